@@ -1,0 +1,144 @@
+"""OAuth 2.0 for Jira and Confluence, Cloud and Data Center, that never loses a login.
+
+    session.auth = AtlassianAuth(client)                     # requests
+    httpx.Client(auth=AtlassianHTTPXAuth(client))            # httpx, sync and async
+    httpx2.AsyncClient(auth=AtlassianHTTPX2Auth(client))     # httpx2
+
+The names are loaded on first use (PEP 562): importing the package loads no HTTP library.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from atlassian_auth_adapter.adapters.httpx import AtlassianHTTPXAuth as AtlassianHTTPXAuth
+    from atlassian_auth_adapter.adapters.httpx2 import AtlassianHTTPX2Auth as AtlassianHTTPX2Auth
+    from atlassian_auth_adapter.adapters.requests import AtlassianAuth as AtlassianAuth
+    from atlassian_auth_adapter.atlassian.products import COMMERCIAL as COMMERCIAL
+    from atlassian_auth_adapter.atlassian.products import US_GOV_MODERATE as US_GOV_MODERATE
+    from atlassian_auth_adapter.atlassian.products import CloudEnvironment as CloudEnvironment
+    from atlassian_auth_adapter.atlassian.sites import Site as Site
+    from atlassian_auth_adapter.clients import AtlassianOAuthClient as AtlassianOAuthClient
+    from atlassian_auth_adapter.clients import (
+        BitbucketCloudOAuthClient as BitbucketCloudOAuthClient,
+    )
+    from atlassian_auth_adapter.clients import (
+        BitbucketOnPremOAuthClient as BitbucketOnPremOAuthClient,
+    )
+    from atlassian_auth_adapter.clients import (
+        ConfluenceCloudOAuthClient as ConfluenceCloudOAuthClient,
+    )
+    from atlassian_auth_adapter.clients import (
+        ConfluenceOnPremOAuthClient as ConfluenceOnPremOAuthClient,
+    )
+    from atlassian_auth_adapter.clients import Identity as Identity
+    from atlassian_auth_adapter.clients import JiraCloudOAuthClient as JiraCloudOAuthClient
+    from atlassian_auth_adapter.clients import JiraOnPremOAuthClient as JiraOnPremOAuthClient
+    from atlassian_auth_adapter.clients import TokenStatus as TokenStatus
+    from atlassian_auth_adapter.clients import (
+        create_atlassian_oauth_client as create_atlassian_oauth_client,
+    )
+    from atlassian_auth_adapter.clients import create_jira_oauth_client as create_jira_oauth_client
+    from atlassian_auth_adapter.errors import AccessDeniedError as AccessDeniedError
+    from atlassian_auth_adapter.errors import AmbiguousSiteError as AmbiguousSiteError
+    from atlassian_auth_adapter.errors import AtlassianAuthError as AtlassianAuthError
+    from atlassian_auth_adapter.errors import AuthorizationDeniedError as AuthorizationDeniedError
+    from atlassian_auth_adapter.errors import AuthorizationError as AuthorizationError
+    from atlassian_auth_adapter.errors import ConfigurationError as ConfigurationError
+    from atlassian_auth_adapter.errors import ForeignOriginError as ForeignOriginError
+    from atlassian_auth_adapter.errors import FreshTokenRejectedError as FreshTokenRejectedError
+    from atlassian_auth_adapter.errors import LoginRequiredError as LoginRequiredError
+    from atlassian_auth_adapter.errors import MissingExtraError as MissingExtraError
+    from atlassian_auth_adapter.errors import ResourceUnavailableError as ResourceUnavailableError
+    from atlassian_auth_adapter.errors import StaleRecordError as StaleRecordError
+    from atlassian_auth_adapter.errors import StateMismatchError as StateMismatchError
+    from atlassian_auth_adapter.errors import TokenEndpointError as TokenEndpointError
+    from atlassian_auth_adapter.errors import (
+        TokenEndpointUnavailableError as TokenEndpointUnavailableError,
+    )
+    from atlassian_auth_adapter.errors import TokenNotSavedError as TokenNotSavedError
+    from atlassian_auth_adapter.errors import TokenRequestRefusedError as TokenRequestRefusedError
+    from atlassian_auth_adapter.errors import TokenStoreError as TokenStoreError
+    from atlassian_auth_adapter.errors import TokenStoreTimeoutError as TokenStoreTimeoutError
+    from atlassian_auth_adapter.events import Event as Event
+    from atlassian_auth_adapter.expiry import ExpiryPolicy as ExpiryPolicy
+    from atlassian_auth_adapter.sources import StaticTokenSource as StaticTokenSource
+    from atlassian_auth_adapter.sources import TokenSource as TokenSource
+    from atlassian_auth_adapter.stores.base import Record as Record
+    from atlassian_auth_adapter.stores.base import TokenKey as TokenKey
+    from atlassian_auth_adapter.stores.base import TokenStore as TokenStore
+    from atlassian_auth_adapter.stores.context import ContextTokenStore as ContextTokenStore
+    from atlassian_auth_adapter.stores.file import FileTokenStore as FileTokenStore
+    from atlassian_auth_adapter.stores.memory import MemoryTokenStore as MemoryTokenStore
+    from atlassian_auth_adapter.tokens import TokenSet as TokenSet
+
+_HOMES = {
+    "adapters.httpx": ["AtlassianHTTPXAuth"],
+    "adapters.httpx2": ["AtlassianHTTPX2Auth"],
+    "adapters.requests": ["AtlassianAuth"],
+    "atlassian.products": ["COMMERCIAL", "US_GOV_MODERATE", "CloudEnvironment"],
+    "atlassian.sites": ["Site"],
+    "clients": [
+        "AtlassianOAuthClient",
+        "BitbucketCloudOAuthClient",
+        "BitbucketOnPremOAuthClient",
+        "ConfluenceCloudOAuthClient",
+        "ConfluenceOnPremOAuthClient",
+        "Identity",
+        "JiraCloudOAuthClient",
+        "JiraOnPremOAuthClient",
+        "TokenStatus",
+        "create_atlassian_oauth_client",
+        "create_jira_oauth_client",
+    ],
+    "errors": [
+        "AccessDeniedError",
+        "AmbiguousSiteError",
+        "AtlassianAuthError",
+        "AuthorizationDeniedError",
+        "AuthorizationError",
+        "ConfigurationError",
+        "ForeignOriginError",
+        "FreshTokenRejectedError",
+        "LoginRequiredError",
+        "MissingExtraError",
+        "ResourceUnavailableError",
+        "StaleRecordError",
+        "StateMismatchError",
+        "TokenEndpointError",
+        "TokenEndpointUnavailableError",
+        "TokenNotSavedError",
+        "TokenRequestRefusedError",
+        "TokenStoreError",
+        "TokenStoreTimeoutError",
+    ],
+    "events": ["Event"],
+    "expiry": ["ExpiryPolicy"],
+    "sources": ["StaticTokenSource", "TokenSource"],
+    "stores.base": ["Record", "TokenKey", "TokenStore"],
+    "stores.context": ["ContextTokenStore"],
+    "stores.file": ["FileTokenStore"],
+    "stores.memory": ["MemoryTokenStore"],
+    "tokens": ["TokenSet"],
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = ["__version__", *_HOME_OF]  # noqa: PLE0604 - the names, not the strings' spelling
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        home = _HOME_OF[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME_OF})

@@ -1,0 +1,1 @@
+"""HTTP libraries: one module each, all by the same rules."""

@@ -1,0 +1,412 @@
+"""What every adapter does, and the auth flow that the httpx family shares. Imports no HTTP library.
+
+The flow is one generator. It yields what it needs (a token set, a response's body, an answer) and
+gets it back; two short drivers, one sync and one async, fetch it. Nothing is held across a yield.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from atlassian_auth_adapter.atlassian.gateway import Location, Route
+from atlassian_auth_adapter.atlassian.verdicts import Verdict, judge
+from atlassian_auth_adapter.errors import (
+    AtlassianAuthError,
+    ForeignOriginError,
+    FreshTokenRejectedError,
+)
+from atlassian_auth_adapter.events import Event, EventName, report
+from atlassian_auth_adapter.sources import TokenSource
+from atlassian_auth_adapter.tokens import TokenSet
+
+if TYPE_CHECKING:
+    import httpx
+
+__all__ = ["AuthObject", "HTTPXFamilyAuth", "bearer_of", "bridged", "refuse"]
+
+#: Methods that may be sent again although the first answer was a success.
+#: Source: RFC 9110 section 9.2.1.
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+#: Foreign origins that are remembered so as to be reported once.
+MOST_ORIGINS = 1000
+
+_CLASS_FOR = {
+    "requests": "AtlassianAuth",
+    "httpx": "AtlassianHTTPXAuth",
+    "httpx2": "AtlassianHTTPX2Auth",
+}
+
+
+class AuthObject:
+    """What all auth objects have in common: a source, and the rules of who gets its token.
+
+    Threads, tasks and event loops share one. Copies are the same object; a pickle carries the source.
+    """
+
+    def __init__(self, source: TokenSource, *, foreign: Literal["bare", "raise"] = "bare") -> None:
+        if not isinstance(source, TokenSource):
+            raise TypeError(
+                f"{type(self).__name__} takes a client or another TokenSource, not "
+                f"{type(source).__name__}"
+            )
+        if foreign not in ("bare", "raise"):
+            raise ValueError('foreign: choose "bare" (no token, request goes out) or "raise"')
+        self.source = source
+        self.foreign = foreign
+        self._reported: set[str] = set()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.source!r})"
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _made, (type(self), self.source, self.foreign)
+
+    def admit(self, location: Location) -> Route | None:
+        """Where the request goes with the token, or None when it goes without.
+
+        Raises:
+            ForeignOriginError: It would go without, and the option says to raise.
+        """
+        route = self.source.resource_server.route(location)
+        if route.bearer:
+            return route
+        origin = location.origin_url
+        if self.foreign == "raise":
+            raise ForeignOriginError(
+                f"{origin} is outside of what this login is for, so the request would carry no "
+                f"token. Use {self.source.resource_server.base_url} or another auth object, or "
+                'foreign="bare".'
+            )
+        if origin not in self._reported and len(self._reported) < MOST_ORIGINS:
+            self._reported.add(origin)
+            self._report("foreign_origin", origin=origin)
+        return None
+
+    def is_ours(self, location: Location) -> bool:
+        """Whether a request that is on its way as it stands may carry the token."""
+        route = self.source.resource_server.route(location)
+        return route.bearer and route.location == location
+
+    def verdict(
+        self,
+        status: int,
+        headers: Mapping[str, str],
+        body: Callable[[], bytes],
+        sent: str | None,
+        location: Location,
+    ) -> Verdict:
+        """What the response to a request with our bearer says; reports what somebody should know.
+
+        Args:
+            status: HTTP status.
+            headers: Response headers.
+            body: Called for the body when it matters.
+            sent: The access token that the request carried; None for another credential.
+            location: Where it went.
+        """
+        current = self.source.current()
+        verdict = judge(
+            status,
+            headers,
+            body,
+            expired=current is not None
+            and current.access_token == sent
+            and self.source.has_ended(current),
+            anonymous_fallback=self.source.resource_server.anonymous_fallback,
+        )
+        if verdict is Verdict.SCOPE_MISSING:
+            granted = current.scope if current else ""
+            self._report("scope_missing", granted=granted, path=location.path)
+        elif verdict is Verdict.ANONYMOUS:
+            self._report("anonymous", origin=location.origin_url, path=location.path)
+        return verdict
+
+    def _report(self, name: EventName, **fields: Any) -> None:
+        report(self.source.on_event, Event(name, self.source.account, MappingProxyType(fields)))
+
+
+def _made(cls: type[AuthObject], source: TokenSource, foreign: Literal["bare", "raise"]) -> AuthObject:
+    return cls(source, foreign=foreign)
+
+
+def bearer_of(authorization: str | None) -> str | None:
+    """The access token of an Authorization header of ours; None for any other."""
+    scheme, _, token = (authorization or "").partition(" ")
+    return token if scheme == "Bearer" and token else None
+
+
+def may_repeat(verdict: Verdict, method: str) -> bool:
+    """Whether sending again does no harm: what was rejected was not carried out."""
+    return verdict is Verdict.REJECTED or method.upper() in SAFE_METHODS
+
+
+def refuse(auth: object, request: object) -> None:
+    """Say which auth object belongs to the library that has called this one.
+
+    Raises:
+        TypeError: Always.
+    """
+    library = type(request).__module__.partition(".")[0]
+    right = _CLASS_FOR.get(library)
+    advice = f"use {right}(...) for {library}" if right else f"{library} is not supported"
+    raise TypeError(f"{type(auth).__name__} does not work with {library}: {advice}")
+
+
+_bridges: dict[tuple[type, type], type] = {}
+
+
+def bridged(error: AtlassianAuthError, foreign: type[Exception]) -> AtlassianAuthError:
+    """The same error, for callers that catch the HTTP library's errors as well.
+
+    It holds neither request nor response: they carry the bearer.
+    """
+    leaf = type(error)
+    return _rebuild(leaf, foreign, error.args, dict(vars(error)))
+
+
+def _rebuild(
+    leaf: type[AtlassianAuthError],
+    foreign: type[Exception],
+    args: tuple[Any, ...],
+    fields: dict[str, Any],
+) -> AtlassianAuthError:
+    cls = _bridges.get((leaf, foreign))
+    if cls is None:
+        namespace = {
+            "__module__": leaf.__module__,
+            "__doc__": leaf.__doc__,
+            "__reduce__": lambda self: (
+                _rebuild,
+                (leaf, foreign, self.args, leaf.__reduce__(self)[1][2]),
+            ),
+        }
+        cls = _bridges[leaf, foreign] = type(leaf.__name__, (leaf, foreign), namespace)
+    error: AtlassianAuthError = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(fields)
+    return error
+
+
+@dataclass(frozen=True, slots=True)
+class _NeedTokenSet:
+    rejected: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _NeedBody:
+    response: httpx.Response
+
+
+class HTTPXFamilyAuth(AuthObject):
+    """The auth flow for httpx and for httpx2, which speak the same interface."""
+
+    requires_request_body = False
+    requires_response_body = False
+    #: The library's base of everything that can go wrong with a request.
+    _error: type[Exception]
+
+    def __call__(self, request: object) -> None:
+        """Reached only through the wrong library, which takes any callable for an auth function."""
+        refuse(self, request)
+
+    # Typed as Any: the request is httpx's or httpx2's.
+    def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
+        """Drives the flow for a sync client. Called by the library."""
+        reply: Any = None
+        flow = self._flow(request, _sync_trace)
+        while True:
+            try:
+                step = flow.send(reply)
+            except StopIteration:
+                return
+            match step:
+                case _NeedTokenSet():
+                    try:
+                        reply = self.source.token_set(step.rejected)
+                    except AtlassianAuthError as error:
+                        reply = error
+                case _NeedBody():
+                    reply = step.response.read()
+                case _:
+                    reply = yield step
+
+    async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
+        """Drives the flow for an async client. Called by the library."""
+        reply: Any = None
+        flow = self._flow(request, _async_trace)
+        while True:
+            try:
+                step = flow.send(reply)
+            except StopIteration:
+                return
+            match step:
+                case _NeedTokenSet():
+                    try:
+                        reply = await self.source.token_set_async(step.rejected)
+                    except AtlassianAuthError as error:
+                        reply = error
+                case _NeedBody():
+                    reply = await step.response.aread()
+                case _:
+                    reply = yield step
+
+    def _flow(self, request: httpx.Request, trace: Callable[..., Any]) -> Generator[Any, Any, None]:
+        location = _location(request.url)
+        try:
+            route = self.admit(location)
+        except ForeignOriginError as error:
+            raise self._failed(error, request) from None
+        if route is None:
+            yield request
+            return
+        token_set = self._believed((yield _NeedTokenSet()), request)
+        route = self.admit(location)  # a site may have told its cloud id only now
+        if route is None:
+            yield request
+            return
+        if route.location != location:
+            _redirect(request, route.location)
+        rewind = rewinder(request)
+        request.extensions = {
+            **request.extensions,
+            "trace": trace(self, request.extensions.get("trace")),
+        }
+        header = request.headers["Authorization"] = f"Bearer {token_set.access_token}"
+        response = yield request
+        answered = _location(response.request.url)
+        if not self.is_ours(answered) or response.request.headers.get("Authorization") != header:
+            return  # after redirects this may be anybody's answer
+        body = b""
+        if response.status_code == HTTPStatus.UNAUTHORIZED:
+            body = yield _NeedBody(response)
+        verdict = self.verdict(
+            response.status_code, response.headers, lambda: body, token_set.access_token, answered
+        )
+        if verdict in (Verdict.FINE, Verdict.SCOPE_MISSING):
+            return
+        fresh = yield _NeedTokenSet(rejected=token_set.access_token)
+        if isinstance(fresh, FreshTokenRejectedError):
+            return
+        fresh = self._believed(fresh, request)
+        if rewind is None or not may_repeat(verdict, request.method):
+            return  # the token is ready for the next request
+        rewind()
+        request.headers["Authorization"] = f"Bearer {fresh.access_token}"
+        yield request
+
+    def _believed(self, reply: TokenSet | AtlassianAuthError, request: httpx.Request) -> TokenSet:
+        if isinstance(reply, AtlassianAuthError):
+            raise self._failed(reply, request) from reply.__cause__
+        return reply
+
+    def _failed(self, error: AtlassianAuthError, request: httpx.Request) -> AtlassianAuthError:
+        failure = bridged(error, self._error)
+        # What httpx hands out as `.request`: where it was to go, without headers and body.
+        failure.request = type(request)(request.method, request.url)  # type: ignore[attr-defined]
+        return failure
+
+
+def _location(url: httpx.URL) -> Location:
+    return Location(
+        url.scheme,
+        url.host.lower(),
+        url.port,
+        url.raw_path.decode("ascii").partition("?")[0],
+        bool(url.userinfo),
+    )
+
+
+def _redirect(request: httpx.Request, location: Location) -> None:
+    """Send the request to the gateway instead; cookies of the site stay behind."""
+    request.url = request.url.copy_with(
+        scheme=location.scheme,
+        host=location.host,
+        port=location.port,
+        raw_path=location.path.encode() + (b"?" + request.url.query if request.url.query else b""),
+    )
+    request.headers["Host"] = request.url.netloc.decode("ascii")
+    request.headers.pop("Cookie", None)
+
+
+def rewinder(request: httpx.Request) -> Callable[[], object] | None:
+    """What puts the request's body back to its start, or None when that cannot be proven to work.
+
+    Streams are the library's own: one over parts that seeks each file by itself (`fields`), and one
+    over any iterable (`_stream`), of which only seekable files can be read twice.
+    """
+    stream = request.stream
+    if hasattr(request, "_content"):  # bytes in memory, or no body
+        return _nothing
+    fields = getattr(stream, "fields", None)
+    if fields is not None:
+        files = [field.file for field in fields if hasattr(field, "file")]
+        seekable = all(isinstance(file, str | bytes) or _is_seekable(file) for file in files)
+        return _nothing if seekable else None
+    source: Any = getattr(stream, "_stream", None)
+    if not _is_seekable(source):
+        return None
+    start = source.tell()
+    return lambda: source.seek(start)
+
+
+def _nothing() -> None:
+    """Nothing to put back."""
+
+
+def _is_seekable(file: Any) -> bool:
+    try:
+        return bool(file.seekable())
+    except (AttributeError, ValueError):
+        return False
+
+
+def _strip(auth: HTTPXFamilyAuth, name: str, info: Mapping[str, Any]) -> None:
+    """Take the bearer off a hop that may not carry it.
+
+    The library follows redirects inside the flow and keeps the header on the same origin, whatever
+    the path. The trace extension sees each hop's request just before its headers are written.
+    """
+    if not name.endswith("send_request_headers.started"):
+        return
+    request = info["request"]
+    url = request.url
+    target = url.target.decode("ascii")
+    if "://" in target.partition("?")[0]:  # through a proxy, in absolute form
+        location = Location.of(target)
+    else:
+        path = target.partition("?")[0]
+        location = Location(url.scheme.decode(), url.host.decode().lower(), url.port, path)
+    if not auth.is_ours(location):
+        request.headers = [
+            (key, value)
+            for key, value in request.headers
+            if not (key.lower() == b"authorization" and value.startswith(b"Bearer "))
+        ]
+
+
+def _sync_trace(auth: HTTPXFamilyAuth, theirs: Callable[..., Any] | None) -> Callable[..., Any]:
+    def trace(name: str, info: Mapping[str, Any]) -> None:
+        _strip(auth, name, info)
+        if theirs is not None:
+            theirs(name, info)
+
+    return trace
+
+
+def _async_trace(auth: HTTPXFamilyAuth, theirs: Callable[..., Any] | None) -> Callable[..., Any]:
+    async def trace(name: str, info: Mapping[str, Any]) -> None:
+        _strip(auth, name, info)
+        if theirs is not None:
+            await theirs(name, info)
+
+    return trace

@@ -1,0 +1,184 @@
+"""The auth object for requests, and for every SDK that is built on it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from time import perf_counter
+from typing import Any
+from urllib.parse import urljoin
+
+import requests
+from requests.auth import AuthBase
+from requests.cookies import extract_cookies_to_jar
+from requests.exceptions import UnrewindableBodyError
+from requests.utils import rewind_body
+from urllib3.exceptions import LocationParseError
+from urllib3.util import parse_url
+
+from atlassian_auth_adapter.adapters._flow import (
+    AuthObject,
+    bearer_of,
+    bridged,
+    may_repeat,
+    refuse,
+)
+from atlassian_auth_adapter.atlassian.gateway import Location
+from atlassian_auth_adapter.atlassian.verdicts import Verdict
+from atlassian_auth_adapter.errors import AtlassianAuthError, FreshTokenRejectedError
+
+__all__ = ["AtlassianAuth"]
+
+
+class AtlassianAuth(AuthObject, AuthBase):
+    """Makes every request of a requests session carry a valid bearer token.
+
+        session.auth = AtlassianAuth(source)
+
+    Threads share one. Being the session's auth, it also keeps `.netrc` from being read for the first
+    request; what requests reads from it for a redirect is put right when it is rejected.
+
+    Args:
+        source: A client of this package or any TokenSource.
+        foreign: What happens to a request outside the grant: "bare" sends it without a token and
+            reports it once per origin, "raise" raises ForeignOriginError.
+
+    Raises:
+        LoginRequiredError, TokenEndpointError, TokenStoreError, ForeignOriginError: From the
+            request; each also is a requests.RequestException.
+    """
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Attach the token. Called by requests."""
+        if type(request).__module__.partition(".")[0] in ("httpx", "httpx2"):
+            refuse(self, request)
+        location = _location(request.url)
+        try:
+            route = self.admit(location)
+            if route is None:
+                return request
+            token_set = self.source.token_set()
+            route = self.admit(location)  # a site may have told its cloud id only now
+        except AtlassianAuthError as error:
+            raise bridged(error, requests.RequestException) from error.__cause__
+        if route is None:
+            return request
+        if route.location != location:
+            _send_to(request, route.location)
+        request.headers["Authorization"] = f"Bearer {token_set.access_token}"
+        if self._on_response not in request.hooks["response"]:
+            # First, so that the program's own hooks see the final response only.
+            request.hooks["response"].insert(0, self._on_response)
+        return request
+
+    def _on_response(self, response: requests.Response, **kwargs: Any) -> requests.Response:
+        """Called by requests for the response of every hop, before it follows a redirect."""
+        if response.is_redirect:
+            self._prepare_redirect(response)
+            return response
+        request = response.request
+        location = _location(request.url)
+        authorization = request.headers.get("Authorization")
+        if authorization is None or not self.is_ours(location):
+            return response
+        sent = bearer_of(_text(authorization))
+        verdict = self.verdict(
+            response.status_code, response.headers, lambda: response.content, sent, location
+        )
+        if verdict in (Verdict.FINE, Verdict.SCOPE_MISSING):
+            return response
+        try:
+            fresh = self.source.token_set(rejected=sent)
+        except FreshTokenRejectedError:
+            return response
+        except AtlassianAuthError as error:
+            response.close()
+            failure, cause = bridged(error, requests.RequestException), error.__cause__
+        else:
+            if not may_repeat(verdict, request.method or "") or not _rewound(request):
+                return response  # the token is ready for the next request
+            return self._send_again(response, fresh.access_token, kwargs)
+        raise failure from cause  # outside of the handler: its context would hold frames
+
+    def _send_again(
+        self, response: requests.Response, access_token: str, kwargs: dict[str, Any]
+    ) -> requests.Response:
+        """The answer to the same request with another token, the first one in its history."""
+        began = perf_counter()
+        _ = response.content  # drained, so that the connection can be used again
+        response.close()
+        original = response.request
+        request = original.copy()
+        extract_cookies_to_jar(request._cookies, original, response.raw)  # type: ignore[attr-defined,no-untyped-call] # noqa: SLF001
+        request.headers.pop("Cookie", None)
+        request.prepare_cookies(request._cookies)  # type: ignore[attr-defined] # noqa: SLF001
+        request.headers["Authorization"] = f"Bearer {access_token}"
+        # Redirects are made from the original request: they must not carry the rejected token.
+        original.headers["Authorization"] = request.headers["Authorization"]
+        again: requests.Response = response.connection.send(request, **kwargs)
+        again.history.append(response)
+        again.request = request
+        again.elapsed = timedelta(seconds=perf_counter() - began)
+        if again.is_redirect:
+            self._prepare_redirect(again)
+            if "Authorization" not in request.headers:
+                original.headers.pop("Authorization", None)
+        return again
+
+    def _prepare_redirect(self, response: requests.Response) -> None:
+        """Requests keeps the header on the same origin whatever the path: take it off where it must
+        not go, and turn a link to the site into one to the gateway."""
+        target = urljoin(response.url, response.headers["Location"])
+        try:
+            location = _location(target)
+        except LocationParseError:
+            route = None
+        else:
+            route = self.source.resource_server.route(location)
+        if route is None or not route.bearer:
+            response.request.headers.pop("Authorization", None)
+        elif route.location != location:
+            response.headers["Location"] = _url(target, route.location)
+
+
+def _text(header: str | bytes) -> str:
+    return header.decode("latin-1") if isinstance(header, bytes) else header
+
+
+def _location(url: str | None) -> Location:
+    """The URL as urllib3 sees it, which is who connects."""
+    parsed = parse_url(url or "")
+    return Location(
+        (parsed.scheme or "").lower(),
+        (parsed.host or "").strip("[]").lower(),
+        parsed.port,
+        parsed.path or "/",
+        parsed.auth is not None,
+    )
+
+
+def _url(url: str, location: Location) -> str:
+    """The URL moved to another place, with its query."""
+    query = parse_url(url).query
+    return f"{location.origin_url}{location.path}" + (f"?{query}" if query else "")
+
+
+def _send_to(request: requests.PreparedRequest, location: Location) -> None:
+    """Send the request to the gateway instead; cookies of the site stay behind."""
+    request.url = _url(request.url or "", location)
+    request.headers.pop("Host", None)
+    request.headers.pop("Cookie", None)
+    request.prepare_cookies(request._cookies)  # type: ignore[attr-defined] # noqa: SLF001
+
+
+def _rewound(request: requests.PreparedRequest) -> bool:
+    """Whether the body stands at its start again, so that all of it would be sent."""
+    body: object = request.body
+    if body is None or isinstance(body, bytes | str):
+        return True
+    if not isinstance(request._body_position, int):  # type: ignore[attr-defined] # noqa: SLF001
+        return False  # a generator, or a stream that cannot tell where it began
+    try:
+        rewind_body(request)
+    except (UnrewindableBodyError, ValueError):
+        return False
+    return True

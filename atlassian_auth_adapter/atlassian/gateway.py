@@ -1,0 +1,230 @@
+"""Which URL may carry the token, and what a URL of the Cloud site is called on the gateway.
+
+An access token goes to the origin and path of its grant and nowhere else. The rules are applied to the
+URL as the *connecting* library has parsed it, because libraries disagree about hostile ones, and again
+to every redirect. The rules are idempotent: a mapped URL maps to itself.
+
+Source: developer.atlassian.com oauth-2-3lo-apps (gateway paths), copy of 2026-09-26; `sdks.md` section
+0, where each rule was measured.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass, replace
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
+
+from atlassian_auth_adapter.errors import ConfigurationError
+
+__all__ = [
+    "CloudGateway",
+    "DataCenter",
+    "Location",
+    "ResourceServer",
+    "Route",
+    "is_loopback",
+    "normalized_base_url",
+]
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_DOT_SEGMENT = re.compile(r"(^|[/\\])\.{1,2}([/\\;]|$)")
+
+#: What a Cloud token may be used for on the gateway beside the products.
+#: Source: developer.atlassian.com oauth-2-3lo-apps, copy of 2026-09-26.
+_ACCOUNT_PATHS = frozenset({"/me", "/oauth/token/accessible-resources"})
+#: Resource paths of a site and the gateway prefix each belongs under. Other paths of a site (pages,
+#: downloads, `/_edge`) have no counterpart on the gateway and take no OAuth token.
+_SITE_PATHS = (("/wiki/rest/", "/ex/confluence"), ("/wiki/api/", "/ex/confluence"), ("/rest/", "/ex/jira"))
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A URL as an HTTP library has parsed it.
+
+    Attributes:
+        scheme: Lower case.
+        host: Lower case, without brackets.
+        port: None for the scheme's default.
+        path: Raw, percent-encoded, without the query.
+        userinfo: Whether the URL carries a user name or a password.
+    """
+
+    scheme: str
+    host: str
+    port: int | None
+    path: str
+    userinfo: bool = False
+
+    @classmethod
+    def of(cls, url: str) -> Location:
+        """Parse a URL of our own configuration."""
+        parts = urlsplit(url)
+        return cls(
+            parts.scheme.lower(),
+            (parts.hostname or "").lower(),
+            parts.port,
+            parts.path,
+            "@" in parts.netloc,
+        )
+
+    @property
+    def origin(self) -> tuple[str, str, int | None]:
+        """Scheme, host and port, default ports named."""
+        return self.scheme, self.host, self.port or _DEFAULT_PORTS.get(self.scheme)
+
+    @property
+    def origin_url(self) -> str:
+        """The origin as a URL, for reports."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}" + (f":{self.port}" if self.port else "")
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing in it could make a server see another path or another host."""
+        path = self.path
+        for _ in range(3):  # percent-encoding of percent-encoding
+            if _DOT_SEGMENT.search(path) or "\\" in path:
+                return False
+            path = unquote(path)
+        return not self.userinfo
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a request goes and whether it carries the token."""
+
+    location: Location
+    bearer: bool
+
+
+class ResourceServer(Protocol):
+    """Where the tokens of a grant are accepted."""
+
+    @property
+    def base_url(self) -> str:
+        """What to give an SDK as its server's URL."""
+
+    @property
+    def anonymous_fallback(self) -> bool:
+        """Whether a dead token is treated like no token, instead of being rejected."""
+
+    def route(self, location: Location) -> Route:
+        """Where a request for this location goes, and whether with the token."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataCenter:
+    """A server with one base URL: Data Center under its context path, or Bitbucket Cloud.
+
+    Attributes:
+        base_url: Without a trailing slash.
+        anonymous_fallback: See `ResourceServer`. Source: Data Center treats a bad bearer as nobody.
+    """
+
+    base_url: str
+    anonymous_fallback: bool = True
+
+    def route(self, location: Location) -> Route:
+        """The location as it is; the token only under the base URL."""
+        base = Location.of(self.base_url)
+        ours = (
+            location.origin == base.origin
+            and f"{location.path}/".startswith(f"{base.path}/")
+            and location.is_plain
+        )
+        return Route(location, ours)
+
+
+@dataclass(frozen=True, slots=True)
+class CloudGateway:
+    """The Cloud gateway as one grant sees it.
+
+    Attributes:
+        api_url: Origin of the gateway.
+        cloud_id: The site's cloud id; "" while it is not known yet: whoever then has a token set
+            has a better gateway too, and routes again.
+        gateway_path: Path of the product before the cloud id, such as `/ex/jira`.
+        site_url: Origin of the site, if known: its resource paths are sent to the gateway.
+    """
+
+    api_url: str
+    cloud_id: str
+    gateway_path: str = "/ex/jira"
+    site_url: str = ""
+
+    @property
+    def base_url(self) -> str:
+        """The gateway's URL of the product on this site."""
+        return f"{self.api_url}{self.gateway_path}/{self.cloud_id}"
+
+    @property
+    def anonymous_fallback(self) -> bool:
+        """The gateway rejects; some resources answer 200 as to nobody and say so in a header."""
+        return False
+
+    def route(self, location: Location) -> Route:
+        """The gateway's counterpart of the location if it has one; the token only there."""
+        api = Location.of(self.api_url)
+        on_site = bool(self.site_url) and location.origin == Location.of(self.site_url).origin
+        if not location.is_plain or not (on_site or location.origin == api.origin):
+            return Route(location, bearer=False)
+        if not self.cloud_id:
+            return Route(location, bearer=True)
+        path = self._gateway_path(location.path, on_site=on_site)
+        if path is None:
+            return Route(location, bearer=False)
+        if on_site or path != location.path:
+            location = replace(api, path=path)
+        return Route(location, bearer=True)
+
+    def _gateway_path(self, path: str, *, on_site: bool) -> str | None:
+        """The path on the gateway, or None when the token has no business there."""
+        if re.match(rf"/ex/[a-z-]+/{re.escape(self.cloud_id)}(/|$)", path):
+            return path
+        if path in _ACCOUNT_PATHS:
+            return None if on_site else path
+        for site_path, gateway_path in _SITE_PATHS:
+            if path.startswith(site_path):
+                return f"{gateway_path}/{self.cloud_id}{path}"
+        return None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the host is this machine, for which plain http is good enough."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def normalized_base_url(url: str, name: str) -> str:
+    """The URL without a trailing slash.
+
+    Args:
+        url: What the program was configured with.
+        name: Of the argument, for the error.
+
+    Raises:
+        ConfigurationError: It is no https URL (http is accepted for loopback), or has parts that a
+            base URL must not have.
+    """
+    try:
+        location, parts = Location.of(url), urlsplit(url)
+    except ValueError:
+        raise ConfigurationError(f"{name}: {url!r} is not a URL.") from None
+    if not location.host or location.scheme not in _DEFAULT_PORTS:
+        raise ConfigurationError(f"{name}: {url!r} is not a URL. Write https://host[/path].")
+    if location.userinfo or parts.query or parts.fragment or not location.is_plain:
+        raise ConfigurationError(
+            f"{name}: give scheme, host and path only, without user, query, fragment or dots."
+        )
+    if location.scheme == "http" and not is_loopback(location.host):
+        raise ConfigurationError(
+            f"{name}: {url!r} would send tokens in clear text. Use https "
+            "(http is accepted for this machine only)."
+        )
+    return f"{location.origin_url}{location.path.rstrip('/')}"

@@ -1,0 +1,187 @@
+"""A record per product: its scopes, its paths, its authorization server.
+
+What differs between products is a field here, not an `if` elsewhere. Sources are pages of
+developer.atlassian.com and confluence.atlassian.com as collected in `atlassian.md` on 2026-11-22.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from atlassian_auth_adapter.errors import ConfigurationError
+from atlassian_auth_adapter.oauth.server import AuthorizationServer
+
+__all__ = [
+    "BITBUCKET_CLOUD",
+    "COMMERCIAL",
+    "PRODUCTS",
+    "US_GOV_MODERATE",
+    "CloudEnvironment",
+    "Product",
+    "bitbucket_cloud_server",
+    "cloud_server",
+    "data_center_server",
+    "product_named",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class CloudEnvironment:
+    """The hosts of one Atlassian Cloud.
+
+    Attributes:
+        auth_url: Origin of the authorization server.
+        api_url: Origin of the gateway.
+        audience: What authorization requests name as their audience.
+    """
+
+    auth_url: str
+    api_url: str
+    audience: str
+
+
+#: Source: developer.atlassian.com oauth-2-3lo-apps, copy of 2026-09-26.
+COMMERCIAL = CloudEnvironment(
+    "https://auth.atlassian.com", "https://api.atlassian.com", "api.atlassian.com"
+)
+#: Source: Nango's providers.yaml, read 2026-11-22; not documented by Atlassian.
+US_GOV_MODERATE = CloudEnvironment(
+    "https://auth.atlassian-us-gov-mod.com",
+    "https://api.atlassian-us-gov-mod.com",
+    "api.atlassian-us-gov-mod.com",
+)
+
+
+def cloud_server(cloud: CloudEnvironment) -> AuthorizationServer:
+    """The 3LO authorization server of Jira and Confluence Cloud.
+
+    Source: developer.atlassian.com oauth-2-3lo-apps, copy of 2026-09-26; PKCE is accepted and
+    ignored (2026-09), so it is not sent; the revocation endpoint is advertised by the metadata of
+    another issuer on the same host (2026-10-10) and is not documented for 3LO.
+    """
+    return AuthorizationServer(
+        issuer=cloud.auth_url,
+        authorization_endpoint=f"{cloud.auth_url}/authorize",
+        token_endpoint=f"{cloud.auth_url}/oauth/token",
+        revocation_endpoint=f"{cloud.auth_url}/oauth/revoke",
+        authorization_parameters=(("audience", cloud.audience), ("prompt", "consent")),
+        rotation_grace=600.0,  # "reuse interval" of 10 minutes
+        resend_window=120.0,  # ours: long enough to ride out a hiccup, far from the end
+        dead_refresh_token=(
+            ("invalid_grant", ""),
+            ("unauthorized_client", "refresh_token is invalid"),  # live traffic, 2024 to 2026
+        ),
+    )
+
+
+def data_center_server(base_url: str) -> AuthorizationServer:
+    """The provider that Jira, Confluence and Bitbucket Data Center share.
+
+    Descriptions are localised, so only the error code counts. The redirect URI is sent with a
+    refresh because one documented example does and servers differ. No grace: a lost answer is a
+    lost login.
+
+    Source: confluence.atlassian.com adminjiraserver101/jira-oauth-2-0-provider-api, read 2026-11-22.
+    """
+    return AuthorizationServer(
+        issuer=base_url,
+        authorization_endpoint=f"{base_url}/rest/oauth2/latest/authorize",
+        token_endpoint=f"{base_url}/rest/oauth2/latest/token",
+        revocation_endpoint=f"{base_url}/rest/oauth2/latest/revoke",
+        pkce=True,
+        redirect_uri_on_refresh=True,
+        scope_on_client_credentials=True,
+    )
+
+
+#: Where Bitbucket Cloud lives; it is not part of a CloudEnvironment.
+BITBUCKET_CLOUD = CloudEnvironment("https://bitbucket.org", "https://api.bitbucket.org", "")
+
+
+def bitbucket_cloud_server(cloud: CloudEnvironment) -> AuthorizationServer:
+    """Bitbucket Cloud's own authorization server; its rotation grace is unknown, so none is used.
+
+    Source: developer.atlassian.com/cloud/bitbucket/oauth-2, 2026-02-24; rotation since 2026-05-04,
+    community 99003; the error pairs from production logs, see `atlassian.md` section 5.
+    """
+    return AuthorizationServer(
+        issuer=cloud.auth_url,
+        authorization_endpoint=f"{cloud.auth_url}/site/oauth2/authorize",
+        token_endpoint=f"{cloud.auth_url}/site/oauth2/access_token",
+        client_authentication="client_secret_basic",
+        dead_refresh_token=(
+            ("invalid_grant", ""),
+            ("unauthorized_client", "refresh_token is invalid"),
+            ("invalid_request", "invalid refresh_token"),
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """What the package knows about one product.
+
+    Attributes:
+        name: As in `product=`.
+        cloud_scopes: Default scopes of an authorization on Cloud.
+        data_center_scopes: Default scopes of an authorization on Data Center.
+        gateway_path: Path of the product on the Cloud gateway, before the cloud id.
+        site_path: Path that the product's resources have on a Cloud site.
+        cloud_identity: Path below `base_url` that answers who we are, on Cloud.
+        data_center_identity: The same on Data Center.
+    """
+
+    name: str
+    cloud_scopes: tuple[str, ...]
+    data_center_scopes: tuple[str, ...]
+    gateway_path: str
+    site_path: str
+    cloud_identity: str
+    data_center_identity: str
+
+
+PRODUCTS = {
+    product.name: product
+    for product in (
+        Product(
+            "jira",
+            cloud_scopes=("read:audit-log:jira", "read:jira-user", "offline_access"),  # the seed's
+            data_center_scopes=("WRITE",),  # the seed's
+            gateway_path="/ex/jira",
+            site_path="/rest",
+            cloud_identity="/rest/api/3/myself",
+            data_center_identity="/rest/api/2/myself",
+        ),
+        Product(
+            "confluence",
+            cloud_scopes=("read:audit-log:confluence", "read:confluence-user", "offline_access"),
+            data_center_scopes=("WRITE",),
+            gateway_path="/ex/confluence",
+            site_path="/wiki",
+            cloud_identity="/wiki/rest/api/user/current",
+            data_center_identity="/rest/api/user/current",
+        ),
+        Product(
+            "bitbucket",
+            cloud_scopes=("account", "repository"),
+            data_center_scopes=("REPO_READ",),
+            gateway_path="",
+            site_path="",
+            cloud_identity="/user",
+            data_center_identity="/plugins/servlet/applinks/whoami",
+        ),
+    )
+}
+
+
+def product_named(name: str) -> Product:
+    """The record of a product.
+
+    Raises:
+        ConfigurationError: There is none of that name.
+    """
+    try:
+        return PRODUCTS[name]
+    except KeyError:
+        known = ", ".join(repr(known) for known in PRODUCTS)
+        raise ConfigurationError(f"unknown product {name!r}. Choose one of {known}.") from None

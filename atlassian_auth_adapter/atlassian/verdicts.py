@@ -1,0 +1,54 @@
+"""What a response says about the token that its request carried.
+
+Source: `atlassian.md` sections 1.5 and 4, collected 2026-11-22.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+
+__all__ = ["Verdict", "judge"]
+
+#: The gateway's text for a token that lives but lacks the scope.
+#: Source: {"code":401,"message":"Unauthorized; scope does not match"}, live traffic 2026.
+_SCOPE_MISSING = b"scope does not match"
+
+
+class Verdict(enum.Enum):
+    """What to do about the token."""
+
+    FINE = "fine"  # nothing; whatever the response says, it is not about the token
+    REJECTED = "rejected"  # get another token and send the request again
+    ANONYMOUS = "anonymous"  # answered as to nobody: another token, again if that does no harm
+    SCOPE_MISSING = "scope_missing"  # a refresh cannot help
+
+
+def judge(
+    status: int,
+    headers: Mapping[str, str],
+    body: Callable[[], bytes],
+    *,
+    expired: bool,
+    anonymous_fallback: bool,
+) -> Verdict:
+    """What the response says about the token.
+
+    Args:
+        status: HTTP status.
+        headers: Response headers, case-insensitive.
+        body: Called for the body only when it matters (on a 401).
+        expired: Whether the token is past its end by now.
+        anonymous_fallback: Whether the server treats a dead token like none (Data Center).
+    """
+    if status == HTTPStatus.UNAUTHORIZED:
+        return Verdict.SCOPE_MISSING if _SCOPE_MISSING in body().lower() else Verdict.REJECTED
+    if status in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND) and expired:
+        # One report has the gateway answer 403 (v1) or 404 (v2) to an expired token.
+        return Verdict.REJECTED
+    if headers.get("x-seraph-loginreason", "").upper().startswith("AUTHENTICATED_FAILED"):
+        return Verdict.ANONYMOUS
+    if anonymous_fallback and headers.get("x-ausername", "").lower() == "anonymous":
+        return Verdict.ANONYMOUS
+    return Verdict.FINE

@@ -1,0 +1,829 @@
+"""The OAuth clients: product, authorization server, store and refresh put together.
+
+`create_atlassian_oauth_client` makes the right one; the classes can be used directly as well. Every
+client is a TokenSource and can be handed to the auth objects.
+"""
+
+from __future__ import annotations
+
+import secrets
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import Any, ClassVar, Literal, Self, TypedDict, Unpack
+from weakref import WeakValueDictionary
+
+from atlassian_auth_adapter.atlassian import sites
+from atlassian_auth_adapter.atlassian.gateway import (
+    CloudGateway,
+    DataCenter,
+    ResourceServer,
+    normalized_base_url,
+)
+from atlassian_auth_adapter.atlassian.products import (
+    BITBUCKET_CLOUD,
+    COMMERCIAL,
+    CloudEnvironment,
+    bitbucket_cloud_server,
+    cloud_server,
+    data_center_server,
+    product_named,
+)
+from atlassian_auth_adapter.atlassian.sites import Site
+from atlassian_auth_adapter.atlassian.verdicts import Verdict, judge
+from atlassian_auth_adapter.errors import (
+    AccessDeniedError,
+    AuthorizationError,
+    ConfigurationError,
+    LoginRequiredError,
+    ResourceUnavailableError,
+    StaleRecordError,
+    TokenRequestRefusedError,
+)
+from atlassian_auth_adapter.events import OnEvent
+from atlassian_auth_adapter.expiry import SYSTEM_CLOCK, Clock, ExpiryPolicy, Freshness
+from atlassian_auth_adapter.oauth.authorization import AuthorizationRequest, AuthorizationResponse
+from atlassian_auth_adapter.oauth.server import AuthorizationServer
+from atlassian_auth_adapter.oauth.token_endpoint import TokenEndpoint
+from atlassian_auth_adapter.refresh import RefreshingTokenSource
+from atlassian_auth_adapter.sources import TokenSource, landed, take_off
+from atlassian_auth_adapter.stores.base import Record, TokenKey, TokenStore
+from atlassian_auth_adapter.stores.memory import MemoryTokenStore
+from atlassian_auth_adapter.tokens import TokenSet
+from atlassian_auth_adapter.transport import Answer, Proxy, Transport
+
+__all__ = [
+    "AtlassianOAuthClient",
+    "BitbucketCloudOAuthClient",
+    "BitbucketOnPremOAuthClient",
+    "ConfluenceCloudOAuthClient",
+    "ConfluenceOnPremOAuthClient",
+    "Identity",
+    "JiraCloudOAuthClient",
+    "JiraOnPremOAuthClient",
+    "TokenStatus",
+    "create_atlassian_oauth_client",
+    "create_jira_oauth_client",
+]
+
+#: The client secret, or a function that fetches it: pass a module-level function to be able to pickle
+#: a client into another process.
+Secret = str | Callable[[], str]
+
+#: Authorizations that may wait for their redirects at one time; the oldest give way.
+MOST_AUTHORIZATIONS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who the resource server says we are.
+
+    Attributes:
+        id: Account id on Cloud, user key or name on Data Center.
+        name: For people.
+        email: "" when the server does not tell.
+        base_url: Which server said so.
+    """
+
+    id: str
+    name: str = ""
+    email: str = ""
+    base_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenStatus:
+    """What is known of a login, without a request and without secrets.
+
+    Attributes:
+        account: Whose login.
+        state: "none" (nobody logged in), "fresh", "stale", "expired" (the next use renews it) or
+            "login_required".
+        expires_at: POSIX timestamp (seconds) of the access token's end, or None.
+        obtained_at: POSIX timestamp (seconds) of the last token request, or None.
+        scopes: The granted scopes.
+        generation: Rotations and logins so far.
+        throttled_until: POSIX timestamp (seconds) before which the server is not asked, or None.
+        pending_since: POSIX timestamp (seconds) of a refresh whose end is not on record, or None.
+    """
+
+    account: str
+    state: Literal["none", "fresh", "stale", "expired", "login_required"]
+    expires_at: float | None = None
+    obtained_at: float | None = None
+    scopes: tuple[str, ...] = ()
+    generation: int = 0
+    throttled_until: float | None = None
+    pending_since: float | None = None
+
+
+class Settings(TypedDict, total=False):
+    """Keyword arguments that every client takes; see `create_atlassian_oauth_client`."""
+
+    scopes: Iterable[str] | None
+    store: TokenStore | None
+    account: str
+    cert: str | tuple[str, str] | None
+    timeout: float | tuple[float, float]
+    expiry: ExpiryPolicy
+    on_event: OnEvent | None
+    clock: Clock
+
+
+_alive: WeakValueDictionary[str, AtlassianOAuthClient] = WeakValueDictionary()
+
+
+class AtlassianOAuthClient(TokenSource):
+    """One OAuth client with one login: starts and completes authorizations, hands out tokens.
+
+    Threads, tasks and event loops share a client. Copies of it are the same object. A pickle carries
+    the configuration and the store, no token and no secret: unpickled in the same process (or a
+    forked child) it is the very same client; elsewhere it needs `client_secret` to have been given as
+    a function that can be pickled.
+
+    Attributes:
+        client_id: Identifies the client at the authorization server.
+        callback_url: The registered redirect URI.
+        verify: True, False or the path of a CA bundle.
+        proxy: The proxy setting.
+        product: Which product's defaults are used.
+    """
+
+    default_product: ClassVar[str] = "jira"
+
+    def __init__(
+        self,
+        client_id: str,
+        client_secret: Secret,
+        callback_url: str,
+        verify: bool | str,
+        proxy: Proxy,
+        arguments: Mapping[str, Any],
+        settings: Settings,
+    ) -> None:
+        if not client_id or not isinstance(client_id, str):
+            raise ConfigurationError(
+                "client_id is missing. Take it from the OAuth 2.0 app (Cloud) or the application "
+                "link (Data Center)."
+            )
+        if not client_secret:
+            raise ConfigurationError(
+                "client_secret is missing. Atlassian asks for it even where PKCE is used."
+            )
+        self.client_id = client_id
+        self.callback_url = callback_url
+        self.verify = verify
+        self.proxy = proxy
+        self.product = product_named(self.default_product)
+        self.account = settings.get("account", "default")
+        self.on_event = settings.get("on_event")
+        store = settings.get("store")
+        self._store = MemoryTokenStore() if store is None else store
+        self._scopes = settings.get("scopes")
+        if isinstance(self._scopes, str):
+            self._scopes = self._scopes.split()
+        elif self._scopes is not None:
+            self._scopes = list(self._scopes)
+        self._clock = settings.get("clock", SYSTEM_CLOCK)
+        self._transport = Transport(
+            verify, proxy, settings.get("cert"), settings.get("timeout", (5.0, 30.0))
+        )
+        self._secret = client_secret if callable(client_secret) else lambda: client_secret
+        self._server = self._authorization_server()
+        self._endpoint = TokenEndpoint(
+            self._server, client_id, self._secret, callback_url, self._transport, self._clock
+        )
+        self._key = TokenKey(self._server.issuer, client_id, self.account)
+        self._source = RefreshingTokenSource(
+            self._key,
+            self._store,
+            self._server,
+            self._renew,
+            lambda: self.resource_server,
+            patience=self._transport.patience,
+            expiry=settings.get("expiry", ExpiryPolicy()),
+            clock=self._clock,
+            on_event=self.on_event,
+        )
+        self._arguments = dict(
+            arguments,
+            client_id=client_id,
+            client_secret=client_secret if callable(client_secret) else None,
+            callback_url=callback_url,
+            verify=verify,
+            proxy=proxy,
+            **{**settings, "store": self._store},
+        )
+        self._id = secrets.token_hex(16)
+        _alive[self._id] = self
+
+    @abstractmethod
+    def _authorization_server(self) -> AuthorizationServer:
+        """Whose tokens these are; raises ConfigurationError when the arguments do not say."""
+
+    @abstractmethod
+    def _default_scopes(self) -> Iterable[str]: ...
+
+    @abstractmethod
+    def _identity_url(self) -> str: ...
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}(client_id={self.client_id!r}, account={self.account!r}, "
+            f"issuer={self._server.issuer!r})"
+        )
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Neither a hook nor a clock has to be picklable: in another process they are not ours.
+        left_out = ("on_event", "clock")
+        kept = {name: value for name, value in self._arguments.items() if name not in left_out}
+        return _revived, (type(self), self._id, kept)
+
+    # --- authorization ----------------------------------------------------------------------------
+
+    def get_oauth_scopes(self) -> list[str]:
+        """The scopes that `oauth_start` asks for."""
+        return list(self._default_scopes() if self._scopes is None else self._scopes)
+
+    def oauth_start(self) -> str:
+        """The authorization URL to open in the resource owner's browser.
+
+        State and code verifier are kept in the store for 10 minutes; several authorizations may be
+        under way at one time. May block on the store.
+
+        Raises:
+            ConfigurationError: The client was made without a callback URL.
+            TokenStoreError: The store cannot be written, so a login could not be kept either.
+        """
+        if not self.callback_url:
+            raise ConfigurationError(
+                "callback_url is missing. Pass the redirect URI that is registered for the OAuth "
+                "client, letter by letter."
+            )
+        request = AuthorizationRequest.new(
+            self._server, " ".join(self.get_oauth_scopes()), self._clock.time()
+        )
+        self._change_authorizations(lambda pending: (*pending, request))
+        return request.url(self._server, self.client_id, self.callback_url)
+
+    def oauth_complete(self, code: str) -> None:
+        """The login is made and saved. May block on the network and the store.
+
+        Args:
+            code: The authorization code, or better the whole redirect URL: its state is compared.
+
+        Raises:
+            AuthorizationDeniedError: The resource owner declined.
+            StateMismatchError: The redirect belongs to no authorization started with this store.
+            AuthorizationError: The code is wrong, used or too old; start again.
+            TokenRequestRefusedError: The registration of the client is wrong.
+            TokenEndpointUnavailableError: No usable answer. A code is good for one try: start again.
+            TokenStoreError: The store failed.
+        """
+        response = AuthorizationResponse.parse(code)
+        record = self._store.load(self._key.for_authorizations())
+        pending = record.authorizations if record else ()
+        request = response.request_among(pending, self._clock.time())
+        if request is None:
+            if self._server.pkce:
+                raise AuthorizationError(
+                    "no authorization is waiting in this store, so the code verifier is not known. "
+                    "Call oauth_start() with the same store and use its URL within 10 minutes."
+                )
+            request = AuthorizationRequest("", scope=" ".join(self.get_oauth_scopes()))
+        else:
+            done = request.state
+            self._change_authorizations(
+                lambda others: tuple(other for other in others if other.state != done)
+            )
+        self._exchange(response.code, request)
+
+    def _exchange(self, code: str, request: AuthorizationRequest) -> TokenSet:
+        try:
+            return self._source.install(
+                lambda: self._endpoint.exchange(code, request.code_verifier, request.scope)
+            )
+        except TokenRequestRefusedError as error:
+            if error.error not in ("invalid_grant", "invalid_request"):
+                raise
+            refusal = error.copied()
+        raise AuthorizationError(
+            "the authorization code was refused: it is used, too old, or was issued for another "
+            f"callback URL ({refusal.error}, HTTP {refusal.status}). Call oauth_start() again.",
+            error=refusal.error,
+        ) from refusal
+
+    def _change_authorizations(
+        self,
+        change: Callable[[tuple[AuthorizationRequest, ...]], tuple[AuthorizationRequest, ...]],
+    ) -> None:
+        key, now = self._key.for_authorizations(), self._clock.time()
+        while True:
+            record = self._store.load(key)
+            expected = record.generation if record else None
+            alive = [old for old in (record.authorizations if record else ()) if old.is_alive(now)]
+            pending = change(tuple(alive))[-MOST_AUTHORIZATIONS:]
+            changed = Record(generation=(expected or 0) + 1, authorizations=pending)
+            try:
+                return self._store.save(key, changed, expected=expected)
+            except StaleRecordError:
+                continue  # another authorization was started at the same moment
+
+    def oauth2_retrieve_access_token(self, code: str = "", refresh_token: str = "") -> str:
+        """The access token for a code or for a refresh token; the login is saved.
+
+        Exactly one of the two must be given. May block on the network and the store.
+
+        Raises:
+            ConfigurationError: Both or none were given.
+            LoginRequiredError: The refresh token was refused. What was stored before still is.
+            AuthorizationError, TokenEndpointError, TokenStoreError: As `oauth_complete`.
+        """
+        if bool(code) == bool(refresh_token):
+            raise ConfigurationError(
+                "give exactly one of code and refresh_token: a code from the redirect to log in, or "
+                "a refresh token to take over a login."
+            )
+        if code:
+            self.oauth_complete(code)
+            return self.get_access_token()
+        record = self._store.load(self._key)
+        if record and record.token_set and record.token_set.refresh_token == refresh_token:
+            return self._source.refresh().access_token
+        given = TokenSet("", refresh_token, scope=" ".join(self.get_oauth_scopes()))
+        try:
+            return self._source.install(lambda: self._renew(given)).access_token
+        except TokenRequestRefusedError as error:
+            if not self._server.refuses_refresh_token(error.error, error.error_description):
+                raise
+            refusal = error.copied()
+        raise LoginRequiredError(
+            "the server refuses the given refresh token: it was used before, revoked, or is older "
+            "than 90 days. Log in with oauth_start() and oauth_complete(). Nothing was deleted.",
+            reason="refused",
+        ) from refusal
+
+    # --- tokens -----------------------------------------------------------------------------------
+
+    def get_access_token(self) -> str:
+        """An access token that is valid for at least 10 more seconds; refreshed if need be.
+
+        May block on a token request.
+
+        Raises:
+            LoginRequiredError: A person has to log in.
+            TokenEndpointError: The token request failed.
+            TokenStoreError: The store failed.
+        """
+        return self.token_set().access_token
+
+    def current(self) -> TokenSet | None:
+        """The token set known to this process at this moment. Never blocks."""
+        return self._source.current()
+
+    def token_set(self, rejected: str | None = None) -> TokenSet:
+        """See `TokenSource.token_set`."""
+        return self._source.token_set(rejected)
+
+    async def token_set_async(self, rejected: str | None = None) -> TokenSet:
+        """See `TokenSource.token_set_async`."""
+        return await self._source.token_set_async(rejected)
+
+    def has_ended(self, token_set: TokenSet) -> bool:
+        """Whether the token set is past its end by now, without any margin."""
+        return self._source.has_ended(token_set)
+
+    def _renew(self, previous: TokenSet) -> TokenSet:
+        return self._endpoint.refresh(previous)
+
+    def status(self) -> TokenStatus:
+        """What the store knows of the login. No request, no secrets; may block on the store.
+
+        Raises:
+            TokenStoreError: The store failed.
+        """
+        record = self._store.load(self._key)
+        if record is None or record.token_set is None:
+            return TokenStatus(self.account, "none")
+        token_set = record.token_set
+        return TokenStatus(
+            self.account,
+            self._state(record, token_set),
+            expires_at=token_set.expires_at,
+            obtained_at=token_set.obtained_at or None,
+            scopes=tuple(token_set.scope.split()),
+            generation=record.generation,
+            throttled_until=record.throttled_until or None,
+            pending_since=record.pending.started_at if record.pending else None,
+        )
+
+    def _state(
+        self, record: Record, token_set: TokenSet
+    ) -> Literal["fresh", "stale", "expired", "login_required"]:
+        freshness = self._source.freshness_of(token_set)
+        if freshness is not Freshness.EXPIRED:
+            return "fresh" if freshness is Freshness.FRESH else "stale"
+        return "login_required" if record.dead or not token_set.refresh_token else "expired"
+
+    def revoke(self) -> None:
+        """The login is taken back at the server and forgotten here. May block on the network.
+
+        Raises:
+            ConfigurationError: The server has no revocation endpoint; `forget` still works.
+            TokenEndpointError: The server did not confirm; nothing was forgotten.
+            TokenStoreError: The store failed.
+        """
+        if not self._server.revocation_endpoint:
+            raise ConfigurationError(
+                "this authorization server cannot revoke tokens. Remove the app in the account's "
+                "settings, then call forget()."
+            )
+        record = self._store.load(self._key)
+        if record and (token_set := record.token_set):
+            self._endpoint.revoke(token_set.refresh_token or token_set.access_token)
+        self.forget()
+
+    def forget(self) -> None:
+        """The login is deleted from the store and from memory. The server is not told.
+
+        Raises:
+            TokenStoreError: The store failed.
+        """
+        self._source.forget()
+
+    # --- resources --------------------------------------------------------------------------------
+
+    @property
+    def base_url(self) -> str:
+        """What to give an SDK as its server: the gateway on Cloud, `server_url` on Data Center."""
+        return self.resource_server.base_url
+
+    def test_connection(self) -> Identity:
+        """Who we are for the resource server. May block on the network.
+
+        Raises:
+            AccessDeniedError: It answers as to nobody, knows no such site, or wants another scope.
+            ResourceUnavailableError: No usable answer.
+            LoginRequiredError, TokenEndpointError, TokenStoreError: As `get_access_token`.
+        """
+        answer, verdict, granted = self._get(self._identity_url)
+        if verdict is Verdict.SCOPE_MISSING:
+            raise AccessDeniedError(
+                f"the login works, but lacks a scope to ask who it belongs to (granted: {granted!r}). "
+                "Add the scope to the app and to `scopes`, then log in again.",
+                granted=granted,
+            )
+        if verdict is Verdict.ANONYMOUS or answer.status == HTTPStatus.UNAUTHORIZED:
+            raise AccessDeniedError(
+                f"{self.base_url} answers as if nobody had logged in. Is the token meant for this "
+                "server, and may this account use the product?",
+                granted=granted,
+            )
+        if answer.status in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
+            raise AccessDeniedError(
+                f"{self.base_url} does not let this login in (HTTP {answer.status}). Check cloud_id "
+                "or server_url: accessible_resources() lists the sites that the grant reaches.",
+                granted=granted,
+            )
+        parsed = answer.json() if answer.status == HTTPStatus.OK else None
+        identity = _identity(parsed, self.base_url)
+        if identity is None:
+            raise ResourceUnavailableError(
+                f"unusable answer from {self.base_url} (HTTP {answer.status}, "
+                f"{answer.content_type or 'no content type'}). Is the URL right, is a login page or a "
+                "proxy in between?",
+                status=answer.status,
+            )
+        return identity
+
+    def _get(self, url: Callable[[], str]) -> tuple[Answer, Verdict, str]:
+        """A resource's answer with its verdict and the granted scopes; once more if rejected."""
+        token_set = self.token_set()
+        answer, verdict = self._ask(url(), token_set)
+        if verdict in (Verdict.REJECTED, Verdict.ANONYMOUS):
+            token_set = self.token_set(token_set.access_token)
+            answer, verdict = self._ask(url(), token_set)
+        return answer, verdict, token_set.scope
+
+    def _ask(self, url: str, token_set: TokenSet) -> tuple[Answer, Verdict]:
+        answer = sites.ask(self._transport, url, token_set.access_token)
+        verdict = judge(
+            answer.status,
+            answer.headers,
+            lambda: answer.body,
+            expired=self.has_ended(token_set),
+            anonymous_fallback=self.resource_server.anonymous_fallback,
+        )
+        return answer, verdict
+
+
+class _CloudClient(AtlassianOAuthClient):
+    """A client of Jira or Confluence Cloud."""
+
+    def __init__(
+        self,
+        client_id: str,
+        client_secret: Secret,
+        callback_url: str = "",
+        cloud_id: str = "",
+        verify: bool | str = True,
+        proxy: Proxy = None,
+        *,
+        site_url: str = "",
+        cloud: CloudEnvironment = COMMERCIAL,
+        **settings: Unpack[Settings],
+    ) -> None:
+        self.cloud_id = cloud_id
+        self._cloud = replace(
+            cloud,
+            auth_url=normalized_base_url(cloud.auth_url, "cloud.auth_url"),
+            api_url=normalized_base_url(cloud.api_url, "cloud.api_url"),
+        )
+        self.site_url = normalized_base_url(site_url, "site_url") if site_url else ""
+        if not (cloud_id or site_url):
+            raise ConfigurationError(
+                "say which site: pass cloud_id, or site_url such as https://acme.atlassian.net. For "
+                "Data Center pass server_url to create_atlassian_oauth_client()."
+            )
+        if not cloud_id.replace("-", "").isalnum() and cloud_id:
+            raise ConfigurationError(
+                f"cloud_id: {cloud_id!r} is not one. It is a UUID; https://SITE/_edge/tenant_info "
+                "tells it, or pass site_url instead."
+            )
+        arguments = {"cloud_id": cloud_id, "site_url": self.site_url, "cloud": self._cloud}
+        super().__init__(
+            client_id, client_secret, callback_url, verify, proxy, arguments, settings
+        )
+        self._gateway = self._gateway_of(cloud_id)
+
+    def _gateway_of(self, cloud_id: str) -> CloudGateway:
+        return CloudGateway(
+            self._cloud.api_url, cloud_id, self.product.gateway_path, self.site_url
+        )
+
+    def _authorization_server(self) -> AuthorizationServer:
+        return cloud_server(self._cloud)
+
+    def _default_scopes(self) -> Iterable[str]:
+        return self.product.cloud_scopes
+
+    def _identity_url(self) -> str:
+        return self.base_url + self.product.cloud_identity
+
+    @property
+    def resource_server(self) -> CloudGateway:
+        """The gateway."""
+        return self._gateway
+
+    @property
+    def base_url(self) -> str:
+        """The gateway's URL of the product on this site; may ask the site for its cloud id first."""
+        self._find_site()
+        return self._gateway.base_url
+
+    def token_set(self, rejected: str | None = None) -> TokenSet:
+        """See `TokenSource.token_set`; the first call may ask the site for its cloud id."""
+        self._find_site()
+        return super().token_set(rejected)
+
+    async def token_set_async(self, rejected: str | None = None) -> TokenSet:
+        """See `TokenSource.token_set_async`."""
+        if not self.cloud_id:
+            await landed(take_off(self._find_site))
+        return await super().token_set_async(rejected)
+
+    def _find_site(self) -> None:
+        """The cloud id is known afterwards. Two threads may both ask; the answer is the same."""
+        if not self.cloud_id:
+            cloud_id = sites.cloud_id_of(self._transport, self.site_url)
+            self._gateway, self.cloud_id = self._gateway_of(cloud_id), cloud_id
+
+    def accessible_resources(self) -> tuple[Site, ...]:
+        """The sites that the grant reaches. May block on the network.
+
+        Raises:
+            ResourceUnavailableError: No usable answer.
+            LoginRequiredError, TokenEndpointError, TokenStoreError: As `get_access_token`.
+        """
+        bearer = self._source.token_set().access_token
+        return sites.accessible_resources(self._transport, self._cloud.api_url, bearer)
+
+
+class _OnPremClient(AtlassianOAuthClient):
+    """A client of a Data Center product."""
+
+    def __init__(
+        self,
+        client_id: str,
+        client_secret: Secret,
+        callback_url: str = "",
+        server_url: str = "",
+        verify: bool | str = True,
+        proxy: Proxy = None,
+        **settings: Unpack[Settings],
+    ) -> None:
+        if not server_url:
+            raise ConfigurationError(
+                "server_url is missing: the base URL of the server with its context path, such as "
+                "https://jira.company.com/jira. For Cloud pass cloud_id or site_url."
+            )
+        self.server_url = normalized_base_url(server_url, "server_url")
+        self._resources = DataCenter(self.server_url)
+        arguments = {"server_url": self.server_url}
+        super().__init__(
+            client_id, client_secret, callback_url, verify, proxy, arguments, settings
+        )
+
+    def _authorization_server(self) -> AuthorizationServer:
+        return data_center_server(self.server_url)
+
+    def _default_scopes(self) -> Iterable[str]:
+        return self.product.data_center_scopes
+
+    def _identity_url(self) -> str:
+        return self.base_url + self.product.data_center_identity
+
+    @property
+    def resource_server(self) -> ResourceServer:
+        """The server."""
+        return self._resources
+
+
+class JiraCloudOAuthClient(_CloudClient):
+    """Jira Cloud. Default scopes: `read:audit-log:jira`, `read:jira-user`, `offline_access`."""
+
+
+class ConfluenceCloudOAuthClient(_CloudClient):
+    """Confluence Cloud."""
+
+    default_product = "confluence"
+
+
+class JiraOnPremOAuthClient(_OnPremClient):
+    """Jira Data Center, with PKCE. Default scope: `WRITE`."""
+
+
+class ConfluenceOnPremOAuthClient(_OnPremClient):
+    """Confluence Data Center, with PKCE. Default scope: `WRITE`."""
+
+    default_product = "confluence"
+
+
+class BitbucketOnPremOAuthClient(_OnPremClient):
+    """Bitbucket Data Center, with PKCE. Default scope: `REPO_READ`."""
+
+    default_product = "bitbucket"
+
+
+class BitbucketCloudOAuthClient(AtlassianOAuthClient):
+    """Bitbucket Cloud, which has an authorization server of its own and knows no cloud id."""
+
+    default_product = "bitbucket"
+
+    def __init__(
+        self,
+        client_id: str,
+        client_secret: Secret,
+        callback_url: str = "",
+        verify: bool | str = True,
+        proxy: Proxy = None,
+        *,
+        cloud: CloudEnvironment = BITBUCKET_CLOUD,
+        **settings: Unpack[Settings],
+    ) -> None:
+        self._cloud = cloud
+        # Source: https://api.bitbucket.org/2.0, developer.atlassian.com/cloud/bitbucket/oauth-2.
+        base_url = normalized_base_url(f"{cloud.api_url}/2.0", "cloud.api_url")
+        self._resources = DataCenter(base_url, anonymous_fallback=False)
+        super().__init__(
+            client_id, client_secret, callback_url, verify, proxy, {"cloud": cloud}, settings
+        )
+
+    def _authorization_server(self) -> AuthorizationServer:
+        return bitbucket_cloud_server(self._cloud)
+
+    def _default_scopes(self) -> Iterable[str]:
+        return self.product.cloud_scopes
+
+    def _identity_url(self) -> str:
+        return self.base_url + self.product.cloud_identity
+
+    @property
+    def resource_server(self) -> ResourceServer:
+        """The API."""
+        return self._resources
+
+
+def create_atlassian_oauth_client(
+    client_id: str,
+    client_secret: Secret,
+    callback_url: str = "",
+    cloud_id: str = "",
+    server_url: str = "",
+    verify: bool | str = True,
+    proxy: Proxy = None,
+    *,
+    product: str = "jira",
+    site_url: str = "",
+    cloud: CloudEnvironment | None = None,
+    **settings: Unpack[Settings],
+) -> AtlassianOAuthClient:
+    """The OAuth client for a product: Cloud when `cloud_id` or `site_url` is given, else on-prem.
+
+    Args:
+        client_id: Of the OAuth 2.0 app (Cloud) or application link (Data Center).
+        client_secret: Its secret, or a function that fetches it.
+        callback_url: The registered redirect URI; needed to log in, not to refresh.
+        cloud_id: Of the site. Given together with a `server_url` it wins.
+        server_url: Base URL of a Data Center product, context path included.
+        verify: True, False, or the path of a CA bundle, for every request of our own.
+        proxy: None: as requests does by itself; True: the environment's; False: none; a URL or a
+            mapping of scheme to URL: this one.
+        product: "jira", "confluence" or "bitbucket": which default scopes and paths.
+        site_url: https://acme.atlassian.net, in place of `cloud_id` or beside it.
+        cloud: The hosts of the Cloud; None: the commercial one.
+        scopes: Scopes to ask for; None: the product's defaults.
+        store: Where the login is kept; None: a new MemoryTokenStore, which ends with the process.
+        account: Names the login within the store.
+        cert: Client certificate: path of a PEM file, or (certificate, key).
+        timeout: Seconds (connect, read) for every request of our own.
+        expiry: When a token counts as stale and as expired.
+        on_event: Called with every Event.
+        clock: Where instants come from.
+
+    Raises:
+        ConfigurationError: Something is missing or contradictory; the text says what to change.
+    """
+    product_named(product)
+    common = (client_id, client_secret, callback_url)
+    if product == "bitbucket" and not server_url:
+        return BitbucketCloudOAuthClient(
+            *common, verify, proxy, cloud=cloud or BITBUCKET_CLOUD, **settings
+        )
+    if cloud_id or site_url or not server_url:
+        return _CLOUD[product](
+            *common,
+            cloud_id,
+            verify,
+            proxy,
+            site_url=site_url,
+            cloud=cloud or COMMERCIAL,
+            **settings,
+        )
+    return _ON_PREM[product](*common, server_url, verify, proxy, **settings)
+
+
+#: The seed's name of the same function.
+create_jira_oauth_client = create_atlassian_oauth_client
+
+_CLOUD: dict[str, type[_CloudClient]] = {
+    "jira": JiraCloudOAuthClient,
+    "confluence": ConfluenceCloudOAuthClient,
+}
+_ON_PREM: dict[str, type[_OnPremClient]] = {
+    "jira": JiraOnPremOAuthClient,
+    "confluence": ConfluenceOnPremOAuthClient,
+    "bitbucket": BitbucketOnPremOAuthClient,
+}
+
+
+def _revived(
+    cls: type[AtlassianOAuthClient], identity: str, arguments: dict[str, Any]
+) -> AtlassianOAuthClient:
+    """The client of this process, or one made anew from its configuration."""
+    if client := _alive.get(identity):
+        return client
+    return cls(**{**arguments, "client_secret": arguments["client_secret"] or _no_secret})
+
+
+def _no_secret() -> str:
+    raise ConfigurationError(
+        "this client was unpickled in another process, and a pickle carries no secret. Give "
+        "client_secret as a module-level function that fetches it, or make the client there."
+    )
+
+
+def _identity(parsed: object, base_url: str) -> Identity | None:
+    """Who a `myself` answer describes, in any product's spelling."""
+    if not isinstance(parsed, dict):
+        return None
+
+    def first(*names: str) -> str:
+        return next((str(parsed[name]) for name in names if parsed.get(name)), "")
+
+    account_id = first("accountId", "account_id", "key", "userKey", "name", "username")
+    if not account_id:
+        return None
+    return Identity(
+        account_id,
+        name=first("displayName", "display_name", "publicName", "name", "username"),
+        email=first("emailAddress", "email"),
+        base_url=base_url,
+    )

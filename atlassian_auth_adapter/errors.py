@@ -1,0 +1,235 @@
+"""Every error of this package. A leaf is named by what the caller does next.
+
+    AtlassianAuthError
+    |-- ConfigurationError               fix the program                                        (also ValueError)
+    |   `-- MissingExtraError                install atlassian-auth-adapter[...]                (also ImportError)
+    |-- AuthorizationError               the resource owner or the server said no: start again
+    |   |-- AuthorizationDeniedError         ask again, or stop
+    |   |-- StateMismatchError               do not trust this redirect
+    |   `-- AmbiguousSiteError               name the site; .sites lists the choices
+    |-- LoginRequiredError               log in: .reason says why
+    |-- AccessDeniedError                the token is fine, what it may do is not enough: .granted
+    |-- TokenEndpointError               the token request failed; what is stored is untouched
+    |   |-- TokenRequestRefusedError         fix the registration: .error .error_description .status
+    |   `-- TokenEndpointUnavailableError    try again soon: .retry_after, .outcome
+    |       `-- FreshTokenRejectedError          the rejected token is brand new: it is not the token
+    |-- ResourceUnavailableError         the resource server gave no usable answer: try again soon
+    |-- ForeignOriginError               this URL must not carry the token (option foreign="raise")
+    `-- TokenStoreError                  the store failed
+        |-- TokenStoreTimeoutError           somebody holds the lock too long                   (also TimeoutError)
+        |-- StaleRecordError                 somebody saved a newer generation first
+        `-- TokenNotSavedError               rotated at the server, not saved here: .token_set
+
+No error holds a secret: not in its text, not in `vars()`, not in its pickle, and not in what it was
+raised from. Errors can be pickled and copied; a copy has the same type, text and fields.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+if TYPE_CHECKING:
+    from atlassian_auth_adapter.tokens import TokenSet
+
+__all__ = [
+    "AtlassianAuthError",
+    "ConfigurationError",
+    "MissingExtraError",
+    "AuthorizationError",
+    "AuthorizationDeniedError",
+    "StateMismatchError",
+    "AmbiguousSiteError",
+    "LoginRequiredError",
+    "AccessDeniedError",
+    "TokenEndpointError",
+    "TokenRequestRefusedError",
+    "TokenEndpointUnavailableError",
+    "FreshTokenRejectedError",
+    "ResourceUnavailableError",
+    "ForeignOriginError",
+    "TokenStoreError",
+    "TokenStoreTimeoutError",
+    "StaleRecordError",
+    "TokenNotSavedError",
+]
+
+
+class AtlassianAuthError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+    def __init__(self, message: str, **fields: Any) -> None:
+        super().__init__(message)
+        for name, value in fields.items():
+            setattr(self, name, value)
+
+    def copied(self) -> Self:
+        """A new error of the same type, text and fields, without traceback or cause.
+
+        One failed flight is reported to many waiters; each raises an error of its own.
+        """
+        copy = type(self).__new__(type(self), *self.args)
+        copy.args = self.args
+        copy.__dict__.update(self.__dict__)
+        return copy
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, dict(self.__dict__))
+
+
+def _rebuild(
+    cls: type[AtlassianAuthError], args: tuple[str], fields: dict[str, Any]
+) -> AtlassianAuthError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(fields)
+    return error
+
+
+class ConfigurationError(AtlassianAuthError, ValueError):
+    """The program is set up wrongly; raised before any request. Change what the text names."""
+
+
+class MissingExtraError(ConfigurationError, ImportError):
+    """An optional library is not installed. The text holds the install command."""
+
+
+class AuthorizationError(AtlassianAuthError):
+    """The resource owner or the server did not grant the authorization: call `oauth_start()` again.
+
+    Attributes:
+        error: The `error` parameter of the redirect or of the answer, or "".
+    """
+
+    error: str = ""
+
+
+class AuthorizationDeniedError(AuthorizationError):
+    """The resource owner pressed Deny. Ask again, or stop."""
+
+
+class StateMismatchError(AuthorizationError):
+    """The redirect belongs to no authorization that this store has started: do not trust it."""
+
+
+class AmbiguousSiteError(AuthorizationError):
+    """The grant reaches several sites and none was named: pass `cloud_id` or `site_url`.
+
+    Attributes:
+        sites: The choices, `Site` values.
+    """
+
+    sites: tuple[Any, ...] = ()
+
+
+class LoginRequiredError(AtlassianAuthError):
+    """A person has to log in: `oauth_start()`, consent, `oauth_complete()`. Nothing was deleted.
+
+    Attributes:
+        reason: "no_token": nobody logged in yet. "no_refresh_token": the access token has ended and
+            cannot be renewed. "refused": the server refused the refresh token (revoked, 90 days
+            idle, password changed, or spent by somebody who does not share this store).
+            "answer_lost": the server has no rotation grace and its answer to a refresh was lost.
+    """
+
+    reason: Literal["no_token", "no_refresh_token", "refused", "answer_lost"] = "no_token"
+
+
+class AccessDeniedError(AtlassianAuthError):
+    """The token was accepted but does not reach what was asked for; a refresh cannot help.
+
+    Attributes:
+        granted: The scopes of the grant, separated by spaces.
+    """
+
+    granted: str = ""
+
+
+class TokenEndpointError(AtlassianAuthError):
+    """A token request failed. What is stored is as it was.
+
+    Attributes:
+        status: HTTP status of the answer, or None without one.
+    """
+
+    status: int | None = None
+
+
+class TokenRequestRefusedError(TokenEndpointError):
+    """The server understood the token request and refused it: fix the registration of the client.
+
+    Logging in again does not help. Typical: a wrong `client_secret` (Cloud: 401 `access_denied`).
+
+    Attributes:
+        error: Error code. Source: RFC 6749 section 5.2.
+        error_description: The server's text, without secrets; may be localised.
+    """
+
+    error: str = ""
+    error_description: str = ""
+
+
+class TokenEndpointUnavailableError(TokenEndpointError):
+    """No usable answer from the token endpoint: try again soon.
+
+    Attributes:
+        retry_after: Seconds to wait, when the server named them.
+        outcome: "not_sent": the server never saw the request. "throttled": it declined to look at
+            it. "ambiguous": it may or may not have rotated the refresh token.
+    """
+
+    retry_after: float | None = None
+    outcome: Literal["not_sent", "throttled", "ambiguous"] = "ambiguous"
+
+
+class FreshTokenRejectedError(TokenEndpointUnavailableError):
+    """A resource server rejects a token that has no successor worth asking for.
+
+    It is a static token, or one that was brought by a refresh seconds ago because its predecessor
+    had been rejected: another refresh would only burn a rotation. The adapters hand the rejection
+    to the caller as it is.
+    """
+
+
+class ResourceUnavailableError(AtlassianAuthError):
+    """A request of our own to a resource server (who am I, which sites) got no usable answer.
+
+    Attributes:
+        status: HTTP status of the answer, or None without one.
+    """
+
+    status: int | None = None
+
+
+class ForeignOriginError(AtlassianAuthError):
+    """The URL lies outside the grant and the adapter was made with `foreign="raise"`."""
+
+
+class TokenStoreError(AtlassianAuthError):
+    """The store failed. The text names the place (file, key) and what to do."""
+
+
+class TokenStoreTimeoutError(TokenStoreError, TimeoutError):
+    """Somebody else has held the store's lock longer than any token request may take."""
+
+
+class StaleRecordError(TokenStoreError):
+    """Compare-and-swap failed: somebody saved a newer generation first. Load again."""
+
+
+class TokenNotSavedError(TokenStoreError):
+    """The refresh token was rotated at the server, but the new one could not be saved.
+
+    The process keeps serving it from memory and keeps trying to save it. If the process ends before
+    it succeeds, the login may be lost.
+
+    Attributes:
+        token_set: The unsaved token set, so that a program can put it somewhere safe. It does not
+            survive a pickle of the error.
+    """
+
+    token_set: TokenSet | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        fields = {name: value for name, value in vars(self).items() if name != "token_set"}
+        return _rebuild, (type(self), self.args, fields)
+

@@ -1,0 +1,67 @@
+"""What the package reports, to the `on_event` hook and to the one logger.
+
+Events carry no secret, not even a prefix of one. They are reported outside every lock; a hook that
+raises is logged and does no harm.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+__all__ = ["Event", "EventName", "OnEvent", "logger", "report"]
+
+logger = logging.getLogger("atlassian_auth_adapter")
+
+EventName = Literal[
+    "refreshed",  # one token request brought a new token set
+    "adopted",  # somebody else had refreshed already: no token request
+    "replayed",  # the same refresh token was sent again inside the server's grace, and it worked
+    "refused",  # the server refused the refresh token: a person must log in
+    "throttled",  # the server asked to wait
+    "unavailable",  # no usable answer from the token endpoint
+    "store_failed",  # the store could not be read or written
+    "lock_timeout",  # somebody held the store's lock for too long
+    "foreign_origin",  # a request outside the grant was passed on without a token
+    "scope_missing",  # the resource server wants a scope that the grant lacks
+    "anonymous",  # the resource server answered as if nobody was logged in
+]
+
+_LEVELS = {"refreshed": logging.INFO, "adopted": logging.DEBUG, "foreign_origin": logging.INFO}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something worth knowing happened.
+
+    Attributes:
+        name: Which of the fixed outcomes.
+        account: The account of the token key concerned, "" when none is.
+        fields: Details, free of secrets. For the outcomes of a refresh: `duration` (seconds, float),
+            `generation` (int), `error` (text). For a URL: `origin`, `granted`, `path`.
+    """
+
+    name: EventName
+    account: str = ""
+    fields: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __str__(self) -> str:
+        details = "".join(f" {key}={value!r}" for key, value in self.fields.items())
+        return f"atlassian_auth.{self.name} account={self.account!r}{details}"
+
+
+OnEvent = Callable[[Event], object]
+
+
+def report(on_event: OnEvent | None, event: Event) -> None:
+    """Log the event and hand it to the hook. Never raises; call it without holding a lock."""
+    logger.log(_LEVELS.get(event.name, logging.WARNING), "%s", event)
+    if on_event is None:
+        return
+    try:
+        on_event(event)
+    except Exception as error:  # noqa: BLE001 - a foreign callable must not break a refresh
+        logger.warning("on_event raised %s for %s", type(error).__name__, event.name)

@@ -1,0 +1,322 @@
+"""The token endpoint: exchange, refresh, client credentials, revoke.
+
+Authlib builds the requests; what comes back is checked here before anyone believes it. An answer is
+believed only if it is a 200 with a JSON object that holds a usable `access_token`.
+
+Source: RFC 6749 sections 4.1.3, 4.4, 5 and 6; RFC 7009; what Atlassian really answers: `atlassian.md`
+section 1.4, read 2026-11-22.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, TypedDict, TypeGuard
+from urllib.parse import urlencode, urlsplit
+
+from atlassian_auth_adapter.errors import (
+    TokenEndpointError,
+    TokenEndpointUnavailableError,
+    TokenRequestRefusedError,
+)
+from atlassian_auth_adapter.expiry import Clock
+from atlassian_auth_adapter.oauth.server import AuthorizationServer
+from atlassian_auth_adapter.tokens import TokenSet
+from atlassian_auth_adapter.transport import Answer, NoAnswerError, Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from authlib.oauth2.auth import ClientAuth
+    from authlib.oauth2.client import OAuth2Client
+
+__all__ = ["TokenAnswer", "TokenEndpoint"]
+
+#: Lifetime in seconds of an access token whose answer does not name one.
+#: Source: 60 minutes, developer.atlassian.com oauth-2-3lo-apps, copy of 2026-09-26.
+DEFAULT_LIFETIME = 3600.0
+#: No access token lives longer than this many seconds, whatever an answer claims: 365 days.
+LONGEST_LIFETIME = 365 * 86400.0
+#: Error codes that describe a passing state. Source: RFC 6749 section 4.1.2.1.
+PASSING_ERRORS = frozenset({"temporarily_unavailable", "server_error", "slow_down"})
+
+
+class TokenAnswer(TypedDict, total=False):
+    """A successful token answer.
+
+    `{"access_token": "...", "refresh_token": "...", "expires_in": 3600, "scope": "read:jira-user",
+    "token_type": "Bearer"}`
+
+    Source: RFC 6749 section 5.1; every field but the first has been seen missing.
+    """
+
+    access_token: str
+    refresh_token: str
+    expires_in: int | str
+    scope: str
+    token_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenEndpoint:
+    """Token requests of one client. Threads may share it; every call may block on the network.
+
+    Attributes:
+        server: Whose endpoint.
+        client_id: Identifies the client.
+        client_secret: Callable that returns the secret.
+        redirect_uri: The registered callback URL, "" without one.
+        transport: How to reach the server.
+        clock: Where instants come from.
+    """
+
+    server: AuthorizationServer
+    client_id: str
+    client_secret: Callable[[], str] = field(repr=False)
+    redirect_uri: str
+    transport: Transport
+    clock: Clock
+
+    def exchange(self, code: str, code_verifier: str = "", scope: str = "") -> TokenSet:
+        """The token set for an authorization code. Source: RFC 6749 section 4.1.3.
+
+        Raises:
+            TokenRequestRefusedError: The server refused; with `.error == "invalid_grant"` the code.
+            TokenEndpointUnavailableError: No usable answer. A code may be used once: start again.
+        """
+        fields = {"code": code, "redirect_uri": self.redirect_uri}
+        if code_verifier:
+            fields["code_verifier"] = code_verifier
+        return self._token_request("authorization_code", fields, TokenSet("", scope=scope))
+
+    def refresh(self, previous: TokenSet) -> TokenSet:
+        """The successor of a token set. Source: RFC 6749 section 6.
+
+        Raises:
+            TokenRequestRefusedError: The server refused; whether it means the refresh token is for
+                `server.refuses_refresh_token` to say.
+            TokenEndpointUnavailableError: No usable answer; `.outcome` says whether the server may
+                have rotated the refresh token.
+        """
+        fields = {"refresh_token": previous.refresh_token}
+        if self.server.redirect_uri_on_refresh and self.redirect_uri:
+            fields["redirect_uri"] = self.redirect_uri
+        return self._token_request("refresh_token", fields, previous)
+
+    def client_credentials(self, scope: str = "") -> TokenSet:
+        """A token set for the client itself. Source: RFC 6749 section 4.4.
+
+        Raises:
+            TokenRequestRefusedError: The server refused.
+            TokenEndpointUnavailableError: No usable answer.
+        """
+        send_scope = self.server.scope_on_client_credentials and scope
+        fields = {"scope": scope} if send_scope else {}
+        return self._token_request("client_credentials", fields, TokenSet("", scope=scope))
+
+    def revoke(self, token: str) -> None:
+        """Returns when the server has taken the token back. Source: RFC 7009 section 2.1.
+
+        Raises:
+            TokenRequestRefusedError: The server refused.
+            TokenEndpointUnavailableError: No usable answer.
+        """
+        secret = self.client_secret()
+        answer = self._ask(
+            secret,
+            lambda client: client.revoke_token(  # type: ignore[no-untyped-call]
+                self.server.revocation_endpoint, token=token, token_type_hint="refresh_token"
+            ),
+        )
+        if answer.status != HTTPStatus.OK:
+            raise _failure(answer, (token, secret))
+
+    def _token_request(
+        self, grant_type: str, fields: Mapping[str, str], previous: TokenSet
+    ) -> TokenSet:
+        secret = self.client_secret()
+        sent_at = self.clock.time()
+        answer = self._ask(
+            secret,
+            lambda client: client.fetch_token(
+                self.server.token_endpoint, grant_type=grant_type, **fields
+            ),
+        )
+        token_set = _token_set(answer, sent_at, previous)
+        if token_set is None:
+            raise _failure(answer, (*fields.values(), secret))
+        return token_set
+
+    def _ask(self, secret: str, call: Callable[[OAuth2Client], Any]) -> Answer:
+        """Let a throw-away Authlib client send one request."""
+        client = _authlib_client(self, secret)
+        try:
+            answer: Answer = call(client)
+            return answer
+        except NoAnswerError as error:
+            failure = error
+        # Outside of the handler: neither cause nor context leads to the request or its frames.
+        raise TokenEndpointUnavailableError(
+            f"no answer from {_origin(self.server.token_endpoint)}: {failure}. Nothing is lost; "
+            "try again, or check network, proxy and `verify`.",
+            outcome="ambiguous" if failure.sent else "not_sent",
+        ) from failure.__cause__
+
+
+def _authlib_client(endpoint: TokenEndpoint, secret: str) -> OAuth2Client:
+    """Authlib's transport-free core, made to hand back the plain answer."""
+    from authlib.oauth2.client import OAuth2Client
+
+    class Client(OAuth2Client):
+        def parse_response_token(self, resp: Answer) -> Answer:
+            return resp
+
+    return Client(
+        session=_Sender(endpoint.transport),
+        client_id=endpoint.client_id,
+        client_secret=secret,
+        token_endpoint_auth_method=endpoint.server.client_authentication,
+        revocation_endpoint_auth_method=endpoint.server.client_authentication,
+        redirect_uri=endpoint.redirect_uri,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Sender:
+    """What Authlib takes for an HTTP session."""
+
+    transport: Transport
+
+    def post(
+        self, url: str, data: Mapping[str, str], headers: Mapping[str, str], auth: ClientAuth
+    ) -> Answer:
+        url, headers, body = auth.prepare(  # type: ignore[no-untyped-call]
+            "POST", url, dict(headers), urlencode(data)
+        )
+        return self.transport.send("POST", url, headers=headers, body=body)
+
+
+def _token_set(answer: Answer, sent_at: float, previous: TokenSet) -> TokenSet | None:
+    """What the answer brings, or None when it is not one to believe."""
+    parsed = answer.json() if answer.status == HTTPStatus.OK else None
+    if not isinstance(parsed, dict) or "error" in parsed:
+        return None
+    access_token = parsed.get("access_token")
+    # A server that leaves the refresh token out means: keep yours.
+    # Source: sample code of developer.atlassian.com oauth-2-3lo-apps, copy of 2026-09-26.
+    refresh_token = parsed.get("refresh_token") or previous.refresh_token
+    if not _is_token(access_token) or (refresh_token and not _is_token(refresh_token)):
+        return None
+    return TokenSet(
+        access_token=access_token,
+        refresh_token=refresh_token,
+        expires_at=sent_at + _lifetime(parsed.get("expires_in")),
+        scope=_text(parsed.get("scope")) or previous.scope,
+        token_type=_text(parsed.get("token_type")) or "Bearer",
+        obtained_at=sent_at,
+    )
+
+
+def _is_token(value: object) -> TypeGuard[str]:
+    """Visible ASCII: what can stand in a header. Source: RFC 6749 appendix A.12."""
+    return isinstance(value, str) and bool(value) and all("!" <= char <= "~" for char in value)
+
+
+def _lifetime(expires_in: object) -> float:
+    """Seconds, whatever the server wrote: an int, a string, nothing, or nonsense."""
+    if isinstance(expires_in, bool) or not isinstance(expires_in, int | float | str):
+        return DEFAULT_LIFETIME
+    try:
+        seconds = float(expires_in)
+    except (ValueError, OverflowError):
+        return DEFAULT_LIFETIME
+    if math.isnan(seconds):
+        return DEFAULT_LIFETIME
+    return min(max(seconds, 0.0), LONGEST_LIFETIME)
+
+
+def _failure(answer: Answer, secrets: tuple[str, ...]) -> TokenEndpointError:
+    """What an answer means that is not a token answer."""
+    parsed = answer.json()
+    error, description = _error_of(parsed)
+    description = _without(secrets, description)
+    retry_after = _retry_after(answer)
+    throttled = answer.status == HTTPStatus.TOO_MANY_REQUESTS or (
+        answer.status == HTTPStatus.SERVICE_UNAVAILABLE and retry_after is not None
+    )
+    if throttled:
+        return TokenEndpointUnavailableError(
+            f"the token endpoint asks to wait (HTTP {answer.status}). Nothing is lost; "
+            f"try again{f' in {retry_after:.0f} s' if retry_after is not None else ' later'}.",
+            status=answer.status,
+            retry_after=retry_after,
+            outcome="throttled",
+        )
+    understood = HTTPStatus.BAD_REQUEST <= answer.status < HTTPStatus.INTERNAL_SERVER_ERROR
+    if error and understood and error not in PASSING_ERRORS:
+        return TokenRequestRefusedError(
+            f"the token endpoint refused the request: {error}"
+            f"{f' ({description})' if description else ''}, HTTP {answer.status}. Check client_id, "
+            "client_secret, callback_url and scopes against the registration of the OAuth 2.0 app; "
+            "logging in again does not help.",
+            status=answer.status,
+            error=error,
+            error_description=description,
+        )
+    what = f"HTTP {answer.status}, {answer.content_type or 'no content type'}"
+    if error:
+        what += f", {error}"
+    return TokenEndpointUnavailableError(
+        f"unusable answer from the token endpoint ({what}). Nothing is lost; try again. If it "
+        "stays: is a proxy or a login page in between, is the server's URL right?",
+        status=answer.status,
+        retry_after=retry_after,
+        outcome="ambiguous",
+    )
+
+
+def _error_of(parsed: object) -> tuple[str, str]:
+    """Error code and description, of RFC 6749's shape and of Data Center's second one."""
+    if not isinstance(parsed, dict):
+        return "", ""
+    if error := _text(parsed.get("error")):
+        return error, _text(parsed.get("error_description"))
+    errors = parsed.get("errors")
+    if isinstance(errors, list) and errors:
+        return "invalid_request", _text(errors[0])
+    return "", ""
+
+
+def _text(value: object) -> str:
+    """A harmless short text: printable ASCII on one line, else ""."""
+    if not isinstance(value, str) or len(value) > 4000 or not value.isascii():
+        return ascii(value)[1:-1][:200] if isinstance(value, str) else ""
+    return "".join(char if char.isprintable() else " " for char in value).strip()
+
+
+def _without(secrets: tuple[str, ...], text: str) -> str:
+    """The text with every secret that it repeats blotted out."""
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, "[secret]")
+    return text[:200]
+
+
+def _retry_after(answer: Answer) -> float | None:
+    """Seconds to wait. Source: RFC 9110 section 10.2.3."""
+    value = answer.headers.get("Retry-After", "").strip()
+    if value.isascii() and value.isdigit():
+        return min(float(value), 3600.0)
+    try:
+        at = parsedate_to_datetime(value).timestamp()
+        now = parsedate_to_datetime(answer.headers["Date"]).timestamp()
+    except (ValueError, TypeError, KeyError, OverflowError):
+        return None
+    return min(max(at - now, 0.0), 3600.0)
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"

@@ -1,0 +1,565 @@
+"""The refresh, once for everybody.
+
+One *flight* per login and process renews a token set: a thread of ours that outlives whoever waits for
+it. Under the store's lock it looks again, journals what it is about to spend, sends the token request,
+saves the answer and publishes it. Sync callers wait for the flight, async callers await it; nobody
+runs it, so nobody can cancel it.
+
+Every client object of a process with the same store and key shares one login and its flights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import random
+import socket
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any, Literal
+from weakref import WeakValueDictionary
+
+from atlassian_auth_adapter.atlassian.gateway import ResourceServer
+from atlassian_auth_adapter.errors import (
+    FreshTokenRejectedError,
+    LoginRequiredError,
+    StaleRecordError,
+    TokenEndpointUnavailableError,
+    TokenNotSavedError,
+    TokenRequestRefusedError,
+    TokenStoreError,
+    TokenStoreTimeoutError,
+)
+from atlassian_auth_adapter.events import Event, EventName, OnEvent, report
+from atlassian_auth_adapter.expiry import Clock, ExpiryPolicy, Freshness
+from atlassian_auth_adapter.oauth.server import AuthorizationServer
+from atlassian_auth_adapter.sources import TokenSource, landed, result_of, take_off
+from atlassian_auth_adapter.stores.base import Pending, Record, TokenKey, TokenStore
+from atlassian_auth_adapter.tokens import TokenSet
+
+__all__ = ["RefreshingTokenSource"]
+
+#: Seconds before a renewal beside the traffic is tried again after one has failed.
+BACKGROUND_BACKOFF = 30.0
+#: Seconds for which a token that was fetched because of a rejection is not replaced for another one:
+#: a server that rejects whatever we send must not burn a rotation per request.
+REJECTION_COOL_DOWN = 30.0
+#: Longest Retry-After, seconds, that a flight waits for; beyond it the callers are told.
+LONGEST_WAIT = 10.0
+#: Seconds between the looks into the store after the server has refused a refresh token.
+SECOND_LOOK = 1.0
+#: Seconds between attempts; the last one repeats.
+BACKOFF = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
+DeadReason = Literal["refused", "answer_lost"]
+
+#: Token requests of one flight that never reach the server before it gives up.
+UNSENT_ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Snapshot:
+    """The token set that this process hands out, with what its clocks say of the end."""
+
+    token_set: TokenSet
+    generation: int
+    deadline: float  # of the monotonic clock
+    luck: float  # this process's share of the jitter for this token
+
+
+@dataclass(slots=True)
+class _Flight:
+    """A renewal in progress, and what there will be to tell of it."""
+
+    began: float  # of the monotonic clock
+    rejected: str | None = None  # access token that a resource server has rejected
+    force: bool = False  # renew even if there is a usable token
+    future: Future[TokenSet] = field(default_factory=Future)
+    waiters: int = 0
+    ambiguous: int = 0  # token requests whose outcome is unknown
+    notes: list[tuple[EventName, dict[str, Any]]] = field(default_factory=list)
+
+    def note(self, name: EventName, **fields: Any) -> None:
+        """Remember an event; it is reported after landing."""
+        self.notes.append((name, fields))
+
+
+class _Login:
+    """What all sources of one process share that have the same store and key."""
+
+    def __init__(self) -> None:
+        self.snapshot: _Snapshot | None = None
+        self.quiet_until = 0.0  # monotonic; no renewal beside the traffic before
+        self.unsaved: tuple[Record, int | None] | None = None  # rotated; the generation it follows
+        self.start_afresh()
+
+    def start_afresh(self) -> None:
+        """No flight and a free lock: the state in which a forked child begins."""
+        self.lock = threading.Lock()  # of this object's fields; never held during I/O
+        self.flight: _Flight | None = None
+        self.is_saving = False
+
+
+_logins: WeakValueDictionary[tuple[TokenStore, TokenKey], _Login] = WeakValueDictionary()
+_logins_lock = threading.Lock()
+
+
+def _login_of(store: TokenStore, key: TokenKey) -> _Login:
+    with _logins_lock:
+        login = _logins.get((store, key))
+        if login is None:
+            login = _logins[store, key] = _Login()
+        return login
+
+
+def _after_fork_in_child() -> None:
+    global _logins_lock  # noqa: PLW0603 - the parent's may be held by a thread that is not here
+    _logins_lock = threading.Lock()
+    for login in list(_logins.values()):
+        login.start_afresh()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+class RefreshingTokenSource(TokenSource):
+    """Hands out the token set of one login and renews it.
+
+    Args:
+        key: Which login.
+        store: Where it is kept.
+        server: Whose rules hold.
+        renew: Sends one token request that succeeds the given token set.
+        resource_server: Where the tokens are accepted.
+        patience: Seconds after which one token request has ended.
+        expiry: When a token is stale or expired.
+        clock: Where instants come from.
+        on_event: Called with every Event, on the flight's thread, outside every lock.
+    """
+
+    def __init__(
+        self,
+        key: TokenKey,
+        store: TokenStore,
+        server: AuthorizationServer,
+        renew: Callable[[TokenSet], TokenSet],
+        resource_server: Callable[[], ResourceServer],
+        *,
+        patience: float,
+        expiry: ExpiryPolicy,
+        clock: Clock,
+        on_event: OnEvent | None = None,
+    ) -> None:
+        self.account = key.account
+        self.on_event = on_event
+        self._key = key
+        self._store = store
+        self._server = server
+        self._renew = renew
+        self._resource_server = resource_server
+        self._expiry = expiry
+        self._clock = clock
+        # Whoever holds the lock may resend for a while, each time with all patience.
+        self._lock_timeout = server.resend_window + 3 * patience + 3 * LONGEST_WAIT
+        self._login = _login_of(store, key)
+
+    @property
+    def resource_server(self) -> ResourceServer:
+        """Where the tokens are accepted."""
+        return self._resource_server()
+
+    # --- what callers see -------------------------------------------------------------------------
+
+    def current(self) -> TokenSet | None:
+        """The token set known to this process. Never blocks."""
+        snapshot = self._login.snapshot
+        return snapshot.token_set if snapshot else None
+
+    def token_set(self, rejected: str | None = None) -> TokenSet:
+        """See `TokenSource.token_set`."""
+        while True:
+            at_hand = self._at_hand(rejected)
+            token_set = at_hand if isinstance(at_hand, TokenSet) else result_of(at_hand)
+            if token_set.access_token != rejected:
+                return token_set
+
+    async def token_set_async(self, rejected: str | None = None) -> TokenSet:
+        """See `TokenSource.token_set_async`; it occupies no thread while it waits."""
+        while True:
+            at_hand = self._at_hand(rejected)
+            token_set = at_hand if isinstance(at_hand, TokenSet) else await landed(at_hand)
+            if token_set.access_token != rejected:
+                return token_set
+
+    def has_ended(self, token_set: TokenSet) -> bool:
+        """Whether the token set is past its end by now, without any margin."""
+        return self._clock.time() >= token_set.expires_at
+
+    def refresh(self) -> TokenSet:
+        """Renew now, however fresh the token set is. Raises as `token_set` does."""
+        return result_of(self._board(force=True))
+
+    def install(self, obtain: Callable[[], TokenSet]) -> TokenSet:
+        """Replace the login by what `obtain` brings, under the store's lock.
+
+        Raises:
+            TokenNotSavedError: The token set is there, but could not be saved.
+        """
+
+        def work() -> TokenSet:
+            with self._store.lock(self._key, timeout=self._lock_timeout):
+                record = self._store.load(self._key)
+                token_set = self._saved(None, record, obtain())
+                if self._login.unsaved:
+                    raise _not_saved(self._login.unsaved[0])
+                return token_set
+
+        return result_of(take_off(work, self._keep_saving))
+
+    def forget(self) -> None:
+        """There is no login on record afterwards."""
+        with self._store.lock(self._key, timeout=self._lock_timeout):
+            self._store.delete(self._key)
+        with self._login.lock:
+            self._login.snapshot = self._login.unsaved = None
+
+    def freshness_of(self, token_set: TokenSet) -> Freshness:
+        """What may be done with a token set from the store, by the wall clock."""
+        return self._freshness(self._snapshot(token_set, 0))
+
+    # --- boarding ---------------------------------------------------------------------------------
+
+    def _at_hand(self, rejected: str | None) -> TokenSet | Future[TokenSet]:
+        """A token set to use at once, or the future that brings one. Does no I/O."""
+        snapshot = self._login.snapshot
+        if snapshot is not None and snapshot.token_set.access_token != rejected:
+            freshness = self._freshness(snapshot)
+            if freshness is Freshness.STALE and self._is_calm():
+                self._board(seen=snapshot)
+            if freshness is not Freshness.EXPIRED:
+                return snapshot.token_set
+        return self._board(rejected, seen=snapshot)
+
+    def _board(
+        self, rejected: str | None = None, *, force: bool = False, seen: _Snapshot | None = None
+    ) -> Future[TokenSet]:
+        """The future of the flight under way, or of one that starts now."""
+        login = self._login
+        flight = _Flight(self._clock.monotonic(), rejected, force)
+        with login.lock:
+            if not force and login.snapshot is not seen and login.snapshot is not None:
+                flight.future.set_result(login.snapshot.token_set)  # somebody has just landed
+                return flight.future
+            if login.flight is not None:
+                login.flight.waiters += 1
+                return login.flight.future
+            login.flight = flight
+        return take_off(lambda: self._fly(flight), lambda: self._debrief(flight), flight.future)
+
+    def _is_calm(self) -> bool:
+        return self._login.flight is None and self._clock.monotonic() >= self._login.quiet_until
+
+    def _freshness(self, snapshot: _Snapshot) -> Freshness:
+        """The end has come when either clock says so."""
+        remaining = min(
+            snapshot.token_set.expires_at - self._clock.time(),
+            snapshot.deadline - self._clock.monotonic(),
+        )
+        return self._expiry.freshness(snapshot.token_set, remaining, snapshot.luck)
+
+    # --- the flight, on a thread of its own -------------------------------------------------------
+
+    def _fly(self, flight: _Flight) -> TokenSet:
+        login, token_set = self._login, None
+        try:
+            with self._store.lock(self._key, timeout=self._lock_timeout):
+                token_set = self._look_again(flight)
+        except TokenStoreTimeoutError as error:
+            flight.note("lock_timeout", error=str(error))
+            token_set = self._adopted(self._store.load(self._key), flight)
+            if token_set is None:
+                raise
+        except TokenStoreError as error:
+            flight.note("store_failed", error=str(error))
+            if token_set is None:  # else only the release failed: the token is there
+                raise
+        except TokenEndpointUnavailableError as error:
+            flight.note(
+                "throttled" if error.outcome == "throttled" else "unavailable", error=str(error)
+            )
+            raise
+        finally:
+            backoff = BACKGROUND_BACKOFF if token_set is None else 0.0
+            with login.lock:
+                login.flight = None
+                login.quiet_until = self._clock.monotonic() + backoff
+        return token_set
+
+    def _debrief(self, flight: _Flight) -> None:
+        """Report, with the waiters gone and no lock held; then see to what is not saved."""
+        duration = self._clock.monotonic() - flight.began
+        for name, fields in flight.notes:
+            fields |= {"duration": duration, "waiters": flight.waiters}
+            report(self.on_event, Event(name, self.account, MappingProxyType(fields)))
+        self._keep_saving()
+
+    def _look_again(self, flight: _Flight) -> TokenSet:
+        """What the store holds by now, if that will do; else a new token set."""
+        login = self._login
+        if login.unsaved and not self._save_unsaved():
+            # Never spend a refresh token that cannot be replaced.
+            if login.snapshot and self._will_do(login.snapshot, flight):
+                return login.snapshot.token_set
+            raise _not_saved(login.unsaved[0])
+        record = self._store.load(self._key)
+        if adopted := self._adopted(record, flight):
+            return adopted
+        record, token_set = self._spendable(record, flight)
+        return self._spend(flight, record, token_set)
+
+    def _adopted(self, record: Record | None, flight: _Flight) -> TokenSet | None:
+        """The stored token set, published, if it will do: no token request."""
+        if record is None or record.token_set is None:
+            return None
+        known = self._login.snapshot
+        if known is not None and known.token_set == record.token_set:
+            # What we have is what there is; a stale token does not renew itself.
+            is_enough = self._freshness(known) is Freshness.FRESH
+            snapshot = known
+        else:
+            snapshot, is_enough = self._snapshot(record.token_set, record.generation), True
+        if not is_enough or not self._will_do(snapshot, flight):
+            return None
+        if known is not None and snapshot is not known:
+            flight.note("adopted", generation=record.generation)
+        self._login.snapshot = snapshot
+        return snapshot.token_set
+
+    def _will_do(self, snapshot: _Snapshot, flight: _Flight) -> bool:
+        return (
+            not flight.force
+            and snapshot.token_set.access_token != flight.rejected
+            and self._freshness(snapshot) is not Freshness.EXPIRED
+        )
+
+    def _spendable(self, record: Record | None, flight: _Flight) -> tuple[Record, TokenSet]:
+        """The record and its token set, whose refresh token may be sent now.
+
+        Raises what is known already, without a request.
+        """
+        if record is None or record.token_set is None:
+            raise LoginRequiredError(
+                f"nobody has logged in as {self.account!r} yet: open the URL of oauth_start(), then "
+                "call oauth_complete().",
+                reason="no_token",
+            )
+        token_set, now = record.token_set, self._clock.time()
+        if not token_set.refresh_token:
+            raise LoginRequiredError(
+                f"the login {self.account!r} has ended and has no refresh token. Log in again; on "
+                "Cloud request the scope offline_access.",
+                reason="no_refresh_token",
+            )
+        if record.dead == self._hash(token_set.refresh_token):
+            raise self._login_required(record.dead_reason)
+        # A Retry-After is an hour at most: what lies further ahead is a clock that was set back.
+        if 0 < record.throttled_until - now <= 3600:  # noqa: PLR2004
+            wait = record.throttled_until - now
+            raise TokenEndpointUnavailableError(
+                f"the token endpoint has asked to wait; try again in {wait:.0f} s.",
+                retry_after=wait,
+                outcome="throttled",
+            )
+        is_brand_new = 0 <= now - record.forced_at < REJECTION_COOL_DOWN
+        if flight.rejected == token_set.access_token and is_brand_new:
+            raise FreshTokenRejectedError(
+                "the resource server rejects a token that a refresh brought seconds ago because it "
+                "had rejected the one before: it is not the token. Check site, scopes and rights.",
+                retry_after=REJECTION_COOL_DOWN - (now - record.forced_at),
+            )
+        return record, token_set
+
+    def _spend(self, flight: _Flight, record: Record, token_set: TokenSet) -> TokenSet:
+        """Send the refresh token, and keep what comes of it."""
+        token_hash = self._hash(token_set.refresh_token)
+        journal = record.pending
+        if journal is None or journal.token_hash != token_hash:
+            journal = Pending(token_hash, self._clock.time(), f"{socket.gethostname()}:{os.getpid()}")
+        else:
+            flight.ambiguous += 1  # sent before; nobody on record knows what came of it
+        # Proves in one step that the store can be written, before anything is spent.
+        clean, record = replace(record, pending=None), replace(record, pending=journal)
+        self._store.save(self._key, record, expected=record.generation)
+        try:
+            renewed = self._request(flight, token_set, journal.started_at)
+        except TokenEndpointUnavailableError as error:
+            if error.outcome == "throttled":
+                wait = error.retry_after or BACKGROUND_BACKOFF
+                record = replace(record, throttled_until=self._clock.time() + wait)
+                clean = replace(record, pending=None)
+            self._note_down(clean if not flight.ambiguous else record, flight)
+            raise
+        except TokenRequestRefusedError as error:
+            if not self._server.refuses_refresh_token(error.error, error.error_description):
+                self._note_down(clean if not flight.ambiguous else record, flight)
+                raise
+            refusal = error
+        else:
+            flight.note(
+                "replayed" if flight.ambiguous else "refreshed", generation=record.generation + 1
+            )
+            return self._saved(flight, record, renewed)
+        return self._look_once_more(flight, clean, refusal)
+
+    def _request(self, flight: _Flight, token_set: TokenSet, first_sent_at: float) -> TokenSet:
+        """One token request, sent again as often as that can do no harm."""
+        now, grace_end = self._clock.time(), first_sent_at + self._server.rotation_grace
+        window_end = now + self._server.resend_window
+        if now < grace_end:
+            window_end = min(window_end, grace_end)
+        unsent, waited = 0, False
+        while True:
+            try:
+                return self._renew(token_set)
+            except TokenEndpointUnavailableError as error:
+                failure = error
+            match failure.outcome:
+                case "not_sent":
+                    unsent += 1
+                    delay = BACKOFF[min(unsent, len(BACKOFF)) - 1]
+                    give_up = unsent >= UNSENT_ATTEMPTS
+                case "throttled":
+                    delay = failure.retry_after or BACKOFF[-1]
+                    give_up = waited or delay > LONGEST_WAIT
+                    waited = True
+                case _:
+                    delay = BACKOFF[min(flight.ambiguous, len(BACKOFF) - 1)]
+                    flight.ambiguous += 1
+                    give_up = (
+                        self._clock.time() + delay > window_end
+                        if self._server.resend_window
+                        else flight.ambiguous > 1  # no grace: once more, then the truth
+                    )
+            if give_up or not threading.main_thread().is_alive():
+                raise failure
+            self._clock.sleep(delay)
+
+    def _look_once_more(
+        self, flight: _Flight, record: Record, refusal: TokenRequestRefusedError
+    ) -> TokenSet:
+        """The server refused the refresh token. Whoever spent it may have left a better one."""
+        for look in range(2):
+            if look:
+                self._clock.sleep(SECOND_LOOK)
+            latest = self._store.load(self._key)
+            if latest is not None and latest.generation != record.generation:
+                flight.ambiguous = 0
+                return self._look_again(flight)
+        lost = bool(flight.ambiguous) and not self._server.rotation_grace
+        reason: DeadReason = "answer_lost" if lost else "refused"
+        assert record.token_set is not None
+        dead = self._hash(record.token_set.refresh_token)
+        self._note_down(replace(record, dead=dead, dead_reason=reason), flight)
+        flight.note("refused", reason=reason, error=refusal.error)
+        raise self._login_required(reason) from refusal.copied()
+
+    # --- keeping what was brought -----------------------------------------------------------------
+
+    def _saved(self, flight: _Flight | None, record: Record | None, token_set: TokenSet) -> TokenSet:
+        """The token set, saved as the next generation and published; published in any case."""
+        forced_at = self._clock.time() if flight and flight.rejected else 0.0
+        while True:
+            expected = record.generation if record else None
+            rotated = Record((expected or 0) + 1, token_set, forced_at=forced_at)
+            try:
+                try:
+                    self._store.save(self._key, rotated, expected=expected)
+                except StaleRecordError:
+                    record = self._store.load(self._key)
+                    if flight and (adopted := self._adopted(record, flight)):
+                        return adopted
+                    continue
+            except Exception as error:  # noqa: BLE001 - whatever a store raises, the token stays
+                if flight:
+                    flight.note("store_failed", error=f"not saved: {type(error).__name__}")
+                self._login.unsaved = rotated, expected
+            self._login.snapshot = self._snapshot(token_set, rotated.generation)
+            return token_set
+
+    def _save_unsaved(self) -> bool:
+        """Whether there is nothing unsaved any more."""
+        unsaved = self._login.unsaved
+        if unsaved is None:
+            return True
+        record, expected = unsaved
+        try:
+            self._store.save(self._key, record, expected=expected)
+        except StaleRecordError:
+            pass  # saved by another thread of ours, or somebody has a newer login: theirs counts
+        except Exception:  # noqa: BLE001 - whatever a store raises, there will be another try
+            return False
+        if self._login.unsaved is unsaved:
+            self._login.unsaved = None
+        return True
+
+    def _keep_saving(self) -> None:
+        """Returns when everything is saved, or with a last try when the process ends."""
+        login = self._login
+        with login.lock:
+            if login.unsaved is None or login.is_saving:
+                return
+            login.is_saving = True
+        try:
+            for attempt in itertools.count():
+                is_last = not threading.main_thread().is_alive()
+                if self._save_unsaved() or is_last:
+                    return
+                self._clock.sleep(BACKOFF[min(attempt, len(BACKOFF) - 1)])
+        finally:
+            login.is_saving = False
+
+    def _note_down(self, record: Record, flight: _Flight) -> None:
+        """Keep what was learnt; the failure that is on its way to the callers matters more."""
+        try:
+            self._store.save(self._key, record, expected=record.generation)
+        except TokenStoreError as error:
+            flight.note("store_failed", error=str(error))
+
+    def _snapshot(self, token_set: TokenSet, generation: int) -> _Snapshot:
+        remaining = token_set.expires_at - self._clock.time()
+        return _Snapshot(
+            token_set, generation, self._clock.monotonic() + remaining, random.random()  # noqa: S311
+        )
+
+    def _hash(self, token: str) -> str:
+        """Names a token without revealing it; the same for all who share the key."""
+        return hashlib.sha256(f"{self._key.digest}:{token}".encode()).hexdigest()[:16]
+
+    def _login_required(self, reason: DeadReason) -> LoginRequiredError:
+        if reason == "answer_lost":
+            text = (
+                "the server answered a refresh, the answer was lost on its way, and this server "
+                "takes no refresh token twice"
+            )
+        else:
+            text = (
+                "the server refuses the refresh token: the grant was revoked, was idle for 90 days, "
+                "the password changed, or somebody who does not share this store has spent it"
+            )
+        return LoginRequiredError(
+            f"the login {self.account!r} has to be renewed by a person: {text}. Open the URL of "
+            "oauth_start(), then call oauth_complete(). Nothing was deleted.",
+            reason=reason,
+        )
+
+
+def _not_saved(record: Record) -> TokenNotSavedError:
+    return TokenNotSavedError(
+        "the refresh token was rotated, but the new one cannot be saved. It is served from memory and "
+        "saving it is tried again; repair the store before this process ends.",
+        token_set=record.token_set,
+    )

@@ -1,0 +1,183 @@
+"""TokenSource: the one interface between those who need a token and those who know how to get one."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeVar
+
+from atlassian_auth_adapter.atlassian.gateway import DataCenter, ResourceServer, normalized_base_url
+from atlassian_auth_adapter.errors import AtlassianAuthError, FreshTokenRejectedError
+from atlassian_auth_adapter.events import OnEvent
+from atlassian_auth_adapter.tokens import TokenSet
+
+if TYPE_CHECKING:
+    import trio
+
+__all__ = ["StaticTokenSource", "TokenSource", "landed", "result_of", "take_off"]
+
+T = TypeVar("T")
+
+
+class TokenSource(ABC):
+    """Hands out a valid token set, and says where its tokens are accepted.
+
+    Threads, tasks and event loops share a source.
+    """
+
+    #: Called with every Event of this source.
+    on_event: OnEvent | None = None
+    #: Whose tokens, for events.
+    account: str = ""
+
+    @property
+    @abstractmethod
+    def resource_server(self) -> ResourceServer:
+        """Where the tokens are accepted. Does not block once a token set has been handed out."""
+
+    @abstractmethod
+    def current(self) -> TokenSet | None:
+        """The token set known at this moment, whatever its age. Never blocks."""
+
+    @abstractmethod
+    def token_set(self, rejected: str | None = None) -> TokenSet:
+        """A token set whose access token is valid; may block on a token request.
+
+        Args:
+            rejected: An access token that a resource server has just rejected; never returned.
+
+        Raises:
+            LoginRequiredError: A person has to log in.
+            TokenEndpointError: The token request failed.
+            TokenStoreError: The store failed.
+            FreshTokenRejectedError: There is no better token than the rejected one.
+        """
+
+    async def token_set_async(self, rejected: str | None = None) -> TokenSet:
+        """`token_set` for tasks of asyncio and trio: never blocks the event loop.
+
+        Cancelling the task does not cancel what it was waiting for.
+        """
+        return await landed(take_off(lambda: self.token_set(rejected)))
+
+    def has_ended(self, token_set: TokenSet) -> bool:
+        """Whether the token set is past its end by now, without any margin."""
+        return time.time() >= token_set.expires_at
+
+
+class StaticTokenSource(TokenSource):
+    """A token that does not change, such as a personal access token of a Data Center instance.
+
+    Args:
+        access_token: What to send as the bearer.
+        base_url: Where it is accepted, context path included.
+
+    Raises:
+        ConfigurationError: There is no token, or the URL is not https.
+    """
+
+    def __init__(self, access_token: str, base_url: str) -> None:
+        self._token_set = TokenSet(access_token)
+        self._resource_server = DataCenter(normalized_base_url(base_url, "base_url"))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(base_url={self._resource_server.base_url!r})"
+
+    @property
+    def resource_server(self) -> ResourceServer:
+        """Where the token is accepted."""
+        return self._resource_server
+
+    def current(self) -> TokenSet:
+        """The token."""
+        return self._token_set
+
+    def token_set(self, rejected: str | None = None) -> TokenSet:
+        """The token.
+
+        Raises:
+            FreshTokenRejectedError: It was rejected, and there is no other.
+        """
+        if rejected == self._token_set.access_token:
+            raise FreshTokenRejectedError(
+                "the server rejects the static token: make a new one there, and check that it is "
+                "meant for this server."
+            )
+        return self._token_set
+
+    async def token_set_async(self, rejected: str | None = None) -> TokenSet:
+        """The token."""
+        return self.token_set(rejected)
+
+
+def take_off(
+    work: Callable[[], T],
+    afterwards: Callable[[], object] | None = None,
+    future: Future[T] | None = None,
+) -> Future[T]:
+    """Run `work` on a thread of ours and return its future at once.
+
+    The thread is no daemon: the exit of the process waits for it. Nobody else's thread pool is used.
+    When no thread can be started (the interpreter is shutting down), the work is done right here.
+
+    Args:
+        work: What to do.
+        afterwards: Called on the same thread when the future has its result.
+        future: The future to use; it is new and pending.
+    """
+    flight: Future[T] = future or Future()
+    flight.set_running_or_notify_cancel()  # from here on nobody can cancel it
+
+    def run() -> None:
+        try:
+            result = work()
+        except BaseException as error:  # noqa: BLE001 - handed to whoever waits
+            flight.set_exception(error)
+        else:
+            flight.set_result(result)
+        if afterwards is not None:
+            afterwards()
+
+    try:
+        threading.Thread(target=run, name="atlassian-auth-flight", daemon=False).start()
+    except RuntimeError:
+        run()
+    return flight
+
+
+async def landed(future: Future[T]) -> T:
+    """Wait for a future of another thread without blocking the event loop, asyncio's or trio's."""
+    event: asyncio.Event | trio.Event
+    trio_module = sys.modules.get("trio")
+    if trio_module is not None and trio_module.lowlevel.in_trio_task():
+        event = trio_module.Event()
+        call_soon = trio_module.lowlevel.current_trio_token().run_sync_soon
+    else:
+        event = asyncio.Event()
+        call_soon = asyncio.get_running_loop().call_soon_threadsafe
+
+    def wake(_: object) -> None:
+        # The waiter's loop may have ended; what it waited for is done all the same.
+        # RunFinishedError of trio is a RuntimeError, as is asyncio's for a closed loop.
+        with suppress(RuntimeError):
+            call_soon(event.set)
+
+    future.add_done_callback(wake)
+    await event.wait()
+    return result_of(future)
+
+
+def result_of(future: Future[T]) -> T:
+    """The future's result; blocks until there is one. Each waiter gets an error of its own."""
+    error = future.exception()
+    if error is None:
+        return future.result()
+    if isinstance(error, AtlassianAuthError):
+        raise error.copied() from error.__cause__
+    raise error

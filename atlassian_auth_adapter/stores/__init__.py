@@ -1,0 +1,1 @@
+"""Whoever keeps tokens; a store owns its lock."""

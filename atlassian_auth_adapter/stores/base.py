@@ -1,0 +1,220 @@
+"""What a store keeps (Record), under which name (TokenKey), and what it must be able to do (TokenStore)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from atlassian_auth_adapter.errors import TokenStoreError
+from atlassian_auth_adapter.oauth.authorization import AuthorizationRequest
+from atlassian_auth_adapter.tokens import TokenSet
+
+__all__ = ["SCHEMA_VERSION", "Pending", "Record", "TokenKey", "TokenStore"]
+
+#: Version of the stored form. A reader refuses a later one instead of losing what it does not know.
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class TokenKey:
+    """Names one login.
+
+    Attributes:
+        issuer: The authorization server.
+        client_id: The OAuth client.
+        account: Whose login: any text.
+        kind: "login" for tokens, "authorizations" for the authorizations that wait for a redirect.
+    """
+
+    issuer: str
+    client_id: str
+    account: str
+    kind: Literal["login", "authorizations"] = "login"
+
+    @property
+    def digest(self) -> str:
+        """A short name that is safe in file names and database keys, the same on every host."""
+        text = json.dumps([self.issuer, self.client_id, self.account, self.kind])
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    def for_authorizations(self) -> TokenKey:
+        """Where this login's pending authorizations are kept."""
+        return replace(self, kind="authorizations")
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A refresh that was sent and whose end is not on record: the crash journal.
+
+    Attributes:
+        token_hash: Salted hash of the refresh token that was sent.
+        started_at: POSIX timestamp (seconds) of the first time it was sent.
+        owner: Host and process that sent it.
+    """
+
+    token_hash: str
+    started_at: float
+    owner: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Everything that is kept under one key. Secrets are in `token_set` and `authorizations` only.
+
+    Attributes:
+        generation: +1 with each rotation and each login.
+        token_set: The login, or None when nobody logged in.
+        pending: See `Pending`.
+        throttled_until: POSIX timestamp (seconds) before which the token endpoint is not asked.
+        dead: Salted hash of a refresh token that the server has refused, or "".
+        dead_reason: Why it is dead, as in `LoginRequiredError.reason`.
+        forced_at: POSIX timestamp (seconds) of this generation if it was fetched because a resource
+            server had rejected its predecessor, else 0.
+        authorizations: Started authorizations, under their own key.
+    """
+
+    generation: int = 0
+    token_set: TokenSet | None = None
+    pending: Pending | None = None
+    throttled_until: float = 0.0
+    dead: str = ""
+    dead_reason: Literal["refused", "answer_lost"] = "refused"
+    forced_at: float = 0.0
+    authorizations: tuple[AuthorizationRequest, ...] = field(default=())
+
+    def to_json(self) -> dict[str, Any]:
+        """The stored form. It holds the secrets."""
+        stored: dict[str, Any] = {"version": SCHEMA_VERSION, "generation": self.generation}
+        if token_set := self.token_set:
+            stored["token_set"] = {
+                "access_token": token_set.access_token,
+                "refresh_token": token_set.refresh_token,
+                "expires_at": None if token_set.expires_at == math.inf else token_set.expires_at,
+                "scope": token_set.scope,
+                "token_type": token_set.token_type,
+                "obtained_at": token_set.obtained_at,
+            }
+        if pending := self.pending:
+            stored["pending"] = {
+                "token_hash": pending.token_hash,
+                "started_at": pending.started_at,
+                "owner": pending.owner,
+            }
+        if self.throttled_until:
+            stored["throttled_until"] = self.throttled_until
+        if self.dead:
+            stored |= {"dead": self.dead, "dead_reason": self.dead_reason}
+        if self.forced_at:
+            stored["forced_at"] = self.forced_at
+        if self.authorizations:
+            stored["authorizations"] = [
+                {
+                    "state": request.state,
+                    "code_verifier": request.code_verifier,
+                    "created": request.created,
+                    "scope": request.scope,
+                }
+                for request in self.authorizations
+            ]
+        return stored
+
+    @classmethod
+    def from_json(cls, stored: object) -> Record:
+        """Read the stored form.
+
+        Raises:
+            TokenStoreError: It is not one, or was written by a later release.
+        """
+        if not isinstance(stored, Mapping):
+            raise TokenStoreError("what is stored is not a record of this package.")
+        version = stored.get("version")
+        if isinstance(version, int) and version > SCHEMA_VERSION:
+            raise TokenStoreError(
+                f"the record was written by a later release (schema {version}, this one reads "
+                f"{SCHEMA_VERSION}). Upgrade atlassian-auth-adapter here; nothing was changed."
+            )
+        try:
+            return cls(
+                generation=int(stored["generation"]),
+                token_set=_token_set(stored.get("token_set")),
+                pending=Pending(**stored["pending"]) if stored.get("pending") else None,
+                throttled_until=float(stored.get("throttled_until", 0.0)),
+                dead=str(stored.get("dead", "")),
+                dead_reason=stored.get("dead_reason", "refused"),
+                forced_at=float(stored.get("forced_at", 0.0)),
+                authorizations=tuple(
+                    AuthorizationRequest(**request) for request in stored.get("authorizations", ())
+                ),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise TokenStoreError(
+                f"the record is damaged ({type(error).__name__}). It was kept as it is."
+            ) from None
+
+
+def _token_set(stored: Any) -> TokenSet | None:
+    if not stored:
+        return None
+    expires_at = stored["expires_at"]
+    return TokenSet(
+        access_token=str(stored["access_token"]),
+        refresh_token=str(stored["refresh_token"]),
+        expires_at=math.inf if expires_at is None else float(expires_at),
+        scope=str(stored["scope"]),
+        token_type=str(stored["token_type"]),
+        obtained_at=float(stored["obtained_at"]),
+    )
+
+
+@runtime_checkable
+class TokenStore(Protocol):
+    """Keeps one record per key, and owns the lock that a refresh needs. No method is optional.
+
+    Two stores that keep their records in the same place compare equal and have the same hash: one
+    process then does one refresh for both. Threads share a store; each method may block on I/O.
+    What goes wrong is raised as TokenStoreError with a text that names the place.
+    """
+
+    def load(self, key: TokenKey) -> Record | None:
+        """The record, or None when there is none.
+
+        Raises:
+            TokenStoreError: It cannot be read, or is damaged; it was left as it is.
+        """
+
+    def save(self, key: TokenKey, record: Record, *, expected: int | None) -> None:
+        """The record is durable when this returns, and was written whole or not at all.
+
+        Args:
+            key: Under which name.
+            record: What to keep.
+            expected: Generation that must be stored now; None: there must be no record.
+
+        Raises:
+            StaleRecordError: Somebody else was faster; nothing was written.
+            TokenStoreError: It cannot be written; the previous record still stands.
+        """
+
+    def delete(self, key: TokenKey) -> None:
+        """There is no record afterwards. No error when there was none.
+
+        Raises:
+            TokenStoreError: It cannot be deleted.
+        """
+
+    def lock(self, key: TokenKey, *, timeout: float) -> AbstractContextManager[None]:
+        """Exclusive among all who share the store, until the context ends or its holder dies.
+
+        Args:
+            key: What to lock.
+            timeout: Seconds to wait for somebody else.
+
+        Raises:
+            TokenStoreTimeoutError: Somebody held it all that time.
+            TokenStoreError: The lock cannot be had here at all.
+        """

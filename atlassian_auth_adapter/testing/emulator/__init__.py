@@ -1,0 +1,242 @@
+"""A local Atlassian, Cloud and Data Center, for tests. Imports nothing of the library it judges.
+
+    with AtlassianEmulator() as emulator:
+        redirect = emulator.cloud.authorize(authorization_url)
+        emulator.weather.next("token", CloseAfter())
+        ...
+        assert emulator.count(outcome="reuse_after_grace") == 0
+
+Reading order: `grants.py` (the state machine of rotation), `flavour.py` and its two faces
+`cloud.py` and `data_center.py`, `gateway.py` (who gets what with which token), `weather.py`
+(faults), `http.py`.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from .browser import NotRedirectedError
+from .cloud import Cloud
+from .data_center import DataCenter
+from .flavour import Flavour
+from .foreign import foreign_routes
+from .gateway import Gateway, cloud_kind
+from .grants import Family
+from .hosts import Host
+from .http import Answer, Request, Server
+from .log import Log, LoggedRequest, TokenNote, TokenRequest
+from .people import App, Site, site_name
+from .weather import (
+    HTML,
+    Body,
+    CloseAfter,
+    CloseBefore,
+    CutBody,
+    Delay,
+    Drip,
+    Edit,
+    Hold,
+    Redirect,
+    Status,
+    TruncatedJSON,
+    Weather,
+)
+
+__all__ = [
+    "HTML",
+    "App",
+    "AtlassianEmulator",
+    "Body",
+    "Clock",
+    "CloseAfter",
+    "CloseBefore",
+    "CutBody",
+    "Delay",
+    "Drip",
+    "Edit",
+    "Hold",
+    "LoggedRequest",
+    "NotRedirectedError",
+    "Redirect",
+    "Site",
+    "Status",
+    "TokenRequest",
+    "TruncatedJSON",
+    "Weather",
+]
+
+
+class Clock(Protocol):
+    """Anything that tells the time."""
+
+    def time(self) -> float:
+        """Now, a POSIX timestamp in seconds."""
+
+
+class AtlassianEmulator:
+    """Atlassian's OAuth servers and resources on ports of 127.0.0.1, one port per host.
+
+    Args:
+        clock: Tells the time for expiry, grace and the log; None: `time.time`.
+        cloud: Whether there is a Cloud flavour.
+        data_center: Whether there is a Data Center flavour.
+        context_path: Path under which Jira Data Center lives, "" or "/" for the root.
+        sites: Number of Cloud sites.
+        ssl_context: A server-side context: all hosts speak https, and ask for client certificates
+        if
+            it says so.
+        port: 0: any free ports. Otherwise the hosts take consecutive ports from this one, in the
+            order auth, api, sites, media, server, foreign.
+
+    Attributes:
+        cloud, data_center: The flavours: URLs, registered apps, knobs, controls.
+        weather: Scripted faults.
+        foreign_url: Origin of a host that is none of Atlassian's.
+
+    Usable as a context manager. Threads may share it; `close` belongs to one.
+    """
+
+    def __init__(
+        self,
+        clock: Clock | None = None,
+        *,
+        cloud: bool = True,
+        data_center: bool = True,
+        context_path: str = "/jira",
+        sites: int = 1,
+        ssl_context: ssl.SSLContext | None = None,
+        port: int = 0,
+    ) -> None:
+        self._now = clock.time if clock is not None else time.time
+        self._port = port
+        self._log = Log()
+        self.weather = Weather()
+        self._server = Server(ssl_context)
+        self._closers: list[Callable[[], None]] = []
+        self._cloud = Cloud(self._now) if cloud else None
+        path = "/" + context_path.strip("/") if context_path.strip("/") else ""
+        self._data_center = DataCenter(self._now, path) if data_center else None
+        try:
+            if self._cloud is not None:
+                self._open_cloud(self._cloud, sites)
+            if self._data_center is not None:
+                self._open_data_center(self._data_center)
+            self.foreign_url = self._open("foreign", foreign_routes().answer, lambda _: "foreign")
+            self._server.start()
+        except BaseException:
+            self._server.close()
+            raise
+
+    def _open(
+        self,
+        role: str,
+        serve: Answer,
+        kind: Callable[[Request], str],
+        note: Callable[[Request], TokenNote] | None = None,
+    ) -> str:
+        host = Host(role, serve, kind, self.weather, self._log, self._now, note)
+        origin = self._server.listen(host.answer, self._port)
+        self._port += bool(self._port)
+        return origin
+
+    def _open_cloud(self, cloud: Cloud, sites: int) -> None:
+        gateway = Gateway(cloud)
+        self._closers.append(gateway.close)
+        cloud.auth_url = self._open("auth", cloud.routes.answer, cloud_kind, cloud.note)
+        cloud.api_url = self._open("api", gateway.routes.answer, cloud_kind, cloud.note)
+        for name in map(site_name, range(sites)):
+            gateway.add_site(name, self._open("site", gateway.site(name), cloud_kind))
+        cloud.media_url = self._open("media", gateway.media, lambda _: "media")
+
+    def _open_data_center(self, server: DataCenter) -> None:
+        self._closers.append(server.jira.attachments.close)
+        origin = self._open("server", server.answer, server.kind, server.note)
+        server.open_at(f"{origin}{server.context_path}")
+
+    # -- flavours ----------------------------------------------------------------------------------
+
+    @property
+    def cloud(self) -> Cloud:
+        """Cloud: its URLs, its registered app, its knobs.
+
+        Raises:
+            AttributeError: The emulator was started with `cloud=False`.
+        """
+        if self._cloud is None:
+            raise AttributeError("this emulator has no Cloud flavour")
+        return self._cloud
+
+    @property
+    def data_center(self) -> DataCenter:
+        """Data Center: its URL, its registered app, its knobs.
+
+        Raises:
+            AttributeError: The emulator was started with `data_center=False`.
+        """
+        if self._data_center is None:
+            raise AttributeError("this emulator has no Data Center flavour")
+        return self._data_center
+
+    # -- log ---------------------------------------------------------------------------------------
+
+    @property
+    def token_requests(self) -> tuple[TokenRequest, ...]:
+        """Every request at a token endpoint, oldest first; no secrets inside."""
+        return self._log.token_requests
+
+    @property
+    def requests(self) -> tuple[LoggedRequest, ...]:
+        """Every HTTP request on every host, oldest first; headers in clear."""
+        return self._log.requests
+
+    def count(
+        self,
+        grant_type: str | None = None,
+        outcome: str | None = None,
+        flavour: str | None = None,
+    ) -> int:
+        """How many token requests fit; None fits all."""
+        return self._log.count(grant_type, outcome, flavour)
+
+    def reset_log(self) -> None:
+        """Forget the requests so far; tokens and families stay."""
+        self._log.reset()
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """Every token family so far; `generations` counts its refresh tokens' generations."""
+        return tuple(family for each in self._flavours() for family in each.grants.families)
+
+    @property
+    def revoked_families(self) -> tuple[Family, ...]:
+        """The families that are dead; `revoked` says why."""
+        return tuple(family for family in self.families if family.revoked)
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """Every code, token and client secret so far: for scanners that look for leaks."""
+        found: set[str] = set()
+        for each in self._flavours():
+            found |= each.secrets
+        return frozenset(found)
+
+    def _flavours(self) -> tuple[Flavour, ...]:
+        return tuple(each for each in (self._cloud, self._data_center) if each is not None)
+
+    # -- life --------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Everything is stopped; held requests are let go, open connections end. Idempotent."""
+        self.weather.clear()
+        self._server.close()
+        for close in self._closers:
+            close()
+
+    def __enter__(self) -> AtlassianEmulator:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,100 @@
+"""Plays a person with a browser: opens the authorization URL, fills in the form, sends it."""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+from collections.abc import Sequence
+from html.parser import HTMLParser
+from urllib.parse import urlencode, urljoin, urlsplit
+
+_TIMEOUT = 70.0  # seconds; longer than a forgotten Hold
+_BAD_REQUEST = 400
+
+
+class NotRedirectedError(Exception):
+    """The server showed a page of its own instead of sending the person back."""
+
+    def __init__(self, status: int, page: str) -> None:
+        super().__init__(f"the authorization request ended on an error page, status {status}")
+        self.status = status
+        self.page = page
+
+
+class _Form(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.action: str | None = None
+        self.hidden: list[tuple[str, str]] = []
+        self.sites: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = {name: value or "" for name, value in attrs}
+        if tag == "form":
+            self.action = found.get("action", "")
+        elif tag == "input" and found.get("type") == "hidden":
+            self.hidden.append((found.get("name", ""), found.get("value", "")))
+        elif tag == "input" and found.get("name") == "site":
+            self.sites.append(found.get("value", ""))
+
+
+def decide(
+    url: str, decision: str, sites: Sequence[str], context: ssl.SSLContext | None = None
+) -> str:
+    """The URL to which the server sends the person after `accept` or `deny`.
+
+    Raises:
+        NotRedirectedError: An error page was shown instead.
+    """
+    status, headers, page = _fetch("GET", url, context)
+    if location := headers.get("location"):
+        return urljoin(url, location)
+    form = _Form()
+    form.feed(page)
+    if status >= _BAD_REQUEST or form.action is None:
+        raise NotRedirectedError(status, page)
+    fields = [*form.hidden, ("decision", decision)]
+    fields += [("site", site) for site in form.sites if site in sites]
+    cookie = headers.get("set-cookie", "").partition(";")[0]
+    target = urljoin(url, form.action)
+    status, headers, page = _fetch("POST", target, context, urlencode(fields), cookie)
+    if location := headers.get("location"):
+        return location
+    raise NotRedirectedError(status, page)
+
+
+def _fetch(
+    method: str,
+    url: str,
+    context: ssl.SSLContext | None,
+    form: str | None = None,
+    cookie: str = "",
+) -> tuple[int, dict[str, str], str]:
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port
+    connection: http.client.HTTPConnection
+    if parts.scheme == "https":
+        connection = http.client.HTTPSConnection(
+            host, port, timeout=_TIMEOUT, context=context or _unverified()
+        )
+    else:
+        connection = http.client.HTTPConnection(host, port, timeout=_TIMEOUT)
+    headers = {"Content-Type": "application/x-www-form-urlencoded"} if form else {}
+    if cookie:
+        headers["Cookie"] = cookie
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    try:
+        connection.request(method, target, form, headers)
+        response = connection.getresponse()
+        page = response.read().decode("utf-8", "replace")
+        return response.status, {k.lower(): v for k, v in response.getheaders()}, page
+    finally:
+        connection.close()
+
+
+def _unverified() -> ssl.SSLContext:
+    # The person of a test trusts the emulator's throw-away certificate.
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context

@@ -1,0 +1,215 @@
+"""Atlassian Cloud's resource servers: the gateway api.atlassian.com, the sites, the media host.
+
+Source: the live reports on gateway answers collected in our notes, read 2026-11-22.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any
+
+from .cloud import NOT_FOUND, Cloud
+from .confluence import Confluence
+from .flavour import same
+from .grants import AccessToken
+from .hosts import Call, Caller, Routes, on_request
+from .http import Answer, Request, Response, html_response, json_response
+from .jira import Jira
+from .people import ACCOUNT_ID, ACCOUNT_NAME, Site, cloud_id
+from .scopes import CONFLUENCE_NEEDS, JIRA_NEEDS, permitted
+
+_UNAUTHORIZED = {"code": 401, "message": "Unauthorized"}
+_SCOPE_MISMATCH = {"code": 401, "message": "Unauthorized; scope does not match"}
+_REJECTIONS: Mapping[int, Mapping[str, Any]] = MappingProxyType(
+    {401: _UNAUTHORIZED, 403: {"code": 403, "message": "Forbidden"}, 404: NOT_FOUND}
+)
+_NEEDS = MappingProxyType({"jira": JIRA_NEEDS, "confluence": CONFLUENCE_NEEDS})
+_KINDS = MappingProxyType(
+    {
+        "/authorize": "authorize",
+        "/oauth/token": "token",
+        "/oauth/revoke": "revoke",
+        "/oauth/token/accessible-resources": "accessible-resources",
+        "/me": "me",
+        "/_edge/tenant_info": "tenant_info",
+    }
+)
+
+
+def cloud_kind(request: Request) -> str:
+    """The kind of a request on a Cloud host, for weather and log."""
+    return _KINDS.get(request.path, "resource")
+
+
+class Gateway:
+    """What the Cloud's resource hosts answer to whom. Threads may share it."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+        self._jira: dict[str, Jira] = {}
+        self._confluence: dict[str, Confluence] = {}
+        self.routes = Routes(lambda _: json_response(404, NOT_FOUND))
+        self.routes.add("POST", r"/oauth/token", on_request(cloud.token))
+        self.routes.add("GET", r"/oauth/token/accessible-resources", self._accessible_resources)
+        self.routes.add("GET", r"/me", self._me)
+        self.routes.add("*", r"/ex/(jira|confluence)/([^/]+)(/.*)?", self._resource)
+
+    def add_site(self, name: str, url: str) -> None:
+        """The Cloud has one more site, with a Jira and a Confluence."""
+        cloud = self._cloud
+        site = Site(cloud_id(name), url, name)
+        self._jira[site.id] = Jira(cloud=True, media_url=lambda: cloud.media_url)
+        self._confluence[site.id] = Confluence(f"{url}/wiki", cloud=True)
+        cloud.sites += (site,)
+
+    def close(self) -> None:
+        """Uploaded files are gone."""
+        for jira in self._jira.values():
+            jira.attachments.close()
+
+    def _product(self, product: str, site_id: str) -> Jira | Confluence | None:
+        return self._jira.get(site_id) if product == "jira" else self._confluence.get(site_id)
+
+    # -- api.atlassian.com -------------------------------------------------------------------------
+
+    def _bearer(self, request: Request) -> tuple[AccessToken | None, str]:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            return None, "unknown"
+        return self._cloud.bearer(token.strip())
+
+    def _rejection(self, state: str) -> Response:
+        status = self._cloud.expired_as if state == "expired" else 401
+        headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'} if status == 401 else {}
+        return json_response(status, _REJECTIONS[status], headers)
+
+    def _accessible_resources(self, call: Call) -> Response:
+        token, state = self._bearer(call.request)
+        if token is None or state != "live":
+            return self._rejection(state)
+        entries = []
+        for site in self._cloud.sites:
+            if site.id not in token.consent.sites:
+                continue
+            for product in ("jira", "confluence"):
+                scopes = sorted(s for s in token.consent.scopes if product in s)
+                if scopes:
+                    entries.append(
+                        {
+                            "id": site.id,
+                            "url": site.url,
+                            "name": site.name,
+                            "scopes": scopes,
+                            "avatarUrl": f"{self._cloud.media_url}/avatars/{product}.png",
+                        }
+                    )
+        return json_response(200, entries)
+
+    def _me(self, call: Call) -> Response:
+        token, state = self._bearer(call.request)
+        if token is None or state != "live":
+            return self._rejection(state)
+        if "read:me" not in token.consent.scopes:
+            return json_response(403, {"code": 403, "message": "Forbidden"})
+        return json_response(
+            200,
+            {
+                "account_type": "atlassian",
+                "account_id": token.consent.subject,
+                "email": self._cloud.email,
+                "name": ACCOUNT_NAME,
+                "picture": f"{self._cloud.media_url}/avatars/ada.png",
+                "account_status": "active",
+                "nickname": "Ada",
+                "zoneinfo": "Europe/Berlin",
+                "locale": "en-US",
+                "extended_profile": {"job_title": "Engineer", "organization": "Example"},
+            },
+        )
+
+    def _resource(self, call: Call) -> Response:
+        request, product, site = call.request, call.match[1], call.match[2]
+        prefix = f"/ex/{product}/{site}"
+        served = request.under(prefix)
+        if product == "confluence" and served.path.startswith("/wiki/"):
+            served = served.under("/wiki")
+        resource = self._product(product, site)
+        token, state = self._bearer(request)
+        base = f"{self._cloud.api_url}{prefix}"
+        if state != "live" or token is None:
+            if self._cloud.anonymous_readable and resource and "authorization" in request.headers:
+                return _marked(resource.answer(served, Caller(base=base)))
+            return self._rejection(state)
+        if self._cloud.rate_limit is not None:
+            return self._throttled()
+        if resource is None or site not in token.consent.sites:
+            return json_response(404, NOT_FOUND)
+        if not permitted(_NEEDS[product], request.method, served.path, token.consent.scopes):
+            return json_response(401, _SCOPE_MISMATCH)
+        return resource.answer(served, Caller(token.consent.subject, base, token.consent.scopes))
+
+    def _throttled(self) -> Response:
+        wait = self._cloud.rate_limit or 0
+        headers = {
+            "Retry-After": f"{wait:g}",
+            "X-RateLimit-Limit": "100",
+            "X-RateLimit-Remaining": "0",
+            "X-RateLimit-Reset": _iso8601(self._cloud.now() + wait),
+            "X-RateLimit-NearLimit": "true",
+            "RateLimit-Reason": "jira-burst-based",
+        }
+        return json_response(429, {"code": 429, "message": "Rate limit exceeded"}, headers)
+
+    # -- media host --------------------------------------------------------------------------------
+
+    def media(self, request: Request) -> Response:
+        """Files for whoever has the token in their URL; pictures for everybody."""
+        if request.path.startswith("/avatars/"):
+            return Response(200, b"", {"Content-Type": "image/png"})
+        for jira in self._jira.values():
+            if (answer := jira.media(request)) is not None:
+                return answer
+        return json_response(403, {"code": 403, "message": "Forbidden"})
+
+    # -- a site ------------------------------------------------------------------------------------
+
+    def site(self, name: str) -> Answer:
+        """What https://<name>.atlassian.net answers: Basic only, OAuth bearers are refused."""
+        return lambda request: self._on_site(cloud_id(name), request)
+
+    def _on_site(self, site_id: str, request: Request) -> Response:
+        site = next(each for each in self._cloud.sites if each.id == site_id)
+        if request.path == "/_edge/tenant_info":
+            return json_response(200, {"cloudId": site.id})
+        confluence = request.path.startswith("/wiki/")
+        if not confluence and not request.path.startswith("/rest/"):
+            return html_response(200, "<!doctype html><title>Log in</title><h1>Log in</h1>")
+        if request.path.startswith("/wiki/download/") or not self._basic(request):
+            realm = {"WWW-Authenticate": f'OAuth realm="{site.url}"'}
+            return json_response(401, {"message": "Client must be authenticated"}, realm)
+        served = request.under("/wiki") if confluence else request
+        resource = self._product("confluence" if confluence else "jira", site.id)
+        assert resource is not None, "every site has both products"
+        return resource.answer(served, Caller(ACCOUNT_ID, site.url))
+
+    def _basic(self, request: Request) -> bool:
+        scheme, _, value = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "basic":
+            return False
+        expected = base64.b64encode(
+            f"{self._cloud.email}:{self._cloud.api_token}".encode()
+        ).decode()
+        return same(value.strip(), expected)
+
+
+def _marked(response: Response) -> Response:
+    headers = {**response.headers, "x-seraph-loginreason": "AUTHENTICATED_FAILED"}
+    return replace(response, headers=headers)
+
+
+def _iso8601(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%MZ")

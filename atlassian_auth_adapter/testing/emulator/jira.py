@@ -1,0 +1,478 @@
+"""Jira's REST resources for both flavours, in memory.
+
+Two projects: ACME, which anonymous people may read on Data Center, and SEC, which they may not.
+Field names and types are those of the Jira Cloud OpenAPI document and of Jira Data Center's REST
+API 2; values are made up. JQL is understood as far as `project = X` and `key = X`.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from .attachments import Attachment, Attachments
+from .hosts import Call, Caller, Routes
+from .http import Request, Response, json_response, redirect_response
+from .people import ACCOUNT_NAME, EMAIL
+from .probes import add_probes
+
+PUBLIC_PROJECT, PRIVATE_PROJECT = "ACME", "SEC"
+_PROJECTS = {PUBLIC_PROJECT: ("10000", "Acme"), PRIVATE_PROJECT: ("10001", "Security")}
+_SEEDS = {PUBLIC_PROJECT: 120, PRIVATE_PROJECT: 5}  # more issues than one page holds
+_PAGE = 50  # default page length
+_MAX_PAGE = 100
+_AUDIT_RECORDS = 25
+_CREATED = "2026-01-15T09:30:00.000+0000"
+_API = r"/rest/api/(?:2|3|latest)"
+_LOGIN_NEEDED = {"message": "Client must be authenticated to access this resource."}
+_FIELDS = (
+    ("summary", "Summary", "string"),
+    ("description", "Description", "string"),
+    ("issuetype", "Issue Type", "issuetype"),
+    ("project", "Project", "project"),
+    ("status", "Status", "status"),
+    ("attachment", "Attachment", "array"),
+    ("labels", "Labels", "array"),
+)
+
+
+class Jira:
+    """One Jira: a Cloud site's, or the Data Center server's. Threads may share it."""
+
+    def __init__(self, *, cloud: bool, media_url: Callable[[], str] = str) -> None:
+        self.cloud = cloud
+        self.attachments = Attachments()
+        self._media_url = media_url
+        self._lock = threading.Lock()
+        self._issues: dict[str, dict[str, Any]] = {}
+        self._counts = dict.fromkeys(_PROJECTS, 0)
+        for project, count in _SEEDS.items():
+            for number in range(1, count + 1):
+                self._new_issue(project, {"summary": f"Issue {number} of {project}"})
+        self._routes = self._make_routes()
+
+    def answer(self, request: Request, caller: Caller) -> Response:
+        """The answer to a request below the product's root."""
+        return self._routes.answer(request, caller)
+
+    def _make_routes(self) -> Routes:
+        routes = Routes(_missing)
+        add_probes(routes)
+        for methods, path, handler in (
+            ("GET", f"{_API}/myself", self._myself),
+            ("GET", f"{_API}/user", self._myself),
+            ("GET", f"{_API}/serverInfo", self._server_info),
+            ("GET", f"{_API}/field", self._fields),
+            ("GET", f"{_API}/project", self._projects),
+            ("GET", f"{_API}/project/search", self._project_search),
+            ("GET", f"{_API}/project/(?P<key>[^/]+)", self._project),
+            ("POST", f"{_API}/issue", self._create),
+            ("GET", f"{_API}/issue/(?P<key>[^/]+)", self._read),
+            ("PUT", f"{_API}/issue/(?P<key>[^/]+)", self._update),
+            ("DELETE", f"{_API}/issue/(?P<key>[^/]+)", self._delete),
+            ("POST", f"{_API}/issue/(?P<key>[^/]+)/attachments", self._attach),
+            ("GET POST", f"{_API}/search", self._search),
+            ("GET", f"{_API}/auditing/record", self._audit),
+            ("GET", f"{_API}/attachment/(?P<id>\\d+)", self._attachment),
+            ("DELETE", f"{_API}/attachment/(?P<id>\\d+)", self._remove_attachment),
+        ):
+            routes.add(methods, path, handler)
+        if self.cloud:
+            routes.add("GET POST", f"{_API}/search/jql", self._search_jql)
+            routes.add("GET", f"{_API}/attachment/content/(?P<id>\\d+)", self._content_elsewhere)
+        else:
+            routes.add("GET", r"/secure/attachment/(?P<id>\d+)/[^/]+", self._content_here)
+            routes.add("GET", r"/rest/auth/1/session", self._session)
+        return routes
+
+    def media(self, request: Request) -> Response | None:
+        """A file at the media host, for whoever has the token of its URL; None: not ours."""
+        match = re.fullmatch(r"/file/(\d+)/binary", request.path)
+        attachment = self.attachments.get(match[1]) if match else None
+        if attachment is None or request.first("token") != attachment.token:
+            return None
+        return attachment.response()
+
+    # -- people and server -------------------------------------------------------------------------
+
+    def _myself(self, call: Call) -> Response:
+        if call.caller.anonymous:
+            return json_response(401, _LOGIN_NEEDED)
+        return json_response(200, self._person(call.caller))
+
+    def _person(self, caller: Caller) -> dict[str, Any]:
+        key = "accountId" if self.cloud else "name"
+        own: dict[str, Any] = {key: caller.name}
+        own |= {"accountType": "atlassian"} if self.cloud else {"key": f"JIRAUSER-{caller.name}"}
+        version = "3" if self.cloud else "2"
+        return {
+            "self": f"{caller.base}/rest/api/{version}/user?{urlencode({key: caller.name})}",
+            **own,
+            "emailAddress": EMAIL,
+            "avatarUrls": {
+                f"{size}x{size}": f"{caller.base}/secure/useravatar?size={size}"
+                for size in (48, 32, 24, 16)
+            },
+            "displayName": ACCOUNT_NAME,
+            "active": True,
+            "timeZone": "Europe/Berlin",
+            "locale": "en_US",
+            "groups": {"size": 1, "items": []},
+            "applicationRoles": {"size": 1, "items": []},
+            "expand": "groups,applicationRoles",
+        }
+
+    def _server_info(self, call: Call) -> Response:
+        return json_response(
+            200,
+            {
+                "baseUrl": call.caller.base,
+                "version": "1001.0.0-SNAPSHOT" if self.cloud else "9.12.2",
+                "versionNumbers": [1001, 0, 0] if self.cloud else [9, 12, 2],
+                "deploymentType": "Cloud" if self.cloud else "Server",
+                "buildNumber": 100290 if self.cloud else 9120002,
+                "buildDate": _CREATED,
+                "serverTime": _CREATED,
+                "scmInfo": "emulator",
+                "serverTitle": "Jira",
+            },
+        )
+
+    def _session(self, call: Call) -> Response:
+        # A resource for cookies: OAuth bearers do not open it.
+        if call.caller.anonymous or call.caller.scopes is not None:
+            return json_response(401, {"errorMessages": ["You are not logged in."], "errors": {}})
+        return json_response(
+            200,
+            {
+                "self": f"{call.caller.base}/rest/api/latest/user?username={call.caller.name}",
+                "name": call.caller.name,
+                "loginInfo": {"loginCount": 1, "previousLoginTime": _CREATED},
+            },
+        )
+
+    # -- projects and fields -----------------------------------------------------------------------
+
+    def _fields(self, call: Call) -> Response:
+        return json_response(
+            200,
+            [
+                {
+                    "id": key,
+                    "key": key,
+                    "name": name,
+                    "custom": False,
+                    "orderable": True,
+                    "navigable": True,
+                    "searchable": True,
+                    "clauseNames": [key],
+                    "schema": {"type": kind, "system": key},
+                }
+                for key, name, kind in _FIELDS
+            ],
+        )
+
+    def _visible(self, caller: Caller) -> list[str]:
+        return [PUBLIC_PROJECT] if caller.anonymous else list(_PROJECTS)
+
+    def _project_bean(self, key: str, base: str) -> dict[str, Any]:
+        number, name = _PROJECTS[key]
+        version = "3" if self.cloud else "2"
+        return {
+            "self": f"{base}/rest/api/{version}/project/{number}",
+            "id": number,
+            "key": key,
+            "name": name,
+            "projectTypeKey": "software",
+            "avatarUrls": {"48x48": f"{base}/secure/projectavatar?pid={number}"},
+        }
+
+    def _projects(self, call: Call) -> Response:
+        caller = call.caller
+        found = [self._project_bean(key, caller.base) for key in self._visible(caller)]
+        return json_response(200, found)
+
+    def _project_search(self, call: Call) -> Response:
+        caller = call.caller
+        found = [self._project_bean(key, caller.base) for key in self._visible(caller)]
+        start, length = _window(call.request, "startAt", "maxResults")
+        here = f"{caller.base}/rest/api/3/project/search"
+        last = start + length >= len(found)
+        page: dict[str, Any] = {
+            "self": f"{here}?startAt={start}&maxResults={length}",
+            "maxResults": length,
+            "startAt": start,
+            "total": len(found),
+            "isLast": last,
+            "values": found[start : start + length],
+        }
+        if not last:
+            page["nextPage"] = f"{here}?startAt={start + length}&maxResults={length}"
+        return json_response(200, page)
+
+    def _project(self, call: Call) -> Response:
+        for key in self._visible(call.caller):
+            if call["key"] in (key, _PROJECTS[key][0]):
+                return json_response(200, self._project_bean(key, call.caller.base))
+        return _missing(call.request)
+
+    # -- issues ------------------------------------------------------------------------------------
+
+    def _new_issue(self, project: str, fields: dict[str, Any]) -> dict[str, Any]:
+        with self._lock:
+            self._counts[project] += 1
+            issue: dict[str, Any] = {
+                "id": str(10000 + sum(self._counts.values())),
+                "key": f"{project}-{self._counts[project]}",
+                "fields": fields,
+            }
+            self._issues[issue["key"]] = issue
+        return issue
+
+    def _issue_bean(self, issue: dict[str, Any], caller: Caller) -> dict[str, Any]:
+        version = "3" if self.cloud else "2"
+        project = issue["key"].partition("-")[0]
+        files = self.attachments.of(issue["key"])
+        return {
+            "expand": "renderedFields,names,schema",
+            "id": issue["id"],
+            "self": f"{caller.base}/rest/api/{version}/issue/{issue['id']}",
+            "key": issue["key"],
+            "fields": {
+                "description": None,
+                "labels": [],
+                "issuetype": {"id": "10001", "name": "Task", "subtask": False},
+                "status": {"id": "3", "name": "In Progress"},
+                "created": _CREATED,
+                "updated": _CREATED,
+                **issue["fields"],
+                "project": self._project_bean(project, caller.base),
+                "attachment": [self._attachment_bean(each, caller) for each in files],
+            },
+        }
+
+    def _found(self, call: Call) -> dict[str, Any] | None:
+        with self._lock:
+            issue = self._issues.get(call["key"]) or next(
+                (each for each in self._issues.values() if each["id"] == call["key"]), None
+            )
+        if issue and issue["key"].partition("-")[0] in self._visible(call.caller):
+            return issue
+        return None
+
+    def _create(self, call: Call) -> Response:
+        if call.caller.anonymous:
+            return json_response(401, _LOGIN_NEEDED)
+        sent = call.request.json()
+        fields = sent.get("fields") if isinstance(sent, dict) else None
+        if not isinstance(fields, dict) or not fields.get("summary"):
+            return _invalid(summary="You must specify a summary of the issue.")
+        project = fields.get("project") or {}
+        for key, (number, _) in _PROJECTS.items():
+            if project.get("key") == key or project.get("id") == number:
+                issue = self._new_issue(key, dict(fields))
+                bean = self._issue_bean(issue, call.caller)
+                return json_response(201, {name: bean[name] for name in ("id", "key", "self")})
+        return _invalid(project="Specify a valid project ID or key")
+
+    def _read(self, call: Call) -> Response:
+        issue = self._found(call)
+        return json_response(200, self._issue_bean(issue, call.caller)) if issue else _no_issue()
+
+    def _update(self, call: Call) -> Response:
+        issue, sent = self._found(call), call.request.json()
+        if call.caller.anonymous:
+            return json_response(401, _LOGIN_NEEDED)
+        if issue is None:
+            return _no_issue()
+        with self._lock:
+            issue["fields"] = {**issue["fields"], **((sent or {}).get("fields") or {})}
+        return Response(204)
+
+    def _delete(self, call: Call) -> Response:
+        issue = self._found(call)
+        if call.caller.anonymous:
+            return json_response(401, _LOGIN_NEEDED)
+        if issue is None:
+            return _no_issue()
+        with self._lock:
+            self._issues.pop(issue["key"], None)
+        return Response(204)
+
+    # -- search ------------------------------------------------------------------------------------
+
+    def _matching(self, jql: str, caller: Caller) -> list[dict[str, Any]]:
+        wanted: Callable[[dict[str, Any]], bool] = lambda issue: True  # noqa: E731
+        if match := re.search(r'\b(project|key)\s*=\s*"?([\w-]+)', jql, re.IGNORECASE):
+            prefix = match[2].upper() + ("-" if match[1].lower() == "project" else "")
+            whole = not prefix.endswith("-")
+
+            def wanted(issue: dict[str, Any]) -> bool:
+                key = str(issue["key"])
+                return key == prefix if whole else key.startswith(prefix)
+
+        visible = self._visible(caller)
+        with self._lock:
+            issues = list(self._issues.values())
+        return [i for i in issues if wanted(i) and i["key"].partition("-")[0] in visible]
+
+    def _search(self, call: Call) -> Response:
+        if self.cloud:
+            text = "The requested API has been removed. Please migrate to /rest/api/3/search/jql."
+            return json_response(410, {"errorMessages": [text], "errors": {}})
+        asked = _asked(call.request)
+        start, length = _window_of(asked, "startAt", "maxResults")
+        found = self._matching(str(asked.get("jql", "")), call.caller)
+        page = found[start : start + length]
+        return json_response(
+            200,
+            {
+                "expand": "schema,names",
+                "startAt": start,
+                "maxResults": length,
+                "total": len(found),
+                "issues": [self._issue_bean(each, call.caller) for each in page],
+            },
+        )
+
+    def _search_jql(self, call: Call) -> Response:
+        asked = _asked(call.request)
+        token = str(asked.get("nextPageToken") or "")
+        if token and not token.startswith("page-"):
+            return _invalid(nextPageToken="The token is not valid")
+        _, length = _window_of(asked, "", "maxResults")
+        start = int(token.removeprefix("page-") or 0)
+        found = self._matching(str(asked.get("jql", "")), call.caller)
+        page = found[start : start + length]
+        last = start + length >= len(found)
+        answer: dict[str, Any] = {
+            "isLast": last,
+            "issues": [self._issue_bean(each, call.caller) for each in page],
+        }
+        if not last:
+            answer["nextPageToken"] = f"page-{start + length}"
+        return json_response(200, answer)
+
+    def _audit(self, call: Call) -> Response:
+        if call.caller.anonymous:
+            return json_response(401, _LOGIN_NEEDED)
+        start, length = _window(call.request, "offset", "limit")
+        records = [
+            {
+                "id": number,
+                "summary": "User added to group",
+                "remoteAddress": "192.0.2.1",
+                "authorKey": call.caller.name,
+                "created": _CREATED,
+                "category": "group management",
+                "eventSource": "",
+                "objectItem": {"name": "jira-users", "typeName": "GROUP"},
+            }
+            for number in range(_AUDIT_RECORDS, 0, -1)
+        ]
+        return json_response(
+            200,
+            {
+                "offset": start,
+                "limit": length,
+                "total": len(records),
+                "records": records[start : start + length],
+            },
+        )
+
+    # -- attachments -------------------------------------------------------------------------------
+
+    def _attachment_bean(self, attachment: Attachment, caller: Caller) -> dict[str, Any]:
+        version = "3" if self.cloud else "2"
+        content = (
+            f"/rest/api/{version}/attachment/content/{attachment.id}"
+            if self.cloud
+            else f"/secure/attachment/{attachment.id}/{quote(attachment.filename, safe='')}"
+        )
+        return {
+            "self": f"{caller.base}/rest/api/{version}/attachment/{attachment.id}",
+            "id": attachment.id,
+            "filename": attachment.filename,
+            "author": self._person(caller),
+            "created": _CREATED,
+            "size": attachment.length,
+            "mimeType": attachment.content_type,
+            "content": f"{caller.base}{content}",
+        }
+
+    def _attach(self, call: Call) -> Response:
+        issue = self._found(call)
+        if call.caller.anonymous:
+            return json_response(401, _LOGIN_NEEDED)
+        if issue is None:
+            return _no_issue()
+        if call.request.headers.get("x-atlassian-token", "").lower() not in ("no-check", "nocheck"):
+            return Response(403, b"XSRF check failed", {"Content-Type": "text/html"})
+        added = self.attachments.add(issue["key"], call.request)
+        if not added:
+            return _invalid(file="No file was sent")
+        return json_response(200, [self._attachment_bean(each, call.caller) for each in added])
+
+    def _seen(self, call: Call) -> Attachment | None:
+        attachment = self.attachments.get(call["id"])
+        if attachment and attachment.issue.partition("-")[0] in self._visible(call.caller):
+            return attachment
+        return None
+
+    def _attachment(self, call: Call) -> Response:
+        found = self._seen(call)
+        if found is None:
+            return _missing(call.request)
+        return json_response(200, self._attachment_bean(found, call.caller))
+
+    def _remove_attachment(self, call: Call) -> Response:
+        if self._seen(call) is None or call.caller.anonymous:
+            return _missing(call.request)
+        self.attachments.remove(call["id"])
+        return Response(204)
+
+    def _content_elsewhere(self, call: Call) -> Response:
+        found = self._seen(call)
+        if found is None:
+            return _missing(call.request)
+        query = urlencode({"token": found.token, "name": found.filename})
+        return redirect_response(f"{self._media_url()}/file/{found.id}/binary?{query}", 303)
+
+    def _content_here(self, call: Call) -> Response:
+        found = self._seen(call)
+        return found.response() if found else _missing(call.request)
+
+
+def _missing(request: Request) -> Response:
+    return json_response(404, {"errorMessages": ["Not found"], "errors": {}})
+
+
+def _no_issue() -> Response:
+    text = "Issue does not exist or you do not have permission to see it."
+    return json_response(404, {"errorMessages": [text], "errors": {}})
+
+
+def _invalid(**errors: str) -> Response:
+    return json_response(400, {"errorMessages": [], "errors": errors})
+
+
+def _asked(request: Request) -> dict[str, Any]:
+    sent = request.json() if request.method == "POST" else None
+    return sent if isinstance(sent, dict) else dict(reversed(request.query))
+
+
+def _window_of(asked: dict[str, Any], start: str, length: str) -> tuple[int, int]:
+    """Where a page begins and how long it is; nonsense counts as not given."""
+
+    def number(name: str, default: int) -> int:
+        value = str(asked.get(name, ""))
+        return int(value) if value.isdecimal() else default
+
+    return number(start, 0), min(number(length, _PAGE), _MAX_PAGE) or _PAGE
+
+
+def _window(request: Request, start: str, length: str) -> tuple[int, int]:
+    return _window_of(_asked(request), start, length)

@@ -1,0 +1,108 @@
+"""Scopes: what the app was given, what they say in plain words, which resource asks for which.
+
+Source: scope groups of the Jira and Confluence Cloud OpenAPI documents and the Data Center scope
+page (adminjiraserver103), read 2026-11-22.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+CLOUD_WORDS = {
+    "read:jira-user": "See the profiles of people in Jira",
+    "read:jira-work": "See projects, issues and searches in Jira",
+    "write:jira-work": "Create and change issues in Jira",
+    "manage:jira-project": "Manage Jira projects",
+    "manage:jira-configuration": "Manage the configuration of Jira",
+    "manage:jira-webhook": "Manage webhooks of Jira",
+    "read:audit-log:jira": "See the audit log of Jira",
+    "read:user:jira": "See users of Jira",
+    "read:issue:jira": "See issues of Jira",
+    "read:servicedesk-request": "See requests in Jira Service Management",
+    "read:confluence-content.all": "See pages and their content in Confluence",
+    "read:confluence-content.summary": "See page summaries in Confluence",
+    "read:confluence-space.summary": "See spaces in Confluence",
+    "read:confluence-user": "See the profiles of people in Confluence",
+    "write:confluence-content": "Create and change pages in Confluence",
+    "write:confluence-file": "Upload files to Confluence",
+    "search:confluence": "Search Confluence",
+    "read:page:confluence": "See pages of Confluence",
+    "write:page:confluence": "Create and change pages of Confluence",
+    "read:space:confluence": "See spaces of Confluence",
+    "read:user:confluence": "See users of Confluence",
+    "read:audit-log:confluence": "See the audit log of Confluence",
+    "read:me": "See your profile: name, e-mail address and picture",
+    "read:account": "See your account",
+    "report:personal-data": "Report accounts whose personal data is stored",
+    "offline_access": "Do all this while you are away, until you take it back",
+}
+CLOUD_SCOPES = tuple(scope for scope in CLOUD_WORDS if scope != "offline_access")
+
+DATA_CENTER_WORDS = {
+    "READ": "See everything that you can see",
+    "WRITE": "Create, change and delete what you can change",
+    "ADMIN": "Administer what you can administer",
+    "SYSTEM_ADMIN": "Administer the whole system as you can",
+}
+DATA_CENTER_SCOPES = tuple(DATA_CENTER_WORDS)
+
+
+def implied(scope: str) -> frozenset[str]:
+    """A Data Center scope with the lower ones that it implies."""
+    order = DATA_CENTER_SCOPES
+    return frozenset(order[: order.index(scope) + 1]) if scope in order else frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """One of `any_of` (each a set of scopes held together) opens `methods` on `path`."""
+
+    methods: str
+    path: re.Pattern[str]
+    any_of: tuple[frozenset[str], ...]
+
+
+def _need(methods: str, path: str, *any_of: str) -> Need:
+    return Need(methods, re.compile(path), tuple(frozenset(each.split()) for each in any_of))
+
+
+# The first line that fits decides. An empty set: any living token will do.
+JIRA_NEEDS = (
+    _need("*", r"/rest/(echo|redirect).*", ""),
+    _need("GET", r"/rest/api/[23]/serverInfo", ""),
+    _need(
+        "GET",
+        r"/rest/api/[23]/auditing/record",
+        "manage:jira-configuration",
+        "read:audit-log:jira read:jira-user",
+        "read:audit-log:jira read:user:jira",
+    ),
+    _need("GET", r"/rest/api/[23]/(myself|user.*)", "read:jira-user", "read:user:jira"),
+    _need("GET", r"/rest/api/[23]/issue/.*", "read:jira-work", "read:issue:jira"),
+    _need("POST", r"/rest/api/[23]/search.*", "read:jira-work"),
+    _need("GET", r"/.*", "read:jira-work"),
+    _need("*", r"/.*", "write:jira-work"),
+)
+CONFLUENCE_NEEDS = (
+    _need("*", r"/rest/(echo|redirect).*", ""),
+    _need("GET", r"/rest/api/audit.*", "read:audit-log:confluence"),
+    _need("GET", r"/rest/api/user.*", "read:confluence-user"),
+    _need("GET", r"/rest/api/search.*", "search:confluence"),
+    _need("*", r"/rest/api/(content|space)(/.*)?", ""),  # gone for OAuth whatever the scopes
+    _need("GET", r"/api/v2/pages.*", "read:page:confluence"),
+    _need("*", r"/api/v2/pages.*", "write:page:confluence"),
+    _need("GET", r"/api/v2/spaces.*", "read:space:confluence"),
+    _need("GET", r"/api/v2/.*", "read:page:confluence"),
+    _need("GET", r"/.*", "read:confluence-content.all"),
+    _need("*", r"/.*", "write:confluence-content"),
+)
+
+
+def permitted(needs: tuple[Need, ...], method: str, path: str, scopes: frozenset[str]) -> bool:
+    """Whether the scopes open this method on this path."""
+    method = "GET" if method in ("HEAD", "OPTIONS") else method
+    for need in needs:
+        if (need.methods == "*" or method in need.methods.split()) and need.path.fullmatch(path):
+            return any(held <= scopes for held in need.any_of)
+    return True

@@ -1,0 +1,50 @@
+"""TokenSet: what one token request brought, as a frozen value that never prints its secrets."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import NoReturn, Self
+
+__all__ = ["TokenSet"]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSet:
+    """An access token with the refresh token and the facts that came with it.
+
+    Attributes:
+        access_token: The bearer token. Not in the repr.
+        refresh_token: The token that brings the next one, "" when the server gave none. Not in the repr.
+        expires_at: POSIX timestamp (seconds) from which the access token is dead, counted from the
+            moment the token request was *sent*; `math.inf` for a token without an end.
+        scope: Granted scopes, separated by spaces. Source: RFC 6749 section 3.3.
+        token_type: As the server spelled it. Requests always say `Bearer`.
+        obtained_at: POSIX timestamp (seconds) at which the token request was sent.
+    """
+
+    access_token: str = field(repr=False)
+    refresh_token: str = field(default="", repr=False)
+    expires_at: float = math.inf
+    scope: str = ""
+    token_type: str = "Bearer"
+    obtained_at: float = 0.0
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """The granted scopes as a set."""
+        return frozenset(self.scope.split())
+
+    @property
+    def lifetime(self) -> float:
+        """Seconds from `obtained_at` to `expires_at`; never negative."""
+        return max(0.0, self.expires_at - self.obtained_at)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a TokenSet is not pickled: share it through a TokenStore")

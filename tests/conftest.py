@@ -1,0 +1,123 @@
+"""What all tests share: time, a local Atlassian, and clients that are logged in to it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import pytest
+import requests
+
+from atlassian_auth_adapter import (
+    AtlassianOAuthClient,
+    CloudEnvironment,
+    Event,
+    TokenSet,
+    create_atlassian_oauth_client,
+)
+from atlassian_auth_adapter.testing import AtlassianEmulator, FakeClock
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """Time that the test moves; library and emulator share it."""
+    return FakeClock()
+
+
+@pytest.fixture
+def emulator(clock: FakeClock) -> Iterator[AtlassianEmulator]:
+    """A local Atlassian, Cloud and Data Center, on the test's clock."""
+    with AtlassianEmulator(clock) as running:
+        yield running
+
+
+class MakeClient(Protocol):
+    """Makes a client of the emulator; keyword arguments replace the usual ones."""
+
+    def __call__(
+        self, flavour: str = "cloud", *, login: bool = True, **changes: Any
+    ) -> AtlassianOAuthClient: ...
+
+
+@pytest.fixture
+def make_client(emulator: AtlassianEmulator, clock: FakeClock) -> MakeClient:
+    """Makes a client for "cloud" or "data_center", logged in unless told otherwise."""
+
+    def make(flavour: str = "cloud", *, login: bool = True, **changes: Any) -> AtlassianOAuthClient:
+        side = getattr(emulator, flavour)
+        arguments: dict[str, Any] = {
+            "client_id": side.app.client_id,
+            "client_secret": side.app.client_secret,
+            "callback_url": side.app.callback_url,
+            "clock": clock,
+        }
+        if flavour == "cloud":
+            arguments |= {
+                "cloud_id": side.sites[0].id,
+                "site_url": side.sites[0].url,
+                "cloud": CloudEnvironment(side.auth_url, side.api_url, side.audience),
+            }
+        else:
+            arguments["server_url"] = side.url
+        client = create_atlassian_oauth_client(**(arguments | changes))
+        if login:
+            client.oauth_complete(side.authorize(client.oauth_start()))
+        return client
+
+    return make
+
+
+class Events(list[Event]):
+    """An `on_event` hook that remembers."""
+
+    def __call__(self, event: Event) -> None:
+        self.append(event)
+
+    @property
+    def names(self) -> list[str]:
+        """The names, in the order of arrival."""
+        return [event.name for event in self]
+
+
+@pytest.fixture
+def events() -> Events:
+    """An `on_event` hook that remembers; call `landed()` first to have all of them."""
+    return Events()
+
+
+@pytest.fixture
+def landed() -> Callable[[], None]:
+    """Waits until every flight has landed and reported."""
+
+    def wait() -> None:
+        for thread in threading.enumerate():
+            if thread.name == "atlassian-auth-flight" and thread is not threading.current_thread():
+                thread.join(20)
+                assert not thread.is_alive(), "a flight does not land"
+
+    return wait
+
+
+@pytest.fixture(autouse=True)
+def _no_flight_is_left(landed: Callable[[], None]) -> Iterator[None]:
+    """A test ends when its flights have landed."""
+    yield
+    landed()
+
+
+@pytest.fixture
+def session() -> Iterator[requests.Session]:
+    """A requests session, closed afterwards."""
+    with requests.Session() as running:
+        yield running
+
+
+@pytest.fixture
+def secrets_of() -> Callable[[TokenSet | None], set[str]]:
+    """The secrets of a token set."""
+
+    def secrets(token_set: TokenSet | None) -> set[str]:
+        return {token_set.access_token, token_set.refresh_token} if token_set else set()
+
+    return secrets

@@ -1,0 +1,158 @@
+"""Fixtures of the emulator's own tests: an emulator with a clock that stands still."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
+
+import pytest
+import requests
+
+from atlassian_auth_adapter.testing.emulator import AtlassianEmulator
+
+VERIFIER = "v" * 43
+
+
+@dataclass
+class StandingClock:
+    """Time that passes when a test says so; seconds."""
+
+    now: float = 1_800_000_000.0
+
+    def time(self) -> float:
+        """Now, a POSIX timestamp."""
+        return self.now
+
+
+class Client:
+    """A bare OAuth client: what a test needs to speak with one flavour."""
+
+    def __init__(self, emulator: AtlassianEmulator, name: str) -> None:
+        self.name = name
+        self.flavour: Any = getattr(emulator, name)
+        self.http = requests.Session()
+        self.http.trust_env = False
+        cloud = name == "cloud"
+        self.root = self.flavour.auth_url if cloud else f"{self.flavour.url}/rest/oauth2/latest"
+        self.token_url = f"{self.root}/oauth/token" if cloud else f"{self.root}/token"
+        self.revoke_url = f"{self.root}/oauth/revoke" if cloud else f"{self.root}/revoke"
+        self.scope = "read:jira-user read:jira-work offline_access" if cloud else "WRITE"
+        self.authorization = {
+            "client_id": self.flavour.app.client_id,
+            "redirect_uri": self.flavour.app.callback_url,
+            "response_type": "code",
+            "scope": self.scope,
+            "state": "a state",
+        }
+        if cloud:
+            self.authorization |= {"audience": "api.atlassian.com", "prompt": "consent"}
+        else:
+            self.authorization |= {"code_challenge": VERIFIER, "code_challenge_method": "plain"}
+        self.credentials = {
+            "client_id": self.flavour.app.client_id,
+            "client_secret": self.flavour.app.client_secret,
+        }
+
+    @property
+    def product_url(self) -> str:
+        """Where Jira's resources are for a bearer."""
+        if self.name == "cloud":
+            return f"{self.flavour.api_url}/ex/jira/{self.flavour.sites[0].id}"
+        return str(self.flavour.url)
+
+    def url(self, **changes: str | None) -> str:
+        """The authorization URL, some parameters changed; None leaves one out."""
+        params = {k: v for k, v in {**self.authorization, **changes}.items() if v is not None}
+        return f"{self.root}/authorize?{urlencode(params, quote_via=quote)}"
+
+    def code(self, **changes: str | None) -> str:
+        """An authorization code: the person agrees."""
+        redirect = self.flavour.authorize(self.url(**changes))
+        return parse_qs(urlsplit(str(redirect)).query)["code"][0]
+
+    def token(self, **fields: Any) -> requests.Response:
+        """A form POST to the token endpoint with the client's credentials."""
+        return self.http.post(self.token_url, data={**self.credentials, **fields}, timeout=10)
+
+    def exchange(self, code: str, **changes: Any) -> requests.Response:
+        """The answer to an authorization code."""
+        fields = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": self.flavour.app.callback_url,
+            "code_verifier": VERIFIER,
+        }
+        return self.token(**{**fields, **changes})
+
+    def refresh(self, refresh_token: str, **changes: Any) -> requests.Response:
+        """The answer to a refresh token."""
+        return self.token(grant_type="refresh_token", refresh_token=refresh_token, **changes)
+
+    def get(self, path: str, token: str = "", **options: Any) -> requests.Response:
+        """GET a path of the product, or any URL."""
+        return self.request("GET", path, token, **options)
+
+    def request(self, method: str, path: str, token: str = "", **options: Any) -> requests.Response:
+        """Ask for a path of the product, or any URL; redirects are not followed."""
+        url = path if path.startswith("http") else self.product_url + path
+        headers = {**({"Authorization": f"Bearer {token}"} if token else {})}
+        headers |= options.pop("headers", {})
+        options.setdefault("allow_redirects", False)
+        return self.http.request(method, url, headers=headers, timeout=10, **options)
+
+    def whoami(self, token: str) -> requests.Response:
+        """The answer of `myself`."""
+        return self.get("/rest/api/2/myself", token)
+
+
+@pytest.fixture
+def clock() -> StandingClock:
+    """A clock that stands still."""
+    return StandingClock()
+
+
+@pytest.fixture
+def emulator(clock: StandingClock) -> Iterator[AtlassianEmulator]:
+    """Both flavours, one site."""
+    with AtlassianEmulator(clock) as running:
+        yield running
+
+
+@pytest.fixture
+def client_of() -> Iterator[Callable[[AtlassianEmulator, str], Client]]:
+    """Makes clients of emulators that a test starts itself."""
+    made: list[Client] = []
+
+    def make(running: AtlassianEmulator, name: str) -> Client:
+        made.append(Client(running, name))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.http.close()
+
+
+@pytest.fixture
+def cloud(emulator: AtlassianEmulator) -> Iterator[Client]:
+    """A client of Cloud."""
+    client = Client(emulator, "cloud")
+    with client.http:
+        yield client
+
+
+@pytest.fixture
+def server(emulator: AtlassianEmulator) -> Iterator[Client]:
+    """A client of Data Center."""
+    client = Client(emulator, "data_center")
+    with client.http:
+        yield client
+
+
+@pytest.fixture(params=["cloud", "data_center"])
+def client(request: pytest.FixtureRequest, emulator: AtlassianEmulator) -> Iterator[Client]:
+    """A client of either flavour: the test runs twice."""
+    made = Client(emulator, request.param)
+    with made.http:
+        yield made

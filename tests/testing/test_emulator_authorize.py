@@ -1,0 +1,149 @@
+"""The authorization endpoints: what is checked, what the person sees, what comes back."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from atlassian_auth_adapter.testing.emulator import AtlassianEmulator, NotRedirectedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .conftest import Client, StandingClock
+
+
+def answer(redirect: str) -> dict[str, str]:
+    """The parameters of a redirect URL."""
+    return {key: values[0] for key, values in parse_qs(urlsplit(redirect).query).items()}
+
+
+def test_agreement_comes_back_with_code_and_state(client: Client) -> None:
+    """A person who agrees is sent to the redirect URI with a code and the state as it was."""
+    redirect = client.flavour.authorize(client.url())
+    assert redirect.startswith(client.flavour.app.callback_url + "?")
+    assert answer(redirect)["state"] == "a state"
+    assert client.exchange(answer(redirect)["code"]).status_code == 200
+
+
+def test_denial_comes_back_as_access_denied(client: Client) -> None:
+    """A person who says no is sent back with access_denied, a description and the state."""
+    got = answer(client.flavour.deny(client.url()))
+    assert got["error"] == "access_denied"
+    assert got["error_description"]
+    assert got["state"] == "a state"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"client_id": "somebody-else"},
+        {"redirect_uri": "http://localhost:8080/other"},
+        {"redirect_uri": "http://localhost:8081/callback"},
+        {"redirect_uri": None},
+        {"audience": None},
+        {"audience": "api.example.com"},
+        {"prompt": None},
+        {"response_type": "token"},
+        {"scope": None},
+        {"scope": "read:jira-user openid"},
+    ],
+    ids=str,
+)
+def test_cloud_shows_an_error_page_in_place(cloud: Client, changes: dict[str, str | None]) -> None:
+    """A bad request never comes back to the client: it ends on a page with status 400."""
+    with pytest.raises(NotRedirectedError) as caught:
+        cloud.flavour.authorize(cloud.url(**changes))
+    assert caught.value.status == 400
+    assert "<h1>" in caught.value.page
+
+
+def test_cloud_returns_invalid_scope_for_a_scope_the_app_lacks(cloud: Client) -> None:
+    """A scope that was not added to the app comes back as invalid_scope."""
+    got = answer(cloud.flavour.authorize(cloud.url(scope="read:everything")))
+    assert got["error"] == "invalid_scope"
+    assert got["state"] == "a state"
+
+
+def test_cloud_accepts_pkce_and_ignores_it(cloud: Client) -> None:
+    """A code challenge is accepted; a wrong verifier changes nothing; the secret is needed."""
+    code = cloud.code(code_challenge="c" * 43, code_challenge_method="S256")
+    assert cloud.exchange(code, client_secret="").status_code == 401
+    assert cloud.exchange(code, code_verifier="wrong").status_code == 200
+
+
+def test_consent_page_names_app_scopes_and_is_escaped(cloud: Client) -> None:
+    """The page shows the app and plain words for the scopes; markup in names stays text."""
+    cloud.flavour.app.name = "<script>alert(1)</script>"
+    page = cloud.get(cloud.url()).text
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+    assert "See projects, issues and searches in Jira" in page
+    assert "localhost:8080" in page
+
+
+def test_consent_form_needs_its_ticket_and_its_browser(cloud: Client) -> None:
+    """A form without the anti-forgery value, or from another browser, gives no code."""
+    page = cloud.get(cloud.url()).text
+    ticket = re.search(r'name="ticket" value="([^"]+)"', page)
+    assert ticket is not None
+    forged = cloud.request("POST", cloud.url(), data={"decision": "accept"})
+    cloud.http.cookies.clear()
+    data = {"decision": "accept", "ticket": ticket[1]}
+    stolen = cloud.request("POST", cloud.url(), data=data)
+    assert (forged.status_code, stolen.status_code) == (400, 400)
+
+
+def test_sites_are_chosen_on_the_consent_page(
+    clock: StandingClock, client_of: Callable[[AtlassianEmulator, str], Client]
+) -> None:
+    """With several sites the token works for the chosen ones only; others answer 404."""
+    with AtlassianEmulator(clock, sites=3, data_center=False) as emulator:
+        client = client_of(emulator, "cloud")
+        first, second, _ = emulator.cloud.sites
+        emulator.cloud.resource_choice = (second.id,)
+        assert 'type="checkbox"' in client.get(client.url()).text
+        token = client.exchange(client.code()).json()["access_token"]
+        api = emulator.cloud.api_url
+        listed = client.get(f"{api}/oauth/token/accessible-resources", token).json()
+        assert {entry["id"] for entry in listed} == {second.id}
+        statuses = [
+            client.get(f"{api}/ex/jira/{site.id}/rest/api/3/myself", token).status_code
+            for site in (first, second)
+        ]
+        assert statuses == [404, 200]
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({"client_id": "somebody-else"}, 404),
+        ({"redirect_uri": "http://localhost:8080/other"}, 400),
+        ({"response_type": "token"}, 400),
+        ({"code_challenge": None}, 400),
+        ({"code_challenge_method": "sha256"}, 400),
+        ({"scope": "EVERYTHING"}, 400),
+    ],
+    ids=str,
+)
+def test_data_center_refuses_in_json(
+    server: Client, changes: dict[str, str | None], status: int
+) -> None:
+    """Data Center answers bad authorization requests in its own error shapes, in place."""
+    response = server.get(server.url(**changes))
+    assert response.status_code == status
+    body = response.json()
+    if "scope" in changes:
+        assert body["error"] == "invalid scope"
+    else:
+        assert set(body) == {"errors", "fieldErrors"}
+
+
+def test_data_center_pkce_can_be_optional(server: Client) -> None:
+    """`pkce_required` False: an authorization without a challenge is good."""
+    server.flavour.pkce_required = False
+    code = server.code(code_challenge=None, code_challenge_method=None)
+    assert server.exchange(code, code_verifier="").status_code == 200

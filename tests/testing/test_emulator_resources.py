@@ -1,0 +1,399 @@
+"""Resource servers: who gets what with which credential, and what the answers look like."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import pytest
+
+if TYPE_CHECKING:
+    from atlassian_auth_adapter.testing.emulator import AtlassianEmulator
+
+    from .conftest import Client, StandingClock
+
+MISMATCH = {"code": 401, "message": "Unauthorized; scope does not match"}
+
+
+@pytest.fixture
+def token(client: Client) -> str:
+    """A living access token with every scope."""
+    return str(client.flavour.issue()["access_token"])
+
+
+# -- Cloud: credentials ----------------------------------------------------------------------------
+
+
+def test_gateway_refuses_without_a_living_token(cloud: Client) -> None:
+    """No token and an unknown token: 401 with the gateway's JSON."""
+    for token in ("", "nonsense"):
+        response = cloud.whoami(token)
+        assert (response.status_code, response.json()["message"]) == (401, "Unauthorized")
+
+
+def test_gateway_reads_the_scheme_in_any_case(cloud: Client) -> None:
+    """Cloud compares `Bearer` without case."""
+    token = cloud.flavour.issue()["access_token"]
+    response = cloud.get("/rest/api/3/myself", headers={"Authorization": f"bearer {token}"})
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_expired_token_has_three_faces(cloud: Client, clock: StandingClock, status: int) -> None:
+    """`expired_as` decides how the gateway answers an expired token."""
+    cloud.flavour.expired_as = status
+    token = cloud.flavour.issue()["access_token"]
+    clock.now += 3600
+    assert cloud.whoami(token).status_code == status
+
+
+def test_anonymous_answer_to_a_dead_token(cloud: Client, clock: StandingClock) -> None:
+    """`anonymous_readable`: 200 with public data and the header that gives it away."""
+    cloud.flavour.anonymous_readable = True
+    token = cloud.flavour.issue()["access_token"]
+    clock.now += 3600
+    response = cloud.get("/rest/api/3/search/jql?maxResults=1", token)
+    assert response.status_code == 200
+    assert response.headers["x-seraph-loginreason"] == "AUTHENTICATED_FAILED"
+    assert cloud.whoami(token).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("scope", "method", "path", "fits"),
+    [
+        ("read:jira-user", "GET", "/rest/api/3/myself", True),
+        ("read:jira-work", "GET", "/rest/api/3/myself", False),
+        ("read:jira-work", "POST", "/rest/api/3/issue", False),
+        ("manage:jira-configuration", "GET", "/rest/api/3/auditing/record", True),
+        ("read:audit-log:jira read:jira-user", "GET", "/rest/api/3/auditing/record", True),
+        ("read:audit-log:jira", "GET", "/rest/api/3/auditing/record", False),
+        ("read:jira-work", "POST", "/rest/api/3/search/jql", True),
+        ("offline_access", "POST", "/rest/echo", True),
+    ],
+)
+def test_scopes_open_paths(cloud: Client, scope: str, method: str, path: str, fits: bool) -> None:
+    """A missing scope is 401 `scope does not match`, whatever the token's age."""
+    token = cloud.flavour.issue(scope)["access_token"]
+    response = cloud.request(method, path, token, json={})
+    assert (response.status_code == 401) is not fits
+    if not fits:
+        assert response.json() == MISMATCH
+
+
+def test_rate_limit_has_the_documented_headers(cloud: Client) -> None:
+    """`rate_limit`: 429 with Retry-After, the X-RateLimit headers and the reason."""
+    cloud.flavour.rate_limit = 7
+    response = cloud.whoami(cloud.flavour.issue()["access_token"])
+    assert (response.status_code, response.headers["Retry-After"]) == (429, "7")
+    wanted = {"X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"}
+    assert (wanted | {"X-RateLimit-NearLimit", "RateLimit-Reason"}) <= set(response.headers)
+
+
+def test_accessible_resources_has_an_entry_per_product(cloud: Client) -> None:
+    """Jira and Confluence of one site share the id and differ in scopes."""
+    url = f"{cloud.flavour.api_url}/oauth/token/accessible-resources"
+    entries = cloud.get(url, cloud.flavour.issue()["access_token"]).json()
+    assert [set(entry) for entry in entries] == [{"id", "url", "name", "scopes", "avatarUrl"}] * 2
+    assert entries[0]["id"] == entries[1]["id"]
+    assert entries[0]["scopes"] != entries[1]["scopes"]
+
+
+def test_me_needs_its_scope(cloud: Client) -> None:
+    """/me answers with read:me, else 403."""
+    url = f"{cloud.flavour.api_url}/me"
+    good = cloud.get(url, cloud.flavour.issue("read:me")["access_token"])
+    bad = cloud.get(url, cloud.flavour.issue("read:jira-work")["access_token"])
+    assert good.json()["account_id"]
+    assert bad.status_code == 403
+
+
+def test_site_takes_api_tokens_and_no_bearers(cloud: Client) -> None:
+    """A site refuses OAuth with `WWW-Authenticate: OAuth`, takes Basic, tells its cloud id."""
+    site = cloud.flavour.sites[0]
+    assert cloud.get(f"{site.url}/_edge/tenant_info").json() == {"cloudId": site.id}
+    token = cloud.flavour.issue()["access_token"]
+    paths = ("/rest/api/3/myself", "/wiki/rest/api/user/current", "/wiki/download/attachments/1/a")
+    for path in paths:
+        refused = cloud.get(site.url + path, token)
+        assert refused.status_code == 401
+        assert refused.headers["WWW-Authenticate"].startswith("OAuth realm=")
+    basic = (cloud.flavour.email, cloud.flavour.api_token)
+    response = cloud.get(f"{site.url}/rest/api/3/myself", auth=basic)
+    assert response.json()["self"].startswith(site.url)
+    assert cloud.get(f"{site.url}/wiki/rest/api/content", auth=basic).status_code == 200
+
+
+# -- Data Center: credentials ----------------------------------------------------------------------
+
+
+def test_bad_bearer_is_anonymous(server: Client) -> None:
+    """A dead or misspelt bearer is nobody: fewer data with 200, 401 where a login is needed."""
+    token = server.flavour.issue()["access_token"]
+    everything = server.get("/rest/api/2/search", token)
+    assert everything.headers["X-AUSERNAME"] == "ada"
+    for value in ("Bearer dead", f"bearer {token}", f"BEARER {token}"):
+        headers = {"Authorization": value}
+        response = server.get("/rest/api/2/search", headers=headers)
+        assert response.status_code == 200
+        assert response.headers["X-AUSERNAME"] == "anonymous"
+        assert response.json()["total"] < everything.json()["total"]
+        assert server.get("/rest/api/2/myself", headers=headers).status_code == 401
+
+
+def test_anonymous_access_may_be_off(server: Client) -> None:
+    """Then everything but serverInfo wants a login."""
+    server.flavour.anonymous_access = False
+    assert server.get("/rest/api/2/search").status_code == 401
+    assert server.get("/rest/api/2/serverInfo").json()["deploymentType"] == "Server"
+
+
+def test_personal_access_token(server: Client) -> None:
+    """A PAT is a plain bearer without scopes."""
+    response = server.whoami(server.flavour.personal_access_token)
+    assert response.json()["name"] == "ada"
+
+
+def test_session_cookie_wins_over_the_bearer(server: Client) -> None:
+    """With a living JSESSIONID the request belongs to the session's user, by default."""
+    token = server.flavour.issue()["access_token"]
+    headers = {"Cookie": f"JSESSIONID={server.flavour.session_cookie}"}
+    response = server.get("/rest/api/2/myself", token, headers=headers)
+    assert response.headers["X-AUSERNAME"] == "grace"
+    server.flavour.session_cookie_wins = False
+    response = server.get("/rest/api/2/myself", token, headers=headers)
+    assert response.headers["X-AUSERNAME"] == "ada"
+
+
+def test_pages_redirect_bearers_to_the_login(server: Client) -> None:
+    """/secure with a bearer: 302 to login.jsp, an HTML page that looks like success."""
+    token = server.flavour.issue()["access_token"]
+    response = server.get("/secure/Dashboard.jspa", token)
+    assert response.status_code == 302
+    assert response.headers["Location"].startswith(f"{server.flavour.url}/login.jsp")
+    page = server.get(response.headers["Location"], token)
+    assert (page.status_code, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+
+
+def test_data_center_scopes_imply_lower_ones(server: Client) -> None:
+    """READ may not write, WRITE may read, ADMIN may audit."""
+    tokens = {s: server.flavour.issue(s)["access_token"] for s in ("READ", "WRITE", "ADMIN")}
+    assert server.request("POST", "/rest/echo", tokens["READ"]).status_code == 403
+    assert server.get("/rest/echo", tokens["WRITE"]).status_code == 200
+    assert server.get("/rest/api/2/auditing/record", tokens["WRITE"]).status_code == 403
+    assert server.get("/rest/api/2/auditing/record", tokens["ADMIN"]).status_code == 200
+
+
+def test_session_resource_is_for_sessions(server: Client) -> None:
+    """/rest/auth/1/session answers a cookie, not an OAuth bearer."""
+    token = server.flavour.issue()["access_token"]
+    assert server.get("/rest/auth/1/session", token).status_code == 401
+    headers = {"Cookie": f"JSESSIONID={server.flavour.session_cookie}"}
+    assert server.get("/rest/auth/1/session", headers=headers).json()["name"] == "grace"
+
+
+def test_outside_the_context_path_is_nothing(server: Client) -> None:
+    """The server knows only what lies under its context path."""
+    origin = server.flavour.url.removesuffix("/jira")
+    assert server.get(f"{origin}/rest/api/2/serverInfo").status_code == 404
+    assert server.get(f"{origin}/jirax/rest/api/2/serverInfo").status_code == 404
+
+
+# -- Jira ------------------------------------------------------------------------------------------
+
+
+def test_self_links_are_absolute(client: Client, token: str) -> None:
+    """`self` begins with the URL under which the resource was reached."""
+    for path in ("/rest/api/2/myself", "/rest/api/2/issue/ACME-1"):
+        assert client.get(path, token).json()["self"].startswith(client.product_url + "/")
+
+
+def test_issue_life(client: Client, token: str) -> None:
+    """Create, read, update, delete; then it is gone."""
+    fields = {"project": {"key": "ACME"}, "summary": "New", "issuetype": {"name": "Task"}}
+    made = client.request("POST", "/rest/api/2/issue", token, json={"fields": fields})
+    assert (made.status_code, set(made.json())) == (201, {"id", "key", "self"})
+    url = made.json()["self"]
+    changed = client.request("PUT", url, token, json={"fields": {"summary": "Changed"}})
+    assert (changed.status_code, changed.content) == (204, b"")
+    assert client.get(url, token).json()["fields"]["summary"] == "Changed"
+    assert client.request("DELETE", url, token).status_code == 204
+    assert client.get(url, token).status_code == 404
+
+
+def test_issue_needs_summary_and_project(client: Client, token: str) -> None:
+    """A bad issue is 400 with the fields that are wrong."""
+    for fields in ({}, {"summary": "x", "project": {"key": "NOPE"}}):
+        bad = client.request("POST", "/rest/api/2/issue", token, json={"fields": fields})
+        assert bad.status_code == 400
+        assert bad.json()["errors"]
+
+
+def test_old_search_pages_on_data_center_and_is_gone_on_cloud(
+    server: Client, cloud: Client
+) -> None:
+    """Offsets page on Data Center; Cloud answers 410."""
+    token = server.flavour.issue()["access_token"]
+    keys, start = [], 0
+    while True:
+        page = server.get(f"/rest/api/2/search?jql=project=ACME&startAt={start}", token).json()
+        keys += [issue["key"] for issue in page["issues"]]
+        start += len(page["issues"])
+        if start >= page["total"]:
+            break
+    assert len(set(keys)) == len(keys) == 120
+    gone = cloud.get("/rest/api/3/search", cloud.flavour.issue()["access_token"])
+    assert gone.status_code == 410
+
+
+def test_new_search_pages_with_tokens(cloud: Client) -> None:
+    """Tokens lead on until isLast, with GET and with POST."""
+    token = cloud.flavour.issue()["access_token"]
+    asked = {"jql": "project = ACME", "maxResults": 50}
+    for options in ("params", "json"):
+        keys: list[str] = []
+        more: dict[str, str] = {}
+        method = "GET" if options == "params" else "POST"
+        while True:
+            sent = {options: {**asked, **more}}
+            page = cloud.request(method, "/rest/api/3/search/jql", token, **sent).json()
+            keys += [issue["key"] for issue in page["issues"]]
+            if page["isLast"]:
+                break
+            more = {"nextPageToken": page["nextPageToken"]}
+        assert len(set(keys)) == len(keys) == 120
+
+
+def test_audit_records_have_offset_and_limit(cloud: Client) -> None:
+    """The audit log of the seed's integrations: pages by offset."""
+    token = cloud.flavour.issue()["access_token"]
+    page = cloud.get("/rest/api/3/auditing/record?offset=20&limit=10", token).json()
+    assert (page["offset"], page["limit"], page["total"], len(page["records"])) == (20, 10, 25, 5)
+
+
+def test_project_pages_have_an_absolute_next(cloud: Client) -> None:
+    """project/search names the next page by absolute URL on the gateway."""
+    token = cloud.flavour.issue()["access_token"]
+    page = cloud.get("/rest/api/3/project/search?maxResults=1", token).json()
+    assert page["nextPage"].startswith(cloud.product_url)
+    assert cloud.get(page["nextPage"], token).json()["isLast"] is True
+
+
+def attach(client: Client, token: str, content: bytes, name: str = "a b.txt") -> dict[str, str]:
+    """Upload a file; the bean of the attachment."""
+    response = client.request(
+        "POST",
+        "/rest/api/2/issue/ACME-1/attachments",
+        token,
+        files={"file": (name, content, "text/plain")},
+        headers={"X-Atlassian-Token": "no-check"},
+    )
+    assert response.status_code == 200, response.text
+    return dict(response.json()[0])
+
+
+def test_attachments_come_back_whole(client: Client, token: str) -> None:
+    """What was uploaded is what the content URL leads to, big or small, boundary-like or not."""
+    for content in (b"", b"x", b"\r\n--almost\r\n" * 3, bytes(range(256)) * 10_000):
+        made = attach(client, token, content)
+        assert (made["size"], made["filename"]) == (len(content), "a b.txt")
+        got = client.get(made["content"], token, allow_redirects=True)
+        assert hashlib.sha256(got.content).digest() == hashlib.sha256(content).digest()
+
+
+def test_cloud_attachment_redirects_to_the_media_host(
+    cloud: Client, emulator: AtlassianEmulator
+) -> None:
+    """The content is 303 to another host with a token in the query; no bearer is needed there."""
+    token = cloud.flavour.issue()["access_token"]
+    made = attach(cloud, token, b"content")
+    response = cloud.get(made["content"], token)
+    assert response.status_code == 303
+    to = response.headers["Location"]
+    assert to.startswith(cloud.flavour.media_url)
+    assert cloud.get(to).content == b"content"
+    assert cloud.get(to.partition("?")[0]).status_code == 403
+    assert emulator.requests[-1].role == "media"
+
+
+def test_old_data_center_wants_a_session_for_attachments(server: Client) -> None:
+    """`attachments_need_session`: as Jira 8.14, a bearer is sent to the login page."""
+    token = server.flavour.issue()["access_token"]
+    made = attach(server, token, b"content", "ü.txt")
+    assert quote("ü") in made["content"]
+    server.flavour.attachments_need_session = True
+    assert server.get(made["content"], token).status_code == 302
+
+
+def test_attachment_without_the_xsrf_header_is_refused(client: Client, token: str) -> None:
+    """Uploads need X-Atlassian-Token, as the products ask."""
+    files = {"file": ("a", b"b")}
+    path = "/rest/api/2/issue/ACME-1/attachments"
+    assert client.request("POST", path, token, files=files).status_code == 403
+
+
+# -- Confluence ------------------------------------------------------------------------------------
+
+
+def wiki(cloud: Client) -> str:
+    """Where Confluence's resources are for a bearer."""
+    return f"{cloud.flavour.api_url}/ex/confluence/{cloud.flavour.sites[0].id}"
+
+
+def test_confluence_with_and_without_wiki(cloud: Client) -> None:
+    """Both path forms of the gateway reach the same resource."""
+    token = cloud.flavour.issue()["access_token"]
+    for path in ("/wiki/rest/api/user/current", "/rest/api/user/current"):
+        assert cloud.get(wiki(cloud) + path, token).json()["type"] == "known"
+
+
+def test_old_content_is_gone_through_the_gateway(cloud: Client) -> None:
+    """Content and space of version 1 are 410 for OAuth, whatever the scopes."""
+    token = cloud.flavour.issue("read:jira-user")["access_token"]
+    for path in ("/wiki/rest/api/content", "/wiki/rest/api/space"):
+        assert cloud.get(wiki(cloud) + path, token).status_code == 410
+
+
+def test_new_pages_follow_cursors(cloud: Client) -> None:
+    """`_links.next` is relative with /wiki, `_links.base` names the site."""
+    token = cloud.flavour.issue()["access_token"]
+    path: str | None = "/wiki/api/v2/pages?limit=25"
+    titles: list[str] = []
+    while path:
+        page = cloud.get(wiki(cloud) + path, token).json()
+        titles += [each["title"] for each in page["results"]]
+        assert page["_links"]["base"] == f"{cloud.flavour.sites[0].url}/wiki"
+        path = page["_links"].get("next")
+        assert path is None or path.startswith("/wiki/api/v2/pages?")
+    assert len(set(titles)) == len(titles) == 60
+
+
+def test_new_pages_need_granular_scopes(cloud: Client) -> None:
+    """A classic scope on a version 2 path does not match."""
+    token = cloud.flavour.issue("read:confluence-content.all")["access_token"]
+    response = cloud.get(f"{wiki(cloud)}/wiki/api/v2/pages", token)
+    assert (response.status_code, response.json()) == (401, MISMATCH)
+
+
+def test_old_search_pages_without_wiki_in_next(cloud: Client) -> None:
+    """CQL search survives; its `next` lacks the context path."""
+    token = cloud.flavour.issue()["access_token"]
+    body = cloud.get(f"{wiki(cloud)}/wiki/rest/api/search?cql=type=page&limit=10", token).json()
+    assert body["_links"]["next"].startswith("/rest/api/search?")
+    assert body["totalSize"] == 60
+
+
+def test_confluence_audit(cloud: Client) -> None:
+    """The audit log needs its granular scope."""
+    path = f"{wiki(cloud)}/wiki/rest/api/audit"
+    good = cloud.flavour.issue("read:audit-log:confluence")["access_token"]
+    assert cloud.get(path, good).json()["size"] == 25
+    assert cloud.get(path, cloud.flavour.issue("read:me")["access_token"]).status_code == 401
+
+
+def test_confluence_on_data_center_keeps_version_1(server: Client) -> None:
+    """Data Center serves content, with the base of the server."""
+    token = server.flavour.issue()["access_token"]
+    body = server.get("/rest/api/content", token).json()
+    assert body["_links"]["base"] == server.flavour.url
+    assert body["size"] == 25

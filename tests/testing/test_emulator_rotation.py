@@ -1,0 +1,179 @@
+"""Rotation of refresh tokens: grace, reuse, companions, expiry."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from atlassian_auth_adapter.testing.emulator import AtlassianEmulator
+
+    from .conftest import Client, StandingClock
+
+DAY = 86400
+
+
+def outcomes(emulator: AtlassianEmulator) -> list[str]:
+    """What became of each token request."""
+    return [record.outcome for record in emulator.token_requests]
+
+
+def test_refresh_rotates(client: Client, emulator: AtlassianEmulator) -> None:
+    """Each refresh brings a new pair; the log counts generations within the family."""
+    token = client.flavour.issue()["refresh_token"]
+    seen = {token}
+    for _ in range(3):
+        token = client.refresh(token).json()["refresh_token"]
+        seen.add(token)
+    assert len(seen) == 4
+    assert [record.generation for record in emulator.token_requests] == [1, 2, 3]
+    assert emulator.families[0].generations == 4
+    assert emulator.count("refresh_token", "issued", client.name) == 3
+
+
+def test_retry_within_the_grace_gives_a_sibling(
+    cloud: Client, emulator: AtlassianEmulator, clock: StandingClock
+) -> None:
+    """The old token may be sent again for ten minutes; both children work."""
+    old = cloud.flavour.issue()["refresh_token"]
+    first = cloud.refresh(old).json()
+    clock.now += 599
+    second = cloud.refresh(old).json()
+    assert outcomes(emulator) == ["issued", "replayed_in_grace"]
+    for child in (first, second):
+        assert cloud.refresh(child["refresh_token"]).status_code == 200
+    assert not emulator.revoked_families
+
+
+def test_siblings_may_die(cloud: Client, emulator: AtlassianEmulator) -> None:
+    """`siblings_stay_valid` False: the retry ends the first child, and only that."""
+    cloud.flavour.siblings_stay_valid = False
+    old = cloud.flavour.issue()["refresh_token"]
+    first, second = cloud.refresh(old).json(), cloud.refresh(old).json()
+    assert cloud.whoami(first["access_token"]).status_code == 401
+    assert cloud.refresh(first["refresh_token"]).status_code == 403
+    assert cloud.refresh(second["refresh_token"]).status_code == 200
+
+
+def test_reuse_after_the_grace_ends_the_family(
+    cloud: Client, emulator: AtlassianEmulator, clock: StandingClock
+) -> None:
+    """Ten minutes later the old token ends every token of the grant; others' grants live."""
+    old, other = (cloud.flavour.issue()["refresh_token"] for _ in range(2))
+    child = cloud.refresh(old).json()
+    clock.now += 600
+    assert cloud.refresh(old).status_code == 403
+    assert cloud.refresh(child["refresh_token"]).status_code == 403
+    assert cloud.whoami(child["access_token"]).status_code == 401
+    assert cloud.refresh(other).status_code == 200
+    assert outcomes(emulator) == ["issued", "reuse_after_grace", "refused", "issued"]
+    assert len(emulator.revoked_families) == 1
+
+
+def test_data_center_has_no_grace_and_no_reuse_detection(
+    server: Client, emulator: AtlassianEmulator
+) -> None:
+    """The old pair is dead at once; trying it again harms nobody."""
+    old = server.flavour.issue()
+    new = server.refresh(old["refresh_token"]).json()
+    assert server.whoami(old["access_token"]).status_code == 401
+    again = server.refresh(old["refresh_token"])
+    assert (again.status_code, again.json()["error"]) == (400, "invalid_grant")
+    assert server.whoami(new["access_token"]).status_code == 200
+    assert server.refresh(new["refresh_token"]).status_code == 200
+    assert emulator.count(outcome="reuse_after_grace") == 1
+
+
+def test_companion_access_token_dies_early(cloud: Client, clock: StandingClock) -> None:
+    """A refresh ends the old access token ten minutes later, before its expiry."""
+    old = cloud.flavour.issue()
+    new = cloud.refresh(old["refresh_token"]).json()
+    clock.now += 599
+    assert cloud.whoami(old["access_token"]).status_code == 200
+    clock.now += 1
+    assert cloud.whoami(old["access_token"]).status_code == 401
+    assert cloud.whoami(new["access_token"]).status_code == 200
+
+
+def test_idle_expiry_slides(client: Client, clock: StandingClock) -> None:
+    """Ninety days count from each token's own issue; unused for so long it is dead."""
+    token = client.flavour.issue()["refresh_token"]
+    for _ in range(2):
+        clock.now += 89 * DAY
+        token = client.refresh(token).json()["refresh_token"]
+    clock.now += 90 * DAY
+    assert client.refresh(token).status_code in (400, 403)
+
+
+@pytest.mark.parametrize(("limit", "status"), [(365 * DAY, 403), (None, 200)])
+def test_absolute_expiry(
+    cloud: Client, clock: StandingClock, limit: float | None, status: int
+) -> None:
+    """A family ends 365 days after the consent, unless the knob says never."""
+    cloud.flavour.absolute_lifetime = limit
+    token = cloud.flavour.issue()["refresh_token"]
+    for _ in range(5):
+        clock.now += 72 * DAY
+        token = cloud.refresh(token).json()["refresh_token"]
+    clock.now += 5 * DAY
+    assert cloud.refresh(token).status_code == status
+
+
+def test_access_tokens_expire(client: Client, clock: StandingClock) -> None:
+    """An access token lives for its lifetime and not a second longer."""
+    token = client.flavour.issue()["access_token"]
+    clock.now += 3599
+    assert client.whoami(token).status_code == 200
+    clock.now += 1
+    assert client.whoami(token).status_code == 401
+
+
+def test_data_center_admin_can_shorten_living_tokens(server: Client, clock: StandingClock) -> None:
+    """Data Center computes expiry from today's setting, Cloud would keep its promise."""
+    token = server.flavour.issue()["access_token"]
+    clock.now += 100
+    server.flavour.access_token_lifetime = 60
+    assert server.whoami(token).status_code == 401
+
+
+def test_answer_without_refresh_token(cloud: Client) -> None:
+    """`omit_refresh_token`: the answer lacks it and the old one stays valid, again and again."""
+    token = cloud.flavour.issue()["refresh_token"]
+    cloud.flavour.omit_refresh_token = True
+    for _ in range(2):
+        body = cloud.refresh(token).json()
+        assert "refresh_token" not in body
+        assert cloud.whoami(body["access_token"]).status_code == 200
+    cloud.flavour.omit_refresh_token = False
+    assert "refresh_token" in cloud.refresh(token).json()
+
+
+@pytest.mark.parametrize(
+    ("error", "description"),
+    [
+        ("unauthorized_client", "refresh_token is invalid"),
+        ("invalid_grant", "Unknown or invalid refresh token."),
+    ],
+)
+def test_dead_refresh_token_has_two_spellings(cloud: Client, error: str, description: str) -> None:
+    """Cloud answers 403 as seen in live traffic, or as documented."""
+    cloud.flavour.dead_refresh_token_error = error
+    response = cloud.refresh("dead")
+    assert response.status_code == 403
+    assert response.json() == {"error": error, "error_description": description}
+
+
+def test_controls(client: Client) -> None:
+    """A test can end access tokens behind the client's back, or everything."""
+    first = client.flavour.issue()
+    client.flavour.expire_access_tokens()
+    assert client.whoami(first["access_token"]).status_code == 401
+    second = client.refresh(first["refresh_token"]).json()
+    assert client.whoami(second["access_token"]).status_code == 200
+    client.flavour.revoke_access_tokens()
+    assert client.whoami(second["access_token"]).status_code == 401
+    third = client.refresh(second["refresh_token"]).json()
+    client.flavour.revoke_grants()
+    assert client.whoami(third["access_token"]).status_code == 401
+    assert client.refresh(third["refresh_token"]).status_code in (400, 403)

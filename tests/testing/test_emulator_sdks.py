@@ -1,0 +1,103 @@
+"""Real SDKs find in the emulator what they ask of the products. Skipped where they are missing."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+if TYPE_CHECKING:
+    from .conftest import Client
+
+
+@pytest.fixture
+def session(client: Client) -> Iterator[requests.Session]:
+    """A session with a living bearer."""
+    with requests.Session() as made:
+        made.headers["Authorization"] = f"Bearer {client.flavour.issue()['access_token']}"
+        yield made
+
+
+@pytest.fixture
+def jira(client: Client) -> Iterator[Any]:
+    """The PyPI package `jira` with a living bearer."""
+    module = pytest.importorskip("jira")
+    token = client.flavour.issue()["access_token"]
+    options = {"server": client.product_url, "headers": {"Authorization": f"Bearer {token}"}}
+    made = module.JIRA(options=options)
+    yield made
+    made.close()
+
+
+def test_jira_says_who_we_are(client: Client, jira: Any) -> None:
+    """`JIRA(...)` reads serverInfo by itself; `myself` names the account."""
+    assert jira.deploymentType == ("Cloud" if client.name == "cloud" else "Server")
+    assert jira.myself()["displayName"] == "Ada Example"
+
+
+def test_jira_searches_page_by_page(jira: Any) -> None:
+    """`search_issues` collects all pages of either kind of search."""
+    found = jira.search_issues("project = ACME", maxResults=False)
+    assert len({issue.key for issue in found}) == 120
+
+
+def test_jira_creates_updates_and_deletes(jira: Any) -> None:
+    """An issue lives through its `self` link."""
+    issue = jira.create_issue(project="ACME", summary="New", issuetype={"name": "Task"})
+    issue.update(summary="Changed")
+    assert jira.issue(issue.key).fields.summary == "Changed"
+    issue.delete()
+    with pytest.raises(Exception, match="does not exist"):
+        jira.issue(issue.key)
+
+
+def test_jira_attachments(jira: Any) -> None:
+    """add_attachment streams multipart; get follows the content link."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made = jira.add_attachment("ACME-1", io.BytesIO(b"content " * 1000), "file.bin")
+    assert made.size == 8000
+    assert made.get() == b"content " * 1000
+    assert jira.issue("ACME-1").fields.attachment[0].filename == "file.bin"
+
+
+def test_jira_reads_projects_and_fields(jira: Any) -> None:
+    """Lists have the shapes the SDK expects."""
+    assert {project.key for project in jira.projects()} == {"ACME", "SEC"}
+    assert jira.project("ACME").name == "Acme"
+    assert "Summary" in {field["name"] for field in jira.fields()}
+
+
+def test_atlassian_python_api_jira(client: Client, session: requests.Session) -> None:
+    """atlassian-python-api works with a session that carries the bearer."""
+    module = pytest.importorskip("atlassian")
+    cloud = client.name == "cloud"
+    jira = module.Jira(client.product_url, session=session, cloud=cloud)
+    assert jira.myself()["displayName"] == "Ada Example"
+    assert {each["key"] for each in jira.projects()} == {"ACME", "SEC"}
+    made = jira.create_issue({"project": {"key": "ACME"}, "summary": "New"})
+    assert jira.issue(made["key"])["fields"]["summary"] == "New"
+    if cloud:
+        page = jira.enhanced_jql("project = ACME", limit=10)
+        assert (len(page["issues"]), page["isLast"]) == (10, False)
+    else:
+        assert jira.jql("project = ACME", limit=10)["total"] > 100
+
+
+def test_atlassian_python_api_confluence(cloud: Client) -> None:
+    """ConfluenceV2 follows the relative cursors through the gateway."""
+    module = pytest.importorskip("atlassian")
+    if not hasattr(module, "ConfluenceV2"):
+        pytest.skip("atlassian-python-api 4 has no ConfluenceV2")
+    with requests.Session() as session:
+        session.headers["Authorization"] = f"Bearer {cloud.flavour.issue()['access_token']}"
+        url = f"{cloud.flavour.api_url}/ex/confluence/{cloud.flavour.sites[0].id}/wiki"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            confluence = module.ConfluenceV2(url, session=session, cloud=True)
+        pages = list(confluence.get_pages(limit=25))
+        assert len({page["id"] for page in pages}) == 60
