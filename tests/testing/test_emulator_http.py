@@ -27,7 +27,6 @@ from atlassian_auth_adapter.testing.emulator.__main__ import _text, describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from .conftest import Client
 
@@ -169,27 +168,52 @@ def test_head_and_options(client: Client) -> None:
     assert "GET" in client.request("OPTIONS", path, token).headers["Allow"]
 
 
-def test_tls(tmp_path: Path) -> None:
-    """With an SSL context every host speaks https, and the played browser copes."""
-    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+@pytest.fixture(scope="session")
+def identity(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """A self-signed certificate for 127.0.0.1 and its key, as paths."""
+    folder = tmp_path_factory.mktemp("identity")
+    certificate, key = str(folder / "cert.pem"), str(folder / "key.pem")
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
     names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
-    files = ["-keyout", str(key), "-out", str(certificate)]
+    files = ["-keyout", key, "-out", certificate]
     try:
         subprocess.run([*command, *names, *files], check=True, capture_output=True)
     except OSError:
         pytest.skip("no openssl command")
+    return certificate, key
+
+
+def test_tls(identity: tuple[str, str], client_of: Callable[..., Client]) -> None:
+    """With an SSL context every host speaks https, and the played browser copes."""
+    certificate = identity[0]
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
+    context.load_cert_chain(*identity)
     with AtlassianEmulator(ssl_context=context) as emulator, connect(emulator.foreign_url) as mute:
         assert emulator.cloud.auth_url.startswith("https://")
-        response = requests.get(emulator.foreign_url, verify=str(certificate), timeout=10)
+        response = requests.get(emulator.foreign_url, verify=certificate, timeout=10)
         assert response.json() == {"foreign": True}
-        url = emulator.data_center.url
-        assert requests.get(f"{url}/rest/api/2/serverInfo", verify=str(certificate), timeout=10).ok
         mute.sendall(b"GET / HTTP/1.1\r\n\r\n")  # no TLS: hurts nobody
-        with pytest.raises(Exception, match="400"):
-            emulator.cloud.authorize(f"{emulator.cloud.auth_url}/authorize")
+        for name in ("cloud", "data_center"):
+            client = client_of(emulator, name)
+            client.http.verify = certificate
+            assert client.exchange(client.code()).status_code == 200
+
+
+def test_mutual_tls(identity: tuple[str, str], client_of: Callable[..., Client]) -> None:
+    """A context that asks for client certificates refuses who has none."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*identity)
+    context.load_verify_locations(identity[0])
+    context.verify_mode = ssl.CERT_REQUIRED
+    browser = ssl.create_default_context(cafile=identity[0])
+    browser.load_cert_chain(*identity)
+    with AtlassianEmulator(ssl_context=context) as emulator:
+        with pytest.raises(requests.RequestException):
+            requests.get(emulator.foreign_url, verify=identity[0], timeout=10)
+        client = client_of(emulator, "cloud")
+        client.http.verify, client.http.cert = identity[0], identity
+        client.flavour.browser_ssl_context = browser
+        assert client.exchange(client.code()).status_code == 200
 
 
 def test_foreign_host(emulator: AtlassianEmulator, cloud: Client) -> None:
@@ -262,19 +286,24 @@ def test_flavours_may_be_left_out() -> None:
         assert requests.get(f"{url}/rest/api/2/serverInfo", timeout=10).ok
 
 
+def started_somewhere() -> AtlassianEmulator:
+    """An emulator on seven consecutive ports, below those that the kernel hands out."""
+    for first in range(20_000 + os.getpid() % 1000, 32_000, 97):
+        try:
+            return AtlassianEmulator(port=first, sites=2)
+        except OSError:
+            continue  # somebody has one of them
+    raise AssertionError("no seven free ports")
+
+
 def test_consecutive_ports() -> None:
     """`port` fixes the ports: auth, api, sites, media, server, foreign."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        first = probe.getsockname()[1]
-    try:
-        with AtlassianEmulator(port=first, sites=2) as emulator:
-            cloud = emulator.cloud
-            urls = [cloud.auth_url, cloud.api_url, *(site.url for site in cloud.sites)]
-            urls += [cloud.media_url, emulator.data_center.url, emulator.foreign_url]
-            assert [urlsplit(url).port for url in urls] == list(range(first, first + 7))
-    except OSError:
-        pytest.skip("a port in the range is taken")
+    with started_somewhere() as emulator:
+        cloud = emulator.cloud
+        urls = [cloud.auth_url, cloud.api_url, *(site.url for site in cloud.sites)]
+        urls += [cloud.media_url, emulator.data_center.url, emulator.foreign_url]
+        ports = [urlsplit(url).port or 0 for url in urls]
+        assert ports == list(range(ports[0], ports[0] + 7))
 
 
 def test_a_failing_handler_is_a_500_and_not_silence(

@@ -167,6 +167,10 @@ def test_session_cookie_wins_over_the_bearer(server: Client) -> None:
 
 def test_pages_redirect_bearers_to_the_login(server: Client) -> None:
     """/secure with a bearer: 302 to login.jsp, an HTML page that looks like success."""
+    token = server.flavour.personal_access_token
+    cookie = {"Cookie": f"JSESSIONID={server.flavour.session_cookie}"}
+    assert server.get("/secure/Dashboard.jspa", headers=cookie).status_code == 200
+    assert server.get("/secure/Dashboard.jspa", token).status_code == 302
     token = server.flavour.issue()["access_token"]
     response = server.get("/secure/Dashboard.jspa", token)
     assert response.status_code == 302

@@ -240,10 +240,12 @@ class DataCenter(Flavour):
         login = redirect_response(
             f"{self.url}/login.jsp?os_destination={quote(request.path, safe='')}"
         )
-        by_session = not caller.anonymous and caller.scopes is None
+        by_session = caller.name == SESSION_USER
         attachment = request.path.startswith("/secure/attachment/")
         if not by_session and (not attachment or self.attachments_need_session):
             return login
+        if not attachment:
+            return html_response(200, "<!doctype html><title>Dashboard - Jira</title>")
         response = self._resource(request, caller)
         return login if caller.anonymous and response.status != 200 else response
 

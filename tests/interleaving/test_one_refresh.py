@@ -1,0 +1,271 @@
+"""Many want a token at one moment: there is one token request and nobody fails."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import httpx2
+import pytest
+import requests
+import trio
+
+from atlassian_auth_adapter import (
+    AtlassianAuth,
+    AtlassianHTTPX2Auth,
+    AtlassianHTTPXAuth,
+    AtlassianOAuthClient,
+    MemoryTokenStore,
+)
+from atlassian_auth_adapter.testing import AtlassianEmulator, FakeClock
+from atlassian_auth_adapter.testing.emulator import Hold
+
+MYSELF = {"cloud": "/rest/api/3/myself", "data_center": "/rest/api/2/myself"}
+
+
+@pytest.fixture(params=["cloud", "data_center"])
+def flavour(request: pytest.FixtureRequest) -> str:
+    """Both kinds of server; Data Center takes no refresh token twice."""
+    return str(request.param)
+
+
+@pytest.fixture
+def assert_one_refresh(emulator: AtlassianEmulator, flavour: str) -> Callable[[list[int]], None]:
+    """Exactly one refresh reached the server, and every request was answered with 200."""
+
+    def check(statuses: list[int]) -> None:
+        assert set(statuses) == {200}
+        assert emulator.count("refresh_token") == 1
+        assert emulator.count("refresh_token", "issued", flavour) == 1
+        assert max(request.status for request in emulator.requests) < 400
+
+    return check
+
+
+def test_64_threads_share_one_refresh(
+    emulator: AtlassianEmulator,
+    clock: FakeClock,
+    make_client: Any,
+    flavour: str,
+    assert_one_refresh: Any,
+) -> None:
+    """64 threads with sessions of their own meet an expired token at one moment."""
+    client: AtlassianOAuthClient = make_client(flavour)
+    auth = AtlassianAuth(client)
+    clock.advance(3600)
+    barrier = threading.Barrier(64)
+    url = client.base_url + MYSELF[flavour]
+
+    def one(_: int) -> int:
+        with requests.Session() as session:
+            session.auth = auth
+            barrier.wait()
+            return session.get(url).status_code
+
+    with ThreadPoolExecutor(64) as pool:
+        assert_one_refresh(list(pool.map(one, range(64))))
+
+
+async def _get_many_asyncio(url: str, auth: httpx.Auth, count: int) -> list[int]:
+    limits = httpx.Limits(max_connections=50)
+    async with httpx.AsyncClient(auth=auth, limits=limits, timeout=60) as http:
+        answers = await asyncio.gather(*(http.get(url) for _ in range(count)))
+        return [answer.status_code for answer in answers]
+
+
+async def _get_many_trio(url: str, auth: httpx.Auth, count: int) -> list[int]:
+    statuses: list[int] = []
+    limits = httpx.Limits(max_connections=50)
+
+    async with httpx.AsyncClient(auth=auth, limits=limits, timeout=60) as http:
+
+        async def one() -> None:
+            statuses.append((await http.get(url)).status_code)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(count):
+                nursery.start_soon(one)
+    return statuses
+
+
+def test_500_asyncio_tasks_share_one_refresh(
+    clock: FakeClock, make_client: Any, flavour: str, assert_one_refresh: Any
+) -> None:
+    """500 tasks of one asyncio loop meet an expired token at one moment."""
+    client = make_client(flavour)
+    clock.advance(3600)
+    url = client.base_url + MYSELF[flavour]
+    assert_one_refresh(asyncio.run(_get_many_asyncio(url, AtlassianHTTPXAuth(client), 500)))
+
+
+def test_500_trio_tasks_share_one_refresh(
+    clock: FakeClock, make_client: Any, flavour: str, assert_one_refresh: Any
+) -> None:
+    """500 tasks of one trio run meet an expired token at one moment."""
+    client = make_client(flavour)
+    clock.advance(3600)
+    url = client.base_url + MYSELF[flavour]
+    assert_one_refresh(trio.run(_get_many_trio, url, AtlassianHTTPXAuth(client), 500))
+
+
+def test_four_event_loops_in_four_threads_share_one_refresh(
+    clock: FakeClock, make_client: Any, flavour: str, assert_one_refresh: Any
+) -> None:
+    """Nothing is bound to a loop: two asyncio loops and two trio runs share one auth object."""
+    client = make_client(flavour)
+    auth = AtlassianHTTPXAuth(client)
+    clock.advance(3600)
+    url = client.base_url + MYSELF[flavour]
+    barrier = threading.Barrier(4)
+
+    def asyncio_loop(_: int) -> list[int]:
+        barrier.wait()
+        return asyncio.run(_get_many_asyncio(url, auth, 25))
+
+    def trio_run(_: int) -> list[int]:
+        barrier.wait()
+        return trio.run(_get_many_trio, url, auth, 25)
+
+    with ThreadPoolExecutor(4) as pool:
+        loops = [pool.submit(run, 0) for run in (asyncio_loop, asyncio_loop, trio_run, trio_run)]
+        assert_one_refresh([status for loop in loops for status in loop.result()])
+
+
+def test_every_library_shares_one_refresh(
+    emulator: AtlassianEmulator,
+    clock: FakeClock,
+    make_client: Any,
+    flavour: str,
+    assert_one_refresh: Any,
+) -> None:
+    """requests, httpx and httpx2, sync, asyncio and trio, over separate client objects, one login."""
+    store = MemoryTokenStore()
+    first, second = make_client(flavour, store=store), make_client(flavour, store=store, login=False)
+    clock.advance(3600)
+    url = first.base_url + MYSELF[flavour]
+    barrier = threading.Barrier(6)
+
+    def with_requests() -> list[int]:
+        with requests.Session() as session:
+            session.auth = AtlassianAuth(second)
+            return [session.get(url).status_code for _ in range(5)]
+
+    def with_httpx() -> list[int]:
+        with httpx.Client(auth=AtlassianHTTPXAuth(first)) as http:
+            return [http.get(url).status_code for _ in range(5)]
+
+    def with_httpx2() -> list[int]:
+        with httpx2.Client(auth=AtlassianHTTPX2Auth(second)) as http:
+            return [http.get(url).status_code for _ in range(5)]
+
+    async def many_httpx2() -> list[int]:
+        async with httpx2.AsyncClient(auth=AtlassianHTTPX2Auth(first), timeout=60) as http:
+            answers = await asyncio.gather(*(http.get(url) for _ in range(20)))
+            return [answer.status_code for answer in answers]
+
+    jobs: list[Callable[[], list[int]]] = [
+        with_requests,
+        with_httpx,
+        with_httpx2,
+        lambda: asyncio.run(many_httpx2()),
+        lambda: asyncio.run(_get_many_asyncio(url, AtlassianHTTPXAuth(second), 20)),
+        lambda: trio.run(_get_many_trio, url, AtlassianHTTPXAuth(first), 20),
+    ]
+
+    def at_once(job: Callable[[], list[int]]) -> list[int]:
+        barrier.wait()
+        return job()
+
+    with ThreadPoolExecutor(6) as pool:
+        assert_one_refresh([status for done in pool.map(at_once, jobs) for status in done])
+
+
+def test_64_simultaneous_rejections_share_one_refresh(
+    emulator: AtlassianEmulator, clock: FakeClock, make_client: Any, session: requests.Session
+) -> None:
+    """64 requests are under way with a token that dies: each gets its 401, together one refresh."""
+    client = make_client()
+    auth = AtlassianAuth(client)
+    clock.advance(60)
+    emulator.cloud.revoke_access_tokens()
+    hold = Hold(after=True)  # every 401 is decided before the first one is answered
+    emulator.weather.next("/rest/api/3/myself", hold, times=64)
+    url = client.base_url + "/rest/api/3/myself"
+
+    def one(_: int) -> tuple[int, int]:
+        with requests.Session() as own:
+            own.auth = auth
+            answer = own.get(url)
+            return answer.status_code, len(answer.history)
+
+    with ThreadPoolExecutor(64) as pool:
+        answers = [pool.submit(one, number) for number in range(64)]
+        hold.wait_arrived(64)
+        hold.release()
+        assert {answer.result() for answer in answers} == {(200, 1)}
+    assert emulator.count("refresh_token") == 1
+
+
+@pytest.mark.parametrize("library", ["asyncio", "trio"])
+def test_waiting_for_a_refresh_takes_none_of_the_programs_threads(
+    emulator: AtlassianEmulator, clock: FakeClock, make_client: Any, library: str
+) -> None:
+    """While 500 tasks wait for a token request, the loop's default workers are free and it runs."""
+    client = make_client()
+    clock.advance(3600)
+    hold = Hold()
+    emulator.weather.next("token", hold)
+    finished: list[str] = []
+
+    async def with_asyncio() -> None:
+        waiting = [asyncio.create_task(client.token_set_async()) for _ in range(500)]
+        await asyncio.to_thread(hold.wait_arrived)
+        finished.extend(await asyncio.gather(*(asyncio.to_thread(str, n) for n in range(64))))
+        assert not any(task.done() for task in waiting)
+        hold.release()
+        finished.extend({token_set.access_token for token_set in await asyncio.gather(*waiting)})
+
+    async def with_trio() -> None:
+        tokens: set[str] = set()
+
+        async def wait() -> None:
+            tokens.add((await client.token_set_async()).access_token)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(500):
+                nursery.start_soon(wait)
+            await trio.to_thread.run_sync(hold.wait_arrived)
+            for number in range(64):
+                finished.append(await trio.to_thread.run_sync(str, number))
+            assert not tokens
+            hold.release()
+        finished.extend(tokens)
+
+    asyncio.run(with_asyncio()) if library == "asyncio" else trio.run(with_trio)
+    assert len(finished) == 64 + 1
+    assert emulator.count("refresh_token") == 1
+
+
+def test_nobody_waits_in_the_stale_window(
+    emulator: AtlassianEmulator, clock: FakeClock, make_client: Any, landed: Callable[[], None]
+) -> None:
+    """Shortly before the end requests go on with the old token while a flight brings the new one."""
+    client = make_client()
+    old = client.get_access_token()
+    clock.advance(3600 - 300)
+    hold = Hold()
+    emulator.weather.next("token", hold)
+    with requests.Session() as session:
+        session.auth = AtlassianAuth(client)
+        for _ in range(10):
+            assert session.get(client.base_url + "/rest/api/3/myself").status_code == 200
+        hold.wait_arrived()
+        assert client.get_access_token() == old
+        hold.release()
+    landed()
+    assert client.get_access_token() != old
+    assert emulator.count("refresh_token") == 1
