@@ -558,15 +558,11 @@ class _CloudClient(AtlassianOAuthClient):
                 "tells it, or pass site_url instead."
             )
         arguments = {"cloud_id": cloud_id, "site_url": self.site_url, "cloud": self._cloud}
-        super().__init__(
-            client_id, client_secret, callback_url, verify, proxy, arguments, settings
-        )
+        super().__init__(client_id, client_secret, callback_url, verify, proxy, arguments, settings)
         self._gateway = self._gateway_of(cloud_id)
 
     def _gateway_of(self, cloud_id: str) -> CloudGateway:
-        return CloudGateway(
-            self._cloud.api_url, cloud_id, self.product.gateway_path, self.site_url
-        )
+        return CloudGateway(self._cloud.api_url, cloud_id, self.product.gateway_path, self.site_url)
 
     def _authorization_server(self) -> AuthorizationServer:
         return cloud_server(self._cloud)
@@ -637,9 +633,7 @@ class _OnPremClient(AtlassianOAuthClient):
         self.server_url = normalized_base_url(server_url, "server_url")
         self._resources = DataCenter(self.server_url)
         arguments = {"server_url": self.server_url}
-        super().__init__(
-            client_id, client_secret, callback_url, verify, proxy, arguments, settings
-        )
+        super().__init__(client_id, client_secret, callback_url, verify, proxy, arguments, settings)
 
     def _authorization_server(self) -> AuthorizationServer:
         return data_center_server(self.server_url)

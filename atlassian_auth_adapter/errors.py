@@ -232,4 +232,3 @@ class TokenNotSavedError(TokenStoreError):
     def __reduce__(self) -> tuple[Any, ...]:
         fields = {name: value for name, value in vars(self).items() if name != "token_set"}
         return _rebuild, (type(self), self.args, fields)
-

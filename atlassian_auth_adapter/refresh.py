@@ -239,23 +239,28 @@ class RefreshingTokenSource(TokenSource):
         if snapshot is not None and snapshot.token_set.access_token != rejected:
             freshness = self._freshness(snapshot)
             if freshness is Freshness.STALE and self._is_calm():
-                self._board(seen=snapshot)
+                self._board(seen=snapshot, waiters=0)
             if freshness is not Freshness.EXPIRED:
                 return snapshot.token_set
         return self._board(rejected, seen=snapshot)
 
     def _board(
-        self, rejected: str | None = None, *, force: bool = False, seen: _Snapshot | None = None
+        self,
+        rejected: str | None = None,
+        *,
+        force: bool = False,
+        seen: _Snapshot | None = None,
+        waiters: int = 1,
     ) -> Future[TokenSet]:
         """The future of the flight under way, or of one that starts now."""
         login = self._login
-        flight = _Flight(self._clock.monotonic(), rejected, force)
+        flight = _Flight(self._clock.monotonic(), rejected, force, waiters=waiters)
         with login.lock:
             if not force and login.snapshot is not seen and login.snapshot is not None:
                 flight.future.set_result(login.snapshot.token_set)  # somebody has just landed
                 return flight.future
             if login.flight is not None:
-                login.flight.waiters += 1
+                login.flight.waiters += waiters
                 return login.flight.future
             login.flight = flight
         return take_off(lambda: self._fly(flight), lambda: self._debrief(flight), flight.future)
@@ -388,7 +393,9 @@ class RefreshingTokenSource(TokenSource):
         token_hash = self._hash(token_set.refresh_token)
         journal = record.pending
         if journal is None or journal.token_hash != token_hash:
-            journal = Pending(token_hash, self._clock.time(), f"{socket.gethostname()}:{os.getpid()}")
+            journal = Pending(
+                token_hash, self._clock.time(), f"{socket.gethostname()}:{os.getpid()}"
+            )
         else:
             flight.ambiguous += 1  # sent before; nobody on record knows what came of it
         # Proves in one step that the store can be written, before anything is spent.
@@ -469,7 +476,9 @@ class RefreshingTokenSource(TokenSource):
 
     # --- keeping what was brought -----------------------------------------------------------------
 
-    def _saved(self, flight: _Flight | None, record: Record | None, token_set: TokenSet) -> TokenSet:
+    def _saved(
+        self, flight: _Flight | None, record: Record | None, token_set: TokenSet
+    ) -> TokenSet:
         """The token set, saved as the next generation and published; published in any case."""
         forced_at = self._clock.time() if flight and flight.rejected else 0.0
         while True:
@@ -532,7 +541,10 @@ class RefreshingTokenSource(TokenSource):
     def _snapshot(self, token_set: TokenSet, generation: int) -> _Snapshot:
         remaining = token_set.expires_at - self._clock.time()
         return _Snapshot(
-            token_set, generation, self._clock.monotonic() + remaining, random.random()  # noqa: S311
+            token_set,
+            generation,
+            self._clock.monotonic() + remaining,
+            random.random(),  # noqa: S311
         )
 
     def _hash(self, token: str) -> str:

@@ -135,7 +135,9 @@ class AuthObject:
         report(self.source.on_event, Event(name, self.source.account, MappingProxyType(fields)))
 
 
-def _made(cls: type[AuthObject], source: TokenSource, foreign: Literal["bare", "raise"]) -> AuthObject:
+def _made(
+    cls: type[AuthObject], source: TokenSource, foreign: Literal["bare", "raise"]
+) -> AuthObject:
     return cls(source, foreign=foreign)
 
 

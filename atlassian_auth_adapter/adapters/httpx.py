@@ -7,9 +7,7 @@ try:
 except ImportError as error:
     from atlassian_auth_adapter.errors import MissingExtraError
 
-    raise MissingExtraError(
-        "httpx is not installed: pip install httpx"
-    ) from error
+    raise MissingExtraError("httpx is not installed: pip install httpx") from error
 
 from atlassian_auth_adapter.adapters._flow import HTTPXFamilyAuth
 

@@ -36,7 +36,11 @@ _DOT_SEGMENT = re.compile(r"(^|[/\\])\.{1,2}([/\\;]|$)")
 _ACCOUNT_PATHS = frozenset({"/me", "/oauth/token/accessible-resources"})
 #: Resource paths of a site and the gateway prefix each belongs under. Other paths of a site (pages,
 #: downloads, `/_edge`) have no counterpart on the gateway and take no OAuth token.
-_SITE_PATHS = (("/wiki/rest/", "/ex/confluence"), ("/wiki/api/", "/ex/confluence"), ("/rest/", "/ex/jira"))
+_SITE_PATHS = (
+    ("/wiki/rest/", "/ex/confluence"),
+    ("/wiki/api/", "/ex/confluence"),
+    ("/rest/", "/ex/jira"),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ __all__ = ["FileTokenStore"]
 #: Bytes. A login is some 10 KiB; what is larger was not written by us.
 _MAX_SIZE = 1 << 20
 
-#: Seconds between two looks at a lock that somebody holds. Each look costs some 20 microseconds.
+#: Seconds between two looks at a lock that somebody holds. A look costs about 0.15 ms.
 _POLL = 0.02
 
 #: Seconds that a save waits for another save, which takes milliseconds on a healthy disk.

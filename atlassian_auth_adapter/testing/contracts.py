@@ -425,7 +425,7 @@ class TokenStoreContract:
 
     def test_the_lock_of_a_killed_process_is_free(self, shared: TokenStore) -> None:
         """A lock ends with its holder, also with one that was killed."""
-        with _process(_hold, shared) as holder:
+        with _process(_hold, shared, killed=True) as holder:
             assert holder.recv() == "held"
         with shared.lock(KEY, timeout=self.crash_recovery):
             pass
@@ -461,7 +461,7 @@ class TokenStoreContract:
     ) -> None:
         """The lock of a killed process is free although a child that it forked lives on."""
         _needs_fork()
-        with _process(_hold_and_fork, shared, ends=False) as orphan:
+        with _process(_hold_and_fork, shared) as orphan:
             assert orphan.recv() == "parent killed"
             with shared.lock(KEY, timeout=self.crash_recovery):
                 pass
@@ -497,7 +497,6 @@ class TokenStoreContract:
         assert store == second
         assert hash(store) == hash(second)
         assert store != object()
-        assert store != KEY
 
     @pytest.mark.parametrize("make", [copy.copy, copy.deepcopy], ids=["copy", "deepcopy"])
     def test_a_copy_is_the_same_place(
@@ -626,8 +625,11 @@ def _forking() -> Iterator[None]:
 
 
 @contextmanager
-def _process(work: Callable[..., None], *arguments: Any, ends: bool = True) -> Iterator[Connection]:
-    """`work(*arguments, connection)` in a new interpreter, killed at the end."""
+def _process(work: Callable[..., None], *arguments: Any, killed: bool = False) -> Iterator[Any]:
+    """The connection to `work(*arguments, connection)`, which runs in a new interpreter.
+
+    In the end the process is killed, or ends by itself once the connection is closed.
+    """
     spawn = multiprocessing.get_context("spawn")
     ours, theirs = spawn.Pipe()
     process = spawn.Process(target=work, args=(*arguments, theirs))
@@ -636,10 +638,11 @@ def _process(work: Callable[..., None], *arguments: Any, ends: bool = True) -> I
     try:
         yield ours
     finally:
-        if ends:
+        if killed:
             process.kill()
         ours.close()
         process.join(PATIENCE)
+        process.kill()
 
 
 def _count(store: TokenStore, times: int, connection: Connection | None = None) -> None:
@@ -666,7 +669,6 @@ def _hold(store: TokenStore, connection: Connection) -> None:
         connection.send("held")
         connection.recv()
     connection.send("left")
-    connection.recv()
 
 
 def _hold_and_fork(store: TokenStore, connection: Connection) -> None:

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,6 +92,27 @@ def locking(store):
     """Take the lock of KEY, as a call."""
     with store.lock(KEY, timeout=FOREVER):
         pass
+
+
+@contextmanager
+def as_nobody():
+    """With the rights of another user, until the end: the child's own exit needs its rights."""
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@contextmanager
+def limited(what, value):
+    """With a lower limit of the operating system, until the end."""
+    before = resource.getrlimit(what)
+    resource.setrlimit(what, (value, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(what, before)
 
 
 class TestPath:
@@ -198,10 +219,10 @@ class TestFormat:
                 path.chmod(path.stat().st_mode | 0o011)
 
         def child():
-            os.setuid(NOBODY)
-            with pytest.raises(PermissionError):
-                next(store.path.iterdir())
-            return store.load(KEY) == LOGIN
+            with as_nobody():
+                with pytest.raises(PermissionError):
+                    next(store.path.iterdir())
+                return store.load(KEY) == LOGIN
 
         assert in_forked_child(child)
 
@@ -319,8 +340,8 @@ class TestNeighbours:
             store.save(KEY, LOGIN, expected=None)
 
             def child(work):
-                os.setuid(NOBODY)
-                return work()
+                with as_nobody():
+                    return work()
 
             for work in (
                 lambda: store.load(KEY),
@@ -440,8 +461,8 @@ class TestDisk:
         """A write that ends in the middle leaves no rest."""
 
         def child():
-            resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
-            store.save(KEY, NEWER, expected=7)
+            with limited(resource.RLIMIT_FSIZE, 100):
+                store.save(KEY, NEWER, expected=7)
 
         refused(lambda: in_forked_child(child), "raise the limit")
         assert store.load(KEY) == LOGIN
@@ -452,10 +473,35 @@ class TestDisk:
 
         def child():
             highest = os.open("/", os.O_RDONLY)
-            resource.setrlimit(resource.RLIMIT_NOFILE, (highest, highest))
-            store.load(KEY)
+            with limited(resource.RLIMIT_NOFILE, highest):
+                store.load(KEY)
 
         refused(lambda: in_forked_child(child), "Too many files")
+
+    def test_a_record_is_on_the_disk_before_it_is_seen(self, store, file, monkeypatch):
+        """File, name, directory, in this order: a power cut leaves no empty file either."""
+        steps = []
+
+        def spy(owner, name, describe):
+            real = getattr(owner, name)
+
+            def spying(first, *rest, **options):
+                steps.append(f"{name} {describe(first)}")
+                return real(first, *rest, **options)
+
+            monkeypatch.setattr(owner, name, spying)
+
+        def kind(descriptor):
+            return "directory" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file"
+
+        spy(os, "fsync", kind)
+        spy(Path, "replace", lambda path: path.suffix)
+        spy(Path, "unlink", lambda path: path.suffix)
+        store.save(KEY, NEWER, expected=7)
+        assert steps == ["fsync file", "replace .tmp", "fsync directory"]
+        steps.clear()
+        store.delete(KEY)
+        assert steps == ["unlink .json", "fsync directory"]
 
     def test_what_was_left_by_the_killed_is_removed(self, store, file):
         """Old temporary files of any login go with the next save; young ones may be in use."""

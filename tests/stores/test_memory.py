@@ -126,16 +126,19 @@ class TestFork:
         """A process that becomes a daemon by a fork keeps its login; its own children do not."""
         seen = run(
             """
-            store.save(KEY, LOGIN, expected=None)
             said, say = os.pipe()
-            parent = os.getpid()
+            ended, end = os.pipe()
+            if parent := os.fork():
+                os.waitpid(parent, 0)
+                os._exit(0)  # which closes `end`
+            os.close(end)
+            store.save(KEY, LOGIN, expected=None)
             if os.fork():
                 os.read(said, 1)
                 os._exit(0)
             before = look()
             os.write(say, b".")
-            while os.getppid() == parent:
-                os.sched_yield()
+            os.read(ended, 1)
             print(before, look(), in_forked_child(look), look())
             """
         )

@@ -1,0 +1,1 @@
+"""A terminal: a file per command."""
