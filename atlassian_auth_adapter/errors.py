@@ -1,24 +1,24 @@
 """Every error of this package. A leaf is named by what the caller does next.
 
     AtlassianAuthError
-    |-- ConfigurationError               fix the program                                        (also ValueError)
-    |   `-- MissingExtraError                install atlassian-auth-adapter[...]                (also ImportError)
-    |-- AuthorizationError               the resource owner or the server said no: start again
-    |   |-- AuthorizationDeniedError         ask again, or stop
-    |   |-- StateMismatchError               do not trust this redirect
-    |   `-- AmbiguousSiteError               name the site; .sites lists the choices
-    |-- LoginRequiredError               log in: .reason says why
-    |-- AccessDeniedError                the token is fine, what it may do is not enough: .granted
-    |-- TokenEndpointError               the token request failed; what is stored is untouched
-    |   |-- TokenRequestRefusedError         fix the registration: .error .error_description .status
-    |   `-- TokenEndpointUnavailableError    try again soon: .retry_after, .outcome
-    |       `-- FreshTokenRejectedError          the rejected token is brand new: it is not the token
-    |-- ResourceUnavailableError         the resource server gave no usable answer: try again soon
-    |-- ForeignOriginError               this URL must not carry the token (option foreign="raise")
-    `-- TokenStoreError                  the store failed
-        |-- TokenStoreTimeoutError           somebody holds the lock too long                   (also TimeoutError)
-        |-- StaleRecordError                 somebody saved a newer generation first
-        `-- TokenNotSavedError               rotated at the server, not saved here: .token_set
+    |-- ConfigurationError                fix the program                  (also ValueError)
+    |   `-- MissingExtraError                 install the extra            (also ImportError)
+    |-- AuthorizationError                the owner or the server said no: start again
+    |   |-- AuthorizationDeniedError          ask again, or stop
+    |   |-- StateMismatchError                do not trust this redirect
+    |   `-- AmbiguousSiteError                name the site: .sites lists the choices
+    |-- LoginRequiredError                log in: .reason says why
+    |-- AccessDeniedError                 the token is fine, what it may do is not: .granted
+    |-- TokenEndpointError                the token request failed; what is stored is untouched
+    |   |-- TokenRequestRefusedError          fix the registration: .error .error_description
+    |   `-- TokenEndpointUnavailableError     try again soon: .retry_after .outcome
+    |       `-- FreshTokenRejectedError           the rejected token is brand new: it is not that
+    |-- ResourceUnavailableError          the resource server gave no usable answer: try again
+    |-- ForeignOriginError                this URL must not carry the token (foreign="raise")
+    `-- TokenStoreError                   the store failed
+        |-- TokenStoreTimeoutError            somebody holds the lock too long (also TimeoutError)
+        |-- StaleRecordError                  somebody saved a newer generation first
+        `-- TokenNotSavedError                rotated there, not saved here: .token_set
 
 No error holds a secret: not in its text, not in `vars()`, not in its pickle, and not in what it was
 raised from. Errors can be pickled and copied; a copy has the same type, text and fields.

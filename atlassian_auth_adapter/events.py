@@ -40,8 +40,8 @@ class Event:
     Attributes:
         name: Which of the fixed outcomes.
         account: The account of the token key concerned, "" when none is.
-        fields: Details, free of secrets. For the outcomes of a refresh: `duration` (seconds, float),
-            `generation` (int), `error` (text). For a URL: `origin`, `granted`, `path`.
+        fields: Details, free of secrets. For the outcomes of a refresh: `duration` (seconds,
+            float), `generation` (int), `error` (text). For a URL: `origin`, `granted`, `path`.
     """
 
     name: EventName

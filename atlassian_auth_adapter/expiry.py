@@ -75,8 +75,9 @@ class ExpiryPolicy:
             token, so that a fleet does not renew in one instant.
         expired: Longest expired window, seconds before the end.
         expired_fraction: The expired window is at most this part of the lifetime.
-        minimum: The expired window is never shorter than this many seconds, so what a caller gets is
-            valid for at least as long (half its life, for a token that lives less than twice that).
+        minimum: The expired window is never shorter than this many seconds, so what a caller gets
+            is valid for at least as long (half its life, for a token that lives less than twice
+            that).
             Source: the seed document, "10-second expiry buffer".
     """
 

@@ -1,8 +1,8 @@
 """The refresh, once for everybody.
 
-One *flight* per login and process renews a token set: a thread of ours that outlives whoever waits for
-it. Under the store's lock it looks again, journals what it is about to spend, sends the token request,
-saves the answer and publishes it. Sync callers wait for the flight, async callers await it; nobody
+One *flight* per login and process renews a token set: a thread of ours that outlives whoever waits
+for it. Under the store's lock it looks again, journals what it is about to spend, sends the token
+request, saves the answer and publishes it. Sync callers wait for the flight, async callers await it; nobody
 runs it, so nobody can cancel it.
 
 Every client object of a process with the same store and key shares one login and its flights.
@@ -45,8 +45,8 @@ __all__ = ["RefreshingTokenSource"]
 
 #: Seconds before a renewal beside the traffic is tried again after one has failed.
 BACKGROUND_BACKOFF = 30.0
-#: Seconds for which a token that was fetched because of a rejection is not replaced for another one:
-#: a server that rejects whatever we send must not burn a rotation per request.
+#: Seconds for which a token that was fetched because of a rejection is not replaced for another
+#: one: a server that rejects whatever we send must not burn a rotation per request.
 REJECTION_COOL_DOWN = 30.0
 #: Longest Retry-After, seconds, that a flight waits for; beyond it the callers are told.
 LONGEST_WAIT = 10.0
@@ -358,8 +358,8 @@ class RefreshingTokenSource(TokenSource):
         """
         if record is None or record.token_set is None:
             raise LoginRequiredError(
-                f"nobody has logged in as {self.account!r} yet: open the URL of oauth_start(), then "
-                "call oauth_complete().",
+                f"nobody has logged in as {self.account!r} yet: open the URL of oauth_start(), "
+                "then call oauth_complete().",
                 reason="no_token",
             )
         token_set, now = record.token_set, self._clock.time()
@@ -372,7 +372,7 @@ class RefreshingTokenSource(TokenSource):
         if record.dead == self._hash(token_set.refresh_token):
             raise self._login_required(record.dead_reason)
         # A Retry-After is an hour at most: what lies further ahead is a clock that was set back.
-        if 0 < record.throttled_until - now <= 3600:  # noqa: PLR2004
+        if 0 < record.throttled_until - now <= 3600:
             wait = record.throttled_until - now
             raise TokenEndpointUnavailableError(
                 f"the token endpoint has asked to wait; try again in {wait:.0f} s.",
@@ -420,7 +420,7 @@ class RefreshingTokenSource(TokenSource):
                 "replayed" if flight.ambiguous else "refreshed", generation=record.generation + 1
             )
             return self._saved(flight, record, renewed)
-        return self._look_once_more(flight, clean, refusal)
+        return self._look_once_more(flight, clean, token_set.refresh_token, refusal)
 
     def _request(self, flight: _Flight, token_set: TokenSet, first_sent_at: float) -> TokenSet:
         """One token request, sent again as often as that can do no harm."""
@@ -456,7 +456,7 @@ class RefreshingTokenSource(TokenSource):
             self._clock.sleep(delay)
 
     def _look_once_more(
-        self, flight: _Flight, record: Record, refusal: TokenRequestRefusedError
+        self, flight: _Flight, record: Record, spent: str, refusal: TokenRequestRefusedError
     ) -> TokenSet:
         """The server refused the refresh token. Whoever spent it may have left a better one."""
         for look in range(2):
@@ -468,8 +468,7 @@ class RefreshingTokenSource(TokenSource):
                 return self._look_again(flight)
         lost = bool(flight.ambiguous) and not self._server.rotation_grace
         reason: DeadReason = "answer_lost" if lost else "refused"
-        assert record.token_set is not None
-        dead = self._hash(record.token_set.refresh_token)
+        dead = self._hash(spent)
         self._note_down(replace(record, dead=dead, dead_reason=reason), flight)
         flight.note("refused", reason=reason, error=refusal.error)
         raise self._login_required(reason) from refusal.copied()
@@ -559,8 +558,8 @@ class RefreshingTokenSource(TokenSource):
             )
         else:
             text = (
-                "the server refuses the refresh token: the grant was revoked, was idle for 90 days, "
-                "the password changed, or somebody who does not share this store has spent it"
+                "the server refuses the refresh token: the grant was revoked, was idle for 90 "
+                "days, the password changed, or somebody who does not share this store has spent it"
             )
         return LoginRequiredError(
             f"the login {self.account!r} has to be renewed by a person: {text}. Open the URL of "
@@ -571,7 +570,7 @@ class RefreshingTokenSource(TokenSource):
 
 def _not_saved(record: Record) -> TokenNotSavedError:
     return TokenNotSavedError(
-        "the refresh token was rotated, but the new one cannot be saved. It is served from memory and "
-        "saving it is tried again; repair the store before this process ends.",
+        "the refresh token was rotated, but the new one cannot be saved. It is served from memory "
+        "and saving it is tried again; repair the store before this process ends.",
         token_set=record.token_set,
     )

@@ -1,4 +1,4 @@
-"""TokenSource: the one interface between those who need a token and those who know how to get one."""
+"""TokenSource: the interface between those who need a token and those who can get one."""
 
 from __future__ import annotations
 
@@ -123,8 +123,9 @@ def take_off(
 ) -> Future[T]:
     """Run `work` on a thread of ours and return its future at once.
 
-    The thread is no daemon: the exit of the process waits for it. Nobody else's thread pool is used.
-    When no thread can be started (the interpreter is shutting down), the work is done right here.
+    The thread is no daemon: the exit of the process waits for it. Nobody else's thread pool is
+    used. When no thread can be started (the interpreter is shutting down), the work is done right
+    here.
 
     Args:
         work: What to do.
@@ -152,7 +153,7 @@ def take_off(
 
 
 async def landed(future: Future[T]) -> T:
-    """Wait for a future of another thread without blocking the event loop, asyncio's or trio's."""
+    """Wait for a future of another thread without blocking the loop, asyncio's or trio's."""
     event: asyncio.Event | trio.Event
     trio_module = sys.modules.get("trio")
     if trio_module is not None and trio_module.lowlevel.in_trio_task():

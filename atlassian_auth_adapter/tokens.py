@@ -15,7 +15,8 @@ class TokenSet:
 
     Attributes:
         access_token: The bearer token. Not in the repr.
-        refresh_token: The token that brings the next one, "" when the server gave none. Not in the repr.
+        refresh_token: The token that brings the next one, "" when the server gave none. Not in the
+            repr.
         expires_at: POSIX timestamp (seconds) from which the access token is dead, counted from the
             moment the token request was *sent*; `math.inf` for a token without an end.
         scope: Granted scopes, separated by spaces. Source: RFC 6749 section 3.3.

@@ -1,18 +1,22 @@
 """Every HTTP request that the package makes itself goes through here.
 
-The caller's `verify`, `proxy`, `cert` and `timeout` reach each of them. Redirects are never followed,
-`.netrc` is never read, and what goes wrong is told apart by the one question that matters for a token
-that may be used once: can the server have seen the request?
+The caller's `verify`, `proxy`, `cert` and `timeout` reach each of them. Redirects are never
+followed, `.netrc` is never read, and what goes wrong is told apart by the one question that matters
+for a token that may be used once: can the server have seen the request?
 """
 
 from __future__ import annotations
 
 import json
+import math
+import os
 import time
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from atlassian_auth_adapter.errors import ConfigurationError
 
@@ -25,6 +29,7 @@ Proxy = bool | str | Mapping[str, str] | None
 
 #: A token answer has a few kilobytes; nothing honest comes near this many bytes.
 MAX_ANSWER = 256 * 1024
+_PAIR = 2  # (certificate, key), and (connect, read)
 
 
 class NoAnswerError(Exception):
@@ -80,15 +85,24 @@ class Transport:
     timeout: float | tuple[float, float] = (5.0, 30.0)
 
     def __post_init__(self) -> None:
-        paths = [self.verify] if isinstance(self.verify, str) else []
-        paths += [self.cert] if isinstance(self.cert, str) else list(self.cert or ())
-        for path in paths:
-            if not Path(path).exists():
-                raise ConfigurationError(
-                    f"verify/cert: there is no file {path!r}. Give the path of a PEM file."
-                )
-        if any(seconds <= 0 for seconds in self._timeouts()):
+        if not isinstance(self.verify, bool) and not _exists(self.verify):
+            raise ConfigurationError(
+                f"verify: there is no file {self.verify!r}. Give True, or the path of a CA bundle "
+                "(PEM)."
+            )
+        pair = self.cert if isinstance(self.cert, tuple) else (self.cert, self.cert)
+        if self.cert is not None and (len(pair) != _PAIR or not all(map(_exists, pair))):
+            raise ConfigurationError(
+                f"cert: there is no file {self.cert!r}. Give the path of a PEM file that holds "
+                "certificate and key, or the paths (certificate, key)."
+            )
+        if not _are_seconds(self._timeouts()):
             raise ConfigurationError("timeout: give seconds above zero, such as (5, 30).")
+        if not _is_proxy(self.proxy):
+            raise ConfigurationError(
+                "proxy: give a URL such as http://proxy.company.com:8080, a mapping of scheme to "
+                "URL, True or None (the environment's) or False (none)."
+            )
 
     def _timeouts(self) -> tuple[float, float]:
         return self.timeout if isinstance(self.timeout, tuple) else (self.timeout, self.timeout)
@@ -153,14 +167,16 @@ class Transport:
             ):
                 return Answer(response.status_code, response.headers, self._read(response))
         except requests.RequestException as error:
-            failure = error
+            failure: Exception = error
+        except (OSError, ValueError) as error:
+            failure = error  # a file that has gone, a host that is no name, a header that is none
         # Raised outside of the handler: the original holds the request with its secrets.
-        cause = type(failure)(_without_url(failure))
-        if isinstance(failure, ValueError):
-            raise ConfigurationError(f"cannot send a request there: {cause}") from cause
+        text, is_ours = _text_of(failure), isinstance(failure, requests.RequestException)
+        if isinstance(failure, ValueError) or not is_ours:
+            raise ConfigurationError(f"cannot send a request there: {text}")
         raise NoAnswerError(
-            f"{type(failure).__name__}: {cause}", sent=_may_have_been_sent(failure)
-        ) from cause
+            f"{type(failure).__name__}: {text}", sent=_may_have_been_sent(failure)
+        ) from type(failure)(text)
 
     def _read(self, response: requests.Response) -> bytes:
         import requests
@@ -183,34 +199,80 @@ def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
-def _reason(error: requests.RequestException) -> object:
+def _exists(path: object) -> bool:
+    """Whether it is the path of something; "" is the path of nothing."""
+    return isinstance(path, str | os.PathLike) and bool(path) and Path(path).exists()
+
+
+def _are_seconds(values: tuple[object, ...]) -> bool:
+    return len(values) == _PAIR and all(
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+        and value > 0
+        for value in values
+    )
+
+
+def _is_proxy(proxy: object) -> bool:
+    """Whether it is a proxy setting whose addresses can be addresses; the scheme may be missing."""
+    if isinstance(proxy, Mapping):
+        return all(isinstance(address, str) for address in proxy.values())
+    if not isinstance(proxy, str):
+        return proxy is None or isinstance(proxy, bool)
+    try:
+        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        return bool(parts.hostname) and parts.port != 0 and not any(map(str.isspace, proxy))
+    except ValueError:
+        return False
+
+
+def _reason(error: Exception) -> object:
     """What urllib3 said went wrong."""
     inner = error.args[0] if error.args else None
     return getattr(inner, "reason", None) or inner
 
 
-def _may_have_been_sent(error: requests.RequestException) -> bool:
+def _original(reason: object) -> object:
+    """What the operating system said went wrong, if it was that."""
+    return getattr(reason, "original_error", None) or (getattr(reason, "args", ()) or (None,))[-1]
+
+
+def _may_have_been_sent(error: Exception) -> bool:
     """False only when the connection was never usable, so the server cannot have seen a request."""
     import requests
     from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
-    never_connected = (
-        requests.ConnectTimeout,
-        requests.exceptions.ProxyError,
-        requests.exceptions.SSLError,  # the handshake; a record that breaks later is not one
-    )
-    return not isinstance(error, never_connected) and not isinstance(
-        _reason(error), NewConnectionError | ConnectTimeoutError
-    )
-
-
-def _without_url(error: requests.RequestException) -> str:
-    """A short text of the failure. urllib3's texts repeat URL and proxy, which may hold passwords."""
     reason = _reason(error)
-    if isinstance(reason, str):
+    return not (
+        isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError)
+        or isinstance(reason, NewConnectionError | ConnectTimeoutError)
+        or (
+            isinstance(error, requests.exceptions.SSLError)
+            and (_came_up_connecting(reason) or _came_up_connecting(_original(reason)))
+        )
+    )
+
+
+def _came_up_connecting(error: object) -> bool:
+    """Whether a TLS error is one of the handshake; a record may also break later, in an answer."""
+    frames = traceback.walk_tb(getattr(error, "__traceback__", None))
+    return any(frame.f_code.co_name == "connect" for frame, _ in frames)
+
+
+def _text_of(error: Exception) -> str:
+    """A short text of the failure.
+
+    urllib3's texts repeat the URL, the proxy with its password, headers, and parts of a broken
+    answer: of those only the operating system's are shown.
+    """
+    from requests.exceptions import InvalidHeader
+
+    reason = _reason(error)
+    is_harmless = isinstance(error, OSError) and not isinstance(error, InvalidHeader)
+    if isinstance(reason, str) and is_harmless:
         return reason[:200]
-    text = str(reason) if isinstance(reason, OSError) else ""
-    original = getattr(reason, "original_error", None) or getattr(reason, "args", ("", None))[-1]
-    if isinstance(original, BaseException):
-        text = f"{type(original).__name__}: {original}"
-    return (text or type(reason).__name__)[:200]
+    for candidate in (_original(reason), reason):
+        if isinstance(candidate, OSError):
+            return f"{type(candidate).__name__}: {candidate}"[:200]
+    return type(reason if isinstance(reason, Exception) else error).__name__

@@ -459,7 +459,9 @@ def test_a_failure_in_the_stale_window_disturbs_nobody(
     events: Any,
     landed: Callable[[], None],
 ) -> None:
-    """The renewal beside the traffic fails: it is reported, backs off for 30 s, the token serves."""
+    """The renewal beside the traffic fails: it is reported, backs off for 30 s, the token
+    serves.
+    """
     client = make_client(on_event=events, expiry=ExpiryPolicy(jitter=0))
     first = client.get_access_token()
     clock.advance(3600 - 590)
@@ -492,7 +494,9 @@ def test_a_revoked_grant_asks_for_a_login_once(
     flavour: str,
     error: str,
 ) -> None:
-    """LoginRequiredError says why, the record stays, the dead token is not sent again by anybody."""
+    """LoginRequiredError says why, the record stays, the dead token is not sent again by
+    anybody.
+    """
     store = MemoryTokenStore()
     emulator.cloud.dead_refresh_token_error = error
     client = make_client(flavour, store=store, on_event=events)
@@ -514,7 +518,9 @@ def test_a_revoked_grant_asks_for_a_login_once(
 def test_the_loser_of_a_race_adopts_the_winners_token(
     emulator: AtlassianEmulator, clock: FakeClock, make_client: Any
 ) -> None:
-    """Refused, but somebody has saved a newer token meanwhile: it is used, nothing is marked dead."""
+    """Refused, but somebody has saved a newer token meanwhile: it is used, nothing is marked
+    dead.
+    """
     store = MemoryTokenStore()
     client = make_client(store=store)
     clock.advance(3600)
@@ -560,7 +566,9 @@ def test_nobody_logged_in(make_client: Any, emulator: AtlassianEmulator) -> None
 
 
 def test_no_refresh_token(make_client: Any, clock: FakeClock, emulator: AtlassianEmulator) -> None:
-    """Without offline_access the login ends with the access token, and the error names the scope."""
+    """Without offline_access the login ends with the access token, and the error names the
+    scope.
+    """
     client = make_client(scopes=["read:jira-user"])
     assert client.get_access_token()
     clock.advance(3600)
@@ -594,7 +602,9 @@ def test_a_token_that_cannot_be_saved_serves_from_memory_and_is_saved_later(
     events: Any,
     landed: Callable[[], None],
 ) -> None:
-    """The store breaks between probe and save: the token serves, one request, saved when possible."""
+    """The store breaks between probe and save: the token serves, one request, saved when
+    possible.
+    """
     clock = FakeClock(skip_sleeps=False)
     store = FragileStore()
     client = make_client(store=store, on_event=events, clock=clock)
@@ -615,7 +625,9 @@ def test_a_token_that_cannot_be_saved_serves_from_memory_and_is_saved_later(
 def test_an_unsaved_token_that_has_ended_is_not_refreshed_into_the_void(
     emulator: AtlassianEmulator, make_client: Any, landed: Callable[[], None]
 ) -> None:
-    """While the store is broken the next refresh waits too: TokenNotSavedError holds the token set."""
+    """While the store is broken the next refresh waits too: TokenNotSavedError holds the token
+    set.
+    """
     clock = FakeClock(skip_sleeps=False)
     store = FragileStore()
     client = make_client(store=store, clock=clock)
@@ -696,7 +708,9 @@ def test_a_lock_that_cannot_be_released_does_not_cost_the_token(
     events: Any,
     landed: Callable[[], None],
 ) -> None:
-    """The token is rotated and saved when the release fails: it is handed out, the event says so."""
+    """The token is rotated and saved when the release fails: it is handed out, the event says
+    so.
+    """
     store = FragileStore()
     client = make_client(store=store, on_event=events)
     clock.advance(3600)

@@ -44,7 +44,8 @@ _CLASS_FOR = {
 class AuthObject:
     """What all auth objects have in common: a source, and the rules of who gets its token.
 
-    Threads, tasks and event loops share one. Copies are the same object; a pickle carries the source.
+    Threads, tasks and event loops share one. Copies are the same object; a pickle carries the
+    source.
     """
 
     def __init__(self, source: TokenSource, *, foreign: Literal["bare", "raise"] = "bare") -> None:
@@ -57,7 +58,7 @@ class AuthObject:
             raise ValueError('foreign: choose "bare" (no token, request goes out) or "raise"')
         self.source = source
         self.foreign = foreign
-        self._reported: set[str] = set()
+        self._reported: dict[str, object] = {}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.source!r})"
@@ -87,9 +88,10 @@ class AuthObject:
                 f"token. Use {self.source.resource_server.base_url} or another auth object, or "
                 'foreign="bare".'
             )
-        if origin not in self._reported and len(self._reported) < MOST_ORIGINS:
-            self._reported.add(origin)
-            self._report("foreign_origin", origin=origin)
+        if len(self._reported) < MOST_ORIGINS:
+            mine = object()
+            if self._reported.setdefault(origin, mine) is mine:  # one thread only gets here
+                self._report("foreign_origin", origin=origin)
         return None
 
     def is_ours(self, location: Location) -> bool:
@@ -152,13 +154,19 @@ def may_repeat(verdict: Verdict, method: str) -> bool:
     return verdict is Verdict.REJECTED or method.upper() in SAFE_METHODS
 
 
+def library_of(thing: object) -> str:
+    """The HTTP library that a request or a stream belongs to, also by inheritance."""
+    homes = [cls.__module__.partition(".")[0] for cls in type(thing).__mro__]
+    return next((home for home in homes if home in _CLASS_FOR), homes[0])
+
+
 def refuse(auth: object, request: object) -> None:
     """Say which auth object belongs to the library that has called this one.
 
     Raises:
         TypeError: Always.
     """
-    library = type(request).__module__.partition(".")[0]
+    library = library_of(request)
     right = _CLASS_FOR.get(library)
     advice = f"use {right}(...) for {library}" if right else f"{library} is not supported"
     raise TypeError(f"{type(auth).__name__} does not work with {library}: {advice}")
@@ -225,7 +233,7 @@ class HTTPXFamilyAuth(AuthObject):
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
         """Drives the flow for a sync client. Called by the library."""
         reply: Any = None
-        flow = self._flow(request, _sync_trace)
+        flow = self._flow(request, _Trace)
         while True:
             try:
                 step = flow.send(reply)
@@ -245,7 +253,7 @@ class HTTPXFamilyAuth(AuthObject):
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
         """Drives the flow for an async client. Called by the library."""
         reply: Any = None
-        flow = self._flow(request, _async_trace)
+        flow = self._flow(request, _AsyncTrace)
         while True:
             try:
                 step = flow.send(reply)
@@ -262,7 +270,7 @@ class HTTPXFamilyAuth(AuthObject):
                 case _:
                     reply = yield step
 
-    def _flow(self, request: httpx.Request, trace: Callable[..., Any]) -> Generator[Any, Any, None]:
+    def _flow(self, request: httpx.Request, trace: type[_Trace]) -> Generator[Any, Any, None]:
         location = _location(request.url)
         try:
             route = self.admit(location)
@@ -279,10 +287,10 @@ class HTTPXFamilyAuth(AuthObject):
         if route.location != location:
             _redirect(request, route.location)
         rewind = rewinder(request)
-        request.extensions = {
-            **request.extensions,
-            "trace": trace(self, request.extensions.get("trace")),
-        }
+        theirs = request.extensions.get("trace")
+        if isinstance(theirs, _Trace):  # the same request once more
+            theirs = theirs.theirs
+        request.extensions = {**request.extensions, "trace": trace(self, theirs)}
         header = request.headers["Authorization"] = f"Bearer {token_set.access_token}"
         response = yield request
         answered = _location(response.request.url)
@@ -300,9 +308,10 @@ class HTTPXFamilyAuth(AuthObject):
         if isinstance(fresh, FreshTokenRejectedError):
             return
         fresh = self._believed(fresh, request)
-        if rewind is None or not may_repeat(verdict, request.method):
+        if response.request.method != request.method and request.method not in SAFE_METHODS:
+            return  # carried out, and answered by a redirect to what was then rejected
+        if not may_repeat(verdict, request.method) or not rewind():
             return  # the token is ready for the next request
-        rewind()
         request.headers["Authorization"] = f"Bearer {fresh.access_token}"
         yield request
 
@@ -340,35 +349,48 @@ def _redirect(request: httpx.Request, location: Location) -> None:
     request.headers.pop("Cookie", None)
 
 
-def rewinder(request: httpx.Request) -> Callable[[], object] | None:
-    """What puts the request's body back to its start, or None when that cannot be proven to work.
+def rewinder(request: httpx.Request) -> Callable[[], bool]:
+    """What puts the request's body back to its start and says whether that has worked.
 
-    Streams are the library's own: one over parts that seeks each file by itself (`fields`), and one
-    over any iterable (`_stream`), of which only seekable files can be read twice.
+    Only of the library's own streams is known how they read: bytes in memory, one over parts that
+    seeks each file by itself (`fields`), and one over any iterable (`_stream`), of which only
+    seekable files can be read twice. Files whose methods have to be awaited are none of those.
     """
-    stream = request.stream
+    stream: Any = request.stream
     if hasattr(request, "_content"):  # bytes in memory, or no body
-        return _nothing
-    fields = getattr(stream, "fields", None)
-    if fields is not None:
-        files = [field.file for field in fields if hasattr(field, "file")]
+        return _nothing_to_do
+    source = getattr(stream, "_stream", None)
+    if library_of(stream) != type(stream).__module__.partition(".")[0]:
+        return _cannot_be_done
+    if hasattr(stream, "fields"):
+        files = [field.file for field in stream.fields if hasattr(field, "file")]
         seekable = all(isinstance(file, str | bytes) or _is_seekable(file) for file in files)
-        return _nothing if seekable else None
-    source: Any = getattr(stream, "_stream", None)
-    if not _is_seekable(source):
-        return None
+        return _nothing_to_do if seekable else _cannot_be_done
+    if hasattr(stream, "__aiter__") or not _is_seekable(source):
+        return _cannot_be_done
     start = source.tell()
-    return lambda: source.seek(start)
+
+    def rewind() -> bool:
+        try:
+            return bool(source.seek(start) == start)
+        except (OSError, ValueError):  # closed by now
+            return False
+
+    return rewind
 
 
-def _nothing() -> None:
-    """Nothing to put back."""
+def _nothing_to_do() -> bool:
+    return True
+
+
+def _cannot_be_done() -> bool:
+    return False
 
 
 def _is_seekable(file: Any) -> bool:
     try:
-        return bool(file.seekable())
-    except (AttributeError, ValueError):
+        return file.seekable() is True and isinstance(file.tell(), int)
+    except (AttributeError, OSError, ValueError):
         return False
 
 
@@ -396,19 +418,23 @@ def _strip(auth: HTTPXFamilyAuth, name: str, info: Mapping[str, Any]) -> None:
         ]
 
 
-def _sync_trace(auth: HTTPXFamilyAuth, theirs: Callable[..., Any] | None) -> Callable[..., Any]:
-    def trace(name: str, info: Mapping[str, Any]) -> None:
-        _strip(auth, name, info)
-        if theirs is not None:
-            theirs(name, info)
+class _Trace:
+    """A trace extension that strips first and then calls the program's own, if there is one."""
 
-    return trace
+    def __init__(self, auth: HTTPXFamilyAuth, theirs: Callable[..., Any] | None) -> None:
+        self.auth = auth
+        self.theirs = theirs
+
+    def __call__(self, name: str, info: Mapping[str, Any]) -> Any:
+        _strip(self.auth, name, info)
+        if self.theirs is not None:
+            self.theirs(name, info)
 
 
-def _async_trace(auth: HTTPXFamilyAuth, theirs: Callable[..., Any] | None) -> Callable[..., Any]:
-    async def trace(name: str, info: Mapping[str, Any]) -> None:
-        _strip(auth, name, info)
-        if theirs is not None:
-            await theirs(name, info)
+class _AsyncTrace(_Trace):
+    """The same for async clients."""
 
-    return trace
+    async def __call__(self, name: str, info: Mapping[str, Any]) -> None:
+        _strip(self.auth, name, info)
+        if self.theirs is not None:
+            await self.theirs(name, info)

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from datetime import timedelta
 from time import perf_counter
-from typing import Any
-from urllib.parse import urljoin
+from typing import Any, cast
+from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.auth import AuthBase
 from requests.cookies import extract_cookies_to_jar
 from requests.exceptions import UnrewindableBodyError
 from requests.utils import rewind_body
-from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
 from atlassian_auth_adapter.adapters._flow import (
     AuthObject,
     bearer_of,
     bridged,
+    library_of,
     may_repeat,
     refuse,
 )
@@ -34,8 +34,8 @@ class AtlassianAuth(AuthObject, AuthBase):
 
         session.auth = AtlassianAuth(source)
 
-    Threads share one. Being the session's auth, it also keeps `.netrc` from being read for the first
-    request; what requests reads from it for a redirect is put right when it is rejected.
+    Threads share one. Being the session's auth, it also keeps `.netrc` from being read for the
+    first request; what requests reads from it for a redirect is put right when it is rejected.
 
     Args:
         source: A client of this package or any TokenSource.
@@ -49,7 +49,7 @@ class AtlassianAuth(AuthObject, AuthBase):
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Attach the token. Called by requests."""
-        if type(request).__module__.partition(".")[0] in ("httpx", "httpx2"):
+        if library_of(request) in ("httpx", "httpx2"):
             refuse(self, request)
         location = _location(request.url)
         try:
@@ -59,12 +59,19 @@ class AtlassianAuth(AuthObject, AuthBase):
             token_set = self.source.token_set()
             route = self.admit(location)  # a site may have told its cloud id only now
         except AtlassianAuthError as error:
-            raise bridged(error, requests.RequestException) from error.__cause__
-        if route is None:
-            return request
-        if route.location != location:
-            _send_to(request, route.location)
-        request.headers["Authorization"] = f"Bearer {token_set.access_token}"
+            failure, cause = _failed(error, request), error.__cause__
+        else:
+            if route is None:
+                return request
+            if route.location != location:
+                _send_to(request, route.location)
+            return self._with_token(request, token_set.access_token)
+        raise failure from cause  # outside of the handler: its context would hold frames
+
+    def _with_token(
+        self, request: requests.PreparedRequest, access_token: str
+    ) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {access_token}"
         if self._on_response not in request.hooks["response"]:
             # First, so that the program's own hooks see the final response only.
             request.hooks["response"].insert(0, self._on_response)
@@ -72,13 +79,20 @@ class AtlassianAuth(AuthObject, AuthBase):
 
     def _on_response(self, response: requests.Response, **kwargs: Any) -> requests.Response:
         """Called by requests for the response of every hop, before it follows a redirect."""
-        if response.is_redirect:
-            self._prepare_redirect(response)
-            return response
+        answer = self._answer(response, kwargs)
+        if answer.is_redirect:
+            self._prepare_redirect(answer)
+            if "Authorization" not in answer.request.headers:
+                # Redirects are made from the original request.
+                _leave_off(response.request)
+        return answer
+
+    def _answer(self, response: requests.Response, kwargs: dict[str, Any]) -> requests.Response:
+        """The response, or the one to the same request with another token."""
         request = response.request
         location = _location(request.url)
-        authorization = request.headers.get("Authorization")
-        if authorization is None or not self.is_ours(location):
+        authorization = request.headers.get("Authorization", "")
+        if not (authorization or _was_left_off(request)) or not self.is_ours(location):
             return response
         sent = bearer_of(_text(authorization))
         verdict = self.verdict(
@@ -92,7 +106,7 @@ class AtlassianAuth(AuthObject, AuthBase):
             return response
         except AtlassianAuthError as error:
             response.close()
-            failure, cause = bridged(error, requests.RequestException), error.__cause__
+            failure, cause = _failed(error, request), error.__cause__
         else:
             if not may_repeat(verdict, request.method or "") or not _rewound(request):
                 return response  # the token is ready for the next request
@@ -118,19 +132,15 @@ class AtlassianAuth(AuthObject, AuthBase):
         again.history.append(response)
         again.request = request
         again.elapsed = timedelta(seconds=perf_counter() - began)
-        if again.is_redirect:
-            self._prepare_redirect(again)
-            if "Authorization" not in request.headers:
-                original.headers.pop("Authorization", None)
         return again
 
     def _prepare_redirect(self, response: requests.Response) -> None:
         """Requests keeps the header on the same origin whatever the path: take it off where it must
         not go, and turn a link to the site into one to the gateway."""
-        target = urljoin(response.url, response.headers["Location"])
         try:
+            target = urljoin(response.url, response.headers["Location"])
             location = _location(target)
-        except LocationParseError:
+        except ValueError:  # LocationParseError is one; requests says so itself
             route = None
         else:
             route = self.source.resource_server.route(location)
@@ -145,15 +155,36 @@ def _text(header: str | bytes) -> str:
 
 
 def _location(url: str | None) -> Location:
-    """The URL as urllib3 sees it, which is who connects."""
+    """The URL as urllib3 sees it, which is who connects; the path as it is sent.
+
+    For a redirect requests neither removes dot segments nor has urllib3 do it.
+    """
     parsed = parse_url(url or "")
     return Location(
         (parsed.scheme or "").lower(),
         (parsed.host or "").strip("[]").lower(),
         parsed.port,
-        parsed.path or "/",
+        urlsplit(url or "").path or "/",
         parsed.auth is not None,
     )
+
+
+def _failed(error: AtlassianAuthError, request: requests.PreparedRequest) -> AtlassianAuthError:
+    failure: Any = bridged(error, requests.RequestException)
+    failure.response = None
+    # Where it was to go, without headers and body.
+    failure.request = requests.Request(request.method, request.url)
+    return cast("AtlassianAuthError", failure)
+
+
+def _leave_off(request: requests.PreparedRequest) -> None:
+    """The request goes on without the token, and is ours all the same when it is sent once more."""
+    request.headers.pop("Authorization", None)
+    request._atlassian_token_left_off = True  # type: ignore[attr-defined] # noqa: SLF001
+
+
+def _was_left_off(request: requests.PreparedRequest) -> bool:
+    return getattr(request, "_atlassian_token_left_off", False)
 
 
 def _url(url: str, location: Location) -> str:

@@ -1,11 +1,11 @@
 """Which URL may carry the token, and what a URL of the Cloud site is called on the gateway.
 
-An access token goes to the origin and path of its grant and nowhere else. The rules are applied to the
-URL as the *connecting* library has parsed it, because libraries disagree about hostile ones, and again
-to every redirect. The rules are idempotent: a mapped URL maps to itself.
+An access token goes to the origin and path of its grant and nowhere else. The rules are applied to
+the URL as the *connecting* library has parsed it, because libraries disagree about hostile ones,
+and again to every redirect. The rules are idempotent: a mapped URL maps to itself.
 
-Source: developer.atlassian.com oauth-2-3lo-apps (gateway paths), copy of 2026-09-26; `sdks.md` section
-0, where each rule was measured.
+Source: developer.atlassian.com oauth-2-3lo-apps (gateway paths), copy of 2026-09-26; `sdks.md`
+section 0, where each rule was measured.
 """
 
 from __future__ import annotations

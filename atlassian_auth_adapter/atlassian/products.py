@@ -81,7 +81,8 @@ def data_center_server(base_url: str) -> AuthorizationServer:
     refresh because one documented example does and servers differ. No grace: a lost answer is a
     lost login.
 
-    Source: confluence.atlassian.com adminjiraserver101/jira-oauth-2-0-provider-api, read 2026-11-22.
+    Source: confluence.atlassian.com adminjiraserver101/jira-oauth-2-0-provider-api, read
+        2026-11-22.
     """
     return AuthorizationServer(
         issuer=base_url,

@@ -91,11 +91,12 @@ def cloud_id_of(transport: Transport, site_url: str) -> str:
         return cloud_id
     if answer.status in (HTTPStatus.OK, HTTPStatus.NOT_FOUND):
         raise ConfigurationError(
-            f"site_url: {site_url} does not look like an Atlassian Cloud site. For Data Center pass "
-            "server_url instead, or pass cloud_id."
+            f"site_url: {site_url} does not look like an Atlassian Cloud site. For Data Center "
+            "pass server_url instead, or pass cloud_id."
         )
     raise ResourceUnavailableError(
-        f"{site_url} did not tell its cloud id (HTTP {answer.status}). Try again, or pass cloud_id.",
+        f"{site_url} did not tell its cloud id (HTTP {answer.status}). Try again, or pass "
+        "cloud_id.",
         status=answer.status,
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from atlassian_auth_adapter.errors import (
     AuthorizationDeniedError,
@@ -87,12 +87,13 @@ class AuthorizationResponse:
             AuthorizationError: There is no code in it, or the server reports an error.
         """
         text = code_or_url.strip()
-        if "://" not in text and not text.startswith("?"):
-            if not text or any(character.isspace() for character in text):
-                raise AuthorizationError("that is neither a code nor a redirect URL: call again.")
+        if not text.isprintable() or " " in text or not text:
+            raise AuthorizationError(
+                "that is neither a code nor a redirect URL. Paste the URL whole, on one line."
+            )
+        if "?" not in text and "://" not in text:
             return cls(text)
-        parts = urlsplit(text)
-        parameters = parse_qs(parts.query)
+        parameters = parse_qs(text.partition("?")[2].partition("#")[0])
         if "error" in parameters:
             raise _refusal(parameters)
         codes, states = parameters.get("code", []), parameters.get("state", [])

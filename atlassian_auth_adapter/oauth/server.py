@@ -25,8 +25,8 @@ class AuthorizationServer:
         rotation_grace: Seconds for which a spent refresh token may be sent again.
         resend_window: Seconds, a safe part of the grace, during which we do so after a lost answer;
             0 without grace: the request is sent once more and then given up.
-        dead_refresh_token: How the server says that a refresh token is dead: pairs of error code and
-            a part of the description (lower case, "" for any).
+        dead_refresh_token: How the server says that a refresh token is dead: pairs of error code
+            and a part of the description (lower case, "" for any).
     """
 
     issuer: str

@@ -3,8 +3,8 @@
 Authlib builds the requests; what comes back is checked here before anyone believes it. An answer is
 believed only if it is a 200 with a JSON object that holds a usable `access_token`.
 
-Source: RFC 6749 sections 4.1.3, 4.4, 5 and 6; RFC 7009; what Atlassian really answers: `atlassian.md`
-section 1.4, read 2026-11-22.
+Source: RFC 6749 sections 4.1.3, 4.4, 5 and 6; RFC 7009; what Atlassian really answers:
+`atlassian.md` section 1.4, read 2026-11-22.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypedDict, TypeGuard
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, quote_plus, urlencode, urlsplit
 
 from atlassian_auth_adapter.errors import (
+    ConfigurationError,
     TokenEndpointError,
     TokenEndpointUnavailableError,
     TokenRequestRefusedError,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from authlib.oauth2.auth import ClientAuth
     from authlib.oauth2.client import OAuth2Client
 
-__all__ = ["TokenAnswer", "TokenEndpoint"]
+__all__ = ["TokenAnswer", "TokenEndpoint", "checked_secret"]
 
 #: Lifetime in seconds of an access token whose answer does not name one.
 #: Source: 60 minutes, developer.atlassian.com oauth-2-3lo-apps, copy of 2026-09-26.
@@ -123,7 +124,7 @@ class TokenEndpoint:
             TokenRequestRefusedError: The server refused.
             TokenEndpointUnavailableError: No usable answer.
         """
-        secret = self.client_secret()
+        secret = checked_secret(self.client_secret())
         answer = self._ask(
             secret,
             lambda client: client.revoke_token(  # type: ignore[no-untyped-call]
@@ -136,7 +137,7 @@ class TokenEndpoint:
     def _token_request(
         self, grant_type: str, fields: Mapping[str, str], previous: TokenSet
     ) -> TokenSet:
-        secret = self.client_secret()
+        secret = checked_secret(self.client_secret())
         sent_at = self.clock.time()
         answer = self._ask(
             secret,
@@ -198,6 +199,20 @@ class _Sender:
         return self.transport.send("POST", url, headers=headers, body=body)
 
 
+def checked_secret(secret: object) -> str:
+    """The client secret, which is one. Source: RFC 6749 appendix A.2.
+
+    Raises:
+        ConfigurationError: It is empty, or holds what no secret holds, such as a line break.
+    """
+    if isinstance(secret, str) and secret.isascii() and secret.isprintable() and secret.strip():
+        return secret
+    raise ConfigurationError(
+        "client_secret is missing, or is none: it is printable ASCII on one line. Atlassian asks for "
+        "it even where PKCE is used; one that was read from a file may need .strip()."
+    )
+
+
 def _token_set(answer: Answer, sent_at: float, previous: TokenSet) -> TokenSet | None:
     """What the answer brings, or None when it is not one to believe."""
     parsed = answer.json() if answer.status == HTTPStatus.OK else None
@@ -213,8 +228,8 @@ def _token_set(answer: Answer, sent_at: float, previous: TokenSet) -> TokenSet |
         access_token=access_token,
         refresh_token=refresh_token,
         expires_at=sent_at + _lifetime(parsed.get("expires_in")),
-        scope=_text(parsed.get("scope")) or previous.scope,
-        token_type=_text(parsed.get("token_type")) or "Bearer",
+        scope=_printable(parsed.get("scope")) or previous.scope,
+        token_type=_printable(parsed.get("token_type")) or "Bearer",
         obtained_at=sent_at,
     )
 
@@ -239,9 +254,7 @@ def _lifetime(expires_in: object) -> float:
 
 def _failure(answer: Answer, secrets: tuple[str, ...]) -> TokenEndpointError:
     """What an answer means that is not a token answer."""
-    parsed = answer.json()
-    error, description = _error_of(parsed)
-    description = _without(secrets, description)
+    error, description = (_without(secrets, text) for text in _error_of(answer.json()))
     retry_after = _retry_after(answer)
     throttled = answer.status == HTTPStatus.TOO_MANY_REQUESTS or (
         answer.status == HTTPStatus.SERVICE_UNAVAILABLE and retry_after is not None
@@ -281,26 +294,26 @@ def _error_of(parsed: object) -> tuple[str, str]:
     """Error code and description, of RFC 6749's shape and of Data Center's second one."""
     if not isinstance(parsed, dict):
         return "", ""
-    if error := _text(parsed.get("error")):
-        return error, _text(parsed.get("error_description"))
+    if error := _printable(parsed.get("error")):
+        return error, _printable(parsed.get("error_description"))
     errors = parsed.get("errors")
     if isinstance(errors, list) and errors:
-        return "invalid_request", _text(errors[0])
+        return "invalid_request", _printable(errors[0])
     return "", ""
 
 
-def _text(value: object) -> str:
-    """A harmless short text: printable ASCII on one line, else ""."""
-    if not isinstance(value, str) or len(value) > 4000 or not value.isascii():
-        return ascii(value)[1:-1][:200] if isinstance(value, str) else ""
-    return "".join(char if char.isprintable() else " " for char in value).strip()
+def _printable(value: object) -> str:
+    """A text on one line, every other character than printable ASCII replaced; else ""."""
+    if not isinstance(value, str):
+        return ""
+    return "".join(char if " " <= char <= "~" else " " for char in value).strip()
 
 
 def _without(secrets: tuple[str, ...], text: str) -> str:
-    """The text with every secret that it repeats blotted out."""
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, "[secret]")
+    """The start of the text with every secret that it repeats blotted out."""
+    for secret in filter(None, secrets):
+        for spelling in (secret, quote(secret, safe=""), quote_plus(secret)):
+            text = text.replace(spelling, "[secret]")
     return text[:200]
 
 

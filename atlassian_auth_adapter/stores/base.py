@@ -1,4 +1,4 @@
-"""What a store keeps (Record), under which name (TokenKey), and what it must be able to do (TokenStore)."""
+"""What a store keeps (Record), under which name (TokenKey), and what it must do (TokenStore)."""
 
 from __future__ import annotations
 
@@ -142,19 +142,21 @@ class Record:
             return cls(
                 generation=int(stored["generation"]),
                 token_set=_token_set(stored.get("token_set")),
-                pending=Pending(**stored["pending"]) if stored.get("pending") else None,
+                pending=_pending(stored.get("pending")),
                 throttled_until=float(stored.get("throttled_until", 0.0)),
                 dead=str(stored.get("dead", "")),
-                dead_reason=stored.get("dead_reason", "refused"),
+                dead_reason=(
+                    "answer_lost" if stored.get("dead_reason") == "answer_lost" else "refused"
+                ),
                 forced_at=float(stored.get("forced_at", 0.0)),
                 authorizations=tuple(
-                    AuthorizationRequest(**request) for request in stored.get("authorizations", ())
+                    _authorization(request) for request in stored.get("authorizations", ())
                 ),
             )
-        except (KeyError, TypeError, ValueError) as error:
-            raise TokenStoreError(
-                f"the record is damaged ({type(error).__name__}). It was kept as it is."
-            ) from None
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            damage = type(error).__name__
+        # Outside of the handler: the context's text may quote what is stored.
+        raise TokenStoreError(f"the record is damaged ({damage}). It was kept as it is.")
 
 
 def _token_set(stored: Any) -> TokenSet | None:
@@ -168,6 +170,21 @@ def _token_set(stored: Any) -> TokenSet | None:
         scope=str(stored["scope"]),
         token_type=str(stored["token_type"]),
         obtained_at=float(stored["obtained_at"]),
+    )
+
+
+def _pending(stored: Any) -> Pending | None:
+    if not stored:
+        return None
+    return Pending(str(stored["token_hash"]), float(stored["started_at"]), str(stored["owner"]))
+
+
+def _authorization(stored: Any) -> AuthorizationRequest:
+    return AuthorizationRequest(
+        state=str(stored["state"]),
+        code_verifier=str(stored["code_verifier"]),
+        created=float(stored["created"]),
+        scope=str(stored["scope"]),
     )
 
 

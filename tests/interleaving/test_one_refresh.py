@@ -142,7 +142,9 @@ def test_every_library_shares_one_refresh(
     flavour: str,
     assert_one_refresh: Any,
 ) -> None:
-    """requests, httpx and httpx2, sync, asyncio and trio, over separate client objects, one login."""
+    """requests, httpx and httpx2, sync, asyncio and trio, over separate client objects, one
+    login.
+    """
     store = MemoryTokenStore()
     first, second = (
         make_client(flavour, store=store),
@@ -256,7 +258,9 @@ def test_waiting_for_a_refresh_takes_none_of_the_programs_threads(
 def test_nobody_waits_in_the_stale_window(
     emulator: AtlassianEmulator, clock: FakeClock, make_client: Any, landed: Callable[[], None]
 ) -> None:
-    """Shortly before the end requests go on with the old token while a flight brings the new one."""
+    """Shortly before the end requests go on with the old token while a flight brings the new
+    one.
+    """
     client = make_client()
     old = client.get_access_token()
     clock.advance(3600 - 300)

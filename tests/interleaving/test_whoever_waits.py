@@ -102,7 +102,9 @@ def test_a_closed_loop_loses_nothing(
     library: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The event loop is closed before the answer comes: saved all the same, and nothing is logged."""
+    """The event loop is closed before the answer comes: saved all the same, and nothing is
+    logged.
+    """
     client = make_client()
     hold = held(client)
 
@@ -241,7 +243,9 @@ def test_a_process_that_exits_in_mid_refresh_saves_the_token(
 def test_an_exit_waits_for_a_request_but_not_for_patience(
     emulator: AtlassianEmulator, program: Callable[[str], subprocess.Popen[str]]
 ) -> None:
-    """The token endpoint fails: a program that has ended is not kept for two minutes of resending."""
+    """The token endpoint fails: a program that has ended is not kept for two minutes of
+    resending.
+    """
     hold = Hold(then=Status(503))
     emulator.weather.next("token", hold)
     emulator.weather.next("token", Status(503), times=None)
