@@ -6,9 +6,12 @@ client is a TokenSource and can be handed to the auth objects.
 
 from __future__ import annotations
 
+import pickle
+import re
 import secrets
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any, ClassVar, Literal, Self, TypedDict, Unpack
@@ -18,6 +21,7 @@ from atlassian_auth_adapter.atlassian import sites
 from atlassian_auth_adapter.atlassian.gateway import (
     CloudGateway,
     DataCenter,
+    Location,
     ResourceServer,
     normalized_base_url,
 )
@@ -36,6 +40,7 @@ from atlassian_auth_adapter.errors import (
     AccessDeniedError,
     AuthorizationError,
     ConfigurationError,
+    FreshTokenRejectedError,
     LoginRequiredError,
     ResourceUnavailableError,
     StaleRecordError,
@@ -45,7 +50,7 @@ from atlassian_auth_adapter.events import OnEvent
 from atlassian_auth_adapter.expiry import SYSTEM_CLOCK, Clock, ExpiryPolicy, Freshness
 from atlassian_auth_adapter.oauth.authorization import AuthorizationRequest, AuthorizationResponse
 from atlassian_auth_adapter.oauth.server import AuthorizationServer
-from atlassian_auth_adapter.oauth.token_endpoint import TokenEndpoint
+from atlassian_auth_adapter.oauth.token_endpoint import TokenEndpoint, checked_secret
 from atlassian_auth_adapter.refresh import RefreshingTokenSource
 from atlassian_auth_adapter.sources import TokenSource, landed, take_off
 from atlassian_auth_adapter.stores.base import Record, TokenKey, TokenStore
@@ -167,10 +172,8 @@ class AtlassianOAuthClient(TokenSource):
                 "client_id is missing. Take it from the OAuth 2.0 app (Cloud) or the application "
                 "link (Data Center)."
             )
-        if not client_secret:
-            raise ConfigurationError(
-                "client_secret is missing. Atlassian asks for it even where PKCE is used."
-            )
+        if unknown := settings.keys() - Settings.__annotations__.keys():
+            raise TypeError(f"unknown arguments: {', '.join(sorted(unknown))}. Is one misspelled?")
         self.client_id = client_id
         self.callback_url = callback_url
         self.verify = verify
@@ -180,6 +183,11 @@ class AtlassianOAuthClient(TokenSource):
         self.on_event = settings.get("on_event")
         store = settings.get("store")
         self._store = MemoryTokenStore() if store is None else store
+        if not isinstance(self._store, TokenStore):
+            raise ConfigurationError(
+                f"store: {type(store).__name__} is none. Give a TokenStore, such as "
+                "FileTokenStore(path)."
+            )
         self._scopes = settings.get("scopes")
         if isinstance(self._scopes, str):
             self._scopes = self._scopes.split()
@@ -189,7 +197,8 @@ class AtlassianOAuthClient(TokenSource):
         self._transport = Transport(
             verify, proxy, settings.get("cert"), settings.get("timeout", (5.0, 30.0))
         )
-        self._secret = client_secret if callable(client_secret) else lambda: client_secret
+        known = "" if callable(client_secret) else checked_secret(client_secret)
+        self._secret = client_secret if callable(client_secret) else lambda: known
         self._server = self._authorization_server()
         self._endpoint = TokenEndpoint(
             self._server, client_id, self._secret, callback_url, self._transport, self._clock
@@ -213,7 +222,7 @@ class AtlassianOAuthClient(TokenSource):
             callback_url=callback_url,
             verify=verify,
             proxy=proxy,
-            **{**settings, "store": self._store},
+            **{**settings, "store": self._store, "scopes": self._scopes},
         )
         self._id = secrets.token_hex(16)
         _alive[self._id] = self
@@ -244,6 +253,8 @@ class AtlassianOAuthClient(TokenSource):
         # Neither a hook nor a clock has to be picklable: in another process they are not ours.
         left_out = ("on_event", "clock")
         kept = {name: value for name, value in self._arguments.items() if name not in left_out}
+        if not _can_be_pickled(kept["client_secret"]):
+            kept["client_secret"] = None
         return _revived, (type(self), self._id, kept)
 
     # --- authorization ----------------------------------------------------------------------------
@@ -505,11 +516,12 @@ class AtlassianOAuthClient(TokenSource):
 
     def _get(self, url: Callable[[], str]) -> tuple[Answer, Verdict, str]:
         """A resource's answer with its verdict and the granted scopes; once more if rejected."""
-        token_set = self.token_set()
+        token_set = self._source.token_set()
         answer, verdict = self._ask(url(), token_set)
         if verdict in (Verdict.REJECTED, Verdict.ANONYMOUS):
-            token_set = self.token_set(token_set.access_token)
-            answer, verdict = self._ask(url(), token_set)
+            with suppress(FreshTokenRejectedError):  # then the answer stands
+                token_set = self._source.token_set(token_set.access_token)
+                answer, verdict = self._ask(url(), token_set)
         return answer, verdict, token_set.scope
 
     def _ask(self, url: str, token_set: TokenSet) -> tuple[Answer, Verdict]:
@@ -540,19 +552,19 @@ class _CloudClient(AtlassianOAuthClient):
         cloud: CloudEnvironment = COMMERCIAL,
         **settings: Unpack[Settings],
     ) -> None:
-        self.cloud_id = cloud_id
+        self.cloud_id = cloud_id = str(cloud_id or "")
         self._cloud = replace(
             cloud,
             auth_url=normalized_base_url(cloud.auth_url, "cloud.auth_url"),
             api_url=normalized_base_url(cloud.api_url, "cloud.api_url"),
         )
-        self.site_url = normalized_base_url(site_url, "site_url") if site_url else ""
+        self.site_url = _origin_of_site(site_url) if site_url else ""
         if not (cloud_id or site_url):
             raise ConfigurationError(
                 "say which site: pass cloud_id, or site_url such as https://acme.atlassian.net. For "
                 "Data Center pass server_url to create_atlassian_oauth_client()."
             )
-        if not cloud_id.replace("-", "").isalnum() and cloud_id:
+        if cloud_id and not re.fullmatch("[A-Za-z0-9-]+", cloud_id):
             raise ConfigurationError(
                 f"cloud_id: {cloud_id!r} is not one. It is a UUID; https://SITE/_edge/tenant_info "
                 "tells it, or pass site_url instead."
@@ -608,8 +620,8 @@ class _CloudClient(AtlassianOAuthClient):
             ResourceUnavailableError: No usable answer.
             LoginRequiredError, TokenEndpointError, TokenStoreError: As `get_access_token`.
         """
-        bearer = self._source.token_set().access_token
-        return sites.accessible_resources(self._transport, self._cloud.api_url, bearer)
+        answer, _, _ = self._get(lambda: f"{self._cloud.api_url}/oauth/token/accessible-resources")
+        return sites.sites_in(answer)
 
 
 class _OnPremClient(AtlassianOAuthClient):
@@ -692,7 +704,7 @@ class BitbucketCloudOAuthClient(AtlassianOAuthClient):
         cloud: CloudEnvironment = BITBUCKET_CLOUD,
         **settings: Unpack[Settings],
     ) -> None:
-        self._cloud = cloud
+        self._cloud = replace(cloud, auth_url=normalized_base_url(cloud.auth_url, "cloud.auth_url"))
         # Source: https://api.bitbucket.org/2.0, developer.atlassian.com/cloud/bitbucket/oauth-2.
         base_url = normalized_base_url(f"{cloud.api_url}/2.0", "cloud.api_url")
         self._resources = DataCenter(base_url, anonymous_fallback=False)
@@ -788,6 +800,11 @@ _ON_PREM: dict[str, type[_OnPremClient]] = {
 }
 
 
+def _origin_of_site(site_url: str) -> str:
+    """A Cloud site is an origin; what was copied from a browser has a path as well."""
+    return Location.of(normalized_base_url(site_url, "site_url")).origin_url
+
+
 def _revived(
     cls: type[AtlassianOAuthClient], identity: str, arguments: dict[str, Any]
 ) -> AtlassianOAuthClient:
@@ -795,6 +812,14 @@ def _revived(
     if client := _alive.get(identity):
         return client
     return cls(**{**arguments, "client_secret": arguments["client_secret"] or _no_secret})
+
+
+def _can_be_pickled(function: Callable[[], str] | None) -> bool:
+    try:
+        pickle.dumps(function)
+    except Exception:  # noqa: BLE001 - a lambda, a closure: each kind raises something else
+        return False
+    return True
 
 
 def _no_secret() -> str:

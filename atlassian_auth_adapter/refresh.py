@@ -2,8 +2,8 @@
 
 One *flight* per login and process renews a token set: a thread of ours that outlives whoever waits
 for it. Under the store's lock it looks again, journals what it is about to spend, sends the token
-request, saves the answer and publishes it. Sync callers wait for the flight, async callers await it; nobody
-runs it, so nobody can cancel it.
+request, saves the answer and publishes it. Sync callers wait for the flight, async callers await
+it; nobody runs it, so nobody can cancel it.
 
 Every client object of a process with the same store and key shares one login and its flights.
 """
@@ -75,7 +75,7 @@ class _Flight:
     """A renewal in progress, and what there will be to tell of it."""
 
     began: float  # of the monotonic clock
-    rejected: str | None = None  # access token that a resource server has rejected
+    rejected: str | None = field(default=None, repr=False)  # by a resource server
     force: bool = False  # renew even if there is a usable token
     future: Future[TokenSet] = field(default_factory=Future)
     waiters: int = 0

@@ -10,7 +10,7 @@ from typing import Any
 from atlassian_auth_adapter.errors import ConfigurationError, ResourceUnavailableError
 from atlassian_auth_adapter.transport import Answer, NoAnswerError, Transport
 
-__all__ = ["Site", "accessible_resources", "ask", "cloud_id_of"]
+__all__ = ["Site", "ask", "cloud_id_of", "sites_in"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,8 @@ def ask(transport: Transport, url: str, bearer: str = "") -> Answer:
     ) from failure.__cause__
 
 
-def accessible_resources(transport: Transport, api_url: str, bearer: str) -> tuple[Site, ...]:
-    """The sites that a grant reaches.
+def sites_in(answer: Answer) -> tuple[Site, ...]:
+    """The sites that an answer of accessible-resources lists.
 
     Source: developer.atlassian.com oauth-2-3lo-apps, copy of 2026-09-26; fields have been seen
     missing, so only the id is insisted on.
@@ -64,7 +64,6 @@ def accessible_resources(transport: Transport, api_url: str, bearer: str) -> tup
     Raises:
         ResourceUnavailableError: No usable answer.
     """
-    answer = ask(transport, f"{api_url}/oauth/token/accessible-resources", bearer)
     entries = answer.json() if answer.status == HTTPStatus.OK else None
     if not isinstance(entries, list):
         raise ResourceUnavailableError(

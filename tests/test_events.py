@@ -1,0 +1,55 @@
+"""What is reported, and that reporting never does harm."""
+
+from __future__ import annotations
+
+import logging
+from typing import get_args
+
+import pytest
+
+from atlassian_auth_adapter import Event
+from atlassian_auth_adapter.events import EventName, report
+
+
+def test_an_event_is_logged_and_handed_over(caplog: pytest.LogCaptureFixture) -> None:
+    """The hook gets the event, the logger a line with stable names."""
+    seen: list[Event] = []
+    caplog.set_level(logging.DEBUG, "atlassian_auth_adapter")
+    event = Event("refreshed", "bob", {"generation": 3})
+    report(seen.append, event)
+    assert seen == [event]
+    assert caplog.messages == ["atlassian_auth.refreshed account='bob' generation=3"]
+
+
+def test_a_hook_that_raises_does_no_harm(caplog: pytest.LogCaptureFixture) -> None:
+    """A refresh does not fail because somebody's metrics do; what they said is not repeated."""
+
+    def hook(_: Event) -> None:
+        raise RuntimeError("s3cr3t")
+
+    report(hook, Event("refused"))
+    assert "on_event raised RuntimeError for refused" in caplog.messages
+    assert "s3cr3t" not in caplog.text
+
+
+def test_without_a_hook_it_is_logged_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    """No hook is needed to see a refused login in the log."""
+    report(None, Event("refused", "bob"))
+    assert "atlassian_auth.refused" in caplog.text
+
+
+@pytest.mark.parametrize("name", get_args(EventName))
+def test_what_needs_no_action_is_no_warning(
+    name: EventName, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Everyday events stay below warnings, trouble does not."""
+    caplog.set_level(logging.DEBUG, "atlassian_auth_adapter")
+    report(None, Event(name))
+    everyday = name in ("refreshed", "adopted", "foreign_origin")
+    assert (caplog.records[0].levelno < logging.WARNING) == everyday
+
+
+def test_an_account_cannot_forge_a_log_line(caplog: pytest.LogCaptureFixture) -> None:
+    """A line break in a name or a detail does not begin a new line in the log."""
+    report(None, Event("refused", "bob\nINJECTED", {"error": "x\ny"}))
+    assert "\n" not in caplog.messages[0]

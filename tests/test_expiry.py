@@ -1,0 +1,133 @@
+"""When a token counts as stale and as expired."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atlassian_auth_adapter import ExpiryPolicy, TokenSet
+from atlassian_auth_adapter.expiry import SystemClock
+from atlassian_auth_adapter.expiry import Freshness as F
+
+ORDER = [F.EXPIRED, F.STALE, F.FRESH]
+lifetimes = st.floats(0, 400 * 86400) | st.sampled_from([0.0, 1.0, 10.0, 20.0, 3600.0, 7200.0])
+lucks = st.floats(0, 1)
+seconds = st.floats(-1e6, 1e8)
+policies = st.builds(
+    ExpiryPolicy,
+    stale=st.floats(0, 7200),
+    stale_fraction=st.floats(0, 1),
+    jitter=st.floats(0, 600),
+    expired=st.floats(0, 600),
+    expired_fraction=st.floats(0, 1),
+)
+
+
+def living(lifetime: float) -> TokenSet:
+    return TokenSet("token", expires_at=1e9 + lifetime, obtained_at=1e9)
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "remaining", "luck", "expected"),
+    [
+        (3600, 3600, 0, F.FRESH),
+        (3600, 600.5, 0, F.FRESH),
+        (3600, 600, 0, F.STALE),  # 10 minutes
+        (3600, 560, 1, F.FRESH),  # ... less a jitter of up to a minute
+        (3600, 540, 1, F.STALE),
+        (3600, 60.5, 0, F.STALE),
+        (3600, 60, 0, F.EXPIRED),
+        (200, 50.5, 0, F.FRESH),
+        (200, 50, 0, F.STALE),  # a quarter of the life
+        (200, 20, 0, F.EXPIRED),  # a tenth of it
+        (60, 10.5, 0, F.STALE),
+        (60, 10, 0, F.EXPIRED),  # the seed's 10 seconds
+        (30, 10.5, 0, F.FRESH),  # no stale window is left
+        (30, 10, 0, F.EXPIRED),
+        (8, 4.5, 0, F.FRESH),
+        (8, 4, 0, F.EXPIRED),  # half its life: a token of 8 seconds must be usable at all
+        (0, 0, 0, F.EXPIRED),
+        (3600, -5, 0, F.EXPIRED),
+    ],
+)
+def test_the_windows_are_where_the_documentation_says(
+    lifetime: float, remaining: float, luck: float, expected: F
+) -> None:
+    """A token is renewed beside the traffic in its last ten minutes, before it in the last one."""
+    assert ExpiryPolicy().freshness(living(lifetime), remaining, luck) is expected
+
+
+@given(policies, lifetimes, seconds, seconds, lucks)
+def test_a_token_with_more_time_left_is_never_worse(
+    policy: ExpiryPolicy, lifetime: float, one: float, other: float, luck: float
+) -> None:
+    """From fresh over stale to expired there is no way back as time passes."""
+    token_set = living(lifetime)
+    more, less = max(one, other), min(one, other)
+    assert ORDER.index(policy.freshness(token_set, more, luck)) >= ORDER.index(
+        policy.freshness(token_set, less, luck)
+    )
+
+
+@given(policies, lifetimes, seconds, lucks)
+def test_what_a_caller_gets_is_valid_for_ten_more_seconds(
+    policy: ExpiryPolicy, lifetime: float, remaining: float, luck: float
+) -> None:
+    """Whatever the policy, no token is handed out in its last 10 s (half its life, if shorter)."""
+    token_set = living(lifetime)
+    if remaining <= min(10.0, token_set.lifetime / 2):
+        assert policy.freshness(token_set, remaining, luck) is F.EXPIRED
+
+
+@given(policies, lifetimes, lucks)
+def test_a_token_that_has_just_been_issued_can_be_used(
+    policy: ExpiryPolicy, lifetime: float, luck: float
+) -> None:
+    """No lifetime makes the usual policy renew a token that is still at the start of its life."""
+    token_set = living(lifetime)
+    if token_set.lifetime > 0:
+        assert ExpiryPolicy().freshness(token_set, token_set.lifetime, luck) is F.FRESH
+        assert policy.freshness(token_set, math.inf, luck) is F.FRESH
+
+
+@given(lifetimes, seconds, lucks)
+def test_jitter_only_shortens_the_stale_window(
+    lifetime: float, remaining: float, luck: float
+) -> None:
+    """Luck may keep a token fresh a little longer; it moves neither its end nor an expired one."""
+    token_set, policy = living(lifetime), ExpiryPolicy()
+    lucky, unlucky = (policy.freshness(token_set, remaining, share) for share in (luck, 0.0))
+    assert ORDER.index(lucky) >= ORDER.index(unlucky)
+    assert (lucky is F.EXPIRED) == (unlucky is F.EXPIRED)
+
+
+def test_a_token_without_an_end_stays_fresh() -> None:
+    """A personal access token without an end is never renewed."""
+    assert ExpiryPolicy().freshness(TokenSet("token"), math.inf) is F.FRESH
+
+
+def test_the_system_clock_tells_both_times() -> None:
+    """The machine's clocks are used as they are."""
+    clock = SystemClock()
+    assert abs(clock.time() - time.time()) < 60
+    assert clock.monotonic() <= clock.monotonic()
+
+
+def test_the_system_clock_sleeps_on_either_kind_of_thread() -> None:
+    """A sleep ends by itself, on the main thread and on a flight's."""
+    clock, ended = SystemClock(), threading.Event()
+
+    def sleep() -> None:
+        clock.sleep(0.001)
+        ended.set()
+
+    thread = threading.Thread(target=sleep)
+    thread.start()
+    clock.sleep(0.001)
+    thread.join(10)
+    assert ended.is_set()

@@ -1,0 +1,120 @@
+"""README is executed: what it shows works, what it lists exists."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import re
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import atlassian_auth_adapter
+from atlassian_auth_adapter import AtlassianAuthError, CloudEnvironment
+from atlassian_auth_adapter.atlassian.products import PRODUCTS
+from atlassian_auth_adapter.testing import AtlassianEmulator
+
+README = Path(__file__).parent.parent.joinpath("README.md").read_text()
+OFFLINE, REAL, DATA_CENTER, ASYNC = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_ten_lines_work_offline(capsys: pytest.CaptureFixture[str]) -> None:
+    """The first example runs as it stands and prints what README says."""
+    exec(OFFLINE, {})
+    printed = capsys.readouterr().out.strip()
+    assert f"It prints `{printed}`" in README
+
+
+def test_the_real_site_examples_work_against_the_emulator(
+    atlassian_emulator: AtlassianEmulator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The examples for a real site run with nothing but hosts, ids and paths replaced."""
+    cloud = atlassian_emulator.cloud
+    opened: list[str] = []
+
+    def person(prompt: str) -> str:
+        url = capsys.readouterr().out.split()[-1]
+        opened.append(url)
+        return cloud.authorize(url)
+
+    monkeypatch.setattr(builtins, "input", person)
+    names: dict[str, Any] = {
+        "cloud": CloudEnvironment(cloud.auth_url, cloud.api_url, cloud.audience)
+    }
+    replaced = {
+        "your-client-id": cloud.app.client_id,
+        "your-client-secret": cloud.app.client_secret,
+        "http://localhost:8080/callback": cloud.app.callback_url,
+        "https://acme.atlassian.net": cloud.sites[0].url,
+        "~/.config/my-program/tokens": str(tmp_path / "tokens"),
+        "    store=": "    cloud=cloud, store=",
+    }
+    real, later = _with(REAL, replaced), _with(ASYNC, replaced)
+    exec(real, names)
+    assert capsys.readouterr().out.strip() == "Ada Example"
+    names["session"].close()
+    exec(real, names)  # the second run finds the login
+    names["session"].close()
+    assert len(opened) == 1
+    exec(later, names)
+    asyncio.run(names["main"]())
+    assert capsys.readouterr().out.split("\n")[-2] == "Ada Example"
+
+
+def test_the_data_center_example_works_against_the_emulator(
+    atlassian_emulator: AtlassianEmulator,
+) -> None:
+    """The Data Center example makes a client that logs in with PKCE."""
+    server = atlassian_emulator.data_center
+    names: dict[str, Any] = {}
+    replaced = {
+        "your-client-id": server.app.client_id,
+        "your-client-secret": server.app.client_secret,
+        "https://localhost/callback": server.app.callback_url,
+        "https://jira.company.com/jira": server.url,
+    }
+    exec(_with(REAL.split("\n\n")[0] + "\n" + DATA_CENTER, replaced), names)
+    client = names["client"]
+    client.oauth_complete(server.authorize(client.oauth_start()))
+    assert client.test_connection().name == "Ada Example"
+
+
+def test_the_table_of_errors_is_complete() -> None:
+    """Every error that can leave the package is explained, and none that does not exist."""
+    table = set(re.findall(r"^\| `(\w+Error)` \|", README, re.MULTILINE))
+    exported = {
+        name
+        for name in atlassian_auth_adapter.__all__
+        if name.endswith("Error") and issubclass(getattr(atlassian_auth_adapter, name), Exception)
+    }
+    assert table == exported - {AtlassianAuthError.__name__, "TokenEndpointError"}
+
+
+def test_the_table_of_products_is_true() -> None:
+    """The default scopes in README are those of the products."""
+    for product in PRODUCTS.values():
+        row = (
+            f'| `"{product.name}"` | `{" ".join(product.cloud_scopes)}` '
+            f"| `{' '.join(product.data_center_scopes)}` |"
+        )
+        assert row in README
+
+
+def test_the_map_of_the_house_is_true() -> None:
+    """Every place that README names exists."""
+    package = Path(atlassian_auth_adapter.__file__).parent
+    house = README.partition("## The house")[2].partition("Read `")[0]
+    places = [line.split()[0] for line in textwrap.dedent(house).split("\n") if line.strip()]
+    assert places
+    assert all((package / place).exists() for place in places)
+
+
+def _with(code: str, replaced: dict[str, str]) -> str:
+    for old, new in replaced.items():
+        code = code.replace(old, new)
+    return code

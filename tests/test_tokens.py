@@ -1,0 +1,73 @@
+"""A token set never prints its secrets, and cannot be carried off by accident."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import math
+import pickle
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atlassian_auth_adapter import TokenSet
+
+SECRET = "s3cr3t-access", "s3cr3t-refresh"
+token_set = TokenSet(*SECRET, 1e9 + 60, "read:a read:b", obtained_at=1e9)
+
+
+@pytest.mark.parametrize("shown", [repr, str, "{}".format, "{0!r}".format, ascii])
+def test_it_never_prints_its_secrets(shown: object) -> None:
+    """Whoever prints a token set sees scope and expiry, not the tokens."""
+    text = shown(token_set)  # type: ignore[operator]
+    assert "read:a read:b" in text
+    assert not any(secret in text for secret in SECRET)
+
+
+def test_it_is_not_pickled() -> None:
+    """Tokens travel through a store; a pickle of one is refused with the advice."""
+    with pytest.raises(TypeError, match="TokenStore") as caught:
+        pickle.dumps(token_set)
+    assert not any(secret in str(caught.value) for secret in SECRET)
+
+
+def test_a_container_with_one_is_not_pickled_either() -> None:
+    """Nor does it slip through inside of something else."""
+    with pytest.raises(TypeError):
+        pickle.dumps({"cached": [token_set]})
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_copies_are_the_same_object(copied: object) -> None:
+    """A frozen value needs no second instance."""
+    assert copied(token_set) is token_set  # type: ignore[operator]
+
+
+def test_it_cannot_be_changed() -> None:
+    """Threads share a token set because nobody can change it."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        token_set.access_token = "other"  # type: ignore[misc]
+    assert not hasattr(token_set, "__dict__")
+
+
+def test_json_does_not_take_it() -> None:
+    """Structured logging that falls back to `repr` shows no token."""
+    text = json.dumps({"token": token_set}, default=repr)
+    assert not any(secret in text for secret in SECRET)
+
+
+@given(st.lists(st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1)))
+def test_scopes_are_the_words_of_the_scope(words: list[str]) -> None:
+    """However the server orders and repeats scopes, the set of them is the same."""
+    assert TokenSet("a", scope=" ".join(words)).scopes == frozenset(words)
+
+
+@pytest.mark.parametrize(
+    ("obtained", "ends", "lifetime"),
+    [(5.0, 65.0, 60.0), (65.0, 5.0, 0.0), (0.0, math.inf, math.inf)],
+)
+def test_a_lifetime_is_never_negative(obtained: float, ends: float, lifetime: float) -> None:
+    """The lifetime counts from the token request to the end."""
+    assert TokenSet("a", expires_at=ends, obtained_at=obtained).lifetime == lifetime
