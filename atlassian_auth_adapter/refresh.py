@@ -16,8 +16,9 @@ import os
 import random
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal
@@ -56,6 +57,8 @@ SECOND_LOOK = 1.0
 BACKOFF = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 DeadReason = Literal["refused", "answer_lost"]
 
+#: Seconds of waiting for the store's lock between looks at whether the process wants to end.
+LOCK_SLICE = 5.0
 #: Token requests of one flight that never reach the server before it gives up.
 UNSENT_ATTEMPTS = 3
 
@@ -211,7 +214,7 @@ class RefreshingTokenSource(TokenSource):
         """
 
         def work() -> TokenSet:
-            with self._store.lock(self._key, timeout=self._lock_timeout):
+            with self._exclusive():
                 record = self._store.load(self._key)
                 token_set = self._saved(None, record, obtain())
                 if self._login.unsaved:
@@ -222,7 +225,7 @@ class RefreshingTokenSource(TokenSource):
 
     def forget(self) -> None:
         """There is no login on record afterwards."""
-        with self._store.lock(self._key, timeout=self._lock_timeout):
+        with self._exclusive():
             self._store.delete(self._key)
         with self._login.lock:
             self._login.snapshot = self._login.unsaved = None
@@ -281,7 +284,7 @@ class RefreshingTokenSource(TokenSource):
     def _fly(self, flight: _Flight) -> TokenSet:
         login, token_set = self._login, None
         try:
-            with self._store.lock(self._key, timeout=self._lock_timeout):
+            with self._exclusive():
                 token_set = self._look_again(flight)
         except TokenStoreTimeoutError as error:
             flight.note("lock_timeout", error=str(error))
@@ -303,6 +306,20 @@ class RefreshingTokenSource(TokenSource):
                 login.flight = None
                 login.quiet_until = self._clock.monotonic() + backoff
         return token_set
+
+    @contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        """The store's lock. Waiting for it ends early with the process: nothing is spent yet."""
+        with ExitStack() as stack:
+            for attempt in itertools.count(1):
+                try:
+                    stack.enter_context(self._store.lock(self._key, timeout=LOCK_SLICE))
+                    break
+                except TokenStoreTimeoutError:
+                    is_exiting = not threading.main_thread().is_alive()
+                    if attempt * LOCK_SLICE >= self._lock_timeout or is_exiting:
+                        raise
+            yield
 
     def _debrief(self, flight: _Flight) -> None:
         """Report, with the waiters gone and no lock held; then see to what is not saved."""
@@ -400,7 +417,10 @@ class RefreshingTokenSource(TokenSource):
             flight.ambiguous += 1  # sent before; nobody on record knows what came of it
         # Proves in one step that the store can be written, before anything is spent.
         clean, record = replace(record, pending=None), replace(record, pending=journal)
-        self._store.save(self._key, record, expected=record.generation)
+        try:
+            self._store.save(self._key, record, expected=record.generation)
+        except StaleRecordError:
+            return self._look_again(flight)  # somebody who does not hold the lock was faster
         try:
             renewed = self._request(flight, token_set, journal.started_at)
         except TokenEndpointUnavailableError as error:
@@ -538,7 +558,8 @@ class RefreshingTokenSource(TokenSource):
             flight.note("store_failed", error=str(error))
 
     def _snapshot(self, token_set: TokenSet, generation: int) -> _Snapshot:
-        remaining = token_set.expires_at - self._clock.time()
+        # Saved by a clock that was ahead, it would seem to live longer than it was given.
+        remaining = min(token_set.expires_at - self._clock.time(), token_set.lifetime)
         return _Snapshot(
             token_set,
             generation,

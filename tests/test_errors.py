@@ -26,7 +26,7 @@ FIELDS = {
 }
 
 
-def made(leaf: type[AtlassianAuthError]) -> AtlassianAuthError:
+def _made(leaf: type[AtlassianAuthError]) -> AtlassianAuthError:
     return leaf("what to do", **{k: v for k, v in FIELDS.items() if hasattr(leaf, k)})
 
 
@@ -36,7 +36,7 @@ def made(leaf: type[AtlassianAuthError]) -> AtlassianAuthError:
 )
 def test_errors_can_be_copied_and_pickled(leaf: type[AtlassianAuthError], copied: object) -> None:
     """A worker process hands its error on: type, text and fields arrive."""
-    error = made(leaf)
+    error = _made(leaf)
     twin = copied(error)  # type: ignore[operator]
     assert twin is not error
     assert type(twin) is leaf
@@ -48,10 +48,8 @@ def test_errors_can_be_copied_and_pickled(leaf: type[AtlassianAuthError], copied
 
 def test_the_tree_is_drawn_as_it_is() -> None:
     """The drawing in the docstring names every error under its base."""
-    drawn: list[tuple[int, str]] = []
-    for line in (errors.__doc__ or "").splitlines():
-        if match := re.match(r"[ |`-]*?([A-Z]\w+Error)\b", line):
-            drawn.append((match.start(1) // 4, match[1]))
+    drawing = re.finditer(r"^([ |`-]*)([A-Z]\w+Error)\b", errors.__doc__ or "", re.MULTILINE)
+    drawn = [(len(match[1]) // 4, match[2]) for match in drawing]
     assert sorted(name for _, name in drawn) == sorted(errors.__all__)
     path: dict[int, str] = {}
     for depth, name in drawn:

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atlassian_auth_adapter import ExpiryPolicy, TokenSet
-from atlassian_auth_adapter.expiry import SystemClock
-from atlassian_auth_adapter.expiry import Freshness as F
+from atlassian_auth_adapter.expiry import Freshness, SystemClock
 
+F = Freshness
 ORDER = [F.EXPIRED, F.STALE, F.FRESH]
 lifetimes = st.floats(0, 400 * 86400) | st.sampled_from([0.0, 1.0, 10.0, 20.0, 3600.0, 7200.0])
 lucks = st.floats(0, 1)
@@ -28,7 +28,7 @@ policies = st.builds(
 )
 
 
-def living(lifetime: float) -> TokenSet:
+def _living(lifetime: float) -> TokenSet:
     return TokenSet("token", expires_at=1e9 + lifetime, obtained_at=1e9)
 
 
@@ -56,10 +56,10 @@ def living(lifetime: float) -> TokenSet:
     ],
 )
 def test_the_windows_are_where_the_documentation_says(
-    lifetime: float, remaining: float, luck: float, expected: F
+    lifetime: float, remaining: float, luck: float, expected: Freshness
 ) -> None:
     """A token is renewed beside the traffic in its last ten minutes, before it in the last one."""
-    assert ExpiryPolicy().freshness(living(lifetime), remaining, luck) is expected
+    assert ExpiryPolicy().freshness(_living(lifetime), remaining, luck) is expected
 
 
 @given(policies, lifetimes, seconds, seconds, lucks)
@@ -67,7 +67,7 @@ def test_a_token_with_more_time_left_is_never_worse(
     policy: ExpiryPolicy, lifetime: float, one: float, other: float, luck: float
 ) -> None:
     """From fresh over stale to expired there is no way back as time passes."""
-    token_set = living(lifetime)
+    token_set = _living(lifetime)
     more, less = max(one, other), min(one, other)
     assert ORDER.index(policy.freshness(token_set, more, luck)) >= ORDER.index(
         policy.freshness(token_set, less, luck)
@@ -79,7 +79,7 @@ def test_what_a_caller_gets_is_valid_for_ten_more_seconds(
     policy: ExpiryPolicy, lifetime: float, remaining: float, luck: float
 ) -> None:
     """Whatever the policy, no token is handed out in its last 10 s (half its life, if shorter)."""
-    token_set = living(lifetime)
+    token_set = _living(lifetime)
     if remaining <= min(10.0, token_set.lifetime / 2):
         assert policy.freshness(token_set, remaining, luck) is F.EXPIRED
 
@@ -89,7 +89,7 @@ def test_a_token_that_has_just_been_issued_can_be_used(
     policy: ExpiryPolicy, lifetime: float, luck: float
 ) -> None:
     """No lifetime makes the usual policy renew a token that is still at the start of its life."""
-    token_set = living(lifetime)
+    token_set = _living(lifetime)
     if token_set.lifetime > 0:
         assert ExpiryPolicy().freshness(token_set, token_set.lifetime, luck) is F.FRESH
         assert policy.freshness(token_set, math.inf, luck) is F.FRESH
@@ -100,7 +100,7 @@ def test_jitter_only_shortens_the_stale_window(
     lifetime: float, remaining: float, luck: float
 ) -> None:
     """Luck may keep a token fresh a little longer; it moves neither its end nor an expired one."""
-    token_set, policy = living(lifetime), ExpiryPolicy()
+    token_set, policy = _living(lifetime), ExpiryPolicy()
     lucky, unlucky = (policy.freshness(token_set, remaining, share) for share in (luck, 0.0))
     assert ORDER.index(lucky) >= ORDER.index(unlucky)
     assert (lucky is F.EXPIRED) == (unlucky is F.EXPIRED)

@@ -850,3 +850,40 @@ def test_accounts_do_not_touch_each_other(
     assert ada.get_access_token()
     with pytest.raises(LoginRequiredError):
         bob.get_access_token()
+
+
+def test_somebody_who_saves_between_look_and_journal_is_adopted(
+    emulator: AtlassianEmulator, clock: FakeClock, make_client: Any
+) -> None:
+    """The journal is written by compare-and-swap too: a newer login is found, nothing is spent."""
+
+    class Overtaken(MemoryTokenStore):
+        faster: Record | None = None
+
+        def save(self, key: TokenKey, record: Record, *, expected: int | None) -> None:
+            faster, self.faster = self.faster, None
+            if faster is not None:
+                super().save(key, faster, expected=expected)
+            super().save(key, record, expected=expected)
+
+    store = Overtaken()
+    client = make_client(store=store)
+    clock.advance(3600)
+    theirs = TokenSet("theirs", "r", clock.time() + 3600, "", "Bearer", clock.time())
+    store.faster = Record(2, theirs)
+    assert client.get_access_token() == "theirs"
+    assert emulator.count("refresh_token") == 0
+
+
+def test_a_token_saved_by_a_clock_that_was_ahead_lives_no_longer_than_it_was_given(
+    emulator: AtlassianEmulator, clock: FakeClock, make_client: Any
+) -> None:
+    """Another program, whose clock is two hours ahead, has saved the login; it is used one hour."""
+    store = MemoryTokenStore()
+    clock.jump(7200)
+    make_client(store=store)
+    clock.jump(-7200)
+    client = make_client(store=store, login=False)
+    first = client.get_access_token()
+    clock.advance(3600)
+    assert client.get_access_token() != first

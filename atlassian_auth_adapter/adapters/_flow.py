@@ -359,7 +359,7 @@ def rewinder(request: httpx.Request) -> Callable[[], bool]:
     stream: Any = request.stream
     if hasattr(request, "_content"):  # bytes in memory, or no body
         return _nothing_to_do
-    source = getattr(stream, "_stream", None)
+    source: Any = getattr(stream, "_stream", None)
     if library_of(stream) != type(stream).__module__.partition(".")[0]:
         return _cannot_be_done
     if hasattr(stream, "fields"):

@@ -3,8 +3,8 @@
     python -m atlassian_auth_adapter.cli.demo
 
 Each scene makes real requests, then compares figures with what they should be; most are counted by
-the emulator. Its clock is the clients' clock too, so an hour passes at once. The exit status is 0 only
-if every figure is right.
+the emulator. It shares its clock with the clients, so an hour passes at once. The exit status is 0
+only if every figure is right.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 from importlib.util import find_spec
+from inspect import getdoc
 from typing import Any
 from urllib.parse import unquote
 
@@ -49,13 +50,14 @@ THREADS, TASKS = 64, 500
 HOUR = 3600.0  # seconds; the lifetime of an access token
 PAUSE = 60.0  # seconds; longer than a token brought by a rejection is spared another refresh
 MYSELF, ECHO = "/rest/api/2/myself", "/rest/echo"
-INTRODUCTION = (
-    "Programs that use Jira or Confluence carry an access token, which ends every hour. A refresh "
-    "token brings the next one and can be used once. Who spends it twice, or loses the answer, is "
-    "logged out until a person logs in again.",
-    "Here are the real package and a local Atlassian. Figures are measured, most of them by its "
-    "servers.",
-)
+INTRODUCTION = """
+Programs that use Jira or Confluence carry an access token, which ends every hour. A refresh token
+brings the next one and can be used once. Who spends it twice, or loses the answer, is logged out
+until a person logs in again.
+
+Here are the real package and a local Atlassian. The figures are measured, most of them by its
+servers.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +78,17 @@ class Check:
 
 
 class Stage:
-    """The servers, the time, a client of Cloud and one of Data Center, and what HTTP libraries need.
+    """The servers, the time, a client of Cloud and one of Data Center, HTTP clients for both.
 
     Counts are those of one scene.
     """
 
     def __init__(self, stack: ExitStack) -> None:
         self.clock = FakeClock()
+        self.log = io.StringIO()
+        logging.getLogger("atlassian_auth_adapter").setLevel(logging.DEBUG)
+        logging.getLogger().addHandler(handler := logging.StreamHandler(self.log))
+        stack.callback(logging.getLogger().removeHandler, handler)
         self.emulator = stack.enter_context(AtlassianEmulator(self.clock))
         cloud, server = self.emulator.cloud, self.emulator.data_center
         hosts = CloudEnvironment(cloud.auth_url, cloud.api_url, cloud.audience)
@@ -168,7 +174,7 @@ def _together(*works: Callable[[], object]) -> None:
         list(pool.map(work, works))  # raises what they raised
 
 
-# --- the scenes: a title, the story, what was measured ----------------------------------------------
+# --- the scenes: a title, the story, what was measured --------------------------------------------
 
 
 def _without_us(stage: Stage) -> Iterator[Check]:
@@ -227,8 +233,8 @@ def _every_library(stage: Stage) -> Iterator[Check]:
 def _crowd(stage: Stage) -> Iterator[Check]:
     """The token ends under a crowd
 
-    An hour later, 64 threads and 500 tasks start at once. Until all tasks wait for a token, the
-    server keeps its answer back.
+    An hour later, threads and tasks start at once. The server keeps its answer back until all
+    tasks wait for a token.
     """
     url = stage.cloud.base_url + MYSELF
     stage.clock.advance(HOUR)
@@ -239,15 +245,15 @@ def _crowd(stage: Stage) -> Iterator[Check]:
         hold.release()
 
     async def tasks() -> None:
-        # More connections would be slower: httpcore's pool looks at each for each waiting request.
-        few = httpx.Limits(max_connections=4)
+        # With more it takes longer: httpcore compares every waiting request with every connection.
+        few = httpx.Limits(max_connections=8)
         auth = AtlassianHTTPXAuth(stage.cloud)
         async with httpx.AsyncClient(auth=auth, limits=few, timeout=30) as http:
             await asyncio.gather(*(http.get(url) for _ in range(TASKS)), let_go())
 
     both = [partial(http.get, url) for http in stage.http[stage.cloud][:2]]
     _together(*both * (THREADS // 2), partial(_run_in_asyncio, tasks))
-    yield Check("Requests answered", stage.answers(), THREADS + TASKS)
+    yield Check(f"Answers to {THREADS} threads, {TASKS} tasks", stage.answers(), THREADS + TASKS)
     yield Check("Refreshes", stage.refreshes(), 1)
 
 
@@ -318,7 +324,7 @@ def _lost_on_data_center(stage: Stage) -> Iterator[Check]:
 def _revoked(stage: Stage) -> Iterator[Check]:
     """The person takes the grant back
 
-    Nobody but a person can help now. Again: the truth, and peace for the server.
+    Only a person can undo that. The program is told so, and the server is left in peace.
     """
     stage.emulator.cloud.revoke_grants()
     yield from _end_of_login(stage, stage.cloud, "refused", refreshes=1)
@@ -327,12 +333,12 @@ def _revoked(stage: Stage) -> Iterator[Check]:
 def _end_of_login(
     stage: Stage, client: AtlassianOAuthClient, reason: str, refreshes: int
 ) -> Iterator[Check]:
-    token_set = client.current()
+    before = client.status()
     told = {stage.ask(client) for _ in range(10)}
-    yield Check("Ten requests are told to log in", ", ".join(sorted(told)), reason)
+    yield Check("Ten requests are told: log in", ", ".join(sorted(told)), reason)
     yield Check("Refreshes for all ten", stage.refreshes(), refreshes)
-    kept = client.status().state != "none" and client.current() is token_set
-    yield Check("The login is still on record", kept, True)
+    after = replace(client.status(), state=before.state)
+    yield Check("What is stored", "unchanged" if after == before else "changed", "unchanged")
     stage.log_in(client)
     yield Check("The answer after a new login", stage.ask(client), "200")
 
@@ -363,17 +369,19 @@ def _elsewhere(stage: Stage) -> Iterator[Check]:
 def _leaks(stage: Stage) -> Iterator[Check]:
     """Leaks
 
-    All codes, tokens and client secrets of this demonstration are looked for.
+    Every code, token and client secret of this demonstration is looked for.
     """
     secrets = stage.emulator.secrets
     foreign = [one for one in stage.emulator.requests if one.role == "foreign"]
     texts = [unquote(f"{one.target} {[*one.headers.values()]} {one.body!r}") for one in foreign]
-    for where, lines in (("requests to the foreign host", texts), ("log lines", _log_lines())):
+    logged = stage.log.getvalue().splitlines()
+    for where, lines in (("foreign requests", texts), ("lines of log", logged)):
         found = sum(secret in line for secret in secrets for line in lines)
-        yield Check(f"Found in {len(lines)} {where}, of {len(secrets)}", found, 0)
+        yield Check(f"{len(secrets)} secrets, found in {len(lines)} {where}", found, 0)
 
 
-SCENES = (
+Scene = Callable[[Stage], Iterator[Check]]
+SCENES: tuple[Scene, ...] = (
     _without_us,
     _log_in,
     _every_library,
@@ -388,10 +396,76 @@ SCENES = (
 )
 
 
-# --- on paper ---------------------------------------------------------------------------------------
-
-_log = io.StringIO()
+# --- on paper -------------------------------------------------------------------------------------
 
 
-def _log_lines() -> list[str]:
-    return _log.getvalue().splitlines()
+def _play(scene: Scene, stage: Stage) -> Iterator[Check]:
+    stage.begin()
+    try:
+        yield from scene(stage)
+    except Exception as error:  # noqa: BLE001 - a scene that breaks is a result; others follow
+        yield Check("The scene ended with", f"{type(error).__name__}: {error}", "its last line")
+
+
+class _Paper:
+    """Prints WIDTH columns wide, in colour for terminals, with ticks that stdout can encode."""
+
+    def __init__(self) -> None:
+        self._in_colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        self._ticks = {True: "\N{CHECK MARK}", False: "\N{BALLOT X}"}
+        try:
+            "".join(self._ticks.values()).encode(sys.stdout.encoding or "ascii")
+        except UnicodeEncodeError:
+            self._ticks = {True: "ok", False: "NO"}
+
+    def text(self, text: str, colour: int = 0) -> None:
+        """A paragraph."""
+        self._print(textwrap.fill(" ".join(text.split()), WIDTH), "", colour)
+
+    def tick(self, held: bool, text: str) -> None:
+        """A line after a tick or a cross."""
+        tick = self._ticks[held]
+        first, then = f"  {tick} ", " " * (len(tick) + 3)
+        self._print(
+            textwrap.fill(text, WIDTH, initial_indent=first, subsequent_indent=then),
+            tick,
+            32 if held else 31,
+        )
+
+    def _print(self, text: str, part: str, colour: int) -> None:
+        if colour and self._in_colour:
+            text = text.replace(part or text, f"\x1b[{colour}m{part or text}\x1b[0m", 1)
+        print(text, flush=True)
+
+
+def main() -> int:
+    """The demonstration has been printed; 0 if every figure was right, else 1."""
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = "*"  # everything is on this machine
+    began, paper, count, wrong = time.monotonic(), _Paper(), 0, []
+    for paragraph in INTRODUCTION.split("\n\n"):
+        paper.text(paragraph)
+        print()
+    if missing := [name for name in ("httpx2", "trio") if not find_spec(name)]:
+        paper.text(f"Not installed, therefore left out: {', '.join(missing)}.")
+        print()
+    with ExitStack() as stack:
+        stage = Stage(stack)
+        for number, scene in enumerate(SCENES, 1):
+            title, _, story = (getdoc(scene) or scene.__name__).partition("\n\n")
+            paper.text(f"{number}. {title}", colour=1)
+            paper.text(story)
+            for check in _play(scene, stage):
+                paper.tick(check.held, str(check))
+                count += 1
+                if not check.held:
+                    wrong.append(f"{number}. {title}: {check}")
+            print()
+    right, seconds = count - len(wrong), time.monotonic() - began
+    paper.text(f"{right} of {count} figures are right ({seconds:.1f} s).", 31 if wrong else 32)
+    for line in wrong:
+        paper.tick(False, line)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

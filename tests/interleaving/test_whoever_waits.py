@@ -23,6 +23,7 @@ from atlassian_auth_adapter import (
     AtlassianOAuthClient,
     FileTokenStore,
     MemoryTokenStore,
+    TokenKey,
     TokenStoreError,
 )
 from atlassian_auth_adapter.testing import AtlassianEmulator, FakeClock
@@ -348,3 +349,25 @@ def test_ctrl_c_while_waiting_loses_nothing(
     after = program("print(client.status().generation)")
     assert after.communicate(timeout=30) == ("2\n", "")
     assert emulator.count("refresh_token") == 1
+
+
+def test_an_exit_does_not_wait_for_somebody_elses_lock(
+    emulator: AtlassianEmulator,
+    program: Callable[[str], subprocess.Popen[str]],
+    tmp_path: Path,
+) -> None:
+    """A hanging process holds the store's lock: a program that has ended is not kept for it."""
+    side = emulator.cloud
+    key = TokenKey(side.auth_url, side.app.client_id, "default")
+    with FileTokenStore(tmp_path / "tokens").lock(key, timeout=5):
+        process = program("""
+            thread = threading.Thread(target=client.get_access_token, daemon=True)
+            thread.start()
+            while not any(t.name == "atlassian-auth-flight" for t in threading.enumerate()):
+                pass
+        """)
+        assert process.wait(60) == 0  # the lock alone would take it four minutes
+    for stream in (process.stdin, process.stdout, process.stderr):
+        assert stream
+        stream.close()
+    assert emulator.count("refresh_token") == 0

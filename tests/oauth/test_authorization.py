@@ -1,0 +1,251 @@
+"""The authorization request and what comes back through the browser."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import secrets
+from typing import Any
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atlassian_auth_adapter import (
+    COMMERCIAL,
+    AuthorizationDeniedError,
+    AuthorizationError,
+    StateMismatchError,
+)
+from atlassian_auth_adapter.atlassian.products import cloud_server, data_center_server
+from atlassian_auth_adapter.oauth.authorization import (
+    LIFETIME,
+    AuthorizationRequest,
+    AuthorizationResponse,
+)
+
+CLOUD = cloud_server(COMMERCIAL)
+DATA_CENTER = data_center_server("https://jira.company.com/jira")
+CALLBACK = "http://localhost:8080/call back?x=1"
+
+
+def _parameters(url: str) -> dict[str, str]:
+    return {name: value for name, (value,) in parse_qs(urlsplit(url).query).items()}
+
+
+def test_the_cloud_url_has_every_parameter_and_no_plus_sign() -> None:
+    """Atlassian documents %20 for spaces, an audience, and prompt=consent."""
+    request = AuthorizationRequest.new(CLOUD, "read:a write+b offline_access", 5.0)
+    url = request.url(CLOUD, "the client", CALLBACK)
+    assert url.startswith("https://auth.atlassian.com/authorize?")
+    assert "+" not in url
+    assert "scope=read%3Aa%20write%2Bb%20offline_access" in url
+    assert _parameters(url) == {
+        "audience": "api.atlassian.com",
+        "client_id": "the client",
+        "scope": "read:a write+b offline_access",
+        "redirect_uri": CALLBACK,
+        "state": request.state,
+        "response_type": "code",
+        "prompt": "consent",
+    }
+
+
+def test_the_data_center_url_has_an_s256_challenge() -> None:
+    """PKCE: the challenge is the hash of a verifier that stays here. Source: RFC 7636."""
+    request = AuthorizationRequest.new(DATA_CENTER, "WRITE", 5.0)
+    url = request.url(DATA_CENTER, "id", CALLBACK)
+    parameters = _parameters(url)
+    digest = hashlib.sha256(request.code_verifier.encode()).digest()
+    assert parameters["code_challenge"] == base64.urlsafe_b64encode(digest).decode().rstrip("=")
+    assert parameters["code_challenge_method"] == "S256"
+    assert request.code_verifier not in url
+    assert 43 <= len(request.code_verifier) <= 128
+    assert set(parameters) == {
+        "client_id", "scope", "redirect_uri", "state", "response_type",
+        "code_challenge", "code_challenge_method",
+    }  # fmt: skip
+
+
+@given(st.text(), st.text(min_size=1))
+def test_every_scope_and_callback_survives_the_url(scope: str, callback: str) -> None:
+    """Whatever is registered arrives letter by letter."""
+    request = AuthorizationRequest("state", scope=scope)
+    query = parse_qs(urlsplit(request.url(CLOUD, "id", callback)).query, keep_blank_values=True)
+    assert query["redirect_uri"] == [callback]
+    assert query.get("scope", [""]) == [scope]
+
+
+def test_states_and_verifiers_are_never_used_twice() -> None:
+    """Each request has its own."""
+    requests = [AuthorizationRequest.new(DATA_CENTER, "", 0.0) for _ in range(50)]
+    assert len({request.state for request in requests}) == 50
+    assert len({request.code_verifier for request in requests}) == 50
+    assert all(len(request.state) >= 22 for request in requests)  # 128 bits
+
+
+def test_neither_state_nor_verifier_is_printed() -> None:
+    """They are secrets until the redirect has come back, and so is the code."""
+    request = AuthorizationRequest("st4te", "v3rifier", 1.0, "read:a")
+    response = AuthorizationResponse("c0de", "st4te")
+    assert not any(secret in f"{request}{response}" for secret in ("st4te", "v3rifier", "c0de"))
+
+
+# --- the response ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "state"),
+    [
+        ("abc", "abc", None),
+        ("  abc\n", "abc", None),
+        ("eyJ.a-b_c~d/e+f=", "eyJ.a-b_c~d/e+f=", None),
+        ("http://localhost:8080/callback?code=a%2Bb&state=s", "a+b", "s"),
+        ("https://localhost/callback?x=1&state=s&code=c&y=2", "c", "s"),
+        ("https://localhost/callback?state=s&code=c#_=_", "c", "s"),
+        ("com.company.app://callback?state=s&code=c", "c", "s"),
+        ("/callback?code=c&state=s", "c", "s"),
+        ("callback?code=c&state=s", "c", "s"),
+        ("?code=c&state=s", "c", "s"),
+    ],
+)
+def test_a_code_and_a_redirect_url_are_understood(text: str, code: str, state: Any) -> None:
+    """People paste codes, URLs, and paths as their web framework hands them over."""
+    response = AuthorizationResponse.parse(text)
+    assert (response.code, response.state) == (code, state)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "  ",
+        "a b",
+        "a\nb",
+        "\ud800",
+        "a\x00",
+        "http://localhost/callback",
+        "http://localhost/callback?code=c",
+        "http://localhost/callback?state=s",
+        "http://localhost/callback?code=&state=s",
+        "http://localhost/callback?code=c&code=d&state=s",
+        "http://localhost/callback?code=c&state=s&state=t",
+        "http://localhost/callback#code=c&state=s",
+        "http://[::1/callback?code=c",
+        "?",
+    ],
+)
+def test_anything_else_is_refused_with_advice(text: str) -> None:
+    """Nothing is sent for a redirect without one code and one state."""
+    with pytest.raises(AuthorizationError, match=r"[Pp]aste"):
+        AuthorizationResponse.parse(text)
+
+
+@given(st.text() | st.text("c?&=code:/state%#").map(lambda text: f"http://h/?{text}"))
+def test_no_text_makes_it_raise_anything_else(text: str) -> None:
+    """Whatever is pasted, the outcome is a response or an error of ours."""
+    try:
+        response = AuthorizationResponse.parse(text)
+    except AuthorizationError:
+        return
+    assert response.code
+    with pytest.raises(StateMismatchError):
+        AuthorizationResponse(response.code, response.state or "x").request_among([], 0.0)
+
+
+def test_denial_is_an_error_of_its_own() -> None:
+    """The person pressed Deny: ask again, or stop."""
+    with pytest.raises(AuthorizationDeniedError) as caught:
+        AuthorizationResponse.parse("http://h/?error=access_denied&error_description=no&state=s")
+    assert caught.value.error == "access_denied"
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [("invalid_scope", "invalid_scope"), ("a%1b[31m%0ab", "a31mb"), ("x" * 500, "x" * 60)],
+)
+def test_another_error_of_the_server_is_named(error: str, shown: str) -> None:
+    """The code of the error is told, cleaned of what could fool a terminal."""
+    with pytest.raises(AuthorizationError) as caught:
+        AuthorizationResponse.parse(f"http://h/?error={error}&code=c&state=s")
+    assert not isinstance(caught.value, AuthorizationDeniedError)
+    assert caught.value.error == shown
+    assert str(caught.value).isprintable()
+
+
+# --- which request it belongs to ------------------------------------------------------------------
+
+states = st.text(min_size=1)
+
+
+@given(states, st.lists(states, unique=True), st.randoms())
+def test_only_the_very_same_state_matches(state: str, others: list[str], random: Any) -> None:
+    """Any other string, however close, is a mismatch."""
+    requests = [AuthorizationRequest(other) for other in others]
+    response = AuthorizationResponse("code", state)
+    if state in others:
+        found = response.request_among(requests, 1.0)
+        assert found is not None
+        assert found.state == state
+    else:
+        with pytest.raises(StateMismatchError):
+            response.request_among(requests, 1.0)
+
+
+@given(states, st.integers(0, 300))
+def test_a_state_that_is_almost_the_same_does_not_match(state: str, position: int) -> None:
+    """A prefix, a suffix, another case, one other letter: none will do."""
+    requests = [AuthorizationRequest(state)]
+    at = position % len(state)
+    changed = state[:at] + chr(ord(state[at]) ^ 1 or 2) + state[at + 1 :]
+    for near in {state[:-1], state + "x", state + "\0", state.swapcase(), changed} - {state}:
+        if any(0xD800 <= ord(char) < 0xE000 for char in near):
+            continue
+        with pytest.raises(StateMismatchError):
+            AuthorizationResponse("code", near).request_among(requests, 1.0)
+
+
+def test_the_comparison_takes_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`secrets.compare_digest` decides, for each pending request; nothing else does."""
+    compared: list[tuple[object, object]] = []
+
+    def decide(one: Any, other: Any) -> bool:
+        compared.append((one, other))
+        return bool(one == b"b")
+
+    monkeypatch.setattr(secrets, "compare_digest", decide)
+    requests = [AuthorizationRequest(state) for state in "abc"]
+    found = AuthorizationResponse("code", "nothing like it").request_among(requests, 1.0)
+    assert found is requests[1]
+    assert [one for one, _ in compared] == [b"a", b"b", b"c"]
+
+
+@pytest.mark.parametrize(("age", "alive"), [(0, True), (599, True), (600, False), (9999, False)])
+def test_a_request_lives_for_ten_minutes(age: float, alive: bool) -> None:
+    """Afterwards its redirect belongs to nothing."""
+    assert LIFETIME == 600
+    response = AuthorizationResponse("code", "s")
+    requests = [AuthorizationRequest("s", created=100.0)]
+    if alive:
+        assert response.request_among(requests, 100.0 + age) is requests[0]
+    else:
+        with pytest.raises(StateMismatchError, match="10 minutes"):
+            response.request_among(requests, 100.0 + age)
+
+
+def test_a_bare_code_belongs_to_the_latest_request() -> None:
+    """Without a state the last one started is meant, if it lives."""
+    requests = [AuthorizationRequest(s, created=t) for s, t in (("a", 1.0), ("b", 3.0), ("c", 2.0))]
+    bare = AuthorizationResponse("code")
+    assert bare.request_among(requests, 10.0) is requests[1]
+    assert bare.request_among(requests, 9999.0) is None
+    assert bare.request_among([], 1.0) is None
+
+
+@given(st.text(min_size=1), st.text(min_size=1))
+def test_code_and_state_survive_the_redirect(code: str, state: str) -> None:
+    """Whatever the server sends comes out as it was."""
+    url = "http://h/cb?" + urlencode({"code": code, "state": state}, quote_via=quote)
+    response = AuthorizationResponse.parse(url)
+    assert (response.code, response.state) == (code, state)

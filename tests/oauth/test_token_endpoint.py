@@ -1,0 +1,527 @@
+"""The token endpoint: what is sent, what is believed, and what each refusal means."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import replace
+from typing import Any
+from urllib.parse import parse_qs, quote, quote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from requests.structures import CaseInsensitiveDict
+
+from atlassian_auth_adapter import (
+    COMMERCIAL,
+    ConfigurationError,
+    TokenEndpointError,
+    TokenEndpointUnavailableError,
+    TokenRequestRefusedError,
+    TokenSet,
+)
+from atlassian_auth_adapter.atlassian.products import (
+    BITBUCKET_CLOUD,
+    bitbucket_cloud_server,
+    cloud_server,
+    data_center_server,
+)
+from atlassian_auth_adapter.oauth.token_endpoint import (
+    DEFAULT_LIFETIME,
+    LONGEST_LIFETIME,
+    TokenEndpoint,
+)
+from atlassian_auth_adapter.testing import FakeClock
+from atlassian_auth_adapter.transport import Answer, NoAnswerError
+
+NOW = 1_800_000_000.0
+SECRET = "cl1ent-s3cr3t/+%"
+OLD = TokenSet("old-access", "old-refr3sh/+%", NOW, "read:a read:b", obtained_at=NOW - 3600)
+CLOUD = cloud_server(COMMERCIAL)
+DATA_CENTER = data_center_server("https://jira.company.com/jira")
+BITBUCKET = bitbucket_cloud_server(BITBUCKET_CLOUD)
+GOOD = {
+    "access_token": "new-access",
+    "refresh_token": "new-refresh",
+    "expires_in": 3600,
+    "scope": "read:a",
+    "token_type": "Bearer",
+}
+
+
+class _Transport:
+    """Gives one answer and remembers what it was asked."""
+
+    def __init__(self, answer: Answer | Exception) -> None:
+        self.answer = answer
+        self.sent: list[tuple[str, dict[str, str], dict[str, str]]] = []
+
+    def send(self, method: str, url: str, *, headers: Any, body: str) -> Answer:
+        assert method == "POST"
+        fields = parse_qs(body, strict_parsing=True, keep_blank_values=True)
+        assert all(len(values) == 1 for values in fields.values())
+        self.sent.append((url, dict(headers), {name: v for name, (v,) in fields.items()}))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+def _answer(body: object, status: int = 200, **headers: str) -> Answer:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Answer(status, CaseInsensitiveDict({"Content-Type": "application/json"} | named), raw)
+
+
+def _endpoint(answer: Answer | Exception, server: Any = CLOUD, **changes: Any) -> TokenEndpoint:
+    endpoint = TokenEndpoint(
+        server,
+        "the-client",
+        lambda: SECRET,
+        "http://localhost/callback",
+        _Transport(answer),  # type: ignore[arg-type]
+        FakeClock(NOW),
+    )
+    return replace(endpoint, **changes)
+
+
+def _sent(endpoint: TokenEndpoint) -> tuple[str, dict[str, str], dict[str, str]]:
+    (sent,) = endpoint.transport.sent  # type: ignore[attr-defined]
+    return sent  # type: ignore[no-any-return]
+
+
+# --- what is sent ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("server", "expected"),
+    [
+        (CLOUD, {"client_id": "the-client", "client_secret": SECRET}),
+        (
+            DATA_CENTER,
+            {
+                "client_id": "the-client",
+                "client_secret": SECRET,
+                "redirect_uri": "http://localhost/callback",
+            },
+        ),
+        (BITBUCKET, {}),
+    ],
+    ids=["cloud", "data center", "bitbucket"],
+)
+def test_a_refresh_sends_what_the_server_wants_and_no_more(
+    server: Any, expected: dict[str, str]
+) -> None:
+    """No scope anywhere; the redirect URI for Data Center; the secret where each server reads it."""
+    endpoint = _endpoint(_answer(GOOD), server)
+    endpoint.refresh(OLD)
+    url, headers, fields = _sent(endpoint)
+    assert url == server.token_endpoint
+    expected = {**expected, "grant_type": "refresh_token", "refresh_token": OLD.refresh_token}
+    assert fields == expected
+    basic = "Basic " + base64.b64encode(f"the-client:{SECRET}".encode()).decode()
+    assert headers.get("Authorization") == (basic if server is BITBUCKET else None)
+    assert headers["Content-Type"].startswith("application/x-www-form-urlencoded")
+
+
+def test_a_refresh_without_a_callback_url_names_none() -> None:
+    """A client that only refreshes needs no callback URL."""
+    endpoint = _endpoint(_answer(GOOD), DATA_CENTER, redirect_uri="")
+    endpoint.refresh(OLD)
+    assert "redirect_uri" not in _sent(endpoint)[2]
+
+
+@pytest.mark.parametrize("verifier", ["", "v" * 64])
+def test_an_exchange_sends_code_and_verifier(verifier: str) -> None:
+    """The code goes with the redirect URI, and with the verifier where there is one."""
+    endpoint = _endpoint(_answer(GOOD))
+    token_set = endpoint.exchange("the code&=+", verifier, "asked")
+    assert _sent(endpoint)[2] == {
+        "grant_type": "authorization_code",
+        "code": "the code&=+",
+        "redirect_uri": "http://localhost/callback",
+        "client_id": "the-client",
+        "client_secret": SECRET,
+        **({"code_verifier": verifier} if verifier else {}),
+    }
+    assert token_set.scope == "read:a"
+
+
+@pytest.mark.parametrize(("server", "scope"), [(CLOUD, None), (DATA_CENTER, "READ")])
+def test_client_credentials_name_scopes_only_on_data_center(server: Any, scope: Any) -> None:
+    """Cloud answers invalid_scope to any scope; Data Center wants it."""
+    endpoint = _endpoint(_answer(GOOD), server)
+    endpoint.client_credentials("READ")
+    assert _sent(endpoint)[2].get("scope") == scope
+
+
+@pytest.mark.parametrize("secret", ["", None, 5, "s3cr3t\n", "s3cr3t\u20ac", "  "])
+def test_a_function_that_brings_no_secret_is_told_so(secret: Any) -> None:
+    """A vault that answers nothing, or a file's line break, is found before anything is sent."""
+    endpoint = _endpoint(_answer(GOOD), BITBUCKET, client_secret=lambda: secret)
+    for call in (lambda: endpoint.refresh(OLD), lambda: endpoint.revoke("token")):
+        with pytest.raises(ConfigurationError, match="client_secret") as caught:
+            call()
+        assert "s3cr3t" not in f"{caught.value!r}{caught.value.__context__!r}"
+    assert not endpoint.transport.sent  # type: ignore[attr-defined]
+
+
+# --- what is believed -----------------------------------------------------------------------------
+
+
+def test_a_good_answer_becomes_a_token_set() -> None:
+    """Expiry counts from the moment the request was sent."""
+    assert _endpoint(_answer(GOOD)).refresh(OLD) == TokenSet(
+        "new-access", "new-refresh", NOW + 3600, "read:a", "Bearer", NOW
+    )
+
+
+@pytest.mark.parametrize("given_up", [{}, {"refresh_token": ""}, {"refresh_token": None}], ids=str)
+def test_an_answer_without_a_refresh_token_keeps_the_old_one(given_up: dict[str, Any]) -> None:
+    """Cloud sometimes leaves it out: an empty one is never stored over a good one."""
+    bare = {"access_token": "new-access", **given_up}
+    token_set = _endpoint(_answer(bare)).refresh(OLD)
+    assert token_set.refresh_token == OLD.refresh_token
+    assert token_set.scope == OLD.scope
+    assert token_set.expires_at == NOW + DEFAULT_LIFETIME
+    assert token_set.token_type == "Bearer"
+
+
+@pytest.mark.parametrize(
+    ("expires_in", "lifetime"),
+    [
+        (b"3600", 3600),
+        (b"7200.5", 7200.5),
+        (b'"3600"', 3600),
+        (b'" 3600 "', 3600),
+        (b"0", 0),
+        (b"-5", 0),
+        (b"NaN", DEFAULT_LIFETIME),
+        (b'"nan"', DEFAULT_LIFETIME),
+        (b"Infinity", LONGEST_LIFETIME),
+        (b"-Infinity", 0),
+        (b"1e400", LONGEST_LIFETIME),
+        (b"9" * 400, DEFAULT_LIFETIME),
+        (b"99999999999", LONGEST_LIFETIME),
+        (b'"soon"', DEFAULT_LIFETIME),
+        (b'""', DEFAULT_LIFETIME),
+        (b"null", DEFAULT_LIFETIME),
+        (b"true", DEFAULT_LIFETIME),
+        (b"[3600]", DEFAULT_LIFETIME),
+        (b'{"seconds": 3600}', DEFAULT_LIFETIME),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_an_odd_expiry_does_not_cost_the_login(expires_in: bytes, lifetime: float) -> None:
+    """The server has rotated: the new tokens are kept whatever it says about their age."""
+    body = b'{"access_token": "new-access", "refresh_token": "new-refresh", "expires_in": %b}'
+    token_set = _endpoint(_answer(body % expires_in)).refresh(OLD)
+    assert token_set.refresh_token == "new-refresh"
+    assert token_set.expires_at == NOW + lifetime
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(
+    st.fixed_dictionaries(
+        {}, optional=dict.fromkeys(["expires_in", "scope", "token_type"], json_values)
+    )
+)
+def test_odd_side_fields_do_not_cost_the_login(odd: dict[str, Any]) -> None:
+    """Only the tokens themselves decide whether an answer is believed."""
+    token_set = _endpoint(_answer({**GOOD, **odd})).refresh(OLD)
+    assert (token_set.access_token, token_set.refresh_token) == ("new-access", "new-refresh")
+    assert NOW <= token_set.expires_at <= NOW + LONGEST_LIFETIME
+    assert token_set.scope.isprintable()
+    assert token_set.token_type.isprintable()
+
+
+def test_a_long_list_of_scopes_is_kept_whole() -> None:
+    """A grant with all 236 granular scopes has all of them afterwards."""
+    scope = " ".join(f"read:some-granular-thing-{n}:confluence" for n in range(236))
+    assert len(_endpoint(_answer({**GOOD, "scope": scope})).refresh(OLD).scopes) == 236
+
+
+bad_tokens = (
+    json_values.filter(lambda value: not isinstance(value, str))
+    | st.just("")
+    | st.text(min_size=1).filter(lambda text: not all("!" <= char <= "~" for char in text))
+    | st.sampled_from(["a b", "a\nb", "a\r\nX-Evil: 1", "a\0", "t\u00f6ken", "\ud800", " a", "a\t"])
+)
+
+
+@given(bad_tokens)
+def test_an_access_token_that_is_none_is_not_believed(token: Any) -> None:
+    """Null, numbers, objects, and texts that cannot stand in a header leave everything as it was."""
+    with pytest.raises(TokenEndpointUnavailableError) as caught:
+        _endpoint(_answer({**GOOD, "access_token": token})).refresh(OLD)
+    assert caught.value.outcome == "ambiguous"
+
+
+@given(bad_tokens.filter(bool))
+def test_a_refresh_token_that_is_none_is_not_believed(token: Any) -> None:
+    """A login is not overwritten with a refresh token that could never be sent."""
+    with pytest.raises(TokenEndpointUnavailableError):
+        _endpoint(_answer({**GOOD, "refresh_token": token})).refresh(OLD)
+
+
+MALFORMED = {
+    "nothing": b"",
+    "space": b"  \n",
+    "html": b"<!doctype html><title>Login</title>",
+    "truncated": json.dumps(GOOD).encode()[:-9],
+    "array": json.dumps([GOOD]).encode(),
+    "string": b'"new-access"',
+    "null": b"null",
+    "number": b"3600",
+    "true": b"true",
+    "object without token": b"{}",
+    "nested": b"[" * 100_000,
+    "nested objects": b'{"a":' * 100_000,
+    "two objects": json.dumps(GOOD).encode() * 2,
+    "latin-1": '{"access_token": "new-access", "scope": "\u00e9"}'.encode("latin-1"),
+    "binary": bytes(range(256)),
+    "an int nobody can read": b'{"access_token": "new-access", "expires_in": ' + b"9" * 5000 + b"}",
+    "form": b"access_token=new-access&refresh_token=new-refresh",
+    "error beside token": json.dumps({**GOOD, "error": "invalid_grant"}).encode(),
+    "only an error": b'{"error": "invalid_grant"}',
+    "null error beside token": json.dumps({**GOOD, "error": None}).encode(),
+}
+
+
+@pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED)
+def test_a_malformed_answer_is_not_believed(body: bytes) -> None:
+    """Whatever a proxy or a broken server says with 200: the login stays, the outcome is unknown."""
+    with pytest.raises(TokenEndpointUnavailableError) as caught:
+        _endpoint(_answer(body)).refresh(OLD)
+    assert caught.value.outcome == "ambiguous"
+    assert caught.value.status == 200
+    assert "new-" not in str(caught.value)
+
+
+@pytest.mark.parametrize("body", ["utf-8-sig", "utf-16", "utf-32"])
+def test_other_encodings_of_json_are_read(body: str) -> None:
+    """A byte order mark does not cost the login."""
+    answer = _answer(json.dumps(GOOD).encode(body))
+    assert _endpoint(answer).refresh(OLD).refresh_token == "new-refresh"
+
+
+@given(
+    st.binary() | json_values.map(lambda value: json.dumps(value).encode()), st.integers(100, 599)
+)
+def test_no_answer_makes_it_raise_anything_else(body: bytes, status: int) -> None:
+    """Every possible answer is a token set or one of our errors, never a foreign exception."""
+    for server in (CLOUD, DATA_CENTER, BITBUCKET):
+        try:
+            _endpoint(_answer(body, status), server).refresh(OLD)
+        except TokenEndpointError as error:
+            assert error.status == status
+
+
+@pytest.mark.parametrize("status", [100, 101, 201, 202, 204, 206, 301, 302, 303, 307, 308])
+def test_only_a_200_is_believed(status: int) -> None:
+    """A good body under another status is not an answer of a token endpoint."""
+    answer = _answer(GOOD, status, Location="https://evil.example/token")
+    with pytest.raises(TokenEndpointUnavailableError) as caught:
+        _endpoint(answer).refresh(OLD)
+    assert caught.value.status == status
+
+
+# --- what a refusal means -------------------------------------------------------------------------
+
+DEAD, FIX, RETRY = "login", "registration", "retry"
+PAYLOADS: list[tuple[Any, int, Any, str]] = [
+    # atlassian.md 1.4
+    (CLOUD, 403, {"error": "invalid_grant", "error_description": "Unknown or invalid refresh token."}, DEAD),
+    (CLOUD, 403, {"error": "unauthorized_client", "error_description": "refresh_token is invalid"}, DEAD),
+    (CLOUD, 403, {"error": "invalid_grant", "error_description": "Token was globally revoked"}, DEAD),
+    (CLOUD, 400, {"error": "invalid_grant"}, DEAD),
+    (CLOUD, 401, {"error": "access_denied", "error_description": "Unauthorized"}, FIX),
+    (CLOUD, 400, {"error": "invalid_scope"}, FIX),
+    (CLOUD, 400, {"error": "invalid_client"}, FIX),
+    (CLOUD, 403, {"error": "unauthorized_client"}, FIX),
+    (CLOUD, 403, {"error": "unauthorized_client", "error_description": "Grant type not allowed."}, FIX),
+    (CLOUD, 500, {"error": "invalid_grant"}, RETRY),
+    (CLOUD, 400, {"error": "temporarily_unavailable"}, RETRY),
+    (CLOUD, 400, {"error": "server_error"}, RETRY),
+    (CLOUD, 403, {"message": "Forbidden"}, RETRY),
+    (CLOUD, 404, {}, RETRY),
+    # 4: Data Center, localised, two shapes
+    (DATA_CENTER, 400, {"error": "invalid_grant", "error_description": "Ung\u00fcltig"}, DEAD),
+    (DATA_CENTER, 401, {"error": "invalid_grant"}, DEAD),
+    (DATA_CENTER, 401, {"error": "invalid_client", "error_description": "Client not found"}, FIX),
+    (DATA_CENTER, 400, {"error": "invalid_request"}, FIX),
+    (DATA_CENTER, 400, {"error": "unsupported_grant_type"}, FIX),
+    (DATA_CENTER, 400, {"error": "invalid scope", "error_description": "Invalid scope"}, FIX),
+    (DATA_CENTER, 400, {"errors": ["Client not found"], "fieldErrors": {}}, FIX),
+    (DATA_CENTER, 404, {"errors": ["Client not found"], "fieldErrors": {}}, FIX),
+    (DATA_CENTER, 500, {"errors": ["Unknown"], "fieldErrors": {}}, RETRY),
+    (DATA_CENTER, 400, {"errors": [], "fieldErrors": {"code": ["missing"]}}, RETRY),
+    # 5: Bitbucket Cloud
+    (BITBUCKET, 403, {"error": "unauthorized_client", "error_description": "refresh_token is invalid"}, DEAD),
+    (BITBUCKET, 400, {"error": "invalid_request", "error_description": "Invalid refresh_token"}, DEAD),
+    (BITBUCKET, 401, {"error": "access_denied", "error_description": "user x is inactive"}, FIX),
+    (BITBUCKET, 400, {"error": "invalid_request", "error_description": "redirect_uri"}, FIX),
+    (BITBUCKET, 401, {"type": "error", "error": {"message": "Access token expired."}}, RETRY),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("server", "status", "payload", "meaning"),
+    PAYLOADS,
+    ids=[f"{s.issuer.split('/')[2]}-{status}-{str(p)[:60]}" for s, status, p, _ in PAYLOADS],
+)
+def test_each_refusal_means_what_it_means(
+    server: Any, status: int, payload: Any, meaning: str
+) -> None:
+    """A dead grant, a wrong registration and a passing trouble are told apart."""
+    expected = TokenEndpointUnavailableError if meaning is RETRY else TokenRequestRefusedError
+    with pytest.raises(expected) as caught:
+        _endpoint(_answer(payload, status), server).refresh(OLD)
+    error = caught.value
+    assert error.status == status
+    if isinstance(error, TokenRequestRefusedError):
+        dead = server.refuses_refresh_token(error.error, error.error_description)
+        assert dead == (meaning is DEAD)
+        assert error.error in str(error)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "outcome", "wait"),
+    [
+        ({"Retry-After": "7"}, 429, "throttled", 7.0),
+        ({}, 429, "throttled", None),
+        ({"Retry-After": "7"}, 503, "throttled", 7.0),
+        ({}, 503, "ambiguous", None),
+        ({"Retry-After": "7"}, 500, "ambiguous", 7.0),
+        ({"Retry-After": "0"}, 429, "throttled", 0.0),
+        ({"Retry-After": "-7"}, 429, "throttled", None),
+        ({"Retry-After": "1.5"}, 429, "throttled", None),
+        ({"Retry-After": "soon"}, 429, "throttled", None),
+        ({"Retry-After": "\u0667"}, 429, "throttled", None),
+        ({"Retry-After": "9" * 400}, 429, "throttled", 3600.0),
+        ({"Retry-After": "Mon, 23 Nov 2026 10:00:30 GMT"}, 429, "throttled", None),
+    ],
+    ids=str,
+)
+def test_retry_after_is_understood(
+    headers: dict[str, str], status: int, outcome: str, wait: float | None
+) -> None:
+    """Seconds are taken, capped at an hour; nonsense is none."""
+    answer = replace(
+        _answer({"error": "invalid_grant"}, status), headers=CaseInsensitiveDict(headers)
+    )
+    with pytest.raises(TokenEndpointUnavailableError) as caught:
+        _endpoint(answer).refresh(OLD)
+    assert (caught.value.outcome, caught.value.retry_after) == (outcome, wait)
+
+
+@pytest.mark.parametrize(
+    ("at", "wait"),
+    [
+        ("Mon, 23 Nov 2026 10:00:30 GMT", 30.0),
+        ("Mon, 23 Nov 2026 09:00:00 GMT", 0.0),
+        ("Tue, 24 Nov 2026 10:00:00 GMT", 3600.0),
+    ],
+)
+def test_a_date_is_compared_with_the_servers_own_clock(at: str, wait: float) -> None:
+    """An HTTP date counts from the answer's Date: our clock may be wrong."""
+    answer = _answer({}, 429, Date="Mon, 23 Nov 2026 10:00:00 GMT", Retry_After=at)
+    with pytest.raises(TokenEndpointUnavailableError) as caught:
+        _endpoint(answer).refresh(OLD)
+    assert caught.value.retry_after == wait
+
+
+@pytest.mark.parametrize("sent", [True, False])
+def test_no_answer_says_whether_it_was_sent(sent: bool) -> None:
+    """The one question that matters for a token that may be used once."""
+    cause = ConnectionError("reset")
+    failure = NoAnswerError("reset", sent=sent)
+    failure.__cause__ = cause
+    with pytest.raises(TokenEndpointUnavailableError, match=r"auth\.atlassian\.com") as caught:
+        _endpoint(failure).refresh(OLD)
+    assert caught.value.outcome == ("ambiguous" if sent else "not_sent")
+    assert caught.value.__cause__ is cause
+    assert caught.value.__context__ is None
+
+
+# --- what a refusal must not repeat ---------------------------------------------------------------
+
+spellings = st.sampled_from([str, quote, quote_plus, lambda text: quote(text, safe="")])
+noise = st.text(st.characters(exclude_categories=["Cs"]), max_size=30) | st.text(
+    "x\u00e9", max_size=250
+)
+
+
+@given(noise, noise, spellings, st.sampled_from([SECRET, OLD.refresh_token]), st.booleans())
+def test_a_description_that_echoes_a_secret_does_not_show_it(
+    before: str, after: str, spelled: Any, secret: str, in_code: bool
+) -> None:
+    """Servers and firewalls repeat what they were sent; our errors do not, not even a part."""
+    text = before + spelled(secret) + after
+    payload = {
+        "error": text if in_code else "invalid_request",
+        "error_description": text,
+        "errors": [text],
+    }
+    with pytest.raises(TokenEndpointError) as caught:
+        _endpoint(_answer(payload, 400)).refresh(OLD)
+    shown = f"{caught.value} {caught.value!r} {vars(caught.value)}"
+    assert "s3cr3t" not in shown
+    assert "refr3sh" not in shown
+    assert spelled(secret)[:12] not in shown
+
+
+def test_a_refusal_cannot_forge_a_log_line() -> None:
+    """Line breaks and escape sequences of a description do not reach a terminal or a log."""
+    payload = {"error": "in\nvalid", "error_description": "a\r\nb\x1b[31mc\u202ed"}
+    with pytest.raises(TokenRequestRefusedError) as caught:
+        _endpoint(_answer(payload, 400)).refresh(OLD)
+    assert str(caught.value).isprintable()
+
+
+def test_a_long_description_is_cut() -> None:
+    """A page of text does not end up in an error."""
+    payload = {"error": "e" * 9000, "error_description": "d" * 9000}
+    with pytest.raises(TokenRequestRefusedError) as caught:
+        _endpoint(_answer(payload, 400)).refresh(OLD)
+    assert len(str(caught.value)) < 900
+
+
+def test_the_endpoint_does_not_print_its_secret() -> None:
+    """The repr of the endpoint holds neither the secret nor the function that fetches it."""
+    assert "s3cr3t" not in repr(_endpoint(_answer(GOOD)))
+    assert "lambda" not in repr(_endpoint(_answer(GOOD)))
+
+
+# --- revocation -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("server", [CLOUD, DATA_CENTER], ids=["cloud", "data center"])
+def test_a_revocation_names_the_token_and_the_client(server: Any) -> None:
+    """The token goes to the revocation endpoint with the client's credentials in the body."""
+    endpoint = _endpoint(_answer(b""), server)
+    endpoint.revoke(OLD.refresh_token)
+    url, _, fields = _sent(endpoint)
+    assert url == server.revocation_endpoint
+    assert fields == {
+        "token": OLD.refresh_token,
+        "token_type_hint": "refresh_token",
+        "client_id": "the-client",
+        "client_secret": SECRET,
+    }
+
+
+def test_a_revocation_that_was_not_confirmed_is_an_error() -> None:
+    """Only a 200 says that the token is dead."""
+    answer = _answer(
+        {"error": "unsupported_token_type", "error_description": OLD.refresh_token}, 400
+    )
+    with pytest.raises(TokenRequestRefusedError) as caught:
+        _endpoint(answer).revoke(OLD.refresh_token)
+    assert "refr3sh" not in f"{caught.value}{vars(caught.value)}"
