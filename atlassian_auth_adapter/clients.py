@@ -104,7 +104,8 @@ class TokenStatus:
     Attributes:
         account: Whose login.
         state: "none" (nobody logged in), "fresh", "stale", "expired" (the next use renews it) or
-            "login_required".
+            "login_required" (the refresh token was refused; what is left of the access token's
+            hour may still work).
         expires_at: POSIX timestamp (seconds) of the access token's end, or None.
         obtained_at: POSIX timestamp (seconds) of the last token request, or None.
         scopes: The granted scopes.
@@ -439,9 +440,9 @@ class AtlassianOAuthClient(TokenSource):
         self, record: Record, token_set: TokenSet
     ) -> Literal["fresh", "stale", "expired", "login_required"]:
         freshness = self._source.freshness_of(token_set)
-        if freshness is not Freshness.EXPIRED:
-            return "fresh" if freshness is Freshness.FRESH else "stale"
-        return "login_required" if record.dead or not token_set.refresh_token else "expired"
+        if record.dead or (freshness is Freshness.EXPIRED and not token_set.refresh_token):
+            return "login_required"
+        return freshness.value
 
     def revoke(self) -> None:
         """The login is taken back at the server and forgotten here. May block on the network.

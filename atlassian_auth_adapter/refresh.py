@@ -58,7 +58,7 @@ BACKOFF = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 DeadReason = Literal["refused", "answer_lost"]
 
 #: Seconds of waiting for the store's lock between looks at whether the process wants to end.
-LOCK_SLICE = 5.0
+LOCK_SLICE = 1.0
 #: Token requests of one flight that never reach the server before it gives up.
 UNSENT_ATTEMPTS = 3
 

@@ -24,14 +24,13 @@ async def show(client: atlassian.AtlassianOAuthClient) -> None:
 
 with AtlassianEmulator() as emulator:
     cloud = emulator.cloud
+    hosts = atlassian.CloudEnvironment(cloud.auth_url, cloud.api_url, cloud.audience)
     client = atlassian.create_atlassian_oauth_client(
         cloud.app.client_id,  # your app's, from developer.atlassian.com
         cloud.app.client_secret,
         cloud.app.callback_url,
         site_url=cloud.sites[0].url,  # "https://acme.atlassian.net"
-        cloud=atlassian.CloudEnvironment(
-            cloud.auth_url, cloud.api_url, cloud.audience
-        ),  # leave out
+        cloud=hosts,  # leave this out
         scopes=["read:jira-user", "read:jira-work", "offline_access"],
     )
     url = client.oauth_start()

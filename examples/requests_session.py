@@ -11,14 +11,13 @@ from atlassian_auth_adapter.testing import AtlassianEmulator
 
 with AtlassianEmulator() as emulator:
     cloud = emulator.cloud
+    hosts = atlassian.CloudEnvironment(cloud.auth_url, cloud.api_url, cloud.audience)
     client = atlassian.create_atlassian_oauth_client(
         cloud.app.client_id,  # your app's, from developer.atlassian.com
         cloud.app.client_secret,
         cloud.app.callback_url,
         site_url=cloud.sites[0].url,  # "https://acme.atlassian.net"
-        cloud=atlassian.CloudEnvironment(
-            cloud.auth_url, cloud.api_url, cloud.audience
-        ),  # leave out
+        cloud=hosts,  # leave this out
         scopes=["read:jira-user", "read:jira-work", "offline_access"],
         # store=atlassian.FileTokenStore("~/.my-program"),  # and the next run need not log in
     )

@@ -418,24 +418,18 @@ class _Paper:
         except UnicodeEncodeError:
             self._ticks = {True: "ok", False: "NO"}
 
-    def text(self, text: str, colour: int = 0) -> None:
-        """A paragraph."""
-        self._print(textwrap.fill(" ".join(text.split()), WIDTH), "", colour)
+    def text(self, text: str, colour: int = 0, mark: str = "") -> None:
+        """A paragraph; after a mark, which then is what has the colour."""
+        first = f"  {mark} " if mark else ""
+        text = " ".join(text.split())
+        text = textwrap.fill(text, WIDTH, initial_indent=first, subsequent_indent=" " * len(first))
+        if colour and self._in_colour:
+            text = text.replace(mark or text, f"\x1b[{colour}m{mark or text}\x1b[0m", 1)
+        print(text, flush=True)
 
     def tick(self, held: bool, text: str) -> None:
         """A line after a tick or a cross."""
-        tick = self._ticks[held]
-        first, then = f"  {tick} ", " " * (len(tick) + 3)
-        self._print(
-            textwrap.fill(text, WIDTH, initial_indent=first, subsequent_indent=then),
-            tick,
-            32 if held else 31,
-        )
-
-    def _print(self, text: str, part: str, colour: int) -> None:
-        if colour and self._in_colour:
-            text = text.replace(part or text, f"\x1b[{colour}m{part or text}\x1b[0m", 1)
-        print(text, flush=True)
+        self.text(text, 32 if held else 31, self._ticks[held])
 
 
 def main() -> int:

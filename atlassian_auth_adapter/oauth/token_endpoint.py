@@ -312,7 +312,7 @@ def _printable(value: object) -> str:
 def _without(secrets: tuple[str, ...], text: str) -> str:
     """The start of the text with every secret that it repeats blotted out."""
     for secret in filter(None, secrets):
-        for spelling in (secret, quote(secret, safe=""), quote_plus(secret)):
+        for spelling in (secret, quote(secret), quote(secret, safe=""), quote_plus(secret)):
             text = text.replace(spelling, "[secret]")
     return text[:200]
 

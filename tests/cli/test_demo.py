@@ -21,8 +21,8 @@ raise SystemExit(demo.main())
 NO_COALESCING = """
 from atlassian_auth_adapter.refresh import RefreshingTokenSource, _Flight, take_off
 
-def board(self, rejected=None, *, force=False, seen=None):
-    flight = _Flight(self._clock.monotonic(), rejected, force=True)
+def board(self, *_, **__):
+    flight = _Flight(self._clock.monotonic(), force=True)
     return take_off(lambda: self._fly(flight), None, flight.future)
 
 RefreshingTokenSource._board = board
@@ -90,8 +90,7 @@ def test_all_figures_are_right_in_a_narrow_terminal() -> None:
     ("sabotage", "named"),
     [
         (NO_COALESCING, "The token ends under a crowd: Refreshes: "),
-        (BEARER_EVERYWHERE, "Other people's servers: of these with a token: "),
-        (BEARER_EVERYWHERE, "Leaks: "),
+        (BEARER_EVERYWHERE, "Other people's servers: of these with a token: 4, not 0"),
         (NO_SECOND_SENDING, "A token ends early: Answers: 401 401 200 401 200, not"),
         (A_SCENE_BREAKS, "A scene of ours: The scene ended with: RuntimeError: for a reason, not"),
     ],
@@ -130,13 +129,11 @@ def test_what_is_not_installed_is_said_and_left_out(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo terminal")
-@pytest.mark.parametrize(
-    ("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True)]
-)
+@pytest.mark.parametrize(("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
 def test_colours_are_for_terminals_that_want_them(
     environment: dict[str, str], coloured: bool, tmp_path: Path
 ) -> None:
-    """In a terminal ticks are green, unless NO_COLOR is set to something."""
+    """In a terminal ticks are green, unless NO_COLOR is set."""
     import pty
 
     script = tmp_path / "small_demo.py"

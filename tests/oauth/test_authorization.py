@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atlassian_auth_adapter import (
@@ -68,7 +68,8 @@ def test_the_data_center_url_has_an_s256_challenge() -> None:
     }  # fmt: skip
 
 
-@given(st.text(), st.text(min_size=1))
+@given(st.text(max_size=40), st.text(min_size=1, max_size=40))
+@settings(max_examples=50, deadline=None)
 def test_every_scope_and_callback_survives_the_url(scope: str, callback: str) -> None:
     """Whatever is registered arrives letter by letter."""
     request = AuthorizationRequest("state", scope=scope)

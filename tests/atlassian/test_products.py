@@ -1,0 +1,73 @@
+"""The records of products and servers: the facts as they were collected."""
+
+from __future__ import annotations
+
+import pytest
+
+from atlassian_auth_adapter import COMMERCIAL, US_GOV_MODERATE, ConfigurationError
+from atlassian_auth_adapter.atlassian.products import (
+    BITBUCKET_CLOUD,
+    PRODUCTS,
+    bitbucket_cloud_server,
+    cloud_server,
+    data_center_server,
+    product_named,
+)
+
+
+def test_cloud_is_the_3lo_server() -> None:
+    """Endpoints, audience and consent; ten minutes of grace, of which we use two; no PKCE."""
+    server = cloud_server(COMMERCIAL)
+    assert server.authorization_endpoint == "https://auth.atlassian.com/authorize"
+    assert server.token_endpoint == "https://auth.atlassian.com/oauth/token"
+    assert dict(server.authorization_parameters) == {
+        "audience": "api.atlassian.com",
+        "prompt": "consent",
+    }
+    assert server.client_authentication == "client_secret_post"
+    assert (server.rotation_grace, server.resend_window, server.pkce) == (600, 120, False)
+    assert not server.redirect_uri_on_refresh
+    assert not server.scope_on_client_credentials
+
+
+def test_data_center_has_pkce_and_no_grace() -> None:
+    """The provider lives under the base URL; a lost answer is a lost login."""
+    server = data_center_server("https://jira.company.com/jira")
+    assert server.token_endpoint == "https://jira.company.com/jira/rest/oauth2/latest/token"
+    assert server.issuer == "https://jira.company.com/jira"
+    assert (server.rotation_grace, server.resend_window, server.pkce) == (0, 0, True)
+    assert server.redirect_uri_on_refresh
+
+
+def test_bitbucket_cloud_is_another_server() -> None:
+    """Basic client authentication, and no revocation endpoint."""
+    server = bitbucket_cloud_server(BITBUCKET_CLOUD)
+    assert server.token_endpoint == "https://bitbucket.org/site/oauth2/access_token"
+    assert server.client_authentication == "client_secret_basic"
+    assert not server.revocation_endpoint
+
+
+def test_the_government_cloud_has_its_own_hosts() -> None:
+    """No request of a government login goes to a commercial host."""
+    server = cloud_server(US_GOV_MODERATE)
+    urls = [server.authorization_endpoint, server.token_endpoint, server.revocation_endpoint]
+    assert all("atlassian-us-gov-mod.com" in url for url in urls)
+    assert dict(server.authorization_parameters)["audience"] == "api.atlassian-us-gov-mod.com"
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_every_product_is_complete(name: str) -> None:
+    """A record has scopes and a place to ask who we are; openid never is among the scopes."""
+    product = product_named(name)
+    assert product.name == name
+    assert product.cloud_scopes
+    assert product.data_center_scopes
+    assert product.cloud_identity.startswith("/")
+    assert product.data_center_identity.startswith("/")
+    assert not {"openid", "profile", "email"} & set(product.cloud_scopes)
+
+
+def test_an_unknown_product_lists_the_known_ones() -> None:
+    """A typo is answered with the choices."""
+    with pytest.raises(ConfigurationError, match=r"'Jira'.*'jira', 'confluence', 'bitbucket'"):
+        product_named("Jira")

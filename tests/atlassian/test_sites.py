@@ -1,0 +1,118 @@
+"""Sites: what accessible-resources and tenant_info say, leniently read."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atlassian_auth_adapter import ConfigurationError, ResourceUnavailableError, Site
+from atlassian_auth_adapter.atlassian.sites import ask, cloud_id_of, sites_in
+from atlassian_auth_adapter.transport import Answer, NoAnswerError
+
+
+class _Transport:
+    def __init__(self, answer: Answer | Exception) -> None:
+        self.answer = answer
+        self.asked: list[tuple[str, dict[str, str]]] = []
+
+    def send(self, method: str, url: str, *, headers: Any) -> Answer:
+        assert method == "GET"
+        self.asked.append((url, headers))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+def _answer(body: Any, status: int = 200) -> Answer:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return Answer(status, {"Content-Type": "application/json"}, raw)
+
+
+def test_the_entries_of_one_site_share_the_id() -> None:
+    """Jira and Confluence of one site are two entries; scopes tell them apart."""
+    entries = [
+        {"id": "x", "url": "https://acme.atlassian.net/", "name": "acme", "scopes": ["read:a"],
+         "avatarUrl": "https://a/b.png"},
+        {"id": "x", "url": "https://acme.atlassian.net", "name": "acme", "scopes": ["read:b"]},
+    ]  # fmt: skip
+    assert sites_in(_answer(entries)) == (
+        Site("x", "https://acme.atlassian.net", "acme", ("read:a",), "https://a/b.png"),
+        Site("x", "https://acme.atlassian.net", "acme", ("read:b",)),
+    )
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+entries = st.fixed_dictionaries(
+    {}, optional=dict.fromkeys(["id", "url", "name", "scopes", "avatarUrl"], json_values)
+)
+
+
+@given(st.lists(entries | json_values, max_size=5))
+def test_missing_and_odd_fields_do_no_harm(listed: list[Any]) -> None:
+    """Only the id is insisted on; what else is missing or odd is left empty."""
+    sites = sites_in(_answer(listed))
+    ids = [e["id"] for e in listed if isinstance(e, dict) and isinstance(e.get("id"), str)]
+    assert [site.id for site in sites] == [each for each in ids if each]
+    assert all(isinstance(scope, str) for site in sites for scope in site.scopes)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [({}, 200), (b"<html>", 200), (b"", 200), ([], 401), ([], 500), (b"[" * 100_000, 200)],
+)
+def test_an_unusable_list_is_an_error(body: Any, status: int) -> None:
+    """No list, no sites: told, not guessed."""
+    with pytest.raises(ResourceUnavailableError) as caught:
+        sites_in(_answer(body, status))
+    assert caught.value.status == status
+
+
+def test_the_cloud_id_is_asked_without_a_token() -> None:
+    """tenant_info is public; no Authorization goes there."""
+    transport = _Transport(_answer({"cloudId": "11111111-2222"}))
+    assert cloud_id_of(transport, "https://acme.atlassian.net") == "11111111-2222"  # type: ignore[arg-type]
+    ((url, headers),) = transport.asked
+    assert url == "https://acme.atlassian.net/_edge/tenant_info"
+    assert "Authorization" not in headers
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "error"),
+    [
+        (b"<html>", 200, ConfigurationError),
+        ({}, 200, ConfigurationError),
+        ({"cloudId": 5}, 200, ConfigurationError),
+        ({"cloudId": ""}, 200, ConfigurationError),
+        ({"cloudId": "../evil"}, 200, ConfigurationError),
+        ({"cloudId": "a/b"}, 200, ConfigurationError),
+        ({"cloudId": "a?b"}, 200, ConfigurationError),
+        ([], 200, ConfigurationError),
+        (b"", 404, ConfigurationError),
+        (b"", 302, ResourceUnavailableError),
+        (b"", 403, ResourceUnavailableError),
+        (b"", 503, ResourceUnavailableError),
+    ],
+)
+def test_a_site_that_is_none_is_told(body: Any, status: int, error: type[Exception]) -> None:
+    """A URL that is no Cloud site is a wrong setting; a server in trouble is not."""
+    with pytest.raises(error, match="cloud_id"):
+        cloud_id_of(_Transport(_answer(body, status)), "https://acme.atlassian.net")  # type: ignore[arg-type]
+
+
+def test_no_answer_leads_to_no_request() -> None:
+    """The error of a dead network has its cause, and nothing in it holds the bearer."""
+    failure = NoAnswerError("reset", sent=True)
+    failure.__cause__ = ConnectionError("reset")
+    with pytest.raises(ResourceUnavailableError, match="reset") as caught:
+        ask(_Transport(failure), "https://acme.atlassian.net/x", "s3cr3t")  # type: ignore[arg-type]
+    assert caught.value.__cause__ is failure.__cause__
+    assert caught.value.__context__ is None
+    assert "s3cr3t" not in f"{caught.value}{vars(caught.value)}"

@@ -1,0 +1,84 @@
+"""What a response says about its token."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from requests.structures import CaseInsensitiveDict
+
+from atlassian_auth_adapter.atlassian.verdicts import Verdict as V
+from atlassian_auth_adapter.atlassian.verdicts import judge
+
+SCOPE = b'{"code":401,"message":"Unauthorized; scope does not match"}'
+FAILED = {"X-Seraph-LoginReason": "AUTHENTICATED_FAILED"}
+NOBODY = {"X-AUSERNAME": "anonymous"}
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "expired", "fallback", "verdict"),
+    [
+        (200, {}, b"", False, False, V.FINE),
+        (200, {}, b"", True, True, V.FINE),
+        (401, {}, b"", False, False, V.REJECTED),
+        (401, {}, b'{"code":401,"message":"Unauthorized"}', False, False, V.REJECTED),
+        (401, NOBODY, b"", False, True, V.REJECTED),
+        (401, FAILED, b"", False, False, V.REJECTED),
+        (401, {}, SCOPE, False, False, V.SCOPE_MISSING),
+        (401, {}, SCOPE.upper(), True, True, V.SCOPE_MISSING),
+        (403, {}, b"", False, False, V.FINE),
+        (404, {}, b"", False, False, V.FINE),
+        (403, {}, b"", True, False, V.REJECTED),
+        (404, {}, b"", True, True, V.REJECTED),
+        (403, {}, SCOPE, False, False, V.FINE),
+        (410, {}, b"", True, True, V.FINE),
+        (429, {}, b"", True, True, V.FINE),
+        (500, {}, b"", True, True, V.FINE),
+        (302, {}, b"", True, True, V.FINE),
+        (200, FAILED, b"", False, False, V.ANONYMOUS),
+        (200, {"x-seraph-loginreason": "authenticated_failed"}, b"", False, False, V.ANONYMOUS),
+        (200, {"x-seraph-loginreason": "OK"}, b"", False, True, V.FINE),
+        (403, FAILED, b"", False, False, V.ANONYMOUS),
+        (200, NOBODY, b"", False, True, V.ANONYMOUS),
+        (200, {"x-ausername": "Anonymous"}, b"", False, True, V.ANONYMOUS),
+        (404, NOBODY, b"", False, True, V.ANONYMOUS),
+        (200, NOBODY, b"", False, False, V.FINE),  # the gateway means something else by it
+        (200, {"X-AUSERNAME": "ada"}, b"", True, True, V.FINE),
+    ],
+)  # fmt: skip
+def test_the_table_of_verdicts(
+    status: int,
+    headers: dict[str, str],
+    body: bytes,
+    expired: bool,
+    fallback: bool,
+    verdict: Verdict,
+) -> None:
+    """Rejected, scope missing, anonymous or fine: by status, headers, body and the token's age."""
+    found = judge(
+        status,
+        CaseInsensitiveDict(headers),
+        lambda: body,
+        expired=expired,
+        anonymous_fallback=fallback,
+    )
+    assert found is verdict
+
+
+@given(st.integers(100, 599).filter(lambda status: status != 401), st.booleans(), st.booleans())
+def test_a_body_is_read_on_a_401_only(status: int, expired: bool, fallback: bool) -> None:
+    """Streams stay unread: nothing but a 401 makes us look at a body."""
+
+    def body() -> bytes:
+        raise AssertionError("read")
+
+    judge(status, {}, body, expired=expired, anonymous_fallback=fallback)
+
+
+@given(st.integers(100, 599), st.booleans())
+def test_being_throttled_never_refreshes(status: int, fallback: bool) -> None:
+    """Only 401, and 403 and 404 past the end, count as a rejection."""
+    for expired in (False, True):
+        verdict = judge(status, {}, bytes, expired=expired, anonymous_fallback=fallback)
+        rejecting = status == 401 or (expired and status in (403, 404))
+        assert verdict is (V.REJECTED if rejecting else V.FINE)

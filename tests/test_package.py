@@ -1,0 +1,170 @@
+"""The package as it is imported and as it is installed."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import atlassian_auth_adapter
+
+ROOT = Path(__file__).parent.parent
+#: design.md section 2; the stores behind extras join when they exist.
+PUBLIC = """
+    AtlassianOAuthClient JiraCloudOAuthClient JiraOnPremOAuthClient ConfluenceCloudOAuthClient
+    ConfluenceOnPremOAuthClient BitbucketOnPremOAuthClient BitbucketCloudOAuthClient
+    create_atlassian_oauth_client create_jira_oauth_client
+    AtlassianAuth AtlassianHTTPXAuth AtlassianHTTPX2Auth StaticTokenSource TokenSource
+    MemoryTokenStore FileTokenStore ContextTokenStore TokenStore
+    TokenSet TokenKey CloudEnvironment COMMERCIAL US_GOV_MODERATE ExpiryPolicy Site Identity TokenStatus
+    AtlassianAuthError ConfigurationError MissingExtraError AuthorizationError
+    AuthorizationDeniedError StateMismatchError AmbiguousSiteError LoginRequiredError
+    TokenEndpointError TokenRequestRefusedError TokenEndpointUnavailableError ForeignOriginError
+    TokenStoreError TokenStoreTimeoutError StaleRecordError TokenNotSavedError
+""".split()  # noqa: SIM905
+TESTING = ["AtlassianEmulator", "TokenStoreContract", "AuthAdapterContract", "FakeClock"]
+
+
+def _python(code: str) -> str:
+    """What a fresh interpreter prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_importing_the_package_loads_no_heavy_library() -> None:
+    """Importing the package costs nothing: no HTTP, crypto or lock library, no asyncio."""
+    loaded = json.loads(
+        _python("import json, sys, atlassian_auth_adapter; print(json.dumps(sorted(sys.modules)))")
+    )
+    heavy = {"requests", "urllib3", "httpx", "httpx2", "httpcore", "authlib", "joserfc",
+             "cryptography", "filelock", "redis", "sqlalchemy", "trio", "asyncio", "ssl"}  # fmt: skip
+    assert "atlassian_auth_adapter" in loaded
+    assert not heavy & set(loaded)
+
+
+@pytest.mark.parametrize(
+    ("name", "unneeded"),
+    [
+        ("AtlassianAuth", {"httpx", "httpx2", "authlib"}),
+        ("AtlassianHTTPXAuth", {"requests", "httpx2", "authlib"}),
+        ("create_atlassian_oauth_client", {"requests", "httpx", "httpx2", "authlib", "filelock"}),
+        ("TokenSet", {"requests", "httpx", "httpx2", "authlib", "filelock"}),
+    ],
+)
+def test_a_name_loads_only_what_it_needs(name: str, unneeded: set[str]) -> None:
+    """Whoever uses requests does not pay for httpx, and the other way round."""
+    code = f"import json, sys; from atlassian_auth_adapter import {name}"
+    code += "; print(json.dumps(sorted(sys.modules)))"
+    assert not unneeded & set(json.loads(_python(code)))
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_name_is_at_the_top(name: str) -> None:
+    """`from atlassian_auth_adapter import X` works for every name of the design."""
+    assert getattr(atlassian_auth_adapter, name) is not None
+    assert name in atlassian_auth_adapter.__all__
+    assert name in dir(atlassian_auth_adapter)
+
+
+@pytest.mark.parametrize("name", TESTING)
+def test_the_tools_for_tests_are_importable(name: str) -> None:
+    """People who write tests find emulator, contracts and clock."""
+    assert getattr(importlib.import_module("atlassian_auth_adapter.testing"), name)
+
+
+def test_everything_announced_exists() -> None:
+    """`__all__` and `import *` hold no name that is not there."""
+    namespace: dict[str, object] = {}
+    exec("from atlassian_auth_adapter import *", namespace)
+    assert set(atlassian_auth_adapter.__all__) <= set(namespace)
+    assert not set(PUBLIC) - set(namespace)
+
+
+def test_every_error_is_at_the_top() -> None:
+    """No error of the tree has to be imported from a submodule."""
+    errors = importlib.import_module("atlassian_auth_adapter.errors")
+    assert set(errors.__all__) <= set(atlassian_auth_adapter.__all__)
+
+
+def test_type_checkers_see_the_same_names() -> None:
+    """What loads on first use is declared for type checkers, no more and no less."""
+    text = Path(atlassian_auth_adapter.__file__).read_text("utf-8")
+    declared = set(re.findall(r"(\w+) as \1\b", text))
+    assert declared == set(atlassian_auth_adapter.__all__) - {"__version__"}
+
+
+@pytest.mark.parametrize("module", ["atlassian_auth_adapter", "atlassian_auth_adapter.testing"])
+def test_an_unknown_name_is_an_attribute_error(module: str) -> None:
+    """A typo fails as it does with any module."""
+    with pytest.raises(AttributeError, match=f"module '{module}' has no attribute 'AtlasianAuth'"):
+        importlib.import_module(module).AtlasianAuth  # noqa: B018
+    assert not hasattr(importlib.import_module(module), "__wrapped__")
+
+
+def test_without_httpx2_its_auth_says_what_to_install() -> None:
+    """A missing optional library is a MissingExtraError with the install command."""
+    code = (
+        "import sys; sys.modules['httpx2'] = None\n"
+        "import atlassian_auth_adapter as a\n"
+        "try: a.AtlassianHTTPX2Auth\n"
+        "except a.MissingExtraError as e: print(isinstance(e, ImportError), e)\n"
+    )
+    assert re.match(r"True .*pip install .*httpx2", _python(code))
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    """The wheel, built by hatchling itself."""
+    build = pytest.importorskip("hatchling.build")
+    folder = tmp_path_factory.mktemp("wheel")
+    before = Path.cwd()
+    os.chdir(ROOT)
+    try:
+        name = build.build_wheel(str(folder))
+    finally:
+        os.chdir(before)
+    return zipfile.ZipFile(folder / name)
+
+
+def test_the_wheel_is_complete(wheel: zipfile.ZipFile) -> None:
+    """Types, emulator and every module ship; tests and examples do not."""
+    names = set(wheel.namelist())
+    assert "atlassian_auth_adapter/py.typed" in names
+    assert "atlassian_auth_adapter/testing/emulator/__main__.py" in names
+    package = Path(atlassian_auth_adapter.__file__).parent
+    modules = {str(path.relative_to(package.parent)) for path in package.rglob("*.py")}
+    assert modules <= names
+    assert not [name for name in names if name.startswith(("tests", "examples", "benchmarks"))]
+
+
+def test_the_metadata_says_what_it_is(wheel: zipfile.ZipFile) -> None:
+    """Name, version, Python, dependencies, extras, licence and the pytest plugin."""
+    info = f"atlassian_auth_adapter-{atlassian_auth_adapter.__version__}.dist-info"
+    metadata = wheel.read(f"{info}/METADATA").decode()
+    assert "\nName: atlassian-auth-adapter\n" in metadata
+    assert f"\nVersion: {atlassian_auth_adapter.__version__}\n" in metadata
+    assert "\nRequires-Python: >=3.11\n" in metadata
+    assert re.search(r"^License-Expression: MIT$", metadata, re.MULTILINE)
+    assert re.search(r"^Provides-Extra: httpx2$", metadata, re.MULTILINE)
+    for library in ("authlib", "requests", "httpx", "filelock"):
+        assert re.search(rf"^Requires-Dist: {library}[<>=]", metadata, re.MULTILINE)
+    points = wheel.read(f"{info}/entry_points.txt").decode()
+    assert "atlassian_auth_adapter.testing.plugin" in points
+    assert f"{info}/licenses/LICENSE" in wheel.namelist()
+
+
+def test_the_version_is_one() -> None:
+    """A version that tools can compare."""
+    assert re.fullmatch(
+        r"\d+\.\d+\.\d+([ab]\d+|rc\d+|\.dev\d+)?", atlassian_auth_adapter.__version__
+    )
