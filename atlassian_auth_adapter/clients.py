@@ -45,6 +45,7 @@ from atlassian_auth_adapter.errors import (
     ResourceUnavailableError,
     StaleRecordError,
     TokenRequestRefusedError,
+    without_frames,
 )
 from atlassian_auth_adapter.events import OnEvent
 from atlassian_auth_adapter.expiry import SYSTEM_CLOCK, Clock, ExpiryPolicy, Freshness
@@ -72,8 +73,8 @@ __all__ = [
     "create_jira_oauth_client",
 ]
 
-#: The client secret, or a function that fetches it: pass a module-level function to be able to pickle
-#: a client into another process.
+#: The client secret, or a function that fetches it: pass a module-level function to be able to
+#: pickle a client into another process.
 Secret = str | Callable[[], str]
 
 #: Authorizations that may wait for their redirects at one time; the oldest give way.
@@ -143,10 +144,10 @@ _alive: WeakValueDictionary[str, AtlassianOAuthClient] = WeakValueDictionary()
 class AtlassianOAuthClient(TokenSource):
     """One OAuth client with one login: starts and completes authorizations, hands out tokens.
 
-    Threads, tasks and event loops share a client. Copies of it are the same object. A pickle carries
-    the configuration and the store, no token and no secret: unpickled in the same process (or a
-    forked child) it is the very same client; elsewhere it needs `client_secret` to have been given as
-    a function that can be pickled.
+    Threads, tasks and event loops share a client. Copies of it are the same object. A pickle
+    carries the configuration and the store, no token and no secret: unpickled in the same process
+    (or a forked child) it is the very same client; elsewhere it needs `client_secret` to have been
+    given as a function that can be pickled.
 
     Attributes:
         client_id: Identifies the client at the authorization server.
@@ -285,6 +286,7 @@ class AtlassianOAuthClient(TokenSource):
         self._change_authorizations(lambda pending: (*pending, request))
         return request.url(self._server, self.client_id, self.callback_url)
 
+    @without_frames
     def oauth_complete(self, code: str) -> None:
         """The login is made and saved. May block on the network and the store.
 
@@ -296,7 +298,8 @@ class AtlassianOAuthClient(TokenSource):
             StateMismatchError: The redirect belongs to no authorization started with this store.
             AuthorizationError: The code is wrong, used or too old; start again.
             TokenRequestRefusedError: The registration of the client is wrong.
-            TokenEndpointUnavailableError: No usable answer. A code is good for one try: start again.
+            TokenEndpointUnavailableError: No usable answer. A code is good for one try: start
+                again.
             TokenStoreError: The store failed.
         """
         response = AuthorizationResponse.parse(code)
@@ -348,6 +351,7 @@ class AtlassianOAuthClient(TokenSource):
             except StaleRecordError:
                 continue  # another authorization was started at the same moment
 
+    @without_frames
     def oauth2_retrieve_access_token(self, code: str = "", refresh_token: str = "") -> str:
         """The access token for a code or for a refresh token; the login is saved.
 
@@ -360,8 +364,8 @@ class AtlassianOAuthClient(TokenSource):
         """
         if bool(code) == bool(refresh_token):
             raise ConfigurationError(
-                "give exactly one of code and refresh_token: a code from the redirect to log in, or "
-                "a refresh token to take over a login."
+                "give exactly one of code and refresh_token: a code from the redirect to log in, "
+                "or a refresh token to take over a login."
             )
         if code:
             self.oauth_complete(code)
@@ -444,6 +448,7 @@ class AtlassianOAuthClient(TokenSource):
             return "login_required"
         return freshness.value
 
+    @without_frames
     def revoke(self) -> None:
         """The login is taken back at the server and forgotten here. May block on the network.
 
@@ -477,6 +482,7 @@ class AtlassianOAuthClient(TokenSource):
         """What to give an SDK as its server: the gateway on Cloud, `server_url` on Data Center."""
         return self.resource_server.base_url
 
+    @without_frames
     def test_connection(self) -> Identity:
         """Who we are for the resource server. May block on the network.
 
@@ -488,8 +494,8 @@ class AtlassianOAuthClient(TokenSource):
         answer, verdict, granted = self._get(self._identity_url)
         if verdict is Verdict.SCOPE_MISSING:
             raise AccessDeniedError(
-                f"the login works, but lacks a scope to ask who it belongs to (granted: {granted!r}). "
-                "Add the scope to the app and to `scopes`, then log in again.",
+                "the login works, but lacks a scope to ask who it belongs to (granted: "
+                f"{granted!r}). Add the scope to the app and to `scopes`, then log in again.",
                 granted=granted,
             )
         if verdict is Verdict.ANONYMOUS or answer.status == HTTPStatus.UNAUTHORIZED:
@@ -500,8 +506,8 @@ class AtlassianOAuthClient(TokenSource):
             )
         if answer.status in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
             raise AccessDeniedError(
-                f"{self.base_url} does not let this login in (HTTP {answer.status}). Check cloud_id "
-                "or server_url: accessible_resources() lists the sites that the grant reaches.",
+                f"{self.base_url} does not let this login in (HTTP {answer.status}). Check "
+                "cloud_id or server_url: accessible_resources() lists the sites of the grant.",
                 granted=granted,
             )
         parsed = answer.json() if answer.status == HTTPStatus.OK else None
@@ -509,8 +515,8 @@ class AtlassianOAuthClient(TokenSource):
         if identity is None:
             raise ResourceUnavailableError(
                 f"unusable answer from {self.base_url} (HTTP {answer.status}, "
-                f"{answer.content_type or 'no content type'}). Is the URL right, is a login page or a "
-                "proxy in between?",
+                f"{answer.content_type or 'no content type'}). Is the URL right, is a login page "
+                "or a proxy in between?",
                 status=answer.status,
             )
         return identity
@@ -562,8 +568,8 @@ class _CloudClient(AtlassianOAuthClient):
         self.site_url = _origin_of_site(site_url) if site_url else ""
         if not (cloud_id or site_url):
             raise ConfigurationError(
-                "say which site: pass cloud_id, or site_url such as https://acme.atlassian.net. For "
-                "Data Center pass server_url to create_atlassian_oauth_client()."
+                "say which site: pass cloud_id, or site_url such as https://acme.atlassian.net. "
+                "For Data Center pass server_url to create_atlassian_oauth_client()."
             )
         if cloud_id and not re.fullmatch("[A-Za-z0-9-]+", cloud_id):
             raise ConfigurationError(
@@ -593,7 +599,7 @@ class _CloudClient(AtlassianOAuthClient):
 
     @property
     def base_url(self) -> str:
-        """The gateway's URL of the product on this site; may ask the site for its cloud id first."""
+        """The gateway's URL of the product on this site; may first ask the site for its id."""
         self._find_site()
         return self._gateway.base_url
 
@@ -614,6 +620,7 @@ class _CloudClient(AtlassianOAuthClient):
             cloud_id = sites.cloud_id_of(self._transport, self.site_url)
             self._gateway, self.cloud_id = self._gateway_of(cloud_id), cloud_id
 
+    @without_frames
     def accessible_resources(self) -> tuple[Site, ...]:
         """The sites that the grant reaches. May block on the network.
 

@@ -26,10 +26,16 @@ raised from. Errors can be pickled and copied; a copy has the same type, text an
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Self
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar
 
 if TYPE_CHECKING:
     from atlassian_auth_adapter.tokens import TokenSet
+
+P = ParamSpec("P")
+S = TypeVar("S")
+T = TypeVar("T")
 
 __all__ = [
     "AtlassianAuthError",
@@ -232,3 +238,21 @@ class TokenNotSavedError(TokenStoreError):
     def __reduce__(self) -> tuple[Any, ...]:
         fields = {name: value for name, value in vars(self).items() if name != "token_set"}
         return _rebuild, (type(self), self.args, fields)
+
+
+def without_frames(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
+    """Errors of ours leave the method without the frames below it.
+
+    Error reporters print the locals of each frame, and ours hold codes, tokens and secrets.
+    """
+
+    @functools.wraps(method)
+    def sealed(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return method(self, *args, **kwargs)
+        except AtlassianAuthError as error:
+            failure, cause = error.copied(), error.__cause__
+        del args, kwargs
+        raise failure from cause
+
+    return sealed

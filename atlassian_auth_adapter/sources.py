@@ -10,12 +10,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from atlassian_auth_adapter.atlassian.gateway import DataCenter, ResourceServer, normalized_base_url
-from atlassian_auth_adapter.errors import AtlassianAuthError, FreshTokenRejectedError
+from atlassian_auth_adapter.errors import (
+    AtlassianAuthError,
+    ConfigurationError,
+    FreshTokenRejectedError,
+)
 from atlassian_auth_adapter.events import OnEvent
-from atlassian_auth_adapter.tokens import TokenSet
+from atlassian_auth_adapter.references import Unique
+from atlassian_auth_adapter.tokens import TokenSet, is_token
 
 if TYPE_CHECKING:
     import trio
@@ -71,7 +76,7 @@ class TokenSource(ABC):
         return time.time() >= token_set.expires_at
 
 
-class StaticTokenSource(TokenSource):
+class StaticTokenSource(Unique, TokenSource):
     """A token that does not change, such as a personal access token of a Data Center instance.
 
     Args:
@@ -83,8 +88,15 @@ class StaticTokenSource(TokenSource):
     """
 
     def __init__(self, access_token: str, base_url: str) -> None:
-        self._token_set = TokenSet(access_token)
+        if not is_token(access_token):
+            raise ConfigurationError(
+                "access_token: give the token as the server has shown it, without line breaks."
+            )
+        self._token_set: TokenSet | None = TokenSet(access_token)
         self._resource_server = DataCenter(normalized_base_url(base_url, "base_url"))
+
+    def _elsewhere(self) -> tuple[Any, ...]:
+        return _without_token, type(self), self._resource_server.base_url
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(base_url={self._resource_server.base_url!r})"
@@ -94,7 +106,7 @@ class StaticTokenSource(TokenSource):
         """Where the token is accepted."""
         return self._resource_server
 
-    def current(self) -> TokenSet:
+    def current(self) -> TokenSet | None:
         """The token."""
         return self._token_set
 
@@ -103,7 +115,13 @@ class StaticTokenSource(TokenSource):
 
         Raises:
             FreshTokenRejectedError: It was rejected, and there is no other.
+            ConfigurationError: The source was unpickled in another process.
         """
+        if self._token_set is None:
+            raise ConfigurationError(
+                "this StaticTokenSource was unpickled in another process, and a pickle carries no "
+                "token. Make it there."
+            )
         if rejected == self._token_set.access_token:
             raise FreshTokenRejectedError(
                 "the server rejects the static token: make a new one there, and check that it is "
@@ -114,6 +132,12 @@ class StaticTokenSource(TokenSource):
     async def token_set_async(self, rejected: str | None = None) -> TokenSet:
         """The token."""
         return self.token_set(rejected)
+
+
+def _without_token(cls: type[StaticTokenSource], base_url: str) -> StaticTokenSource:
+    source = cls("elsewhere", base_url)
+    source._token_set = None
+    return source
 
 
 def take_off(

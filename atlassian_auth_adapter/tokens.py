@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import NoReturn, Self
+from typing import NoReturn, Self, TypeGuard
 
-__all__ = ["TokenSet"]
+__all__ = ["TokenSet", "is_token"]
+
+
+def is_token(value: object) -> TypeGuard[str]:
+    """Whether it can stand in a header: visible ASCII. Source: RFC 6749 appendix A.12."""
+    return isinstance(value, str) and bool(value) and all("!" <= char <= "~" for char in value)
 
 
 @dataclass(frozen=True, slots=True)

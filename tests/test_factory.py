@@ -191,7 +191,7 @@ def test_the_expiry_buffer_is_at_least_ten_seconds() -> None:
         ({"cloud_id": ID}, JiraCloudOAuthClient),
         ({"cloud_id": ID, "server_url": "https://j.example"}, JiraCloudOAuthClient),
         ({"site_url": "https://acme.atlassian.net"}, JiraCloudOAuthClient),
-        ({"site_url": "https://a.atlassian.net", "server_url": "https://j.example"}, JiraCloudOAuthClient),
+        ({"site_url": "https://a.example", "server_url": "https://j.x"}, JiraCloudOAuthClient),
         ({"server_url": "https://j.example"}, JiraOnPremOAuthClient),
         ({"cloud_id": "", "server_url": "https://j.example"}, JiraOnPremOAuthClient),
         ({"cloud_id": None, "server_url": "https://j.example"}, JiraOnPremOAuthClient),
@@ -237,6 +237,8 @@ def test_a_cloud_id_may_be_a_uuid_object() -> None:
 
 # --- configurations that cannot work --------------------------------------------------------------
 
+BAD_AUTH = CloudEnvironment("http://auth.x", "https://api.x", "a")
+BAD_API = CloudEnvironment("https://auth.x", "http://api.x", "a")
 CLOUD, ON_PREM = {"cloud_id": ID}, {"server_url": "https://jira.company.com"}
 
 
@@ -273,10 +275,10 @@ CLOUD, ON_PREM = {"cloud_id": ID}, {"server_url": "https://jira.company.com"}
         ({"timeout": 0, **CLOUD}, "timeout: give seconds"),
         ({"proxy": "http://user:s3cr3t@:80", **CLOUD}, "proxy: give a URL"),
         ({"store": "/var/lib/tokens.json", **CLOUD}, r"store: str is none.*FileTokenStore\(path\)"),
-        ({"cloud": CloudEnvironment("http://auth.x", "https://api.x", "a"), **CLOUD}, "auth_url"),
-        ({"cloud": CloudEnvironment("https://auth.x", "http://api.x", "a"), **CLOUD}, "api_url"),
-        ({"product": "bitbucket", "cloud": CloudEnvironment("http://b.x", "https://a.x", "")}, "auth_url"),
-        ({"product": "bitbucket", "cloud": CloudEnvironment("https://b.x", "http://a.x", "")}, "api_url"),
+        ({"cloud": BAD_AUTH, **CLOUD}, "auth_url"),
+        ({"cloud": BAD_API, **CLOUD}, "api_url"),
+        ({"product": "bitbucket", "cloud": BAD_AUTH}, "auth_url"),
+        ({"product": "bitbucket", "cloud": BAD_API}, "api_url"),
     ],
     ids=lambda value: str(value)[:60],
 )  # fmt: skip

@@ -23,7 +23,8 @@ PUBLIC = """
     create_atlassian_oauth_client create_jira_oauth_client
     AtlassianAuth AtlassianHTTPXAuth AtlassianHTTPX2Auth StaticTokenSource TokenSource
     MemoryTokenStore FileTokenStore ContextTokenStore TokenStore
-    TokenSet TokenKey CloudEnvironment COMMERCIAL US_GOV_MODERATE ExpiryPolicy Site Identity TokenStatus
+    TokenSet TokenKey CloudEnvironment COMMERCIAL US_GOV_MODERATE ExpiryPolicy Site Identity
+    TokenStatus
     AtlassianAuthError ConfigurationError MissingExtraError AuthorizationError
     AuthorizationDeniedError StateMismatchError AmbiguousSiteError LoginRequiredError
     TokenEndpointError TokenRequestRefusedError TokenEndpointUnavailableError ForeignOriginError
@@ -47,7 +48,8 @@ def test_importing_the_package_loads_no_heavy_library() -> None:
         _python("import json, sys, atlassian_auth_adapter; print(json.dumps(sorted(sys.modules)))")
     )
     heavy = {"requests", "urllib3", "httpx", "httpx2", "httpcore", "authlib", "joserfc",
-             "cryptography", "filelock", "redis", "sqlalchemy", "trio", "asyncio", "ssl"}  # fmt: skip
+             "cryptography", "filelock", "redis", "sqlalchemy", "trio", "asyncio",
+             "ssl"}  # fmt: skip
     assert "atlassian_auth_adapter" in loaded
     assert not heavy & set(loaded)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import gc
 import pickle
 import threading
 from concurrent.futures import Future
@@ -53,11 +55,22 @@ def test_a_rejected_static_token_has_no_successor(run: Any) -> None:
 
 
 def test_a_static_source_does_not_print_its_token() -> None:
-    """Neither the repr nor a pickle has the token."""
+    """Neither the repr nor a pickle has the token; the pickle leads back to the source."""
     source = StaticTokenSource("p4t-s3cr3t", BASE)
     assert "p4t" not in repr(source) + str(source)
-    with pytest.raises(TypeError):
-        pickle.dumps(source)
+    pickled = pickle.dumps(source)
+    assert b"p4t" not in pickled
+    assert pickle.loads(pickled) is copy.deepcopy(source) is source
+
+
+def test_a_static_source_of_another_process_says_so() -> None:
+    """A pickle has no token to bring along: the first use says what to do."""
+    pickled = pickle.dumps(StaticTokenSource("p4t-s3cr3t", BASE))
+    gc.collect()
+    stranger = pickle.loads(pickled)
+    assert stranger.current() is None
+    with pytest.raises(ConfigurationError, match="another process"):
+        stranger.token_set()
 
 
 @pytest.mark.parametrize("token", ["", "p4t\n", " p4t", "p4t with spaces", "p4t\u20ac", None, 5])

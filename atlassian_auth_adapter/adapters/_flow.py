@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal
 
 from atlassian_auth_adapter.atlassian.gateway import Location, Route
 from atlassian_auth_adapter.atlassian.verdicts import Verdict, judge
@@ -20,6 +20,7 @@ from atlassian_auth_adapter.errors import (
     FreshTokenRejectedError,
 )
 from atlassian_auth_adapter.events import Event, EventName, report
+from atlassian_auth_adapter.references import Unique
 from atlassian_auth_adapter.sources import TokenSource
 from atlassian_auth_adapter.tokens import TokenSet
 
@@ -41,7 +42,7 @@ _CLASS_FOR = {
 }
 
 
-class AuthObject:
+class AuthObject(Unique):
     """What all auth objects have in common: a source, and the rules of who gets its token.
 
     Threads, tasks and event loops share one. Copies are the same object; a pickle carries the
@@ -63,14 +64,8 @@ class AuthObject:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.source!r})"
 
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, _memo: object) -> Self:
-        return self
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _made, (type(self), self.source, self.foreign)
+    def _elsewhere(self) -> tuple[Any, ...]:
+        return _made, type(self), self.source, self.foreign
 
     def admit(self, location: Location) -> Route | None:
         """Where the request goes with the token, or None when it goes without.
@@ -271,16 +266,12 @@ class HTTPXFamilyAuth(AuthObject):
                     reply = yield step
 
     def _flow(self, request: httpx.Request, trace: type[_Trace]) -> Generator[Any, Any, None]:
-        location = _location(request.url)
-        try:
-            route = self.admit(location)
-        except ForeignOriginError as error:
-            raise self._failed(error, request) from None
-        if route is None:
-            yield request
-            return
-        token_set = self._believed((yield _NeedTokenSet()), request)
-        route = self.admit(location)  # a site may have told its cloud id only now
+        location, server = _location(request.url), self.source.resource_server
+        route = self._admitted(location, request)
+        if route is not None:
+            token_set = self._believed((yield _NeedTokenSet()), request)
+            if self.source.resource_server is not server:  # a site has told its cloud id only now
+                route = self._admitted(location, request)
         if route is None:
             yield request
             return
@@ -293,9 +284,13 @@ class HTTPXFamilyAuth(AuthObject):
         request.extensions = {**request.extensions, "trace": trace(self, theirs)}
         header = request.headers["Authorization"] = f"Bearer {token_set.access_token}"
         response = yield request
-        answered = _location(response.request.url)
-        if not self.is_ours(answered) or response.request.headers.get("Authorization") != header:
-            return  # after redirects this may be anybody's answer
+        answered = route.location
+        if response.request is not request:  # after redirects this may be anybody's answer
+            answered = _location(response.request.url)
+            if not self.is_ours(answered):
+                return
+        if response.request.headers.get("Authorization") != header:
+            return
         body = b""
         if response.status_code == HTTPStatus.UNAUTHORIZED:
             body = yield _NeedBody(response)
@@ -314,6 +309,13 @@ class HTTPXFamilyAuth(AuthObject):
             return  # the token is ready for the next request
         request.headers["Authorization"] = f"Bearer {fresh.access_token}"
         yield request
+
+    def _admitted(self, location: Location, request: httpx.Request) -> Route | None:
+        try:
+            return self.admit(location)
+        except ForeignOriginError as error:
+            refusal = error
+        raise self._failed(refusal, request)
 
     def _believed(self, reply: TokenSet | AtlassianAuthError, request: httpx.Request) -> TokenSet:
         if isinstance(reply, AtlassianAuthError):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_BASE_URL = re.compile(r"https?://[!-\[\]-~]+", re.IGNORECASE)  # visible ASCII, no backslash
 _DOT_SEGMENT = re.compile(r"(^|[/\\])\.{1,2}([/\\;]|$)")
 
 #: What a Cloud token may be used for on the gateway beside the products.
@@ -89,8 +90,10 @@ class Location:
         """Whether nothing in it could make a server see another path or another host."""
         path = self.path
         for _ in range(3):  # percent-encoding of percent-encoding
-            if _DOT_SEGMENT.search(path) or "\\" in path:
+            if "\\" in path or ("." in path and _DOT_SEGMENT.search(path)):
                 return False
+            if "%" not in path:
+                break
             path = unquote(path)
         return not self.userinfo
 
@@ -129,10 +132,14 @@ class DataCenter:
 
     base_url: str
     anonymous_fallback: bool = True
+    _base: Location = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_base", Location.of(self.base_url))
 
     def route(self, location: Location) -> Route:
         """The location as it is; the token only under the base URL."""
-        base = Location.of(self.base_url)
+        base = self._base
         ours = (
             location.origin == base.origin
             and f"{location.path}/".startswith(f"{base.path}/")
@@ -157,6 +164,15 @@ class CloudGateway:
     cloud_id: str
     gateway_path: str = "/ex/jira"
     site_url: str = ""
+    _api: Location = field(init=False, repr=False, compare=False)
+    _site: Location = field(init=False, repr=False, compare=False)
+    _own_path: re.Pattern[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_api", Location.of(self.api_url))
+        object.__setattr__(self, "_site", Location.of(self.site_url))
+        own_path = re.compile(rf"/ex/[a-z-]+/{re.escape(self.cloud_id)}(/|$)")
+        object.__setattr__(self, "_own_path", own_path)
 
     @property
     def base_url(self) -> str:
@@ -170,9 +186,9 @@ class CloudGateway:
 
     def route(self, location: Location) -> Route:
         """The gateway's counterpart of the location if it has one; the token only there."""
-        api = Location.of(self.api_url)
-        on_site = bool(self.site_url) and location.origin == Location.of(self.site_url).origin
-        if not location.is_plain or not (on_site or location.origin == api.origin):
+        origin = location.origin
+        on_site = origin == self._site.origin
+        if not (on_site or origin == self._api.origin) or not location.is_plain:
             return Route(location, bearer=False)
         if not self.cloud_id:
             return Route(location, bearer=True)
@@ -180,12 +196,12 @@ class CloudGateway:
         if path is None:
             return Route(location, bearer=False)
         if on_site or path != location.path:
-            location = replace(api, path=path)
+            location = replace(self._api, path=path)
         return Route(location, bearer=True)
 
     def _gateway_path(self, path: str, *, on_site: bool) -> str | None:
         """The path on the gateway, or None when the token has no business there."""
-        if re.match(rf"/ex/[a-z-]+/{re.escape(self.cloud_id)}(/|$)", path):
+        if self._own_path.match(path):
             return path
         if path in _ACCOUNT_PATHS:
             return None if on_site else path
@@ -216,19 +232,24 @@ def normalized_base_url(url: str, name: str) -> str:
         ConfigurationError: It is no https URL (http is accepted for loopback), or has parts that a
             base URL must not have.
     """
+    if not isinstance(url, str):
+        raise ConfigurationError(f"{name}: a {type(url).__name__} is not a URL. Give text.")
+    shown = repr(url) if "@" not in url else "what was given"  # it may hold a password
     try:
         location, parts = Location.of(url), urlsplit(url)
     except ValueError:
-        raise ConfigurationError(f"{name}: {url!r} is not a URL.") from None
-    if not location.host or location.scheme not in _DEFAULT_PORTS:
-        raise ConfigurationError(f"{name}: {url!r} is not a URL. Write https://host[/path].")
+        raise ConfigurationError(f"{name}: {shown} is not a URL.") from None
+    if not _BASE_URL.fullmatch(url) or location.port == 0 or not location.host:
+        raise ConfigurationError(
+            f"{name}: {shown} is not a URL. Write https://host[:port][/path] in plain ASCII."
+        )
     if location.userinfo or parts.query or parts.fragment or not location.is_plain:
         raise ConfigurationError(
             f"{name}: give scheme, host and path only, without user, query, fragment or dots."
         )
     if location.scheme == "http" and not is_loopback(location.host):
         raise ConfigurationError(
-            f"{name}: {url!r} would send tokens in clear text. Use https "
+            f"{name}: {shown} would send tokens in clear text. Use https "
             "(http is accepted for this machine only)."
         )
     return f"{location.origin_url}{location.path.rstrip('/')}"

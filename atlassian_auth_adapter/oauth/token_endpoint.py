@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, TypedDict, TypeGuard
+from typing import TYPE_CHECKING, Any, TypedDict
 from urllib.parse import quote, quote_plus, urlencode, urlsplit
 
 from atlassian_auth_adapter.errors import (
@@ -21,10 +21,11 @@ from atlassian_auth_adapter.errors import (
     TokenEndpointError,
     TokenEndpointUnavailableError,
     TokenRequestRefusedError,
+    without_frames,
 )
 from atlassian_auth_adapter.expiry import Clock
 from atlassian_auth_adapter.oauth.server import AuthorizationServer
-from atlassian_auth_adapter.tokens import TokenSet
+from atlassian_auth_adapter.tokens import TokenSet, is_token
 from atlassian_auth_adapter.transport import Answer, NoAnswerError, Transport
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class TokenEndpoint:
     transport: Transport
     clock: Clock
 
+    @without_frames
     def exchange(self, code: str, code_verifier: str = "", scope: str = "") -> TokenSet:
         """The token set for an authorization code. Source: RFC 6749 section 4.1.3.
 
@@ -92,6 +94,7 @@ class TokenEndpoint:
             fields["code_verifier"] = code_verifier
         return self._token_request("authorization_code", fields, TokenSet("", scope=scope))
 
+    @without_frames
     def refresh(self, previous: TokenSet) -> TokenSet:
         """The successor of a token set. Source: RFC 6749 section 6.
 
@@ -106,6 +109,7 @@ class TokenEndpoint:
             fields["redirect_uri"] = self.redirect_uri
         return self._token_request("refresh_token", fields, previous)
 
+    @without_frames
     def client_credentials(self, scope: str = "") -> TokenSet:
         """A token set for the client itself. Source: RFC 6749 section 4.4.
 
@@ -117,6 +121,7 @@ class TokenEndpoint:
         fields = {"scope": scope} if send_scope else {}
         return self._token_request("client_credentials", fields, TokenSet("", scope=scope))
 
+    @without_frames
     def revoke(self, token: str) -> None:
         """Returns when the server has taken the token back. Source: RFC 7009 section 2.1.
 
@@ -222,7 +227,7 @@ def _token_set(answer: Answer, sent_at: float, previous: TokenSet) -> TokenSet |
     # A server that leaves the refresh token out means: keep yours.
     # Source: sample code of developer.atlassian.com oauth-2-3lo-apps, copy of 2026-09-26.
     refresh_token = parsed.get("refresh_token") or previous.refresh_token
-    if not _is_token(access_token) or (refresh_token and not _is_token(refresh_token)):
+    if not is_token(access_token) or (refresh_token and not is_token(refresh_token)):
         return None
     return TokenSet(
         access_token=access_token,
@@ -232,11 +237,6 @@ def _token_set(answer: Answer, sent_at: float, previous: TokenSet) -> TokenSet |
         token_type=_printable(parsed.get("token_type")) or "Bearer",
         obtained_at=sent_at,
     )
-
-
-def _is_token(value: object) -> TypeGuard[str]:
-    """Visible ASCII: what can stand in a header. Source: RFC 6749 appendix A.12."""
-    return isinstance(value, str) and bool(value) and all("!" <= char <= "~" for char in value)
 
 
 def _lifetime(expires_in: object) -> float:

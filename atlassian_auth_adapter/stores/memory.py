@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import os
-import secrets
 import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import Any
 
 from atlassian_auth_adapter.errors import (
     StaleRecordError,
     TokenStoreError,
     TokenStoreTimeoutError,
 )
+from atlassian_auth_adapter.references import Unique
 from atlassian_auth_adapter.stores.base import Record, TokenKey
 
 __all__ = ["MemoryTokenStore"]
 
-#: Every living store by its random id: what a pickle refers to, and what a fork has to renew.
-_STORES: weakref.WeakValueDictionary[str, MemoryTokenStore] = weakref.WeakValueDictionary()
+#: Every living store: what a fork has to renew.
+_stores: weakref.WeakSet[MemoryTokenStore] = weakref.WeakSet()
 
 #: Process id of the parent if this process was forked from Python, else 0.
 _forked_from = 0
 
 
-class MemoryTokenStore:
+class MemoryTokenStore(Unique):
     """Keeps records in this object; threads may share it, processes cannot. Never blocks on I/O.
 
     A forked child inherits the records, but a refresh token serves one process only: while the
@@ -35,14 +35,14 @@ class MemoryTokenStore:
     for that.) Logins without refresh token, such as client credentials, are shared freely.
 
     A copy is the store itself. A pickle holds a reference, which the same process and its forked
-    children can follow; nobody else can.
+    children can follow; in any other process the store says on its first use that it cannot.
     """
 
     def __init__(self) -> None:
-        self._id = secrets.token_hex(16)
         self._records: dict[TokenKey, tuple[Record, int]] = {}  # with the saving process's id
+        self._is_here = True
         self._renew_locks()
-        _STORES[self._id] = self
+        _stores.add(self)
 
     def _renew_locks(self) -> None:
         self._mutex = threading.Lock()
@@ -98,6 +98,7 @@ class MemoryTokenStore:
         Raises:
             TokenStoreTimeoutError: Somebody held it all that time.
         """
+        self._check_place()
         with self._mutex:
             lock = self._locks.setdefault(key, threading.Lock())
         if not lock.acquire(timeout=min(max(timeout, 0.0), threading.TIMEOUT_MAX)):
@@ -109,7 +110,15 @@ class MemoryTokenStore:
         finally:
             lock.release()
 
+    def _check_place(self) -> None:
+        if not self._is_here:
+            raise TokenStoreError(
+                "this MemoryTokenStore was unpickled in another process, where its logins are not. "
+                "Use FileTokenStore to share a login between processes."
+            )
+
     def _load(self, key: TokenKey) -> Record | None:
+        self._check_place()
         record, owner = self._records.get(key, (None, 0))
         if record and record.token_set and record.token_set.refresh_token and owner != os.getpid():
             if _is_alive(owner):
@@ -125,23 +134,14 @@ class MemoryTokenStore:
     def __repr__(self) -> str:
         return f"MemoryTokenStore(<{len(self._records)} records>)"
 
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, _memo: object) -> Self:
-        return self
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _find, (self._id,)
+    def _elsewhere(self) -> tuple[Any, ...]:
+        return (_out_of_place,)
 
 
-def _find(store_id: str) -> MemoryTokenStore:
-    if store := _STORES.get(store_id):
-        return store
-    raise TokenStoreError(
-        "the pickle refers to a MemoryTokenStore of another process, or to one that is gone. "
-        "Use FileTokenStore to share a login between processes."
-    )
+def _out_of_place() -> MemoryTokenStore:
+    store = MemoryTokenStore()
+    store._is_here = False  # noqa: SLF001 - this module's own
+    return store
 
 
 def _is_alive(pid: int) -> bool:
@@ -160,7 +160,7 @@ def _is_alive(pid: int) -> bool:
 def _after_fork_in_child() -> None:
     global _forked_from  # noqa: PLW0603 - a fact about the process
     _forked_from = os.getppid()
-    for store in list(_STORES.values()):
+    for store in list(_stores):
         store._renew_locks()  # noqa: SLF001 - another thread of the parent may have held them
 
 

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
 
-from atlassian_auth_adapter.atlassian.verdicts import Verdict as V
-from atlassian_auth_adapter.atlassian.verdicts import judge
+from atlassian_auth_adapter.atlassian.verdicts import Verdict, judge
+
+V = Verdict
 
 SCOPE = b'{"code":401,"message":"Unauthorized; scope does not match"}'
 FAILED = {"X-Seraph-LoginReason": "AUTHENTICATED_FAILED"}

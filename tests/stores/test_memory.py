@@ -191,7 +191,7 @@ class TestPickle:
             """
             import pickle, sys
             try:
-                pickle.load(sys.stdin.buffer)
+                pickle.load(sys.stdin.buffer).load(None)
             except TokenStoreError as error:
                 print("FileTokenStore" in str(error))
             """,
@@ -204,7 +204,7 @@ class TestPickle:
         pickled = pickle.dumps(MemoryTokenStore())
         gc.collect()
         with pytest.raises(TokenStoreError, match="FileTokenStore"):
-            pickle.loads(pickled)
+            pickle.loads(pickled).load(KEY)
 
 
 def test_locks_do_not_pile_up(store):

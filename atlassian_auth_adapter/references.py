@@ -1,0 +1,39 @@
+"""Objects that must not be doubled: there is one owner of a refresh token per process."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import Any, Self
+from weakref import WeakValueDictionary
+
+__all__ = ["Unique"]
+
+_by_name: WeakValueDictionary[str, Unique] = WeakValueDictionary()
+
+
+class Unique:
+    """Its copies are the object itself, and its pickle holds a name and no secret.
+
+    The same process and its forked children find the object by its name; any other process gets
+    what `_elsewhere` says.
+    """
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        name = self.__dict__.setdefault("_name", secrets.token_hex(16))
+        _by_name[name] = self
+        return _found, (name, *self._elsewhere())
+
+    def _elsewhere(self) -> tuple[Any, ...]:
+        """A picklable callable with its arguments that makes a stand-in in another process."""
+        raise NotImplementedError
+
+
+def _found(name: str, make: Callable[..., Unique], *arguments: Any) -> Unique:
+    return _by_name.get(name) or make(*arguments)

@@ -1,0 +1,419 @@
+"""The auth object for requests: the contract, and what is special to requests."""
+
+from __future__ import annotations
+
+import base64
+import io
+import pickle
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+import httpx
+import httpx2
+import pytest
+import requests
+from requests.adapters import BaseAdapter
+from urllib3 import HTTPResponse
+
+from atlassian_auth_adapter import (
+    AtlassianAuth,
+    AtlassianHTTPX2Auth,
+    AtlassianHTTPXAuth,
+    StaticTokenSource,
+)
+from atlassian_auth_adapter.atlassian.gateway import CloudGateway
+from atlassian_auth_adapter.testing.adapter_contract import (
+    BEARER,
+    DATA,
+    PATIENCE,
+    AuthAdapterContract,
+    Call,
+    FixedTokenSource,
+    Reply,
+    Sent,
+    World,
+    secrets_in,
+)
+from atlassian_auth_adapter.testing.emulator import Edit, Status
+
+CLOUD = CloudGateway(
+    "https://api.atlassian.com",
+    "11111111-2222-3333-4444-555555555555",
+    site_url="https://acme.atlassian.net",
+)
+REJECTED = Status(401, '{"code":401,"message":"Unauthorized"}')
+
+
+class Double(BaseAdapter):
+    """A network that remembers what it was sent."""
+
+    def __init__(self, answers: Sequence[tuple[int, Mapping[str, str]]] = ()) -> None:
+        super().__init__()
+        self.sent: list[Sent] = []
+        self.options: list[Any] = []
+        self._answers = iter(answers)
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        """Called by requests."""
+        self.options.append(options)
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        self.sent.append(Sent(request.method or "", request.url or "", headers))
+        status, fields = next(self._answers, (200, {}))
+        response = requests.Response()
+        response.status_code, response.url = status, request.url or ""
+        response.headers.update(fields)
+        response.raw = HTTPResponse(io.BytesIO(b""), headers=fields, preload_content=False)
+        response.request, response.connection = request, self  # type: ignore[attr-defined]
+        return response
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class TestContract(AuthAdapterContract):
+    request_error = requests.RequestException
+    connection_errors = (requests.ConnectionError, ConnectionError)
+    url_errors = (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)
+    replayable: ClassVar = (*AuthAdapterContract.replayable, "multipart of an unseekable file")
+    one_shot: ClassVar = ("generator", "iterator", "unseekable file")
+    maps_redirects = True
+
+    def auth(self, source: Any, **options: Any) -> AtlassianAuth:
+        """See the contract."""
+        return AtlassianAuth(source, **options)
+
+    def exchange(
+        self, *calls: Call, auth: Any, at_once: bool = False, **options: Any
+    ) -> list[Reply]:
+        """See the contract."""
+        with requests.Session() as session:
+            session.auth = auth
+            session.trust_env = False
+            for name, value in options.items():
+                if name == "adapter":
+                    session.mount("https://", value)
+                    session.mount("http://", value)
+            if not at_once:
+                return [self._one(session, call) for call in calls]
+            with ThreadPoolExecutor(len(calls)) as pool:
+                return list(pool.map(partial(self._one, session), calls))
+
+    def _one(self, session: requests.Session, call: Call) -> Reply:
+        call.before()
+        body = call.body
+        if "content" in body:
+            body["data"] = body.pop("content")
+        response = session.request(
+            call.method,
+            call.url,
+            headers=dict(call.headers),
+            auth=call.auth,
+            stream=call.stream,
+            allow_redirects=call.follow_redirects,
+            timeout=PATIENCE,
+            **body,
+        )
+        streamed = not response._content_consumed
+        return Reply(
+            response.status_code,
+            {name.lower(): value for name, value in response.headers.items()},
+            response.content,
+            response.url,
+            tuple(each.status_code for each in response.history),
+            response.elapsed.total_seconds(),
+            streamed,
+        )
+
+    def rehearse(
+        self, *calls: Call, auth: Any, answers: Sequence[tuple[int, Mapping[str, str]]] = ()
+    ) -> list[Sent]:
+        """See the contract."""
+        double = Double(answers)
+        self.exchange(*calls, auth=auth, adapter=double)
+        return double.sent
+
+    # --- what is special to requests ------------------------------------------------------------
+
+    @pytest.fixture
+    def session(self) -> Iterator[requests.Session]:
+        """A session as programs make it: it trusts the environment."""
+        with requests.Session() as session:
+            yield session
+
+    def test_hooks_of_the_program_see_the_final_response_only(
+        self, world: World, session: requests.Session
+    ) -> None:
+        """A hook that raises for a 401 does not get in the way of the second attempt."""
+        client = world.login("cloud")
+        seen: list[int] = []
+
+        def hook(response: requests.Response, **_: Any) -> None:
+            seen.append(response.status_code)
+            response.raise_for_status()
+
+        session.auth = AtlassianAuth(client)
+        session.hooks["response"].append(hook)
+        world.emulator.cloud.expire_access_tokens()
+        session.get(f"{client.base_url}/rest/echo")
+        world.clock.advance(60)
+        world.emulator.cloud.expire_access_tokens()
+        session.get(f"{client.base_url}/rest/echo", hooks={"response": hook})
+        assert seen == [200, 200]
+
+    def test_a_prepared_request_may_be_sent_twice(
+        self, world: World, session: requests.Session
+    ) -> None:
+        """Also one to the site, and also when its token has died in between."""
+        client = world.login("cloud")
+        session.auth = AtlassianAuth(client)
+        url = f"{world.emulator.cloud.sites[0].url}/rest/echo"
+        prepared = session.prepare_request(requests.Request("POST", url, data=DATA))
+        statuses = [session.send(prepared).status_code]
+        world.emulator.cloud.expire_access_tokens()
+        statuses += [session.send(prepared).status_code, session.send(prepared).status_code]
+        assert statuses == [200, 200, 200]
+        assert world.refreshes == 1
+        assert {request.role for request in world.emulator.requests} == {"api", "auth"}
+
+    @pytest.mark.parametrize("flavour", ["cloud", "data_center"])
+    @pytest.mark.parametrize("anonymous", [True, False])
+    def test_a_prepared_request_that_was_redirected_away_may_be_sent_twice(
+        self, world: World, session: requests.Session, flavour: str, anonymous: bool
+    ) -> None:
+        """The token was taken off it so as not to leave with the redirect: it comes back."""
+        client = world.login(flavour)
+        world.emulator.data_center.anonymous_access = anonymous
+        session.auth = AtlassianAuth(client)
+        url = f"{client.base_url}/rest/redirect?to={quote(world.emulator.foreign_url)}/x"
+        prepared = session.prepare_request(requests.Request("GET", url))
+        for _ in range(3):
+            assert session.send(prepared).url == f"{world.emulator.foreign_url}/x"
+        assert world.emulator.requests[-2].headers["authorization"].startswith("Bearer ")
+        assert world.leaks() == []
+        assert world.refreshes == 0
+
+    @pytest.mark.parametrize("flavour", ["cloud", "data_center"])
+    def test_netrc_never_replaces_the_token(
+        self,
+        world: World,
+        session: requests.Session,
+        flavour: str,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Neither at first, nor after a redirect, for which requests reads it once more."""
+        netrc = tmp_path / "netrc"
+        netrc.write_text("machine 127.0.0.1 login somebody password else\n")
+        netrc.chmod(0o600)
+        monkeypatch.setenv("NETRC", str(netrc))
+        basic = "Basic " + base64.b64encode(b"somebody:else").decode()
+        client = world.login(flavour)
+        session.auth = AtlassianAuth(client)
+        to = quote(f"{client.base_url}/rest/echo", safe="")
+        direct = session.get(f"{client.base_url}/rest/echo")
+        redirected = session.get(f"{client.base_url}/rest/redirect?to={to}")
+        assert direct.json()["caller"] == redirected.json()["caller"] != ""
+        first, *hops = world.at("/rest/echo")
+        assert first.headers["authorization"].startswith("Bearer ")
+        assert [hop.headers["authorization"] == basic for hop in hops] == [True, False]
+        assert world.refreshes == 0
+
+    def test_an_encoder_of_toolbelt_is_sent_once(
+        self, world: World, session: requests.Session
+    ) -> None:
+        """It streams and cannot be rewound: after a 401 the next upload works."""
+        toolbelt = pytest.importorskip("requests_toolbelt")
+        client = world.login("cloud")
+        session.auth = AtlassianAuth(client)
+        world.emulator.cloud.expire_access_tokens()
+        statuses = []
+        for _ in range(2):
+            encoder = toolbelt.MultipartEncoder({"file": ("a.bin", io.BytesIO(DATA))})
+            headers = {"Content-Type": encoder.content_type}
+            url = f"{client.base_url}/rest/echo"
+            response = session.post(url, data=encoder, headers=headers, timeout=PATIENCE)
+            statuses.append(response.status_code)
+        assert statuses == [401, 200]
+        assert [request.status for request in world.at("/rest/echo")] == [401, 200]
+        assert all(request.body_length > len(DATA) for request in world.at("/rest/echo"))
+
+    def test_one_connection_serves_all_attempts(
+        self, world: World, session: requests.Session
+    ) -> None:
+        """What was rejected is read to its end, so that its connection is used again."""
+        client = world.login("cloud")
+        session.auth = AtlassianAuth(client)
+        url = f"{client.base_url}/rest/echo"
+        world.emulator.weather.next("/rest/echo", Status(401, DATA))
+        world.emulator.weather.next("/rest/echo", Status(200, DATA))
+        with session.get(url, stream=True) as response:
+            assert b"".join(response.iter_content(5000)) == DATA
+        assert session.get(url).status_code == 200
+        adapter: Any = session.get_adapter(url)
+        (pool,) = adapter.poolmanager.pools._container.values()
+        assert (pool.num_connections, pool.num_requests) == (1, 3)
+
+    def test_the_second_attempt_is_sent_as_the_first_was(self, world: World) -> None:
+        """Time limits, certificates, proxies and streaming are the program's both times."""
+        client = world.login("cloud")
+        double = Double([(401, {}), (200, {})])
+        with requests.Session() as session:
+            session.auth = AtlassianAuth(client)
+            session.mount("http://", double)
+            session.get(
+                f"{client.base_url}/rest/echo",
+                timeout=(1, 2),
+                verify="/bundle.pem",
+                cert="/cert.pem",
+                stream=True,
+                proxies={"http": "http://proxy.example"},
+            )
+        first, second = double.options
+        assert first == second
+        assert first["timeout"] == (1, 2)
+        assert first["stream"] is True
+
+    def test_a_cookie_that_came_with_the_rejection_is_sent(
+        self, world: World, session: requests.Session
+    ) -> None:
+        """And is in the session's jar afterwards, as after any response."""
+        client = world.login("cloud")
+        session.auth = AtlassianAuth(client)
+        cookie = {"Set-Cookie": "route=a; Path=/"}
+        world.emulator.cloud.expire_access_tokens()
+        world.emulator.weather.next(
+            "/rest/echo", Edit(lambda real: replace(real, headers={**real.headers, **cookie}))
+        )
+        assert session.get(f"{client.base_url}/rest/echo").status_code == 200
+        assert world.at("/rest/echo")[-1].headers["cookie"] == "route=a"
+        assert session.cookies.get_dict() == {"route": "a"}
+
+    def test_cookies_of_the_site_stay_behind(self) -> None:
+        """The gateway gets its own cookies; the session cookie of the site is none of them."""
+        double = Double()
+        with requests.Session() as session:
+            session.mount("https://", double)
+            session.auth = AtlassianAuth(FixedTokenSource(CLOUD))
+            session.cookies.set("tenant.session.token", "s", domain="acme.atlassian.net")
+            session.cookies.set("route", "r", domain="api.atlassian.com")
+            session.get("https://acme.atlassian.net/rest/x")
+        (sent,) = double.sent
+        assert sent.headers["cookie"] == "route=r"
+
+    def test_a_header_of_the_session_is_left_alone_elsewhere(self, world: World) -> None:
+        """And does not replace the token where the token belongs."""
+        double = Double()
+        with requests.Session() as session:
+            session.mount("https://", double)
+            session.auth = AtlassianAuth(FixedTokenSource(CLOUD))
+            session.headers["Authorization"] = "Token mine"
+            session.get("https://ci.example/x")
+            session.get("https://api.atlassian.com/me")
+        assert [sent.headers["authorization"] for sent in double.sent] == [
+            "Token mine",
+            f"Bearer {BEARER}",
+        ]
+
+    def test_the_next_request_of_a_redirect_carries_no_token_away(
+        self, world: World, session: requests.Session
+    ) -> None:
+        """A program that follows redirects by itself sends what requests has prepared."""
+        client = world.login("cloud")
+        session.auth = AtlassianAuth(client)
+        url = f"{client.base_url}/rest/redirect?to="
+        other = f"{world.emulator.cloud.api_url}/ex/jira/{world.emulator.cloud.sites[1].id}/x"
+        for target in (world.emulator.foreign_url, other):
+            response = session.get(url + quote(target, safe=""), allow_redirects=False)
+            assert response.next is not None
+            assert "Authorization" not in response.next.headers
+            session.send(response.next)
+        assert world.leaks() == []
+
+    @pytest.mark.parametrize("source", ["client", "static"])
+    def test_a_response_can_be_pickled(
+        self, world: World, session: requests.Session, source: str
+    ) -> None:
+        """As caches and process pools do; its request brings our hook along."""
+        server = world.emulator.data_center
+        client: Any = world.login("data_center")
+        if source == "static":
+            client = StaticTokenSource(server.personal_access_token, server.url)
+        session.auth = AtlassianAuth(client)
+        response = session.get(f"{server.url}/rest/echo")
+        again = pickle.loads(pickle.dumps(response))
+        assert again.json() == response.json()
+
+    def test_a_pickled_session_holds_no_secret(
+        self, world: World, session: requests.Session
+    ) -> None:
+        """A session brings its auth object along, which brings the login of this process."""
+        client = world.login("cloud")
+        session.auth = AtlassianAuth(client)
+        session.get(f"{client.base_url}/rest/echo")
+        pickled = pickle.dumps(session)
+        assert secrets_in(pickled, world.emulator) == set()
+        with pickle.loads(pickled) as again:
+            assert again.get(f"{client.base_url}/rest/echo").status_code == 200
+
+    def test_a_location_that_is_no_url_gets_no_token(self, world: World) -> None:
+        """What requests makes of it is its affair; we take the token off and say nothing."""
+        double = Double([(302, {"Location": "https://[::1"})])
+        with requests.Session() as session:
+            session.mount("https://", double)
+            session.auth = AtlassianAuth(FixedTokenSource(CLOUD))
+            with pytest.raises((ValueError, requests.RequestException)):
+                session.get("https://api.atlassian.com/me")
+        assert len(double.sent) == 1
+
+    def test_the_hook_is_there_once(self, world: World, session: requests.Session) -> None:
+        """However often a program prepares the auth of one request."""
+        client = world.login("cloud")
+        auth = AtlassianAuth(client)
+        session.auth = auth
+        prepared = session.prepare_request(requests.Request("GET", f"{client.base_url}/rest/echo"))
+        prepared.prepare_auth(auth)
+        world.emulator.weather.next("/rest/echo", REJECTED, times=None)
+        assert session.send(prepared).status_code == 401
+        assert len(world.at("/rest/echo")) == 2
+
+
+@pytest.mark.parametrize(
+    "strangers",
+    [AtlassianHTTPXAuth, AtlassianHTTPX2Auth],
+)
+def test_the_wrong_object_names_the_right_one(strangers: Any) -> None:
+    """Requests calls any callable: ours says which class to use, before anything is sent."""
+    double = Double()
+    with requests.Session() as session:
+        session.mount("https://", double)
+        session.auth = strangers(FixedTokenSource(CLOUD))
+        with pytest.raises(TypeError, match=r"use AtlassianAuth\(") as raised:
+            session.get("https://api.atlassian.com/me")
+    assert strangers.__name__ in str(raised.value)
+    assert double.sent == []
+
+
+@pytest.mark.parametrize(
+    ("library", "right"), [(httpx, "AtlassianHTTPXAuth"), (httpx2, "AtlassianHTTPX2Auth")]
+)
+def test_other_libraries_are_told_what_to_use(library: Any, right: str) -> None:
+    """Also when the program has a request class of its own."""
+
+    class TheirRequest(library.Request):  # type: ignore[misc]
+        pass
+
+    auth = AtlassianAuth(FixedTokenSource(CLOUD))
+    sent: list[Any] = []
+    with (
+        library.Client(auth=auth, transport=library.MockTransport(sent.append)) as client,
+        pytest.raises(TypeError, match=rf"use {right}\("),
+    ):
+        client.get("https://api.atlassian.com/me")
+    with pytest.raises(TypeError, match=rf"use {right}\("):
+        auth(TheirRequest("GET", "https://api.atlassian.com/me"))
+    assert sent == []

@@ -1,0 +1,424 @@
+"""Not one secret in anything that a program prints, logs, raises or pickles."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import logging
+import pickle
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+import httpx
+import httpx2
+import pytest
+import requests
+import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import atlassian_auth_adapter
+from atlassian_auth_adapter import (
+    AtlassianAuth,
+    AtlassianAuthError,
+    AtlassianHTTPX2Auth,
+    AtlassianHTTPXAuth,
+    CloudEnvironment,
+    MemoryTokenStore,
+    create_atlassian_oauth_client,
+)
+from atlassian_auth_adapter.stores.base import Record, TokenKey
+from atlassian_auth_adapter.testing import AtlassianEmulator, FakeClock
+from atlassian_auth_adapter.testing.emulator import (
+    HTML,
+    Body,
+    CloseAfter,
+    CloseBefore,
+    CutBody,
+    Redirect,
+    Status,
+    TruncatedJSON,
+)
+
+PACKAGE = Path(atlassian_auth_adapter.__file__).parent
+WRONG = "wr0ng+client/secret=&s3cr3t"
+
+
+class _Store:
+    """A store in memory that can be told to fail; its errors repeat whatever it was given."""
+
+    def __init__(self) -> None:
+        self.inner = MemoryTokenStore()
+        self.failures = 0
+
+    def _fail(self, *given: object) -> None:
+        if self.failures > 0:
+            self.failures -= 1
+            raise RuntimeError(f"the disk is full: {given!r}")
+
+    def load(self, key: TokenKey) -> Record | None:
+        return self.inner.load(key)
+
+    def save(self, key: TokenKey, record: Record, *, expected: int | None) -> None:
+        self._fail(key, record)
+        self.inner.save(key, record, expected=expected)
+
+    def delete(self, key: TokenKey) -> None:
+        self.inner.delete(key)
+
+    def lock(self, key: TokenKey, *, timeout: float) -> AbstractContextManager[None]:
+        return self.inner.lock(key, timeout=timeout)
+
+
+class _Log(logging.Handler):
+    """Everything that any logger says, with its arguments and tracebacks."""
+
+    def __init__(self, shown: list[str]) -> None:
+        super().__init__(logging.DEBUG)
+        self.shown = shown
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.shown += [record.getMessage(), repr(record.args)]
+        if record.exc_info and record.exc_info[1]:
+            self.shown += _texts_of(record.exc_info[1])
+
+
+@contextmanager
+def _debug_log(shown: list[str]) -> Iterator[None]:
+    root, handler = logging.getLogger(), _Log(shown)
+    levels = {name: logging.getLogger(name).level for name in (None, "atlassian_auth_adapter")}
+    root.addHandler(handler)
+    for name in levels:
+        logging.getLogger(name).setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+
+
+def _frames(tb: TracebackType | None) -> Iterator[str]:
+    """What an error reporter shows of our frames: the reprs of their locals."""
+    for frame, _ in traceback.walk_tb(tb):
+        path = Path(frame.f_code.co_filename)
+        if path.is_relative_to(PACKAGE) and "testing" not in path.parts:
+            where = f"{path.name}:{frame.f_code.co_name}"
+            yield from (f"{where} {name}={value!r}" for name, value in frame.f_locals.items())
+
+
+def _texts_of(error: BaseException) -> list[str]:
+    """Everything that can be reached from an error."""
+    shown: list[str] = ["".join(traceback.format_exception(error))]
+    seen: set[int] = set()
+    to_see: list[Any] = [error]
+    while to_see:
+        each = to_see.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        shown += [repr(each), str(each)]
+        if isinstance(each, BaseException):
+            shown += _frames(each.__traceback__)
+            to_see += [each.__cause__, each.__context__, *each.args]
+        if isinstance(each, AtlassianAuthError):  # a library's own error holds its own request
+            to_see += [getattr(each, "request", None), getattr(each, "response", None)]
+            shown.append(repr(pickle.dumps(each)))
+        shown += [f"{name}={value!r}" for name, value in getattr(each, "__dict__", {}).items()]
+        shown += [repr(dict(getattr(each, "headers", None) or {}))]
+    return shown
+
+
+class _World:
+    """An emulator, clients of it, and everything that was ever shown."""
+
+    def __init__(self, flavour: str, emulator: AtlassianEmulator, clock: FakeClock) -> None:
+        self.emulator, self.clock, self.shown = emulator, clock, list[str]()
+        self.side: Any = getattr(emulator, flavour)
+        self.store = _Store()
+        self.handed: set[str] = set()
+        self.arguments: dict[str, Any] = {
+            "client_id": self.side.app.client_id,
+            "callback_url": self.side.app.callback_url,
+            "clock": clock,
+            "store": self.store,
+            "on_event": lambda event: self.shown.append(f"{event} {event!r}"),
+        }
+        if flavour == "cloud":
+            hosts = self.side.auth_url, self.side.api_url, self.side.audience
+            self.arguments |= {
+                "cloud": CloudEnvironment(*hosts),
+                "site_url": self.side.sites[0].url,
+            }
+            self.path = "/rest/api/3/myself"
+        else:
+            self.arguments["server_url"] = self.side.url
+            self.path = "/rest/api/2/myself"
+        self.client: Any = self.made(self.side.app.client_secret)
+
+    def made(self, secret: str) -> Any:
+        return create_atlassian_oauth_client(client_secret=secret, **self.arguments)
+
+    @property
+    def url(self) -> str:
+        return str(self.client.base_url) + self.path
+
+    @property
+    def refresh_token(self) -> str:
+        record = self.store.load(self.client._key)
+        return record.token_set.refresh_token if record and record.token_set else "none-s3cr3t"
+
+    def secrets(self) -> set[str]:
+        pending = self.store.load(self.client._key.for_authorizations())
+        started = pending.authorizations if pending else ()
+        waiting = {secret for each in started for secret in (each.state, each.code_verifier)}
+        return {WRONG, *self.emulator.secrets, *waiting} - {""}
+
+
+# --- what may happen ------------------------------------------------------------------------------
+
+
+def _login(world: _World) -> None:
+    world.client.oauth_complete(world.side.authorize(world.client.oauth_start()))
+
+
+def _wrong_state(world: _World) -> None:
+    redirect = world.side.authorize(world.client.oauth_start())
+    world.client.oauth_complete(redirect[:-3] + "xyz")
+
+
+def _old_code(world: _World) -> None:
+    redirect = world.side.authorize(world.client.oauth_start())
+    world.clock.advance(120)
+    world.client.oauth_complete(redirect)
+
+
+def _denied(world: _World) -> None:
+    world.client.oauth_complete(world.side.deny(world.client.oauth_start()))
+
+
+def _requests(world: _World, target: str = "") -> None:
+    auth = AtlassianAuth(world.client)
+    with requests.Session() as session:
+        response = session.get(target or world.url, auth=auth, timeout=30)
+    world.shown += [repr(auth), repr(response)]
+
+
+def _httpx(library: Any, adapter: Any) -> Callable[[_World], None]:
+    def get(world: _World) -> None:
+        with library.Client(auth=adapter(world.client)) as client:
+            world.shown += [repr(client), repr(client.get(world.url))]
+
+    return get
+
+
+def _httpx_async(run: Any) -> Callable[[_World], None]:
+    def get(world: _World) -> None:
+        url = world.url
+
+        async def main() -> None:
+            async with httpx.AsyncClient(auth=AtlassianHTTPXAuth(world.client)) as client:
+                world.shown.append(repr(await client.get(url)))
+
+        run(main)
+
+    return get
+
+
+def _foreign_raises(world: _World) -> None:
+    auth = AtlassianAuth(world.client, foreign="raise")
+    requests.get(world.emulator.foreign_url, auth=auth, timeout=30)
+
+
+def _redirected(world: _World) -> None:
+    world.emulator.weather.next("resource", Redirect(f"{world.emulator.foreign_url}/x", 302))
+    _requests(world)
+
+
+def _wrong_secret(world: _World) -> None:
+    world.made(WRONG).oauth2_retrieve_access_token(refresh_token=world.refresh_token)
+
+
+def _failing_store(world: _World) -> None:
+    world.store.failures = 1
+    world.client._source.refresh()
+
+
+def _unsaved(world: _World) -> None:
+    record = world.store.load(world.client._key)
+    world.store.failures = 0
+    if record:
+        saved = world.store.save
+        calls = iter([False, True])
+
+        def save(key: TokenKey, record: Record, *, expected: int | None) -> None:
+            if next(calls, False):
+                raise RuntimeError(f"the disk is full: {record!r}")
+            saved(key, record, expected=expected)
+
+        world.store.save = save  # type: ignore[method-assign]
+        try:
+            world.client._source.refresh()
+        finally:
+            del world.store.save
+
+
+def _pickled(world: _World) -> None:
+    for thing in (world.client.status(), world.client.resource_server):
+        world.shown.append(pickle.dumps(thing).decode("latin-1"))
+
+
+def _printed(world: _World) -> None:
+    client = world.client
+    for thing in (client, vars(client), client.current(), client.status(), client.base_url):
+        world.shown += [repr(thing), str(thing)]
+    world.shown += [repr(vars(client._source)), repr(client._source._login.__dict__)]
+    world.shown.append(repr(world.store.load(client._key)))
+    world.shown.append(repr(world.store.load(client._key.for_authorizations())))
+
+
+def _weather(where: str, fault: Any, times: int = 1) -> Callable[[_World], None]:
+    return lambda world: world.emulator.weather.next(where, fault, times)
+
+
+OPERATIONS: dict[str, Callable[[_World], object]] = {
+    "login": _login,
+    "login with a wrong state": _wrong_state,
+    "login with an old code": _old_code,
+    "login denied": _denied,
+    "login started": lambda world: world.client.oauth_start(),
+    "requests": _requests,
+    "requests to a foreign host": lambda world: _requests(world, world.emulator.foreign_url),
+    "requests to a foreign host, raising": _foreign_raises,
+    "requests, redirected away": _redirected,
+    "httpx": _httpx(httpx, AtlassianHTTPXAuth),
+    "httpx2": _httpx(httpx2, AtlassianHTTPX2Auth),
+    "httpx on asyncio": _httpx_async(lambda main: asyncio.run(main())),
+    "httpx on trio": _httpx_async(trio.run),
+    "an hour passes": lambda world: world.clock.advance(3600),
+    "a minute passes": lambda world: world.clock.advance(60),
+    "tokens end early": lambda world: world.side.expire_access_tokens(),
+    "the grant is revoked": lambda world: world.side.revoke_grants(),
+    "a refresh": lambda world: world.client._source.refresh(),
+    "take over": lambda world: world.client.oauth2_retrieve_access_token(
+        refresh_token=world.side.issue()["refresh_token"]
+    ),
+    "wrong secret": _wrong_secret,
+    "the store fails": _failing_store,
+    "the new token is not saved": _unsaved,
+    "test connection": lambda world: world.client.test_connection(),
+    "accessible resources": lambda world: world.client.accessible_resources(),
+    "revoke": lambda world: world.client.revoke(),
+    "forget": lambda world: world.client.forget(),
+    "print": _printed,
+    "pickle": _pickled,
+    "the answer is lost": _weather("token", CloseAfter()),
+    "answers are lost": _weather("token", CloseAfter(), 9),
+    "the answer is cut": _weather("token", CutBody(), 3),
+    "the answer is truncated": _weather("token", TruncatedJSON(), 3),
+    "a login page": _weather("token", HTML(), 3),
+    "an empty answer": _weather("token", Body(b"", after=True), 3),
+    "a redirect": _weather("token", Redirect("http://127.0.0.1:9/x"), 3),
+    "an outage": _weather("token", Status(503, retry_after=900)),
+    "revocation fails": _weather("revoke", Status(500)),
+    "revocation is lost": _weather("revoke", CloseBefore()),
+    "a resource rejects": _weather("resource", Status(401), 2),
+    "a resource is lost": _weather("resource", CloseBefore(), 2),
+    "a resource is odd": _weather("resource", HTML()),
+    "the site is down": _weather("tenant_info", Status(500)),
+}
+
+
+def _spellings(secret: str, client_id: str) -> set[str]:
+    """How a secret may look when it leaks; a piece of it is a leak as well."""
+    encoded = base64.b64encode(secret.encode()).decode().rstrip("=")
+    basic = base64.b64encode(f"{client_id}:{secret}".encode()).decode().rstrip("=")
+    piece = secret[4:28]
+    whole = {secret, quote(secret), quote(secret, safe=""), quote_plus(secret), json.dumps(secret)}
+    return {*whole, piece, encoded, basic, repr(secret)[1:-1]}
+
+
+def _leaks(world: _World) -> list[str]:
+    client_id = world.side.app.client_id
+    found = set()
+    for secret in world.secrets():
+        for spelling in _spellings(secret, client_id):
+            for text in world.shown:
+                at = text.find(spelling)
+                if at >= 0:
+                    found.add(text[max(0, at - 160) : at + 12])
+    return sorted(found)
+
+
+def _run(flavour: str, operations: list[str]) -> list[str]:
+    clock = FakeClock()
+    with AtlassianEmulator(clock) as emulator:
+        world = _World(flavour, emulator, clock)
+        with _debug_log(world.shown):
+            for name in operations:
+                try:
+                    OPERATIONS[name](world)
+                except Exception as error:
+                    world.shown += _texts_of(error)
+        emulator.weather.clear()
+        for request in emulator.requests:
+            if request.role in ("foreign", "media", "site"):
+                world.shown.append(f"{request.role} {request.target} {dict(request.headers)}")
+                world.shown.append(request.body.decode("latin-1"))
+        return _leaks(world)
+
+
+flavours = pytest.mark.parametrize("flavour", ["cloud", "data_center"])
+
+
+@flavours
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_no_single_step_shows_a_secret(flavour: str, operation: str) -> None:
+    """Each thing that may happen, to a client that is logged in, and what comes of it."""
+    after = ["test connection", "a refresh", "requests", "revoke", "print"]
+    assert not _run(flavour, ["login", operation, *after])
+
+
+@flavours
+@given(st.lists(st.sampled_from(sorted(OPERATIONS)), min_size=1, max_size=9))
+@settings(max_examples=25, deadline=None)
+def test_no_sequence_of_steps_shows_a_secret(flavour: str, operations: list[str]) -> None:
+    """Whatever happens in whatever order: not in a repr, a log, an error or its frames."""
+    assert not _run(flavour, ["login", *operations])
+
+
+def test_the_scanner_finds_what_it_looks_for() -> None:
+    """A secret in a log, a local of ours or a chained error is found: the tests above can fail."""
+    clock = FakeClock()
+    with AtlassianEmulator(clock) as emulator:
+        world = _World("cloud", emulator, clock)
+        _login(world)
+        assert not _leaks(world)
+        token = world.client.get_access_token()
+        for leak in (
+            lambda: world.shown.append(f"Authorization: Bearer {token}"),
+            lambda: world.shown.append(quote(world.side.app.client_secret, safe="")),
+            lambda: world.shown.append(token[:30]),
+            lambda: world.shown.extend(_texts_of(_chained(token))),
+            lambda: _logged(world.shown, token),
+        ):
+            world.shown.clear()
+            leak()
+            assert _leaks(world)
+
+
+def _chained(token: str) -> Exception:
+    error = RuntimeError("outer")
+    error.__context__ = ValueError(token)
+    return error
+
+
+def _logged(shown: list[str], token: str) -> None:
+    with _debug_log(shown):
+        logging.getLogger("httpcore.http11").debug("headers %s", [("Authorization", token)])
