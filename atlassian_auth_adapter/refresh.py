@@ -554,8 +554,8 @@ class RefreshingTokenSource(TokenSource):
         """Keep what was learnt; the failure that is on its way to the callers matters more."""
         try:
             self._store.save(self._key, record, expected=record.generation)
-        except TokenStoreError as error:
-            flight.note("store_failed", error=str(error))
+        except Exception as error:  # noqa: BLE001 - whatever a store raises
+            flight.note("store_failed", error=f"not noted: {type(error).__name__}")
 
     def _snapshot(self, token_set: TokenSet, generation: int) -> _Snapshot:
         # Saved by a clock that was ahead, it would seem to live longer than it was given.

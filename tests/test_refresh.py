@@ -71,10 +71,12 @@ class FragileStore(MemoryTokenStore):
 
 
 def key_of(client: AtlassianOAuthClient) -> TokenKey:
+    """Under which key the client keeps its login."""
     return client._key
 
 
 def stored(client: AtlassianOAuthClient) -> TokenSet:
+    """The token set on record."""
     record = client._store.load(key_of(client))
     assert record
     assert record.token_set

@@ -7,7 +7,7 @@ gets it back; two short drivers, one sync and one async, fetch it. Nothing is he
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
@@ -204,7 +204,7 @@ def _rebuild(
 
 @dataclass(frozen=True, slots=True)
 class _NeedTokenSet:
-    rejected: str | None = None
+    rejected: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,14 +282,14 @@ class HTTPXFamilyAuth(AuthObject):
         if isinstance(theirs, _Trace):  # the same request once more
             theirs = theirs.theirs
         request.extensions = {**request.extensions, "trace": trace(self, theirs)}
-        header = request.headers["Authorization"] = f"Bearer {token_set.access_token}"
+        request.headers["Authorization"] = f"Bearer {token_set.access_token}"
         response = yield request
         answered = route.location
         if response.request is not request:  # after redirects this may be anybody's answer
             answered = _location(response.request.url)
             if not self.is_ours(answered):
                 return
-        if response.request.headers.get("Authorization") != header:
+        if bearer_of(response.request.headers.get("Authorization")) != token_set.access_token:
             return
         body = b""
         if response.status_code == HTTPStatus.UNAUTHORIZED:

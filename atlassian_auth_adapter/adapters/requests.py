@@ -111,6 +111,7 @@ class AtlassianAuth(AuthObject, AuthBase):
             if not may_repeat(verdict, request.method or "") or not _rewound(request):
                 return response  # the token is ready for the next request
             return self._send_again(response, fresh.access_token, kwargs)
+        del authorization, sent, kwargs  # error reporters print the locals of a frame
         raise failure from cause  # outside of the handler: its context would hold frames
 
     def _send_again(

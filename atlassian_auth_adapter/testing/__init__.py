@@ -6,16 +6,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from atlassian_auth_adapter.testing.adapter_contract import (
+        AuthAdapterContract as AuthAdapterContract,
+    )
     from atlassian_auth_adapter.testing.clock import FakeClock as FakeClock
-    from atlassian_auth_adapter.testing.contracts import AuthAdapterContract as AuthAdapterContract
-    from atlassian_auth_adapter.testing.contracts import TokenStoreContract as TokenStoreContract
     from atlassian_auth_adapter.testing.emulator import AtlassianEmulator as AtlassianEmulator
+    from atlassian_auth_adapter.testing.store_contract import (
+        TokenStoreContract as TokenStoreContract,
+    )
 
 _HOME_OF = {
     "AtlassianEmulator": "emulator",
-    "AuthAdapterContract": "contracts",
+    "AuthAdapterContract": "adapter_contract",
     "FakeClock": "clock",
-    "TokenStoreContract": "contracts",
+    "TokenStoreContract": "store_contract",
 }
 
 __all__ = ["AtlassianEmulator", "AuthAdapterContract", "FakeClock", "TokenStoreContract"]

@@ -19,6 +19,7 @@ import pytest
 import requests
 from requests.adapters import BaseAdapter
 from urllib3 import HTTPResponse
+from urllib3.connection import HTTPConnection
 
 from atlassian_auth_adapter import (
     AtlassianAuth,
@@ -80,7 +81,7 @@ class TestContract(AuthAdapterContract):
     connection_errors = (requests.ConnectionError, ConnectionError)
     url_errors = (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)
     replayable: ClassVar = (*AuthAdapterContract.replayable, "multipart of an unseekable file")
-    one_shot: ClassVar = ("generator", "iterator", "unseekable file")
+    one_shot: ClassVar = ("generator", "iterator", "unseekable file", "file that cannot tell")
     maps_redirects = True
 
     def auth(self, source: Any, **options: Any) -> AtlassianAuth:
@@ -163,7 +164,14 @@ class TestContract(AuthAdapterContract):
         world.clock.advance(60)
         world.emulator.cloud.expire_access_tokens()
         session.get(f"{client.base_url}/rest/echo", hooks={"response": hook})
-        assert seen == [200, 200]
+        world.clock.advance(60)
+        world.emulator.cloud.expire_access_tokens()
+        url = f"{client.base_url}/rest/echo"
+        prepared = requests.Request("GET", url, hooks={"response": hook}).prepare()
+        prepared.headers["Authorization"] = "Bearer of old"
+        prepared.prepare_auth(AtlassianAuth(client))
+        session.send(prepared)
+        assert seen == [200, 200, 200]
 
     def test_a_prepared_request_may_be_sent_twice(
         self, world: World, session: requests.Session
@@ -223,6 +231,40 @@ class TestContract(AuthAdapterContract):
         assert [hop.headers["authorization"] == basic for hop in hops] == [True, False]
         assert world.refreshes == 0
 
+    def test_netrc_for_a_stranger_does_not_open_the_door(
+        self,
+        world: World,
+        session: requests.Session,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Requests logs in to the target of a redirect by netrc; if refused, ours stays here."""
+        netrc = tmp_path / "netrc"
+        netrc.write_text("machine localhost login somebody password else\n")
+        netrc.chmod(0o600)
+        monkeypatch.setenv("NETRC", str(netrc))
+        client = world.login("cloud")
+        session.auth = AtlassianAuth(client)
+        foreign = f"{world.emulator.foreign_url.replace('127.0.0.1', 'localhost')}/status/401"
+        url = f"{client.base_url}/rest/redirect?to={quote(foreign, safe='')}"
+        assert session.get(url).status_code == 401
+        (seen,) = (request for request in world.emulator.requests if request.role == "foreign")
+        assert seen.headers["authorization"].startswith("Basic ")
+        assert world.leaks() == []
+        assert world.refreshes == 0
+
+    def test_an_error_has_the_attributes_that_sdks_look_at(
+        self, world: World, session: requests.Session
+    ) -> None:
+        """`error.response` is None, as it is for every request without a response."""
+        client = world.login("cloud")
+        session.auth = AtlassianAuth(client)
+        world.emulator.cloud.revoke_grants()
+        with pytest.raises(requests.RequestException) as raised:
+            session.get(f"{client.base_url}/rest/echo")
+        assert raised.value.response is None
+        assert raised.value.request is not None
+
     def test_an_encoder_of_toolbelt_is_sent_once(
         self, world: World, session: requests.Session
     ) -> None:
@@ -242,21 +284,40 @@ class TestContract(AuthAdapterContract):
         assert [request.status for request in world.at("/rest/echo")] == [401, 200]
         assert all(request.body_length > len(DATA) for request in world.at("/rest/echo"))
 
+    @pytest.mark.parametrize(
+        ("flavour", "rejection"),
+        [
+            ("cloud", Status(401, DATA)),
+            ("data_center", Status(200, DATA, {"X-AUSERNAME": "anonymous"})),
+        ],
+    )
     def test_one_connection_serves_all_attempts(
-        self, world: World, session: requests.Session
+        self,
+        world: World,
+        session: requests.Session,
+        flavour: str,
+        rejection: Status,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """What was rejected is read to its end, so that its connection is used again."""
-        client = world.login("cloud")
+        client = world.login(flavour)
+        connections = []
+        connect = HTTPConnection.connect
+
+        def counted(connection: HTTPConnection) -> None:
+            connections.append(connection)
+            connect(connection)
+
+        monkeypatch.setattr(HTTPConnection, "connect", counted)
         session.auth = AtlassianAuth(client)
         url = f"{client.base_url}/rest/echo"
-        world.emulator.weather.next("/rest/echo", Status(401, DATA))
+        world.emulator.weather.next("/rest/echo", rejection)
         world.emulator.weather.next("/rest/echo", Status(200, DATA))
         with session.get(url, stream=True) as response:
             assert b"".join(response.iter_content(5000)) == DATA
         assert session.get(url).status_code == 200
-        adapter: Any = session.get_adapter(url)
-        (pool,) = adapter.poolmanager.pools._container.values()
-        assert (pool.num_connections, pool.num_requests) == (1, 3)
+        assert len(connections) == 2  # one of them is the refresh's
+        assert len(world.at("/rest/echo")) == 3
 
     def test_the_second_attempt_is_sent_as_the_first_was(self, world: World) -> None:
         """Time limits, certificates, proxies and streaming are the program's both times."""
@@ -368,7 +429,12 @@ class TestContract(AuthAdapterContract):
             session.auth = AtlassianAuth(FixedTokenSource(CLOUD))
             with pytest.raises((ValueError, requests.RequestException)):
                 session.get("https://api.atlassian.com/me")
-        assert len(double.sent) == 1
+            double = Double([(302, {"Location": "https://evil.example:99999/"})])
+            session.mount("https://", double)
+            response = session.get("https://api.atlassian.com/me", allow_redirects=False)
+        assert response.status_code == 302
+        assert response.next is not None
+        assert BEARER not in str(response.next.headers)
 
     def test_the_hook_is_there_once(self, world: World, session: requests.Session) -> None:
         """However often a program prepares the auth of one request."""
@@ -377,6 +443,7 @@ class TestContract(AuthAdapterContract):
         session.auth = auth
         prepared = session.prepare_request(requests.Request("GET", f"{client.base_url}/rest/echo"))
         prepared.prepare_auth(auth)
+        assert len(prepared.hooks["response"]) == 1
         world.emulator.weather.next("/rest/echo", REJECTED, times=None)
         assert session.send(prepared).status_code == 401
         assert len(world.at("/rest/echo")) == 2

@@ -244,8 +244,7 @@ def test_waiting_for_a_refresh_takes_none_of_the_programs_threads(
             for _ in range(500):
                 nursery.start_soon(wait)
             await trio.to_thread.run_sync(hold.wait_arrived)
-            for number in range(64):
-                finished.append(await trio.to_thread.run_sync(str, number))
+            finished.extend([await trio.to_thread.run_sync(str, number) for number in range(64)])
             assert not tokens
             hold.release()
         finished.extend(tokens)

@@ -37,7 +37,7 @@ from atlassian_auth_adapter.testing import FakeClock
 from atlassian_auth_adapter.transport import Answer, NoAnswerError
 
 NOW = 1_800_000_000.0
-SECRET = "cl1ent-s3cr3t/+%"
+SECRET = "cl1ent s3cr3t/+%"
 OLD = TokenSet("old-access", "old-refr3sh/+%", NOW, "read:a read:b", obtained_at=NOW - 3600)
 CLOUD = cloud_server(COMMERCIAL)
 DATA_CENTER = data_center_server("https://jira.company.com/jira")

@@ -386,6 +386,20 @@ def test_no_single_step_shows_a_secret(flavour: str, operation: str) -> None:
 
 
 @flavours
+@pytest.mark.parametrize("trouble", ["an outage", "answers are lost", "the grant is revoked"])
+@pytest.mark.parametrize(
+    "sent", ["requests", "httpx", "httpx2", "httpx on asyncio", "httpx on trio", "test connection"]
+)
+def test_a_rejected_token_that_cannot_be_renewed_is_not_shown(
+    flavour: str, trouble: str, sent: str
+) -> None:
+    """The error that a request ends with holds neither the rejected token nor the spent one."""
+    assert not _run(
+        flavour, ["login", sent, trouble, "tokens end early", sent, "a resource rejects", sent]
+    )
+
+
+@flavours
 @given(st.lists(st.sampled_from(sorted(OPERATIONS)), min_size=1, max_size=9))
 @settings(max_examples=25, deadline=None)
 def test_no_sequence_of_steps_shows_a_secret(flavour: str, operations: list[str]) -> None:

@@ -28,7 +28,7 @@ from atlassian_auth_adapter.errors import (
 )
 from atlassian_auth_adapter.stores import file as module
 from atlassian_auth_adapter.stores.file import FileTokenStore
-from atlassian_auth_adapter.testing.contracts import (
+from atlassian_auth_adapter.testing.store_contract import (
     KEY,
     LOGIN,
     TokenStoreContract,

@@ -17,7 +17,7 @@ from atlassian_auth_adapter.errors import TokenStoreError
 from atlassian_auth_adapter.oauth.authorization import AuthorizationRequest
 from atlassian_auth_adapter.stores.base import Record
 from atlassian_auth_adapter.stores.memory import MemoryTokenStore
-from atlassian_auth_adapter.testing.contracts import (
+from atlassian_auth_adapter.testing.store_contract import (
     KEY,
     LOGIN,
     TokenStoreContract,
@@ -53,7 +53,7 @@ _SCRIPT = """
 import os
 from atlassian_auth_adapter.errors import TokenStoreError
 from atlassian_auth_adapter.stores.memory import MemoryTokenStore
-from atlassian_auth_adapter.testing.contracts import KEY, LOGIN, in_forked_child
+from atlassian_auth_adapter.testing.store_contract import KEY, LOGIN, in_forked_child
 
 store = MemoryTokenStore()
 
