@@ -24,7 +24,7 @@ layers: $(READY)
 # README and the examples are executed by tests/test_readme.py and tests/test_examples.py
 tests: $(READY)
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest --numprocesses auto
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 

@@ -101,7 +101,7 @@ def test_a_redirect_of_somebody_else_is_not_trusted(
     redirect = _side(emulator, flavour).authorize(client.oauth_start())
     state = parse_qs(urlsplit(redirect).query)["state"][0]
     with pytest.raises(StateMismatchError, match="oauth_start"):
-        client.oauth_complete(redirect.replace(state, state[:-1] + "x"))
+        client.oauth_complete(redirect.replace(state, state[1:] + state[:1].swapcase() + "x"))
     assert not emulator.token_requests
     client.oauth_complete(redirect)  # the real one still counts
 

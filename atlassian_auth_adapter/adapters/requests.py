@@ -207,10 +207,8 @@ def _rewound(request: requests.PreparedRequest) -> bool:
     body: object = request.body
     if body is None or isinstance(body, bytes | str):
         return True
-    if not isinstance(request._body_position, int):  # type: ignore[attr-defined] # noqa: SLF001
-        return False  # a generator, or a stream that cannot tell where it began
     try:
-        rewind_body(request)
+        rewind_body(request)  # refuses a generator, and what could not tell where it began
     except (UnrewindableBodyError, ValueError):
         return False
     return True

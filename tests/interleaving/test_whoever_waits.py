@@ -363,7 +363,9 @@ def test_an_exit_does_not_wait_for_somebody_elses_lock(
         process = program("""
             thread = threading.Thread(target=client.get_access_token, daemon=True)
             thread.start()
-            while not any(t.name == "atlassian-auth-flight" for t in threading.enumerate()):
+            def is_flight(thread):
+                return thread.name == "atlassian-auth-flight" and thread.is_alive()
+            while not any(map(is_flight, threading.enumerate())):
                 pass
         """)
         _, err = process.communicate(timeout=60)  # the lock alone would take four minutes
