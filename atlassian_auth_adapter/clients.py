@@ -6,11 +6,14 @@ client is a TokenSource and can be handed to the auth objects.
 
 from __future__ import annotations
 
+import itertools
+import os
 import pickle
 import re
 import secrets
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from http import HTTPStatus
@@ -38,6 +41,7 @@ from atlassian_auth_adapter.atlassian.sites import Site
 from atlassian_auth_adapter.atlassian.verdicts import Verdict, judge
 from atlassian_auth_adapter.errors import (
     AccessDeniedError,
+    AtlassianAuthError,
     AuthorizationError,
     ConfigurationError,
     FreshTokenRejectedError,
@@ -49,11 +53,12 @@ from atlassian_auth_adapter.errors import (
 )
 from atlassian_auth_adapter.events import OnEvent
 from atlassian_auth_adapter.expiry import SYSTEM_CLOCK, Clock, ExpiryPolicy, Freshness
+from atlassian_auth_adapter.flights import landed, result_of, take_off
 from atlassian_auth_adapter.oauth.authorization import AuthorizationRequest, AuthorizationResponse
 from atlassian_auth_adapter.oauth.server import AuthorizationServer
 from atlassian_auth_adapter.oauth.token_endpoint import TokenEndpoint, checked_secret
 from atlassian_auth_adapter.refresh import RefreshingTokenSource
-from atlassian_auth_adapter.sources import TokenSource, landed, take_off
+from atlassian_auth_adapter.sources import TokenSource
 from atlassian_auth_adapter.stores.base import Record, TokenKey, TokenStore
 from atlassian_auth_adapter.stores.memory import MemoryTokenStore
 from atlassian_auth_adapter.tokens import TokenSet
@@ -79,6 +84,8 @@ Secret = str | Callable[[], str]
 
 #: Authorizations that may wait for their redirects at one time; the oldest give way.
 MOST_AUTHORIZATIONS = 100
+#: Times that somebody else may be faster in starting one before the store is called broken.
+MOST_OVERTAKINGS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +207,7 @@ class AtlassianOAuthClient(TokenSource):
             verify, proxy, settings.get("cert"), settings.get("timeout", (5.0, 30.0))
         )
         known = "" if callable(client_secret) else checked_secret(client_secret)
-        self._secret = client_secret if callable(client_secret) else lambda: known
+        self._secret = _typed(client_secret) if callable(client_secret) else lambda: known
         self._server = self._authorization_server()
         self._endpoint = TokenEndpoint(
             self._server, client_id, self._secret, callback_url, self._transport, self._clock
@@ -265,6 +272,7 @@ class AtlassianOAuthClient(TokenSource):
         """The scopes that `oauth_start` asks for."""
         return list(self._default_scopes() if self._scopes is None else self._scopes)
 
+    @without_frames
     def oauth_start(self) -> str:
         """The authorization URL to open in the resource owner's browser.
 
@@ -340,22 +348,26 @@ class AtlassianOAuthClient(TokenSource):
         change: Callable[[tuple[AuthorizationRequest, ...]], tuple[AuthorizationRequest, ...]],
     ) -> None:
         key, now = self._key.for_authorizations(), self._clock.time()
-        while True:
+        for attempt in itertools.count(1):
             record = self._store.load(key)
             expected = record.generation if record else None
             alive = [old for old in (record.authorizations if record else ()) if old.is_alive(now)]
             pending = change(tuple(alive))[-MOST_AUTHORIZATIONS:]
             changed = Record(generation=(expected or 0) + 1, authorizations=pending)
             try:
-                return self._store.save(key, changed, expected=expected)
-            except StaleRecordError:
-                continue  # another authorization was started at the same moment
+                self._store.save(key, changed, expected=expected)
+            except StaleRecordError:  # another authorization was started at the same moment
+                if attempt == MOST_OVERTAKINGS:
+                    raise
+            else:
+                return
 
     @without_frames
     def oauth2_retrieve_access_token(self, code: str = "", refresh_token: str = "") -> str:
         """The access token for a code or for a refresh token; the login is saved.
 
-        Exactly one of the two must be given. May block on the network and the store.
+        Exactly one of the two must be given. May block on the network and the store. A program that
+        offers the refresh token it was installed with at every start takes the login over once.
 
         Raises:
             ConfigurationError: Both or none were given.
@@ -373,9 +385,11 @@ class AtlassianOAuthClient(TokenSource):
         record = self._store.load(self._key)
         if record and record.token_set and record.token_set.refresh_token == refresh_token:
             return self._source.refresh().access_token
+        if self._source.has_taken_over(refresh_token):
+            return self.get_access_token()  # it is spent; the stored login came from it
         given = TokenSet("", refresh_token, scope=" ".join(self.get_oauth_scopes()))
         try:
-            return self._source.install(lambda: self._renew(given)).access_token
+            return self._source.install(lambda: self._renew(given), refresh_token).access_token
         except TokenRequestRefusedError as error:
             if not self._server.refuses_refresh_token(error.error, error.error_description):
                 raise
@@ -419,6 +433,7 @@ class AtlassianOAuthClient(TokenSource):
     def _renew(self, previous: TokenSet) -> TokenSet:
         return self._endpoint.refresh(previous)
 
+    @without_frames
     def status(self) -> TokenStatus:
         """What the store knows of the login. No request, no secrets; may block on the store.
 
@@ -462,10 +477,9 @@ class AtlassianOAuthClient(TokenSource):
                 "this authorization server cannot revoke tokens. Remove the app in the account's "
                 "settings, then call forget()."
             )
-        record = self._store.load(self._key)
-        if record and (token_set := record.token_set):
-            self._endpoint.revoke(token_set.refresh_token or token_set.access_token)
-        self.forget()
+        self._source.forget(
+            lambda last: self._endpoint.revoke(last.refresh_token or last.access_token)
+        )
 
     def forget(self) -> None:
         """The login is deleted from the store and from memory. The server is not told.
@@ -579,6 +593,7 @@ class _CloudClient(AtlassianOAuthClient):
         arguments = {"cloud_id": cloud_id, "site_url": self.site_url, "cloud": self._cloud}
         super().__init__(client_id, client_secret, callback_url, verify, proxy, arguments, settings)
         self._gateway = self._gateway_of(cloud_id)
+        self._asking: tuple[int, Future[None]] | None = None
 
     def _gateway_of(self, cloud_id: str) -> CloudGateway:
         return CloudGateway(self._cloud.api_url, cloud_id, self.product.gateway_path, self.site_url)
@@ -611,14 +626,27 @@ class _CloudClient(AtlassianOAuthClient):
     async def token_set_async(self, rejected: str | None = None) -> TokenSet:
         """See `TokenSource.token_set_async`."""
         if not self.cloud_id:
-            await landed(take_off(self._find_site))
+            await landed(self._site_flight())
         return await super().token_set_async(rejected)
 
     def _find_site(self) -> None:
-        """The cloud id is known afterwards. Two threads may both ask; the answer is the same."""
+        """The cloud id is known afterwards."""
         if not self.cloud_id:
+            result_of(self._site_flight())
+
+    def _site_flight(self) -> Future[None]:
+        """The one flight that asks the site for its cloud id, whoever waits for it."""
+
+        def ask() -> None:
             cloud_id = sites.cloud_id_of(self._transport, self.site_url)
             self._gateway, self.cloud_id = self._gateway_of(cloud_id), cloud_id
+
+        # Without a lock: at worst two ask, and the answer is the same. A forked child asks anew.
+        process, flight = self._asking or (0, None)
+        if flight is None or process != os.getpid() or flight.done():
+            flight = take_off(ask)
+            self._asking = os.getpid(), flight
+        return flight
 
     @without_frames
     def accessible_resources(self) -> tuple[Site, ...]:
@@ -828,6 +856,22 @@ def _can_be_pickled(function: Callable[[], str] | None) -> bool:
     except Exception:  # noqa: BLE001 - a lambda, a closure: each kind raises something else
         return False
     return True
+
+
+def _typed(fetch: Callable[[], str]) -> Callable[[], str]:
+    """The function, whose errors are ours: theirs would take frames of ours along, with tokens."""
+
+    def fetch_typed() -> str:
+        try:
+            return fetch()
+        except AtlassianAuthError:
+            raise
+        except Exception as error:
+            raise ConfigurationError(
+                f"client_secret() raised {type(error).__name__}. Nothing was sent, nothing is lost."
+            ) from error
+
+    return fetch_typed
 
 
 def _no_secret() -> str:

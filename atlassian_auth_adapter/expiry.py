@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import enum
 import math
-import threading
 import time
 from dataclasses import dataclass
 from typing import Protocol
 
+from atlassian_auth_adapter.flights import is_exiting
 from atlassian_auth_adapter.tokens import TokenSet
 
 __all__ = ["SYSTEM_CLOCK", "Clock", "ExpiryPolicy", "Freshness", "SystemClock"]
@@ -39,14 +39,13 @@ class SystemClock:
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
-        """Return after `seconds`, or early when the main thread has ended.
+        """Return after `seconds`, or early when the process is about to end.
 
         A process that wants to exit waits for a token request in flight, not for our patience.
         """
-        if threading.current_thread() is threading.main_thread():
-            time.sleep(seconds)
-        else:
-            threading.main_thread().join(seconds)
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0 and not is_exiting():
+            time.sleep(min(left, 0.25))
 
 
 SYSTEM_CLOCK = SystemClock()

@@ -18,7 +18,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal
@@ -26,6 +26,7 @@ from weakref import WeakValueDictionary
 
 from atlassian_auth_adapter.atlassian.gateway import ResourceServer
 from atlassian_auth_adapter.errors import (
+    ConfigurationError,
     FreshTokenRejectedError,
     LoginRequiredError,
     StaleRecordError,
@@ -37,8 +38,16 @@ from atlassian_auth_adapter.errors import (
 )
 from atlassian_auth_adapter.events import Event, EventName, OnEvent, report
 from atlassian_auth_adapter.expiry import Clock, ExpiryPolicy, Freshness
+from atlassian_auth_adapter.flights import (
+    FlightThread,
+    is_exiting,
+    landed,
+    prepared,
+    result_of,
+    take_off,
+)
 from atlassian_auth_adapter.oauth.server import AuthorizationServer
-from atlassian_auth_adapter.sources import TokenSource, landed, result_of, take_off
+from atlassian_auth_adapter.sources import TokenSource
 from atlassian_auth_adapter.stores.base import Pending, Record, TokenKey, TokenStore
 from atlassian_auth_adapter.tokens import TokenSet
 
@@ -61,6 +70,8 @@ DeadReason = Literal["refused", "answer_lost"]
 LOCK_SLICE = 1.0
 #: Token requests of one flight that never reach the server before it gives up.
 UNSENT_ATTEMPTS = 3
+#: Times that somebody else may be faster in saving before the store is called broken.
+MOST_OVERTAKINGS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +93,9 @@ class _Flight:
     force: bool = False  # renew even if there is a usable token
     future: Future[TokenSet] = field(default_factory=Future)
     waiters: int = 0
+    thread: int = 0  # identity of the one that flies it
     ambiguous: int = 0  # token requests whose outcome is unknown
+    overtaken: int = 0  # times that somebody else was faster in saving
     notes: list[tuple[EventName, dict[str, Any]]] = field(default_factory=list)
 
     def note(self, name: EventName, **fields: Any) -> None:
@@ -96,18 +109,25 @@ class _Login:
     def __init__(self) -> None:
         self.snapshot: _Snapshot | None = None
         self.quiet_until = 0.0  # monotonic; no renewal beside the traffic before
-        self.unsaved: tuple[Record, int | None] | None = None  # rotated; the generation it follows
+        self.unsaved: tuple[Record, Record | None] | None = None  # rotated; what it follows
         self.start_afresh()
 
     def start_afresh(self) -> None:
-        """No flight and a free lock: the state in which a forked child begins."""
-        self.lock = threading.Lock()  # of this object's fields; never held during I/O
-        self.flight: _Flight | None = None
+        """No flight and free locks: the state in which a forked child begins."""
+        # Of this object's fields; never held during I/O. Signal handlers may come back for it.
+        self.lock = threading.RLock()
+        self.saving = threading.Lock()  # whoever writes a token set has it, and changes `unsaved`
+        self.flight: _Flight | None = None  # in the air until its future is done
         self.is_saving = False
+
+    def flight_in_the_air(self) -> _Flight | None:
+        """The flight to join."""
+        flight = self.flight
+        return None if flight is None or flight.future.done() else flight
 
 
 _logins: WeakValueDictionary[tuple[TokenStore, TokenKey], _Login] = WeakValueDictionary()
-_logins_lock = threading.Lock()
+_logins_lock = threading.RLock()
 
 
 def _login_of(store: TokenStore, key: TokenKey) -> _Login:
@@ -120,7 +140,7 @@ def _login_of(store: TokenStore, key: TokenKey) -> _Login:
 
 def _after_fork_in_child() -> None:
     global _logins_lock  # noqa: PLW0603 - the parent's may be held by a thread that is not here
-    _logins_lock = threading.Lock()
+    _logins_lock = threading.RLock()
     for login in list(_logins.values()):
         login.start_afresh()
 
@@ -206,8 +226,12 @@ class RefreshingTokenSource(TokenSource):
         """Renew now, however fresh the token set is. Raises as `token_set` does."""
         return result_of(self._board(force=True))
 
-    def install(self, obtain: Callable[[], TokenSet]) -> TokenSet:
+    def install(self, obtain: Callable[[], TokenSet], taken_over: str = "") -> TokenSet:
         """Replace the login by what `obtain` brings, under the store's lock.
+
+        Args:
+            obtain: Sends the token request.
+            taken_over: The refresh token that it spends, if the login comes from elsewhere.
 
         Raises:
             TokenNotSavedError: The token set is there, but could not be saved.
@@ -216,19 +240,36 @@ class RefreshingTokenSource(TokenSource):
         def work() -> TokenSet:
             with self._exclusive():
                 record = self._store.load(self._key)
-                token_set = self._saved(None, record, obtain())
-                if self._login.unsaved:
-                    raise _not_saved(self._login.unsaved[0])
+                name = self._hash(taken_over) if taken_over else ""
+                token_set = self._saved(None, record, obtain(), name)
+                if unsaved := self._login.unsaved:
+                    raise _not_saved(unsaved[0])
                 return token_set
 
         return result_of(take_off(work, self._keep_saving))
 
-    def forget(self) -> None:
-        """There is no login on record afterwards."""
-        with self._exclusive():
-            self._store.delete(self._key)
-        with self._login.lock:
-            self._login.snapshot = self._login.unsaved = None
+    def has_taken_over(self, refresh_token: str) -> bool:
+        """Whether the login on record is the one that began with this refresh token."""
+        record = self._store.load(self._key)
+        return record is not None and record.taken_over == self._hash(refresh_token)
+
+    def forget(self, first: Callable[[TokenSet], object] | None = None) -> None:
+        """There is no login on record afterwards; `first` gets it while nobody can renew it."""
+
+        def work() -> None:
+            login = self._login
+            with self._exclusive():
+                if first is not None and (token_set := self._newest()):
+                    first(token_set)
+                with login.saving:
+                    self._store.delete(self._key)
+                    login.snapshot = login.unsaved = None
+
+        result_of(take_off(work))
+
+    def _newest(self) -> TokenSet | None:
+        unsaved = self._login.unsaved
+        return _token_set_of(unsaved[0] if unsaved else self._store.load(self._key))
 
     def freshness_of(self, token_set: TokenSet) -> Freshness:
         """What may be done with a token set from the store, by the wall clock."""
@@ -258,18 +299,31 @@ class RefreshingTokenSource(TokenSource):
         """The future of the flight under way, or of one that starts now."""
         login = self._login
         flight = _Flight(self._clock.monotonic(), rejected, force, waiters=waiters)
+        run = prepared(lambda: self._fly(flight), lambda: self._debrief(flight), flight.future)
         with login.lock:
+            if under_way := login.flight_in_the_air():
+                if under_way.thread == threading.get_ident():
+                    raise _own_goal()
+                under_way.waiters += waiters
+                return under_way.future
             if not force and login.snapshot is not seen and login.snapshot is not None:
                 flight.future.set_result(login.snapshot.token_set)  # somebody has just landed
                 return flight.future
-            if login.flight is not None:
-                login.flight.waiters += waiters
-                return login.flight.future
-            login.flight = flight
-        return take_off(lambda: self._fly(flight), lambda: self._debrief(flight), flight.future)
+            # Nobody can join it before it flies: Ctrl-C at any line leaves nothing to wait for.
+            if FlightThread.started(run):
+                login.flight = flight
+                return flight.future
+        if waiters:
+            run()
+        return flight.future
 
     def _is_calm(self) -> bool:
-        return self._login.flight is None and self._clock.monotonic() >= self._login.quiet_until
+        """Whether a renewal beside the traffic may start; at exit nobody would wait for it."""
+        return (
+            self._login.flight_in_the_air() is None
+            and self._clock.monotonic() >= self._login.quiet_until
+            and not is_exiting()
+        )
 
     def _freshness(self, snapshot: _Snapshot) -> Freshness:
         """The end has come when either clock says so."""
@@ -282,29 +336,32 @@ class RefreshingTokenSource(TokenSource):
     # --- the flight, on a thread of its own -------------------------------------------------------
 
     def _fly(self, flight: _Flight) -> TokenSet:
-        login, token_set = self._login, None
+        token_set = None
+        flight.thread = threading.get_ident()
         try:
             with self._exclusive():
                 token_set = self._look_again(flight)
-        except TokenStoreTimeoutError as error:
-            flight.note("lock_timeout", error=str(error))
-            token_set = self._adopted(self._store.load(self._key), flight)
-            if token_set is None:
-                raise
-        except TokenStoreError as error:
-            flight.note("store_failed", error=str(error))
-            if token_set is None:  # else only the release failed: the token is there
-                raise
         except TokenEndpointUnavailableError as error:
             flight.note(
                 "throttled" if error.outcome == "throttled" else "unavailable", error=str(error)
             )
             raise
+        except TokenStoreTimeoutError as error:
+            flight.note("lock_timeout", error=str(error))
+            if token_set is None:
+                token_set = self._adopted(self._store.load(self._key), flight)
+            if token_set is None:
+                raise
+        except Exception as error:
+            if token_set is None:
+                if isinstance(error, TokenStoreError):
+                    flight.note("store_failed", error=str(error))
+                raise
+            # Only the release failed: the token is there.
+            flight.note("store_failed", error=f"lock not released: {type(error).__name__}")
         finally:
             backoff = BACKGROUND_BACKOFF if token_set is None else 0.0
-            with login.lock:
-                login.flight = None
-                login.quiet_until = self._clock.monotonic() + backoff
+            self._login.quiet_until = self._clock.monotonic() + backoff
         return token_set
 
     @contextmanager
@@ -316,13 +373,20 @@ class RefreshingTokenSource(TokenSource):
                     stack.enter_context(self._store.lock(self._key, timeout=LOCK_SLICE))
                     break
                 except TokenStoreTimeoutError:
-                    is_exiting = not threading.main_thread().is_alive()
-                    if attempt * LOCK_SLICE >= self._lock_timeout or is_exiting:
-                        raise
+                    waited = attempt * LOCK_SLICE
+                    if waited < self._lock_timeout and not is_exiting():
+                        continue
+                    raise TokenStoreTimeoutError(
+                        f"somebody has held the lock of the login {self.account!r} for {waited:g} "
+                        "s. Look for a process that hangs; nothing is lost."
+                    ) from None
             yield
 
     def _debrief(self, flight: _Flight) -> None:
         """Report, with the waiters gone and no lock held; then see to what is not saved."""
+        with self._login.lock:
+            if self._login.flight is flight:
+                self._login.flight = None
         duration = self._clock.monotonic() - flight.began
         for name, fields in flight.notes:
             fields |= {"duration": duration, "waiters": flight.waiters}
@@ -332,11 +396,11 @@ class RefreshingTokenSource(TokenSource):
     def _look_again(self, flight: _Flight) -> TokenSet:
         """What the store holds by now, if that will do; else a new token set."""
         login = self._login
-        if login.unsaved and not self._save_unsaved():
+        if unsaved := self._still_unsaved():
             # Never spend a refresh token that cannot be replaced.
             if login.snapshot and self._will_do(login.snapshot, flight):
                 return login.snapshot.token_set
-            raise _not_saved(login.unsaved[0])
+            raise _not_saved(unsaved)
         record = self._store.load(self._key)
         if adopted := self._adopted(record, flight):
             return adopted
@@ -419,8 +483,11 @@ class RefreshingTokenSource(TokenSource):
         clean, record = replace(record, pending=None), replace(record, pending=journal)
         try:
             self._store.save(self._key, record, expected=record.generation)
-        except StaleRecordError:
-            return self._look_again(flight)  # somebody who does not hold the lock was faster
+        except StaleRecordError:  # somebody who does not hold the lock was faster
+            flight.overtaken += 1
+            if flight.overtaken == MOST_OVERTAKINGS:
+                raise
+            return self._look_again(flight)
         try:
             renewed = self._request(flight, token_set, journal.started_at)
         except TokenEndpointUnavailableError as error:
@@ -428,6 +495,9 @@ class RefreshingTokenSource(TokenSource):
                 wait = error.retry_after or BACKGROUND_BACKOFF
                 record = replace(record, throttled_until=self._clock.time() + wait)
                 clean = replace(record, pending=None)
+            self._note_down(clean if not flight.ambiguous else record, flight)
+            raise
+        except ConfigurationError:  # nothing was sent
             self._note_down(clean if not flight.ambiguous else record, flight)
             raise
         except TokenRequestRefusedError as error:
@@ -440,7 +510,7 @@ class RefreshingTokenSource(TokenSource):
                 "replayed" if flight.ambiguous else "refreshed", generation=record.generation + 1
             )
             return self._saved(flight, record, renewed)
-        return self._look_once_more(flight, clean, token_set.refresh_token, refusal)
+        return self._look_once_more(flight, clean, token_hash, refusal)
 
     def _request(self, flight: _Flight, token_set: TokenSet, first_sent_at: float) -> TokenSet:
         """One token request, sent again as often as that can do no harm."""
@@ -471,12 +541,12 @@ class RefreshingTokenSource(TokenSource):
                         if self._server.resend_window
                         else flight.ambiguous > 1  # no grace: once more, then the truth
                     )
-            if give_up or not threading.main_thread().is_alive():
+            if give_up or is_exiting():
                 raise failure
             self._clock.sleep(delay)
 
     def _look_once_more(
-        self, flight: _Flight, record: Record, spent: str, refusal: TokenRequestRefusedError
+        self, flight: _Flight, record: Record, token_hash: str, refusal: TokenRequestRefusedError
     ) -> TokenSet:
         """The server refused the refresh token. Whoever spent it may have left a better one."""
         for look in range(2):
@@ -488,51 +558,72 @@ class RefreshingTokenSource(TokenSource):
                 return self._look_again(flight)
         lost = bool(flight.ambiguous) and not self._server.rotation_grace
         reason: DeadReason = "answer_lost" if lost else "refused"
-        dead = self._hash(spent)
-        self._note_down(replace(record, dead=dead, dead_reason=reason), flight)
+        self._note_down(replace(record, dead=token_hash, dead_reason=reason), flight)
         flight.note("refused", reason=reason, error=refusal.error)
         raise self._login_required(reason) from refusal.copied()
 
     # --- keeping what was brought -----------------------------------------------------------------
 
     def _saved(
-        self, flight: _Flight | None, record: Record | None, token_set: TokenSet
+        self,
+        flight: _Flight | None,
+        record: Record | None,
+        token_set: TokenSet,
+        taken_over: str | None = None,
     ) -> TokenSet:
         """The token set, saved as the next generation and published; published in any case."""
+        login, adopted, failure = self._login, None, "somebody else is always faster"
         forced_at = self._clock.time() if flight and flight.rejected else 0.0
-        while True:
-            expected = record.generation if record else None
-            rotated = Record((expected or 0) + 1, token_set, forced_at=forced_at)
+        with login.saving:
             try:
-                try:
-                    self._store.save(self._key, rotated, expected=expected)
-                except StaleRecordError:
+                for _ in range(MOST_OVERTAKINGS):
+                    before = record or Record()
+                    rotated = Record(
+                        before.generation + 1,
+                        token_set,
+                        forced_at=forced_at,
+                        taken_over=before.taken_over if taken_over is None else taken_over,
+                    )
+                    # First of all: whatever is raised from here on, the token stays.
+                    login.unsaved = rotated, record
+                    expected = record.generation if record else None
+                    with suppress(StaleRecordError):
+                        self._store.save(self._key, rotated, expected=expected)
+                        login.unsaved = None
+                        return token_set
                     record = self._store.load(self._key)
                     if flight and (adopted := self._adopted(record, flight)):
+                        login.unsaved = None
                         return adopted
-                    continue
-            except Exception as error:  # noqa: BLE001 - whatever a store raises, the token stays
-                if flight:
-                    flight.note("store_failed", error=f"not saved: {type(error).__name__}")
-                self._login.unsaved = rotated, expected
-            self._login.snapshot = self._snapshot(token_set, rotated.generation)
-            return token_set
+            except Exception as error:  # noqa: BLE001 - whatever a store raises
+                failure = type(error).__name__
+            finally:
+                if adopted is None:
+                    login.snapshot = self._snapshot(token_set, rotated.generation)
+        if flight:
+            flight.note("store_failed", error=f"not saved: {failure}")
+        return token_set
 
-    def _save_unsaved(self) -> bool:
-        """Whether there is nothing unsaved any more."""
-        unsaved = self._login.unsaved
-        if unsaved is None:
-            return True
-        record, expected = unsaved
-        try:
-            self._store.save(self._key, record, expected=expected)
-        except StaleRecordError:
-            pass  # saved by another thread of ours, or somebody has a newer login: theirs counts
-        except Exception:  # noqa: BLE001 - whatever a store raises, there will be another try
-            return False
-        if self._login.unsaved is unsaved:
-            self._login.unsaved = None
-        return True
+    def _still_unsaved(self) -> Record | None:
+        """What cannot be saved, this time neither; None when everything is saved."""
+        login = self._login
+        with login.saving:
+            if login.unsaved is None:
+                return None
+            rotated, before = login.unsaved
+            try:
+                latest = self._store.load(self._key)
+                # Else the save that failed had worked, or somebody has a newer login. Generations
+                # begin anew after a forget(), so they alone do not tell.
+                if _token_set_of(latest) == _token_set_of(before):
+                    expected = latest.generation if latest else None
+                    self._store.save(self._key, rotated, expected=expected)
+            except StaleRecordError:
+                pass  # as above, at the same moment
+            except Exception:  # noqa: BLE001 - whatever a store raises, there will be another try
+                return rotated
+            login.unsaved = None
+        return None
 
     def _keep_saving(self) -> None:
         """Returns when everything is saved, or with a last try when the process ends."""
@@ -543,12 +634,18 @@ class RefreshingTokenSource(TokenSource):
             login.is_saving = True
         try:
             for attempt in itertools.count():
-                is_last = not threading.main_thread().is_alive()
-                if self._save_unsaved() or is_last:
-                    return
+                # A thread that is not ours has something else to do.
+                is_ours = isinstance(threading.current_thread(), FlightThread)
+                is_last = not is_ours or is_exiting()
+                self._still_unsaved()
+                with login.lock:  # whoever fails to save from now on keeps saving by himself
+                    if login.unsaved is None or is_last:
+                        login.is_saving = False
+                        return
                 self._clock.sleep(BACKOFF[min(attempt, len(BACKOFF) - 1)])
-        finally:
+        except BaseException:
             login.is_saving = False
+            raise
 
     def _note_down(self, record: Record, flight: _Flight) -> None:
         """Keep what was learnt; the failure that is on its way to the callers matters more."""
@@ -587,6 +684,17 @@ class RefreshingTokenSource(TokenSource):
             "oauth_start(), then call oauth_complete(). Nothing was deleted.",
             reason=reason,
         )
+
+
+def _token_set_of(record: Record | None) -> TokenSet | None:
+    return record.token_set if record else None
+
+
+def _own_goal() -> ConfigurationError:
+    return ConfigurationError(
+        "a token was asked for by what is fetching that token, and would wait for itself. A store, "
+        "a client_secret function or a log handler must not use the client that it serves."
+    )
 
 
 def _not_saved(record: Record) -> TokenNotSavedError:

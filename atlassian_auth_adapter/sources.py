@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
-import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from concurrent.futures import Future
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 from atlassian_auth_adapter.atlassian.gateway import DataCenter, ResourceServer, normalized_base_url
 from atlassian_auth_adapter.errors import (
-    AtlassianAuthError,
     ConfigurationError,
     FreshTokenRejectedError,
 )
 from atlassian_auth_adapter.events import OnEvent
+from atlassian_auth_adapter.flights import landed, take_off
 from atlassian_auth_adapter.references import Unique
 from atlassian_auth_adapter.tokens import TokenSet, is_token
 
-if TYPE_CHECKING:
-    import trio
-
-__all__ = ["StaticTokenSource", "TokenSource", "landed", "result_of", "take_off"]
-
-T = TypeVar("T")
+__all__ = ["StaticTokenSource", "TokenSource"]
 
 
 class TokenSource(ABC):
@@ -138,71 +127,3 @@ def _without_token(cls: type[StaticTokenSource], base_url: str) -> StaticTokenSo
     source = cls("elsewhere", base_url)
     source._token_set = None
     return source
-
-
-def take_off(
-    work: Callable[[], T],
-    afterwards: Callable[[], object] | None = None,
-    future: Future[T] | None = None,
-) -> Future[T]:
-    """Run `work` on a thread of ours and return its future at once.
-
-    The thread is no daemon: the exit of the process waits for it. Nobody else's thread pool is
-    used. When no thread can be started (the interpreter is shutting down), the work is done right
-    here.
-
-    Args:
-        work: What to do.
-        afterwards: Called on the same thread when the future has its result.
-        future: The future to use; it is new and pending.
-    """
-    flight: Future[T] = future or Future()
-    flight.set_running_or_notify_cancel()  # from here on nobody can cancel it
-
-    def run() -> None:
-        try:
-            result = work()
-        except BaseException as error:  # noqa: BLE001 - handed to whoever waits
-            flight.set_exception(error)
-        else:
-            flight.set_result(result)
-        if afterwards is not None:
-            afterwards()
-
-    try:
-        threading.Thread(target=run, name="atlassian-auth-flight", daemon=False).start()
-    except RuntimeError:
-        run()
-    return flight
-
-
-async def landed(future: Future[T]) -> T:
-    """Wait for a future of another thread without blocking the loop, asyncio's or trio's."""
-    event: asyncio.Event | trio.Event
-    trio_module = sys.modules.get("trio")
-    if trio_module is not None and trio_module.lowlevel.in_trio_task():
-        event = trio_module.Event()
-        call_soon = trio_module.lowlevel.current_trio_token().run_sync_soon
-    else:
-        event = asyncio.Event()
-        call_soon = asyncio.get_running_loop().call_soon_threadsafe
-
-    def wake(_: object) -> None:
-        # The waiter's loop may have ended; what it waited for is done all the same.
-        # RunFinishedError of trio is a RuntimeError, as is asyncio's for a closed loop.
-        with suppress(RuntimeError):
-            call_soon(event.set)
-
-    future.add_done_callback(wake)
-    await event.wait()
-    return result_of(future)
-
-
-def result_of(future: Future[T]) -> T:
-    """The future's result; blocks until there is one. Each waiter gets an error of its own."""
-    error = future.exception()
-    if error is None:
-        return future.result()
-    if isinstance(error, AtlassianAuthError):
-        raise error.copied() from error.__cause__
-    raise error

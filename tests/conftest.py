@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
+import hypothesis
 import pytest
 import requests
 
@@ -17,6 +18,10 @@ from atlassian_auth_adapter import (
     create_atlassian_oauth_client,
 )
 from atlassian_auth_adapter.testing import AtlassianEmulator, FakeClock
+
+# The same examples in every run, and no test that depends on how busy the machine is.
+hypothesis.settings.register_profile("steady", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("steady")
 
 
 @pytest.fixture

@@ -31,6 +31,12 @@ PUBLIC = """
     TokenStoreError TokenStoreTimeoutError StaleRecordError TokenNotSavedError
 """.split()  # noqa: SIM905
 TESTING = ["AtlassianEmulator", "TokenStoreContract", "AuthAdapterContract", "FakeClock"]
+CONTRACTS = [
+    "AuthAdapterContract",
+    "TokenStoreContract",
+    "SyncHTTPXFamilyContract",
+    "AsyncHTTPXFamilyContract",
+]
 
 
 def _python(code: str) -> str:
@@ -84,6 +90,14 @@ def test_the_tools_for_tests_are_importable(name: str) -> None:
     assert getattr(importlib.import_module("atlassian_auth_adapter.testing"), name)
 
 
+@pytest.mark.parametrize("name", CONTRACTS)
+def test_the_contracts_are_importable(name: str) -> None:
+    """Whoever writes a store or an adapter finds its contract, and no other name beside them."""
+    contracts = importlib.import_module("atlassian_auth_adapter.testing.contracts")
+    assert getattr(contracts, name)
+    assert sorted(contracts.__all__) == sorted(CONTRACTS)
+
+
 def test_everything_announced_exists() -> None:
     """`__all__` and `import *` hold no name that is not there."""
     namespace: dict[str, object] = {}
@@ -105,7 +119,14 @@ def test_type_checkers_see_the_same_names() -> None:
     assert declared == set(atlassian_auth_adapter.__all__) - {"__version__"}
 
 
-@pytest.mark.parametrize("module", ["atlassian_auth_adapter", "atlassian_auth_adapter.testing"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "atlassian_auth_adapter",
+        "atlassian_auth_adapter.testing",
+        "atlassian_auth_adapter.testing.contracts",
+    ],
+)
 def test_an_unknown_name_is_an_attribute_error(module: str) -> None:
     """A typo fails as it does with any module."""
     with pytest.raises(AttributeError, match=f"module '{module}' has no attribute 'AtlasianAuth'"):
@@ -113,15 +134,28 @@ def test_an_unknown_name_is_an_attribute_error(module: str) -> None:
     assert not hasattr(importlib.import_module(module), "__wrapped__")
 
 
-def test_without_httpx2_its_auth_says_what_to_install() -> None:
-    """A missing optional library is a MissingExtraError with the install command."""
+@pytest.mark.parametrize(
+    ("library", "name", "install"),
+    [
+        ("httpx", "AtlassianHTTPXAuth", "pip install httpx"),
+        ("httpx2", "AtlassianHTTPX2Auth", "pip install 'atlassian-auth-adapter[httpx2]'"),
+    ],
+)
+def test_without_its_library_an_auth_object_says_what_to_install(
+    library: str, name: str, install: str
+) -> None:
+    """Only who asks for the class is told; it is an ImportError for those who try."""
     code = (
-        "import sys; sys.modules['httpx2'] = None\n"
+        f"import sys; sys.modules[{library!r}] = None\n"
         "import atlassian_auth_adapter as a\n"
-        "try: a.AtlassianHTTPX2Auth\n"
-        "except a.MissingExtraError as e: print(isinstance(e, ImportError), e)\n"
+        "assert a.AtlassianAuth\n"
+        f"try: a.{name}\n"
+        "except a.MissingExtraError as e:\n"
+        "    print(isinstance(e, ImportError), isinstance(e, a.AtlassianAuthError), e)\n"
     )
-    assert re.match(r"True .*pip install .*httpx2", _python(code))
+    printed = _python(code)
+    assert printed.startswith("True True ")
+    assert install in printed
 
 
 @pytest.fixture(scope="module")

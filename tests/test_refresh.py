@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -433,6 +435,7 @@ def test_a_long_retry_after_is_told_and_remembered_by_all(
             client.get_access_token()
         assert caught.value.outcome == "throttled"
         assert caught.value.retry_after == 300
+        landed()
     assert emulator.count("refresh_token") == 1
     assert client.status().throttled_until == clock.time() + 300
     clock.advance(300)
@@ -694,6 +697,7 @@ def test_a_lock_that_is_held_too_long_is_reported_and_the_store_is_looked_at(
     store.broken = {"lock"}
     with pytest.raises(TokenStoreTimeoutError):
         client.get_access_token()
+    landed()
     record = store.load(key_of(client))
     theirs = TokenSet("theirs", "r", clock.time() + 3600, "", "Bearer", clock.time())
     store.save(key_of(client), Record(2, theirs), expected=record.generation)
@@ -889,3 +893,66 @@ def test_a_token_saved_by_a_clock_that_was_ahead_lives_no_longer_than_it_was_giv
     first = client.get_access_token()
     clock.advance(3600)
     assert client.get_access_token() != first
+
+
+def test_a_refresh_token_from_the_configuration_is_taken_over_once(
+    emulator: AtlassianEmulator, clock: FakeClock, make_client: Any
+) -> None:
+    """A program offers the token it was installed with at every start: it is not spent again."""
+    store = MemoryTokenStore()
+    installed = emulator.cloud.issue()["refresh_token"]
+    for start in range(3):
+        client = make_client(store=store, login=False)
+        assert client.oauth2_retrieve_access_token(refresh_token=installed)
+        clock.advance(3600)
+        assert client.get_access_token()
+        assert emulator.count("refresh_token") == start + 2
+    assert emulator.count(outcome="reuse_after_grace") == 0
+
+
+@pytest.mark.parametrize("library", ["threads", "tasks"])
+def test_a_site_is_asked_for_its_id_once(
+    emulator: AtlassianEmulator, make_client: Any, library: str
+) -> None:
+    """64 threads or 500 tasks start with a site's URL only: one look-up, by one thread of ours."""
+    store = MemoryTokenStore()
+    make_client(store=store)
+    client = make_client(store=store, cloud_id="", login=False)
+    hold = Hold()
+    emulator.weather.next("tenant_info", hold)
+
+    async def tasks() -> set[str]:
+        waiting = [asyncio.create_task(client.token_set_async()) for _ in range(500)]
+        await asyncio.to_thread(hold.wait_arrived)
+        hold.release()
+        return {token_set.access_token for token_set in await asyncio.gather(*waiting)}
+
+    def threads() -> set[str]:
+        with ThreadPoolExecutor(64) as pool:
+            waiting = [pool.submit(client.get_access_token) for _ in range(64)]
+            hold.wait_arrived()
+            hold.release()
+            return {one.result() for one in waiting}
+
+    assert len(asyncio.run(tasks()) if library == "tasks" else threads()) == 1
+    if library == "tasks":  # threads may look at the same instant, tasks cannot
+        assert [r.path for r in emulator.requests].count("/_edge/tenant_info") == 1
+
+
+def test_workers_outlive_the_main_thread(
+    emulator: AtlassianEmulator, clock: FakeClock, make_client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The main thread has ended while workers go on: a lost answer is still asked for again."""
+    client = make_client()
+    clock.advance(3600)
+    monkeypatch.setattr(threading.main_thread(), "is_alive", lambda: False)
+    busy = threading.Event()
+    worker = threading.Thread(target=busy.wait)
+    worker.start()
+    emulator.weather.next("token", CloseAfter())
+    try:
+        assert client.get_access_token()
+    finally:
+        busy.set()
+        worker.join()
+    assert emulator.count("refresh_token") == 2

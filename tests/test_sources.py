@@ -20,7 +20,7 @@ from atlassian_auth_adapter import (
     StaticTokenSource,
 )
 from atlassian_auth_adapter.atlassian.gateway import Location
-from atlassian_auth_adapter.sources import landed, result_of, take_off
+from atlassian_auth_adapter.flights import landed, result_of, take_off
 
 RUNNERS = {"asyncio": lambda function: asyncio.run(function()), "trio": trio.run}
 BASE = "https://jira.company.com/jira"

@@ -75,6 +75,8 @@ class Record:
         dead_reason: Why it is dead, as in `LoginRequiredError.reason`.
         forced_at: POSIX timestamp (seconds) of this generation if it was fetched because a resource
             server had rejected its predecessor, else 0.
+        taken_over: Salted hash of the refresh token with which the login was taken over from
+            elsewhere, or "": it is spent, however often a program offers it.
         authorizations: Started authorizations, under their own key.
     """
 
@@ -85,6 +87,7 @@ class Record:
     dead: str = ""
     dead_reason: Literal["refused", "answer_lost"] = "refused"
     forced_at: float = 0.0
+    taken_over: str = ""
     authorizations: tuple[AuthorizationRequest, ...] = field(default=())
 
     def to_json(self) -> dict[str, Any]:
@@ -111,6 +114,8 @@ class Record:
             stored |= {"dead": self.dead, "dead_reason": self.dead_reason}
         if self.forced_at:
             stored["forced_at"] = self.forced_at
+        if self.taken_over:
+            stored["taken_over"] = self.taken_over
         if self.authorizations:
             stored["authorizations"] = [
                 {
@@ -149,6 +154,7 @@ class Record:
                     "answer_lost" if stored.get("dead_reason") == "answer_lost" else "refused"
                 ),
                 forced_at=float(stored.get("forced_at", 0.0)),
+                taken_over=str(stored.get("taken_over", "")),
                 authorizations=tuple(
                     _authorization(request) for request in stored.get("authorizations", ())
                 ),

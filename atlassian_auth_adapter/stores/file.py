@@ -244,7 +244,9 @@ def _typed(verb: str, path: Path) -> Iterator[None]:
         raise
     except OSError as error:
         advice = _ADVICE.get(error.errno or 0, "Look at the disk.")
-        raise TokenStoreError(f"cannot {verb} {path}: {error.strerror}. {advice}") from error
+        raise TokenStoreError(
+            f"cannot {verb} {path}: {error.strerror}. {advice}"
+        ) from error.with_traceback(None)  # its frames hold what was to be written
 
 
 def _check_private(path: Path, status: os.stat_result, mode: str) -> None:

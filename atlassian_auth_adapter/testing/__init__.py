@@ -6,20 +6,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from atlassian_auth_adapter.testing.adapter_contract import (
-        AuthAdapterContract as AuthAdapterContract,
-    )
-    from atlassian_auth_adapter.testing.clock import FakeClock as FakeClock
-    from atlassian_auth_adapter.testing.emulator import AtlassianEmulator as AtlassianEmulator
-    from atlassian_auth_adapter.testing.store_contract import (
-        TokenStoreContract as TokenStoreContract,
-    )
+    from .clock import FakeClock as FakeClock
+    from .contracts.adapters import AuthAdapterContract as AuthAdapterContract
+    from .contracts.stores import TokenStoreContract as TokenStoreContract
+    from .emulator import AtlassianEmulator as AtlassianEmulator
 
 _HOME_OF = {
     "AtlassianEmulator": "emulator",
-    "AuthAdapterContract": "adapter_contract",
+    "AuthAdapterContract": "contracts.adapters",
     "FakeClock": "clock",
-    "TokenStoreContract": "store_contract",
+    "TokenStoreContract": "contracts.stores",
 }
 
 __all__ = ["AtlassianEmulator", "AuthAdapterContract", "FakeClock", "TokenStoreContract"]

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import httpx
 
 from atlassian_auth_adapter import AtlassianHTTPXAuth
-from atlassian_auth_adapter.testing.adapter_contract import (
+from atlassian_auth_adapter.testing.contracts import (
     AsyncHTTPXFamilyContract,
     SyncHTTPXFamilyContract,
 )
+from atlassian_auth_adapter.testing.contracts.httpx_family import EventLoopTests
 
 
 class TestSync(SyncHTTPXFamilyContract):
@@ -25,26 +23,7 @@ class TestAsyncio(AsyncHTTPXFamilyContract):
     backend = "asyncio"
 
 
-class TestTrio(AsyncHTTPXFamilyContract):
+class TestTrio(EventLoopTests):
     library = httpx
     auth_class = AtlassianHTTPXAuth
     backend = "trio"
-
-
-def test_without_httpx_the_error_says_what_to_install() -> None:
-    """Only who asks for the class is told; it is an ImportError for those who try."""
-    program = """
-import sys
-sys.modules["httpx"] = None
-import atlassian_auth_adapter
-assert atlassian_auth_adapter.AtlassianAuth
-try:
-    atlassian_auth_adapter.AtlassianHTTPXAuth
-except ImportError as error:
-    assert isinstance(error, atlassian_auth_adapter.MissingExtraError)
-    assert isinstance(error, atlassian_auth_adapter.AtlassianAuthError)
-    print(error)
-"""
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert ran.stderr == ""
-    assert "pip install httpx" in ran.stdout

@@ -5,13 +5,12 @@ from __future__ import annotations
 import base64
 import io
 import pickle
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
-from urllib.parse import quote
 
 import httpx
 import httpx2
@@ -27,27 +26,23 @@ from atlassian_auth_adapter import (
     AtlassianHTTPXAuth,
     StaticTokenSource,
 )
-from atlassian_auth_adapter.atlassian.gateway import CloudGateway
-from atlassian_auth_adapter.testing.adapter_contract import (
+from atlassian_auth_adapter.testing.contracts import AuthAdapterContract
+from atlassian_auth_adapter.testing.contracts.world import (
     BEARER,
+    CLOUD,
     DATA,
     PATIENCE,
-    AuthAdapterContract,
+    UNAUTHORIZED,
     Call,
     FixedTokenSource,
     Reply,
     Sent,
     World,
+    echo,
+    redirect,
     secrets_in,
 )
 from atlassian_auth_adapter.testing.emulator import Edit, Status
-
-CLOUD = CloudGateway(
-    "https://api.atlassian.com",
-    "11111111-2222-3333-4444-555555555555",
-    site_url="https://acme.atlassian.net",
-)
-REJECTED = Status(401, '{"code":401,"message":"Unauthorized"}')
 
 
 class Double(BaseAdapter):
@@ -81,7 +76,13 @@ class TestContract(AuthAdapterContract):
     connection_errors = (requests.ConnectionError, ConnectionError)
     url_errors = (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)
     replayable: ClassVar = (*AuthAdapterContract.replayable, "multipart of an unseekable file")
-    one_shot: ClassVar = ("generator", "iterator", "unseekable file", "file that cannot tell")
+    one_shot: ClassVar = (
+        "generator",
+        "iterator",
+        "unseekable file",
+        "file that cannot tell",
+        "file that closes itself",
+    )
     maps_redirects = True
 
     def auth(self, source: Any, **options: Any) -> AtlassianAuth:
@@ -141,10 +142,12 @@ class TestContract(AuthAdapterContract):
     # --- what is special to requests ------------------------------------------------------------
 
     @pytest.fixture
-    def session(self) -> Iterator[requests.Session]:
-        """A session as programs make it: it trusts the environment."""
-        with requests.Session() as session:
-            yield session
+    def netrc(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """The file that requests reads logins from, empty."""
+        netrc = tmp_path / "netrc"
+        netrc.touch(mode=0o600)
+        monkeypatch.setenv("NETRC", str(netrc))
+        return netrc
 
     def test_hooks_of_the_program_see_the_final_response_only(
         self, world: World, session: requests.Session
@@ -159,15 +162,12 @@ class TestContract(AuthAdapterContract):
 
         session.auth = AtlassianAuth(client)
         session.hooks["response"].append(hook)
-        world.emulator.cloud.expire_access_tokens()
-        session.get(f"{client.base_url}/rest/echo")
-        world.clock.advance(60)
-        world.emulator.cloud.expire_access_tokens()
-        session.get(f"{client.base_url}/rest/echo", hooks={"response": hook})
-        world.clock.advance(60)
-        world.emulator.cloud.expire_access_tokens()
-        url = f"{client.base_url}/rest/echo"
-        prepared = requests.Request("GET", url, hooks={"response": hook}).prepare()
+        world.expire()
+        session.get(echo(client))
+        world.expire()
+        session.get(echo(client), hooks={"response": hook})
+        world.expire()
+        prepared = requests.Request("GET", echo(client), hooks={"response": hook}).prepare()
         prepared.headers["Authorization"] = "Bearer of old"
         prepared.prepare_auth(AtlassianAuth(client))
         session.send(prepared)
@@ -182,7 +182,7 @@ class TestContract(AuthAdapterContract):
         url = f"{world.emulator.cloud.sites[0].url}/rest/echo"
         prepared = session.prepare_request(requests.Request("POST", url, data=DATA))
         statuses = [session.send(prepared).status_code]
-        world.emulator.cloud.expire_access_tokens()
+        world.expire()
         statuses += [session.send(prepared).status_code, session.send(prepared).status_code]
         assert statuses == [200, 200, 200]
         assert world.refreshes == 1
@@ -197,7 +197,7 @@ class TestContract(AuthAdapterContract):
         client = world.login(flavour)
         world.emulator.data_center.anonymous_access = anonymous
         session.auth = AtlassianAuth(client)
-        url = f"{client.base_url}/rest/redirect?to={quote(world.emulator.foreign_url)}/x"
+        url = redirect(client, f"{world.emulator.foreign_url}/x")
         prepared = session.prepare_request(requests.Request("GET", url))
         for _ in range(3):
             assert session.send(prepared).url == f"{world.emulator.foreign_url}/x"
@@ -211,43 +211,30 @@ class TestContract(AuthAdapterContract):
         world: World,
         session: requests.Session,
         flavour: str,
-        tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch,
+        netrc: Path,
     ) -> None:
         """Neither at first, nor after a redirect, for which requests reads it once more."""
-        netrc = tmp_path / "netrc"
         netrc.write_text("machine 127.0.0.1 login somebody password else\n")
-        netrc.chmod(0o600)
-        monkeypatch.setenv("NETRC", str(netrc))
         basic = "Basic " + base64.b64encode(b"somebody:else").decode()
         client = world.login(flavour)
         session.auth = AtlassianAuth(client)
-        to = quote(f"{client.base_url}/rest/echo", safe="")
-        direct = session.get(f"{client.base_url}/rest/echo")
-        redirected = session.get(f"{client.base_url}/rest/redirect?to={to}")
+        direct = session.get(echo(client))
+        redirected = session.get(redirect(client, echo(client)))
         assert direct.json()["caller"] == redirected.json()["caller"] != ""
-        first, *hops = world.at("/rest/echo")
+        first, *hops = world.echoes
         assert first.headers["authorization"].startswith("Bearer ")
         assert [hop.headers["authorization"] == basic for hop in hops] == [True, False]
         assert world.refreshes == 0
 
     def test_netrc_for_a_stranger_does_not_open_the_door(
-        self,
-        world: World,
-        session: requests.Session,
-        tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch,
+        self, world: World, session: requests.Session, netrc: Path
     ) -> None:
         """Requests logs in to the target of a redirect by netrc; if refused, ours stays here."""
-        netrc = tmp_path / "netrc"
         netrc.write_text("machine localhost login somebody password else\n")
-        netrc.chmod(0o600)
-        monkeypatch.setenv("NETRC", str(netrc))
         client = world.login("cloud")
         session.auth = AtlassianAuth(client)
         foreign = f"{world.emulator.foreign_url.replace('127.0.0.1', 'localhost')}/status/401"
-        url = f"{client.base_url}/rest/redirect?to={quote(foreign, safe='')}"
-        assert session.get(url).status_code == 401
+        assert session.get(redirect(client, foreign)).status_code == 401
         (seen,) = (request for request in world.emulator.requests if request.role == "foreign")
         assert seen.headers["authorization"].startswith("Basic ")
         assert world.leaks() == []
@@ -261,7 +248,7 @@ class TestContract(AuthAdapterContract):
         session.auth = AtlassianAuth(client)
         world.emulator.cloud.revoke_grants()
         with pytest.raises(requests.RequestException) as raised:
-            session.get(f"{client.base_url}/rest/echo")
+            session.get(echo(client))
         assert raised.value.response is None
         assert raised.value.request is not None
 
@@ -272,17 +259,16 @@ class TestContract(AuthAdapterContract):
         toolbelt = pytest.importorskip("requests_toolbelt")
         client = world.login("cloud")
         session.auth = AtlassianAuth(client)
-        world.emulator.cloud.expire_access_tokens()
+        world.expire()
         statuses = []
         for _ in range(2):
             encoder = toolbelt.MultipartEncoder({"file": ("a.bin", io.BytesIO(DATA))})
             headers = {"Content-Type": encoder.content_type}
-            url = f"{client.base_url}/rest/echo"
-            response = session.post(url, data=encoder, headers=headers, timeout=PATIENCE)
+            response = session.post(echo(client), data=encoder, headers=headers, timeout=PATIENCE)
             statuses.append(response.status_code)
         assert statuses == [401, 200]
-        assert [request.status for request in world.at("/rest/echo")] == [401, 200]
-        assert all(request.body_length > len(DATA) for request in world.at("/rest/echo"))
+        assert [request.status for request in world.echoes] == [401, 200]
+        assert all(request.body_length > len(DATA) for request in world.echoes)
 
     @pytest.mark.parametrize(
         ("flavour", "rejection"),
@@ -310,14 +296,14 @@ class TestContract(AuthAdapterContract):
 
         monkeypatch.setattr(HTTPConnection, "connect", counted)
         session.auth = AtlassianAuth(client)
-        url = f"{client.base_url}/rest/echo"
+        url = echo(client)
         world.emulator.weather.next("/rest/echo", rejection)
         world.emulator.weather.next("/rest/echo", Status(200, DATA))
         with session.get(url, stream=True) as response:
             assert b"".join(response.iter_content(5000)) == DATA
         assert session.get(url).status_code == 200
         assert len(connections) == 2  # one of them is the refresh's
-        assert len(world.at("/rest/echo")) == 3
+        assert len(world.echoes) == 3
 
     def test_the_second_attempt_is_sent_as_the_first_was(self, world: World) -> None:
         """Time limits, certificates, proxies and streaming are the program's both times."""
@@ -327,7 +313,7 @@ class TestContract(AuthAdapterContract):
             session.auth = AtlassianAuth(client)
             session.mount("http://", double)
             session.get(
-                f"{client.base_url}/rest/echo",
+                echo(client),
                 timeout=(1, 2),
                 verify="/bundle.pem",
                 cert="/cert.pem",
@@ -346,12 +332,12 @@ class TestContract(AuthAdapterContract):
         client = world.login("cloud")
         session.auth = AtlassianAuth(client)
         cookie = {"Set-Cookie": "route=a; Path=/"}
-        world.emulator.cloud.expire_access_tokens()
+        world.expire()
         world.emulator.weather.next(
             "/rest/echo", Edit(lambda real: replace(real, headers={**real.headers, **cookie}))
         )
-        assert session.get(f"{client.base_url}/rest/echo").status_code == 200
-        assert world.at("/rest/echo")[-1].headers["cookie"] == "route=a"
+        assert session.get(echo(client)).status_code == 200
+        assert world.echoes[-1].headers["cookie"] == "route=a"
         assert session.cookies.get_dict() == {"route": "a"}
 
     def test_cookies_of_the_site_stay_behind(self) -> None:
@@ -386,10 +372,9 @@ class TestContract(AuthAdapterContract):
         """A program that follows redirects by itself sends what requests has prepared."""
         client = world.login("cloud")
         session.auth = AtlassianAuth(client)
-        url = f"{client.base_url}/rest/redirect?to="
         other = f"{world.emulator.cloud.api_url}/ex/jira/{world.emulator.cloud.sites[1].id}/x"
         for target in (world.emulator.foreign_url, other):
-            response = session.get(url + quote(target, safe=""), allow_redirects=False)
+            response = session.get(redirect(client, target), allow_redirects=False)
             assert response.next is not None
             assert "Authorization" not in response.next.headers
             session.send(response.next)
@@ -415,11 +400,11 @@ class TestContract(AuthAdapterContract):
         """A session brings its auth object along, which brings the login of this process."""
         client = world.login("cloud")
         session.auth = AtlassianAuth(client)
-        session.get(f"{client.base_url}/rest/echo")
+        session.get(echo(client))
         pickled = pickle.dumps(session)
         assert secrets_in(pickled, world.emulator) == set()
         with pickle.loads(pickled) as again:
-            assert again.get(f"{client.base_url}/rest/echo").status_code == 200
+            assert again.get(echo(client)).status_code == 200
 
     def test_a_location_that_is_no_url_gets_no_token(self, world: World) -> None:
         """What requests makes of it is its affair; we take the token off and say nothing."""
@@ -441,12 +426,12 @@ class TestContract(AuthAdapterContract):
         client = world.login("cloud")
         auth = AtlassianAuth(client)
         session.auth = auth
-        prepared = session.prepare_request(requests.Request("GET", f"{client.base_url}/rest/echo"))
+        prepared = session.prepare_request(requests.Request("GET", echo(client)))
         prepared.prepare_auth(auth)
         assert len(prepared.hooks["response"]) == 1
-        world.emulator.weather.next("/rest/echo", REJECTED, times=None)
+        world.emulator.weather.next("/rest/echo", UNAUTHORIZED, times=None)
         assert session.send(prepared).status_code == 401
-        assert len(world.at("/rest/echo")) == 2
+        assert len(world.echoes) == 2
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from atlassian_auth_adapter.errors import (
 from atlassian_auth_adapter.oauth.authorization import AuthorizationRequest
 from atlassian_auth_adapter.stores.base import Pending, Record
 from atlassian_auth_adapter.stores.context import ContextTokenStore
-from atlassian_auth_adapter.testing.store_contract import (
+from atlassian_auth_adapter.testing.contracts.stores import (
     KEY,
     LOGIN,
     TokenStoreContract,

@@ -28,12 +28,12 @@ from atlassian_auth_adapter.errors import (
 )
 from atlassian_auth_adapter.stores import file as module
 from atlassian_auth_adapter.stores.file import FileTokenStore
-from atlassian_auth_adapter.testing.store_contract import (
+from atlassian_auth_adapter.testing.contracts.processes import in_forked_child
+from atlassian_auth_adapter.testing.contracts.stores import (
     KEY,
     LOGIN,
     TokenStoreContract,
     assert_no_secret,
-    in_forked_child,
 )
 
 NEWER = replace(LOGIN, generation=8)

@@ -17,12 +17,12 @@ from atlassian_auth_adapter.errors import TokenStoreError
 from atlassian_auth_adapter.oauth.authorization import AuthorizationRequest
 from atlassian_auth_adapter.stores.base import Record
 from atlassian_auth_adapter.stores.memory import MemoryTokenStore
-from atlassian_auth_adapter.testing.store_contract import (
+from atlassian_auth_adapter.testing.contracts.processes import in_forked_child
+from atlassian_auth_adapter.testing.contracts.stores import (
     KEY,
     LOGIN,
     TokenStoreContract,
     assert_no_secret,
-    in_forked_child,
 )
 from atlassian_auth_adapter.tokens import TokenSet
 
@@ -53,7 +53,8 @@ _SCRIPT = """
 import os
 from atlassian_auth_adapter.errors import TokenStoreError
 from atlassian_auth_adapter.stores.memory import MemoryTokenStore
-from atlassian_auth_adapter.testing.store_contract import KEY, LOGIN, in_forked_child
+from atlassian_auth_adapter.testing.contracts.processes import in_forked_child
+from atlassian_auth_adapter.testing.contracts.stores import KEY, LOGIN
 
 store = MemoryTokenStore()
 

@@ -1,34 +1,18 @@
-"""What every token store must do, as tests that its own test class inherits.
-
-    class TestMyTokenStore(TokenStoreContract):
-        shared_between_processes = True
-
-        @pytest.fixture
-        def store(self, tmp_path):
-            return MyTokenStore(tmp_path)
-
-        @pytest.fixture
-        def reopened(self, tmp_path):
-            return MyTokenStore(tmp_path)
-
-Needs pytest. No test sleeps: they wait for barriers, events, pipes and the end of processes.
-"""
+"""What every token store must do, as tests that its own test class inherits."""
 
 from __future__ import annotations
 
 import copy
 import math
-import multiprocessing
 import os
 import pickle
 import threading
-import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing.connection import Connection
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar
 
 import pytest
 
@@ -41,12 +25,9 @@ from atlassian_auth_adapter.oauth.authorization import AuthorizationRequest
 from atlassian_auth_adapter.stores.base import Pending, Record, TokenKey, TokenStore
 from atlassian_auth_adapter.tokens import TokenSet
 
-__all__ = ["KEY", "LOGIN", "TokenStoreContract", "assert_no_secret", "in_forked_child", "together"]
+from .processes import PATIENCE, forking, in_forked_child, needs_fork, process, together
 
-T = TypeVar("T")
-
-#: Seconds for what must happen; only a failing test waits that long.
-PATIENCE = 30.0
+__all__ = ["KEY", "LOGIN", "TokenStoreContract", "assert_no_secret"]
 
 #: Seconds for what must not happen.
 MOMENT = 0.05
@@ -69,6 +50,7 @@ LOGIN = Record(
     dead="salted$dead",
     dead_reason="answer_lost",
     forced_at=1764000000.75,
+    taken_over="1f0e",
 )
 
 _TEXTS = {
@@ -277,7 +259,7 @@ class TokenStoreContract:
     def test_of_many_processes_one_wins_each_generation(self, shared: TokenStore) -> None:
         """Three processes count ten generations each by compare-and-swap; none is lost."""
         shared.save(KEY, Record(0), expected=None)
-        with _process(_count, shared, 10) as a, _process(_count, shared, 10) as b:
+        with process(_count, shared, 10) as a, process(_count, shared, 10) as b:
             _count(shared, 10)
             assert (a.recv(), b.recv()) == ("done", "done")
         assert shared.load(KEY) == Record(30, _tokens("30"))
@@ -411,7 +393,7 @@ class TokenStoreContract:
 
     def test_processes_exclude_each_other(self, shared: TokenStore) -> None:
         """While one process holds the lock, another does not get it."""
-        with _process(_hold, shared) as holder:
+        with process(_hold, shared) as holder:
             assert holder.recv() == "held"
             with (
                 pytest.raises(TokenStoreTimeoutError),
@@ -425,7 +407,7 @@ class TokenStoreContract:
 
     def test_the_lock_of_a_killed_process_is_free(self, shared: TokenStore) -> None:
         """A lock ends with its holder, also with one that was killed."""
-        with _process(_hold, shared, killed=True) as holder:
+        with process(_hold, shared, killed=True) as holder:
             assert holder.recv() == "held"
         with shared.lock(KEY, timeout=self.crash_recovery):
             pass
@@ -434,7 +416,7 @@ class TokenStoreContract:
 
     def test_a_forked_child_does_not_hold_its_parents_lock(self, shared: TokenStore) -> None:
         """What the parent holds excludes its child, and the child's leaving frees nothing."""
-        _needs_fork()
+        needs_fork()
         with shared.lock(KEY, timeout=PATIENCE):
             assert in_forked_child(lambda: _try_lock(shared)) == "busy"
             assert in_forked_child(lambda: _try_lock(shared)) == "busy"
@@ -442,9 +424,9 @@ class TokenStoreContract:
 
     def test_leaving_the_lock_in_a_forked_child_does_not_free_it(self, shared: TokenStore) -> None:
         """A child that was forked under the lock and leaves the block frees nothing."""
-        _needs_fork()
+        needs_fork()
         read, write = os.pipe()
-        with _forking():
+        with forking():
             with shared.lock(KEY, timeout=PATIENCE):
                 child = os.fork()
                 if child:
@@ -460,8 +442,8 @@ class TokenStoreContract:
         self, shared: TokenStore
     ) -> None:
         """The lock of a killed process is free although a child that it forked lives on."""
-        _needs_fork()
-        with _process(_hold_and_fork, shared) as orphan:
+        needs_fork()
+        with process(_hold_and_fork, shared) as orphan:
             assert orphan.recv() == "parent killed"
             with shared.lock(KEY, timeout=self.crash_recovery):
                 pass
@@ -470,7 +452,7 @@ class TokenStoreContract:
 
     def test_a_forked_child_has_fresh_locks(self, store: TokenStore) -> None:
         """A lock that a thread of the parent happened to hold does not hang an unshared child."""
-        _needs_fork()
+        needs_fork()
         with _held(store, KEY):
             expected = "busy" if self.shared_between_processes else "free"
             assert in_forked_child(lambda: _try_lock(store)) == expected
@@ -479,7 +461,7 @@ class TokenStoreContract:
 
     def test_a_forked_child_shares_the_place(self, shared: TokenStore) -> None:
         """Parent and child read what the other has saved."""
-        _needs_fork()
+        needs_fork()
         shared.save(KEY, LOGIN, expected=None)
 
         def child() -> bool:
@@ -519,10 +501,10 @@ class TokenStoreContract:
         assert pickle.loads(pickled) == store
         assert pickle.loads(pickled).load(KEY) == LOGIN
 
-    def test_a_pickle_is_the_same_place_in_another_process(self, shared: TokenStore) -> None:
+    def test_a_pickle_is_the_same_place_in_anotherprocess(self, shared: TokenStore) -> None:
         """A pickle of a shared store gives other processes the same records."""
         shared.save(KEY, LOGIN, expected=None)
-        with _process(_bump, shared) as other:
+        with process(_bump, shared) as other:
             assert other.recv() == "done"
         assert shared.load(KEY) == replace(LOGIN, generation=8)
 
@@ -535,43 +517,6 @@ class TokenStoreContract:
             expected=None,
         )
         assert "secret" not in f"{store!r} {store}"
-
-
-def together(count: int, work: Callable[[int], T]) -> list[T]:
-    """What `work(0)` ... `work(count - 1)` return when as many threads start them at once."""
-    barrier = threading.Barrier(count)
-
-    def run(number: int) -> T:
-        barrier.wait(PATIENCE)
-        return work(number)
-
-    with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(run, range(count)))
-
-
-def in_forked_child(work: Callable[[], T]) -> T:
-    """What `work()` returns in a forked child; an error of the child is raised here, as pickled."""
-    read, write = os.pipe()
-    with _forking():
-        child = os.fork()
-    if not child:
-        try:
-            answer: tuple[bool, Any] = True, work()
-        except BaseException as error:  # noqa: BLE001 - it is raised in the parent
-            answer = False, error
-        try:
-            os.write(write, pickle.dumps(answer))
-        finally:
-            os._exit(0)
-    os.close(write)
-    with os.fdopen(read, "rb") as pipe:
-        pickled = pipe.read()
-    os.waitpid(child, 0)
-    succeeded, value = pickle.loads(pickled)
-    if not succeeded:
-        raise value
-    result: T = value
-    return result
 
 
 def assert_no_secret(error: BaseException) -> None:
@@ -611,40 +556,6 @@ def _try_lock(store: TokenStore, key: TokenKey = KEY) -> str:
         return "busy"
 
 
-def _needs_fork() -> None:
-    if not hasattr(os, "fork"):
-        pytest.skip("this system has no fork")
-
-
-@contextmanager
-def _forking() -> Iterator[None]:
-    with warnings.catch_warnings():
-        # Python 3.12 and later warn when other threads run, which is what these tests are about.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        yield
-
-
-@contextmanager
-def _process(work: Callable[..., None], *arguments: Any, killed: bool = False) -> Iterator[Any]:
-    """The connection to `work(*arguments, connection)`, which runs in a new interpreter.
-
-    In the end the process is killed, or ends by itself once the connection is closed.
-    """
-    spawn = multiprocessing.get_context("spawn")
-    ours, theirs = spawn.Pipe()
-    process = spawn.Process(target=work, args=(*arguments, theirs))
-    process.start()
-    theirs.close()
-    try:
-        yield ours
-    finally:
-        if killed:
-            process.kill()
-        ours.close()
-        process.join(PATIENCE)
-        process.kill()
-
-
 def _count(store: TokenStore, times: int, connection: Connection | None = None) -> None:
     while times:
         record = store.load(KEY)
@@ -673,7 +584,7 @@ def _hold(store: TokenStore, connection: Connection) -> None:
 
 def _hold_and_fork(store: TokenStore, connection: Connection) -> None:
     """The child stays; the parent, which holds the lock, kills itself."""
-    with store.lock(KEY, timeout=PATIENCE), _forking():
+    with store.lock(KEY, timeout=PATIENCE), forking():
         parent = os.getpid()
         if os.fork():
             os.kill(parent, 9)

@@ -1,0 +1,95 @@
+"""Threads, forks and processes for the tests of stores."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import pytest
+
+__all__ = ["PATIENCE", "forking", "in_forked_child", "needs_fork", "process", "together"]
+
+T = TypeVar("T")
+
+#: Seconds for what must happen; only a failing test waits that long.
+PATIENCE = 30.0
+
+
+def together(count: int, work: Callable[[int], T]) -> list[T]:
+    """What `work(0)` ... `work(count - 1)` return when as many threads start them at once."""
+    barrier = threading.Barrier(count)
+
+    def run(number: int) -> T:
+        barrier.wait(PATIENCE)
+        return work(number)
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(run, range(count)))
+
+
+def in_forked_child(work: Callable[[], T]) -> T:
+    """What `work()` returns in a forked child; an error of the child is raised here, as pickled."""
+    read, write = os.pipe()
+    with forking():
+        child = os.fork()
+    if not child:
+        try:
+            answer: tuple[bool, Any] = True, work()
+        except BaseException as error:  # noqa: BLE001 - it is raised in the parent
+            answer = False, error
+        try:
+            os.write(write, pickle.dumps(answer))
+        finally:
+            os._exit(0)
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        pickled = pipe.read()
+    os.waitpid(child, 0)
+    succeeded, value = pickle.loads(pickled)
+    if not succeeded:
+        raise value
+    result: T = value
+    return result
+
+
+@contextmanager
+def forking() -> Iterator[None]:
+    """Within it one may fork."""
+    with warnings.catch_warnings():
+        # Python 3.12 and later warn when other threads run, which is what these tests are about.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
+
+
+@contextmanager
+def process(work: Callable[..., None], *arguments: Any, killed: bool = False) -> Iterator[Any]:
+    """The connection to `work(*arguments, connection)`, which runs in a new interpreter.
+
+    In the end the process is killed, or ends by itself once the connection is closed.
+    """
+    spawn = multiprocessing.get_context("spawn")
+    ours, theirs = spawn.Pipe()
+    child = spawn.Process(target=work, args=(*arguments, theirs))
+    child.start()
+    theirs.close()
+    try:
+        yield ours
+    finally:
+        if killed:
+            child.kill()
+        ours.close()
+        child.join(PATIENCE)
+        child.kill()
+
+
+def needs_fork() -> None:
+    """Skip the test on systems that have none."""
+    if not hasattr(os, "fork"):
+        pytest.skip("this system has no fork")

@@ -1,0 +1,281 @@
+"""Redirects: the next hop carries the token where the grant goes, and nowhere else."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from itertools import cycle
+from urllib.parse import quote, urlsplit
+
+import pytest
+
+from atlassian_auth_adapter.atlassian.gateway import ResourceServer
+from atlassian_auth_adapter.clients import AtlassianOAuthClient
+
+from .base import AdapterTests
+from .world import (
+    BEARER,
+    CLOUD,
+    CLOUD_ID,
+    DATA,
+    DATA_CENTER,
+    DATA_SHA256,
+    GATEWAY,
+    UNAUTHORIZED,
+    UPS,
+    Call,
+    FixedTokenSource,
+    World,
+    echo,
+    redirect,
+)
+
+__all__ = ["RedirectTests"]
+
+#: By the method of a request that keeps its method when it is redirected.
+STATUSES = {"GET": (301, 302, 303), "POST": (307, 308)}
+
+
+class RedirectTests(AdapterTests):
+    """What happens to the token, and to a rejection, when the server redirects."""
+
+    @pytest.mark.parametrize("status", [status for each in STATUSES.values() for status in each])
+    def test_a_redirect_to_another_origin_loses_the_token(self, status: int) -> None:
+        """To clear text, to another host, however its name is dressed up."""
+        hosts = {"api.atlassian.com", "jira.example.com"}
+        data_center = DATA_CENTER.base_url
+        hops: tuple[tuple[ResourceServer, str, str], ...] = (
+            *(
+                (CLOUD, f"{GATEWAY}/rest/x", target)
+                for target in (
+                    f"http://api.atlassian.com/ex/jira/{CLOUD_ID}/rest/x",
+                    "https://evil.example/",
+                    "//evil.example/",
+                    "///evil.example/",
+                    "\\\\evil.example/",
+                    "https://api.atlassian.com@evil.example/",
+                    "https://api.atlassian.com\\@evil.example/",
+                    f"{GATEWAY}:443@evil.example/".replace("/ex", "\\ex"),
+                    "https://api.atlassian.com./",
+                )
+            ),
+            (DATA_CENTER, f"{data_center}/x", "http://jira.example.com/jira/x"),
+            (DATA_CENTER, f"{data_center}/x", "https://jira.example.com:8443/jira/x"),
+        )
+        for server, url, target in hops:
+            try:
+                first, *others = self.rehearse(
+                    Call("GET", url),
+                    auth=self.auth(FixedTokenSource(server)),
+                    answers=[(status, {"Location": target})],
+                )
+            except (self.request_error, *self.url_errors):
+                continue  # the library does not go there
+            assert first.headers["authorization"] == f"Bearer {BEARER}"
+            for sent in others:
+                parts = urlsplit(sent.url)
+                if parts.hostname in hosts and parts.scheme == "https" and not parts.port:
+                    continue  # it reads the target as a path; the emulator's tests judge those
+                assert BEARER not in str(sent), target
+
+    @pytest.mark.parametrize("method", STATUSES)
+    def test_no_redirect_of_the_gateway_takes_the_token_along(
+        self, world: World, method: str
+    ) -> None:
+        """Neither to another host, port, account path or cloud id, nor by way of dots."""
+        cloud, foreign = world.emulator.cloud, world.emulator.foreign_url
+        api = cloud.api_url
+        ours, other = (site.id for site in cloud.sites)
+        targets = [
+            f"{foreign}/x",
+            f"{foreign.replace('127.0.0.1', 'localhost')}/x",
+            foreign.removeprefix("http:") + "/x",
+            f"{api.replace('127.0.0.1', 'localhost')}/ex/jira/{ours}/rest/echo",
+            f"{world.emulator.data_center.url}/rest/echo",
+            f"{cloud.auth_url}/oauth/token",
+            f"{cloud.media_url}/avatars/x.png",
+            f"{cloud.sites[0].url}/browse/ABC-1",
+            f"{cloud.sites[1].url}/rest/api/3/myself",
+            f"{api}/ex/jira/{other}/rest/echo",
+            f"/ex/jira/{other}/rest/echo",
+            f"../../{other}/rest/echo",
+            f"{api}/admin/v1/orgs",
+            f"{api}/oauth/token",
+            f"//{ours}@{api.removeprefix('http://')}/ex/jira/{ours}/rest/echo",
+            *(f"{api}/ex/jira/{ours}/{up}/{other}/rest/echo" for up in UPS),
+            f"{api}/ex/jira/{ours}/..%2f{other}/rest/echo",
+            f"{api}/ex/jira/{ours}/..%5c{other}/rest/echo",
+            f"{api}/ex/jira/{ours}\\..\\{other}/rest/echo",
+            f"{api}/ex/jira/{other}/%2e%2e/{ours}/rest/echo",
+            f"{api}/ex/jira/{other}/../{ours}/rest/echo",
+        ]
+        self._follow(world, world.login("cloud"), targets, method)
+
+    @pytest.mark.parametrize("method", STATUSES)
+    def test_no_redirect_of_data_center_takes_the_token_along(
+        self, world: World, method: str
+    ) -> None:
+        """Neither to another host or port, nor to another application on the same one."""
+        base, foreign = world.emulator.data_center.url, world.emulator.foreign_url
+        origin = base.removesuffix("/jira")
+        targets = [
+            f"{foreign}/x",
+            foreign.removeprefix("http:") + "/x",
+            f"{base.replace('127.0.0.1', 'localhost')}/rest/echo",
+            f"{world.emulator.cloud.api_url}/ex/jira/{world.emulator.cloud.sites[0].id}/rest/echo",
+            f"{origin}/",
+            f"{origin}/jira2/rest/echo",
+            f"{origin}/confluence/rest/echo",
+            "/confluence/rest/echo",
+            "../../confluence/rest/echo",
+            f"{origin}//jira/rest/echo",
+            *(f"{base}/{up}/confluence/rest/echo" for up in UPS),
+            f"{base}/..%2fconfluence/rest/echo",
+            f"{base}\\..\\confluence/rest/echo",
+            f"{origin}/confluence/%2e%2e/jira/rest/echo",
+            f"{origin}/confluence/../jira/rest/echo",
+        ]
+        self._follow(world, world.login("data_center"), targets, method)
+
+    def _follow(
+        self, world: World, client: AtlassianOAuthClient, targets: list[str], method: str
+    ) -> None:
+        auth = self.auth(client)
+        for target, status in zip(targets, cycle(STATUSES[method]), strict=False):
+            world.emulator.reset_log()
+            # The library may not go there, or nobody is there.
+            with suppress(self.request_error, *self.url_errors):
+                self.exchange(Call(method, redirect(client, target, status)), auth=auth)
+            first = world.emulator.requests[0]
+            assert first.headers["authorization"].startswith("Bearer "), target
+            assert world.leaks() == [], target
+        assert world.refreshes == 0
+
+    def test_a_redirect_within_the_grant_keeps_the_token(self, world: World, flavour: str) -> None:
+        """Absolute or relative, the next hop is known by its name as the first one was."""
+        client = world.login(flavour)
+        for target in (echo(client), urlsplit(echo(client)).path, "echo"):
+            (reply,) = self._get(redirect(client, target), auth=self.auth(client))
+            assert (reply.status, reply.history) == (200, (302,)), target
+            assert b'"caller":""' not in reply.body
+
+    def test_a_redirect_to_the_site(self, world: World) -> None:
+        """Goes to the gateway where the library lets us; never does the site get the token."""
+        client = world.login("cloud")
+        target = f"{world.emulator.cloud.sites[0].url}/rest/echo?a=%20b"
+        (reply,) = self._get(redirect(client, target), auth=self.auth(client))
+        assert world.leaks() == []
+        assert world.refreshes == 0
+        if self.maps_redirects:
+            assert reply.status == 200
+            assert reply.url == f"{echo(client)}?a=%20b"
+            assert {request.role for request in world.emulator.requests} == {"api"}
+        else:
+            assert reply.status == 401
+
+    def test_redirects_that_are_not_followed_are_handed_back(self, world: World) -> None:
+        """The program decides; asking the same again works as before."""
+        client = world.login("cloud")
+        call = Call(
+            "GET", redirect(client, f"{world.emulator.foreign_url}/x"), follow_redirects=False
+        )
+        replies = self.exchange(*[call] * 2, auth=self.auth(client))
+        assert [reply.status for reply in replies] == [302, 302]
+        assert {request.role for request in world.emulator.requests} == {"api"}
+
+    def test_attachments_come_from_the_media_host_without_our_token(self, world: World) -> None:
+        """Cloud redirects a download to another host, which has a token of its own in the URL."""
+        client = world.login("cloud", scopes=["read:jira-work", "write:jira-work"])
+        auth = self.auth(client)
+        rest = f"{client.base_url}/rest/api/3"
+        (found,) = self._get(f"{rest}/search/jql?jql=order+by+key", auth=auth)
+        key = re.search(rb'"key":"([A-Z]+-\d+)"', found.body)
+        assert key is not None
+        upload = Call(
+            "POST",
+            f"{rest}/issue/{key[1].decode()}/attachments",
+            headers={"X-Atlassian-Token": "no-check"},
+            **self.body("multipart"),
+        )
+        (uploaded,) = self.exchange(upload, auth=auth)
+        assert uploaded.status == 200, uploaded.body
+        link = re.search(rb'"content":"([^"]+)"', uploaded.body)
+        assert link is not None
+        (download,) = self.exchange(Call("GET", link[1].decode(), stream=True), auth=auth)
+        assert download.body == DATA
+        assert world.emulator.requests[-1].role == "media"
+        assert world.leaks() == []
+
+    # Strangers
+
+    def test_a_foreign_host_that_says_401_gets_nothing(self, world: World) -> None:
+        """Asked directly or by way of a redirect, it provokes neither a token nor a refresh."""
+        client = world.login("cloud")
+        foreign = f"{world.emulator.foreign_url}/status/401"
+        replies = self._get(foreign, redirect(client, foreign), auth=self.auth(client))
+        assert [reply.status for reply in replies] == [401, 401]
+        assert len([each for each in world.emulator.requests if each.role == "foreign"]) == 2
+        assert world.leaks() == []
+        assert world.refreshes == 0
+
+    def test_a_foreign_host_cannot_make_us_act_at_atlassian(
+        self, world: World, flavour: str
+    ) -> None:
+        """What a stranger's redirect asks of the gateway is asked as nobody, and asked once."""
+        client = world.login(flavour)
+        back = f"{world.emulator.foreign_url}/redirect?to={quote(echo(client), safe='')}"
+        replies = self._get(back, redirect(client, back), auth=self.auth(client))
+        assert [reply.status for reply in replies] == [401, 401]
+        first, second = world.echoes
+        assert "authorization" not in first.headers
+        assert "authorization" not in second.headers
+        assert world.refreshes == 0
+        assert world.leaks() == []
+
+    # Rejections on the way
+
+    def test_a_rejection_before_a_redirect(self, world: World, flavour: str) -> None:
+        """The token dies, the renewed request is redirected: the next hop has the new token."""
+        client = world.login(flavour)
+        world.expire(flavour)
+        (reply,) = self._get(redirect(client, echo(client)), auth=self.auth(client))
+        assert reply.status == 200
+        (echoed,) = world.echoes
+        assert echoed.status == 200
+        assert world.refreshes == 1
+
+    def test_a_rejection_before_a_redirect_to_a_stranger(self, world: World, flavour: str) -> None:
+        """The new token stays here just as the old one would have."""
+        client = world.login(flavour)
+        world.expire(flavour)
+        foreign = f"{world.emulator.foreign_url}/x"
+        (reply,) = self._get(redirect(client, foreign), auth=self.auth(client))
+        assert reply.status == 200
+        assert world.leaks() == []
+        assert world.refreshes == 1
+
+    def test_what_was_carried_out_before_a_redirect_is_not_carried_out_again(
+        self, world: World
+    ) -> None:
+        """A POST is done and answered by 303; its page rejects the token: no second POST."""
+        client = world.login("cloud")
+        world.emulator.weather.next("/rest/echo", UNAUTHORIZED)
+        url = redirect(client, echo(client), 303)
+        self.exchange(Call("POST", url, content=DATA), auth=self.auth(client))
+        assert [request.method for request in world.at("/rest/redirect")] == ["POST"]
+        assert world.refreshes == 1
+
+    @pytest.mark.parametrize("status", STATUSES["POST"])
+    def test_a_redirected_upload_that_is_rejected_is_sent_again(
+        self, world: World, status: int
+    ) -> None:
+        """Nothing was carried out on the way: the upload arrives, whole and once."""
+        client = world.login("cloud")
+        world.emulator.weather.next("/rest/echo", UNAUTHORIZED)
+        url = redirect(client, echo(client), status)
+        (reply,) = self.exchange(Call("POST", url, content=DATA), auth=self.auth(client))
+        assert reply.status == 200
+        *_, first, last = world.echoes
+        assert (first.status, last.status) == (401, 200)
+        assert last.body_sha256 == DATA_SHA256
+        assert world.refreshes == 1
