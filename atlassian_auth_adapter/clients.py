@@ -10,15 +10,13 @@ import itertools
 import os
 import pickle
 import re
-import secrets
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from http import HTTPStatus
-from typing import Any, ClassVar, Literal, Self, TypedDict, Unpack
-from weakref import WeakValueDictionary
+from typing import Any, ClassVar, Literal, TypedDict, Unpack
 
 from atlassian_auth_adapter.atlassian import sites
 from atlassian_auth_adapter.atlassian.gateway import (
@@ -57,6 +55,7 @@ from atlassian_auth_adapter.flights import landed, result_of, take_off
 from atlassian_auth_adapter.oauth.authorization import AuthorizationRequest, AuthorizationResponse
 from atlassian_auth_adapter.oauth.server import AuthorizationServer
 from atlassian_auth_adapter.oauth.token_endpoint import TokenEndpoint, checked_secret
+from atlassian_auth_adapter.references import Unique
 from atlassian_auth_adapter.refresh import RefreshingTokenSource
 from atlassian_auth_adapter.sources import TokenSource
 from atlassian_auth_adapter.stores.base import Record, TokenKey, TokenStore
@@ -145,10 +144,7 @@ class Settings(TypedDict, total=False):
     clock: Clock
 
 
-_alive: WeakValueDictionary[str, AtlassianOAuthClient] = WeakValueDictionary()
-
-
-class AtlassianOAuthClient(TokenSource):
+class AtlassianOAuthClient(Unique, TokenSource):
     """One OAuth client with one login: starts and completes authorizations, hands out tokens.
 
     Threads, tasks and event loops share a client. Copies of it are the same object. A pickle
@@ -233,8 +229,6 @@ class AtlassianOAuthClient(TokenSource):
             proxy=proxy,
             **{**settings, "store": self._store, "scopes": self._scopes},
         )
-        self._id = secrets.token_hex(16)
-        _alive[self._id] = self
 
     @abstractmethod
     def _authorization_server(self) -> AuthorizationServer:
@@ -252,19 +246,13 @@ class AtlassianOAuthClient(TokenSource):
             f"issuer={self._server.issuer!r})"
         )
 
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, _memo: object) -> Self:
-        return self
-
-    def __reduce__(self) -> tuple[Any, ...]:
+    def _elsewhere(self) -> tuple[Any, ...]:
         # Neither a hook nor a clock has to be picklable: in another process they are not ours.
         left_out = ("on_event", "clock")
         kept = {name: value for name, value in self._arguments.items() if name not in left_out}
         if not _can_be_pickled(kept["client_secret"]):
             kept["client_secret"] = None
-        return _revived, (type(self), self._id, kept)
+        return _made_anew, type(self), kept
 
     # --- authorization ----------------------------------------------------------------------------
 
@@ -841,12 +829,8 @@ def _origin_of_site(site_url: str) -> str:
     return Location.of(normalized_base_url(site_url, "site_url")).origin_url
 
 
-def _revived(
-    cls: type[AtlassianOAuthClient], identity: str, arguments: dict[str, Any]
-) -> AtlassianOAuthClient:
-    """The client of this process, or one made anew from its configuration."""
-    if client := _alive.get(identity):
-        return client
+def _made_anew(cls: type[AtlassianOAuthClient], arguments: dict[str, Any]) -> AtlassianOAuthClient:
+    """What a client of another process is here, by its configuration."""
     return cls(**{**arguments, "client_secret": arguments["client_secret"] or _no_secret})
 
 
