@@ -127,9 +127,10 @@ class AtlassianAuth(AuthObject, AuthBase):
         request.headers.pop("Cookie", None)
         request.prepare_cookies(request._cookies)  # type: ignore[attr-defined] # noqa: SLF001
         request.headers["Authorization"] = f"Bearer {access_token}"
-        # Redirects are made from the original request: they must not carry the rejected token.
-        original.headers["Authorization"] = request.headers["Authorization"]
         again: requests.Response = response.connection.send(request, **kwargs)
+        if again.is_redirect:
+            # Redirects are made from the original request: they must not carry the rejected token.
+            original.headers["Authorization"] = request.headers["Authorization"]
         again.history.append(response)
         again.request = request
         again.elapsed = timedelta(seconds=perf_counter() - began)
