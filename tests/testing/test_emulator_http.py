@@ -351,7 +351,6 @@ def test_no_threads_are_left() -> None:
     before = set(threading.enumerate())
     with AtlassianEmulator() as emulator:
         requests.get(emulator.foreign_url, timeout=10)
-    deadline = time.monotonic() + 5
-    while set(threading.enumerate()) - before and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not set(threading.enumerate()) - before
+    for thread in set(threading.enumerate()) - before:
+        thread.join(5)
+        assert not thread.is_alive()
