@@ -127,7 +127,6 @@ class Product:
         cloud_scopes: Default scopes of an authorization on Cloud.
         data_center_scopes: Default scopes of an authorization on Data Center.
         gateway_path: Path of the product on the Cloud gateway, before the cloud id.
-        site_path: Path that the product's resources have on a Cloud site.
         cloud_identity: Path below `base_url` that answers who we are, on Cloud.
         data_center_identity: The same on Data Center.
     """
@@ -136,7 +135,6 @@ class Product:
     cloud_scopes: tuple[str, ...]
     data_center_scopes: tuple[str, ...]
     gateway_path: str
-    site_path: str
     cloud_identity: str
     data_center_identity: str
 
@@ -149,7 +147,6 @@ PRODUCTS = {
             cloud_scopes=("read:audit-log:jira", "read:jira-user", "offline_access"),  # the seed's
             data_center_scopes=("WRITE",),  # the seed's
             gateway_path="/ex/jira",
-            site_path="/rest",
             cloud_identity="/rest/api/3/myself",
             data_center_identity="/rest/api/2/myself",
         ),
@@ -158,7 +155,6 @@ PRODUCTS = {
             cloud_scopes=("read:audit-log:confluence", "read:confluence-user", "offline_access"),
             data_center_scopes=("WRITE",),
             gateway_path="/ex/confluence",
-            site_path="/wiki",
             cloud_identity="/wiki/rest/api/user/current",
             data_center_identity="/rest/api/user/current",
         ),
@@ -167,7 +163,6 @@ PRODUCTS = {
             cloud_scopes=("account", "repository"),
             data_center_scopes=("REPO_READ",),
             gateway_path="",
-            site_path="",
             cloud_identity="/user",
             data_center_identity="/plugins/servlet/applinks/whoami",
         ),
