@@ -72,8 +72,12 @@ if TYPE_CHECKING:
     from atlassian_auth_adapter.stores.base import TokenKey as TokenKey
     from atlassian_auth_adapter.stores.base import TokenStore as TokenStore
     from atlassian_auth_adapter.stores.context import ContextTokenStore as ContextTokenStore
+    from atlassian_auth_adapter.stores.encrypted import EncryptedTokenStore as EncryptedTokenStore
     from atlassian_auth_adapter.stores.file import FileTokenStore as FileTokenStore
+    from atlassian_auth_adapter.stores.keyring import KeyringTokenStore as KeyringTokenStore
     from atlassian_auth_adapter.stores.memory import MemoryTokenStore as MemoryTokenStore
+    from atlassian_auth_adapter.stores.redis import RedisTokenStore as RedisTokenStore
+    from atlassian_auth_adapter.stores.sql import SQLTokenStore as SQLTokenStore
     from atlassian_auth_adapter.tokens import TokenSet as TokenSet
 
 _HOMES = {
@@ -121,8 +125,12 @@ _HOMES = {
     "sources": ["StaticTokenSource", "TokenSource"],
     "stores.base": ["Record", "TokenKey", "TokenStore"],
     "stores.context": ["ContextTokenStore"],
+    "stores.encrypted": ["EncryptedTokenStore"],
     "stores.file": ["FileTokenStore"],
+    "stores.keyring": ["KeyringTokenStore"],
     "stores.memory": ["MemoryTokenStore"],
+    "stores.redis": ["RedisTokenStore"],
+    "stores.sql": ["SQLTokenStore"],
     "tokens": ["TokenSet"],
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

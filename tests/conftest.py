@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import hypothesis
 import pytest
@@ -18,6 +22,7 @@ from atlassian_auth_adapter import (
     create_atlassian_oauth_client,
 )
 from atlassian_auth_adapter.testing import AtlassianEmulator, FakeClock
+from atlassian_auth_adapter.testing.contracts.relay import Relay
 
 # The same examples in every run, and no test that depends on how busy the machine is.
 hypothesis.settings.register_profile("steady", deadline=None, derandomize=True, database=None)
@@ -126,3 +131,51 @@ def secrets_of() -> Callable[[TokenSet | None], set[str]]:
         return {token_set.access_token, token_set.refresh_token} if token_set else set()
 
     return secrets
+
+
+def _server(variable: str, usual: str) -> str:
+    """The URL of a server that answers; without one the test is skipped, or fails in CI."""
+    url = os.environ.get(variable) or usual
+    parts = urlsplit(url)
+    try:
+        socket.create_connection((parts.hostname or "", parts.port or 0), 5).close()
+    except OSError as error:
+        reason = f"no server at {parts.hostname}:{parts.port} ({error}); {variable} names another"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return url
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> str:
+    """A Redis to use with keys of one's own."""
+    return _server("TEST_REDIS_URL", "redis://127.0.0.1:6379/0")
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> str:
+    """A PostgreSQL database to make tables of one's own in, as SQLAlchemy spells it."""
+    url = _server("TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/test")
+    return url.replace("postgresql://", "postgresql+psycopg://")
+
+
+@pytest.fixture(scope="session")
+def mysql_url() -> str:
+    """A MariaDB or MySQL database to make tables of one's own in, as SQLAlchemy spells it."""
+    url = _server("TEST_MYSQL_URL", "mysql://root@127.0.0.1:3306/test")
+    return url.replace("mysql://", "mysql+pymysql://")
+
+
+@pytest.fixture
+def relay() -> Iterator[Callable[[str], tuple[Relay, str]]]:
+    """Puts a relay in front of the server of a URL; returns it with the URL that leads there."""
+    with ExitStack() as stack:
+
+        def put(url: str) -> tuple[Relay, str]:
+            parts = urlsplit(url)
+            between = stack.enter_context(Relay(parts.hostname or "", parts.port or 0))
+            host = f"{parts.hostname}:{parts.port}"
+            return between, url.replace(host, f"127.0.0.1:{between.port}")
+
+        yield put

@@ -9,7 +9,7 @@ import pickle
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import ClassVar
@@ -113,6 +113,20 @@ class TokenStoreContract:
     def reopened(self) -> TokenStore | None:
         """Another object on the same place as `store`, or None when there cannot be one."""
         return None
+
+    @pytest.fixture
+    def outage(self) -> Callable[[], AbstractContextManager[object]] | None:
+        """Makes the place unreachable within a context, or None when that cannot be done."""
+        return None
+
+    @pytest.fixture
+    def unreachable(
+        self, outage: Callable[[], AbstractContextManager[object]] | None
+    ) -> Callable[[], AbstractContextManager[object]]:
+        """`outage`, which the test needs; not for overriding."""
+        if outage is None:
+            pytest.skip("this store cannot be cut off from its place")
+        return outage
 
     @pytest.fixture
     def second(self, store: TokenStore, reopened: TokenStore | None) -> TokenStore:
@@ -411,6 +425,51 @@ class TokenStoreContract:
             assert holder.recv() == "held"
         with shared.lock(KEY, timeout=self.crash_recovery):
             pass
+
+    # Outages
+
+    def test_an_unreachable_place_is_no_busy_lock(
+        self, store: TokenStore, unreachable: Callable[[], AbstractContextManager[object]]
+    ) -> None:
+        """Whoever cannot reach the place learns just that, at once; afterwards all is as before."""
+        store.save(KEY, LOGIN, expected=None)
+        attempts: list[Callable[[], object]] = [
+            lambda: store.load(KEY),
+            lambda: store.save(KEY, replace(LOGIN, generation=8), expected=7),
+            lambda: store.delete(KEY),
+            lambda: store.lock(KEY, timeout=10 * PATIENCE).__enter__(),
+        ]
+        with unreachable():
+            for attempt in attempts:
+                with pytest.raises(TokenStoreError) as raised:
+                    attempt()
+                assert not isinstance(raised.value, StaleRecordError | TokenStoreTimeoutError)
+                assert_no_secret(raised.value)
+        assert store.load(KEY) == LOGIN
+        with store.lock(KEY, timeout=self.crash_recovery):
+            store.save(KEY, replace(LOGIN, generation=8), expected=7)
+        assert store.load(KEY) == replace(LOGIN, generation=8)
+
+    def test_a_lock_outlives_an_outage(
+        self, store: TokenStore, unreachable: Callable[[], AbstractContextManager[object]]
+    ) -> None:
+        """The holder finishes what it does without the place; then the lock is free again."""
+        finished = False
+        with suppress(TokenStoreError), store.lock(KEY, timeout=PATIENCE), unreachable():
+            finished = True
+        assert finished
+        with store.lock(KEY, timeout=self.crash_recovery):
+            store.save(KEY, LOGIN, expected=None)
+        assert store.load(KEY) == LOGIN
+
+    def test_an_outage_hides_no_error(
+        self, store: TokenStore, unreachable: Callable[[], AbstractContextManager[object]]
+    ) -> None:
+        """What is raised under the lock leaves as it is, though the lock cannot be released."""
+        with ExitStack() as stack:
+            with pytest.raises(ZeroDivisionError), store.lock(KEY, timeout=PATIENCE):
+                stack.enter_context(unreachable())
+                raise ZeroDivisionError
 
     # Fork
 

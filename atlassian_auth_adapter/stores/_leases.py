@@ -1,0 +1,117 @@
+"""Leases: the locks of places that have no kernel to free them when their holder dies.
+
+A lease is a name with an owner token and an end, kept by the place and measured by its clock. Its
+holder renews it while it lives; when it is killed, paused or cut off, the lease ends by itself. So
+a lease alone does not fence: whoever wakes up after its end believes to hold it still. The
+compare-and-swap of `TokenStore.save` catches that.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Protocol
+
+from atlassian_auth_adapter.errors import (
+    ConfigurationError,
+    TokenStoreError,
+    TokenStoreTimeoutError,
+)
+
+__all__ = ["LEASE", "LeaseKeeper", "checked_lease", "held"]
+
+#: Seconds for which a lease lasts without being renewed; longer than the longest token request of
+#: a client with the default timeouts (35 s), also when the place cannot be reached in between.
+LEASE = 60.0
+
+#: Seconds between two looks at a lease that somebody holds: the first, the longest.
+_POLL = (0.01, 0.25)
+
+
+class LeaseKeeper(Protocol):
+    """What a place must be able to do. Each call is atomic and compares owner tokens."""
+
+    def take(self, name: str, owner: str, seconds: float) -> bool:
+        """Whether the lease was free, or has ended, and is the owner's now."""
+
+    def renew(self, name: str, owner: str, seconds: float) -> bool:
+        """Whether the lease is still the owner's, and lasts so long from now."""
+
+    def release(self, name: str, owner: str) -> None:
+        """The lease is free if it was the owner's."""
+
+
+def checked_lease(seconds: float) -> float:
+    """The duration of a lease.
+
+    Raises:
+        ConfigurationError: It is not a positive number.
+    """
+    if not 0 < seconds < threading.TIMEOUT_MAX:
+        raise ConfigurationError(f"lease={seconds!r} must be a positive number of seconds.")
+    return float(seconds)
+
+
+@contextmanager
+def held(keeper: LeaseKeeper, name: str, *, lease: float, timeout: float) -> Iterator[None]:
+    """The lease is ours within the context, and renewed every third of its time.
+
+    Args:
+        keeper: Where the lease is.
+        name: Which one.
+        lease: Seconds after which it ends when nobody renews it.
+        timeout: Seconds to wait for somebody else.
+
+    Raises:
+        TokenStoreTimeoutError: Somebody held it all that time.
+        TokenStoreError: The place failed.
+    """
+    owner, process = secrets.token_hex(16), os.getpid()
+    deadline, delay = time.monotonic() + timeout, _POLL[0]
+    while not _taken(keeper, name, owner, lease):
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TokenStoreTimeoutError(
+                f"somebody has held the lease of {name} for {max(timeout, 0):g} s. If its holder "
+                f"was killed, it ends by itself, at most {lease:g} s after the last renewal."
+            )
+        time.sleep(min(delay, left))
+        delay = min(2 * delay, _POLL[1])
+    done = threading.Event()
+    # A daemon: a process that dies in any way leaves the lease to end by itself.
+    renewal = threading.Thread(
+        target=_renew, args=(keeper, name, owner, lease, done), name="lease", daemon=True
+    )
+    try:
+        with suppress(RuntimeError):  # no thread to be had: the lease lasts as long as it lasts
+            renewal.start()
+        yield
+    except BaseException:
+        done.set()
+        if os.getpid() == process:  # a forked child holds nothing
+            with suppress(TokenStoreError):  # what happened inside matters more
+                keeper.release(name, owner)
+        raise
+    done.set()
+    if os.getpid() == process:
+        keeper.release(name, owner)
+
+
+def _taken(keeper: LeaseKeeper, name: str, owner: str, lease: float) -> bool:
+    try:
+        return keeper.take(name, owner, lease)
+    except TokenStoreError:
+        with suppress(TokenStoreError):  # perhaps only the answer was lost
+            keeper.release(name, owner)
+        raise
+
+
+def _renew(keeper: LeaseKeeper, name: str, owner: str, lease: float, done: threading.Event) -> None:
+    while not done.wait(lease / 3):
+        with suppress(TokenStoreError):  # the next attempt may reach the place again
+            if not keeper.renew(name, owner, lease):
+                return  # somebody else has it; compare-and-swap protects what it guards
