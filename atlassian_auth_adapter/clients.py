@@ -7,6 +7,7 @@ client is a TokenSource and can be handed to the auth objects.
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import pickle
 import re
@@ -119,6 +120,11 @@ class TokenStatus:
         generation: Rotations and logins so far.
         throttled_until: POSIX timestamp (seconds) before which the server is not asked, or None.
         pending_since: POSIX timestamp (seconds) of a refresh whose end is not on record, or None.
+        idle_until: POSIX timestamp (seconds) at which the login dies unless it is refreshed before,
+            by itself or with `refresh()`; None when not known. Cloud and Data Center: 90 days.
+        reauthorize_by: POSIX timestamp (seconds) by which a person has to log in again: the end of
+            `idle_until`, or of the 365 days after the consent that Cloud once documented, whichever
+            comes first; None when not known.
     """
 
     account: str
@@ -129,6 +135,12 @@ class TokenStatus:
     generation: int = 0
     throttled_until: float | None = None
     pending_since: float | None = None
+    idle_until: float | None = None
+    reauthorize_by: float | None = None
+
+
+def _finite(instant: float) -> float | None:
+    return instant if math.isfinite(instant) else None
 
 
 class Settings(TypedDict, total=False):
@@ -441,6 +453,10 @@ class AtlassianOAuthClient(Unique, TokenSource):
             generation=record.generation,
             throttled_until=record.throttled_until or None,
             pending_since=record.pending.started_at if record.pending else None,
+            idle_until=_finite(self._server.idle_until(token_set.obtained_at)),
+            reauthorize_by=_finite(
+                self._server.reauthorize_by(token_set.obtained_at, record.authorized_at)
+            ),
         )
 
     def _state(
@@ -450,6 +466,22 @@ class AtlassianOAuthClient(Unique, TokenSource):
         if record.dead or (freshness is Freshness.EXPIRED and not token_set.refresh_token):
             return "login_required"
         return freshness.value
+
+    @without_frames
+    def refresh(self, older_than: float = 0.0) -> TokenStatus:
+        """Refresh now, in order to keep a login alive that is seldom used, and tell its status.
+
+        Not needed by a program that makes requests. Call it daily with `older_than=7 * 86400`, say:
+        however many hosts do so, there is one refresh a week. May block on a token request.
+
+        Args:
+            older_than: Seconds; a token set that was obtained no longer ago is left alone.
+
+        Raises:
+            LoginRequiredError, TokenEndpointError, TokenStoreError: As `get_access_token`.
+        """
+        self._source.refresh(older_than)
+        return self.status()
 
     @without_frames
     def revoke(self) -> None:
@@ -471,6 +503,8 @@ class AtlassianOAuthClient(Unique, TokenSource):
 
     def forget(self) -> None:
         """The login is deleted from the store and from memory. The server is not told.
+
+        The store keeps the number of the generation, without any secret.
 
         Raises:
             TokenStoreError: The store failed.

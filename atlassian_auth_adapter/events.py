@@ -25,6 +25,7 @@ EventName = Literal[
     "unavailable",  # no usable answer from the token endpoint
     "store_failed",  # the store could not be read or written
     "lock_timeout",  # somebody held the store's lock for too long
+    "reauthorization_due",  # a person must log in again soon, or in any case the login ends
     "foreign_origin",  # a request outside the grant was passed on without a token
     "scope_missing",  # the resource server wants a scope that the grant lacks
     "anonymous",  # the resource server answered as if nobody was logged in
@@ -41,7 +42,8 @@ class Event:
         name: Which of the fixed outcomes.
         account: The account of the token key concerned, "" when none is.
         fields: Details, free of secrets. For the outcomes of a refresh: `duration` (seconds,
-            float), `generation` (int), `error` (text). For a URL: `origin`, `granted`, `path`.
+            float), `waiters` (int), `generation` (int), `error` (text), `reauthorize_by` (POSIX
+            timestamp, seconds). For a URL: `origin`, `granted`, `path`.
     """
 
     name: EventName

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 import os
 import random
+import secrets
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -21,7 +23,7 @@ from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from weakref import WeakValueDictionary
 
 from atlassian_auth_adapter.atlassian.gateway import ResourceServer
@@ -70,6 +72,9 @@ DeadReason = Literal["refused", "answer_lost"]
 LOCK_SLICE = 1.0
 #: Token requests of one flight that never reach the server before it gives up.
 UNSENT_ATTEMPTS = 3
+#: Seconds ahead of the end of a login from which on it is announced, and between two announcements
+#: of one process.
+REAUTHORIZATION_NOTICE, REAUTHORIZATION_REMINDER = 14 * 86400.0, 86400.0
 #: Times that somebody else may be faster in saving before the store is called broken.
 MOST_OVERTAKINGS = 10
 
@@ -79,7 +84,7 @@ class _Snapshot:
     """The token set that this process hands out, with what its clocks say of the end."""
 
     token_set: TokenSet
-    generation: int
+    record: Record  # where it comes from
     deadline: float  # of the monotonic clock
     luck: float  # this process's share of the jitter for this token
 
@@ -90,7 +95,7 @@ class _Flight:
 
     began: float  # of the monotonic clock
     rejected: str | None = field(default=None, repr=False)  # by a resource server
-    force: bool = False  # renew even if there is a usable token
+    obtained_before: float = -math.inf  # token sets up to then are renewed in any case
     future: Future[TokenSet] = field(default_factory=Future)
     waiters: int = 0
     thread: int = 0  # identity of the one that flies it
@@ -110,6 +115,7 @@ class _Login:
         self.snapshot: _Snapshot | None = None
         self.quiet_until = 0.0  # monotonic; no renewal beside the traffic before
         self.unsaved: tuple[Record, Record | None] | None = None  # rotated; what it follows
+        self.reminded_at = -math.inf  # monotonic; of the last event reauthorization_due
         self.start_afresh()
 
     def start_afresh(self) -> None:
@@ -222,16 +228,25 @@ class RefreshingTokenSource(TokenSource):
         """Whether the token set is past its end by now, without any margin."""
         return self._clock.time() >= token_set.expires_at
 
-    def refresh(self) -> TokenSet:
-        """Renew now, however fresh the token set is. Raises as `token_set` does."""
-        return result_of(self._board(force=True))
+    def refresh(self, older_than: float = 0.0) -> TokenSet:
+        """Renew, however fresh the token set is; not if it is no older than so many seconds.
+
+        Raises as `token_set` does.
+        """
+        before = self._clock.time() - older_than
+        if older_than:
+            token_set = self._newest()
+            if token_set is not None and token_set.obtained_at >= before:
+                return token_set
+        return result_of(self._board(obtained_before=before))
 
     def install(self, obtain: Callable[[], TokenSet], taken_over: str = "") -> TokenSet:
         """Replace the login by what `obtain` brings, under the store's lock.
 
         Args:
             obtain: Sends the token request.
-            taken_over: The refresh token that it spends, if the login comes from elsewhere.
+            taken_over: The refresh token that it spends, if the login comes from elsewhere and not
+                from a person who has just consented.
 
         Raises:
             TokenNotSavedError: The token set is there, but could not be saved.
@@ -240,10 +255,16 @@ class RefreshingTokenSource(TokenSource):
         def work() -> TokenSet:
             with self._exclusive():
                 record = self._store.load(self._key)
-                name = self._hash(taken_over) if taken_over else ""
-                token_set = self._saved(None, record, obtain(), name)
-                if unsaved := self._login.unsaved:
-                    raise _not_saved(unsaved[0])
+                token_set = obtain()
+                login = Record(
+                    record.generation + 1 if record else 1,
+                    token_set,
+                    login=secrets.token_hex(8),
+                    authorized_at=0.0 if taken_over else token_set.obtained_at,
+                    taken_over=self._hash(taken_over) if taken_over else "",
+                )
+                if self._keep(login, record):
+                    raise _not_saved(login)
                 return token_set
 
         return result_of(take_off(work, self._keep_saving))
@@ -254,7 +275,11 @@ class RefreshingTokenSource(TokenSource):
         return record is not None and record.taken_over == self._hash(refresh_token)
 
     def forget(self, first: Callable[[TokenSet], object] | None = None) -> None:
-        """There is no login on record afterwards; `first` gets it while nobody can renew it."""
+        """There is no login on record afterwards; `first` gets it while nobody can renew it.
+
+        What stays is the number of its generation, so that a process that was paused in the middle
+        of a refresh cannot bring it back.
+        """
 
         def work() -> None:
             login = self._login
@@ -262,10 +287,25 @@ class RefreshingTokenSource(TokenSource):
                 if first is not None and (token_set := self._newest()):
                     first(token_set)
                 with login.saving:
-                    self._store.delete(self._key)
+                    self._erase()
                     login.snapshot = login.unsaved = None
 
         result_of(take_off(work))
+
+    def _erase(self) -> None:
+        for _ in range(MOST_OVERTAKINGS):
+            try:
+                record = self._store.load(self._key)
+            except TokenStoreError:  # damaged; or the store is gone, and says so once more
+                self._store.delete(self._key)
+                return
+            if record is None:
+                return
+            with suppress(StaleRecordError):
+                erased = Record(record.generation + 1)
+                self._store.save(self._key, erased, expected=record.generation)
+                return
+        raise _overtaken()
 
     def _newest(self) -> TokenSet | None:
         unsaved = self._login.unsaved
@@ -273,7 +313,7 @@ class RefreshingTokenSource(TokenSource):
 
     def freshness_of(self, token_set: TokenSet) -> Freshness:
         """What may be done with a token set from the store, by the wall clock."""
-        return self._freshness(self._snapshot(token_set, 0))
+        return self._freshness(self._snapshot(Record(token_set=token_set)))
 
     # --- boarding ---------------------------------------------------------------------------------
 
@@ -292,13 +332,13 @@ class RefreshingTokenSource(TokenSource):
         self,
         rejected: str | None = None,
         *,
-        force: bool = False,
+        obtained_before: float = -math.inf,
         seen: _Snapshot | None = None,
         waiters: int = 1,
     ) -> Future[TokenSet]:
         """The future of the flight under way, or of one that starts now."""
         login = self._login
-        flight = _Flight(self._clock.monotonic(), rejected, force, waiters=waiters)
+        flight = _Flight(self._clock.monotonic(), rejected, obtained_before, waiters=waiters)
         run = prepared(lambda: self._fly(flight), lambda: self._debrief(flight), flight.future)
         with login.lock:
             if under_way := login.flight_in_the_air():
@@ -306,8 +346,9 @@ class RefreshingTokenSource(TokenSource):
                     raise _own_goal()
                 under_way.waiters += waiters
                 return under_way.future
-            if not force and login.snapshot is not seen and login.snapshot is not None:
-                flight.future.set_result(login.snapshot.token_set)  # somebody has just landed
+            landed_first = login.snapshot if login.snapshot is not seen else None
+            if landed_first is not None and obtained_before == -math.inf:
+                flight.future.set_result(landed_first.token_set)
                 return flight.future
             # Nobody can join it before it flies: Ctrl-C at any line leaves nothing to wait for.
             if FlightThread.started(run):
@@ -387,11 +428,26 @@ class RefreshingTokenSource(TokenSource):
         with self._login.lock:
             if self._login.flight is flight:
                 self._login.flight = None
-        duration = self._clock.monotonic() - flight.began
+        now = self._clock.monotonic()
+        duration = now - flight.began
+        if (end := self._due_reauthorization(now)) is not None:
+            flight.note("reauthorization_due", reauthorize_by=end)
         for name, fields in flight.notes:
             fields |= {"duration": duration, "waiters": flight.waiters}
             report(self.on_event, Event(name, self.account, MappingProxyType(fields)))
         self._keep_saving()
+
+    def _due_reauthorization(self, now: float) -> float | None:
+        """The end of the login (POSIX timestamp, seconds) if it is near and was not told today."""
+        login = self._login
+        if login.snapshot is None or now - login.reminded_at < REAUTHORIZATION_REMINDER:
+            return None
+        record, token_set = login.snapshot.record, login.snapshot.token_set
+        end = self._server.reauthorize_by(token_set.obtained_at, record.authorized_at)
+        if end - self._clock.time() > REAUTHORIZATION_NOTICE:
+            return None
+        login.reminded_at = now
+        return end
 
     def _look_again(self, flight: _Flight) -> TokenSet:
         """What the store holds by now, if that will do; else a new token set."""
@@ -401,11 +457,35 @@ class RefreshingTokenSource(TokenSource):
             if login.snapshot and self._will_do(login.snapshot, flight):
                 return login.snapshot.token_set
             raise _not_saved(unsaved)
-        record = self._store.load(self._key)
+        record = self._restored(self._store.load(self._key), flight)
         if adopted := self._adopted(record, flight):
             return adopted
         record, token_set = self._spendable(record, flight)
         return self._spend(flight, record, token_set)
+
+    def _look_again_after(self, flight: _Flight) -> TokenSet:
+        """Somebody who does not hold the lock was faster, as often as that may happen."""
+        flight.overtaken += 1
+        if flight.overtaken == MOST_OVERTAKINGS:
+            raise _overtaken()
+        return self._look_again(flight)
+
+    def _restored(self, record: Record | None, flight: _Flight) -> Record | None:
+        """The record, or what this process knows to be newer: a backup was played back.
+
+        The older refresh token is spent; past the grace, sending it would end the login. A record
+        that is gone altogether was deleted by somebody, and stays so.
+        """
+        known = self._login.snapshot
+        if known is None or record is None or not _is_older(record, known.record):
+            return record
+        self._store.save(self._key, known.record, expected=record.generation)
+        flight.note(
+            "store_failed",
+            error=f"the store fell back to generation {record.generation}; put back what was newer",
+            generation=known.record.generation,
+        )
+        return known.record
 
     def _adopted(self, record: Record | None, flight: _Flight) -> TokenSet | None:
         """The stored token set, published, if it will do: no token request."""
@@ -417,7 +497,7 @@ class RefreshingTokenSource(TokenSource):
             is_enough = self._freshness(known) is Freshness.FRESH
             snapshot = known
         else:
-            snapshot, is_enough = self._snapshot(record.token_set, record.generation), True
+            snapshot, is_enough = self._snapshot(record), True
         if not is_enough or not self._will_do(snapshot, flight):
             return None
         if known is not None and snapshot is not known:
@@ -427,7 +507,7 @@ class RefreshingTokenSource(TokenSource):
 
     def _will_do(self, snapshot: _Snapshot, flight: _Flight) -> bool:
         return (
-            not flight.force
+            snapshot.token_set.obtained_at > flight.obtained_before
             and snapshot.token_set.access_token != flight.rejected
             and self._freshness(snapshot) is not Freshness.EXPIRED
         )
@@ -480,16 +560,13 @@ class RefreshingTokenSource(TokenSource):
         else:
             flight.ambiguous += 1  # sent before; nobody on record knows what came of it
         # Proves in one step that the store can be written, before anything is spent.
-        clean, record = replace(record, pending=None), replace(record, pending=journal)
+        clean = replace(record, pending=None, login=record.login or secrets.token_hex(8))
+        record = replace(clean, pending=journal)
         try:
             self._store.save(self._key, record, expected=record.generation)
-        except StaleRecordError:  # somebody who does not hold the lock was faster
-            flight.overtaken += 1
-            if flight.overtaken == MOST_OVERTAKINGS:
-                raise
-            return self._look_again(flight)
-        try:
-            renewed = self._request(flight, token_set, journal.started_at)
+            renewed = self._request(flight, record, token_set)
+        except StaleRecordError:
+            return self._look_again_after(flight)
         except TokenEndpointUnavailableError as error:
             if error.outcome == "throttled":
                 wait = error.retry_after or BACKGROUND_BACKOFF
@@ -512,9 +589,14 @@ class RefreshingTokenSource(TokenSource):
             return self._saved(flight, record, renewed)
         return self._look_once_more(flight, clean, token_hash, refusal)
 
-    def _request(self, flight: _Flight, token_set: TokenSet, first_sent_at: float) -> TokenSet:
-        """One token request, sent again as often as that can do no harm."""
-        now, grace_end = self._clock.time(), first_sent_at + self._server.rotation_grace
+    def _request(self, flight: _Flight, record: Record, token_set: TokenSet) -> TokenSet:
+        """One token request, sent again as often as that can do no harm.
+
+        Raises:
+            StaleRecordError: Somebody else has rotated the token set in the meantime.
+        """
+        pending = cast(Pending, record.pending)
+        now, grace_end = self._clock.time(), pending.started_at + self._server.rotation_grace
         window_end = now + self._server.resend_window
         if now < grace_end:
             window_end = min(window_end, grace_end)
@@ -544,6 +626,16 @@ class RefreshingTokenSource(TokenSource):
             if give_up or is_exiting():
                 raise failure
             self._clock.sleep(delay)
+            # While we slept, or were paused, the lock may have ended and somebody else had it.
+            self._check_generation(record)
+
+    def _check_generation(self, record: Record) -> None:
+        try:
+            latest = self._store.load(self._key)
+        except Exception:  # noqa: BLE001 - whatever a store raises: nobody else can save either
+            return
+        if latest is not None and latest.generation != record.generation:
+            raise StaleRecordError(f"somebody else has rotated {self.account!r} meanwhile.")
 
     def _look_once_more(
         self, flight: _Flight, record: Record, token_hash: str, refusal: TokenRequestRefusedError
@@ -564,45 +656,74 @@ class RefreshingTokenSource(TokenSource):
 
     # --- keeping what was brought -----------------------------------------------------------------
 
-    def _saved(
-        self,
-        flight: _Flight | None,
-        record: Record | None,
-        token_set: TokenSet,
-        taken_over: str | None = None,
-    ) -> TokenSet:
-        """The token set, saved as the next generation and published; published in any case."""
-        login, adopted, failure = self._login, None, "somebody else is always faster"
-        forced_at = self._clock.time() if flight and flight.rejected else 0.0
+    def _saved(self, flight: _Flight, record: Record, token_set: TokenSet) -> TokenSet:
+        """The token set, saved as the next generation of its login and published in any case."""
+        rotated = Record(
+            record.generation + 1,
+            token_set,
+            forced_at=self._clock.time() if flight.rejected else 0.0,
+            taken_over=record.taken_over,
+            login=record.login,
+            authorized_at=record.authorized_at,
+        )
+        try:
+            failure = self._keep(rotated, record)
+        except StaleRecordError:  # somebody who does not hold the lock left something else there
+            return self._look_again_after(flight)
+        if failure:
+            flight.note("store_failed", error=f"not saved: {failure}")
+        return token_set
+
+    def _keep(self, new: Record, before: Record | None) -> str:
+        """Publish a record and save it: what went wrong, or "". A failed save is tried again later.
+
+        Args:
+            new: A rotation, or another login.
+            before: What the store held when it was asked for.
+
+        Raises:
+            StaleRecordError: What the store holds by now counts more; nothing was done.
+        """
+        login, stands, failure = self._login, True, ""
         with login.saving:
+            # First of all: whatever is raised from here on, the token stays.
+            login.unsaved = new, before
             try:
-                for _ in range(MOST_OVERTAKINGS):
-                    before = record or Record()
-                    rotated = Record(
-                        before.generation + 1,
-                        token_set,
-                        forced_at=forced_at,
-                        taken_over=before.taken_over if taken_over is None else taken_over,
-                    )
-                    # First of all: whatever is raised from here on, the token stays.
-                    login.unsaved = rotated, record
-                    expected = record.generation if record else None
-                    with suppress(StaleRecordError):
-                        self._store.save(self._key, rotated, expected=expected)
-                        login.unsaved = None
-                        return token_set
-                    record = self._store.load(self._key)
-                    if flight and (adopted := self._adopted(record, flight)):
-                        login.unsaved = None
-                        return adopted
+                stands = self._save_unsaved(before)
             except Exception as error:  # noqa: BLE001 - whatever a store raises
                 failure = type(error).__name__
             finally:
-                if adopted is None:
-                    login.snapshot = self._snapshot(token_set, rotated.generation)
-        if flight:
-            flight.note("store_failed", error=f"not saved: {failure}")
-        return token_set
+                if stands:
+                    login.snapshot = self._snapshot(new)
+        if not stands:
+            raise StaleRecordError(
+                f"somebody else has changed the login {self.account!r} at the same moment, and "
+                "theirs is kept. Use it, or log in again."
+            )
+        return failure
+
+    def _save_unsaved(self, latest: Record | None) -> bool:
+        """Whether what was not saved is saved now; not if `latest` counts more.
+
+        The caller has `login.saving`. Raises what the store raises.
+        """
+        login = self._login
+        assert login.unsaved is not None  # noqa: S101 - the callers' lock
+        new, before = login.unsaved
+        for _ in range(MOST_OVERTAKINGS):
+            if not _may_replace(new, before, latest):
+                break
+            expected = latest.generation if latest else None
+            new = replace(new, generation=max(new.generation, (expected or 0) + 1))
+            with suppress(StaleRecordError):
+                self._store.save(self._key, new, expected=expected)
+                login.unsaved = None
+                return True
+            latest = self._store.load(self._key)
+        else:
+            raise _overtaken()
+        login.unsaved = None
+        return False
 
     def _still_unsaved(self) -> Record | None:
         """What cannot be saved, this time neither; None when everything is saved."""
@@ -610,19 +731,11 @@ class RefreshingTokenSource(TokenSource):
         with login.saving:
             if login.unsaved is None:
                 return None
-            rotated, before = login.unsaved
+            new = login.unsaved[0]
             try:
-                latest = self._store.load(self._key)
-                # Else the save that failed had worked, or somebody has a newer login. Generations
-                # begin anew after a forget(), so they alone do not tell.
-                if _token_set_of(latest) == _token_set_of(before):
-                    expected = latest.generation if latest else None
-                    self._store.save(self._key, rotated, expected=expected)
-            except StaleRecordError:
-                pass  # as above, at the same moment
+                self._save_unsaved(self._store.load(self._key))
             except Exception:  # noqa: BLE001 - whatever a store raises, there will be another try
-                return rotated
-            login.unsaved = None
+                return new
         return None
 
     def _keep_saving(self) -> None:
@@ -654,12 +767,13 @@ class RefreshingTokenSource(TokenSource):
         except Exception as error:  # noqa: BLE001 - whatever a store raises
             flight.note("store_failed", error=f"not noted: {type(error).__name__}")
 
-    def _snapshot(self, token_set: TokenSet, generation: int) -> _Snapshot:
+    def _snapshot(self, record: Record) -> _Snapshot:
+        token_set = cast(TokenSet, record.token_set)
         # Saved by a clock that was ahead, it would seem to live longer than it was given.
         remaining = min(token_set.expires_at - self._clock.time(), token_set.lifetime)
         return _Snapshot(
             token_set,
-            generation,
+            record,
             self._clock.monotonic() + remaining,
             random.random(),  # noqa: S311
         )
@@ -688,6 +802,33 @@ class RefreshingTokenSource(TokenSource):
 
 def _token_set_of(record: Record | None) -> TokenSet | None:
     return record.token_set if record else None
+
+
+def _is_older(record: Record, known: Record) -> bool:
+    """Whether the record is a former state of the very login that is known."""
+    is_same = record.login == known.login != ""
+    return is_same and record.generation < known.generation
+
+
+def _may_replace(new: Record, before: Record | None, latest: Record | None) -> bool:
+    """Whether `new` may be saved over `latest`: nobody has decided anything since it was asked for.
+
+    Args:
+        new: A rotation, or another login.
+        before: What it follows.
+        latest: What the store holds now.
+    """
+    if latest is None or _is_older(latest, new):
+        return True  # the store has lost what it held: forgetting would have left a record
+    if before is None:
+        return False
+    if before.login != new.login and before.login == latest.login:
+        return True  # another login replaces this one, rotated or not
+    return (latest.generation, latest.token_set) == (before.generation, before.token_set)
+
+
+def _overtaken() -> StaleRecordError:
+    return StaleRecordError("somebody else is always faster in saving this login. Try again.")
 
 
 def _own_goal() -> ConfigurationError:

@@ -24,6 +24,9 @@ __all__ = [
     "product_named",
 ]
 
+#: Seconds.
+DAY = 86400.0
+
 
 @dataclass(frozen=True, slots=True)
 class CloudEnvironment:
@@ -57,7 +60,9 @@ def cloud_server(cloud: CloudEnvironment) -> AuthorizationServer:
 
     Source: developer.atlassian.com oauth-2-3lo-apps, copy of 2026-09-26; PKCE is accepted and
     ignored (2026-09), so it is not sent; the revocation endpoint is advertised by the metadata of
-    another issuer on the same host (2026-10-10) and is not documented for 3LO.
+    another issuer on the same host (2026-10-10) and is not documented for 3LO. That a login ends
+    365 days after the consent was documented from 2022 to 2024; the row is gone, no announcement
+    was found, so it is reported as possible and never acted upon.
     """
     return AuthorizationServer(
         issuer=cloud.auth_url,
@@ -67,6 +72,8 @@ def cloud_server(cloud: CloudEnvironment) -> AuthorizationServer:
         authorization_parameters=(("audience", cloud.audience), ("prompt", "consent")),
         rotation_grace=600.0,  # "reuse interval" of 10 minutes
         resend_window=120.0,  # ours: long enough to ride out a hiccup, far from the end
+        refresh_token_lifetime=90 * DAY,
+        authorization_lifetime=365 * DAY,
         dead_refresh_token=(
             ("invalid_grant", ""),
             ("unauthorized_client", "refresh_token is invalid"),  # live traffic, 2024 to 2026
@@ -91,6 +98,7 @@ def data_center_server(base_url: str) -> AuthorizationServer:
         revocation_endpoint=f"{base_url}/rest/oauth2/latest/revoke",
         pkce=True,
         redirect_uri_on_refresh=True,
+        refresh_token_lifetime=90 * DAY,  # a property of the server; counted anew by each refresh
         scope_on_client_credentials=True,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,6 +26,9 @@ class AuthorizationServer:
         rotation_grace: Seconds for which a spent refresh token may be sent again.
         resend_window: Seconds, a safe part of the grace, during which we do so after a lost answer;
             0 without grace: the request is sent once more and then given up.
+        refresh_token_lifetime: Seconds after which a refresh token that is not used dies.
+        authorization_lifetime: Seconds after the resource owner's consent in which everything that
+            came of it dies, however often it is refreshed.
         dead_refresh_token: How the server says that a refresh token is dead: pairs of error code
             and a part of the description (lower case, "" for any).
     """
@@ -42,7 +46,27 @@ class AuthorizationServer:
     scope_on_client_credentials: bool = False
     rotation_grace: float = 0.0
     resend_window: float = 0.0
+    refresh_token_lifetime: float = math.inf
+    authorization_lifetime: float = math.inf
     dead_refresh_token: tuple[tuple[str, str], ...] = (("invalid_grant", ""),)
+
+    def idle_until(self, obtained_at: float) -> float:
+        """When a refresh token dies unless it is used; POSIX timestamp (seconds), maybe infinite.
+
+        Args:
+            obtained_at: When it was issued, POSIX timestamp (seconds); 0: not known.
+        """
+        return obtained_at + self.refresh_token_lifetime if obtained_at else math.inf
+
+    def reauthorize_by(self, obtained_at: float, authorized_at: float) -> float:
+        """When a person has to log in again unless something refreshes, or in any case.
+
+        Args:
+            obtained_at: As in `idle_until`.
+            authorized_at: When a person consented, POSIX timestamp (seconds); 0: not known.
+        """
+        absolute = authorized_at + self.authorization_lifetime if authorized_at else math.inf
+        return min(self.idle_until(obtained_at), absolute)
 
     def refuses_refresh_token(self, error: str, description: str) -> bool:
         """Whether this error answer means that the refresh token is dead."""

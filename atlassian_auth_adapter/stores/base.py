@@ -67,8 +67,9 @@ class Record:
     """Everything that is kept under one key. Secrets are in `token_set` and `authorizations` only.
 
     Attributes:
-        generation: +1 with each rotation and each login.
-        token_set: The login, or None when nobody logged in.
+        generation: +1 with each rotation and each login; it never starts anew, also not after a
+            login was forgotten.
+        token_set: The login, or None when nobody logged in, or it was forgotten.
         pending: See `Pending`.
         throttled_until: POSIX timestamp (seconds) before which the token endpoint is not asked.
         dead: Salted hash of a refresh token that the server has refused, or "".
@@ -77,6 +78,8 @@ class Record:
             server had rejected its predecessor, else 0.
         taken_over: Salted hash of the refresh token with which the login was taken over from
             elsewhere, or "": it is spent, however often a program offers it.
+        login: Random name of the login, the same through all its rotations; "" when not known.
+        authorized_at: POSIX timestamp (seconds) of the resource owner's consent, 0 when not known.
         authorizations: Started authorizations, under their own key.
     """
 
@@ -88,6 +91,8 @@ class Record:
     dead_reason: Literal["refused", "answer_lost"] = "refused"
     forced_at: float = 0.0
     taken_over: str = ""
+    login: str = ""
+    authorized_at: float = 0.0
     authorizations: tuple[AuthorizationRequest, ...] = field(default=())
 
     def to_json(self) -> dict[str, Any]:
@@ -116,6 +121,10 @@ class Record:
             stored["forced_at"] = self.forced_at
         if self.taken_over:
             stored["taken_over"] = self.taken_over
+        if self.login:
+            stored["login"] = self.login
+        if self.authorized_at:
+            stored["authorized_at"] = self.authorized_at
         if self.authorizations:
             stored["authorizations"] = [
                 {
@@ -155,6 +164,8 @@ class Record:
                 ),
                 forced_at=float(stored.get("forced_at", 0.0)),
                 taken_over=str(stored.get("taken_over", "")),
+                login=str(stored.get("login", "")),
+                authorized_at=float(stored.get("authorized_at", 0.0)),
                 authorizations=tuple(
                     _authorization(request) for request in stored.get("authorizations", ())
                 ),

@@ -51,6 +51,8 @@ LOGIN = Record(
     dead_reason="answer_lost",
     forced_at=1764000000.75,
     taken_over="1f0e",
+    login="5a1f",
+    authorized_at=1763999999.25,
 )
 
 _TEXTS = {
