@@ -64,6 +64,9 @@ if TYPE_CHECKING:
     from atlassian_auth_adapter.errors import TokenRequestRefusedError as TokenRequestRefusedError
     from atlassian_auth_adapter.errors import TokenStoreError as TokenStoreError
     from atlassian_auth_adapter.errors import TokenStoreTimeoutError as TokenStoreTimeoutError
+    from atlassian_auth_adapter.errors import (
+        TokenStoreUnavailableError as TokenStoreUnavailableError,
+    )
     from atlassian_auth_adapter.events import Event as Event
     from atlassian_auth_adapter.expiry import ExpiryPolicy as ExpiryPolicy
     from atlassian_auth_adapter.sources import StaticTokenSource as StaticTokenSource
@@ -119,6 +122,7 @@ _HOMES = {
         "TokenRequestRefusedError",
         "TokenStoreError",
         "TokenStoreTimeoutError",
+        "TokenStoreUnavailableError",
     ],
     "events": ["Event"],
     "expiry": ["ExpiryPolicy"],

@@ -16,6 +16,7 @@
     |-- ResourceUnavailableError          the resource server gave no usable answer: try again
     |-- ForeignOriginError                this URL must not carry the token (foreign="raise")
     `-- TokenStoreError                   the store failed
+        |-- TokenStoreUnavailableError        it cannot be reached just now: try again soon
         |-- TokenStoreTimeoutError            somebody holds the lock too long (also TimeoutError)
         |-- StaleRecordError                  somebody saved a newer generation first
         `-- TokenNotSavedError                rotated there, not saved here: .token_set
@@ -54,6 +55,7 @@ __all__ = [
     "ResourceUnavailableError",
     "ForeignOriginError",
     "TokenStoreError",
+    "TokenStoreUnavailableError",
     "TokenStoreTimeoutError",
     "StaleRecordError",
     "TokenNotSavedError",
@@ -212,6 +214,13 @@ class ForeignOriginError(AtlassianAuthError):
 
 class TokenStoreError(AtlassianAuthError):
     """The store failed. The text names the place (file, key) and what to do."""
+
+
+class TokenStoreUnavailableError(TokenStoreError):
+    """The store's server cannot be reached just now, as while it is restarted: try again soon.
+
+    A refresh rides out such an outage for some seconds before it raises this.
+    """
 
 
 class TokenStoreTimeoutError(TokenStoreError, TimeoutError):

@@ -37,6 +37,7 @@ from atlassian_auth_adapter.errors import (
     TokenRequestRefusedError,
     TokenStoreError,
     TokenStoreTimeoutError,
+    TokenStoreUnavailableError,
 )
 from atlassian_auth_adapter.events import Event, EventName, OnEvent, report
 from atlassian_auth_adapter.expiry import Clock, ExpiryPolicy, Freshness
@@ -60,7 +61,8 @@ BACKGROUND_BACKOFF = 30.0
 #: Seconds for which a token that was fetched because of a rejection is not replaced for another
 #: one: a server that rejects whatever we send must not burn a rotation per request.
 REJECTION_COOL_DOWN = 30.0
-#: Longest Retry-After, seconds, that a flight waits for; beyond it the callers are told.
+#: Longest Retry-After, and longest outage of the store, seconds, that a flight waits for; beyond it
+#: the callers are told.
 LONGEST_WAIT = 10.0
 #: Seconds between the looks into the store after the server has refused a refresh token.
 SECOND_LOOK = 1.0
@@ -100,6 +102,7 @@ class _Flight:
     waiters: int = 0
     thread: int = 0  # identity of the one that flies it
     ambiguous: int = 0  # token requests whose outcome is unknown
+    outage_began: float = math.inf  # of the store; of the monotonic clock
     overtaken: int = 0  # times that somebody else was faster in saving
     notes: list[tuple[EventName, dict[str, Any]]] = field(default_factory=list)
 
@@ -380,8 +383,13 @@ class RefreshingTokenSource(TokenSource):
         token_set = None
         flight.thread = threading.get_ident()
         try:
-            with self._exclusive():
-                token_set = self._look_again(flight)
+            while token_set is None:
+                try:
+                    with self._exclusive():
+                        token_set = self._look_again(flight)
+                except TokenStoreUnavailableError:
+                    if token_set is not None or not self._rides_out_an_outage(flight):
+                        raise
         except TokenEndpointUnavailableError as error:
             flight.note(
                 "throttled" if error.outcome == "throttled" else "unavailable", error=str(error)
@@ -404,6 +412,15 @@ class RefreshingTokenSource(TokenSource):
             backoff = BACKGROUND_BACKOFF if token_set is None else 0.0
             self._login.quiet_until = self._clock.monotonic() + backoff
         return token_set
+
+    def _rides_out_an_outage(self, flight: _Flight) -> bool:
+        """Wait a moment for the store to come back, unless that was tried for long enough."""
+        now = self._clock.monotonic()
+        flight.outage_began = min(flight.outage_began, now)
+        if now - flight.outage_began >= LONGEST_WAIT or is_exiting():
+            return False
+        self._clock.sleep(BACKOFF[0])
+        return True
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:

@@ -1,0 +1,208 @@
+"""A login that is seldom used: kept alive by `refresh()`, and its end is told before it comes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from atlassian_auth_adapter import (
+    FileTokenStore,
+    LoginRequiredError,
+    MemoryTokenStore,
+    TokenEndpointUnavailableError,
+)
+from atlassian_auth_adapter.testing import AtlassianEmulator, FakeClock
+from atlassian_auth_adapter.testing.emulator import Status
+
+DAY = 86400.0
+
+flavours = pytest.mark.parametrize("flavour", ["cloud", "data_center"])
+
+
+@pytest.mark.parametrize(("flavour", "times"), [("cloud", 4), ("data_center", 10)])
+def test_refresh_keeps_a_login_alive(
+    emulator: AtlassianEmulator, make_client: Any, clock: FakeClock, flavour: str, times: int
+) -> None:
+    """Once in 80 days is enough, for a year on Cloud and for ever on Data Center."""
+    client = make_client(flavour)
+    for _ in range(times):
+        clock.advance(80 * DAY)
+        status = client.refresh()
+        assert status.state == "fresh"
+        assert status.idle_until == clock.time() + 90 * DAY
+    client.test_connection()
+    assert emulator.count("refresh_token") == times
+
+
+@flavours
+def test_a_login_that_nobody_refreshes_ends_when_its_status_said(
+    make_client: Any, clock: FakeClock, flavour: str
+) -> None:
+    """A day before `idle_until` it lives, a day after it a person has to log in."""
+    client = make_client(flavour)
+    clock.advance(client.status().idle_until - clock.time() - DAY)
+    client.refresh()
+    clock.advance(client.status().idle_until - clock.time() + DAY)
+    with pytest.raises(LoginRequiredError) as raised:
+        client.refresh()
+    assert raised.value.reason == "refused"
+    assert "90 days" in str(raised.value)
+
+
+def test_refresh_renews_however_fresh_the_token_is(make_client: Any, clock: FakeClock) -> None:
+    """Without an age it always rotates, and tells the new status."""
+    client = make_client()
+    before = client.get_access_token()
+    status = client.refresh()
+    assert status == client.status()
+    assert status.generation == 2
+    assert client.get_access_token() != before
+
+
+def test_a_token_set_that_is_young_enough_is_left_alone(
+    emulator: AtlassianEmulator, make_client: Any, clock: FakeClock
+) -> None:
+    """`older_than` counts from the last token request, also when the access token has ended."""
+    client = make_client()
+    clock.advance(7 * DAY)
+    assert client.refresh(older_than=7 * DAY).state == "expired"
+    assert emulator.count("refresh_token") == 0
+    clock.advance(1)
+    assert client.refresh(older_than=7 * DAY).state == "fresh"
+    assert emulator.count("refresh_token") == 1
+
+
+def test_a_fleet_that_keeps_a_login_alive_refreshes_once(
+    emulator: AtlassianEmulator, make_client: Any, clock: FakeClock, tmp_path: Any
+) -> None:
+    """Eight hosts call refresh(older_than=...) in the same night: one of them rotates."""
+    store = FileTokenStore(tmp_path / "logins")
+    make_client(store=store)
+    clock.advance(30 * DAY)
+    # A store object of its own that equals no other: no flight is shared, as on separate hosts.
+    hosts = [make_client(store=Elsewhere(store), login=False) for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        statuses = list(pool.map(lambda host: host.refresh(older_than=7 * DAY), hosts))
+    assert {status.generation for status in statuses} == {2}
+    assert emulator.count("refresh_token") == 1
+
+
+class Elsewhere:
+    """The same place, seen from another host: equal to itself only."""
+
+    def __init__(self, store: FileTokenStore) -> None:
+        self.load, self.save = store.load, store.save
+        self.delete, self.lock = store.delete, store.lock
+
+
+def test_the_status_tells_when_a_person_has_to_log_in(make_client: Any, clock: FakeClock) -> None:
+    """90 idle days first; near the end of the year that Cloud once documented, that year."""
+    client = make_client()
+    consent = clock.time()
+    assert client.status().reauthorize_by == client.status().idle_until == consent + 90 * DAY
+    for _ in range(4):
+        clock.advance(80 * DAY)
+        client.refresh()
+    status = client.status()
+    assert status.reauthorize_by == consent + 365 * DAY
+    assert status.idle_until == clock.time() + 90 * DAY
+
+
+def test_a_data_center_login_has_no_other_end_than_idleness(
+    make_client: Any, clock: FakeClock
+) -> None:
+    """Its refresh tokens count anew from each refresh."""
+    client = make_client("data_center")
+    for _ in range(5):
+        clock.advance(80 * DAY)
+        client.refresh()
+    assert client.status().reauthorize_by == client.status().idle_until == clock.time() + 90 * DAY
+
+
+def test_a_new_consent_begins_a_new_year(
+    emulator: AtlassianEmulator, make_client: Any, clock: FakeClock
+) -> None:
+    """Whoever logs in again in time has the whole year again."""
+    client = make_client()
+    clock.advance(50 * DAY)
+    client.oauth_complete(emulator.cloud.authorize(client.oauth_start()))
+    record = client._store.load(client._key)
+    assert record.authorized_at == clock.time()
+
+
+def test_a_login_that_was_taken_over_has_no_known_beginning(
+    emulator: AtlassianEmulator, make_client: Any, clock: FakeClock
+) -> None:
+    """When its owner consented is not known, so only the idle days are told."""
+    first = make_client()
+    given = first.token_set().refresh_token
+    client = make_client(store=MemoryTokenStore(), login=False)
+    client.oauth2_retrieve_access_token(refresh_token=given)
+    for _ in range(4):
+        clock.advance(80 * DAY)
+        client.refresh()
+    assert client.status().reauthorize_by == clock.time() + 90 * DAY
+
+
+def test_nobody_logged_in_has_no_end(make_client: Any) -> None:
+    """The fields are None, as for a server whose limits are not known."""
+    status = make_client(login=False).status()
+    assert (status.idle_until, status.reauthorize_by) == (None, None)
+
+
+def test_the_end_is_announced_two_weeks_ahead_once_a_day(
+    make_client: Any, clock: FakeClock, events: Any, landed: Callable[[], None]
+) -> None:
+    """However often the token is refreshed on that day; the event carries the instant."""
+    client = make_client(on_event=events)
+    consent = clock.time()
+    for days in (80, 160, 240, 320, 350):
+        clock.advance(consent + days * DAY - clock.time())
+        client.refresh()
+    assert "reauthorization_due" not in events.names
+    clock.advance(1.5 * DAY)
+    for _ in range(3):
+        client.refresh()
+        clock.advance(3600)
+    landed()
+    due = [event for event in events if event.name == "reauthorization_due"]
+    assert [event.fields["reauthorize_by"] for event in due] == [consent + 365 * DAY]
+    clock.advance(DAY)
+    client.refresh()
+    landed()
+    assert events.names.count("reauthorization_due") == 2
+
+
+def test_idle_days_that_run_out_are_announced_when_the_refresh_fails(
+    emulator: AtlassianEmulator,
+    make_client: Any,
+    clock: FakeClock,
+    events: Any,
+    landed: Callable[[], None],
+) -> None:
+    """The token endpoint is down on day 80: the hook learns by when it has to work again."""
+    client = make_client(on_event=events)
+    consent = clock.time()
+    client.get_access_token()
+    clock.advance(80 * DAY)
+    emulator.weather.next("token", Status(503, retry_after=600), times=5)
+    with pytest.raises(TokenEndpointUnavailableError):
+        client.get_access_token()
+    landed()
+    (due,) = (event for event in events if event.name == "reauthorization_due")
+    assert due.fields["reauthorize_by"] == consent + 90 * DAY
+
+
+def test_a_record_without_the_consent_is_read(make_client: Any, clock: FakeClock) -> None:
+    """Logins of an earlier release know only their idle days, and go on."""
+    client = make_client()
+    record = client._store.load(client._key)
+    old = replace(record, login="", authorized_at=0.0)
+    client._store.save(client._key, old, expected=record.generation)
+    clock.advance(89 * DAY)
+    assert client.refresh().reauthorize_by == clock.time() + 90 * DAY
+    assert client._store.load(client._key).login
