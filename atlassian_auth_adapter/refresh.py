@@ -405,6 +405,8 @@ class RefreshingTokenSource(TokenSource):
             if token_set is None:
                 if isinstance(error, TokenStoreError):
                     flight.note("store_failed", error=str(error))
+                    if unsaved := self._login.unsaved:
+                        raise _not_saved(unsaved[0]) from None
                 raise
             # Only the release failed: the token is there.
             flight.note("store_failed", error=f"lock not released: {type(error).__name__}")

@@ -51,13 +51,15 @@ def checked_lease(seconds: float) -> float:
     Raises:
         ConfigurationError: It is not a positive number.
     """
-    if not 0 < seconds < threading.TIMEOUT_MAX:
+    if not isinstance(seconds, int | float) or not 0 < seconds < threading.TIMEOUT_MAX:
         raise ConfigurationError(f"lease={seconds!r} must be a positive number of seconds.")
     return float(seconds)
 
 
 @contextmanager
-def held(keeper: LeaseKeeper, name: str, *, lease: float, timeout: float) -> Iterator[None]:
+def held(
+    keeper: LeaseKeeper, name: str, *, lease: float, timeout: float, place: str = ""
+) -> Iterator[None]:
     """The lease is ours within the context, and renewed every third of its time.
 
     Args:
@@ -65,49 +67,45 @@ def held(keeper: LeaseKeeper, name: str, *, lease: float, timeout: float) -> Ite
         name: Which one.
         lease: Seconds after which it ends when nobody renews it.
         timeout: Seconds to wait for somebody else.
+        place: What people call the keeper.
 
     Raises:
         TokenStoreTimeoutError: Somebody held it all that time.
-        TokenStoreError: The place failed.
+        TokenStoreError: The place failed before the lease was ours. (When it fails later, the lease
+            ends by itself.)
     """
-    owner, process = secrets.token_hex(16), os.getpid()
-    deadline, delay = time.monotonic() + timeout, _POLL[0]
-    while not _taken(keeper, name, owner, lease):
-        left = deadline - time.monotonic()
-        if left <= 0:
+    owner, process, done = secrets.token_hex(16), os.getpid(), threading.Event()
+    try:
+        if not _taken(keeper, name, owner, lease, timeout):
+            where = f"{name} in {place}" if place else name
             raise TokenStoreTimeoutError(
-                f"somebody has held the lease of {name} for {max(timeout, 0):g} s. If its holder "
+                f"somebody has held the lease of {where} for {max(timeout, 0):g} s. If its holder "
                 f"was killed, it ends by itself, at most {lease:g} s after the last renewal."
             )
-        time.sleep(min(delay, left))
-        delay = min(2 * delay, _POLL[1])
-    done = threading.Event()
-    # A daemon: a process that dies in any way leaves the lease to end by itself.
-    renewal = threading.Thread(
-        target=_renew, args=(keeper, name, owner, lease, done), name="lease", daemon=True
-    )
-    try:
+        # A daemon: a process that dies in any way leaves the lease to end by itself.
+        renewal = threading.Thread(
+            target=_renew, args=(keeper, name, owner, lease, done), name="lease", daemon=True
+        )
         with suppress(RuntimeError):  # no thread to be had: the lease lasts as long as it lasts
             renewal.start()
         yield
-    except BaseException:
+    finally:
         done.set()
+        # Also when it was not taken: perhaps only the answer was lost.
         if os.getpid() == process:  # a forked child holds nothing
             with suppress(TokenStoreError):  # what happened inside matters more
                 keeper.release(name, owner)
-        raise
-    done.set()
-    if os.getpid() == process:
-        keeper.release(name, owner)
 
 
-def _taken(keeper: LeaseKeeper, name: str, owner: str, lease: float) -> bool:
-    try:
-        return keeper.take(name, owner, lease)
-    except TokenStoreError:
-        with suppress(TokenStoreError):  # perhaps only the answer was lost
-            keeper.release(name, owner)
-        raise
+def _taken(keeper: LeaseKeeper, name: str, owner: str, lease: float, timeout: float) -> bool:
+    deadline, delay = time.monotonic() + timeout, _POLL[0]
+    while not keeper.take(name, owner, lease):
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return False
+        time.sleep(min(delay, left))
+        delay = min(2 * delay, _POLL[1])
+    return True
 
 
 def _renew(keeper: LeaseKeeper, name: str, owner: str, lease: float, done: threading.Event) -> None:

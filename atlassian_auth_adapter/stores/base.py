@@ -211,7 +211,9 @@ class TokenStore(Protocol):
 
     Two stores that keep their records in the same place compare equal and have the same hash: one
     process then does one refresh for both. Threads share a store; each method may block on I/O.
-    What goes wrong is raised as TokenStoreError with a text that names the place.
+    What goes wrong is raised as TokenStoreError with a text that names the place; as
+    TokenStoreUnavailableError when the place cannot be reached just now, as during a restart: a
+    refresh waits some seconds for it to come back.
     """
 
     def load(self, key: TokenKey) -> Record | None:

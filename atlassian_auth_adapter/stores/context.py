@@ -29,10 +29,11 @@ import json
 import math
 import os
 import threading
+import time
 import traceback
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -42,6 +43,7 @@ from atlassian_auth_adapter.errors import (
     TokenStoreError,
     TokenStoreTimeoutError,
 )
+from atlassian_auth_adapter.stores._kernel_lock import KernelLocks, directory_path
 from atlassian_auth_adapter.stores.base import SCHEMA_VERSION, Record, TokenKey
 from atlassian_auth_adapter.tokens import TokenSet
 
@@ -56,17 +58,25 @@ _LEGACY = ("token", "refresh_token", "valid_until", "scopes")
 #: `valid_until` of a token without an end, POSIX seconds: the end of the year 9999.
 _FOREVER = 253402300799
 
+#: Seconds that a look at the context waits for other processes, whose callables may use a network.
+_CONTEXT_TIMEOUT = 30.0
+
 #: Locks by callables and key. Weak: a lock lives as long as somebody holds it or waits for it.
 _LOCKS: weakref.WeakValueDictionary[tuple[Any, ...], threading.Lock] = weakref.WeakValueDictionary()
 _REGISTRY = threading.Lock()
 
+_Lock = AbstractContextManager[Any]
+
 
 class ContextTokenStore:
-    """Keeps records in one dictionary; the threads of one process may share it.
+    """Keeps records in one dictionary; who may share it depends on `lock`.
 
-    Two callables offer no way to exclude another process: neither the lock nor the compare-and-swap
-    reaches beyond this one. Where several processes share the dictionary, a refresh token can be
-    spent twice; use FileTokenStore there.
+    - None: the threads of this process. Two callables offer no way to exclude another process:
+      where several share the dictionary, a refresh token can be spent twice.
+    - A path: the processes of this host. Kernel locks in that directory, which is made when it is
+      first needed and is for this context alone, guard both the logins and the dictionary. The
+      context needs no lock of its own.
+    - A callable: everybody whom it excludes, also on other hosts.
 
     The four keys of the integrations before us are open to every login until one is saved; from
     then on they are that one's. When another program writes new tokens into them, these win, and
@@ -80,15 +90,21 @@ class ContextTokenStore:
         get_context: Returns the dictionary, a copy of it, or None when there is none.
         set_context: Takes the new dictionary, which holds JSON values only. What is in it beside
             our keys is what `get_context` returned.
+        lock: None, a directory, or `lock(name, timeout)`: returns a context manager that holds the
+            lock of that name (one of "atlassian_auth_adapter.context" and
+            "atlassian_auth_adapter.<digest of a key>") until it is left, and raises TimeoutError
+            when somebody else held it for `timeout` seconds. It is left with three times None,
+            whatever happened inside. Its name is pickled, too.
 
     Raises:
-        ConfigurationError: One of the two cannot be called, or has no hash.
+        ConfigurationError: One of them is not what it should be, or has no hash.
     """
 
     def __init__(
         self,
         get_context: Callable[[], Mapping[str, Any] | None],
         set_context: Callable[[dict[str, Any]], object],
+        lock: str | os.PathLike[str] | Callable[[str, float], _Lock] | None = None,
     ) -> None:
         if not (callable(get_context) and callable(set_context)):
             raise ConfigurationError("ContextTokenStore takes two callables: one gets, one sets.")
@@ -97,15 +113,24 @@ class ContextTokenStore:
             hash(self)
         except TypeError as error:
             raise ConfigurationError(f"get_context and set_context need a hash: {error}.") from None
+        if lock is None or callable(lock):
+            self._shared_lock = lock
+        elif isinstance(lock, str | os.PathLike):
+            self._shared_lock = KernelLocks(
+                directory_path(lock, "The locks of ContextTokenStore need one of their own.")
+            )
+        else:
+            raise ConfigurationError("lock is None, a directory, or a callable (name, timeout).")
 
     def load(self, key: TokenKey) -> Record | None:
         """The record, or None when there is none.
 
         Raises:
-            TokenStoreError: `get_context` raised, or what it returned is damaged; it was left as it
-                is.
+            TokenStoreTimeoutError: Another process has held the context for 30 s.
+            TokenStoreError: `get_context` or the lock raised, or what is stored is damaged; it was
+                left as it is.
         """
-        with self._lock():
+        with self._alone():
             return self._read().record(key)
 
     def save(self, key: TokenKey, record: Record, *, expected: int | None) -> None:
@@ -117,10 +142,11 @@ class ContextTokenStore:
             expected: Generation that must be stored now; None: there must be no record.
 
         Raises:
-            StaleRecordError: Somebody else in this process was faster; nothing was written.
+            StaleRecordError: Somebody else was faster; nothing was written.
+            TokenStoreTimeoutError: Another process has held the context for 30 s.
             TokenStoreError: One of the callables raised, or what is stored is damaged.
         """
-        with self._lock():
+        with self._alone():
             context = self._read()
             stored = context.record(key)
             if (stored and stored.generation) != expected:
@@ -134,19 +160,20 @@ class ContextTokenStore:
         """There is no record afterwards, whole or damaged; what belongs to others stays.
 
         Raises:
+            TokenStoreTimeoutError: Another process has held the context for 30 s.
             TokenStoreError: One of the callables raised, or our part of the context is damaged as a
                 whole.
         """
-        with self._lock():
+        with self._alone():
             context = self._read()
             if (changed := context.with_record(key, None)) != context.everything:
                 _call("set_context", self._set, changed)
 
     @contextmanager
     def lock(self, key: TokenKey, *, timeout: float) -> Iterator[None]:
-        """Exclusive among the threads of this process, whichever store object they use.
+        """Exclusive among the threads of this process and whomever the store's `lock` excludes.
 
-        Not reentrant; reaches no other process.
+        Not reentrant.
 
         Args:
             key: What to lock.
@@ -154,21 +181,36 @@ class ContextTokenStore:
 
         Raises:
             TokenStoreTimeoutError: Somebody held it all that time.
+            TokenStoreError: The store's `lock` raised something else.
         """
-        lock = self._lock(key.digest)
+        deadline = time.monotonic() + timeout
+        lock = self._thread_lock(key.digest)
         if not lock.acquire(timeout=min(max(timeout, 0.0), threading.TIMEOUT_MAX)):
             raise TokenStoreTimeoutError(
                 f"another thread has held the lock of account {key.account!r} for {timeout:g} s."
             )
         try:
-            yield
+            with self._shared(key.digest, max(deadline - time.monotonic(), 0.0)):
+                yield
         finally:
             lock.release()
 
-    def _lock(self, digest: str = "") -> threading.Lock:
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody else reads or writes the dictionary, whatever the key: it is set as a whole."""
+        with self._thread_lock(), self._shared("context", _CONTEXT_TIMEOUT):
+            yield
+
+    def _thread_lock(self, digest: str = "") -> threading.Lock:
         """The lock of a key, or the one that guards the callables."""
         with _REGISTRY:
             return _LOCKS.setdefault((self._get, self._set, digest), threading.Lock())
+
+    def _shared(self, name: str, timeout: float) -> AbstractContextManager[None]:
+        """The lock of that name among processes, if they have one."""
+        if self._shared_lock is None:
+            return nullcontext()
+        return _held(self._shared_lock, f"{_OURS}.{name}", timeout)
 
     def _read(self) -> _Context:
         everything = _call("get_context", self._get)
@@ -196,17 +238,52 @@ class ContextTokenStore:
         return self  # the copy of a bound method's object would be another place
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ContextTokenStore, (self._get, self._set)
+        return ContextTokenStore, (self._get, self._set, self._shared_lock)
+
+
+@contextmanager
+def _held(lock: Callable[[str, float], _Lock], name: str, timeout: float) -> Iterator[None]:
+    process = os.getpid()
+    held = _entered(lock, name, timeout)
+    try:
+        yield
+    except BaseException:
+        if os.getpid() == process:  # a forked child holds nothing
+            with suppress(TokenStoreError):  # what happened inside matters more
+                _call("lock", held.__exit__, None, None, None)
+        raise
+    if os.getpid() == process:
+        _call("lock", held.__exit__, None, None, None)
+
+
+def _entered(lock: Callable[[str, float], _Lock], name: str, timeout: float) -> _Lock:
+    try:
+        held = lock(name, timeout)
+        held.__enter__()
+        return held
+    except TokenStoreError:  # one of ours, of a directory
+        raise
+    except TimeoutError:
+        failure: str | None = None
+    except Exception as error:  # noqa: BLE001 - it is the caller's
+        failure = _described(error)
+    if failure is None:
+        raise TokenStoreTimeoutError(f"somebody has held the lock {name} for {timeout:g} s.")
+    raise TokenStoreError(f"lock raised {failure}. Its text is not shown: it may hold a token.")
 
 
 def _call(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return function(*arguments)
     except Exception as error:  # noqa: BLE001 - it is the caller's function
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        failure = f"{type(error).__name__} in {place.filename}, line {place.lineno}"
+        failure = _described(error)
     # Raised out here, without a cause: the text of the error may quote the context.
     raise TokenStoreError(f"{name} raised {failure}. Its text is not shown: it may hold a token.")
+
+
+def _described(error: Exception) -> str:
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {place.filename}, line {place.lineno}"
 
 
 @dataclass(frozen=True, slots=True)

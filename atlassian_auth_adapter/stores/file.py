@@ -7,25 +7,23 @@ frees them when their holder dies; the files they hang on stay where they are.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import shlex
 import stat
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from atlassian_auth_adapter.errors import (
-    ConfigurationError,
-    StaleRecordError,
-    TokenStoreError,
-    TokenStoreTimeoutError,
+from atlassian_auth_adapter.errors import StaleRecordError, TokenStoreError
+from atlassian_auth_adapter.stores._kernel_lock import (
+    KernelLocks,
+    check_private,
+    directory_path,
+    private_directory,
+    sync_directory,
+    typed,
 )
 from atlassian_auth_adapter.stores.base import Record, TokenKey
 
@@ -34,9 +32,6 @@ __all__ = ["FileTokenStore"]
 #: Bytes. A login is some 10 KiB; what is larger was not written by us.
 _MAX_SIZE = 1 << 20
 
-#: Seconds between two looks at a lock that somebody holds. A look costs about 0.15 ms.
-_POLL = 0.02
-
 #: Seconds that a save waits for another save, which takes milliseconds on a healthy disk.
 _SAVE_TIMEOUT = 10.0
 
@@ -44,23 +39,6 @@ _SAVE_TIMEOUT = 10.0
 _LEFTOVER_AGE = 60.0
 
 _KEPT = "It was kept as it is; move it away, or forget() the login, and log in again."
-
-_ADVICE = {
-    **dict.fromkeys(
-        (errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "Free some space, or raise the limit."
-    ),
-    **dict.fromkeys(
-        (errno.EROFS, errno.EACCES, errno.EPERM),
-        "Name a directory that this process may write to; in a container, mount it writable.",
-    ),
-    **dict.fromkeys(
-        (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP),
-        "This file system has no kernel locks: name a directory on a local one.",
-    ),
-    **dict.fromkeys((errno.EBUSY, errno.EXDEV), "Mount the directory, not the single files in it."),
-    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "Too many files are open: close some."),
-    errno.ELOOP: "It is a symbolic link, which is not followed: put the file itself there.",
-}
 
 
 class FileTokenStore:
@@ -78,16 +56,9 @@ class FileTokenStore:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        try:
-            self.path = Path(path).expanduser().resolve()
-            usable = self.path.is_dir() or not self.path.exists()
-        except (OSError, RuntimeError, ValueError) as error:
-            raise ConfigurationError(f"{os.fspath(path)!r} is no usable path: {error}.") from error
-        if not usable:
-            raise ConfigurationError(
-                f"{self.path} is not a directory. FileTokenStore keeps a file per login: name the "
-                "directory for them."
-            )
+        self.path = directory_path(
+            path, "FileTokenStore keeps a file per login: name the directory for them."
+        )
 
     def load(self, key: TokenKey) -> Record | None:
         """The record, or None when there is none. Takes no lock.
@@ -96,10 +67,10 @@ class FileTokenStore:
             TokenStoreError: The file or the directory is damaged, or others than this user have
                 access to it. The text names it and what to do; nothing was changed.
         """
-        if not self._directory():
+        if not private_directory(self.path):
             return None
         file = self._file(key, ".json")
-        with _typed("read", file):
+        with typed("read", file):
             data = _read(file)
         return None if data is None else _parse(file, data, key)
 
@@ -123,14 +94,13 @@ class FileTokenStore:
         data = json.dumps({"key": _identity(key), **record.to_json()}).encode()
         if len(data) > _MAX_SIZE:
             raise TokenStoreError(f"{file}: the record is larger than {_MAX_SIZE} bytes.")
-        self._directory(create=True)
-        with self._locked(key, ".save.lock", _SAVE_TIMEOUT):
+        with self._locked(key, ".save", _SAVE_TIMEOUT):
             stored = self.load(key)
             if (stored and stored.generation) != expected:
                 raise StaleRecordError(
                     f"{file} holds another generation than {expected}. Load the record again."
                 )
-            with _typed("write", file):
+            with typed("write", file):
                 self._remove_leftovers("*.tmp", age=_LEFTOVER_AGE)
                 _replace(file, data)
 
@@ -141,16 +111,15 @@ class FileTokenStore:
             TokenStoreTimeoutError: Other saves hang: the disk does not answer.
             TokenStoreError: It cannot be deleted.
         """
-        if not self._directory():
+        if not private_directory(self.path):
             return
         file = self._file(key, ".json")
-        with self._locked(key, ".save.lock", _SAVE_TIMEOUT), _typed("delete", file):
+        with self._locked(key, ".save", _SAVE_TIMEOUT), typed("delete", file):
             file.unlink(missing_ok=True)
             self._remove_leftovers(f"{key.digest}.*.tmp")
-            _sync_directory(self.path)
+            sync_directory(self.path)
 
-    @contextmanager
-    def lock(self, key: TokenKey, *, timeout: float) -> Iterator[None]:
+    def lock(self, key: TokenKey, *, timeout: float) -> AbstractContextManager[None]:
         """Exclusive among all processes of this host, until the context ends or its holder dies.
 
         Not reentrant. A forked child of the holder does not hold it.
@@ -163,51 +132,13 @@ class FileTokenStore:
             TokenStoreTimeoutError: Somebody held it all that time.
             TokenStoreError: There are no locks to be had in this directory.
         """
-        self._directory(create=True)
-        with self._locked(key, ".lock", timeout):
-            yield
+        return self._locked(key, "", timeout)
 
-    @contextmanager
-    def _locked(self, key: TokenKey, suffix: str, timeout: float) -> Iterator[None]:
-        file = self._file(key, suffix)
-        # A new object each time: filelock refuses one that was inherited through a fork.
-        lock = FileLock(
-            file,
-            max(timeout, 0.0),
-            mode=0o600,
-            thread_local=False,
-            is_singleton=False,
-            fallback_to_soft=False,
-            preserve_lock_file=True,
-        )
-        with _typed("lock", file):
-            try:
-                lock.acquire(poll_interval=_POLL)
-            except Timeout:
-                raise TokenStoreTimeoutError(
-                    f"somebody has held {file} for {timeout:g} s. Look for a process that hangs."
-                ) from None
-        try:
-            yield
-        finally:
-            lock.release()
+    def _locked(self, key: TokenKey, suffix: str, timeout: float) -> AbstractContextManager[None]:
+        return KernelLocks(self.path)(key.digest + suffix, timeout)
 
     def _file(self, key: TokenKey, suffix: str) -> Path:
         return self.path / (key.digest + suffix)
-
-    def _directory(self, *, create: bool = False) -> bool:
-        """Whether the directory is there, and only ours."""
-        with _typed("use", self.path):
-            if create:
-                _make_directory(self.path)
-            try:
-                status = self.path.lstat()
-            except FileNotFoundError:
-                return False
-        if not stat.S_ISDIR(status.st_mode):
-            raise TokenStoreError(f"{self.path} is not a directory. Move it away.")
-        _check_private(self.path, status, "700")
-        return True
 
     def _remove_leftovers(self, pattern: str, age: float = 0.0) -> None:
         """Remove the temporary files of killed processes; they hold secrets."""
@@ -235,34 +166,6 @@ def _identity(key: TokenKey) -> dict[str, str]:
     }
 
 
-@contextmanager
-def _typed(verb: str, path: Path) -> Iterator[None]:
-    """Turn an OSError into a TokenStoreError that says what to do."""
-    try:
-        yield
-    except TokenStoreError:  # the one about time is an OSError, too
-        raise
-    except OSError as error:
-        advice = _ADVICE.get(error.errno or 0, "Look at the disk.")
-        raise TokenStoreError(
-            f"cannot {verb} {path}: {error.strerror}. {advice}"
-        ) from error.with_traceback(None)  # its frames hold what was to be written
-
-
-def _check_private(path: Path, status: os.stat_result, mode: str) -> None:
-    if not hasattr(os, "geteuid"):  # Windows: the user's profile is private by its access list
-        return
-    if status.st_uid != os.geteuid():
-        raise TokenStoreError(
-            f"{path} belongs to user id {status.st_uid}, this process runs as {os.geteuid()}. "
-            "Run it as that user, or name another directory."
-        )
-    if status.st_mode & 0o077:
-        raise TokenStoreError(
-            f"others have access to {path}. Run: chmod {mode} {shlex.quote(str(path))}"
-        )
-
-
 def _read(file: Path) -> bytes | None:
     # O_NONBLOCK: opening a FIFO that somebody put there must not hang.
     flags = os.O_RDONLY
@@ -276,7 +179,7 @@ def _read(file: Path) -> bytes | None:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise TokenStoreError(f"{file} is not a regular file. Move it away.")
-        _check_private(file, status, "600")
+        check_private(file, status, "600")
         data = stream.read(_MAX_SIZE + 1)
     if len(data) > _MAX_SIZE:
         raise TokenStoreError(f"{file} is larger than {_MAX_SIZE} bytes. {_KEPT}")
@@ -316,24 +219,4 @@ def _replace(file: Path, data: bytes) -> None:
         with suppress(OSError):
             temporary.unlink()
         raise
-    _sync_directory(file.parent)
-
-
-def _make_directory(path: Path) -> None:
-    if path.is_dir():
-        return
-    _make_directory(path.parent)
-    with suppress(FileExistsError):
-        path.mkdir(mode=0o700)
-    with suppress(PermissionError):  # a parent that may be written but not read
-        _sync_directory(path.parent)
-
-
-def _sync_directory(path: Path) -> None:
-    if not hasattr(os, "O_DIRECTORY"):  # Windows has no such call and keeps names by itself
-        return
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_directory(file.parent)

@@ -5,10 +5,15 @@ from __future__ import annotations
 import copy
 import json
 import math
+import os
 import pickle
-from dataclasses import replace
+import signal
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
+from filelock import FileLock, Timeout
 
 from atlassian_auth_adapter.errors import (
     ConfigurationError,
@@ -19,6 +24,12 @@ from atlassian_auth_adapter.errors import (
 from atlassian_auth_adapter.oauth.authorization import AuthorizationRequest
 from atlassian_auth_adapter.stores.base import Pending, Record
 from atlassian_auth_adapter.stores.context import ContextTokenStore
+from atlassian_auth_adapter.testing.contracts.processes import (
+    forking,
+    in_forked_child,
+    process,
+    together,
+)
 from atlassian_auth_adapter.testing.contracts.stores import (
     KEY,
     LOGIN,
@@ -94,6 +105,84 @@ class TestContractBesideALegacyLogin(TestContract):
         owner = replace(KEY, account="the owner of the legacy login")
         store.save(owner, replace(ADOPTED, generation=2), expected=1)
         return store
+
+
+@dataclass(frozen=True)
+class GetFile:
+    """`get_context` of a platform that keeps a context in a JSON file, without a lock."""
+
+    path: Path
+
+    def __call__(self):
+        """The context, or None."""
+        return json.loads(self.path.read_text()) if self.path.exists() else None
+
+
+@dataclass(frozen=True)
+class SetFile:
+    """Its `set_context`: rewrites the file in place, so that it is empty for a moment."""
+
+    path: Path
+
+    def __call__(self, context):
+        """Write the context."""
+        self.path.write_text(json.dumps(context, allow_nan=False))
+
+
+@dataclass(frozen=True)
+class SharedLock:
+    """A lock of a platform's own: raises TimeoutError, knows nothing of this package."""
+
+    path: Path
+
+    @contextmanager
+    def __call__(self, name, timeout):
+        """Hold the lock of that name."""
+        self.path.mkdir(exist_ok=True)
+        lock = FileLock(self.path / name, timeout, thread_local=False, poll_interval=0.02)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise TimeoutError(f"{name}: secret") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+@pytest.fixture
+def on_file(tmp_path, monkeypatch):
+    """Makes a store on the JSON file of this test, with this lock below its directory."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])  # new processes find this module
+
+    def make(lock=SharedLock):
+        path = tmp_path / "context.json"
+        return ContextTokenStore(GetFile(path), SetFile(path), lock(tmp_path / "locks"))
+
+    return make
+
+
+class TestContractWithADirectory(TokenStoreContract):
+    """Kernel locks, for a context that has none."""
+
+    shared_between_processes = True
+    lock = str
+
+    @pytest.fixture
+    def store(self, on_file):
+        """Without a context in the beginning."""
+        return on_file(self.lock)
+
+    @pytest.fixture
+    def reopened(self, on_file):
+        """Another object with equal callables."""
+        return on_file(self.lock)
+
+
+class TestContractWithALock(TestContractWithADirectory):
+    """The context's own lock, which may reach other hosts."""
+
+    lock = SharedLock
 
 
 @pytest.fixture
@@ -401,3 +490,192 @@ class TestDamage:
         store.delete(OTHER)
         assert store.load(OTHER) is None
         assert store.load(KEY) == LOGIN
+
+
+def count(store, key, connection=None):
+    """Save twenty generations, one after the other."""
+    for generation in range(20):
+        store.save(key, Record(generation + 1), expected=generation or None)
+    if connection:
+        connection.send("done")
+
+
+class Recorder:
+    """A lock that notes down what happens, and raises what it is told to."""
+
+    def __init__(self):
+        self.seen, self.failures = [], {}
+
+    def note(self, what):
+        """Remember it."""
+        self.seen.append(what)
+        if error := self.failures.get(what[0]):
+            raise error
+
+    def __call__(self, name, timeout):
+        """As a lock."""
+        self.note(("call", name, timeout))
+        return self
+
+    def __enter__(self):
+        self.note(("enter",))
+
+    def __exit__(self, *what):
+        self.note(("exit", *what))
+        return True  # would swallow an error
+
+
+class TestLock:
+    @pytest.fixture
+    def recorder(self):
+        """A lock that notes down what happens."""
+        return Recorder()
+
+    @pytest.fixture
+    def recorded(self, platform, recorder):
+        """A store with it, and a login."""
+        store = ContextTokenStore(platform.get, platform.set, recorder)
+        store.save(KEY, LOGIN, expected=None)
+        recorder.seen.clear()
+        return store
+
+    @pytest.mark.parametrize("lock", [str, Path, SharedLock])
+    def test_two_logins_do_not_lose_each_others_updates(self, on_file, lock):
+        """Processes and threads write one dictionary, each a record of its own."""
+        store = on_file(lock)
+        keys = [replace(KEY, account=str(number)) for number in range(4)]
+        with process(count, store, keys[0]) as a, process(count, store, keys[1]) as b:
+            together(2, lambda number: count(store, keys[2 + number]))
+            assert (a.recv(), b.recv()) == ("done", "done")
+        assert [store.load(key) for key in keys] == [Record(20)] * 4
+
+    @pytest.mark.parametrize("lock", [str, SharedLock])
+    def test_a_killed_save_leaves_the_old_record_and_no_lock(self, on_file, lock, monkeypatch):
+        """Killed after it has read the context, before it writes it."""
+        store = on_file(lock)
+        store.save(KEY, LOGIN, expected=None)
+        with forking():
+            child = os.fork()
+        if not child:
+            monkeypatch.setattr(store, "_set", lambda _: os.kill(os.getpid(), signal.SIGKILL))
+            store.save(KEY, replace(LOGIN, generation=8), expected=7)
+            os._exit(0)
+        assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
+        assert store.load(KEY) == LOGIN
+        store.save(KEY, replace(LOGIN, generation=8), expected=7)
+        assert store.load(KEY) == replace(LOGIN, generation=8)
+
+    @pytest.mark.parametrize("lock", [str, SharedLock])
+    def test_a_reader_never_sees_half_a_context(self, on_file, lock):
+        """The platform rewrites its file in place; nobody reads it meanwhile."""
+        store = on_file(lock)
+        store.save(OTHER, LOGIN, expected=None)
+        with process(count, store, KEY) as other:
+            while not other.poll():
+                assert store.load(OTHER) == LOGIN
+            assert other.recv() == "done"
+
+    def test_names_are_ours(self, recorded, recorder):
+        """One for the whole context, one for each login; with seconds, and left with None."""
+        recorded.load(KEY)
+        with recorded.lock(KEY, timeout=0):
+            pass
+        entered = [("enter",), ("exit", None, None, None)]
+        assert recorder.seen == [
+            ("call", "atlassian_auth_adapter.context", 30.0),
+            *entered,
+            ("call", f"atlassian_auth_adapter.{KEY.digest}", 0.0),
+            *entered,
+        ]
+
+    def test_every_look_at_the_context_is_locked(self, recorded, recorder):
+        """Loading, saving and deleting, each once."""
+        recorded.load(KEY)
+        recorded.save(KEY, replace(LOGIN, generation=8), expected=7)
+        recorded.delete(KEY)
+        assert [what[0] for what in recorder.seen] == ["call", "enter", "exit"] * 3
+
+    @pytest.mark.parametrize("where", ["call", "enter"])
+    def test_a_lock_that_somebody_holds_times_out(self, recorded, recorder, where):
+        """The TimeoutError may come from the call or from entering; its text is not shown."""
+        recorder.failures[where] = TimeoutError("secret")
+        for work in (
+            lambda: recorded.load(KEY),
+            lambda: recorded.save(KEY, LOGIN, expected=7),
+            lambda: recorded.lock(KEY, timeout=1.0).__enter__(),
+        ):
+            with pytest.raises(TokenStoreTimeoutError, match="somebody has held") as raised:
+                work()
+            assert_no_secret(raised.value)
+
+    @pytest.mark.parametrize("where", ["call", "enter", "exit"])
+    def test_what_a_lock_raises_is_not_shown(self, recorded, recorder, where):
+        """With its type and line; a lock that cannot be left is an error as well."""
+        recorder.failures[where] = ValueError("secret")
+        text = raised_by(lambda: recorded.load(KEY))
+        assert "lock raised ValueError" in text
+        assert "test_context.py, line" in text
+
+    def test_what_is_raised_under_the_lock_stays_itself(self, recorded, recorder):
+        """Neither a lock that swallows errors nor one that cannot be left hides it."""
+        for _ in range(2):
+            with pytest.raises(ZeroDivisionError), recorded.lock(KEY, timeout=1.0):
+                raise ZeroDivisionError
+            assert recorder.seen[-1] == ("exit", None, None, None)
+            recorder.failures["exit"] = ValueError("secret")
+        recorder.failures.clear()
+        with recorded.lock(KEY, timeout=0):
+            pass
+
+    @pytest.mark.parametrize("error", [None, ZeroDivisionError()])
+    def test_a_forked_child_leaves_nothing(self, recorded, recorder, error):
+        """A child that leaves the block must not free its parent's lock somewhere else."""
+
+        def child():
+            with suppress(ZeroDivisionError):
+                held.__exit__(error and type(error), error, None)
+            return [what[0] for what in recorder.seen]
+
+        held = recorded.lock(KEY, timeout=0)
+        held.__enter__()
+        assert in_forked_child(child) == ["call", "enter"]
+        held.__exit__(None, None, None)
+        assert recorder.seen[-1] == ("exit", None, None, None)
+
+    def test_what_is_no_lock_says_so(self, platform):
+        """A callable that returns something else."""
+        store = ContextTokenStore(platform.get, platform.set, lambda name, timeout: None)
+        assert "lock raised" in raised_by(lambda: store.load(KEY))
+
+    def test_somebody_who_holds_the_context_is_reported(self, on_file, tmp_path, monkeypatch):
+        """With the file to look at."""
+        monkeypatch.setattr("atlassian_auth_adapter.stores.context._CONTEXT_TIMEOUT", 0.05)
+        store = on_file(str)
+        store.save(KEY, LOGIN, expected=None)
+        with (
+            FileLock(tmp_path / "locks" / "atlassian_auth_adapter.context.lock"),
+            pytest.raises(TokenStoreTimeoutError, match=r"context\.lock"),
+        ):
+            store.load(KEY)
+        assert store.load(KEY) == LOGIN
+
+    def test_the_directory_is_only_ours(self, on_file, tmp_path):
+        """As FileTokenStore's, it is refused when others have access."""
+        store = on_file(str)
+        store.save(KEY, LOGIN, expected=None)
+        (tmp_path / "locks").chmod(0o755)
+        assert "chmod 700" in raised_by(lambda: store.load(KEY))
+
+    @pytest.mark.parametrize("lock", [5, b"locks", __file__, ["locks"]])
+    def test_a_wrong_lock_is_a_mistake_of_the_program(self, platform, lock):
+        """It is refused when the store is made."""
+        with pytest.raises(ConfigurationError):
+            ContextTokenStore(platform.get, platform.set, lock)
+
+    @pytest.mark.parametrize("lock", [str, SharedLock])
+    def test_the_context_is_the_place(self, on_file, lock):
+        """Not the lock; which the pickle holds."""
+        store = on_file(lock)
+        assert store == on_file(Path)
+        assert hash(store) == hash(on_file(Path))
+        assert pickle.loads(pickle.dumps(store))._shared_lock == store._shared_lock is not None

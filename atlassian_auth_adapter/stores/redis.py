@@ -1,0 +1,472 @@
+"""RedisTokenStore: one hash per login in a Redis, shared by hosts.
+
+Whatever is done to a record or a lease is one script, which Redis runs as one step, on the primary
+and past any client-side copy. A client may send a command again when the answer was lost, so each
+script does the same once or twice.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import re
+import secrets
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from types import FunctionType
+from typing import Any, TypeAlias
+
+from atlassian_auth_adapter.errors import (
+    ConfigurationError,
+    MissingExtraError,
+    StaleRecordError,
+    TokenStoreError,
+    TokenStoreUnavailableError,
+)
+from atlassian_auth_adapter.references import Unique
+from atlassian_auth_adapter.stores._leases import LEASE, checked_lease, held
+from atlassian_auth_adapter.stores.base import Record, TokenKey
+
+try:
+    import redis
+    from redis.client import NEVER_DECODE, Pipeline
+    from redis.cluster import ClusterPipeline
+    from redis.exceptions import RedisClusterException, RedisError
+    from redis.sentinel import SentinelConnectionPool
+except ImportError as error:
+    raise MissingExtraError(
+        "redis is not installed: pip install 'atlassian-auth-adapter[redis]'"
+    ) from error
+
+__all__ = ["RedisTokenStore"]
+
+Client: TypeAlias = "redis.Redis | redis.RedisCluster"
+
+_LOAD = b"return redis.call('HGETALL', KEYS[1])"
+
+# The generation is compared as text: Lua's numbers are exact up to 2**53 only.
+_SAVE = b"""
+local expected, generation, record = unpack(ARGV)
+if redis.call('HGET', KEYS[1], 'record') == record then
+    return 1
+end
+local is_there = redis.call('EXISTS', KEYS[1]) == 1
+if is_there ~= (expected ~= '') then
+    return 0
+end
+if is_there and redis.call('HGET', KEYS[1], 'generation') ~= expected then
+    return 0
+end
+redis.call('HSET', KEYS[1], 'generation', generation, 'record', record)
+return 1
+"""
+
+_DELETE = b"return redis.call('DEL', KEYS[1])"
+
+_TAKE = b"""
+local owner, milliseconds = unpack(ARGV)
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= owner then
+    return 0
+end
+redis.call('SET', KEYS[1], owner, 'PX', milliseconds)
+return 1
+"""
+
+_RENEW = b"""
+local owner, milliseconds = unpack(ARGV)
+if redis.call('GET', KEYS[1]) ~= owner then
+    return 0
+end
+return redis.call('PEXPIRE', KEYS[1], milliseconds)
+"""
+
+_RELEASE = b"""
+if redis.call('GET', KEYS[1]) == ARGV[1] then
+    redis.call('DEL', KEYS[1])
+end
+return 1
+"""
+
+_KEPT = "It was kept as it is; forget() the login, and log in again."
+
+#: What to do, by the name of an error's class or by the code in its text; the first row counts.
+_ADVICE = (
+    (
+        {"ReadOnlyError", "READONLY"},
+        "It is a replica: give a client of the primary; with Sentinel, that of master_for().",
+    ),
+    ({"NoPermissionError", "NOPERM"}, "Permit eval and what it calls on these keys (ACL SETUSER)."),
+    (
+        {
+            *("AuthenticationError", "AuthenticationWrongNumberOfArgsError", "AuthorizationError"),
+            *("ExternalAuthProviderError", "NOAUTH", "WRONGPASS"),
+        },
+        "Give the client the server's username and password.",
+    ),
+    ({"OutOfMemoryError", "OOM"}, "It has reached its maxmemory: raise it, or free some."),
+    ({"MISCONF"}, "It cannot write to its disk, so it takes no writes: look at its log."),
+    (
+        {"WRONGTYPE"},
+        "That name is taken by something that is not ours and was kept: give another prefix.",
+    ),
+    ({"MovedError", "AskError", "MOVED", "ASK"}, "It is part of a cluster: give a RedisCluster."),
+    ({"NOREPLICAS"}, "It has fewer replicas than it wants for a write: look at them."),
+)
+
+#: The same for what passes by itself.
+_PASSING = (
+    ({"BusyLoadingError", "LOADING"}, "It is starting and reads its data: try again soon."),
+    (
+        {"ClusterError", "RedisClusterException", "TryAgainError", "CLUSTERDOWN", "MASTERDOWN"},
+        "Part of the cluster is down or moving: look at CLUSTER INFO, try again soon.",
+    ),
+    ({"MasterNotFoundError"}, "Sentinel knows no primary of that name: look at SENTINEL MASTERS."),
+    ({"MaxConnectionsError"}, "The client's connections are all in use: raise max_connections."),
+    ({"TimeoutError"}, "It does not answer in time: look at the server and the network."),
+    ({"ConnectionError", "OSError"}, "Look whether it is running, and at the network."),
+)
+
+
+class RedisTokenStore(Unique):
+    """Keeps each record in a hash of its own; threads, processes and hosts may share it.
+
+        RedisTokenStore(redis.Redis(host="redis.example.com", socket_timeout=5))
+
+    A login is as durable as the Redis: have it persist (`appendonly yes`) and evict nothing
+    (`maxmemory-policy noeviction`). All methods block on the network, for as long as the client's
+    timeouts and retries say. Two stores at one place with one prefix are equal.
+
+    A copy is the store itself. A pickle never holds a password. If `redis_client` is a function of
+    a module, the pickle names it, and any process can follow. Else the same process and its forked
+    children can; elsewhere the store says on its first use that it cannot.
+
+    Args:
+        redis_client: A synchronous `redis.Redis` or `redis.RedisCluster` (from Sentinel: that of
+            `master_for`) with a `socket_timeout`. Or a function without arguments that returns one;
+            it is called once per process, also in a forked child.
+        prefix: What the names of all keys begin with.
+        lease: Seconds after which the lock of a killed process is free; longer than a token
+            request takes.
+
+    Raises:
+        ConfigurationError: One of the arguments is something else, or the client could hang for
+            ever; the text says what to give.
+        TokenStoreError: The function could not reach what it connects to.
+    """
+
+    def __init__(
+        self,
+        redis_client: Client | Callable[[], Client],
+        *,
+        prefix: str = "atlassian_auth_adapter:",
+        lease: float = LEASE,
+    ) -> None:
+        try:
+            prefix.encode()
+        except (AttributeError, UnicodeError):
+            raise ConfigurationError(f"prefix={prefix!r} must be text.") from None
+        self._prefix, self._lease = prefix, checked_lease(lease)
+        self._function: Callable[[], Client] | None = None
+        self._client: Client | None
+        if _is_client(redis_client) or not callable(redis_client):
+            self._client = _checked(redis_client)
+        else:
+            self._function, self._client = redis_client, _made(redis_client)
+        self._process = os.getpid()
+        self._place = _place(self._client)
+
+    def load(self, key: TokenKey) -> Record | None:
+        """The record, or None when there is none. Takes no lock.
+
+        Raises:
+            TokenStoreUnavailableError: Redis cannot be reached just now.
+            TokenStoreError: It does not serve us, or what it has is
+                damaged. The text names the place and what to do; nothing was changed.
+        """
+        name = self._redis_key(key)
+        stored = self._run("load", name, _LOAD)
+        if not stored:
+            return None
+        return _parse(f"{name} in {self._place}", dict(zip(*[iter(stored)] * 2, strict=True)), key)
+
+    def save(self, key: TokenKey, record: Record, *, expected: int | None) -> None:
+        """Redis has the record when this returns, whole or not at all.
+
+        Args:
+            key: Under which name.
+            record: What to keep.
+            expected: Generation that must be stored now; None: there must be no record.
+
+        Raises:
+            StaleRecordError: Somebody else was faster; nothing was written.
+            TokenStoreUnavailableError: Redis cannot be reached just now.
+            TokenStoreError: It does not serve us, or what it has is
+                damaged. The previous record still stands. (Only when the answer was lost, the new
+                one may.)
+        """
+        name = self._redis_key(key)
+        self.load(key)  # what is damaged, or a later release's, is not overwritten
+        # By the random number a save knows itself when the client sends it twice.
+        stored = {"key": asdict(key), "save": secrets.token_hex(8), **record.to_json()}
+        arguments = (
+            "" if expected is None else str(expected),
+            str(record.generation),
+            json.dumps(stored),
+        )
+        if not self._run("save", name, _SAVE, *arguments):
+            raise StaleRecordError(
+                f"{name} in {self._place} holds another generation than {expected}. Load the "
+                "record again."
+            )
+
+    def delete(self, key: TokenKey) -> None:
+        """There is no record afterwards, whole or damaged.
+
+        Raises:
+            TokenStoreUnavailableError: Redis cannot be reached just now.
+            TokenStoreError: It does not serve us.
+        """
+        self._run("delete", self._redis_key(key), _DELETE)
+
+    @contextmanager
+    def lock(self, key: TokenKey, *, timeout: float) -> Iterator[None]:
+        """Exclusive among all who share the Redis, until the context ends or its holder dies.
+
+        A lease by the clock of the Redis, renewed while the holder lives. Not reentrant. A forked
+        child of the holder does not hold it.
+
+        Args:
+            key: What to lock.
+            timeout: Seconds to wait for somebody else.
+
+        Raises:
+            TokenStoreTimeoutError: Somebody held it all that time.
+            TokenStoreUnavailableError: Redis cannot be reached just now.
+            TokenStoreError: It does not serve us.
+        """
+        name = self._redis_key(key) + ":lock"
+        with held(_Leases(self._run), name, lease=self._lease, timeout=timeout, place=self._place):
+            yield
+
+    def _redis_key(self, key: TokenKey) -> str:
+        # In a cluster, what stands in braces decides on the node: record and lease share one.
+        return f"{self._prefix}{{{key.digest}}}"
+
+    def _run(self, verb: str, name: str, script: bytes, *arguments: str | int) -> Any:
+        client: Any = self._connected()
+        outer = sys.exception()
+        try:
+            # EVAL, not EVALSHA: the scripts are small, and a restarted Redis has forgotten them.
+            # Undecoded, since a decoding client may stumble over what is damaged.
+            options = {NEVER_DECODE: True}
+            return client.execute_command(
+                "EVAL", script, 1, name.encode(), *map(_encoded, arguments), **options
+            )
+        except Exception as error:  # noqa: BLE001 - the client's, and its password provider's
+            failure = _failure(f"cannot {verb} {name} in {self._place}", error, outer)
+        # Raised out here, without a cause: a server may repeat a password that it did not expect.
+        raise failure
+
+    def _connected(self) -> Client:
+        """The client of this process."""
+        if self._function and self._process != os.getpid():
+            self._client = _made(self._function)
+            self._process = os.getpid()
+        if self._client is None:
+            raise TokenStoreError(
+                f"this RedisTokenStore ({self._place}) was unpickled in another process, and a "
+                "pickle holds no client. Make the store from a function of a module that returns "
+                "the client: RedisTokenStore(connect)."
+            )
+        return self._client
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, RedisTokenStore):
+            return NotImplemented
+        return (self._place, self._prefix) == (other._place, other._prefix)
+
+    def __hash__(self) -> int:
+        return hash((RedisTokenStore, self._place, self._prefix))
+
+    def __repr__(self) -> str:
+        return f"RedisTokenStore(<{self._place}>, prefix={self._prefix!r})"
+
+    def _elsewhere(self) -> tuple[Any, ...]:
+        if _is_by_name(self._function):
+            return _remade, self._function, self._prefix, self._lease
+        return _out_of_place, self._place, self._prefix, self._lease
+
+
+class _Leases:
+    """The LeaseKeeper that `held` asks for."""
+
+    def __init__(self, run: Callable[..., Any]) -> None:
+        self._run = run
+
+    def take(self, name: str, owner: str, seconds: float) -> bool:
+        return bool(self._run("take", name, _TAKE, owner, _milliseconds(seconds)))
+
+    def renew(self, name: str, owner: str, seconds: float) -> bool:
+        return bool(self._run("renew", name, _RENEW, owner, _milliseconds(seconds)))
+
+    def release(self, name: str, owner: str) -> None:
+        self._run("release", name, _RELEASE, owner)
+
+
+def _remade(function: Callable[[], Client], prefix: str, lease: float) -> RedisTokenStore:
+    return RedisTokenStore(function, prefix=prefix, lease=lease)
+
+
+def _out_of_place(place: str, prefix: str, lease: float) -> RedisTokenStore:
+    store = RedisTokenStore.__new__(RedisTokenStore)
+    vars(store).update(
+        _function=None, _client=None, _place=place, _prefix=prefix, _lease=lease, _process=0
+    )
+    return store
+
+
+def _encoded(argument: str | int) -> bytes:
+    return str(argument).encode()
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, round(seconds * 1000))
+
+
+def _is_client(given: object) -> bool:
+    return isinstance(given, redis.Redis | redis.RedisCluster) and not isinstance(
+        given, Pipeline | ClusterPipeline
+    )
+
+
+def _is_by_name(function: object) -> bool:
+    """Whether a pickle would hold the function's name only."""
+    if not isinstance(function, FunctionType | type):
+        return False
+    module = sys.modules.get(function.__module__)
+    return getattr(module, function.__qualname__, None) is function
+
+
+def _made(function: Callable[[], Client]) -> Client:
+    try:
+        inspect.signature(function).bind()
+    except TypeError:
+        raise ConfigurationError(f"{function!r} must be a function without arguments.") from None
+    outer = sys.exception()
+    try:
+        client = function()
+    except (RedisError, RedisClusterException) as error:  # a RedisCluster connects at once
+        failure = _failure("the function that makes the Redis client failed", error, outer)
+    else:
+        return _checked(client)
+    raise failure
+
+
+def _checked(client: Any) -> Client:
+    """A client that this store can be made from.
+
+    Raises:
+        ConfigurationError: It is something else.
+    """
+    if not _is_client(client):
+        raise ConfigurationError(
+            "RedisTokenStore takes a synchronous redis.Redis or redis.RedisCluster, or a function "
+            f"without arguments that returns one, not {type(client).__module__}."
+            f"{type(client).__qualname__}."
+        )
+    for one in _connecting(client):
+        if getattr(one, "connection", None):
+            raise ConfigurationError(
+                "a client with single_connection_client=True shares its connection with forked "
+                "children, which then read each other's answers. Leave that argument out."
+            )
+        if getattr(_connection(one), "socket_timeout", None) is None:
+            raise ConfigurationError(
+                "a client without a timeout waits for ever when the network is cut. Make it with "
+                "socket_timeout=5 (seconds)."
+            )
+    pool = getattr(client, "connection_pool", None)
+    if isinstance(pool, SentinelConnectionPool) and not pool.is_master:
+        raise ConfigurationError("Sentinel's slave_for() cannot write: give that of master_for().")
+    return client  # type: ignore[no-any-return]
+
+
+def _connecting(client: Any) -> list[Any]:
+    """The plain clients that do a client's work."""
+    if isinstance(client, redis.RedisCluster):
+        node = client.get_default_node()  # type: ignore[no-untyped-call]
+        return [client.get_redis_connection(node)]
+    if isinstance(client.connection_pool, SentinelConnectionPool):
+        return [client, *client.connection_pool.sentinel_manager.sentinels]
+    return [client]
+
+
+def _connection(client: Any) -> Any:
+    """A connection of the kind that the client makes, with every default; not connected."""
+    pool = client.connection_pool
+    return pool.connection_class(**pool.connection_kwargs)
+
+
+def _place(client: Any) -> str:
+    """Which Redis a client means, for people and for comparing."""
+    if isinstance(client, redis.RedisCluster):
+        return f"cluster {', '.join(sorted(client.nodes_manager.startup_nodes))}"
+    connection = _connection(client)
+    if isinstance(client.connection_pool, SentinelConnectionPool):
+        _, *sentinels = map(_connection, _connecting(client))
+        names = ", ".join(sorted(f"{one.host}:{one.port}" for one in sentinels))
+        return f"{client.connection_pool.service_name}/{connection.db} of Sentinel {names}"
+    if path := getattr(connection, "path", ""):
+        return f"unix:{path}/{connection.db}"
+    return f"{connection.host}:{connection.port}/{connection.db}"
+
+
+def _failure(what: str, error: BaseException, outer: BaseException | None) -> TokenStoreError:
+    """What happened and what to do, without the server's own words, which may hold a secret.
+
+    Args:
+        what: What did not work.
+        error: What the client raised.
+        outer: What was being handled when the client was called: no reason of its error.
+    """
+    words = {kind.__name__ for kind in type(error).__mro__}
+    words.update(re.findall("[A-Z]{3,}", str(error)))
+    code = re.match(r"[A-Z]{3,}\b", str(error))
+    why = code[0] if code else type(error).__name__
+    below: BaseException | None = error
+    while below and below is not outer:
+        if isinstance(below, OSError) and below.strerror:
+            why = below.strerror
+            break
+        below = below.__cause__ or below.__context__
+    for kind, table in ((TokenStoreError, _ADVICE), (TokenStoreUnavailableError, _PASSING)):
+        for names, advice in table:
+            if names & words:
+                return kind(f"{what}: {why}. {advice}")
+    return TokenStoreError(f"{what}: {why}. Look at its log. It must be a Redis that permits EVAL.")
+
+
+def _parse(place: str, stored: dict[bytes, bytes], key: TokenKey) -> Record:
+    # An error of the parser holds what it parsed, also as the context of the error raised from it.
+    # So each except clause only notes what was wrong.
+    try:
+        whole: Any = json.loads(stored.get(b"record", b""))
+    except (ValueError, RecursionError):
+        whole = None
+    if not isinstance(whole, dict) or "key" not in whole:
+        raise TokenStoreError(f"{place} is damaged: not a record of this package. {_KEPT}")
+    if whole["key"] != asdict(key):
+        raise TokenStoreError(f"{place} holds the record of another key. {_KEPT}")
+    try:
+        record = Record.from_json(whole)
+    except TokenStoreError as error:
+        wrong = str(error)
+    else:
+        if stored.get(b"generation") == _encoded(record.generation):
+            return record
+        wrong = f"it is damaged: its generation is missing or wrong. {_KEPT}"
+    raise TokenStoreError(f"{place}: {wrong}")

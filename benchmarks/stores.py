@@ -1,0 +1,262 @@
+"""What a store costs per call with 100 accounts in it, and with 100,000.
+
+    python benchmarks/stores.py                   all of them, some minutes
+    python benchmarks/stores.py Memory SQLite     these
+
+The small and the large place of a store take turns in one run, each call on another account at
+random, so that a busy machine disturbs both alike. Figures are medians; read the ratios.
+
+Filling counts nothing. Where it would take long, one record is saved by the store itself and its
+stored form copied with other names and tokens in it; the store then loads some copies to prove that
+they are what it writes. Servers are those of the tests: at their usual ports on this host, or at
+TEST_REDIS_URL, TEST_POSTGRES_URL and TEST_MYSQL_URL. What was made is removed.
+
+Two stores are left out. ContextTokenStore writes its whole dictionary with each save, and most
+keyrings their whole file: both are for a handful of logins.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import redis
+import sqlalchemy as sa
+from cryptography.fernet import Fernet
+
+from atlassian_auth_adapter import (
+    EncryptedTokenStore,
+    FileTokenStore,
+    MemoryTokenStore,
+    Record,
+    RedisTokenStore,
+    SQLTokenStore,
+    TokenKey,
+    TokenSet,
+    TokenStore,
+)
+
+SMALL, LARGE = 100, 100_000
+ROUNDS, CALLS = 40, 10
+#: Seconds after which a measurement ends with fewer rounds.
+LONGEST = 20.0
+#: Characters. Atlassian Cloud's access tokens have some 2,000, its refresh tokens some 1,500.
+TOKEN = 2000
+
+Fill = Callable[[ExitStack, int], TokenStore]
+
+
+def key_of(number: int) -> TokenKey:
+    """An account."""
+    return TokenKey("https://auth.atlassian.com", "client", f"account-{number:06}")
+
+
+def tokens_of(number: int) -> TokenSet:
+    """Its tokens, as long as real ones."""
+    token = f"token-{number:06}".ljust(TOKEN, "x")
+    return TokenSet(token, token[::-1], 1764003600.5, "read:jira-work", "Bearer", 1764000000.5)
+
+
+def record_of(number: int) -> Record:
+    """Its login."""
+    return Record(1, tokens_of(number))
+
+
+def renamed(text: str, number: int) -> str:
+    """The stored form of account 0, as that of another account."""
+    first, other = tokens_of(0), tokens_of(number)
+    for old, new in (
+        (key_of(0).digest, key_of(number).digest),
+        (key_of(0).account, key_of(number).account),
+        (first.access_token, other.access_token),
+        (first.refresh_token, other.refresh_token),
+    ):
+        text = text.replace(old, new)
+    return text
+
+
+def saved(store: TokenStore, count: int) -> TokenStore:
+    """The store with so many accounts, saved by itself."""
+    for number in range(count):
+        store.save(key_of(number), record_of(number), expected=None)
+    return store
+
+
+def begun(store: TokenStore) -> None:
+    """Account 0 is in the store, and was locked once."""
+    saved(store, 1)
+    with store.lock(key_of(0), timeout=0):
+        pass
+
+
+def memory(_: ExitStack, count: int) -> TokenStore:
+    """MemoryTokenStore; filled by itself."""
+    return saved(MemoryTokenStore(), count)
+
+
+def encrypted(_: ExitStack, count: int) -> TokenStore:
+    """EncryptedTokenStore over MemoryTokenStore; filled by itself."""
+    return saved(EncryptedTokenStore(MemoryTokenStore(), Fernet.generate_key()), count)
+
+
+def file(stack: ExitStack, count: int) -> TokenStore:
+    """FileTokenStore in the directory for temporary files; filled by copies of its files."""
+    directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    store = FileTokenStore(directory)
+    begun(store)
+    originals = [(path.name, path.read_text()) for path in directory.iterdir()]
+    for number in range(1, count):
+        for name, text in originals:
+            path = directory / renamed(name, number)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as copy:
+                copy.write(renamed(text, number))
+    return store
+
+
+def in_redis(stack: ExitStack, count: int) -> TokenStore:
+    """RedisTokenStore; filled by copies of its hash."""
+    url = os.environ.get("TEST_REDIS_URL") or "redis://127.0.0.1:6379/0"
+    client = stack.enter_context(redis.Redis.from_url(url, socket_timeout=10))
+    client.ping()
+    prefix = f"benchmark-{secrets.token_hex(8)}:"
+    store = RedisTokenStore(client, prefix=prefix)
+
+    def empty() -> None:
+        names = list(client.scan_iter(f"{prefix}*", 10_000))
+        for start in range(0, len(names), 1000):
+            client.delete(*names[start : start + 1000])
+
+    begun(store)
+    stack.callback(empty)
+    (name,) = client.scan_iter(f"{prefix}*", 10_000)
+    original = client.hgetall(name)
+    for start in range(1, count, 1000):
+        with client.pipeline(transaction=False) as pipeline:
+            for number in range(start, min(start + 1000, count)):
+                copied = partial(renamed, number=number)
+                values: dict[Any, Any] = {
+                    field: copied(value.decode()) for field, value in original.items()
+                }
+                pipeline.hset(copied(name.decode()), mapping=values)
+            pipeline.execute()
+    return store
+
+
+def in_sql(url: str, stack: ExitStack, count: int) -> TokenStore:
+    """SQLTokenStore; filled by copies of its row."""
+    if not url:
+        path = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "logins.sqlite"
+        url = f"sqlite:///{path}"
+    engine = sa.create_engine(url)
+    stack.callback(engine.dispose)
+    engine.connect().close()
+    name = f"benchmark_{secrets.token_hex(8)}"
+    store = SQLTokenStore(engine, table=name)
+    store.create_table()
+    table = sa.Table(name, sa.MetaData(), autoload_with=engine)
+    stack.callback(table.drop, engine)
+    begun(store)
+    with engine.begin() as connection:
+        (original,) = connection.execute(sa.select(table)).mappings()
+        for start in range(1, count, 1000):
+            rows = [
+                {
+                    column: renamed(value, number) if isinstance(value, str) else value
+                    for column, value in original.items()
+                }
+                for number in range(start, min(start + 1000, count))
+            ]
+            connection.execute(table.insert(), rows)
+    return store
+
+
+PLACES: dict[str, Fill] = {
+    "Memory": memory,
+    "Encrypted over Memory": encrypted,
+    "File": file,
+    "SQLite": partial(in_sql, ""),
+    "PostgreSQL": partial(
+        in_sql,
+        (
+            os.environ.get("TEST_POSTGRES_URL") or "postgresql://postgres@127.0.0.1:5432/test"
+        ).replace("postgresql://", "postgresql+psycopg://"),
+    ),
+    "MariaDB": partial(
+        in_sql,
+        (os.environ.get("TEST_MYSQL_URL") or "mysql://root@127.0.0.1:3306/test").replace(
+            "mysql://", "mysql+pymysql://"
+        ),
+    ),
+    "Redis": in_redis,
+}
+
+
+def load(store: TokenStore, key: TokenKey, _: Record) -> None:
+    """Look an account up."""
+    store.load(key)
+
+
+def save(store: TokenStore, key: TokenKey, record: Record) -> None:
+    """Replace its record by an equal one."""
+    store.save(key, record, expected=1)
+
+
+def lock(store: TokenStore, key: TokenKey, _: Record) -> None:
+    """Lock it and release it."""
+    with store.lock(key, timeout=10):
+        pass
+
+
+def measured(
+    call: Callable[[TokenStore, TokenKey, Record], None], stores: dict[int, TokenStore]
+) -> list[float]:
+    """Median microseconds per call in each of the stores, which take turns."""
+    times: dict[int, list[float]] = {count: [] for count in stores}
+    end = time.monotonic() + LONGEST
+    for rounds in range(ROUNDS):
+        if rounds and time.monotonic() > end:
+            break
+        for count, store in stores.items():
+            numbers = [random.randrange(count) for _ in range(CALLS)]
+            accounts = [(key_of(number), record_of(number)) for number in numbers]
+            began = time.perf_counter()
+            for key, record in accounts:
+                call(store, key, record)
+            times[count].append((time.perf_counter() - began) / CALLS * 1e6)
+    return [statistics.median(values) for values in times.values()]
+
+
+def main() -> None:
+    """Measure and print."""
+    print(f"{'microseconds per call':<24}{'':<14}{SMALL:>10,}{LARGE:>10,}  accounts")
+    for name in sys.argv[1:] or PLACES:
+        with ExitStack() as stack:
+            try:
+                stores = {count: PLACES[name](stack, count) for count in (SMALL, LARGE)}
+            except (redis.ConnectionError, sa.exc.OperationalError) as error:
+                print(f"{name:<24}skipped: no server answers ({type(error).__name__})")
+                continue
+            for count, store in stores.items():
+                for number in (0, 1, count // 2, count - 1):
+                    assert store.load(key_of(number)) == record_of(number)
+            for call, title in ((load, "load"), (save, "save"), (lock, "lock, release")):
+                small, large = measured(call, stores)
+                print(
+                    f"{name:<24}{title:<14}{small:10.1f}{large:10.1f}  x {large / small:.2f}",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()

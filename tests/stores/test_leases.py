@@ -1,0 +1,196 @@
+"""Leases: taken, renewed, lost and released, at a place that a test controls."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from atlassian_auth_adapter.errors import (
+    ConfigurationError,
+    TokenStoreError,
+    TokenStoreTimeoutError,
+)
+from atlassian_auth_adapter.stores._leases import checked_lease, held
+from atlassian_auth_adapter.testing.contracts.processes import (
+    PATIENCE,
+    in_forked_child,
+    needs_fork,
+)
+
+
+class Place:
+    """A LeaseKeeper in memory, whose leases end when the test says so."""
+
+    def __init__(self):
+        self.owner, self.renewals, self.calls = "", threading.Semaphore(0), []
+        self.broken = set()
+
+    def _called(self, what):
+        self.calls.append(what)
+        if what in self.broken:
+            raise TokenStoreError(f"cannot {what}")
+
+    def take(self, name, owner, seconds):
+        self._called("take")
+        self.owner = self.owner or owner
+        return self.owner == owner
+
+    def renew(self, name, owner, seconds):
+        self.renewals.release()
+        self._called("renew")
+        return self.owner == owner
+
+    def release(self, name, owner):
+        self._called("release")
+        if self.owner == owner:
+            self.owner = ""
+
+
+@pytest.fixture
+def place():
+    """A place with one lease, which is free."""
+    return Place()
+
+
+def holding(place, lease=100.0, timeout=0.0):
+    """Within the context the lease is held."""
+    return held(place, "the lease", lease=lease, timeout=timeout, place="the place")
+
+
+def renewing():
+    """The threads that renew a lease."""
+    return [thread for thread in threading.enumerate() if thread.name == "lease"]
+
+
+def test_a_lease_is_held_within_the_context(place):
+    """Taken before, free afterwards."""
+    with holding(place):
+        assert place.owner
+    assert not place.owner
+    assert place.calls == ["take", "release"]
+
+
+def test_every_holder_has_a_token_of_its_own(place):
+    """Nobody can be taken for somebody else."""
+    owners = set()
+    for _ in range(3):
+        with holding(place):
+            owners.add(place.owner)
+    assert len(owners) == 3
+
+
+def test_who_waits_in_vain_learns_where_and_for_how_long(place):
+    """The error names lease, place and times; the holder keeps what it has."""
+    place.owner = "somebody"
+    with (
+        pytest.raises(TokenStoreTimeoutError, match=r"the lease in the place for 0\.05 s.* 100 s"),
+        holding(place, timeout=0.05),
+    ):
+        pytest.fail("two holders")
+    assert place.owner == "somebody"
+    assert place.calls.count("take") > 1
+
+
+def test_who_waits_gets_what_becomes_free(place):
+    """A later look succeeds."""
+    place.owner, inside = "somebody", threading.Event()
+
+    def wait():
+        with holding(place, timeout=PATIENCE):
+            inside.set()
+
+    waiter = threading.Thread(target=wait)
+    waiter.start()
+    place.owner = ""
+    assert inside.wait(PATIENCE)
+    waiter.join(PATIENCE)
+
+
+def test_a_lease_is_renewed_while_its_holder_lives(place):
+    """Again and again, until it is left."""
+    with holding(place, lease=0.01):
+        for _ in range(3):
+            assert place.renewals.acquire(timeout=PATIENCE)
+        (thread,) = renewing()
+        assert thread.daemon
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+
+
+def test_a_lease_that_was_lost_is_not_renewed(place):
+    """Somebody else has it: the renewals end, and leaving frees nothing."""
+    with holding(place, lease=0.01):
+        (thread,) = renewing()
+        place.owner = "somebody"
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+    assert place.owner == "somebody"
+
+
+def test_a_renewal_that_fails_is_tried_again(place):
+    """An outage that is shorter than the lease costs nothing."""
+    place.broken.add("renew")
+    with holding(place, lease=0.01):
+        for _ in range(3):
+            assert place.renewals.acquire(timeout=PATIENCE)
+
+
+def test_a_take_that_fails_is_released(place):
+    """Perhaps only its answer was lost; the error is the place's."""
+    place.broken |= {"take", "release"}
+    with pytest.raises(TokenStoreError, match="cannot take"), holding(place, timeout=PATIENCE):
+        pytest.fail("holds nothing")
+    assert place.calls == ["take", "release"]
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
+@pytest.mark.parametrize("broken", [set(), {"release"}])
+def test_an_error_leaves_as_it_is(place, error, broken):
+    """Whether or not the lease can be released."""
+    place.broken |= broken
+    with pytest.raises(error), holding(place):
+        raise error
+    assert bool(place.owner) == bool(broken)
+
+
+def test_a_lease_that_cannot_be_released_ends_by_itself(place):
+    """What was done under it was done; that is no error."""
+    place.broken.add("release")
+    with holding(place):
+        pass
+    assert place.calls == ["take", "release"]
+
+
+def test_a_lease_works_without_threads(place, monkeypatch):
+    """A process that cannot start one has the lease for as long as it lasts."""
+
+    def refuse(_thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with holding(place):
+        assert place.owner
+    assert not place.owner
+
+
+def test_a_forked_child_releases_nothing(place):
+    """It leaves the context like its parent, but the lease is its parent's."""
+    needs_fork()
+
+    def child():
+        context.__exit__(None, None, None)
+        return place.calls
+
+    context = holding(place)
+    context.__enter__()
+    assert in_forked_child(child) == ["take"]
+    context.__exit__(None, None, None)
+    assert place.calls == ["take", "release"]
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), 1e300, None, "60"])
+def test_a_lease_lasts_a_positive_number_of_seconds(seconds):
+    """Everything else is a mistake of the program."""
+    with pytest.raises(ConfigurationError, match="lease="):
+        checked_lease(seconds)

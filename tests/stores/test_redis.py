@@ -1,0 +1,1077 @@
+"""RedisTokenStore: the contract, and what servers, networks, forks and pauses do to it."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import json
+import os
+import pickle
+import re
+import secrets
+import shutil
+import signal
+import socket
+import socketserver
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+import redis
+import redis.asyncio
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from atlassian_auth_adapter.errors import (
+    ConfigurationError,
+    StaleRecordError,
+    TokenStoreError,
+    TokenStoreTimeoutError,
+)
+from atlassian_auth_adapter.stores.base import Record
+from atlassian_auth_adapter.stores.redis import RedisTokenStore
+from atlassian_auth_adapter.testing.contracts.processes import (
+    PATIENCE,
+    forking,
+    in_forked_child,
+    needs_fork,
+    process,
+)
+from atlassian_auth_adapter.testing.contracts.stores import (
+    KEY,
+    LOGIN,
+    TokenStoreContract,
+    assert_no_secret,
+)
+
+NEWER = replace(LOGIN, generation=8)
+NAME = f"{{{KEY.digest}}}"
+
+
+def connected(url, **options):
+    """A client that tells soon when there is no answer."""
+    return redis.Redis.from_url(
+        url, **{"socket_timeout": 5, "retry": Retry(NoBackoff(), 1), **options}
+    )
+
+
+@pytest.fixture
+def connect(tmp_path, monkeypatch):
+    """Makes a function of a module, which any process can import, that connects to a URL."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def make(url, **options):
+        name = f"connecting_{secrets.token_hex(4)}"
+        (tmp_path / f"{name}.py").write_text(
+            "import redis\n"
+            "from redis.backoff import NoBackoff\n"
+            "from redis.retry import Retry\n\n\n"
+            "def connect():\n"
+            "    retry = Retry(NoBackoff(), 1)\n"
+            f"    options = {options!r}\n"
+            f"    return redis.Redis.from_url({url!r}, socket_timeout=5, retry=retry, **options)\n"
+        )
+        importlib.invalidate_caches()
+        return importlib.import_module(name).connect
+
+    return make
+
+
+@pytest.fixture
+def prefix(redis_url):
+    """The beginning of names that nobody else uses, and that are gone afterwards."""
+    prefix = f"test:{secrets.token_hex(8)}:"
+    yield prefix
+    with connected(redis_url) as client:
+        if names := list(client.scan_iter(f"{prefix}*", count=1000)):
+            client.delete(*names)
+
+
+@pytest.fixture
+def client(redis_url):
+    """A client of the shared server."""
+    with connected(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def store(client, prefix):
+    """A store at the shared server."""
+    return RedisTokenStore(client, prefix=prefix)
+
+
+@pytest.fixture
+def name(prefix):
+    """Under which the record of KEY is kept."""
+    return prefix + NAME
+
+
+class TestContract(TokenStoreContract):
+    shared_between_processes = True
+    options: ClassVar = {}
+
+    @pytest.fixture
+    def between(self, redis_url, relay):
+        """A relay, and the URL that leads through it."""
+        return relay(redis_url)
+
+    @pytest.fixture
+    def store(self, connect, between, prefix):
+        """Made from a function."""
+        return RedisTokenStore(connect(between[1], **self.options), prefix=prefix, lease=1.5)
+
+    @pytest.fixture
+    def reopened(self, between, prefix):
+        """Made from a client."""
+        with connected(between[1]) as client:
+            yield RedisTokenStore(client, prefix=prefix, lease=1.5)
+
+    @pytest.fixture
+    def outage(self, between):
+        """The relay is cut."""
+        return between[0].outage
+
+
+class TestContractDecodedRESP3(TestContract):
+    options: ClassVar = {"decode_responses": True, "protocol": 3}
+
+
+def refused(work, *words):
+    """The error of `work()`: ours, typed, with these words, alone and without a secret."""
+    with pytest.raises(TokenStoreError) as raised:
+        work()
+    assert not isinstance(raised.value, StaleRecordError | TokenStoreTimeoutError)
+    for word in words:
+        assert str(word) in str(raised.value)
+    assert_no_secret(raised.value)
+    assert (raised.value.__cause__, raised.value.__context__) == (None, None)
+    return raised.value
+
+
+def locking(store, timeout=0):
+    """Take the lock of KEY, and leave it."""
+    with store.lock(KEY, timeout=timeout):
+        pass
+
+
+def writing(store):
+    """What needs a Redis that can be written."""
+    return [
+        lambda: store.save(KEY, NEWER, expected=7),
+        lambda: store.delete(KEY),
+        lambda: locking(store, timeout=1e6),
+    ]
+
+
+class TestArguments:
+    @pytest.mark.parametrize(
+        "given",
+        [
+            redis.asyncio.Redis,
+            lambda: redis.Redis().pipeline(),
+            lambda: redis.asyncio.Redis,
+            lambda: Sentinel([("127.0.0.1", 1)]),
+            redis.ConnectionPool,
+            lambda: "redis://127.0.0.1",
+            lambda: None,
+            lambda: lambda: None,
+        ],
+    )
+    def test_anything_but_a_client_is_refused(self, given):
+        """At once, with what to give instead."""
+        with pytest.raises(ConfigurationError, match=r"synchronous redis\.Redis"):
+            RedisTokenStore(given())
+
+    @pytest.mark.parametrize(
+        "make",
+        [
+            lambda: redis.Redis(socket_timeout=None),
+            lambda: redis.Redis(connection_pool=redis.BlockingConnectionPool(socket_timeout=None)),
+            lambda: Sentinel(
+                [("127.0.0.1", 1)], sentinel_kwargs={"socket_timeout": None}
+            ).master_for("x", socket_timeout=5),
+        ],
+        ids=["client", "pool", "sentinel"],
+    )
+    def test_a_client_that_could_hang_for_ever_is_refused(self, make):
+        """The error names the argument that is missing."""
+        with pytest.raises(ConfigurationError, match="socket_timeout=5"):
+            RedisTokenStore(make())
+        with pytest.raises(ConfigurationError, match="socket_timeout=5"):
+            RedisTokenStore(make)
+
+    def test_a_function_takes_no_arguments(self):
+        """Who passes one that does learns which kind is wanted."""
+        with pytest.raises(ConfigurationError, match="without arguments"):
+            RedisTokenStore(lambda url: plain())
+
+    def test_a_client_that_reads_from_a_replica_is_refused(self):
+        """It could never be written to."""
+        replica = Sentinel([("127.0.0.1", 1)], socket_timeout=5).slave_for("x")
+        with pytest.raises(ConfigurationError, match="master_for"):
+            RedisTokenStore(replica)
+
+    def test_a_client_with_a_single_connection_is_refused(self, redis_url):
+        """Parent and forked child would read each other's answers."""
+        with (
+            connected(redis_url, single_connection_client=True) as client,
+            pytest.raises(ConfigurationError, match="single_connection_client"),
+        ):
+            RedisTokenStore(client)
+
+    @pytest.mark.parametrize("prefix", [None, b"bytes", 1, "\udcff"])
+    def test_a_prefix_is_text(self, prefix):
+        """Anything else is refused at once."""
+        with pytest.raises(ConfigurationError, match="prefix"):
+            RedisTokenStore(redis.Redis(socket_timeout=5), prefix=prefix)
+
+    def test_a_lease_is_a_duration(self):
+        """Anything else is refused at once."""
+        with pytest.raises(ConfigurationError, match="lease"):
+            RedisTokenStore(redis.Redis(socket_timeout=5), lease=0)
+
+    def test_a_missing_library_is_named(self):
+        """With the command that installs it."""
+        code = """
+            import sys
+            sys.modules["redis"] = None
+            try:
+                from atlassian_auth_adapter import RedisTokenStore
+            except ImportError as error:
+                print(type(error).__name__, error)
+        """
+        code = "\n".join(line.strip() if "sys" in line else line[12:] for line in code.split("\n"))
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert "MissingExtraError" in done.stdout
+        assert "atlassian-auth-adapter[redis]" in done.stdout
+
+
+def plain(**options):
+    """A client that is never used."""
+    return redis.Redis(**{"host": "h", "socket_timeout": 5, **options})
+
+
+def by_sentinel(*hosts, name="logins", **options):
+    """The client of a primary that is never asked for."""
+    kwargs = {"socket_timeout": 5, "retry": Retry(NoBackoff(), 0)}
+    sentinel = Sentinel([(host, 1) for host in hosts], sentinel_kwargs=kwargs)
+    return sentinel.master_for(name, socket_timeout=5, **options)
+
+
+class TestPlace:
+    @pytest.mark.parametrize(
+        ("make", "place"),
+        [
+            (plain, "h:6379/0"),
+            (lambda: plain(password="secret", username="secret"), "h:6379/0"),
+            (lambda: plain(socket_timeout=9, decode_responses=True), "h:6379/0"),
+            (lambda: plain(ssl=True), "h:6379/0"),
+            (lambda: connected("redis://x:secret@h"), "h:6379/0"),
+            (lambda: plain(port=1, db=2), "h:1/2"),
+            (lambda: plain(unix_socket_path="/run/r", db=1), "unix:/run/r/1"),
+            (lambda: by_sentinel("b", "a", password="secret"), "logins/0 of Sentinel a:1, b:1"),
+        ],
+    )
+    def test_a_place_is_server_and_database(self, make, place):
+        """Not password, timeouts or decoding; two stores at one place are equal."""
+        store = RedisTokenStore(make())
+        assert repr(store) == f"RedisTokenStore(<{place}>, prefix='atlassian_auth_adapter:')"
+        assert store == RedisTokenStore(make)
+        assert hash(store) == hash(RedisTokenStore(make))
+        assert b"secret" not in pickle.dumps(store)
+
+    def test_different_places_are_different_stores(self):
+        """Host, port, database, socket, service, sentinels and prefix count."""
+        clients = [
+            plain(),
+            plain(host="i"),
+            plain(port=1),
+            plain(db=1),
+            plain(unix_socket_path="/a"),
+            plain(unix_socket_path="/b"),
+            by_sentinel("a"),
+            by_sentinel("b"),
+            by_sentinel("a", name="other"),
+        ]
+        stores = {RedisTokenStore(client) for client in clients}
+        stores.add(RedisTokenStore(clients[0], prefix="other:"))
+        assert len(stores) == len(clients) + 1
+        assert RedisTokenStore(clients[0]) not in (
+            RedisTokenStore(clients[0], prefix="other:"),
+            clients[0],
+        )
+
+    def test_two_prefixes_share_nothing(self, client, store, prefix):
+        """One Redis can serve several programs."""
+        other = RedisTokenStore(client, prefix=f"{prefix}other:")
+        store.save(KEY, LOGIN, expected=None)
+        assert other.load(KEY) is None
+        with store.lock(KEY, timeout=0):
+            locking(other)
+
+
+class TestFormat:
+    def test_a_record_is_one_hash(self, client, store, name, prefix):
+        """The key in readable form, and the record, in ASCII; nothing else, and without an end."""
+        record = replace(LOGIN, dead="é")
+        store.save(KEY, record, expected=None)
+        (found,) = client.scan_iter(f"{prefix}*", count=1000)
+        assert found == name.encode()
+        stored = client.hgetall(name)
+        assert stored.keys() == {b"generation", b"record"}
+        assert stored[b"generation"] == b"7"
+        assert stored[b"record"].isascii()
+        whole = json.loads(stored[b"record"])
+        assert re.fullmatch("[0-9a-f]{16}", whole.pop("save"))
+        assert whole == {
+            "key": {
+                "issuer": "https://auth.example.com:8443/oauth",
+                "client_id": "client",
+                "account": "default",
+                "kind": "login",
+            },
+            **record.to_json(),
+        }
+        assert client.ttl(name) == -1
+
+    def test_record_and_lease_share_a_slot(self, client, store, name, prefix):
+        """In a cluster one node has both."""
+        store.save(KEY, LOGIN, expected=None)
+        with store.lock(KEY, timeout=0):
+            names = set(client.scan_iter(f"{prefix}*", count=1000))
+        assert names == {name.encode(), f"{name}:lock".encode()}
+        slot = redis.cluster.key_slot
+        assert len({slot(found) for found in names}) == 1
+        assert slot(name.encode()) == slot(KEY.digest.encode())
+
+    @pytest.mark.parametrize("generation", [2**53, 2**63, 10**30])
+    def test_generations_are_compared_exactly(self, store, generation):
+        """Also where Lua's numbers are not."""
+        store.save(KEY, Record(generation), expected=None)
+        for wrong in (generation - 1, generation + 1):
+            with pytest.raises(StaleRecordError):
+                store.save(KEY, LOGIN, expected=wrong)
+        store.save(KEY, Record(generation + 1), expected=generation)
+        assert store.load(KEY) == Record(generation + 1)
+
+    @pytest.mark.parametrize("protocol", [2, 3])
+    @pytest.mark.parametrize("decode_responses", [False, True])
+    def test_every_kind_of_client_does(self, redis_url, prefix, protocol, decode_responses):
+        """Whatever it makes of answers."""
+        options = {"protocol": protocol, "decode_responses": decode_responses}
+        with connected(redis_url, **options) as client:
+            store = RedisTokenStore(client, prefix=prefix)
+            assert store.load(KEY) is None
+            store.save(KEY, LOGIN, expected=None)
+            assert store.load(KEY) == LOGIN
+            with store.lock(KEY, timeout=0), pytest.raises(TokenStoreTimeoutError):
+                locking(store)
+            store.delete(KEY)
+            assert store.load(KEY) is None
+
+
+def changed(**values):
+    """The record with these values changed."""
+    return lambda stored: {
+        **stored,
+        "record": json.dumps({**json.loads(stored[b"record"]), **values}),
+    }
+
+
+class TestDamage:
+    damaged = pytest.mark.parametrize(
+        "damage",
+        [
+            lambda stored: {"generation": 7},
+            lambda stored: {"record": stored[b"record"]},
+            lambda stored: {"something": "secret"},
+            lambda stored: {**stored, "generation": "secret"},
+            lambda stored: {**stored, "generation": 8},
+            lambda stored: {**stored, "record": b""},
+            lambda stored: {**stored, "record": stored[b"record"][:-1]},
+            lambda stored: {**stored, "record": b'"secret'},
+            lambda stored: {**stored, "record": b"\xff\xfe\xfd secret"},
+            lambda stored: {**stored, "record": b"[" * 100_000},
+            lambda stored: {**stored, "record": b"{}"},
+            changed(key={}),
+            changed(key=None),
+            changed(version=99),
+            changed(generation="secret"),
+            changed(generation=1e999),
+            changed(token_set={"access_token": "secret"}),
+            lambda stored: b"secret",
+        ],
+    )
+
+    @staticmethod
+    def put(client, name, damage):
+        """Store a login and damage it; returns what is there now, as Redis dumps it."""
+        RedisTokenStore(client, prefix=name.partition("{")[0]).save(KEY, LOGIN, expected=None)
+        stored = damage(client.hgetall(name))
+        client.delete(name)
+        if isinstance(stored, dict):
+            client.hset(name, mapping=stored)
+        else:
+            client.set(name, stored)
+        return client.dump(name)
+
+    @damaged
+    @pytest.mark.parametrize("decode_responses", [False, True])
+    def test_damage_is_named_and_kept(
+        self, client, redis_url, prefix, name, damage, decode_responses
+    ):
+        """Neither load nor save touch it: perhaps a person can read what we cannot."""
+        dump = self.put(client, name, damage)
+        with connected(redis_url, decode_responses=decode_responses) as reader:
+            store = RedisTokenStore(reader, prefix=prefix)
+            refused(lambda: store.load(KEY), name)
+            refused(lambda: store.save(KEY, NEWER, expected=7), name)
+            refused(lambda: store.save(KEY, NEWER, expected=None), name)
+        assert client.dump(name) == dump
+
+    @damaged
+    def test_damage_can_be_forgotten(self, client, store, name, damage):
+        """`delete` makes room for a new login."""
+        self.put(client, name, damage)
+        store.delete(KEY)
+        store.save(KEY, LOGIN, expected=None)
+        assert store.load(KEY) == LOGIN
+
+    def test_the_record_of_another_key_is_not_believed(self, client, store, name, prefix):
+        """Who mixes up names, mixes up nobody's logins."""
+        store.save(KEY, LOGIN, expected=None)
+        other = replace(KEY, account="other")
+        client.rename(name, f"{prefix}{{{other.digest}}}")
+        refused(lambda: store.load(other), other.digest, "another key")
+        assert store.load(KEY) is None
+
+    def test_a_lease_of_another_type_is_no_holder(self, client, store, name):
+        """Waiting does not cure it; it is named at once, and kept."""
+        client.rpush(f"{name}:lock", "foreign")
+        refused(lambda: locking(store, timeout=1e6), f"{name}:lock", "another prefix")
+        assert client.lrange(f"{name}:lock", 0, -1) == [b"foreign"]
+
+
+class Forgetful(redis.Connection):
+    """Loses the answers to scripts that hold the words in `losing`, in this order."""
+
+    losing: ClassVar = []
+
+    def send_packed_command(self, command, check_health=True):
+        """Note what is asked."""
+        self.asked = b""
+        super().send_packed_command(command, check_health)  # which may connect, and so ask more
+        self.asked = b"".join(command)
+
+    def read_response(self, *args, **kwargs):
+        """The answer, or what a cut connection gives."""
+        answer = super().read_response(*args, **kwargs)
+        if Forgetful.losing and Forgetful.losing[0] in self.asked:
+            del Forgetful.losing[0]
+            self.disconnect()
+            raise redis.ConnectionError("the answer was lost")
+        return answer
+
+
+class TestLostAnswers:
+    @pytest.fixture
+    def store(self, redis_url, prefix):
+        """A store whose client sends again what was not answered."""
+        pool = redis.ConnectionPool.from_url(
+            redis_url,
+            connection_class=Forgetful,
+            retry_on_error=[redis.ConnectionError],
+            socket_timeout=5,
+            retry=Retry(NoBackoff(), 1),
+        )
+        with redis.Redis(connection_pool=pool) as client:
+            yield RedisTokenStore(client, prefix=prefix)
+        pool.disconnect()
+
+    def test_a_save_that_is_sent_twice_is_one(self, store, monkeypatch):
+        """The second run finds its own record, which is not stale."""
+        for record, expected in ((LOGIN, None), (NEWER, 7), (replace(NEWER, pending=None), 8)):
+            monkeypatch.setattr(Forgetful, "losing", [b"HSET"])
+            store.save(KEY, record, expected=expected)
+            assert not Forgetful.losing
+            assert store.load(KEY) == record
+
+    def test_the_same_record_by_somebody_else_is_stale(self, store):
+        """Only the very same save may succeed twice."""
+        store.save(KEY, LOGIN, expected=None)
+        store.save(KEY, NEWER, expected=7)
+        with pytest.raises(StaleRecordError):
+            store.save(KEY, NEWER, expected=7)
+        with pytest.raises(StaleRecordError):
+            store.save(KEY, NEWER, expected=None)
+
+    def test_a_lease_that_is_taken_twice_is_one(self, store, monkeypatch):
+        """The second run finds the owner's own token; others still wait."""
+        monkeypatch.setattr(Forgetful, "losing", [b"PX"])
+        with store.lock(KEY, timeout=0):
+            assert not Forgetful.losing
+            with pytest.raises(TokenStoreTimeoutError):
+                locking(store)
+            monkeypatch.setattr(Forgetful, "losing", [b"DEL"])
+        assert not Forgetful.losing
+        locking(store)
+
+    def test_a_lease_whose_taking_is_unknown_is_given_back(self, store, monkeypatch):
+        """When the client gives up, nobody has to wait for the end of a lease without holder."""
+        monkeypatch.setattr(Forgetful, "losing", [b"PX", b"PX"])
+        refused(lambda: locking(store), "take")
+        locking(store)
+
+
+class Server:
+    """A Redis of the test's own."""
+
+    def __init__(self, place, *options):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.command = [
+            "redis-server",
+            *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(place), "--save", ""),
+            *options,
+        ]
+        self.start()
+
+    def start(self):
+        """It accepts connections when this returns."""
+        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, text=True)
+        assert any("eady to accept" in line for line in self.process.stdout)
+
+    def kill(self):
+        """It is gone at once, as by the kernel."""
+        self.process.kill()
+        self.process.wait(PATIENCE)
+        self.process.stdout.close()
+
+    @contextmanager
+    def paused(self):
+        """It keeps its connections and answers nothing."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """Starts a Redis with options."""
+    if not shutil.which("redis-server"):
+        pytest.skip("needs redis-server, to treat one badly")
+    servers = []
+
+    def start(*options):
+        place = tmp_path / f"redis{len(servers)}"
+        place.mkdir()
+        servers.append(Server(place, *options))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        if server.process.poll() is None:
+            server.kill()
+
+
+class TestServer:
+    def test_a_restart_between_load_and_save_costs_nothing(self, serve):
+        """The record survives, the scripts need not, and the same client goes on."""
+        server = serve("--appendonly", "yes", "--appendfsync", "always")
+        with connected(server.url) as client:
+            store = RedisTokenStore(client)
+            store.save(KEY, LOGIN, expected=None)
+            with store.lock(KEY, timeout=0):
+                record = store.load(KEY)
+                server.kill()
+                refused(lambda: store.load(KEY), f"127.0.0.1:{server.port}/0", "refused")
+                server.start()
+                store.save(KEY, NEWER, expected=record.generation)
+            assert store.load(KEY) == NEWER
+            locking(store)
+
+    def test_a_full_server_keeps_the_old_record(self, serve):
+        """What needs memory fails and says so; the rest works, and later all does."""
+        server = serve("--maxmemory-policy", "noeviction")
+        with connected(server.url) as client:
+            store = RedisTokenStore(client)
+            store.save(KEY, LOGIN, expected=None)
+            with store.lock(KEY, timeout=0):
+                client.config_set("maxmemory", "1")
+                refused(lambda: store.save(KEY, NEWER, expected=7), "maxmemory")
+                assert store.load(KEY) == LOGIN
+            refused(lambda: locking(store, timeout=1e6), "maxmemory")
+            client.config_set("maxmemory", "0")
+            locking(store)
+            store.save(KEY, NEWER, expected=7)
+            assert store.load(KEY) == NEWER
+
+    def test_a_replica_can_be_read(self, serve):
+        """Everything else fails and names the primary as what to give."""
+        server = serve()
+        with connected(server.url) as client:
+            store = RedisTokenStore(client)
+            store.save(KEY, LOGIN, expected=None)
+            # A primary that never answers: data are kept, and nothing can be written.
+            client.execute_command("REPLICAOF", "127.0.0.1", "1")
+            assert store.load(KEY) == LOGIN
+            for work in writing(store):
+                refused(work, "client of the primary")
+            client.execute_command("REPLICAOF", "NO", "ONE")
+            assert store.load(KEY) == LOGIN
+            locking(store)
+
+    def test_a_disk_that_fails_is_named(self, serve, tmp_path):
+        """A Redis that cannot snapshot takes no writes; the record stands."""
+        server = serve()
+        with connected(server.url) as client:
+            store = RedisTokenStore(client)
+            store.save(KEY, LOGIN, expected=None)
+            client.config_set("save", "3600 1")
+            (tmp_path / "redis0" / "dump.rdb").mkdir()
+            with pytest.raises(redis.ResponseError):
+                client.save()
+            client.bgsave()
+            while client.info("persistence")["rdb_bgsave_in_progress"]:
+                os.sched_yield()
+            assert store.load(KEY) == LOGIN
+            for work in writing(store):
+                refused(work, "MISCONF", "disk")
+            assert store.load(KEY) == LOGIN
+
+    def test_a_password_is_asked_for_and_never_shown(self, serve):
+        """Without, with a wrong and with the right one; in no error, pickle or repr."""
+        server = serve("--requirepass", "secret")
+        for password in (None, "wrong-secret"):
+            with connected(server.url, password=password) as client:
+                store = RedisTokenStore(client)
+                for work in (lambda store=store: store.load(KEY), *writing(store)):
+                    refused(work, f"127.0.0.1:{server.port}/0", "username and password")
+        with connected(server.url, password="secret") as client:
+            store = RedisTokenStore(client)
+            store.save(KEY, LOGIN, expected=None)
+            assert store.load(KEY) == LOGIN
+            assert "secret" not in repr(store)
+            assert b"secret" not in pickle.dumps(store)
+            client.execute_command("ACL", "SETUSER", "guest", "on", ">secret", "allkeys", "+ping")
+        with connected(server.url, username="guest", password="secret") as client:
+            refused(lambda: RedisTokenStore(client).load(KEY), "Permit eval")
+
+    def test_what_the_documentation_permits_is_enough(self, serve):
+        """A Redis user for one prefix, with the commands of the scripts."""
+        server = serve()
+        commands = "+eval +hgetall +hget +hset +exists +del +get +set +pexpire"
+        with connected(server.url) as client:
+            client.execute_command(
+                "ACL", "SETUSER", "logins", "on", ">secret", "~ours:*", *commands.split()
+            )
+        with connected(server.url, username="logins", password="secret") as client:
+            store = RedisTokenStore(client, prefix="ours:", lease=0.03)
+            store.save(KEY, LOGIN, expected=None)
+            with store.lock(KEY, timeout=0):
+                store.save(KEY, NEWER, expected=7)
+            assert store.load(KEY) == NEWER
+            store.delete(KEY)
+
+    def test_a_server_that_hangs_is_no_busy_lock(self, serve):
+        """The client's own timeout speaks, and afterwards all is as before."""
+        server = serve()
+        with connected(server.url, socket_timeout=0.05) as client:
+            store = RedisTokenStore(client, lease=0.5)
+            store.save(KEY, LOGIN, expected=None)
+            with server.paused():
+                for work in (lambda: store.load(KEY), *writing(store)[::2]):
+                    refused(work, "TimeoutError", "does not answer in time")
+        with connected(server.url) as client:
+            store = RedisTokenStore(client, lease=0.5)
+            # What the paused server had received has now been done, or not.
+            assert store.load(KEY) in (LOGIN, NEWER)
+            locking(store, timeout=PATIENCE)
+
+    def test_a_cut_off_holder_keeps_its_lease_through_a_short_outage(self, serve, relay):
+        """Renewals fail and are tried again."""
+        server = serve()
+        between, url = relay(server.url)
+        with connected(url) as client, connected(server.url) as direct:
+            store = RedisTokenStore(client, lease=3)
+            with store.lock(KEY, timeout=0):
+                with between.outage():
+                    before = ttl(direct)
+                    until(lambda: ttl(direct) < before - 1000)
+                until(lambda: ttl(direct) > 2500)
+                with pytest.raises(TokenStoreTimeoutError):
+                    locking(RedisTokenStore(direct))
+
+    def test_a_cluster_is_a_place(self, serve):
+        """With a cluster's client all works; with a plain one the error says which to give."""
+        server = serve("--cluster-enabled", "yes")
+        with connected(server.url) as node:
+            refused(lambda: RedisTokenStore(node).load(KEY), "look at CLUSTER INFO")
+            node.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+            until(lambda: b"cluster_state:ok" in raw(node, "CLUSTER", "INFO"))
+
+        def connect():
+            return redis.RedisCluster(
+                host="127.0.0.1",
+                port=server.port,
+                socket_timeout=5,
+            )
+
+        store = RedisTokenStore(connect)
+        assert repr(store).startswith(f"RedisTokenStore(<cluster 127.0.0.1:{server.port}>")
+        assert store == RedisTokenStore(connect())
+        store.save(KEY, LOGIN, expected=None)
+        with pytest.raises(StaleRecordError):
+            store.save(KEY, NEWER, expected=None)
+        with store.lock(KEY, timeout=0), pytest.raises(TokenStoreTimeoutError):
+            locking(store)
+        assert in_forked_child(lambda: store.load(KEY) == LOGIN)
+        store.delete(KEY)
+        assert store.load(KEY) is None
+        server.kill()
+        refused(lambda: store.load(KEY), str(server.port))
+        refused(lambda: RedisTokenStore(connect), "function")
+
+
+def raw(client, *command):
+    """An answer as bytes."""
+    return client.execute_command(*command, NEVER_DECODE=True)
+
+
+def ttl(client, name=f"atlassian_auth_adapter:{NAME}:lock"):
+    """Milliseconds that the lease of KEY still has, by the Redis."""
+    return client.pttl(name)
+
+
+def until(condition):
+    """Returns when it holds."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        os.sched_yield()
+
+
+@contextmanager
+def answering(line):
+    """The URL of a server that answers every command with this line."""
+
+    class Answer(socketserver.BaseRequestHandler):
+        def handle(self):
+            with suppress(OSError):
+                while data := self.request.recv(65536):
+                    self.request.sendall(line * len(re.findall(rb"\*\d+\r\n", data)))
+
+    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Answer)
+    server.daemon_threads, server.block_on_close = True, False
+    with server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"redis://127.0.0.1:{server.server_address[1]}/0"
+        finally:
+            server.shutdown()
+            thread.join(PATIENCE)
+
+
+class TestAdvice:
+    @pytest.mark.parametrize(
+        ("line", "advice"),
+        [
+            ("LOADING Redis is loading the dataset in memory", "try again soon"),
+            ("MISCONF Errors writing to the AOF file: No space left", "look at its log"),
+            ("MOVED 3999 127.0.0.1:6381", "give a RedisCluster"),
+            ("ASK 3999 127.0.0.1:6381", "give a RedisCluster"),
+            ("CLUSTERDOWN Hash slot not served", "CLUSTER INFO"),
+            ("MASTERDOWN Link with MASTER is down", "down"),
+            ("NOREPLICAS Not enough good replicas to write.", "replicas"),
+            ("READONLY You can't write against a read only replica.", "primary"),
+            ("OOM command not allowed when used memory > 'maxmemory'.", "maxmemory"),
+            (
+                "ERR Error running script (call to f_1): @user_script:1: -OOM command not allowed",
+                "maxmemory",
+            ),
+            ("NOPERM this user has no permissions", "Permit eval"),
+            ("NOAUTH Authentication required.", "password"),
+            ("ERR max number of clients reached", "Look"),
+            ("ERR unknown command 'EVAL', with args beginning with: 'secret'", "permits EVAL"),
+            ("SECRETCODE secret", "permits EVAL"),
+        ],
+    )
+    def test_an_error_of_the_server_says_what_to_do(self, line, advice):
+        """In our words; the server's may repeat what it was sent."""
+        with answering(f"-{line}\r\n".encode()) as url, connected(url, protocol=2) as client:
+            store = RedisTokenStore(client)
+            for work in (lambda: store.load(KEY), *writing(store)):
+                refused(work, advice, url.removeprefix("redis://"))
+
+    @pytest.mark.parametrize("line", [b"HTTP/1.1 400 Bad Request\r\n", b"secret\r\n", b"\0\r\n"])
+    def test_what_is_no_redis_is_no_redis(self, line):
+        """Something else listens on that port."""
+        with answering(line) as url, connected(url, protocol=2) as client:
+            refused(lambda: RedisTokenStore(client).load(KEY), url.removeprefix("redis://"))
+
+    def test_a_password_in_an_answer_is_not_shown(self):
+        """A server too old for HELLO repeats its arguments, the password among them."""
+        line = b"-ERR unknown command 'HELLO', with args: 'AUTH' 'default' 'secret'\r\n"
+        with answering(line) as url, connected(url, protocol=3, password="secret") as client:
+            refused(lambda: RedisTokenStore(client).load(KEY))
+
+    @pytest.mark.parametrize(
+        ("make", "words"),
+        [
+            (lambda: plain(host="127.0.0.1", port=1), ["127.0.0.1:1/0", "Connection refused"]),
+            (lambda: plain(unix_socket_path="/nowhere"), ["unix:/nowhere/0", "No such file"]),
+            (lambda: plain(host="nowhere.invalid"), ["nowhere.invalid:6379/0", "network"]),
+            (lambda: by_sentinel("127.0.0.1"), ["logins/0 of Sentinel 127.0.0.1:1", "SENTINEL"]),
+        ],
+    )
+    def test_a_place_without_server_is_named(self, make, words):
+        """With the operating system's reason."""
+        client = make()
+        client.set_retry(Retry(NoBackoff(), 0))
+        store = RedisTokenStore(client)
+        for work in (lambda: store.load(KEY), *writing(store)):
+            refused(work, *words)
+
+    def test_what_happened_before_is_no_reason(self):
+        """A store that is used while an error is handled names its own trouble."""
+        with answering(b"-LOADING\r\n") as url, connected(url, protocol=2) as client:
+            store = RedisTokenStore(client)
+            try:
+                Path("/nowhere").stat()
+            except OSError:
+                with pytest.raises(TokenStoreError, match="BusyLoadingError"):
+                    store.load(KEY)
+
+    def test_a_password_provider_that_fails_is_named(self):
+        """Its text is not shown."""
+
+        class Provider(redis.CredentialProvider):
+            def get_credentials(self):
+                raise ValueError("secret")
+
+        with answering(b"+OK\r\n") as url, connected(url, credential_provider=Provider()) as client:
+            refused(lambda: RedisTokenStore(client).load(KEY), "ValueError")
+
+
+def run(code, data):
+    """What a new interpreter prints for this code, which reads a pickle."""
+    code = f"import pickle, sys\nstore = pickle.load(sys.stdin.buffer)\n{code}"
+    path = os.pathsep.join(filter(None, sys.path))
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        input=data,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": path},
+        check=True,
+    )
+    return done.stdout.decode()
+
+
+LOOK = """
+from atlassian_auth_adapter import TokenStoreError
+from atlassian_auth_adapter.testing.contracts.stores import KEY
+try:
+    print(store, store.load(KEY).generation)
+except TokenStoreError as error:
+    print(store, "refused", error)
+"""
+
+
+class TestPickle:
+    def test_a_store_made_from_a_function_goes_anywhere(self, connect, redis_url, prefix):
+        """The pickle names the function, and holds nothing of its client."""
+        store = RedisTokenStore(connect(redis_url, client_name="secret"), prefix=prefix, lease=9)
+        store.save(KEY, LOGIN, expected=None)
+        pickled = pickle.dumps(store)
+        assert b"secret" not in pickled
+        assert b"redis://" not in pickled
+        assert run(LOOK, pickled) == f"{store!r} 7\n"
+        assert run("print(store._lease)", pickled) == "9.0\n"
+
+    @pytest.mark.parametrize("made", ["client", "lambda", "bound"])
+    def test_a_store_made_from_a_client_stays_here(self, client, redis_url, prefix, made):
+        """Elsewhere its first use says to give a function of a module."""
+
+        class Holder:
+            def connect(self):
+                return client
+
+        makers = {"client": client, "lambda": lambda: client, "bound": Holder().connect}
+        store = RedisTokenStore(makers[made], prefix=prefix)
+        assert copy.deepcopy({"store": store})["store"] is store
+        pickled = pickle.dumps(store)
+        assert pickle.loads(pickled) is store
+        seen = run(LOOK, pickled)
+        assert seen.startswith(f"{store!r} refused")
+        assert "function of a module" in seen
+
+    def test_a_forked_child_follows_the_pickle(self, store):
+        """It leads to the child's own side of the store."""
+        needs_fork()
+        store.save(KEY, LOGIN, expected=None)
+        pickled = pickle.dumps(store)
+        assert in_forked_child(lambda: pickle.loads(pickled).load(KEY) == LOGIN)
+
+
+class TestFork:
+    def test_a_forked_child_has_its_own_connections(self, client, store):
+        """The server sees another connection, and the parent's goes on."""
+        needs_fork()
+        store.save(KEY, LOGIN, expected=None)
+        ours = client.client_id()
+
+        def child():
+            return store.load(KEY) == LOGIN, client.client_id()
+
+        loaded, theirs = in_forked_child(child)
+        assert loaded
+        assert theirs != ours
+        assert client.client_id() == ours
+
+    def test_a_function_is_called_once_per_process(self, redis_url, prefix):
+        """Nothing of the parent's client is used in a child, not even its locks."""
+        needs_fork()
+        calls = []
+
+        def connect():
+            calls.append(os.getpid())
+            return connected(redis_url)
+
+        store = RedisTokenStore(connect, prefix=prefix)
+
+        def child():
+            store.load(KEY)
+            store.load(KEY)
+            return os.getpid(), calls
+
+        store.load(KEY)
+        pid, called = in_forked_child(child)
+        assert called == [os.getpid(), pid]
+        assert calls == [os.getpid()]
+
+    def test_parent_and_child_at_once_mix_up_no_answers(self, store):
+        """Each reads its own records, a hundred times."""
+        needs_fork()
+        keys = [replace(KEY, account=str(number)) for number in range(2)]
+        for number, key in enumerate(keys):
+            store.save(key, Record(number), expected=None)
+        read, write = os.pipe()
+        with forking():
+            child = os.fork()
+        if not child:
+            seen = {store.load(keys[1]) for _ in range(100)}
+            os.write(write, b"+" if seen == {Record(1)} else b"-")
+            os._exit(0)
+        assert {store.load(keys[0]) for _ in range(100)} == {Record(0)}
+        assert os.read(read, 1) == b"+"
+        os.waitpid(child, 0)
+        os.close(read)
+        os.close(write)
+
+
+class TestLease:
+    def test_a_lease_is_renewed_beyond_its_time(self, client, store, prefix, name):
+        """As long as its holder lives, others wait."""
+        short = RedisTokenStore(client, prefix=prefix, lease=1.5)
+        with short.lock(KEY, timeout=0):
+            for _ in range(3):
+                before = ttl(client, f"{name}:lock")
+                until(lambda before=before: ttl(client, f"{name}:lock") < before)
+                before = ttl(client, f"{name}:lock")
+                until(lambda before=before: ttl(client, f"{name}:lock") > before)
+            with pytest.raises(TokenStoreTimeoutError, match=re.escape(f"{name}:lock in ")):
+                locking(store)
+        assert not client.exists(f"{name}:lock")
+
+    def test_a_lost_lease_is_neither_renewed_nor_freed(self, client, prefix, name):
+        """It is somebody else's now."""
+        store = RedisTokenStore(client, prefix=prefix, lease=0.03)
+        with store.lock(KEY, timeout=0):
+            client.set(f"{name}:lock", "somebody")
+            for thread in threading.enumerate():
+                if thread.name == "lease":
+                    thread.join(PATIENCE)
+                    assert not thread.is_alive()
+        assert client.get(f"{name}:lock") == b"somebody"
+        assert client.ttl(f"{name}:lock") == -1
+
+    def test_a_lease_that_vanished_is_not_renewed(self, client, prefix, name):
+        """A Redis that lost its data has no lease to prolong; whoever comes next gets it."""
+        store = RedisTokenStore(client, prefix=prefix, lease=0.03)
+        with store.lock(KEY, timeout=0):
+            client.delete(f"{name}:lock")
+            for thread in threading.enumerate():
+                if thread.name == "lease":
+                    thread.join(PATIENCE)
+            locking(store)
+
+    def test_the_clock_of_the_host_plays_no_part(self, client, store, name, monkeypatch):
+        """A holder whose clock is off by years excludes others for as long as any."""
+        monkeypatch.setattr(time, "time", lambda: 0.0)
+        with store.lock(KEY, timeout=0):
+            monkeypatch.setattr(time, "time", lambda: 4e9)
+            with pytest.raises(TokenStoreTimeoutError):
+                locking(store)
+            assert 30_000 < ttl(client, f"{name}:lock") <= 60_000
+
+    def test_a_paused_holder_cannot_do_harm(self, client, redis_url, prefix, name):
+        """It wakes up after its lease has ended: its save is stale, and it frees no other's."""
+        needs_fork()
+        store = RedisTokenStore(lambda: connected(redis_url), prefix=prefix, lease=0.3)
+        store.save(KEY, LOGIN, expected=None)
+        said, say = os.pipe()
+        with forking():
+            child = os.fork()
+        if not child:
+            try:
+                outcome = b"saved"
+                try:
+                    with store.lock(KEY, timeout=PATIENCE):
+                        os.write(say, b"held ")
+                        os.kill(os.getpid(), signal.SIGSTOP)
+                        store.save(KEY, replace(NEWER, dead="overwritten"), expected=7)
+                except StaleRecordError:
+                    outcome = b"stale"
+                os.write(say, outcome)
+            finally:
+                os._exit(0)
+        assert os.read(said, 5) == b"held "
+        os.waitpid(child, os.WUNTRACED)
+        long = RedisTokenStore(client, prefix=prefix)
+        with long.lock(KEY, timeout=PATIENCE):
+            owner = client.get(f"{name}:lock")
+            long.save(KEY, NEWER, expected=7)
+            os.kill(child, signal.SIGCONT)
+            assert os.read(said, 5) == b"stale"
+            os.waitpid(child, 0)
+            assert client.get(f"{name}:lock") == owner
+            assert ttl(client, f"{name}:lock") > 1000
+        assert long.load(KEY) == NEWER
+        os.close(said)
+        os.close(say)
+
+    def test_the_lease_of_a_killed_holder_ends_by_itself(self, connect, redis_url, prefix, name):
+        """Not before its time, which the Redis measures."""
+        store = RedisTokenStore(connect(redis_url), prefix=prefix, lease=1.0)
+        with process(_hold, store, killed=True) as holder:
+            assert holder.recv() == "held"
+        with connected(redis_url) as client:
+            assert client.exists(f"{name}:lock")
+        locking(store, timeout=PATIENCE)
+
+
+def _hold(store, connection):
+    with store.lock(KEY, timeout=PATIENCE):
+        connection.send("held")
+        connection.recv()
