@@ -353,6 +353,7 @@ class _Context:
         records = {k: v for k, v in self.records.items() if k != key.digest}
         if record:
             records[key.digest] = record.to_json()
+        changed.pop(_OURS, None)
         if records or owner:
             changed[_OURS] = {
                 "version": SCHEMA_VERSION,

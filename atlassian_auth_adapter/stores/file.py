@@ -10,8 +10,6 @@ from __future__ import annotations
 import json
 import os
 import stat
-import tempfile
-import time
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
@@ -35,8 +33,8 @@ _MAX_SIZE = 1 << 20
 #: Seconds that a save waits for another save, which takes milliseconds on a healthy disk.
 _SAVE_TIMEOUT = 10.0
 
-#: Seconds after which a temporary file is what a killed process has left. A save takes less.
-_LEFTOVER_AGE = 60.0
+#: O_NONBLOCK: opening a FIFO that somebody put there must not hang.
+_FLAGS = sum(getattr(os, name, 0) for name in ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
 
 _KEPT = "It was kept as it is; move it away, or forget() the login, and log in again."
 
@@ -101,7 +99,6 @@ class FileTokenStore:
                     f"{file} holds another generation than {expected}. Load the record again."
                 )
             with typed("write", file):
-                self._remove_leftovers("*.tmp", age=_LEFTOVER_AGE)
                 _replace(file, data)
 
     def delete(self, key: TokenKey) -> None:
@@ -116,7 +113,7 @@ class FileTokenStore:
         file = self._file(key, ".json")
         with self._locked(key, ".save", _SAVE_TIMEOUT), typed("delete", file):
             file.unlink(missing_ok=True)
-            self._remove_leftovers(f"{key.digest}.*.tmp")
+            _temporary(file).unlink(missing_ok=True)
             sync_directory(self.path)
 
     def lock(self, key: TokenKey, *, timeout: float) -> AbstractContextManager[None]:
@@ -140,13 +137,6 @@ class FileTokenStore:
     def _file(self, key: TokenKey, suffix: str) -> Path:
         return self.path / (key.digest + suffix)
 
-    def _remove_leftovers(self, pattern: str, age: float = 0.0) -> None:
-        """Remove the temporary files of killed processes; they hold secrets."""
-        for leftover in self.path.glob(pattern):
-            with suppress(FileNotFoundError):  # somebody else tidies up as well
-                if leftover.lstat().st_mtime <= time.time() - age:
-                    leftover.unlink()
-
     def __eq__(self, other: object) -> bool:
         return self.path == other.path if isinstance(other, FileTokenStore) else NotImplemented
 
@@ -167,12 +157,8 @@ def _identity(key: TokenKey) -> dict[str, str]:
 
 
 def _read(file: Path) -> bytes | None:
-    # O_NONBLOCK: opening a FIFO that somebody put there must not hang.
-    flags = os.O_RDONLY
-    for name in ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"):
-        flags |= getattr(os, name, 0)
     try:
-        descriptor = os.open(file, flags)
+        descriptor = os.open(file, os.O_RDONLY | _FLAGS)
     except FileNotFoundError:
         return None
     with os.fdopen(descriptor, "rb") as stream:
@@ -206,9 +192,15 @@ def _parse(file: Path, data: bytes, key: TokenKey) -> Record:
     raise TokenStoreError(f"{file}: {wrong}")
 
 
+def _temporary(file: Path) -> Path:
+    """The one file beside it that a save writes first; nobody else does under the lock of saves."""
+    return file.with_suffix(".tmp")
+
+
 def _replace(file: Path, data: bytes) -> None:
-    descriptor, name = tempfile.mkstemp(".tmp", f"{file.stem}.", file.parent)
-    temporary = Path(name)
+    temporary = _temporary(file)
+    temporary.unlink(missing_ok=True)  # what a killed process has left
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(data)

@@ -500,31 +500,36 @@ class TestDisk:
         spy(Path, "replace", lambda path: path.suffix)
         spy(Path, "unlink", lambda path: path.suffix)
         store.save(KEY, NEWER, expected=7)
-        assert steps == ["fsync file", "replace .tmp", "fsync directory"]
+        assert steps == ["unlink .tmp", "fsync file", "replace .tmp", "fsync directory"]
         steps.clear()
         store.delete(KEY)
-        assert steps == ["unlink .json", "fsync directory"]
+        assert steps == ["unlink .json", "unlink .tmp", "fsync directory"]
 
-    def test_what_was_left_by_the_killed_is_removed(self, store, file):
-        """Old temporary files of any login go with the next save; young ones may be in use."""
-        other = replace(KEY, account="other")
-        old = store.path / f"{other.digest}.abc.tmp"
-        young = store.path / f"{other.digest}.def.tmp"
-        for path in (old, young):
-            path.write_text("secret")
-        os.utime(old, (1, 1))
-        store.save(KEY, NEWER, expected=7)
-        assert (old.exists(), young.exists()) == (False, True)
-        store.delete(KEY)
-        assert young.exists()
-        store.delete(other)
-        assert not young.exists()
+    @pytest.mark.parametrize("is_link", [False, True])
+    @pytest.mark.parametrize("method", ["save", "delete"])
+    def test_what_was_left_by_the_killed_is_removed(self, store, file, tmp_path, is_link, method):
+        """A login has one temporary file: the next save replaces it, and deleting removes it; a
+        link that somebody put there is not followed.
+        """
+        leftover, elsewhere = store.path / f"{KEY.digest}.tmp", tmp_path / "elsewhere"
+        elsewhere.write_text("not ours")
+        if is_link:
+            leftover.symlink_to(elsewhere)
+        else:
+            leftover.write_text("secret")
+        if method == "save":
+            store.save(KEY, NEWER, expected=7)
+            assert store.load(KEY) == NEWER
+        else:
+            store.delete(KEY)
+        assert not os.path.lexists(leftover)
+        assert elsewhere.read_text() == "not ours"
 
 
 class Failpoint:
     """Kills the process with signal 9 before the n-th line of the traced files runs."""
 
-    traced = (*OURS, tempfile.__file__)
+    traced = OURS
 
     def __init__(self, number):
         self.left = number
