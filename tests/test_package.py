@@ -22,7 +22,8 @@ PUBLIC = """
     ConfluenceOnPremOAuthClient BitbucketOnPremOAuthClient BitbucketCloudOAuthClient
     create_atlassian_oauth_client create_jira_oauth_client
     AtlassianAuth AtlassianHTTPXAuth AtlassianHTTPX2Auth StaticTokenSource TokenSource
-    MemoryTokenStore FileTokenStore ContextTokenStore TokenStore
+    MemoryTokenStore FileTokenStore ContextTokenStore KeyringTokenStore EncryptedTokenStore
+    RedisTokenStore SQLTokenStore TokenStore
     TokenSet TokenKey CloudEnvironment COMMERCIAL US_GOV_MODERATE ExpiryPolicy Site Identity
     TokenStatus
     AtlassianAuthError ConfigurationError MissingExtraError AuthorizationError
@@ -54,7 +55,7 @@ def test_importing_the_package_loads_no_heavy_library() -> None:
         _python("import json, sys, atlassian_auth_adapter; print(json.dumps(sorted(sys.modules)))")
     )
     heavy = {"requests", "urllib3", "httpx", "httpx2", "httpcore", "authlib", "joserfc",
-             "cryptography", "filelock", "redis", "sqlalchemy", "trio", "asyncio",
+             "cryptography", "filelock", "keyring", "redis", "sqlalchemy", "trio", "asyncio",
              "ssl"}  # fmt: skip
     assert "atlassian_auth_adapter" in loaded
     assert not heavy & set(loaded)
@@ -139,9 +140,14 @@ def test_an_unknown_name_is_an_attribute_error(module: str) -> None:
     [
         ("httpx", "AtlassianHTTPXAuth", "pip install httpx"),
         ("httpx2", "AtlassianHTTPX2Auth", "pip install 'atlassian-auth-adapter[httpx2]'"),
+        ("redis", "RedisTokenStore", "pip install 'atlassian-auth-adapter[redis]'"),
+        ("sqlalchemy", "SQLTokenStore", "pip install 'atlassian-auth-adapter[sql]'"),
+        ("keyring", "KeyringTokenStore", "pip install 'atlassian-auth-adapter[keyring]'"),
+        ("platformdirs", "KeyringTokenStore", "pip install 'atlassian-auth-adapter[keyring]'"),
+        ("cryptography", "EncryptedTokenStore", "pip install 'atlassian-auth-adapter[crypto]'"),
     ],
 )
-def test_without_its_library_an_auth_object_says_what_to_install(
+def test_without_its_library_a_class_says_what_to_install(
     library: str, name: str, install: str
 ) -> None:
     """Only who asks for the class is told; it is an ImportError for those who try."""
@@ -191,7 +197,8 @@ def test_the_metadata_says_what_it_is(wheel: zipfile.ZipFile) -> None:
     assert f"\nVersion: {atlassian_auth_adapter.__version__}\n" in metadata
     assert "\nRequires-Python: >=3.11\n" in metadata
     assert re.search(r"^License-Expression: MIT$", metadata, re.MULTILINE)
-    assert re.search(r"^Provides-Extra: httpx2$", metadata, re.MULTILINE)
+    extras = set(re.findall(r"^Provides-Extra: (.+)$", metadata, re.MULTILINE))
+    assert extras == {"crypto", "dev", "httpx2", "keyring", "redis", "sql"}
     for library in ("authlib", "requests", "httpx", "filelock"):
         assert re.search(rf"^Requires-Dist: {library}[<>=]", metadata, re.MULTILINE)
     points = wheel.read(f"{info}/entry_points.txt").decode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import inspect
 import re
 import textwrap
 from pathlib import Path
@@ -93,6 +94,17 @@ def test_the_table_of_errors_is_complete() -> None:
         if name.endswith("Error") and issubclass(getattr(atlassian_auth_adapter, name), Exception)
     }
     assert table == exported - {AtlassianAuthError.__name__, "TokenEndpointError"}
+
+
+def test_the_table_of_stores_is_complete() -> None:
+    """Every store has its row, with the extra that it needs."""
+    table = dict(re.findall(r"^\| `(\w+TokenStore)\(.*\| ([^|]+) \|$", README, re.MULTILINE))
+    stores = {name for name in atlassian_auth_adapter.__all__ if name.endswith("TokenStore")}
+    assert table.keys() == stores - {"TokenStore"}
+    for name, needs in table.items():
+        home = Path(inspect.getfile(getattr(atlassian_auth_adapter, name))).read_text()
+        (extra,) = re.findall(r"atlassian-auth-adapter(\[\w+\])", home) or [""]
+        assert needs == (f"`{extra}`" if extra else "nothing more")
 
 
 def test_the_table_of_products_is_true() -> None:
