@@ -7,17 +7,27 @@ import json
 import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from atlassian_auth_adapter.errors import TokenStoreError
 from atlassian_auth_adapter.oauth.authorization import AuthorizationRequest
 from atlassian_auth_adapter.tokens import TokenSet
 
-__all__ = ["SCHEMA_VERSION", "Pending", "Record", "TokenKey", "TokenStore"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "Pending",
+    "Record",
+    "TokenKey",
+    "TokenStore",
+    "record_in",
+    "stored_form",
+]
 
 #: Version of the stored form. A reader refuses a later one instead of losing what it does not know.
 SCHEMA_VERSION = 1
+
+_KEPT = "It was kept as it is: move it away, or forget() the login, and log in again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +213,41 @@ def _authorization(stored: Any) -> AuthorizationRequest:
         created=float(stored["created"]),
         scope=str(stored["scope"]),
     )
+
+
+def stored_form(key: TokenKey, record: Record) -> dict[str, Any]:
+    """A record with its key beside it, as JSON values: people can read whose it is."""
+    return {"key": asdict(key), **record.to_json()}
+
+
+def record_in(text: str | bytes, key: TokenKey, place: str) -> Record:
+    """Read a stored form, written as JSON.
+
+    Args:
+        text: What is stored.
+        key: Whose record it must be.
+        place: Where it is stored, for the error.
+
+    Raises:
+        TokenStoreError: It is not one, is damaged, is another key's, or was written by a later
+            release. Neither the error nor its context quotes what is stored.
+    """
+    # An error of the parser holds what it parsed, also as the context of the error raised from it:
+    # everything is raised outside of the handlers.
+    try:
+        stored: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        stored = None
+    if not isinstance(stored, dict) or "key" not in stored:
+        wrong = f"it is damaged: not a record of this package. {_KEPT}"
+    elif stored["key"] != asdict(key):
+        wrong = f"it is the record of another key. {_KEPT}"
+    else:
+        try:
+            return Record.from_json(stored)
+        except TokenStoreError as error:
+            wrong = str(error)
+    raise TokenStoreError(f"{place}: {wrong}")
 
 
 @runtime_checkable

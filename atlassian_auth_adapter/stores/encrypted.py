@@ -26,7 +26,6 @@ import threading
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import asdict
 from types import FunctionType
 from typing import Any, NoReturn, TypeAlias
 
@@ -47,7 +46,13 @@ from atlassian_auth_adapter.errors import (
     without_frames,
 )
 from atlassian_auth_adapter.references import Unique
-from atlassian_auth_adapter.stores.base import Record, TokenKey, TokenStore
+from atlassian_auth_adapter.stores.base import (
+    Record,
+    TokenKey,
+    TokenStore,
+    record_in,
+    stored_form,
+)
 from atlassian_auth_adapter.tokens import TokenSet
 
 __all__ = ["EncryptedTokenStore"]
@@ -195,7 +200,7 @@ class EncryptedTokenStore(Unique):
                     self.save(key, record, expected=stored.generation)
                     return
         raise StaleRecordError(
-            f"{self._place(key)} somebody else is always faster. It is as it was; try again."
+            f"{self._place(key)}: somebody else is always faster. It is as it was; try again."
         )
 
     def _keys(self) -> dict[str, Fernet]:
@@ -208,7 +213,7 @@ class EncryptedTokenStore(Unique):
 
     def _sealed(self, key: TokenKey, record: Record) -> Record:
         key_id, fernet = next(iter(self._keys().items()))
-        text = json.dumps({"key": asdict(key), **record.to_json()})
+        text = json.dumps(stored_form(key, record))
         token = fernet.encrypt(text.encode()).decode()
         refreshable = record.token_set and record.token_set.refresh_token
         return Record(
@@ -220,7 +225,7 @@ class EncryptedTokenStore(Unique):
         sealed = _sealed_text(stored)
         if sealed is None:
             raise TokenStoreError(
-                f"{self._place(key)} the record is not encrypted, and was left as it is. To seal "
+                f"{self._place(key)}: the record is not encrypted, and was left as it is. To seal "
                 "it, load it from the inner store and save it through this one: record = "
                 "inner.load(key); store.save(key, record, expected=record.generation)."
             )
@@ -228,18 +233,13 @@ class EncryptedTokenStore(Unique):
         fernet = self._keys().get(key_id)
         if fernet is None:
             raise TokenStoreError(
-                f"{self._place(key)} the record was encrypted with the key {key_id}; the keys here "
-                f"are {', '.join(self._keys())}. Add that key behind them. Nothing was changed."
+                f"{self._place(key)}: the record was encrypted with the key {key_id}; there are "
+                f"{', '.join(self._keys())} here. Add that key behind them. Nothing was changed."
             )
-        content = _decrypted(fernet, token)
-        if content is None:
+        text = _decrypted(fernet, token)
+        if text is None:
             raise self._foreign(key, "was changed by somebody who does not have the key")
-        try:
-            record = Record.from_json(content)
-        except TokenStoreError as error:
-            raise TokenStoreError(f"{self._place(key)} {error}") from None
-        if content.get("key") != asdict(key):
-            raise self._foreign(key, "belongs to another key and was moved here")
+        record = record_in(text, key, self._place(key))
         if record.generation != stored.generation:
             raise self._foreign(
                 key, f"says generation {stored.generation}, but was saved as {record.generation}"
@@ -248,12 +248,12 @@ class EncryptedTokenStore(Unique):
 
     def _foreign(self, key: TokenKey, wrong: str) -> TokenStoreError:
         return TokenStoreError(
-            f"{self._place(key)} the record {wrong}. It was kept as it is: find out who writes "
+            f"{self._place(key)}: the record {wrong}. It was kept as it is: find out who writes "
             "there; to start over, delete it and log in again."
         )
 
     def _place(self, key: TokenKey) -> str:
-        return f"account {key.account!r} ({key.kind}) in {self.inner!r}:"
+        return f"account {key.account!r} ({key.kind}) in {self.inner!r}"
 
     def __eq__(self, other: object) -> bool:
         return self.inner == other.inner if isinstance(other, EncryptedTokenStore) else False
@@ -314,10 +314,10 @@ def _answer(ask: Callable[[], Keys]) -> Keys:
     )
 
 
-def _decrypted(fernet: Fernet, token: str) -> Any:
+def _decrypted(fernet: Fernet, token: str) -> bytes | None:
     """What was encrypted, or None when the token is not exactly what we have made."""
     with suppress(InvalidToken, ValueError):
-        content = json.loads(fernet.decrypt(token))
+        content = fernet.decrypt(token)
         # The last character of base64 has bits that mean nothing.
         exact = base64.urlsafe_b64encode(base64.urlsafe_b64decode(token)).decode() == token
         return content if exact else None

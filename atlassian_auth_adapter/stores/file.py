@@ -12,7 +12,6 @@ import os
 import stat
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import Any
 
 from atlassian_auth_adapter.errors import StaleRecordError, TokenStoreError
 from atlassian_auth_adapter.stores._kernel_lock import (
@@ -23,7 +22,7 @@ from atlassian_auth_adapter.stores._kernel_lock import (
     sync_directory,
     typed,
 )
-from atlassian_auth_adapter.stores.base import Record, TokenKey
+from atlassian_auth_adapter.stores.base import Record, TokenKey, record_in, stored_form
 
 __all__ = ["FileTokenStore"]
 
@@ -70,7 +69,7 @@ class FileTokenStore:
         file = self._file(key, ".json")
         with typed("read", file):
             data = _read(file)
-        return None if data is None else _parse(file, data, key)
+        return None if data is None else record_in(data, key, str(file))
 
     def save(self, key: TokenKey, record: Record, *, expected: int | None) -> None:
         """The record is on the disk when this returns, and was written whole or not at all.
@@ -89,7 +88,7 @@ class FileTokenStore:
                 very last step failed, which makes the new file's name durable, the new one does.)
         """
         file = self._file(key, ".json")
-        data = json.dumps({"key": _identity(key), **record.to_json()}).encode()
+        data = json.dumps(stored_form(key, record)).encode()
         if len(data) > _MAX_SIZE:
             raise TokenStoreError(f"{file}: the record is larger than {_MAX_SIZE} bytes.")
         with self._locked(key, ".save", _SAVE_TIMEOUT):
@@ -147,15 +146,6 @@ class FileTokenStore:
         return f"FileTokenStore({str(self.path)!r})"
 
 
-def _identity(key: TokenKey) -> dict[str, str]:
-    return {
-        "issuer": key.issuer,
-        "client_id": key.client_id,
-        "account": key.account,
-        "kind": key.kind,
-    }
-
-
 def _read(file: Path) -> bytes | None:
     try:
         descriptor = os.open(file, os.O_RDONLY | _FLAGS)
@@ -170,26 +160,6 @@ def _read(file: Path) -> bytes | None:
     if len(data) > _MAX_SIZE:
         raise TokenStoreError(f"{file} is larger than {_MAX_SIZE} bytes. {_KEPT}")
     return data
-
-
-def _parse(file: Path, data: bytes, key: TokenKey) -> Record:
-    # An error of the parser holds what it parsed, also as the context of the error raised from it.
-    # So each except clause only notes what was wrong.
-    try:
-        stored: Any = json.loads(data)
-    except (ValueError, RecursionError):
-        stored = None
-    if not isinstance(stored, dict) or "key" not in stored:
-        raise TokenStoreError(f"{file} is damaged: not a record of this package. {_KEPT}")
-    if stored["key"] != _identity(key):
-        raise TokenStoreError(f"{file} holds the record of another key. {_KEPT}")
-    try:
-        return Record.from_json(stored)
-    except TokenStoreError as error:
-        wrong = str(error)
-    except ArithmeticError:
-        wrong = f"a number is out of range. {_KEPT}"
-    raise TokenStoreError(f"{file}: {wrong}")
 
 
 def _temporary(file: Path) -> Path:

@@ -25,7 +25,7 @@ import weakref
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
 try:
@@ -41,11 +41,16 @@ except ImportError as error:
         "keyring is not installed: pip install 'atlassian-auth-adapter[keyring]'"
     ) from error
 
-from atlassian_auth_adapter.errors import ConfigurationError, StaleRecordError, TokenStoreError
+from atlassian_auth_adapter.errors import (
+    ConfigurationError,
+    StaleRecordError,
+    TokenStoreError,
+    TokenStoreUnavailableError,
+)
 from atlassian_auth_adapter.flights import prepared, result_of
 from atlassian_auth_adapter.references import Unique
 from atlassian_auth_adapter.stores._kernel_lock import KernelLocks, directory_path
-from atlassian_auth_adapter.stores.base import Record, TokenKey
+from atlassian_auth_adapter.stores.base import Record, TokenKey, record_in, stored_form
 
 __all__ = ["KeyringTokenStore"]
 
@@ -214,14 +219,7 @@ class KeyringTokenStore(Unique):
         stored = self._slots(key).read()
         if stored is None:
             return None
-        if isinstance(stored, dict) and stored.get("key") == asdict(key):
-            try:
-                return Record.from_json(stored)
-            except TokenStoreError as error:
-                wrong = str(error)
-        else:
-            wrong = f"it is the record of another key. {_KEPT}"
-        raise TokenStoreError(f"account {key.account!r} in {self!r}: {wrong}")
+        return record_in(stored, key, f"account {key.account!r} in {self!r}")
 
     def _save(self, key: TokenKey, record: Record, expected: int | None) -> None:
         with self._saving():
@@ -231,7 +229,7 @@ class KeyringTokenStore(Unique):
                     f"{self!r} holds another generation of account {key.account!r} than {expected}."
                     " Load the record again."
                 )
-            self._slots(key).write({"key": asdict(key), **record.to_json()})
+            self._slots(key).write(stored_form(key, record))
 
     def _delete(self, key: TokenKey) -> None:
         with self._saving():
@@ -352,8 +350,8 @@ class _Slots:
     service: str
     digest: str
 
-    def read(self) -> Any:
-        """What was written last, or None.
+    def read(self) -> str | None:
+        """The JSON of what was written last, or None.
 
         Raises:
             _TornError: It cannot be read right now, or is damaged.
@@ -363,7 +361,7 @@ class _Slots:
         if not head:
             return None
         if "record" in head:
-            return head["record"]
+            return _text(head["record"])
         count, chunks = head.get("count"), list[str]()
         while len(chunks) != count:
             chunk = self._get(f"{slot}.{len(chunks)}")
@@ -373,7 +371,7 @@ class _Slots:
         text = "".join(chunks)
         if _sha256(text) != head.get("sha256"):
             raise _TornError(f"the parts of the record do not fit together. {_KEPT}")
-        return _json(text)
+        return text
 
     def write(self, content: dict[str, Any]) -> None:
         """The slot that does not count is filled, its head last; then the other one is emptied.
@@ -563,7 +561,8 @@ class _Worker:
         """What `work()` returns on the worker's thread.
 
         Raises:
-            TokenStoreError: It has not returned within so many seconds, or an earlier one has not.
+            TokenStoreUnavailableError: It, or an earlier one, has not returned within so many
+                seconds.
         """
         desk, future = self._desk, Future[T]()
         deadline = time.monotonic() + timeout
@@ -575,7 +574,7 @@ class _Worker:
         wait([future], max(deadline - time.monotonic(), 0.0))
         if future.done():
             return result_of(future)
-        raise TokenStoreError(
+        raise TokenStoreUnavailableError(
             f"{whom} has not answered for {timeout:g} s. Perhaps it is locked and asks for a "
             "password where nobody sees it: unlock it, or raise the timeout. It is not asked again "
             f"before it answers. {_ELSEWHERE}"

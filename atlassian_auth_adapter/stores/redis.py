@@ -15,7 +15,6 @@ import secrets
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from types import FunctionType
 from typing import Any, TypeAlias
 
@@ -28,7 +27,7 @@ from atlassian_auth_adapter.errors import (
 )
 from atlassian_auth_adapter.references import Unique
 from atlassian_auth_adapter.stores._leases import LEASE, checked_lease, held
-from atlassian_auth_adapter.stores.base import Record, TokenKey
+from atlassian_auth_adapter.stores.base import Record, TokenKey, record_in, stored_form
 
 try:
     import redis
@@ -211,7 +210,7 @@ class RedisTokenStore(Unique):
         name = self._redis_key(key)
         self.load(key)  # what is damaged, or a later release's, is not overwritten
         # By the random number a save knows itself when the client sends it twice.
-        stored = {"key": asdict(key), "save": secrets.token_hex(8), **record.to_json()}
+        stored = {"save": secrets.token_hex(8), **stored_form(key, record)}
         arguments = (
             "" if expected is None else str(expected),
             str(record.generation),
@@ -451,22 +450,7 @@ def _failure(what: str, error: BaseException, outer: BaseException | None) -> To
 
 
 def _parse(place: str, stored: dict[bytes, bytes], key: TokenKey) -> Record:
-    # An error of the parser holds what it parsed, also as the context of the error raised from it.
-    # So each except clause only notes what was wrong.
-    try:
-        whole: Any = json.loads(stored.get(b"record", b""))
-    except (ValueError, RecursionError):
-        whole = None
-    if not isinstance(whole, dict) or "key" not in whole:
-        raise TokenStoreError(f"{place} is damaged: not a record of this package. {_KEPT}")
-    if whole["key"] != asdict(key):
-        raise TokenStoreError(f"{place} holds the record of another key. {_KEPT}")
-    try:
-        record = Record.from_json(whole)
-    except TokenStoreError as error:
-        wrong = str(error)
-    else:
-        if stored.get(b"generation") == _encoded(record.generation):
-            return record
-        wrong = f"it is damaged: its generation is missing or wrong. {_KEPT}"
-    raise TokenStoreError(f"{place}: {wrong}")
+    record = record_in(stored.get(b"record", b""), key, place)
+    if stored.get(b"generation") != _encoded(record.generation):
+        raise TokenStoreError(f"{place} is damaged: its generation is missing or wrong. {_KEPT}")
+    return record

@@ -293,8 +293,8 @@ class TestRefusal:
         mine, theirs = (json.loads(file_of(inner, key).read_text()) for key in (KEY, OTHER))
         file_of(inner, OTHER).write_text(json.dumps(mine | {"key": theirs["key"]}))
         file.write_text(json.dumps(theirs | {"key": mine["key"]}))
-        refused(lambda: store.load(OTHER), "belongs to another key", "'other'")
-        self.untouched(store, file, "belongs to another key")
+        refused(lambda: store.load(OTHER), "another key", "'other'")
+        self.untouched(store, file, "another key")
 
     def test_a_login_is_not_an_authorization(self, store, inner):
         """The kind of a key is sealed as well."""
