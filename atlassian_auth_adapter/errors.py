@@ -136,7 +136,8 @@ class LoginRequiredError(AtlassianAuthError):
         reason: "no_token": nobody logged in yet. "no_refresh_token": the access token has ended and
             cannot be renewed. "refused": the server refused the refresh token (revoked, 90 days
             idle, password changed, or spent by somebody who does not share this store).
-            "answer_lost": the server has no rotation grace and its answer to a refresh was lost.
+            "answer_lost": its answer to a refresh was lost, and the server has no rotation grace,
+            or nobody asked again within it.
     """
 
     reason: Literal["no_token", "no_refresh_token", "refused", "answer_lost"] = "no_token"

@@ -583,7 +583,7 @@ class RefreshingTokenSource(TokenSource):
         record = replace(clean, pending=journal)
         try:
             self._store.save(self._key, record, expected=record.generation)
-            renewed = self._request(flight, record, token_set)
+            renewed = self._request(flight, record, journal, token_set)
         except StaleRecordError:
             return self._look_again_after(flight)
         except TokenEndpointUnavailableError as error:
@@ -606,16 +606,17 @@ class RefreshingTokenSource(TokenSource):
                 "replayed" if flight.ambiguous else "refreshed", generation=record.generation + 1
             )
             return self._saved(flight, record, renewed)
-        return self._look_once_more(flight, clean, token_hash, refusal)
+        return self._look_once_more(flight, record, journal, refusal)
 
-    def _request(self, flight: _Flight, record: Record, token_set: TokenSet) -> TokenSet:
+    def _request(
+        self, flight: _Flight, record: Record, journal: Pending, token_set: TokenSet
+    ) -> TokenSet:
         """One token request, sent again as often as that can do no harm.
 
         Raises:
             StaleRecordError: Somebody else has rotated the token set in the meantime.
         """
-        pending = cast(Pending, record.pending)
-        now, grace_end = self._clock.time(), pending.started_at + self._server.rotation_grace
+        now, grace_end = self._clock.time(), journal.started_at + self._server.rotation_grace
         window_end = now + self._server.resend_window
         if now < grace_end:
             window_end = min(window_end, grace_end)
@@ -657,7 +658,7 @@ class RefreshingTokenSource(TokenSource):
             raise StaleRecordError(f"somebody else has rotated {self.account!r} meanwhile.")
 
     def _look_once_more(
-        self, flight: _Flight, record: Record, token_hash: str, refusal: TokenRequestRefusedError
+        self, flight: _Flight, record: Record, journal: Pending, refusal: TokenRequestRefusedError
     ) -> TokenSet:
         """The server refused the refresh token. Whoever spent it may have left a better one."""
         for look in range(2):
@@ -667,9 +668,11 @@ class RefreshingTokenSource(TokenSource):
             if latest is not None and latest.generation != record.generation:
                 flight.ambiguous = 0
                 return self._look_again(flight)
-        lost = bool(flight.ambiguous) and not self._server.rotation_grace
-        reason: DeadReason = "answer_lost" if lost else "refused"
-        self._note_down(replace(record, dead=token_hash, dead_reason=reason), flight)
+        # Sent before, and never answered: inside the grace the server would have taken it again.
+        is_over = self._clock.time() - journal.started_at >= self._server.rotation_grace
+        reason: DeadReason = "answer_lost" if flight.ambiguous and is_over else "refused"
+        dead = replace(record, pending=None, dead=journal.token_hash, dead_reason=reason)
+        self._note_down(dead, flight)
         flight.note("refused", reason=reason, error=refusal.error)
         raise self._login_required(reason) from refusal.copied()
 
@@ -807,6 +810,8 @@ class RefreshingTokenSource(TokenSource):
                 "the server answered a refresh, the answer was lost on its way, and this server "
                 "takes no refresh token twice"
             )
+            if grace := self._server.rotation_grace:
+                text += f" after {grace / 60:.0f} minutes, in which nobody asked again"
         else:
             text = (
                 "the server refuses the refresh token: the grant was revoked, was idle for 90 "
