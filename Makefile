@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: test demo lint types layers tests docs clean
+.PHONY: test demo lint types layers tests fleet docs clean
 
 test: lint types layers tests
 
@@ -27,6 +27,11 @@ tests: $(READY)
 	$(BIN)/coverage run -m pytest --numprocesses auto
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
+
+# The long form of tests/fleet, some minutes; docs/fleet.md tells what it is
+fleet: $(READY)
+	$(BIN)/python tests/fleet/fleet.py --store redis
+	$(BIN)/python tests/fleet/fleet.py --store postgres
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv --without-pip $(VENV)

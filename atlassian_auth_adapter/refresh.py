@@ -236,10 +236,12 @@ class RefreshingTokenSource(TokenSource):
 
         Raises as `token_set` does.
         """
-        before = self._clock.time() - older_than
+        now = self._clock.time()
+        before = now - older_than
         if older_than:
             token_set = self._newest()
-            if token_set is not None and token_set.obtained_at >= before:
+            # What a clock that was ahead has obtained tells nothing of its age.
+            if token_set is not None and before <= token_set.obtained_at <= now:
                 return token_set
         return result_of(self._board(obtained_before=before))
 
@@ -258,6 +260,8 @@ class RefreshingTokenSource(TokenSource):
         def work() -> TokenSet:
             with self._exclusive():
                 record = self._store.load(self._key)
+                if taken_over:
+                    record = self._proven_writable(record)
                 token_set = obtain()
                 login = Record(
                     record.generation + 1 if record else 1,
@@ -271,6 +275,12 @@ class RefreshingTokenSource(TokenSource):
                 return token_set
 
         return result_of(take_off(work, self._keep_saving))
+
+    def _proven_writable(self, record: Record | None) -> Record:
+        """The record, saved as it is: a refresh token is about to be spent."""
+        same = record or Record()
+        self._store.save(self._key, same, expected=record.generation if record else None)
+        return same
 
     def has_taken_over(self, refresh_token: str) -> bool:
         """Whether the login on record is the one that began with this refresh token."""
@@ -459,13 +469,14 @@ class RefreshingTokenSource(TokenSource):
     def _due_reauthorization(self, now: float) -> float | None:
         """The end of the login (POSIX timestamp, seconds) if it is near and was not told today."""
         login = self._login
-        if login.snapshot is None or now - login.reminded_at < REAUTHORIZATION_REMINDER:
-            return None
-        record, token_set = login.snapshot.record, login.snapshot.token_set
-        end = self._server.reauthorize_by(token_set.obtained_at, record.authorized_at)
-        if end - self._clock.time() > REAUTHORIZATION_NOTICE:
-            return None
-        login.reminded_at = now
+        with login.lock:  # a flight that landed before may be telling as well
+            if login.snapshot is None or now - login.reminded_at < REAUTHORIZATION_REMINDER:
+                return None
+            record, token_set = login.snapshot.record, login.snapshot.token_set
+            end = self._server.reauthorize_by(token_set.obtained_at, record.authorized_at)
+            if end - self._clock.time() > REAUTHORIZATION_NOTICE:
+                return None
+            login.reminded_at = now
         return end
 
     def _look_again(self, flight: _Flight) -> TokenSet:
@@ -525,8 +536,12 @@ class RefreshingTokenSource(TokenSource):
         return snapshot.token_set
 
     def _will_do(self, snapshot: _Snapshot, flight: _Flight) -> bool:
+        obtained_at = snapshot.token_set.obtained_at
         return (
-            snapshot.token_set.obtained_at > flight.obtained_before
+            (
+                flight.obtained_before == -math.inf
+                or flight.obtained_before < obtained_at <= self._clock.time()
+            )
             and snapshot.token_set.access_token != flight.rejected
             and self._freshness(snapshot) is not Freshness.EXPIRED
         )
@@ -616,10 +631,11 @@ class RefreshingTokenSource(TokenSource):
         Raises:
             StaleRecordError: Somebody else has rotated the token set in the meantime.
         """
-        now, grace_end = self._clock.time(), journal.started_at + self._server.rotation_grace
-        window_end = now + self._server.resend_window
-        if now < grace_end:
-            window_end = min(window_end, grace_end)
+        # By the monotonic clock: a wall clock that is set back would stretch the time.
+        window_end = self._clock.monotonic() + self._server.resend_window
+        left = journal.started_at + self._server.rotation_grace - self._clock.time()
+        if left > 0:
+            window_end = min(window_end, self._clock.monotonic() + left)
         unsent, waited = 0, False
         while True:
             try:
@@ -639,7 +655,7 @@ class RefreshingTokenSource(TokenSource):
                     delay = BACKOFF[min(flight.ambiguous, len(BACKOFF) - 1)]
                     flight.ambiguous += 1
                     give_up = (
-                        self._clock.time() + delay > window_end
+                        self._clock.monotonic() + delay > window_end
                         if self._server.resend_window
                         else flight.ambiguous > 1  # no grace: once more, then the truth
                     )

@@ -76,6 +76,17 @@ def test_a_token_set_that_is_young_enough_is_left_alone(
     assert emulator.count("refresh_token") == 1
 
 
+@pytest.mark.parametrize("older_than", [0, 7 * DAY])
+def test_a_clock_that_was_ahead_keeps_no_login_from_being_refreshed(
+    emulator: AtlassianEmulator, make_client: Any, clock: FakeClock, older_than: float
+) -> None:
+    """A token set that was obtained in the future says nothing of its age: it is renewed."""
+    client = make_client()
+    clock.jump(-100 * DAY)
+    client.refresh(older_than=older_than)
+    assert emulator.count("refresh_token", "issued") == 1
+
+
 def test_a_fleet_that_keeps_a_login_alive_refreshes_once(
     emulator: AtlassianEmulator, make_client: Any, clock: FakeClock, tmp_path: Any
 ) -> None:

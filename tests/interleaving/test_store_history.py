@@ -19,12 +19,13 @@ from atlassian_auth_adapter import (
     LoginRequiredError,
     MemoryTokenStore,
     Record,
+    TokenEndpointUnavailableError,
     TokenKey,
     TokenStoreUnavailableError,
 )
 from atlassian_auth_adapter.atlassian.gateway import Location
 from atlassian_auth_adapter.testing import AtlassianEmulator, FakeClock
-from atlassian_auth_adapter.testing.emulator import CloseAfter, Hold
+from atlassian_auth_adapter.testing.emulator import CloseAfter, Hold, Status
 
 
 class Host:
@@ -275,6 +276,24 @@ class Sleeper:
         if dream:
             dream()
         self._sleep(seconds)
+
+
+def test_a_clock_that_is_set_back_stretches_no_resend(
+    emulator: AtlassianEmulator, make_client: Any, clock: FakeClock, place: MemoryTokenStore
+) -> None:
+    """The answer is lost, the server is down, and the wall clock goes back an hour meanwhile: two
+    minutes are two minutes, so the refresh token is not sent again after the grace.
+    """
+    sleeper = Sleeper(clock)
+    client = make_client(store=place, clock=sleeper)
+    clock.advance(3600)
+    emulator.weather.next("token", CloseAfter())
+    emulator.weather.next("token", Status(502), times=1000)
+    sleeper.dream = lambda: clock.jump(-3600)
+    began = clock.monotonic()
+    with pytest.raises(TokenEndpointUnavailableError):
+        client.get_access_token()
+    assert clock.monotonic() - began <= 120
 
 
 # --- a store that is away for a moment ------------------------------------------------------------

@@ -567,7 +567,7 @@ class TokenStoreContract:
         assert pickle.loads(pickled) == store
         assert pickle.loads(pickled).load(KEY) == LOGIN
 
-    def test_a_pickle_is_the_same_place_in_anotherprocess(self, shared: TokenStore) -> None:
+    def test_a_pickle_is_the_same_place_in_another_process(self, shared: TokenStore) -> None:
         """A pickle of a shared store gives other processes the same records."""
         shared.save(KEY, LOGIN, expected=None)
         with process(_bump, shared) as other:

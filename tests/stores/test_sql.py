@@ -1,0 +1,1113 @@
+"""SQLTokenStore: the contract on three databases, and what servers, poolers and clocks do."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import json
+import os
+import pickle
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+import traceback
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+import pymysql
+import pytest
+import sqlalchemy as sa
+
+from atlassian_auth_adapter.errors import (
+    ConfigurationError,
+    StaleRecordError,
+    TokenStoreError,
+    TokenStoreTimeoutError,
+    TokenStoreUnavailableError,
+)
+from atlassian_auth_adapter.stores.base import Record
+from atlassian_auth_adapter.stores.sql import SQLTokenStore
+from atlassian_auth_adapter.testing.contracts.processes import (
+    PATIENCE,
+    in_forked_child,
+    needs_fork,
+    process,
+    together,
+)
+from atlassian_auth_adapter.testing.contracts.stores import (
+    KEY,
+    LOGIN,
+    TokenStoreContract,
+    assert_no_secret,
+)
+
+NEWER = replace(LOGIN, generation=8)
+SHORT = 1.0  # seconds of a lease whose end a test waits for
+
+_MODULE = """
+import sqlalchemy
+
+ENGINES = []
+
+def make_engine():
+    ENGINES.append(sqlalchemy.create_engine({url!r}, **{options!r}))
+    return ENGINES[-1]
+"""
+
+
+@pytest.fixture
+def function_for(tmp_path, monkeypatch):
+    """Makes a function of a module, which other processes can import, that returns an engine."""
+    monkeypatch.syspath_prepend(tmp_path)
+    with ExitStack() as stack:
+
+        def write(url, **options):
+            name = f"engines_{uuid.uuid4().hex}"
+            (tmp_path / f"{name}.py").write_text(_MODULE.format(url=url, options=options))
+            module = importlib.import_module(name)
+            stack.callback(lambda: [engine.dispose() for engine in module.ENGINES])
+            return module.make_engine
+
+        yield write
+
+
+@pytest.fixture
+def engine_for():
+    """Makes an engine, disposed afterwards."""
+    with ExitStack() as stack:
+
+        def make(url, **options):
+            engine = sa.create_engine(url, **options)
+            stack.callback(engine.dispose)
+            return engine
+
+        yield make
+
+
+@pytest.fixture(params=["postgres_url", "mysql_url", "sqlite"])
+def url(request, tmp_path):
+    """The URL of each database, one after the other."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'logins.db'}"
+    return request.getfixturevalue(request.param)
+
+
+servers = pytest.mark.parametrize("url", ["postgres_url", "mysql_url"], indirect=True)
+only_postgres = pytest.mark.parametrize("url", ["postgres_url"], indirect=True)
+only_mysql = pytest.mark.parametrize("url", ["mysql_url"], indirect=True)
+only_sqlite = pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+
+
+@pytest.fixture
+def table(url):
+    """A name for a table of the test's own, dropped afterwards."""
+    name = f"aaa_{uuid.uuid4().hex[:16]}"
+    yield name
+    run(url, f"DROP TABLE IF EXISTS {name}")
+
+
+@pytest.fixture
+def engine(url, engine_for):
+    """An engine for the database."""
+    return engine_for(url)
+
+
+@pytest.fixture
+def store(engine, table):
+    """A store with its table, made from an engine."""
+    store = SQLTokenStore(engine, table=table)
+    store.create_table()
+    return store
+
+
+@functools.cache
+def _own_engine(url):
+    return sa.create_engine(url, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
+
+
+def run(url, statement, **parameters):
+    """The rows of a statement on a connection of its own."""
+    with _own_engine(url).connect() as connection:
+        result = connection.execute(sa.text(statement), parameters)
+        return result.all() if result.returns_rows else []
+
+
+def refused(work, *words, passing=False):
+    """The error of `work()`: ours, of the right type, with these words, without a secret."""
+    with pytest.raises(TokenStoreError) as raised:
+        work()
+    assert type(raised.value) is (TokenStoreUnavailableError if passing else TokenStoreError)
+    for word in words:
+        assert str(word) in str(raised.value)
+    assert_no_secret(raised.value)
+    assert raised.value.__cause__ is raised.value.__context__ is None
+    return raised.value
+
+
+def locking(store, timeout=0.0):
+    """Take the lock of KEY, as a call."""
+    with store.lock(KEY, timeout=timeout):
+        pass
+
+
+def until(condition):
+    """Wait for what the database does by itself."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.05)
+
+
+class SQLContract(TokenStoreContract):
+    shared_between_processes = True
+
+    @pytest.fixture
+    def relayed(self, url, relay):
+        """A relay in front of the server, and the URL that leads there; SQLite has none."""
+        return (None, url) if url.startswith("sqlite") else relay(url)
+
+    @pytest.fixture
+    def store(self, request, relayed, function_for, table):
+        """Made from a function, so that other processes can use it."""
+        lease = SHORT if "killed" in request.node.name else 60.0
+        store = SQLTokenStore(function_for(relayed[1]), table=table, lease=lease)
+        store.create_table()
+        return store
+
+    @pytest.fixture
+    def reopened(self, relayed, engine_for, table):
+        """On an engine of another kind."""
+        engine = engine_for(relayed[1], poolclass=sa.NullPool)
+        return SQLTokenStore(engine, table=table)
+
+    @pytest.fixture
+    def outage(self, relayed):
+        """Cut the relay."""
+        return relayed[0] and relayed[0].outage
+
+
+@only_postgres
+class TestContractOnPostgreSQL(SQLContract):
+    pass
+
+
+@only_mysql
+class TestContractOnMariaDB(SQLContract):
+    pass
+
+
+@only_sqlite
+class TestContractOnSQLite(SQLContract):
+    pass
+
+
+class TestArguments:
+    @pytest.mark.parametrize(
+        "engine",
+        [
+            "postgresql://login:secret@host/database",
+            sa.make_url("postgresql://login:secret@host/database"),
+            None,
+            lambda: "postgresql://login:secret@host/database",
+        ],
+        ids=["text", "url", "none", "function of text"],
+    )
+    def test_an_engine_is_wanted(self, engine):
+        """Who gives something else learns what to give."""
+        with pytest.raises(ConfigurationError, match="create_engine") as raised:
+            SQLTokenStore(engine)
+        assert_no_secret(raised.value)
+
+    def test_an_async_engine_is_none(self):
+        """It would need an event loop; the text asks for a synchronous one."""
+        engine = sa.create_engine("sqlite:///x.db")
+        engine.dialect.is_async = True
+        with pytest.raises(ConfigurationError, match="synchronous"):
+            SQLTokenStore(engine)
+
+    def test_another_dialect_is_refused(self):
+        """A database that was never tried is not assumed to work."""
+        engine = sa.create_mock_engine("mssql+pyodbc://", lambda *_: None)
+        other = sa.create_engine("sqlite:///x.db")
+        other.dialect.name = engine.dialect.name
+        with pytest.raises(ConfigurationError, match=r"mssql.*PostgreSQL, MariaDB, MySQL or SQL"):
+            SQLTokenStore(other)
+
+    @pytest.mark.parametrize(
+        "url", ["sqlite://", "sqlite:///:memory:", "sqlite:///file:x?mode=memory&uri=true"]
+    )
+    def test_a_database_in_memory_is_refused(self, url, engine_for):
+        """Each of its threads would see another one; the text names the store to use."""
+        with pytest.raises(ConfigurationError, match="MemoryTokenStore"):
+            SQLTokenStore(engine_for(url, poolclass=sa.NullPool))
+
+    @pytest.mark.parametrize("table", ["", ".", "a.", ".a", "a.b.c", "a" * 64, None, 1])
+    def test_a_table_has_a_name(self, table):
+        """Of one or two parts that no database truncates."""
+        with pytest.raises(ConfigurationError, match="table="):
+            SQLTokenStore(sa.create_engine("sqlite:///x.db"), table=table)
+
+    @pytest.mark.parametrize("lease", [0, -1.0, float("nan")])
+    def test_a_lease_lasts(self, lease):
+        """A positive number of seconds."""
+        with pytest.raises(ConfigurationError, match="lease="):
+            SQLTokenStore(sa.create_engine("sqlite:///x.db"), lease=lease)
+
+
+class TestTable:
+    def test_a_row_is_readable(self, store, url, table):
+        """Digest, generation, and a record in ASCII with the key that it belongs to."""
+        key = replace(KEY, account="Zoë")
+        store.save(key, LOGIN, expected=None)
+        ((digest, generation, record, owner, end),) = run(url, f"SELECT * FROM {table}")
+        assert (digest, generation, owner, end) == (key.digest, 7, None, None)
+        assert record.isascii()
+        assert json.loads(record) == {
+            "save": json.loads(record)["save"],
+            "key": {
+                "issuer": "https://auth.example.com:8443/oauth",
+                "client_id": "client",
+                "account": "Zoë",
+                "kind": "login",
+            },
+            **LOGIN.to_json(),
+        }
+
+    def test_a_row_without_record_and_lease_vanishes(self, store, url, table):
+        """Looking, locking and deleting leave nothing behind."""
+        for is_saved in (False, True):
+            with store.lock(KEY, timeout=0.0):
+                if is_saved:
+                    store.save(KEY, LOGIN, expected=None)
+                    store.delete(KEY)
+            assert run(url, f"SELECT * FROM {table}") == []
+        store.save(KEY, LOGIN, expected=None)
+        store.delete(KEY)
+        assert run(url, f"SELECT * FROM {table}") == []
+
+    def test_without_the_table_the_error_says_what_to_call(self, engine, table):
+        """Each method does; what it says works."""
+        store = SQLTokenStore(engine, table=table)
+        for work in (
+            lambda: store.load(KEY),
+            lambda: store.save(KEY, LOGIN, expected=None),
+            lambda: store.delete(KEY),
+            lambda: locking(store, 1e6),
+        ):
+            error = refused(work, table, ".create_table()")
+        eval(str(error).partition("Create it once: ")[2])
+        assert store.load(KEY) is None
+
+    def test_creating_the_table_twice_changes_nothing(self, store):
+        """What is in it stays."""
+        store.save(KEY, LOGIN, expected=None)
+        store.create_table()
+        assert store.load(KEY) == LOGIN
+
+    def test_threads_and_processes_create_the_table_at_once(
+        self, function_for, url, table, monkeypatch, pytestconfig
+    ):
+        """Each finds it there afterwards, whoever was first."""
+        monkeypatch.syspath_prepend(pytestconfig.rootpath)
+        store = SQLTokenStore(function_for(url), table=table)
+        with process(_create, store) as other:
+            assert other.recv() == "ready"
+            other.send("go")
+            together(8, lambda _: store.create_table())
+            assert other.recv() == "done"
+        store.save(KEY, LOGIN, expected=None)
+
+    @servers
+    def test_a_table_may_be_in_a_schema(self, engine, table, url):
+        """The part before the dot names it."""
+        schema = "public" if url.startswith("postgresql") else "test"
+        store = SQLTokenStore(engine, table=f"{schema}.{table}")
+        store.create_table()
+        store.save(KEY, LOGIN, expected=None)
+        assert store.load(KEY) == LOGIN
+        assert SQLTokenStore(engine, table=table).load(KEY) == LOGIN
+
+    @pytest.mark.parametrize("name", ['x"; DROP TABLE y', "select", "Mixed Case", "50%s", "a`b"])
+    def test_a_name_is_only_a_name(self, engine, name):
+        """It is quoted, whatever it is."""
+        store = SQLTokenStore(engine, table=name)
+        store.create_table()
+        try:
+            store.save(KEY, LOGIN, expected=None)
+            assert store.load(KEY) == LOGIN
+        finally:
+            with engine.begin() as connection:
+                sa.Table(name, sa.MetaData()).drop(connection)
+
+    @only_sqlite
+    @pytest.mark.parametrize("is_there", [False, True])
+    def test_a_new_file_is_private(self, engine, url, is_there):
+        """Whatever the umask; also when somebody looked into it before."""
+        file = Path(sa.make_url(url).database)
+        umask = os.umask(0)
+        try:
+            store = SQLTokenStore(engine)
+            if is_there:
+                refused(lambda: store.load(KEY), file)
+            store.create_table()
+        finally:
+            os.umask(umask)
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        file.chmod(0o640)
+        store.create_table()
+        assert stat.S_IMODE(file.stat().st_mode) == 0o640
+
+
+def _create(store, connection):
+    connection.send("ready")
+    connection.recv()
+    store.create_table()
+    connection.send("done")
+
+
+class TestDamage:
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            "record = NULL",
+            "record = ''",
+            "record = '\"secret'",
+            "record = '[]'",
+            "record = '{\"key\": null}'",
+            "record = replace(record, 'access_token', 'secret')",
+            "record = replace(record, '\"version\": 1', '\"version\": 99')",
+            "generation = 6",
+            "generation = NULL",
+        ],
+    )
+    def test_a_damaged_row_is_named_and_kept(self, store, url, table, damage):
+        """Neither load nor save touch it; delete makes room for a new login."""
+        store.save(KEY, LOGIN, expected=None)
+        run(url, f"UPDATE {table} SET {damage.replace(':', chr(92) + ':')}")
+        before = run(url, f"SELECT * FROM {table}")
+        for expected in (None, 6, 7):
+            refused(
+                lambda expected=expected: store.save(KEY, NEWER, expected=expected),
+                KEY.digest,
+                table,
+            )
+        refused(lambda: store.load(KEY), KEY.digest, table)
+        locking(store)
+        assert run(url, f"SELECT * FROM {table}") == before
+        store.delete(KEY)
+        store.save(KEY, LOGIN, expected=None)
+        assert store.load(KEY) == LOGIN
+
+    def test_the_row_of_another_key_is_not_believed(self, store, url, table):
+        """Who mixes up rows, mixes up nobody's logins."""
+        other = replace(KEY, account="other")
+        store.save(KEY, LOGIN, expected=None)
+        run(url, f"UPDATE {table} SET digest = '{other.digest}'")
+        refused(lambda: store.load(other), other.digest, "another key")
+        assert store.load(KEY) is None
+
+
+class TestConnections:
+    @pytest.mark.parametrize("pool", [sa.QueuePool, sa.NullPool])
+    def test_nothing_is_open_while_the_lock_is_held(self, url, engine_for, table, pool):
+        """No connection is checked out, and every statement is a transaction of its own."""
+        engine = engine_for(url, poolclass=pool)
+        out, statements = [], []
+
+        def is_autocommit(raw):
+            if url.startswith("sqlite"):
+                return not raw.in_transaction
+            return raw.autocommit if url.startswith("postgresql") else raw.get_autocommit()
+
+        @sa.event.listens_for(engine, "after_cursor_execute")
+        def _(connection, cursor, statement, *_):
+            if table in statement and statement.startswith(("SELECT", "INSERT", "UPD", "DEL")):
+                statements.append(is_autocommit(connection.connection.dbapi_connection))
+
+        sa.event.listen(engine, "checkout", lambda *_: out.append(1))
+        sa.event.listen(engine, "checkin", lambda *_: out.pop())
+        store = SQLTokenStore(engine, table=table)
+        store.create_table()
+        with store.lock(KEY, timeout=0.0):
+            assert not out
+            store.save(KEY, LOGIN, expected=None)
+            assert not out
+            assert store.load(KEY) == LOGIN
+            with pytest.raises(TokenStoreTimeoutError):
+                locking(store)
+            assert not out
+        assert not out
+        assert all(statements)
+        assert len(statements) > 5
+
+    def test_an_exhausted_pool_is_no_busy_lock(self, url, engine_for, table):
+        """The text says what to do about it."""
+        engine = engine_for(
+            url, poolclass=sa.QueuePool, pool_size=1, max_overflow=0, pool_timeout=0.01
+        )
+        store = SQLTokenStore(engine, table=table)
+        store.create_table()
+        with engine.connect():
+            refused(lambda: store.load(KEY), "pool is exhausted", "max_overflow", passing=True)
+            refused(lambda: locking(store, 1e6), "pool is exhausted", passing=True)
+        locking(store)
+
+    @only_postgres
+    def test_no_statement_is_prepared_at_the_server(self, url, engine_for, table):
+        """A pooler gives the next statement another session, which would not know it."""
+        engine = engine_for(url, pool_size=1, max_overflow=0)
+        store = SQLTokenStore(engine, table=table)
+        store.create_table()
+        for _ in range(20):
+            store.load(KEY)
+        with engine.connect() as connection:
+            ours = f"SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%{table}%'"
+            assert connection.exec_driver_sql(ours.replace("%", "%%")).scalar() == 0
+
+    @only_mysql
+    def test_a_driver_that_counts_changed_rows_is_understood(self, url, engine_for, table):
+        """Without FOUND_ROWS, a save of what is there already counts nothing."""
+        engine = engine_for(url)
+
+        @sa.event.listens_for(engine, "do_connect")
+        def _(dialect, record, arguments, options):
+            options["client_flag"] = 0
+
+        store = SQLTokenStore(engine, table=table, lease=0.01)
+        store.create_table()
+        with store.lock(KEY, timeout=0.0):
+            store.save(KEY, LOGIN, expected=None)
+            store.save(KEY, LOGIN, expected=7)
+            with pytest.raises(StaleRecordError):
+                store.save(KEY, LOGIN, expected=None)
+            store.save(KEY, NEWER, expected=7)
+            with pytest.raises(StaleRecordError):
+                store.save(KEY, NEWER, expected=7)
+        assert store.load(KEY) == NEWER
+
+    @servers
+    def test_sessions_that_were_killed_are_not_noticed(self, url, engine_for, table):
+        """A server that restarts between two statements does not disturb the second."""
+        engine = engine_for(url, pool_size=4)
+        sessions = sessions_of(engine)
+        store = SQLTokenStore(engine, table=table)
+        store.create_table()
+        store.save(KEY, LOGIN, expected=None)
+        attempts = [
+            lambda: store.load(KEY),
+            lambda: store.save(KEY, NEWER, expected=7),
+            lambda: locking(store),
+            lambda: store.delete(KEY),
+            lambda: store.save(KEY, LOGIN, expected=None),
+        ]
+        for attempt in attempts:
+            together(4, lambda _: store.load(KEY))
+            kill(url, sessions)
+            attempt()
+        assert store.load(KEY) == LOGIN
+
+    @servers
+    def test_a_session_that_is_killed_in_the_middle_of_a_save(self, url, engine_for, table):
+        """The statement is sent again, on a new connection."""
+        engine = engine_for(url)
+        sessions = sessions_of(engine)
+        store = SQLTokenStore(engine, table=table)
+        store.create_table()
+        store.save(KEY, LOGIN, expected=None)
+        other = engine_for(url)
+        with ThreadPoolExecutor(1) as pool:
+            with other.begin() as connection:  # whoever writes that row waits for us
+                connection.execute(sa.text(f"SELECT * FROM {table} FOR UPDATE"))
+                save = pool.submit(store.save, KEY, NEWER, expected=7)
+                until(lambda: is_waiting(url, sessions))
+                kill(url, sessions)
+            save.result(PATIENCE)
+        assert store.load(KEY) == NEWER
+
+    @servers
+    @pytest.mark.parametrize(
+        ("work", "result"),
+        [
+            (lambda store: store.save(KEY, LOGIN, expected=None), LOGIN),
+            (lambda store: store.save(KEY, NEWER, expected=7), NEWER),
+            (lambda store: store.save(KEY, replace(LOGIN, dead=""), expected=7), None),
+            (lambda store: store.delete(KEY), None),
+            (locking, None),
+        ],
+        ids=["first save", "save", "save of the same generation", "delete", "lock"],
+    )
+    def test_a_lost_answer_is_asked_for_again(self, url, engine_for, table, work, result):
+        """The first try had its effect, the second finds it and succeeds, at each statement."""
+        number = 0
+        while True:
+            engine = engine_for(url)
+            store = SQLTokenStore(engine, table=table)
+            store.create_table()
+            store.delete(KEY)
+            if result is not LOGIN:
+                store.save(KEY, LOGIN, expected=None)
+            with losing_the_answer(engine, number) as lost:
+                work(store)
+            if result:
+                assert store.load(KEY) == result
+            locking(store)
+            if not lost:
+                break
+            number += 1
+        assert number >= 2
+
+    @servers
+    def test_a_server_that_always_hangs_up_is_named(self, url, engine_for, table):
+        """A statement is sent twice at most."""
+        engine = engine_for(url)
+        store = SQLTokenStore(engine, table=table)
+        store.create_table()
+        with losing_the_answer(engine, 0, 1):
+            save = lambda: store.save(KEY, LOGIN, expected=None)  # noqa: E731
+            refused(save, "broke twice", "127.0.0.1", passing=True)
+
+    def test_a_dead_server_is_named_without_the_password(self, relay, engine_for):
+        """Nobody listens: the error says where, and not what the login is."""
+        between, url = relay("postgresql+psycopg://login:secret@127.0.0.1:1/test?sslcert=secret")
+        between.cut()
+        store = SQLTokenStore(engine_for(url))
+        place = f"postgresql://127.0.0.1:{between.port}/test"
+        refused(lambda: store.load(KEY), place, "connect", passing=True)
+        refused(lambda: locking(store, 1e6), "connect", passing=True)
+        refused(store.create_table, "connect", passing=True)
+        assert "secret" not in f"{store!r} {store}"
+
+    @pytest.mark.parametrize(
+        ("change", "word"),
+        [
+            ({"username": "nobody", "password": "secret"}, "nobody"),
+            ({"database": "nowhere"}, "nowhere"),
+            ({"host": "127.0.0.1", "query": {"sslrootcert": "/", "sslmode": "verify-full"}}, ""),
+        ],
+        ids=["login", "database", "certificate"],
+    )
+    @servers
+    def test_a_connection_that_will_never_be_accepted(self, url, engine_for, change, word):
+        """Waiting does not mend what the engine's URL says."""
+        if "query" in change and not url.startswith("postgresql"):
+            change = {"query": {"ssl_ca": "/nowhere"}}
+        store = SQLTokenStore(engine_for(sa.make_url(url).set(**change)))
+        refused(lambda: store.load(KEY), "cannot connect", word)
+
+    @pytest.mark.parametrize(
+        ("scheme", "code", "words"),
+        [
+            ("postgresql+psycopg", "57P03", "the database system is starting up"),
+            ("postgresql+psycopg", "57P03", "the database system is shutting down"),
+            ("postgresql+psycopg", "57P03", "the database system is in recovery mode"),
+            ("postgresql+psycopg", "53300", "sorry, too many clients already"),
+            ("mysql+pymysql", 1040, "Too many connections"),
+            ("mysql+pymysql", 1053, "Server shutdown in progress"),
+        ],
+    )
+    def test_a_server_that_is_not_ready(self, engine_for, scheme, code, words):
+        """It starts, stops or is full: that passes, and the error says so."""
+        if scheme.startswith("mysql"):
+            answer = b"\xff" + code.to_bytes(2, "little") + b"#08S01" + words.encode()
+            answer = len(answer).to_bytes(3, "little") + b"\0" + answer
+        else:
+            fields = f"SFATAL\0VFATAL\0C{code}\0M{words}\0\0".encode()
+            answer = b"E" + (len(fields) + 4).to_bytes(4, "big") + fields
+        with answering(answer) as port:
+            options = "?sslmode=disable&gssencmode=disable" if scheme.startswith("p") else ""
+            store = SQLTokenStore(engine_for(f"{scheme}://a@127.0.0.1:{port}/test{options}"))
+            refused(lambda: store.load(KEY), "cannot connect", words, passing=True)
+
+    def test_what_a_listener_of_the_engine_raises_is_not_quoted(self, engine_for):
+        """It may ask somebody for the password; the error names the kind of what went wrong."""
+        engine = engine_for("sqlite:///x.db")
+
+        @sa.event.listens_for(engine, "do_connect")
+        def _(*_):
+            raise LookupError("secret")
+
+        refused(lambda: SQLTokenStore(engine).load(KEY), "cannot connect", "LookupError")
+
+    @servers
+    @pytest.mark.parametrize("is_passing", [True, False])
+    def test_a_statement_that_fails(self, url, engine, store, is_passing):
+        """What a server says when it stops passes, what it says about a full disk does not."""
+        for code, number in [("57P01", 1053), ("08006", 2006)] if is_passing else [("53100", 1021)]:
+            with failing(engine, code, number) as tries:
+                refused(lambda: store.load(KEY), passing=is_passing)
+            assert tries
+        assert store.load(KEY) is None
+
+    def test_a_directory_that_is_missing_is_named(self, engine_for, tmp_path):
+        """With what SQLite says about it."""
+        store = SQLTokenStore(engine_for(f"sqlite:///{tmp_path}/missing/x.db"))
+        refused(store.create_table, tmp_path / "missing" / "x.db", "unable to open")
+
+
+def sessions_of(engine):
+    """The server's numbers of the engine's sessions; grows."""
+    sessions = []
+
+    @sa.event.listens_for(engine, "connect")
+    def _(connection, record):
+        is_postgres = engine.dialect.name == "postgresql"
+        sessions.append(connection.info.backend_pid if is_postgres else connection.thread_id())
+
+    return sessions
+
+
+def kill(url, sessions):
+    """The server ends the sessions, and they are gone."""
+    doomed = set(sessions)
+    sessions.clear()
+    for session in doomed & alive(url):
+        if url.startswith("postgresql"):
+            run(url, "SELECT pg_terminate_backend(:session)", session=session)
+        else:
+            run(url, f"KILL {session}")
+    until(lambda: not alive(url).intersection(doomed))
+
+
+def alive(url):
+    """The server's sessions."""
+    if url.startswith("postgresql"):
+        return {row[0] for row in run(url, "SELECT pid FROM pg_stat_activity")}
+    return {row[0] for row in run(url, "SHOW PROCESSLIST")}
+
+
+def is_waiting(url, sessions):
+    """Whether one of the sessions waits for a row."""
+    if url.startswith("postgresql"):
+        waiting = run(url, "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+    else:
+        waiting = run(
+            url,
+            "SELECT trx_mysql_thread_id FROM information_schema.innodb_trx "
+            "WHERE trx_state = 'LOCK WAIT'",
+        )
+    return {row[0] for row in waiting}.intersection(sessions)
+
+
+@contextmanager
+def answering(answer):
+    """A port where everyone gets this answer."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve():
+            with suppress(OSError):
+                while True:
+                    with listener.accept()[0] as connection:
+                        connection.sendall(answer)
+                        connection.shutdown(socket.SHUT_WR)
+                        while connection.recv(4096):
+                            pass
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(PATIENCE)
+
+
+@contextmanager
+def failing(engine, code, number):
+    """Every statement fails so; yields the tries."""
+    tries = []
+
+    @sa.event.listens_for(engine, "before_cursor_execute")
+    def fail(*_):
+        tries.append(1)
+        if engine.dialect.name == "postgresql":
+            raise psycopg.errors.lookup(code)("secret")
+        raise pymysql.err.OperationalError(number, "secret")
+
+    yield tries
+    sa.event.remove(engine, "before_cursor_execute", fail)
+
+
+@contextmanager
+def losing_the_answer(engine, *numbers):
+    """The connection breaks when the statements of these numbers have taken effect."""
+    count, lost = iter(range(1000)), []
+
+    @sa.event.listens_for(engine, "after_cursor_execute")
+    def lose(connection, *_):
+        if next(count) not in numbers:
+            return
+        lost.append(1)
+        connection.connection.dbapi_connection.close()
+        if engine.dialect.name == "postgresql":
+            raise psycopg.OperationalError("secret: the connection is lost")
+        raise pymysql.err.OperationalError(2013, "secret: the connection is lost")
+
+    yield lost
+    sa.event.remove(engine, "after_cursor_execute", lose)
+
+
+class TestConflicts:
+    @servers
+    @pytest.mark.parametrize("level", ["SERIALIZABLE", "REPEATABLE READ", "AUTOCOMMIT"])
+    def test_the_engine_may_have_any_isolation_level(self, url, engine_for, table, level):
+        """Our statements run alone whatever the program's do, and leave its level as it was."""
+        options = {}
+        if url.startswith("postgresql") and level != "AUTOCOMMIT":  # single statements, too
+            words = level.lower().replace(" ", "\\ ")
+            options["connect_args"] = {"options": f"-c default_transaction_isolation={words}"}
+        engine = engine_for(url, isolation_level=level, **options)
+        store = SQLTokenStore(engine, table=table)
+        store.create_table()
+        store.save(KEY, Record(0), expected=None)
+
+        def count(number):
+            done = 0
+            while done < 5:
+                generation = store.load(KEY).generation
+                try:
+                    store.save(KEY, Record(generation + 1, dead=str(number)), expected=generation)
+                    done += 1
+                except StaleRecordError:
+                    continue
+            with store.lock(KEY, timeout=PATIENCE):
+                return done
+
+        assert together(4, count) == [5] * 4
+        assert store.load(KEY).generation == 20
+        with engine.connect() as connection:
+            raw = connection.connection.dbapi_connection
+            is_autocommit = raw.autocommit if url.startswith("postgresql") else raw.get_autocommit()
+            assert is_autocommit is (level == "AUTOCOMMIT")
+            assert is_autocommit or connection.get_isolation_level() == level
+
+    @only_sqlite
+    def test_a_busy_file_is_tried_again(self, url, engine_for, table):
+        """While somebody else writes; and not for ever."""
+        engine = engine_for(url, connect_args={"timeout": 0.01})
+        store = SQLTokenStore(engine, table=table)
+        store.create_table()
+        store.save(KEY, LOGIN, expected=None)
+        writer = engine_for(url, isolation_level="AUTOCOMMIT").connect()
+        with writer:
+            writer.exec_driver_sql("BEGIN IMMEDIATE")
+            save = lambda: store.save(KEY, NEWER, expected=7)  # noqa: E731
+            refused(save, url[10:], "SQLITE_BUSY", passing=True)
+            refused(lambda: locking(store, 1e6), "SQLITE_BUSY", passing=True)
+
+            @sa.event.listens_for(engine, "handle_error")
+            def _(context):
+                if writer.connection.dbapi_connection.in_transaction:
+                    writer.exec_driver_sql("ROLLBACK")
+
+            store.save(KEY, NEWER, expected=7)
+        assert store.load(KEY) == NEWER
+
+    @servers
+    def test_a_row_that_others_write_is_tried_again(self, url, engine_for, table):
+        """For a while: then the error says that it passes."""
+        wait = {"options": "-c lock_timeout=1"}
+        if url.startswith("mysql"):
+            wait = {"init_command": "SET innodb_lock_wait_timeout = 0"}
+        engine = engine_for(url, connect_args=wait)
+        store = SQLTokenStore(engine, table=table)
+        store.create_table()
+        store.save(KEY, LOGIN, expected=None)
+        with engine_for(url).connect() as other:
+            other.execute(sa.text(f"SELECT * FROM {table} FOR UPDATE"))
+            refused(lambda: store.save(KEY, NEWER, expected=7), table, passing=True)
+
+            @sa.event.listens_for(engine, "handle_error")
+            def _(context):
+                other.rollback()
+
+            store.save(KEY, NEWER, expected=7)
+        assert store.load(KEY) == NEWER
+
+    @servers
+    def test_another_error_is_not_tried_again(self, url, engine, store, table):
+        """It is named by the driver's class and number; what was refused is not quoted."""
+        run(url, f"ALTER TABLE {table} ADD CONSTRAINT c_{table} CHECK (generation < 8)")
+        store.save(KEY, LOGIN, expected=None)
+        tries = []
+        sa.event.listen(engine, "handle_error", lambda _: tries.append(1))
+        code = "23514" if url.startswith("postgresql") else "4025"
+        refused(lambda: store.save(KEY, NEWER, expected=7), table, code)
+        assert len(tries) == 1
+        assert store.load(KEY) == LOGIN
+
+
+class TestLease:
+    def test_a_holder_that_slept_too_long_destroys_nothing(
+        self, url, function_for, table, monkeypatch, pytestconfig
+    ):
+        """Stopped under the lock, it wakes up after its lease: its save is stale, and when it
+        leaves, the lock of the next holder stays.
+        """
+        monkeypatch.syspath_prepend(pytestconfig.rootpath)
+        store = SQLTokenStore(function_for(url), table=table, lease=SHORT)
+        store.create_table()
+        store.save(KEY, LOGIN, expected=None)
+        with process(_hold_and_save, store) as sleeper:
+            pid = sleeper.recv()
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                with store.lock(KEY, timeout=PATIENCE):
+                    store.save(KEY, NEWER, expected=7)
+                    os.kill(pid, signal.SIGCONT)
+                    sleeper.send("wake up")
+                    assert sleeper.recv() == "stale"
+                    assert sleeper.recv() == "left"
+                    with pytest.raises(TokenStoreTimeoutError):
+                        locking(store)
+            finally:
+                os.kill(pid, signal.SIGCONT)
+        assert store.load(KEY) == NEWER
+        locking(store)
+
+    def test_a_lease_is_renewed_while_its_holder_lives(self, url, engine, table):
+        """A lock lasts longer than its lease; the database's clock says so."""
+        store = SQLTokenStore(engine, table=table, lease=SHORT)
+        store.create_table()
+
+        def end():
+            return run(url, f"SELECT lock_until FROM {table}")[0][0]
+
+        with store.lock(KEY, timeout=0.0):
+            first = end()
+            until(lambda: end() > first + SHORT / 4)
+            with pytest.raises(TokenStoreTimeoutError) as raised:
+                locking(store)
+        assert table in str(raised.value)
+
+    def test_a_lease_obeys_only_its_owner(self, store, url, table):
+        """Nobody else renews or ends it; the owner may do each twice."""
+        rows = store._rows
+        assert rows.take(KEY.digest, "owner", 60.0)
+        before = run(url, f"SELECT * FROM {table}")
+        assert not rows.take(KEY.digest, "other", 60.0)
+        assert not rows.renew(KEY.digest, "other", 60.0)
+        rows.release(KEY.digest, "other")
+        assert run(url, f"SELECT * FROM {table}") == before
+        assert rows.take(KEY.digest, "owner", 60.0)
+        assert rows.renew(KEY.digest, "owner", 60.0)
+        rows.release(KEY.digest, "owner")
+        rows.release(KEY.digest, "owner")
+        assert not rows.renew(KEY.digest, "owner", 60.0)
+        assert run(url, f"SELECT * FROM {table}") == []
+
+    @pytest.mark.parametrize("shift", [-1e6, 1e6])
+    def test_clocks_of_hosts_play_no_part(self, store, monkeypatch, shift):
+        """Neither a holder's nor a waiter's."""
+        now = time.time
+        with store.lock(KEY, timeout=0.0):
+            monkeypatch.setattr(time, "time", lambda: now() + shift)
+            with pytest.raises(TokenStoreTimeoutError):
+                locking(store)
+        with store.lock(KEY, timeout=0.0):
+            monkeypatch.undo()
+            with pytest.raises(TokenStoreTimeoutError):
+                locking(store)
+
+    @servers
+    @pytest.mark.parametrize("zones", [("+13:00", "-11:00"), ("-11:00", "+13:00")])
+    def test_time_zones_of_sessions_play_no_part(self, url, engine_for, table, zones):
+        """A lease that is held is held in every time zone, one that has ended has ended."""
+
+        def store_in(zone):
+            engine = engine_for(url)
+
+            @sa.event.listens_for(engine, "connect")
+            def _(connection, record):
+                what = "TIME ZONE" if url.startswith("postgresql") else "time_zone ="
+                with connection.cursor() as cursor:
+                    cursor.execute(f"SET {what} '{zone}'")
+                connection.commit()
+
+            return SQLTokenStore(engine, table=table)
+
+        here, there = map(store_in, zones)
+        here.create_table()
+        with here.lock(KEY, timeout=0.0):
+            with pytest.raises(TokenStoreTimeoutError):
+                locking(there)
+            run(url, f"UPDATE {table} SET lock_until = lock_until - 61")
+            locking(there)
+
+    @only_sqlite
+    def test_sqlite_counts_in_seconds_since_1970(self, store, url, table):
+        """Its clock is the host's, in UTC."""
+        with store.lock(KEY, timeout=0.0):
+            ((end,),) = run(url, f"SELECT lock_until FROM {table}")
+        assert abs(end - time.time() - 60) < PATIENCE
+
+
+def _hold_and_save(store, connection):
+    with store.lock(KEY, timeout=PATIENCE):
+        connection.send(os.getpid())
+        connection.recv()
+        try:
+            store.save(KEY, replace(LOGIN, generation=8, dead="secret"), expected=7)
+            connection.send("saved")
+        except StaleRecordError:
+            connection.send("stale")
+    connection.send("left")
+
+
+class TestSecrets:
+    def test_an_echoing_engine_prints_no_token(self, url, engine_for, table, caplog, capfd):
+        """Neither what is written nor what is read, at the most talkative level."""
+        caplog.set_level("DEBUG", logger="sqlalchemy")
+        store = SQLTokenStore(engine_for(url, echo="debug", echo_pool="debug"), table=table)
+        store.create_table()
+        store.save(KEY, LOGIN, expected=None)
+        store.save(KEY, NEWER, expected=7)
+        assert store.load(KEY) == NEWER
+        with pytest.raises(StaleRecordError):
+            store.save(KEY, NEWER, expected=7)
+        log = caplog.text + "".join(capfd.readouterr())
+        assert "UPDATE" in log
+        assert "Row (8, <record>)" in log
+        assert "secret" not in log
+
+    def test_no_frame_of_an_error_holds_a_token(self, store, url, table):
+        """Error reporters print what the variables of each frame hold."""
+        store.save(KEY, LOGIN, expected=None)
+        run(url, f"ALTER TABLE {table} RENAME TO {table}_x")
+        try:
+            error = refused(lambda: store.save(KEY, NEWER, expected=7))
+        finally:
+            run(url, f"ALTER TABLE {table}_x RENAME TO {table}")
+        with pytest.raises(StaleRecordError) as stale:
+            store.save(KEY, NEWER, expected=6)
+        for raised in (error, stale.value):
+            for frame, _ in traceback.walk_tb(raised.__traceback__):
+                if "/atlassian_auth_adapter/" in frame.f_code.co_filename:
+                    assert "secret" not in repr(list(frame.f_locals.values()))
+
+
+class TestIdentity:
+    HERE = "postgresql+psycopg://a:secret@db.example.com/logins"
+
+    @pytest.mark.parametrize(
+        ("one", "other", "is_same"),
+        [
+            (HERE, "postgresql+psycopg://b@DB.example.com:5432/logins?sslmode=require", True),
+            (HERE, "postgresql+psycopg:///logins?host=db.example.com", True),
+            (HERE, "postgresql+psycopg://a@db.example.com:5433/logins", False),
+            (HERE, "postgresql+psycopg://a@db2.example.com/logins", False),
+            (HERE, "postgresql+psycopg://a@db.example.com/other", False),
+            (HERE, "mysql+pymysql://a@db.example.com:5432/logins", False),
+            ("mysql+pymysql://h/x", "mariadb+pymysql://a:secret@h:3306/x", True),
+            ("mysql+pymysql:///x?unix_socket=/a", "mysql+pymysql:///x?unix_socket=/b", False),
+            ("postgresql+psycopg://", "postgresql+psycopg://", False),
+            ("postgresql+psycopg:///x", "postgresql+psycopg:///x", False),
+            ("postgresql+psycopg://h", "postgresql+psycopg://h", False),
+            ("sqlite:///x.db", "sqlite:////tmp/../x.db", False),
+            ("sqlite:///x.db", "sqlite:///y/../x.db", True),
+            ("sqlite:///x.db", "sqlite:///file:x.db?uri=true", True),
+        ],
+    )
+    def test_the_same_database_is_the_same_place(self, one, other, is_same):
+        """However one gets there; what a driver would decide by itself is not guessed."""
+        stores = [SQLTokenStore(sa.create_engine(url)) for url in (one, other)]
+        assert (stores[0] == stores[1]) is is_same
+        assert (len(set(stores)) == 1) is is_same
+        assert "secret" not in repr(stores)
+        assert stores[0] == SQLTokenStore(stores[0]._rows._engine._proxied)
+        assert stores[0] != SQLTokenStore(stores[0]._rows._engine._proxied, table="another")
+
+    def test_a_pickle_holds_no_password(self, function_for):
+        """Of whatever the store was made; in its own process it comes back as the same place."""
+        engine = sa.create_engine(self.HERE)
+        for given in (engine, functools.partial(sa.create_engine, self.HERE), lambda: engine):
+            store = SQLTokenStore(given)
+            assert b"secret" not in pickle.dumps(store)
+            assert pickle.loads(pickle.dumps(store)) is store
+        store = SQLTokenStore(function_for(self.HERE), table="mine", lease=5)
+        assert b"secret" not in pickle.dumps(store)
+        assert vars(pickle.loads(pickle.dumps(store)))["_lease"] == 5
+        assert pickle.loads(pickle.dumps(store)) == store
+
+    def test_a_function_makes_one_engine_for_each_process(self, function_for, url):
+        """All stores that it is given to share the pool."""
+        make = function_for(url)
+        stores = [SQLTokenStore(make), SQLTokenStore(make, table="another")]
+        stores += [pickle.loads(pickle.dumps(store)) for store in stores]
+        assert len(sys.modules[make.__module__].ENGINES) == 1
+
+    def test_a_store_of_an_engine_says_elsewhere_that_it_cannot(self):
+        """It is the same place, and each of its methods says what to do."""
+        store = SQLTokenStore(sa.create_engine(self.HERE), table="mine")
+        program = (
+            "import pickle, sys\n"
+            "from atlassian_auth_adapter import TokenKey, Record, TokenStoreError\n"
+            "store, key = pickle.loads(sys.stdin.buffer.read()), TokenKey('', '', '')\n"
+            "def lock():\n"
+            "    with store.lock(key, timeout=1e6): pass\n"
+            "for work in (lock, store.create_table, lambda: store.load(key),\n"
+            "             lambda: store.save(key, Record(), expected=None),\n"
+            "             lambda: store.delete(key), lambda: pickle.loads(pickle.dumps(store))\n"
+            "             .load(key)):\n"
+            "    try: work()\n"
+            "    except TokenStoreError as error: print(error)\n"
+            "print(store, hash(store) == hash(pickle.loads(pickle.dumps(store))))"
+        )
+        run = subprocess.run(
+            [sys.executable, "-c", program], input=pickle.dumps(store), capture_output=True
+        )
+        *errors, last = run.stdout.decode().splitlines()
+        assert len(errors) == 6, run.stderr
+        for error in errors:
+            assert "SQLTokenStore(make_engine)" in error
+            assert "'mine' of postgresql://db.example.com:5432/logins" in error
+        assert last == f"{store!r} True"
+
+
+class TestFork:
+    @servers
+    def test_a_child_has_connections_of_its_own(self, url, engine_for, table):
+        """It leaves the parent's alone, and closes none of them."""
+        needs_fork()
+        engine = engine_for(url, pool_size=1, max_overflow=0)
+        sessions = sessions_of(engine)
+        store = SQLTokenStore(engine, table=table)
+        store.create_table()
+        (parents,) = sessions
+
+        def child():
+            sessions.clear()
+            store.save(KEY, LOGIN, expected=None)
+            return list(sessions)
+
+        (childs,) = in_forked_child(child)
+        assert childs != parents
+        assert store.load(KEY) == LOGIN
+        assert sessions == [parents]
+        assert parents in alive(url)
+
+    def test_a_child_can_make_stores_of_functions(self, function_for, url):
+        """Also when a thread of the parent was just making one."""
+        needs_fork()
+        make = function_for(url)
+        inside, leave = threading.Event(), threading.Event()
+
+        def slow():
+            inside.set()
+            leave.wait(PATIENCE)
+            return sa.create_engine(url)
+
+        slow.__qualname__ = "slow"
+        with ThreadPoolExecutor(1) as pool:
+            other = pool.submit(SQLTokenStore, slow)
+            assert inside.wait(PATIENCE)
+            try:
+                assert in_forked_child(lambda: repr(SQLTokenStore(make)))
+            finally:
+                leave.set()
+            other.result(PATIENCE)
