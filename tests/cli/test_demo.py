@@ -22,7 +22,7 @@ NO_COALESCING = """
 from atlassian_auth_adapter.refresh import RefreshingTokenSource, _Flight, take_off
 
 def board(self, *_, **__):
-    flight = _Flight(self._clock.monotonic(), force=True)
+    flight = _Flight(self._clock.monotonic(), obtained_before=float("inf"))
     return take_off(lambda: self._fly(flight), None, flight.future)
 
 RefreshingTokenSource._board = board

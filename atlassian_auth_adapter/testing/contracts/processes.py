@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
+import signal
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -35,19 +37,25 @@ def together(count: int, work: Callable[[int], T]) -> list[T]:
 
 
 def in_forked_child(work: Callable[[], T]) -> T:
-    """What `work()` returns in a forked child; an error of the child is raised here, as pickled."""
+    """What `work()` returns in a forked child; an error of the child is raised here, as pickled.
+
+    The child is not traced, and ends by a kill: what measures the parent has no business there.
+    """
     read, write = os.pipe()
     with forking():
         child = os.fork()
     if not child:
+        sys.settrace(None)
+        threading.settrace(None)
         try:
-            answer: tuple[bool, Any] = True, work()
+            answer = pickle.dumps((True, work()))
         except BaseException as error:  # noqa: BLE001 - it is raised in the parent
-            answer = False, error
+            answer = _pickled(error)
         try:
-            os.write(write, pickle.dumps(answer))
+            with os.fdopen(write, "wb") as pipe:
+                pipe.write(answer)
         finally:
-            os._exit(0)
+            os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
     os.close(write)
     with os.fdopen(read, "rb") as pipe:
         pickled = pipe.read()
@@ -57,6 +65,13 @@ def in_forked_child(work: Callable[[], T]) -> T:
         raise value
     result: T = value
     return result
+
+
+def _pickled(error: BaseException) -> bytes:
+    try:
+        return pickle.dumps((False, error))
+    except Exception:  # noqa: BLE001 - whatever somebody's error raises
+        return pickle.dumps((False, AssertionError(f"in the child: {error!r}")))
 
 
 @contextmanager
