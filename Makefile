@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: test demo lint types layers tests fleet docs clean
+.PHONY: test demo lint types layers tests fleet clean
 
 test: lint types layers tests
 

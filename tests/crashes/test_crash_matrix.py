@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +19,7 @@ from atlassian_auth_adapter.stores.base import Record, TokenStore
 from atlassian_auth_adapter.testing import AtlassianEmulator, FakeClock
 from atlassian_auth_adapter.testing.contracts.processes import (
     PATIENCE,
+    begin_child,
     forking,
     in_forked_child,
 )
@@ -137,7 +137,7 @@ class World:
             process = os.fork()
         if process:
             return process
-        sys.settrace(None)  # whoever measures the parent has no business here
+        begin_child()
         try:
             self._begin()
             store = MortalStore(self.place, step)

@@ -16,7 +16,15 @@ from typing import Any, TypeVar
 
 import pytest
 
-__all__ = ["PATIENCE", "forking", "in_forked_child", "needs_fork", "process", "together"]
+__all__ = [
+    "PATIENCE",
+    "begin_child",
+    "forking",
+    "in_forked_child",
+    "needs_fork",
+    "process",
+    "together",
+]
 
 T = TypeVar("T")
 
@@ -39,14 +47,14 @@ def together(count: int, work: Callable[[int], T]) -> list[T]:
 def in_forked_child(work: Callable[[], T]) -> T:
     """What `work()` returns in a forked child; an error of the child is raised here, as pickled.
 
-    The child is not traced, and ends by a kill: what measures the parent has no business there.
+    The child is not traced, and ends by a kill: what measures the parent has no business there. A
+    child that hangs is ended as well.
     """
     read, write = os.pipe()
     with forking():
         child = os.fork()
     if not child:
-        sys.settrace(None)
-        threading.settrace(None)
+        begin_child()
         try:
             answer = pickle.dumps((True, work()))
         except BaseException as error:  # noqa: BLE001 - it is raised in the parent
@@ -65,6 +73,14 @@ def in_forked_child(work: Callable[[], T]) -> T:
         raise value
     result: T = value
     return result
+
+
+def begin_child() -> None:
+    """What a forked child of a test does first: it is measured by nobody, and hangs for no one."""
+    sys.settrace(None)
+    threading.settrace(None)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(int(2 * PATIENCE))  # the end of a child that hangs, and of its parent's wait
 
 
 def _pickled(error: BaseException) -> bytes:
