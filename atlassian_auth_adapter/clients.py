@@ -10,7 +10,6 @@ import itertools
 import math
 import os
 import pickle
-import re
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
@@ -25,6 +24,7 @@ from atlassian_auth_adapter.atlassian.gateway import (
     DataCenter,
     Location,
     ResourceServer,
+    checked_cloud_id,
     normalized_base_url,
 )
 from atlassian_auth_adapter.atlassian.products import (
@@ -568,7 +568,7 @@ class AtlassianOAuthClient(Unique, TokenSource):
         return answer, verdict, token_set.scope
 
     def _ask(self, url: str, token_set: TokenSet) -> tuple[Answer, Verdict]:
-        answer = sites.ask(self._transport, url, token_set.access_token)
+        answer = sites.ask(self._transport, url, token_set.authorization)
         verdict = judge(
             answer.status,
             answer.headers,
@@ -607,11 +607,8 @@ class _CloudClient(AtlassianOAuthClient):
                 "say which site: pass cloud_id, or site_url such as https://acme.atlassian.net. "
                 "For Data Center pass server_url to create_atlassian_oauth_client()."
             )
-        if cloud_id and not re.fullmatch("[A-Za-z0-9-]+", cloud_id):
-            raise ConfigurationError(
-                f"cloud_id: {cloud_id!r} is not one. It is a UUID; https://SITE/_edge/tenant_info "
-                "tells it, or pass site_url instead."
-            )
+        if cloud_id:
+            checked_cloud_id(cloud_id)
         arguments = {"cloud_id": cloud_id, "site_url": self.site_url, "cloud": self._cloud}
         super().__init__(client_id, client_secret, callback_url, verify, proxy, arguments, settings)
         self._gateway = self._gateway_of(cloud_id)

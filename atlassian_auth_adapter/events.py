@@ -43,7 +43,8 @@ class Event:
         account: The account of the token key concerned, "" when none is.
         fields: Details, free of secrets. For the outcomes of a refresh: `duration` (seconds,
             float), `waiters` (int), `generation` (int), `error` (text), `reauthorize_by` (POSIX
-            timestamp, seconds). For a URL: `origin`, `granted`, `path`.
+            timestamp, seconds). For a URL: `origin`, `hint`
+            (what to do instead, or ""), `granted`, `path`.
     """
 
     name: EventName

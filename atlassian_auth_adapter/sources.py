@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from typing import Any
+from base64 import b64encode
+from typing import Any, Self
 
-from atlassian_auth_adapter.atlassian.gateway import DataCenter, ResourceServer, normalized_base_url
+from atlassian_auth_adapter.atlassian.gateway import (
+    CloudGateway,
+    DataCenter,
+    Location,
+    ResourceServer,
+    checked_cloud_id,
+    is_cloud_host,
+    normalized_base_url,
+)
+from atlassian_auth_adapter.atlassian.products import COMMERCIAL, CloudEnvironment, product_named
 from atlassian_auth_adapter.errors import (
     ConfigurationError,
     FreshTokenRejectedError,
@@ -66,7 +76,17 @@ class TokenSource(ABC):
 
 
 class StaticTokenSource(Unique, TokenSource):
-    """A token that does not change, such as a personal access token of a Data Center instance.
+    """A token that does not change, and where it is accepted.
+
+    There is a constructor for each kind, which knows the header, the URLs and the places: what is
+    mixed up is refused, with the name of the right one.
+
+    | kind | constructor | header | accepted by |
+    |---|---|---|---|
+    | personal access token, Data Center | `personal_access_token` | Bearer | the server |
+    | API token, Cloud | `api_token` | Basic | the site |
+    | API token with scopes, Cloud | `scoped_api_token` | Basic | the gateway |
+    | organization's API key, Cloud | `organization_key` | Bearer | the admin API |
 
     Args:
         access_token: What to send as the bearer.
@@ -77,15 +97,115 @@ class StaticTokenSource(Unique, TokenSource):
     """
 
     def __init__(self, access_token: str, base_url: str) -> None:
-        if not is_token(access_token):
+        self._keep(_bearer(access_token), DataCenter(normalized_base_url(base_url, "base_url")))
+
+    def _keep(self, token_set: TokenSet | None, resource_server: ResourceServer) -> None:
+        self._token_set, self._resource_server = token_set, resource_server
+
+    @classmethod
+    def _of(cls, token_set: TokenSet | None, resource_server: ResourceServer) -> Self:
+        source = cls.__new__(cls)
+        source._keep(token_set, resource_server)
+        return source
+
+    @classmethod
+    def personal_access_token(cls, token: str, server_url: str) -> Self:
+        """A personal access token of Jira, Confluence or Bitbucket Data Center.
+
+        Args:
+            token: As the server has shown it.
+            server_url: Base URL of the server, context path included.
+
+        Raises:
+            ConfigurationError: There is no token, or the URL is not https, or that of a Cloud site.
+        """
+        base_url = normalized_base_url(server_url, "server_url")
+        if is_cloud_host(Location.of(base_url).host):
             raise ConfigurationError(
-                "access_token: give the token as the server has shown it, without line breaks."
+                f"server_url: {base_url} is Atlassian Cloud, which has no personal access tokens. "
+                "Use StaticTokenSource.api_token(email, token, site_url)."
             )
-        self._token_set: TokenSet | None = TokenSet(access_token)
-        self._resource_server = DataCenter(normalized_base_url(base_url, "base_url"))
+        return cls._of(_bearer(token), DataCenter(base_url))
+
+    @classmethod
+    def api_token(cls, email: str, token: str, site_url: str) -> Self:
+        """A Cloud API token without scopes, which is accepted on the site itself.
+
+        Args:
+            email: Of the account that made it.
+            token: As id.atlassian.com has shown it.
+            site_url: Such as https://acme.atlassian.net.
+
+        Raises:
+            ConfigurationError: One of them is missing, or the URL is that of the gateway.
+        """
+        base_url = Location.of(normalized_base_url(site_url, "site_url")).origin_url
+        if Location.of(base_url).host.startswith("api."):
+            raise ConfigurationError(
+                f"site_url: {base_url} is the gateway, which takes API tokens with scopes only. Use "
+                "StaticTokenSource.scoped_api_token(email, token, cloud_id), or the site's URL."
+            )
+        advice = (
+            "An API token without scopes is accepted on its own site only; for the gateway use "
+            "StaticTokenSource.scoped_api_token() with a token that has scopes."
+        )
+        return cls._of(_basic(email, token), DataCenter(base_url, False, advice))
+
+    @classmethod
+    def scoped_api_token(
+        cls,
+        email: str,
+        token: str,
+        cloud_id: str,
+        site_url: str = "",
+        *,
+        product: str = "jira",
+        cloud: CloudEnvironment = COMMERCIAL,
+    ) -> Self:
+        """A Cloud API token with scopes, of a person or a service account: for the gateway only.
+
+        Args:
+            email: Of the account that made it; a service account's ends in
+                `@serviceaccount.atlassian.com`.
+            token: As id.atlassian.com or the administration has shown it.
+            cloud_id: Of the site; https://SITE/_edge/tenant_info tells it.
+            site_url: Of the same site, if requests to it are to be routed to the gateway.
+            product: Which product `base_url` is for.
+            cloud: The hosts of the Cloud.
+
+        Raises:
+            ConfigurationError: One of them is missing, or a URL is not https.
+        """
+        api_url = normalized_base_url(cloud.api_url, "cloud.api_url")
+        site = normalized_base_url(site_url, "site_url") if site_url else ""
+        gateway = CloudGateway(
+            api_url,
+            checked_cloud_id(cloud_id),
+            product_named(product).gateway_path,
+            Location.of(site).origin_url if site else "",
+        )
+        return cls._of(_basic(email, token), gateway)
+
+    @classmethod
+    def organization_key(cls, key: str, cloud: CloudEnvironment = COMMERCIAL) -> Self:
+        """An API key of a Cloud organization, for https://api.atlassian.com/admin/.
+
+        Args:
+            key: As the administration has shown it.
+            cloud: The hosts of the Cloud.
+
+        Raises:
+            ConfigurationError: There is no key.
+        """
+        api_url = normalized_base_url(cloud.api_url, "cloud.api_url")
+        advice = (
+            "The API key of an organization is for its administration only: use an API token or "
+            "OAuth for the products."
+        )
+        return cls._of(_bearer(key), DataCenter(f"{api_url}/admin", False, advice))
 
     def _elsewhere(self) -> tuple[Any, ...]:
-        return _without_token, type(self), self._resource_server.base_url
+        return type(self)._of, None, self._resource_server  # noqa: SLF001 - a pickle has no token
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(base_url={self._resource_server.base_url!r})"
@@ -123,7 +243,22 @@ class StaticTokenSource(Unique, TokenSource):
         return self.token_set(rejected)
 
 
-def _without_token(cls: type[StaticTokenSource], base_url: str) -> StaticTokenSource:
-    source = cls("elsewhere", base_url)
-    source._token_set = None
-    return source
+def _bearer(token: str) -> TokenSet:
+    return TokenSet(_checked(token))
+
+
+def _basic(email: str, token: str) -> TokenSet:
+    if not isinstance(email, str) or "@" not in email or ":" in email:
+        raise ConfigurationError(
+            "email: give the e-mail address of the account that made the token."
+        )
+    credential = b64encode(f"{email}:{_checked(token)}".encode()).decode()
+    return TokenSet(credential, token_type="Basic")
+
+
+def _checked(token: str) -> str:
+    if not is_token(token):
+        raise ConfigurationError(
+            "the token is missing or holds blanks: give it as it was shown, without line breaks."
+        )
+    return token

@@ -19,13 +19,14 @@ class TokenSet:
     """An access token with the refresh token and the facts that came with it.
 
     Attributes:
-        access_token: The bearer token. Not in the repr.
+        access_token: The bearer token, or the credential of a Basic header. Not in the repr.
         refresh_token: The token that brings the next one, "" when the server gave none. Not in the
             repr.
         expires_at: POSIX timestamp (seconds) from which the access token is dead, counted from the
             moment the token request was *sent*; `math.inf` for a token without an end.
         scope: Granted scopes, separated by spaces. Source: RFC 6749 section 3.3.
-        token_type: As the server spelled it. Requests always say `Bearer`.
+        token_type: As the server spelled it. Requests say `Basic` for exactly that (a static API
+            token), else `Bearer`, whatever a server calls it.
         obtained_at: POSIX timestamp (seconds) at which the token request was sent.
     """
 
@@ -35,6 +36,12 @@ class TokenSet:
     scope: str = ""
     token_type: str = "Bearer"
     obtained_at: float = 0.0
+
+    @property
+    def authorization(self) -> str:
+        """The value of the Authorization header. Source: RFC 6750 section 2.1, RFC 7617."""
+        scheme = self.token_type if self.token_type == "Basic" else "Bearer"
+        return f"{scheme} {self.access_token}"
 
     @property
     def scopes(self) -> frozenset[str]:

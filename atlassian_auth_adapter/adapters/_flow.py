@@ -27,7 +27,7 @@ from atlassian_auth_adapter.tokens import TokenSet
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["AuthObject", "HTTPXFamilyAuth", "bearer_of", "bridged", "refuse"]
+__all__ = ["AuthObject", "HTTPXFamilyAuth", "bridged", "credential_in", "refuse"]
 
 #: Methods that may be sent again although the first answer was a success.
 #: Source: RFC 9110 section 9.2.1.
@@ -77,16 +77,18 @@ class AuthObject(Unique):
         if route.bearer:
             return route
         origin = location.origin_url
+        hint = route.hint or (
+            f'Use {self.source.resource_server.base_url} or another auth object, or foreign="bare".'
+        )
         if self.foreign == "raise":
             raise ForeignOriginError(
                 f"{origin} is outside of what this login is for, so the request would carry no "
-                f"token. Use {self.source.resource_server.base_url} or another auth object, or "
-                'foreign="bare".'
+                f"token. {hint}"
             )
         if len(self._reported) < MOST_ORIGINS:
             mine = object()
             if self._reported.setdefault(origin, mine) is mine:  # one thread only gets here
-                self._report("foreign_origin", origin=origin)
+                self._report("foreign_origin", origin=origin, hint=route.hint)
         return None
 
     def is_ours(self, location: Location) -> bool:
@@ -138,10 +140,10 @@ def _made(
     return cls(source, foreign=foreign)
 
 
-def bearer_of(authorization: str | None) -> str | None:
-    """The access token of an Authorization header of ours; None for any other."""
-    scheme, _, token = (authorization or "").partition(" ")
-    return token if scheme == "Bearer" and token else None
+def credential_in(authorization: str | None) -> str | None:
+    """What an Authorization header of a kind that we write carries; None for any other."""
+    scheme, _, credential = (authorization or "").partition(" ")
+    return credential if scheme in ("Bearer", "Basic") and credential else None
 
 
 def may_repeat(verdict: Verdict, method: str) -> bool:
@@ -282,14 +284,14 @@ class HTTPXFamilyAuth(AuthObject):
         if isinstance(theirs, _Trace):  # the same request once more
             theirs = theirs.theirs
         request.extensions = {**request.extensions, "trace": trace(self, theirs)}
-        request.headers["Authorization"] = f"Bearer {token_set.access_token}"
+        request.headers["Authorization"] = token_set.authorization
         response = yield request
         answered = route.location
         if response.request is not request:  # after redirects this may be anybody's answer
             answered = _location(response.request.url)
             if not self.is_ours(answered):
                 return
-        if bearer_of(response.request.headers.get("Authorization")) != token_set.access_token:
+        if credential_in(response.request.headers.get("Authorization")) != token_set.access_token:
             return
         body = b""
         if response.status_code == HTTPStatus.UNAUTHORIZED:
@@ -307,7 +309,7 @@ class HTTPXFamilyAuth(AuthObject):
             return  # carried out, and answered by a redirect to what was then rejected
         if not may_repeat(verdict, request.method) or not rewind():
             return  # the token is ready for the next request
-        request.headers["Authorization"] = f"Bearer {fresh.access_token}"
+        request.headers["Authorization"] = fresh.authorization
         yield request
 
     def _admitted(self, location: Location, request: httpx.Request) -> Route | None:
@@ -416,7 +418,7 @@ def _strip(auth: HTTPXFamilyAuth, name: str, info: Mapping[str, Any]) -> None:
         request.headers = [
             (key, value)
             for key, value in request.headers
-            if not (key.lower() == b"authorization" and value.startswith(b"Bearer "))
+            if not (key.lower() == b"authorization" and value.startswith((b"Bearer ", b"Basic ")))
         ]
 
 

@@ -16,8 +16,8 @@ from urllib3.util import parse_url
 
 from atlassian_auth_adapter.adapters._flow import (
     AuthObject,
-    bearer_of,
     bridged,
+    credential_in,
     library_of,
     may_repeat,
     refuse,
@@ -25,6 +25,7 @@ from atlassian_auth_adapter.adapters._flow import (
 from atlassian_auth_adapter.atlassian.gateway import Location
 from atlassian_auth_adapter.atlassian.verdicts import Verdict
 from atlassian_auth_adapter.errors import AtlassianAuthError, FreshTokenRejectedError
+from atlassian_auth_adapter.tokens import TokenSet
 
 __all__ = ["AtlassianAuth"]
 
@@ -65,13 +66,13 @@ class AtlassianAuth(AuthObject, AuthBase):
                 return request
             if route.location != location:
                 _send_to(request, route.location)
-            return self._with_token(request, token_set.access_token)
+            return self._with_token(request, token_set)
         raise failure from cause  # outside of the handler: its context would hold frames
 
     def _with_token(
-        self, request: requests.PreparedRequest, access_token: str
+        self, request: requests.PreparedRequest, token_set: TokenSet
     ) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {access_token}"
+        request.headers["Authorization"] = token_set.authorization
         if self._on_response not in request.hooks["response"]:
             # First, so that the program's own hooks see the final response only.
             request.hooks["response"].insert(0, self._on_response)
@@ -94,7 +95,7 @@ class AtlassianAuth(AuthObject, AuthBase):
         authorization = request.headers.get("Authorization", "")
         if not (authorization or _was_left_off(request)) or not self.is_ours(location):
             return response
-        sent = bearer_of(_text(authorization))
+        sent = credential_in(_text(authorization))
         verdict = self.verdict(
             response.status_code, response.headers, lambda: response.content, sent, location
         )
@@ -110,12 +111,12 @@ class AtlassianAuth(AuthObject, AuthBase):
         else:
             if not may_repeat(verdict, request.method or "") or not _rewound(request):
                 return response  # the token is ready for the next request
-            return self._send_again(response, fresh.access_token, kwargs)
+            return self._send_again(response, fresh, kwargs)
         del authorization, sent, kwargs  # error reporters print the locals of a frame
         raise failure from cause  # outside of the handler: its context would hold frames
 
     def _send_again(
-        self, response: requests.Response, access_token: str, kwargs: dict[str, Any]
+        self, response: requests.Response, token_set: TokenSet, kwargs: dict[str, Any]
     ) -> requests.Response:
         """The answer to the same request with another token, the first one in its history."""
         began = perf_counter()
@@ -126,7 +127,7 @@ class AtlassianAuth(AuthObject, AuthBase):
         extract_cookies_to_jar(request._cookies, original, response.raw)  # type: ignore[attr-defined,no-untyped-call] # noqa: SLF001
         request.headers.pop("Cookie", None)
         request.prepare_cookies(request._cookies)  # type: ignore[attr-defined] # noqa: SLF001
-        request.headers["Authorization"] = f"Bearer {access_token}"
+        request.headers["Authorization"] = token_set.authorization
         again: requests.Response = response.connection.send(request, **kwargs)
         if again.is_redirect:
             # Redirects are made from the original request: they must not carry the rejected token.

@@ -24,6 +24,8 @@ __all__ = [
     "Location",
     "ResourceServer",
     "Route",
+    "checked_cloud_id",
+    "is_cloud_host",
     "is_loopback",
     "normalized_base_url",
 ]
@@ -41,6 +43,13 @@ _SITE_PATHS = (
     ("/wiki/rest/", "/ex/confluence"),
     ("/wiki/api/", "/ex/confluence"),
     ("/rest/", "/ex/jira"),
+)
+
+
+#: Sites, gateways. Source: developer.atlassian.com oauth-2-3lo-apps; Nango's providers.yaml.
+_CLOUD_HOSTS = (
+    *(".atlassian.net", ".jira.com", ".api.atlassian.com"),
+    *(".atlassian-us-gov-mod.net", ".api.atlassian-us-gov-mod.com"),
 )
 
 
@@ -100,10 +109,17 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where a request goes and whether it carries the token."""
+    """Where a request goes and whether it carries the token.
+
+    Attributes:
+        location: Where it goes.
+        bearer: Whether the token goes with it.
+        hint: If not: what to do instead, where that is known.
+    """
 
     location: Location
     bearer: bool
+    hint: str = ""
 
 
 class ResourceServer(Protocol):
@@ -128,10 +144,12 @@ class DataCenter:
     Attributes:
         base_url: Without a trailing slash.
         anonymous_fallback: See `ResourceServer`. Source: Data Center treats a bad bearer as nobody.
+        elsewhere: What to do for Cloud requests that the token cannot make here.
     """
 
     base_url: str
     anonymous_fallback: bool = True
+    elsewhere: str = ""
     _base: Location = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -145,7 +163,16 @@ class DataCenter:
             and f"{location.path}/".startswith(f"{base.path}/")
             and location.is_plain
         )
-        return Route(location, ours)
+        return (
+            Route(location, bearer=True) if ours else Route(location, False, self._hint(location))
+        )
+
+    def _hint(self, location: Location) -> str:
+        if location.host == self._base.host and location.scheme != self._base.scheme:
+            return f"Write {self._base.scheme}:// in place of {location.scheme}://."
+        if is_cloud_host(location.host):
+            return self.elsewhere
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,15 +216,40 @@ class CloudGateway:
         origin = location.origin
         on_site = origin == self._site.origin
         if not (on_site or origin == self._api.origin) or not location.is_plain:
-            return Route(location, bearer=False)
+            return Route(location, False, self._foreign_hint(location))
         if not self.cloud_id:
             return Route(location, bearer=True)
         path = self._gateway_path(location.path, on_site=on_site)
         if path is None:
-            return Route(location, bearer=False)
+            return Route(location, False, self._path_hint(location.path, on_site=on_site))
         if on_site or path != location.path:
             location = replace(self._api, path=path)
         return Route(location, bearer=True)
+
+    def _foreign_hint(self, location: Location) -> str:
+        """For the hosts that people mix up with ours."""
+        if location.scheme == "http" and location.host in (self._api.host, self._site.host):
+            return "Write https:// in place of http://."
+        if not self.site_url and is_cloud_host(location.host):
+            return (
+                f"Sites of Atlassian Cloud take no OAuth token: use {self.base_url}, or pass "
+                f"site_url={location.origin_url!r} to the client, whose requests are then routed."
+            )
+        return ""
+
+    def _path_hint(self, path: str, *, on_site: bool) -> str:
+        """For the paths that have no counterpart on the gateway, or are not ours there."""
+        if path.startswith("/ex/") or not on_site:
+            return (
+                f"The path belongs to another site or to none; this login is for the site "
+                f"{self.cloud_id}: use {self.base_url}."
+            )
+        return (
+            f"{path} has no counterpart on the gateway, and the site itself takes no OAuth token: "
+            "use a REST resource (/rest/..., /wiki/rest/..., /wiki/api/...); attachments are at "
+            "/rest/api/3/attachment/content/ID and "
+            "/wiki/rest/api/content/ID/child/attachment/ID/download."
+        )
 
     def _gateway_path(self, path: str, *, on_site: bool) -> str | None:
         """The path on the gateway, or None when the token has no business there."""
@@ -211,6 +263,11 @@ class CloudGateway:
         return None
 
 
+def is_cloud_host(host: str) -> bool:
+    """Whether it is a site or the gateway of Atlassian Cloud; custom domains are not known."""
+    return f".{host}".endswith(_CLOUD_HOSTS)
+
+
 def is_loopback(host: str) -> bool:
     """Whether the host is this machine, for which plain http is good enough."""
     if host == "localhost":
@@ -219,6 +276,20 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def checked_cloud_id(cloud_id: str) -> str:
+    """The cloud id.
+
+    Raises:
+        ConfigurationError: It is none.
+    """
+    if not isinstance(cloud_id, str) or not re.fullmatch("[A-Za-z0-9-]+", cloud_id):
+        raise ConfigurationError(
+            f"cloud_id: {cloud_id!r} is not one. It is a UUID; https://SITE/_edge/tenant_info "
+            "tells it, or pass site_url instead."
+        )
+    return cloud_id
 
 
 def normalized_base_url(url: str, name: str) -> str:

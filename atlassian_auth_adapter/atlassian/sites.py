@@ -32,20 +32,20 @@ class Site:
     avatar_url: str = ""
 
 
-def ask(transport: Transport, url: str, bearer: str = "") -> Answer:
+def ask(transport: Transport, url: str, authorization: str = "") -> Answer:
     """The answer of a resource server to a GET of ours.
 
     Args:
         transport: How to reach it.
         url: What to get.
-        bearer: Access token, "" for none.
+        authorization: Value of the header, "" for none.
 
     Raises:
         ResourceUnavailableError: There was no complete answer.
     """
     headers = {"Accept": "application/json"}
-    if bearer:
-        headers["Authorization"] = f"Bearer {bearer}"
+    if authorization:
+        headers["Authorization"] = authorization
     try:
         return transport.send("GET", url, headers=headers)
     except NoAnswerError as error:
