@@ -97,15 +97,15 @@ class StaticTokenSource(Unique, TokenSource):
     """
 
     def __init__(self, access_token: str, base_url: str) -> None:
-        self._keep(_bearer(access_token), DataCenter(normalized_base_url(base_url, "base_url")))
-
-    def _keep(self, token_set: TokenSet | None, resource_server: ResourceServer) -> None:
-        self._token_set, self._resource_server = token_set, resource_server
+        self._token_set: TokenSet | None = _bearer(access_token)
+        self._resource_server: ResourceServer = DataCenter(
+            normalized_base_url(base_url, "base_url")
+        )
 
     @classmethod
     def _of(cls, token_set: TokenSet | None, resource_server: ResourceServer) -> Self:
         source = cls.__new__(cls)
-        source._keep(token_set, resource_server)
+        source._token_set, source._resource_server = token_set, resource_server
         return source
 
     @classmethod
@@ -142,8 +142,8 @@ class StaticTokenSource(Unique, TokenSource):
         base_url = Location.of(normalized_base_url(site_url, "site_url")).origin_url
         if Location.of(base_url).host.startswith("api."):
             raise ConfigurationError(
-                f"site_url: {base_url} is the gateway, which takes API tokens with scopes only. Use "
-                "StaticTokenSource.scoped_api_token(email, token, cloud_id), or the site's URL."
+                f"site_url: {base_url} is the gateway, which takes API tokens with scopes only: "
+                "use StaticTokenSource.scoped_api_token(email, token, cloud_id), or the site's URL."
             )
         advice = (
             "An API token without scopes is accepted on its own site only; for the gateway use "
@@ -205,7 +205,7 @@ class StaticTokenSource(Unique, TokenSource):
         return cls._of(_bearer(key), DataCenter(f"{api_url}/admin", False, advice))
 
     def _elsewhere(self) -> tuple[Any, ...]:
-        return type(self)._of, None, self._resource_server  # noqa: SLF001 - a pickle has no token
+        return type(self)._of, None, self._resource_server  # a pickle carries no token
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(base_url={self._resource_server.base_url!r})"
@@ -249,9 +249,7 @@ def _bearer(token: str) -> TokenSet:
 
 def _basic(email: str, token: str) -> TokenSet:
     if not isinstance(email, str) or "@" not in email or ":" in email:
-        raise ConfigurationError(
-            "email: give the e-mail address of the account that made the token."
-        )
+        raise ConfigurationError("email: give that of the account which made the token.")
     credential = b64encode(f"{email}:{_checked(token)}".encode()).decode()
     return TokenSet(credential, token_type="Basic")
 
@@ -259,6 +257,6 @@ def _basic(email: str, token: str) -> TokenSet:
 def _checked(token: str) -> str:
     if not is_token(token):
         raise ConfigurationError(
-            "the token is missing or holds blanks: give it as it was shown, without line breaks."
+            "access_token: give the token as the server has shown it, without line breaks."
         )
     return token

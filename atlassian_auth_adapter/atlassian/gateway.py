@@ -163,9 +163,7 @@ class DataCenter:
             and f"{location.path}/".startswith(f"{base.path}/")
             and location.is_plain
         )
-        return (
-            Route(location, bearer=True) if ours else Route(location, False, self._hint(location))
-        )
+        return Route(location, ours, "" if ours else self._hint(location))
 
     def _hint(self, location: Location) -> str:
         if location.host == self._base.host and location.scheme != self._base.scheme:
