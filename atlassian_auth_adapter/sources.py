@@ -105,7 +105,7 @@ class StaticTokenSource(Unique, TokenSource):
     @classmethod
     def _of(cls, token_set: TokenSet | None, resource_server: ResourceServer) -> Self:
         source = cls.__new__(cls)
-        source._token_set, source._resource_server = token_set, resource_server
+        vars(source).update(_token_set=token_set, _resource_server=resource_server)
         return source
 
     @classmethod
@@ -205,7 +205,7 @@ class StaticTokenSource(Unique, TokenSource):
         return cls._of(_bearer(key), DataCenter(f"{api_url}/admin", False, advice))
 
     def _elsewhere(self) -> tuple[Any, ...]:
-        return type(self)._of, None, self._resource_server  # a pickle carries no token
+        return self._of, None, self._resource_server  # a pickle carries no token
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(base_url={self._resource_server.base_url!r})"
