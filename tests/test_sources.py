@@ -6,21 +6,31 @@ import asyncio
 import copy
 import gc
 import pickle
+import re
 import threading
 from concurrent.futures import Future
 from typing import Any
 
+import httpx
+import httpx2
 import pytest
+import requests
 import trio
 
 from atlassian_auth_adapter import (
+    AtlassianAuth,
+    AtlassianHTTPX2Auth,
+    AtlassianHTTPXAuth,
+    CloudEnvironment,
     ConfigurationError,
+    ForeignOriginError,
     FreshTokenRejectedError,
     LoginRequiredError,
     StaticTokenSource,
 )
 from atlassian_auth_adapter.atlassian.gateway import Location
 from atlassian_auth_adapter.flights import landed, result_of, take_off
+from atlassian_auth_adapter.testing import AtlassianEmulator
 
 RUNNERS = {"asyncio": lambda function: asyncio.run(function()), "trio": trio.run}
 BASE = "https://jira.company.com/jira"
@@ -85,6 +95,174 @@ def test_a_static_token_is_not_sent_in_clear() -> None:
     """Plain http is refused outside of this machine."""
     with pytest.raises(ConfigurationError, match="base_url"):
         StaticTokenSource("p4t", "http://jira.company.com")
+
+
+# --- each kind of static token --------------------------------------------------------------------
+
+
+@pytest.fixture
+def sources(emulator: AtlassianEmulator) -> dict[str, tuple[StaticTokenSource, str]]:
+    """A source of each kind that the emulator knows, and a URL that it is good for."""
+    cloud, server = emulator.cloud, emulator.data_center
+    site = cloud.sites[0]
+    environment = CloudEnvironment(cloud.auth_url, cloud.api_url, cloud.audience)
+    make = StaticTokenSource
+    pat = make.personal_access_token(server.personal_access_token, server.url)
+    classic = make.api_token(cloud.email, cloud.api_token, f"{site.url}/jira/projects")
+    scoped = make.scoped_api_token(
+        cloud.email, cloud.scoped_api_token, site.id, site.url, cloud=environment
+    )
+    return {
+        "personal access token": (pat, f"{server.url}/rest/api/2/myself"),
+        "API token": (classic, f"{site.url}/rest/api/3/myself"),
+        "API token with scopes": (scoped, f"{scoped.resource_server.base_url}/rest/api/3/myself"),
+        "API token with scopes, by the site": (scoped, f"{site.url}/rest/api/3/myself"),
+    }
+
+
+KINDS = (
+    "personal access token",
+    "API token",
+    "API token with scopes",
+    "API token with scopes, by the site",
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_of_static_token_works_with_each_library(sources: Any, kind: str) -> None:
+    """Header, host and path are right in requests, httpx and httpx2, sync and async."""
+    source, url = sources[kind]
+    with requests.Session() as session:
+        session.auth = AtlassianAuth(source)
+        assert session.get(url).json()["displayName"]
+    with httpx.Client(auth=AtlassianHTTPXAuth(source)) as client:
+        assert client.get(url).json()["displayName"]
+    with httpx2.Client(auth=AtlassianHTTPX2Auth(source)) as client2:
+        assert client2.get(url).json()["displayName"]
+
+    async def main() -> None:
+        async with httpx.AsyncClient(auth=AtlassianHTTPXAuth(source)) as async_client:
+            assert (await async_client.get(url)).json()["displayName"]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("kind", KINDS[:3])
+def test_a_static_token_goes_nowhere_else(
+    sources: Any, kind: str, emulator: AtlassianEmulator, session: requests.Session
+) -> None:
+    """Each kind is unknown to the hosts of the others, and to anybody else's."""
+    source, _ = sources[kind]
+    session.auth = AtlassianAuth(source)
+    base = Location.of(source.resource_server.base_url).origin
+    others = {
+        emulator.data_center.url,
+        emulator.cloud.api_url,
+        emulator.cloud.sites[0].url,
+        emulator.foreign_url,
+    }
+    for other in others:
+        if Location.of(other).origin != base and not (
+            kind == "API token with scopes" and other == emulator.cloud.sites[0].url
+        ):
+            session.get(f"{other}/somewhere")
+            assert "authorization" not in emulator.requests[-1].headers
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_rejected_static_token_is_the_callers_to_replace(
+    sources: Any, kind: str, emulator: AtlassianEmulator, session: requests.Session
+) -> None:
+    """The server's answer is handed on as it is: one request, no second one."""
+    source, url = sources[kind]
+    emulator.data_center.personal_access_tokens.clear()
+    emulator.cloud.api_token = emulator.cloud.scoped_api_token = "another"
+    session.auth = AtlassianAuth(source)
+    answer = session.get(url)
+    assert answer.status_code == 401
+    assert not answer.history
+
+
+@pytest.mark.parametrize(
+    ("make", "names"),
+    [
+        (
+            lambda: StaticTokenSource.personal_access_token("t", "https://acme.atlassian.net"),
+            "api_token",
+        ),
+        (
+            lambda: StaticTokenSource.api_token("a@b.c", "t", "https://api.atlassian.com"),
+            "scoped_api_token",
+        ),
+        (lambda: StaticTokenSource.api_token("", "t", "https://acme.atlassian.net"), "email"),
+        (
+            lambda: StaticTokenSource.scoped_api_token("a@b.c", "t", "https://acme.atlassian.net"),
+            "cloud_id",
+        ),
+        (lambda: StaticTokenSource.organization_key("two words"), "access_token"),
+        (lambda: StaticTokenSource.api_token("a@b.c", "t", "http://acme.atlassian.net"), "https"),
+    ],
+)
+def test_what_is_mixed_up_is_refused_with_the_right_name(make: Any, names: str) -> None:
+    """A wrong combination of token and place is an error before any request."""
+    with pytest.raises(ConfigurationError, match=names):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("source", "url", "hint"),
+    [
+        (
+            lambda: StaticTokenSource.api_token("a@b.c", "t", "https://acme.atlassian.net"),
+            "https://api.atlassian.com/ex/jira/some-id/rest/api/3/myself",
+            "scoped_api_token",
+        ),
+        (
+            lambda: StaticTokenSource.scoped_api_token("a@b.c", "t", "some-id"),
+            "https://acme.atlassian.net/rest/api/3/myself",
+            "pass site_url='https://acme.atlassian.net'",
+        ),
+        (
+            lambda: StaticTokenSource.scoped_api_token("a@b.c", "t", "some-id"),
+            "https://api.atlassian.com/ex/jira/other-id/rest/api/3/myself",
+            "this login is for the site some-id",
+        ),
+        (
+            lambda: StaticTokenSource.scoped_api_token(
+                "a@b.c", "t", "some-id", "https://acme.atlassian.net"
+            ),
+            "https://acme.atlassian.net/secure/attachment/1/x.png",
+            "/rest/api/3/attachment/content/ID",
+        ),
+        (
+            lambda: StaticTokenSource.scoped_api_token("a@b.c", "t", "some-id"),
+            "http://api.atlassian.com/ex/jira/some-id/rest/api/3/myself",
+            "Write https://",
+        ),
+        (
+            lambda: StaticTokenSource.personal_access_token("t", BASE),
+            "http://jira.company.com/jira/rest/api/2/myself",
+            "Write https://",
+        ),
+        (
+            lambda: StaticTokenSource.organization_key("t"),
+            "https://acme.atlassian.net/rest/api/3/myself",
+            "administration only",
+        ),
+    ],
+)
+def test_a_request_that_goes_without_the_token_names_the_right_way(
+    source: Any, url: str, hint: str
+) -> None:
+    """With foreign="raise" the error says it, else the event, once per origin."""
+    with pytest.raises(ForeignOriginError, match=re.escape(hint)):
+        AtlassianAuth(source(), foreign="raise").admit(Location.of(url))
+    bare, events = source(), []
+    bare.on_event = events.append
+    assert AtlassianAuth(bare).admit(Location.of(url)) is None
+    (event,) = events
+    assert event.name == "foreign_origin"
+    assert hint in event.fields["hint"]
 
 
 # --- flights --------------------------------------------------------------------------------------

@@ -40,6 +40,7 @@ class Cloud(Flavour):
         rate_limit: None, or the Retry-After in seconds that every resource answers with 429.
         resource_choice: Site ids that the automatic consent picks; None: all.
         api_token: With `email`, Basic credentials that work on the sites.
+        scoped_api_token: With `email`, Basic credentials that work on the gateway.
     """
 
     name = "cloud"
@@ -87,6 +88,7 @@ class Cloud(Flavour):
         self.resource_choice: tuple[str, ...] | None = None
         self.email = EMAIL
         self.api_token = secrets.token_urlsafe(48)
+        self.scoped_api_token = secrets.token_urlsafe(48)
         self.auth_url = self.api_url = self.media_url = ""
         self.sites: tuple[Site, ...] = ()
         self.routes = Routes(lambda _: json_response(404, NOT_FOUND))
@@ -157,7 +159,7 @@ class Cloud(Flavour):
         return {**answer, "token_type": self.token_type, "scope": issued.consent.scope}
 
     def _preset_secrets(self) -> frozenset[str]:
-        return frozenset({self.api_token})
+        return frozenset({self.api_token, self.scoped_api_token})
 
     def _subject(self) -> str:
         return ACCOUNT_ID

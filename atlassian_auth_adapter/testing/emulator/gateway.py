@@ -138,8 +138,10 @@ class Gateway:
         if product == "confluence" and served.path.startswith("/wiki/"):
             served = served.under("/wiki")
         resource = self._product(product, site)
-        token, state = self._bearer(request)
         base = f"{self._cloud.api_url}{prefix}"
+        if resource is not None and self._basic(request, self._cloud.scoped_api_token):
+            return resource.answer(served, Caller(ACCOUNT_ID, base))
+        token, state = self._bearer(request)
         if state != "live" or token is None:
             if self._cloud.anonymous_readable and resource and "authorization" in request.headers:
                 return _marked(resource.answer(served, Caller(base=base)))
@@ -188,7 +190,9 @@ class Gateway:
         confluence = request.path.startswith("/wiki/")
         if not confluence and not request.path.startswith("/rest/"):
             return html_response(200, "<!doctype html><title>Log in</title><h1>Log in</h1>")
-        if request.path.startswith("/wiki/download/") or not self._basic(request):
+        if request.path.startswith("/wiki/download/") or not self._basic(
+            request, self._cloud.api_token
+        ):
             realm = {"WWW-Authenticate": f'OAuth realm="{site.url}"'}
             return json_response(401, {"message": "Client must be authenticated"}, realm)
         served = request.under("/wiki") if confluence else request
@@ -196,13 +200,11 @@ class Gateway:
         assert resource is not None, "every site has both products"
         return resource.answer(served, Caller(ACCOUNT_ID, site.url))
 
-    def _basic(self, request: Request) -> bool:
+    def _basic(self, request: Request, token: str) -> bool:
         scheme, _, value = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "basic":
             return False
-        expected = base64.b64encode(
-            f"{self._cloud.email}:{self._cloud.api_token}".encode()
-        ).decode()
+        expected = base64.b64encode(f"{self._cloud.email}:{token}".encode()).decode()
         return same(value.strip(), expected)
 
 
