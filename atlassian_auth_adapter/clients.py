@@ -575,6 +575,7 @@ class AtlassianOAuthClient(Unique, TokenSource):
             lambda: answer.body,
             expired=self.has_ended(token_set),
             anonymous_fallback=self.resource_server.anonymous_fallback,
+            path=Location.of(url).path,
         )
         return answer, verdict
 

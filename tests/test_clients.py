@@ -427,22 +427,44 @@ def test_nobody_is_not_taken_for_somebody(flavour: str, emulator: Any, make_clie
     assert emulator.count("refresh_token") == 1
 
 
-@both
 @pytest.mark.parametrize(
-    "fault",
-    [HTML(), Status(500), Status(429, retry_after=1), Body(b"[]"), Body(b'{"x": 1}')],
+    ("flavour", "fault"),
+    [
+        *product(
+            ("cloud", "data_center"),
+            (Status(500), Status(429, retry_after=1), Body(b"[]"), Body(b'{"x": 1}')),
+        ),
+        ("cloud", HTML()),
+    ],
     ids=str,
 )
 def test_an_unusable_answer_is_not_a_denial(
     flavour: str, fault: Any, emulator: Any, make_client: Any
 ) -> None:
-    """A login page or an outage says nothing about the login."""
+    """A page of somebody in between or an outage says nothing about the login."""
     client = make_client(flavour)
     emulator.weather.next("resource", fault)
     with pytest.raises(ResourceUnavailableError) as caught:
         client.test_connection()
     assert caught.value.status == getattr(fault, "status", getattr(fault, "code", None))
     assert emulator.count("refresh_token") == 0
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_login_page_of_data_center_is_answered_with_a_better_token(
+    emulator: Any, make_client: Any, times: int
+) -> None:
+    """In place of a resource it means that we are nobody there: one refresh, one more try; if that
+    does not help, it is the account and not the token.
+    """
+    client = make_client("data_center")
+    emulator.weather.next("resource", HTML(), times=times)
+    if times == 1:
+        assert client.test_connection().name
+    else:
+        with pytest.raises(AccessDeniedError, match="as if nobody had logged in"):
+            client.test_connection()
+    assert emulator.count("refresh_token") == 1
 
 
 def test_a_lost_connection_is_told(emulator: Any, make_client: Any) -> None:

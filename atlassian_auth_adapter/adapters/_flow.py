@@ -27,13 +27,20 @@ from atlassian_auth_adapter.tokens import TokenSet
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["AuthObject", "HTTPXFamilyAuth", "bridged", "credential_in", "refuse"]
+__all__ = ["AuthObject", "HTTPXFamilyAuth", "bridged", "credential_in", "refuse", "without_session"]
 
 #: Methods that may be sent again although the first answer was a success.
 #: Source: RFC 9110 section 9.2.1.
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 #: Foreign origins that are remembered so as to be reported once.
 MOST_ORIGINS = 1000
+
+_SESSION_COOKIES = frozenset(
+    {
+        *("JSESSIONID", "BITBUCKETSESSIONID", "crowd.token_key"),
+        *("seraph.rememberme.cookie", "seraph.confluence", "_atl_bitbucket_remember_me"),
+    }
+)
 
 _CLASS_FOR = {
     "requests": "AtlassianAuth",
@@ -66,6 +73,11 @@ class AuthObject(Unique):
 
     def _elsewhere(self) -> tuple[Any, ...]:
         return _made, type(self), self.source, self.foreign
+
+    @property
+    def drops_sessions(self) -> bool:
+        """Whether a session cookie would win over the token: on Data Center."""
+        return self.source.resource_server.anonymous_fallback
 
     def admit(self, location: Location) -> Route | None:
         """Where the request goes with the token, or None when it goes without.
@@ -122,6 +134,7 @@ class AuthObject(Unique):
             and current.access_token == sent
             and self.source.has_ended(current),
             anonymous_fallback=self.source.resource_server.anonymous_fallback,
+            path=location.path,
         )
         if verdict is Verdict.SCOPE_MISSING:
             granted = current.scope if current else ""
@@ -144,6 +157,16 @@ def credential_in(authorization: str | None) -> str | None:
     """What an Authorization header of a kind that we write carries; None for any other."""
     scheme, _, credential = (authorization or "").partition(" ")
     return credential if scheme in ("Bearer", "Basic") and credential else None
+
+
+def without_session(cookies: str) -> str:
+    """A Cookie header without the sessions of Data Center, which would win over the token.
+
+    What balances load or counts visitors stays. Source: pycontribs/jira#1904; names of the cookies:
+    documentation of Jira, Confluence, Bitbucket and Crowd Data Center.
+    """
+    kept = (pair for pair in cookies.split("; ") if pair.partition("=")[0] not in _SESSION_COOKIES)
+    return "; ".join(kept)
 
 
 def may_repeat(verdict: Verdict, method: str) -> bool:
@@ -285,6 +308,8 @@ class HTTPXFamilyAuth(AuthObject):
             theirs = theirs.theirs
         request.extensions = {**request.extensions, "trace": trace(self, theirs)}
         request.headers["Authorization"] = token_set.authorization
+        if self.drops_sessions and "Cookie" in request.headers:
+            request.headers["Cookie"] = without_session(request.headers["Cookie"])
         response = yield request
         answered = route.location
         if response.request is not request:  # after redirects this may be anybody's answer

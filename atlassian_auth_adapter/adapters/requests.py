@@ -21,6 +21,7 @@ from atlassian_auth_adapter.adapters._flow import (
     library_of,
     may_repeat,
     refuse,
+    without_session,
 )
 from atlassian_auth_adapter.atlassian.gateway import Location
 from atlassian_auth_adapter.atlassian.verdicts import Verdict
@@ -73,6 +74,7 @@ class AtlassianAuth(AuthObject, AuthBase):
         self, request: requests.PreparedRequest, token_set: TokenSet
     ) -> requests.PreparedRequest:
         request.headers["Authorization"] = token_set.authorization
+        self._drop_session(request)
         if self._on_response not in request.hooks["response"]:
             # First, so that the program's own hooks see the final response only.
             request.hooks["response"].insert(0, self._on_response)
@@ -128,6 +130,7 @@ class AtlassianAuth(AuthObject, AuthBase):
         request.headers.pop("Cookie", None)
         request.prepare_cookies(request._cookies)  # type: ignore[attr-defined] # noqa: SLF001
         request.headers["Authorization"] = token_set.authorization
+        self._drop_session(request)
         again: requests.Response = response.connection.send(request, **kwargs)
         if again.is_redirect:
             # Redirects are made from the original request: they must not carry the rejected token.
@@ -136,6 +139,11 @@ class AtlassianAuth(AuthObject, AuthBase):
         again.request = request
         again.elapsed = timedelta(seconds=perf_counter() - began)
         return again
+
+    def _drop_session(self, request: requests.PreparedRequest) -> None:
+        cookies = request.headers.get("Cookie")
+        if cookies and self.drops_sessions:
+            request.headers["Cookie"] = without_session(_text(cookies))
 
     def _prepare_redirect(self, response: requests.Response) -> None:
         """Requests keeps the header on the same origin whatever the path: take it off where it must

@@ -16,6 +16,11 @@ __all__ = ["Verdict", "judge"]
 _SCOPE_MISSING = b"scope does not match"
 
 
+#: Where Data Center sends who has to log in. Source: Jira 8.14 does so with a bearer at
+#: /secure/attachment, mcp-atlassian#1634; Confluence's and Bitbucket's by their web applications.
+_LOGIN_PAGES = ("/login.jsp", "/login.action", "/dologin.action", "/login")
+
+
 class Verdict(enum.Enum):
     """What to do about the token."""
 
@@ -32,6 +37,7 @@ def judge(
     *,
     expired: bool,
     anonymous_fallback: bool,
+    path: str = "",
 ) -> Verdict:
     """What the response says about the token.
 
@@ -41,6 +47,7 @@ def judge(
         body: Called for the body only when it matters (on a 401).
         expired: Whether the token is past its end by now.
         anonymous_fallback: Whether the server treats a dead token like none (Data Center).
+        path: Of the URL that answered, after redirects if somebody followed them.
     """
     if status == HTTPStatus.UNAUTHORIZED:
         return Verdict.SCOPE_MISSING if _SCOPE_MISSING in body().lower() else Verdict.REJECTED
@@ -49,6 +56,16 @@ def judge(
         return Verdict.REJECTED
     if headers.get("x-seraph-loginreason", "").upper().startswith("AUTHENTICATED_FAILED"):
         return Verdict.ANONYMOUS
-    if anonymous_fallback and headers.get("x-ausername", "").lower() == "anonymous":
+    if anonymous_fallback and _asks_for_a_login(status, headers, path):
         return Verdict.ANONYMOUS
     return Verdict.FINE
+
+
+def _asks_for_a_login(status: int, headers: Mapping[str, str], path: str) -> bool:
+    """Whether Data Center answers as to nobody: it says so, or shows or sends to its login page."""
+    if caller := headers.get("x-ausername", ""):
+        return caller.lower() == "anonymous"
+    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+        return headers.get("location", "").partition("?")[0].endswith(_LOGIN_PAGES)
+    is_page = headers.get("content-type", "").lower().startswith("text/html")
+    return status == HTTPStatus.OK and is_page and (path.endswith(_LOGIN_PAGES) or "/rest/" in path)

@@ -66,6 +66,41 @@ def test_the_table_of_verdicts(
     assert found is verdict
 
 
+LOGIN = {"Location": "https://jira.company.com/jira/login.jsp?os_destination=%2Fsecure"}
+PAGE = {"Content-Type": "text/html;charset=UTF-8"}
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "path", "verdict"),
+    [
+        (302, LOGIN, "/jira/secure/attachment/1/x.png", V.ANONYMOUS),
+        (303, {"Location": "/dologin.action"}, "/rest/api/content", V.ANONYMOUS),
+        (302, {"Location": "https://jira.company.com/jira/browse/A-1"}, "/jira/x", V.FINE),
+        (302, LOGIN | {"X-AUSERNAME": "ada"}, "/jira/secure/Logout.jspa", V.FINE),
+        (200, PAGE, "/jira/login.jsp", V.ANONYMOUS),
+        (200, PAGE, "/jira/rest/api/2/myself", V.ANONYMOUS),
+        (200, PAGE | {"X-AUSERNAME": "ada"}, "/jira/rest/api/2/attachment/content/1", V.FINE),
+        (200, PAGE, "/jira/browse/A-1", V.FINE),
+        (500, PAGE, "/jira/rest/api/2/myself", V.FINE),
+        (200, {"Content-Type": "application/json"}, "/jira/rest/api/2/myself", V.FINE),
+    ],
+)
+def test_a_login_page_of_data_center_is_an_answer_to_nobody(
+    status: int, headers: dict[str, str], path: str, verdict: Verdict
+) -> None:
+    """Shown as a 200, or by a redirect; on Cloud neither says anything of the token."""
+    for fallback, expected in ((True, verdict), (False, V.FINE)):
+        found = judge(
+            status,
+            CaseInsensitiveDict(headers),
+            bytes,
+            expired=False,
+            anonymous_fallback=fallback,
+            path=path,
+        )
+        assert found is expected
+
+
 @given(st.integers(100, 599).filter(lambda status: status != 401), st.booleans(), st.booleans())
 def test_a_body_is_read_on_a_401_only(status: int, expired: bool, fallback: bool) -> None:
     """Streams stay unread: nothing but a 401 makes us look at a body."""

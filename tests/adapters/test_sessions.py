@@ -1,0 +1,82 @@
+"""Session cookies of Data Center: they would win over the token, so they do not go with it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+import httpx2
+import pytest
+import requests
+
+from atlassian_auth_adapter import (
+    AtlassianAuth,
+    AtlassianHTTPX2Auth,
+    AtlassianHTTPXAuth,
+    StaticTokenSource,
+)
+from atlassian_auth_adapter.testing import AtlassianEmulator, FakeClock
+
+WHO = "/rest/api/2/myself"
+
+
+@pytest.mark.parametrize("library", ["requests", "httpx", "httpx2", "httpx, async"])
+def test_a_session_of_somebody_else_does_not_answer_for_us(
+    emulator: AtlassianEmulator, library: str
+) -> None:
+    """A JSESSIONID in the jar belongs to another person; the token's owner is who we are. Other
+    cookies stay.
+    """
+    server = emulator.data_center
+    cookies = {"JSESSIONID": server.session_cookie, "balancer": "node-2"}
+    source = StaticTokenSource.personal_access_token(server.personal_access_token, server.url)
+    url = server.url + WHO
+
+    async def with_async() -> Any:
+        async with httpx.AsyncClient(auth=AtlassianHTTPXAuth(source), cookies=cookies) as http:
+            return await http.get(url)
+
+    answer: Any
+    match library:
+        case "requests":
+            with requests.Session() as session:
+                session.auth = AtlassianAuth(source)
+                session.cookies.update(cookies)
+                answer = session.get(url)
+        case "httpx":
+            with httpx.Client(auth=AtlassianHTTPXAuth(source), cookies=cookies) as client:
+                answer = client.get(url)
+        case "httpx2":
+            with httpx2.Client(auth=AtlassianHTTPX2Auth(source), cookies=cookies) as client2:
+                answer = client2.get(url)
+        case _:
+            answer = asyncio.run(with_async())
+    assert answer.json()["name"] != "grace"
+    assert emulator.requests[-1].headers["cookie"] == "balancer=node-2"
+
+
+def test_a_session_that_begins_with_a_rejection_does_not_join_the_resend(
+    emulator: AtlassianEmulator, make_client: Any, clock: FakeClock, session: requests.Session
+) -> None:
+    """The 401 sets a session cookie; the request that is sent again carries the token alone."""
+    client = make_client("data_center")
+    session.auth = AtlassianAuth(client)
+    session.cookies.set("JSESSIONID", emulator.data_center.session_cookie)
+    clock.advance(60)
+    emulator.data_center.revoke_access_tokens()
+    answer = session.get(client.base_url + WHO)
+    assert answer.status_code == 200
+    assert answer.json()["name"] != "grace"
+    assert len(answer.history) == 1
+
+
+def test_on_cloud_cookies_are_the_programs_affair(
+    emulator: AtlassianEmulator, make_client: Any, session: requests.Session
+) -> None:
+    """The gateway knows no sessions: nothing is taken away."""
+    client = make_client()
+    session.auth = AtlassianAuth(client)
+    session.cookies.set("JSESSIONID", "kept")
+    assert session.get(client.base_url + "/rest/api/3/myself").status_code == 200
+    assert emulator.requests[-1].headers["cookie"] == "JSESSIONID=kept"
