@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
 import secrets
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any, Self
 from weakref import WeakValueDictionary
 
-__all__ = ["Unique"]
+__all__ = ["Unique", "is_named"]
 
 _by_name: WeakValueDictionary[str, Unique] = WeakValueDictionary()
 
@@ -37,3 +39,17 @@ class Unique:
 
 def _found(name: str, make: Callable[..., Unique], *arguments: Any) -> Unique:
     return _by_name.get(name) or make(*arguments)
+
+
+def is_named(thing: object) -> bool:
+    """Whether it is a function or class of a module, whose pickle is its name and nothing else.
+
+    The pickle of a bound method or of a partial may hold a secret.
+    """
+    if not isinstance(thing, FunctionType | type):
+        return False
+    try:
+        pickle.dumps(thing)
+    except (AttributeError, pickle.PicklingError):
+        return False
+    return True

@@ -20,13 +20,11 @@ import base64
 import hashlib
 import json
 import os
-import pickle
 import re
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
-from types import FunctionType
 from typing import Any, NoReturn, TypeAlias
 
 try:
@@ -45,7 +43,7 @@ from atlassian_auth_adapter.errors import (
     TokenStoreError,
     without_frames,
 )
-from atlassian_auth_adapter.references import Unique
+from atlassian_auth_adapter.references import Unique, is_named
 from atlassian_auth_adapter.stores.base import (
     Record,
     TokenKey,
@@ -265,7 +263,7 @@ class EncryptedTokenStore(Unique):
         return f"EncryptedTokenStore({self.inner!r})"
 
     def _elsewhere(self) -> tuple[Any, ...]:
-        by_name = self._ask is not None and _has_a_name(self._ask)
+        by_name = self._ask is not None and is_named(self._ask)
         return EncryptedTokenStore, self.inner, self._ask if by_name else _stayed_behind
 
 
@@ -322,17 +320,6 @@ def _decrypted(fernet: Fernet, token: str) -> bytes | None:
         exact = base64.urlsafe_b64encode(base64.urlsafe_b64decode(token)).decode() == token
         return content if exact else None
     return None
-
-
-def _has_a_name(function: Callable[[], Keys]) -> bool:
-    """Whether its pickle is only a name; that of a bound method or a partial may hold a key."""
-    if not isinstance(function, FunctionType):
-        return False
-    try:
-        pickle.dumps(function)
-    except (AttributeError, pickle.PicklingError):
-        return False
-    return True
 
 
 def _stayed_behind() -> NoReturn:

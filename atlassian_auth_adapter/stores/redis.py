@@ -15,7 +15,6 @@ import secrets
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FunctionType
 from typing import Any, TypeAlias
 
 from atlassian_auth_adapter.errors import (
@@ -25,7 +24,7 @@ from atlassian_auth_adapter.errors import (
     TokenStoreError,
     TokenStoreUnavailableError,
 )
-from atlassian_auth_adapter.references import Unique
+from atlassian_auth_adapter.references import Unique, is_named
 from atlassian_auth_adapter.stores._leases import LEASE, checked_lease, held
 from atlassian_auth_adapter.stores.base import Record, TokenKey, record_in, stored_form
 
@@ -295,7 +294,7 @@ class RedisTokenStore(Unique):
         return f"RedisTokenStore(<{self._place}>, prefix={self._prefix!r})"
 
     def _elsewhere(self) -> tuple[Any, ...]:
-        if _is_by_name(self._function):
+        if is_named(self._function):
             return _remade, self._function, self._prefix, self._lease
         return _out_of_place, self._place, self._prefix, self._lease
 
@@ -340,14 +339,6 @@ def _is_client(given: object) -> bool:
     return isinstance(given, redis.Redis | redis.RedisCluster) and not isinstance(
         given, Pipeline | ClusterPipeline
     )
-
-
-def _is_by_name(function: object) -> bool:
-    """Whether a pickle would hold the function's name only."""
-    if not isinstance(function, FunctionType | type):
-        return False
-    module = sys.modules.get(function.__module__)
-    return getattr(module, function.__qualname__, None) is function
 
 
 def _made(function: Callable[[], Client]) -> Client:

@@ -14,7 +14,6 @@ import re
 import secrets
 import threading
 import time
-import types
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -43,7 +42,7 @@ from atlassian_auth_adapter.errors import (
     TokenStoreUnavailableError,
     without_frames,
 )
-from atlassian_auth_adapter.references import Unique
+from atlassian_auth_adapter.references import Unique, is_named
 from atlassian_auth_adapter.stores._leases import LEASE, checked_lease, held
 from atlassian_auth_adapter.stores.base import Record, TokenKey, record_in, stored_form
 
@@ -160,7 +159,7 @@ class SQLTokenStore(Unique):
     ) -> None:
         self._lease, self._table = checked_lease(lease), table
         columns = _table(table)
-        self._function = engine if _is_of_a_module(engine) else None
+        self._function = engine if is_named(engine) else None
         own = _engine_of(engine)
         self._place = _place_of(own)
         self._rows = _Rows(own, self._place, columns)
@@ -502,16 +501,11 @@ def _table(name: object) -> sa.Table:
     )
 
 
-def _is_of_a_module(engine: object) -> bool:
-    """Whether a pickle of it is a name; a lambda has none, and a partial may hold a password."""
-    return isinstance(engine, types.FunctionType) and "<" not in engine.__qualname__
-
-
 def _engine_of(given: object) -> sa.Engine:
     if isinstance(given, sa.Engine):
         return given
     made: object = given
-    if _is_of_a_module(given) and callable(given):
+    if is_named(given) and callable(given):
         with _making:
             made = _made.get(given) or given()
             if isinstance(made, sa.Engine):
