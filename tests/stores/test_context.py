@@ -550,6 +550,34 @@ class TestLock:
             assert (a.recv(), b.recv()) == ("done", "done")
         assert [store.load(key) for key in keys] == [Record(20)] * 4
 
+    def test_the_callables_are_never_called_by_two_threads_at_a_time(self):
+        """A thread in the middle of reading keeps the other ones out, without any `lock`."""
+        context: list[dict] = [{}]
+        inside, most = [], []
+
+        def get():
+            inside.append(None)
+            most.append(len(inside))
+            os.sched_yield()  # whoever could come in comes in here
+            seen = dict(context[0])
+            inside.pop()
+            return seen
+
+        def put(changed):
+            context[0] = changed
+
+        store = ContextTokenStore(get, put)
+        keys = [replace(KEY, account=str(number)) for number in range(4)]
+
+        def save(number):
+            for generation in range(25):
+                expected = generation - 1 if generation else None
+                store.save(keys[number], Record(generation), expected=expected)
+
+        together(4, save)
+        assert set(most) == {1}
+        assert [store.load(key) for key in keys] == [Record(24)] * 4
+
     @pytest.mark.parametrize("lock", [str, SharedLock])
     def test_a_killed_save_leaves_the_old_record_and_no_lock(self, on_file, lock, monkeypatch):
         """Killed after it has read the context, before it writes it."""
