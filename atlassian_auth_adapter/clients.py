@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import math
 import os
-import pickle
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
@@ -56,7 +55,7 @@ from atlassian_auth_adapter.flights import landed, result_of, take_off
 from atlassian_auth_adapter.oauth.authorization import AuthorizationRequest, AuthorizationResponse
 from atlassian_auth_adapter.oauth.server import AuthorizationServer
 from atlassian_auth_adapter.oauth.token_endpoint import TokenEndpoint, checked_secret
-from atlassian_auth_adapter.references import Unique
+from atlassian_auth_adapter.references import Unique, is_named
 from atlassian_auth_adapter.refresh import RefreshingTokenSource
 from atlassian_auth_adapter.sources import TokenSource
 from atlassian_auth_adapter.stores.base import Record, TokenKey, TokenStore
@@ -162,7 +161,7 @@ class AtlassianOAuthClient(Unique, TokenSource):
     Threads, tasks and event loops share a client. Copies of it are the same object. A pickle
     carries the configuration and the store, no token and no secret: unpickled in the same process
     (or a forked child) it is the very same client; elsewhere it needs `client_secret` to have been
-    given as a function that can be pickled.
+    given as a function of a module, whose pickle is its name.
 
     Attributes:
         client_id: Identifies the client at the authorization server.
@@ -262,7 +261,7 @@ class AtlassianOAuthClient(Unique, TokenSource):
         # Neither a hook nor a clock has to be picklable: in another process they are not ours.
         left_out = ("on_event", "clock")
         kept = {name: value for name, value in self._arguments.items() if name not in left_out}
-        if not _can_be_pickled(kept["client_secret"]):
+        if not is_named(kept["client_secret"]):
             kept["client_secret"] = None
         return _made_anew, type(self), kept
 
@@ -864,14 +863,6 @@ def _origin_of_site(site_url: str) -> str:
 def _made_anew(cls: type[AtlassianOAuthClient], arguments: dict[str, Any]) -> AtlassianOAuthClient:
     """What a client of another process is here, by its configuration."""
     return cls(**{**arguments, "client_secret": arguments["client_secret"] or _no_secret})
-
-
-def _can_be_pickled(function: Callable[[], str] | None) -> bool:
-    try:
-        pickle.dumps(function)
-    except Exception:  # noqa: BLE001 - a lambda, a closure: each kind raises something else
-        return False
-    return True
 
 
 def _typed(fetch: Callable[[], str]) -> Callable[[], str]:

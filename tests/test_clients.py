@@ -9,6 +9,7 @@ import os
 import pickle
 import subprocess
 import sys
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -662,6 +663,18 @@ def test_copies_are_the_same_client(copied: Any, make_client: Any) -> None:
     """Two owners of one refresh token never come into being."""
     client = make_client(login=False)
     assert copied(client) is client
+
+
+@pytest.mark.parametrize("kind", ["partial", "bound method"])
+def test_a_function_that_holds_the_secret_does_not_take_it_along(
+    emulator: Any, make_client: Any, kind: str
+) -> None:
+    """The pickle of a partial or of a bound method has what it is bound to: it stays behind."""
+    secret = emulator.cloud.app.client_secret
+    fetch = partial(str, secret) if kind == "partial" else secret.strip
+    client = make_client(client_secret=fetch)
+    assert secret.encode() not in pickle.dumps(client)
+    assert pickle.loads(pickle.dumps(client)) is client
 
 
 def _in_another_process(pickled: Path, secret: str) -> dict[str, Any]:
