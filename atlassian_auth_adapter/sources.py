@@ -140,7 +140,8 @@ class StaticTokenSource(Unique, TokenSource):
             ConfigurationError: One of them is missing, or the URL is that of the gateway.
         """
         base_url = Location.of(normalized_base_url(site_url, "site_url")).origin_url
-        if Location.of(base_url).host.startswith("api."):
+        host = Location.of(base_url).host
+        if is_cloud_host(host) and host.startswith("api."):
             raise ConfigurationError(
                 f"site_url: {base_url} is the gateway, which takes API tokens with scopes only: "
                 "use StaticTokenSource.scoped_api_token(email, token, cloud_id), or the site's URL."

@@ -162,8 +162,9 @@ def credential_in(authorization: str | None) -> str | None:
 def without_session(cookies: str) -> str:
     """A Cookie header without the sessions of Data Center, which would win over the token.
 
-    What balances load or counts visitors stays. Source: pycontribs/jira#1904; names of the cookies:
-    documentation of Jira, Confluence, Bitbucket and Crowd Data Center.
+    What balances load or counts visitors stays; "" when nothing does, and then there is no header
+    to send. Source: pycontribs/jira#1904; names of the cookies: documentation of Jira, Confluence,
+    Bitbucket and Crowd Data Center.
     """
     kept = (pair for pair in cookies.split("; ") if pair.partition("=")[0] not in _SESSION_COOKIES)
     return "; ".join(kept)
@@ -308,8 +309,10 @@ class HTTPXFamilyAuth(AuthObject):
             theirs = theirs.theirs
         request.extensions = {**request.extensions, "trace": trace(self, theirs)}
         request.headers["Authorization"] = token_set.authorization
-        if self.drops_sessions and "Cookie" in request.headers:
-            request.headers["Cookie"] = without_session(request.headers["Cookie"])
+        if self.drops_sessions:
+            cookies = without_session(request.headers.pop("Cookie", ""))
+            if cookies:
+                request.headers["Cookie"] = cookies
         response = yield request
         answered = route.location
         if response.request is not request:  # after redirects this may be anybody's answer

@@ -141,9 +141,10 @@ class AtlassianAuth(AuthObject, AuthBase):
         return again
 
     def _drop_session(self, request: requests.PreparedRequest) -> None:
-        cookies = request.headers.get("Cookie")
-        if cookies and self.drops_sessions:
-            request.headers["Cookie"] = without_session(_text(cookies))
+        if self.drops_sessions:
+            cookies = without_session(_text(request.headers.pop("Cookie", "")))
+            if cookies:
+                request.headers["Cookie"] = cookies
 
     def _prepare_redirect(self, response: requests.Response) -> None:
         """Requests keeps the header on the same origin whatever the path: take it off where it must

@@ -69,6 +69,7 @@ def test_a_session_that_begins_with_a_rejection_does_not_join_the_resend(
     assert answer.status_code == 200
     assert answer.json()["name"] != "grace"
     assert len(answer.history) == 1
+    assert "cookie" not in emulator.requests[-1].headers
 
 
 def test_on_cloud_cookies_are_the_programs_affair(
