@@ -1,0 +1,192 @@
+"""Which scopes a URL of the gateway asks for."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import Phase, find, given, settings
+from hypothesis import strategies as st
+
+from atlassian_auth_adapter.atlassian import scopes
+from atlassian_auth_adapter.atlassian.products import PRODUCTS
+from atlassian_auth_adapter.atlassian.scopes import scopes_for, successor_of
+
+CLOUD_ID = "11111111-2222-3333-4444-555555555555"
+JIRA = f"/ex/jira/{CLOUD_ID}"
+CONFLUENCE = f"/ex/confluence/{CLOUD_ID}"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "alternative"),
+    [
+        ("GET", f"{JIRA}/rest/api/3/issue/ACME-1", "read:jira-work"),
+        ("HEAD", f"{JIRA}/rest/api/2/issue/ACME-1/", "read:jira-work"),
+        ("put", f"{JIRA}/rest/api/3/issue/ACME-1", "write:jira-work"),
+        ("GET", f"{JIRA}/rest/api/3/issue/createmeta", "read:jira-work"),
+        ("GET", f"{JIRA}/rest/api/3/issue/ACME-1/comment", "read:jira-work"),
+        ("POST", f"{JIRA}/rest/api/3/issue/ACME-1/attachments", "write:jira-work"),
+        ("POST", f"{JIRA}/rest/api/3/search/jql", "read:jira-work"),
+        ("GET", f"{JIRA}/rest/api/latest/myself", "read:jira-user"),
+        ("GET", f"{JIRA}/rest/api/3/project/ACME", "read:jira-work"),
+        ("PUT", f"{JIRA}/rest/api/3/project/ACME", "manage:jira-project"),
+        ("POST", f"{JIRA}/rest/api/3/project", "manage:jira-configuration"),
+        ("POST", f"{JIRA}/rest/api/3/field", "manage:jira-configuration"),
+        ("POST", f"{JIRA}/rest/api/3/webhook", "manage:jira-webhook read:jira-work"),
+        ("GET", f"{JIRA}/rest/api/3/serverInfo", ""),
+        ("GET", f"{JIRA}/rest/agile/1.0/sprint/1", "read:sprint:jira-software"),
+        ("POST", f"{JIRA}/rest/agile/1.0/sprint", "write:sprint:jira-software"),
+        ("DELETE", f"{JIRA}/rest/agile/1.0/sprint/1", "delete:sprint:jira-software"),
+        ("GET", f"{JIRA}/rest/servicedeskapi/request/1", "read:servicedesk-request"),
+        ("POST", f"{JIRA}/rest/servicedeskapi/request", "write:servicedesk-request"),
+        ("POST", f"{JIRA}/rest/servicedeskapi/customer", "manage:servicedesk-customer"),
+        ("GET", f"{CONFLUENCE}/wiki/rest/api/audit", "read:audit-log:confluence"),
+        ("PUT", f"{CONFLUENCE}/wiki/rest/api/audit/retention", "write:audit-log:confluence"),
+        ("GET", f"{CONFLUENCE}/rest/api/audit/since", "read:audit-log:confluence"),
+        ("GET", f"{CONFLUENCE}/wiki/rest/api/user/current", "read:confluence-user"),
+        ("GET", f"{CONFLUENCE}/wiki/rest/api/search", "search:confluence"),
+        ("GET", f"{CONFLUENCE}/wiki/rest/api/group", "read:confluence-groups"),
+        ("POST", f"{CONFLUENCE}/wiki/rest/api/group", "write:confluence-groups"),
+        ("GET", f"{CONFLUENCE}/wiki/rest/api/content/1/restriction", "read:confluence-content.all"),
+        ("GET", f"{CONFLUENCE}/wiki/rest/api/content/1/label", "read:confluence-content.summary"),
+        ("POST", f"{CONFLUENCE}/wiki/rest/api/content/1/label", "write:confluence-content"),
+        (
+            "PUT",
+            f"{CONFLUENCE}/wiki/rest/api/content/1/child/attachment",
+            "write:confluence-file",
+        ),
+        (
+            "GET",
+            f"{CONFLUENCE}/wiki/rest/api/settings/systemInfo",
+            "manage:confluence-configuration",
+        ),
+        ("GET", f"{CONFLUENCE}/wiki/api/v2/pages", "read:page:confluence"),
+        ("GET", f"{CONFLUENCE}/api/v2/pages/1", "read:page:confluence"),
+        ("POST", f"{CONFLUENCE}/wiki/api/v2/blogposts", "write:page:confluence"),
+        ("DELETE", f"{CONFLUENCE}/wiki/api/v2/pages/1", "delete:page:confluence"),
+        ("GET", f"{CONFLUENCE}/wiki/api/v2/pages/1/attachments", "read:attachment:confluence"),
+        ("GET", f"{CONFLUENCE}/wiki/api/v2/spaces", "read:space:confluence"),
+        ("POST", f"{CONFLUENCE}/wiki/api/v2/footer-comments", "write:comment:confluence"),
+        ("GET", "/me", "read:me"),
+        ("GET", "/oauth/token/accessible-resources", ""),
+    ],
+)
+def test_the_first_alternative(method: str, path: str, alternative: str) -> None:
+    """What the API documents name for an operation is the first answer."""
+    assert scopes_for(method, path)[0] == alternative
+
+
+def test_alternatives_come_classic_first() -> None:
+    """The audit log opens to a classic scope, to granular ones, and to what collectors ask for."""
+    assert scopes_for("GET", f"{JIRA}/rest/api/3/auditing/record") == (
+        "manage:jira-configuration",
+        "read:audit-log:jira read:user:jira",
+        "read:audit-log:jira read:jira-user",
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", ""),
+        ("GET", "/"),
+        ("POST", "/me"),
+        ("GET", f"{JIRA}/me"),
+        ("GET", "/rest/api/3/myself"),
+        ("GET", "/ex/jira//rest/api/3/myself"),
+        ("GET", f"{JIRA}/rest/api/4/myself"),
+        ("GET", f"{JIRA}/rest/api/3/issues-of-mine"),
+        ("GET", f"{JIRA}/rest/api/3/user/email"),
+        ("BREW", f"{JIRA}/rest/api/3/issue/ACME-1"),
+        ("GET", f"{JIRA}/wiki/rest/api/user/current"),
+        ("GET", f"{CONFLUENCE}/rest/api/3/myself"),
+        ("GET", f"{CONFLUENCE}/wiki/rest/api/content/1"),
+        ("GET", f"{CONFLUENCE}/wiki/api/v3/pages"),
+    ],
+)
+def test_what_is_not_known_has_no_alternatives(method: str, path: str) -> None:
+    """Nothing is guessed for unknown paths and methods, and for what no scope opens."""
+    assert scopes_for(method, path) == ()
+
+
+@pytest.mark.parametrize("product", ["jira", "confluence"])
+def test_the_default_scopes_open_what_the_package_asks(product: str) -> None:
+    """The default scopes of a product suffice for its identity and for its audit log."""
+    record = PRODUCTS[product]
+    audit = "/rest/api/3/auditing/record" if product == "jira" else "/wiki/rest/api/audit"
+    for path in (record.cloud_identity, audit):
+        alternatives = scopes_for("GET", f"{record.gateway_path}/{CLOUD_ID}{path}")
+        assert any(set(each.split()) <= set(record.cloud_scopes) for each in alternatives)
+
+
+@pytest.mark.parametrize("rows", [rows for _, rows in scopes._APIS])
+def test_every_row_can_be_reached(rows: tuple[scopes._Row, ...]) -> None:
+    """No row is hidden by the rows above it: for each there is a path that it decides."""
+
+    def first(method: str, path: str) -> scopes._Row | None:
+        fits = (row for row in rows if method in row.methods and row.path.fullmatch(path))
+        return next(fits, None)
+
+    without_shrinking = settings(derandomize=True, database=None, phases=[Phase.generate])
+    visible = st.characters(min_codepoint=0x21, max_codepoint=0x7E)
+    for row in rows:
+        paths = st.from_regex(row.path, fullmatch=True, alphabet=visible)
+        find(
+            st.tuples(st.sampled_from(sorted(row.methods)), paths),
+            lambda example, row=row: first(*example) is row,
+            settings=without_shrinking,
+        )
+
+
+@given(method=st.text(), path=st.text())
+def test_nothing_makes_it_raise(method: str, path: str) -> None:
+    """Whatever the method and the path, there is an answer."""
+    assert scopes_for(method, path) == ()
+    assert successor_of(path) == ""
+
+
+@given(
+    method=st.sampled_from(["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "get"]),
+    api=st.sampled_from(
+        [
+            f"{JIRA}/rest/api/3",
+            f"{JIRA}/rest/agile/1.0",
+            f"{JIRA}/rest/servicedeskapi",
+            f"{CONFLUENCE}/wiki/rest/api",
+            f"{CONFLUENCE}/api/v2",
+        ]
+    ),
+    rest=st.lists(
+        st.sampled_from(["issue", "board", "sprint", "request", "content", "pages", "spaces", "1"])
+        | st.text()
+    ),
+)
+def test_alternatives_are_sets_of_scopes(method: str, api: str, rest: list[str]) -> None:
+    """An alternative is a list of well-formed scopes, with nothing left to be filled in."""
+    for alternative in scopes_for(method, "/".join([api, *rest])):
+        for scope in alternative.split():
+            assert re.fullmatch(r"[a-z]+:[a-z.-]+(:[a-z-]+)?", scope)
+
+
+@pytest.mark.parametrize(
+    ("path", "successor"),
+    [
+        (f"{JIRA}/rest/api/3/search", "/rest/api/3/search/jql"),
+        (f"{JIRA}/rest/api/2/search/", "/rest/api/3/search/jql"),
+        (f"{CONFLUENCE}/wiki/rest/api/content", "/wiki/api/v2/pages"),
+        (f"{CONFLUENCE}/rest/api/content/1", "/wiki/api/v2/pages"),
+        (f"{CONFLUENCE}/wiki/rest/api/content/1/child/page", "/wiki/api/v2/pages"),
+        (f"{CONFLUENCE}/wiki/rest/api/space", "/wiki/api/v2/spaces"),
+        (f"{CONFLUENCE}/wiki/rest/api/space/ACME", "/wiki/api/v2/spaces"),
+        (f"{CONFLUENCE}/wiki/rest/api/content/search", ""),
+        (f"{CONFLUENCE}/wiki/rest/api/content/1/label", ""),
+        (f"{CONFLUENCE}/wiki/rest/api/content/1/child/attachment", ""),
+        (f"{CONFLUENCE}/wiki/rest/api/search", ""),
+        (f"{CONFLUENCE}/wiki/api/v2/pages", ""),
+        (f"{JIRA}/rest/api/3/search/jql", ""),
+        (f"{JIRA}/rest/api/3/content", ""),
+    ],
+)
+def test_the_successor_of_what_has_gone(path: str, successor: str) -> None:
+    """Paths that answer 410 Gone have a successor; what lives among them has none."""
+    assert successor_of(path) == successor
