@@ -61,6 +61,14 @@ def test_cloud_shows_an_error_page_in_place(cloud: Client, changes: dict[str, st
     assert "<h1>" in caught.value.page
 
 
+def test_audience_belongs_to_the_instance(cloud: Client) -> None:
+    """Another audience, as Government Cloud's, is wanted once it is set."""
+    cloud.flavour.audience = "api.example.com"
+    assert cloud.code(audience="api.example.com")
+    with pytest.raises(NotRedirectedError):
+        cloud.code()
+
+
 def test_cloud_returns_invalid_scope_for_a_scope_the_app_lacks(cloud: Client) -> None:
     """A scope that was not added to the app comes back as invalid_scope."""
     got = answer(cloud.flavour.authorize(cloud.url(scope="read:everything")))

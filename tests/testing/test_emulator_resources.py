@@ -99,6 +99,22 @@ def test_accessible_resources_has_an_entry_per_product(cloud: Client) -> None:
     assert entries[0]["scopes"] != entries[1]["scopes"]
 
 
+def test_accessible_resources_on_the_auth_host(cloud: Client) -> None:
+    """Government Cloud answers there; here both hosts do, alike."""
+    token, path = cloud.flavour.issue()["access_token"], "/oauth/token/accessible-resources"
+    answers = [cloud.get(url + path, token) for url in (cloud.root, cloud.flavour.api_url)]
+    assert answers[0].json() == answers[1].json()
+    assert cloud.get(cloud.root + path, "nonsense").status_code == 401
+
+
+def test_accessible_resources_may_lack_fields(cloud: Client) -> None:
+    """`entries_without` leaves fields out, as real answers do."""
+    cloud.flavour.entries_without = ("scopes", "avatarUrl")
+    url = f"{cloud.flavour.api_url}/oauth/token/accessible-resources"
+    entries = cloud.get(url, cloud.flavour.issue()["access_token"]).json()
+    assert [set(entry) for entry in entries] == [{"id", "url", "name"}] * 2
+
+
 def test_me_needs_its_scope(cloud: Client) -> None:
     """/me answers with read:me, else 403."""
     url = f"{cloud.flavour.api_url}/me"
@@ -177,6 +193,27 @@ def test_pages_redirect_bearers_to_the_login(server: Client) -> None:
     assert response.headers["Location"].startswith(f"{server.flavour.url}/login.jsp")
     page = server.get(response.headers["Location"], token)
     assert (page.status_code, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+
+
+def test_login_page_in_place(server: Client) -> None:
+    """`login_page_as` 200: pages and resources show the login page where they want a login."""
+    server.flavour.login_page_as = 200
+    token = server.flavour.issue()["access_token"]
+    for path, bearer in (("/secure/Dashboard.jspa", token), ("/rest/api/2/myself", "dead")):
+        page = server.get(path, bearer)
+        assert (page.status_code, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+        assert "Log in" in page.text
+    assert server.whoami(token).json()["name"] == "ada"
+
+
+def test_data_center_rate_limit(server: Client) -> None:
+    """`rate_limit`: resources answer 429 with Retry-After, the token endpoint does not."""
+    server.flavour.rate_limit = 7
+    issued = server.flavour.issue()
+    response = server.whoami(issued["access_token"])
+    assert (response.status_code, response.headers["Retry-After"]) == (429, "7")
+    assert response.headers["X-RateLimit-Remaining"] == "0"
+    assert server.refresh(issued["refresh_token"]).status_code == 200
 
 
 def test_data_center_scopes_imply_lower_ones(server: Client) -> None:

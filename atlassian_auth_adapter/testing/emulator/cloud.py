@@ -32,6 +32,7 @@ class Cloud(Flavour):
     """The Cloud flavour; knobs are plain attributes, durations in seconds.
 
     Attributes:
+        audience: What authorization requests must name; Government Cloud has another.
         expires_in_as: "int", "string" or "missing".
         dead_refresh_token_error: "unauthorized_client" (live) or "invalid_grant" (documented).
         token_type: As sent in token answers.
@@ -39,13 +40,13 @@ class Cloud(Flavour):
         expired_as: 401, 403 or 404: the gateway's answer to an expired token.
         rate_limit: None, or the Retry-After in seconds that every resource answers with 429.
         resource_choice: Site ids that the automatic consent picks; None: all.
+        entries_without: Fields that the entries of accessible-resources lack.
         api_token: With `email`, Basic credentials that work on the sites.
         scoped_api_token: With `email`, Basic credentials that work on the gateway.
     """
 
     name = "cloud"
     product = "Atlassian"
-    audience = "api.atlassian.com"
     words = CLOUD_WORDS
     refusals: Refusals = MappingProxyType(
         {
@@ -79,6 +80,7 @@ class Cloud(Flavour):
             rotation_grace=600,
             companion_grace=600,
         )
+        self.audience = "api.atlassian.com"
         self.expires_in_as = "int"
         self.dead_refresh_token_error = "unauthorized_client"
         self.token_type = "Bearer"
@@ -86,6 +88,7 @@ class Cloud(Flavour):
         self.expired_as = 401
         self.rate_limit: float | None = None
         self.resource_choice: tuple[str, ...] | None = None
+        self.entries_without: tuple[str, ...] = ()
         self.email = EMAIL
         self.api_token = secrets.token_urlsafe(48)
         self.scoped_api_token = secrets.token_urlsafe(48)

@@ -46,6 +46,9 @@ class DataCenter(Flavour):
         pkce_required: The app was registered as one that uses PKCE.
         session_cookie_wins: A JSESSIONID of a living session beats the Authorization header.
         session_cookie: The JSESSIONID of a session of the user `grace`.
+        login_page_as: 302: pages that want a login redirect to login.jsp, resources answer 401.
+            200: both show the login page in place.
+        rate_limit: None, or the Retry-After in seconds that every resource answers with 429.
         attachments_need_session: /secure/attachment sends bearers to the login page (Jira 8.14).
         personal_access_tokens: Valid PATs; `personal_access_token` is the preset one.
     """
@@ -98,6 +101,8 @@ class DataCenter(Flavour):
         self.personal_access_token = secrets.token_urlsafe(33)
         self.personal_access_tokens = {self.personal_access_token}
         self.attachments_need_session = False
+        self.login_page_as = 302
+        self.rate_limit: float | None = None
         self.jira = Jira(cloud=False)
         self.confluence = Confluence("", cloud=False)
         self._routes = Routes(lambda request: html_response(404, "<h1>Not found</h1>"))
@@ -222,10 +227,14 @@ class DataCenter(Flavour):
         path = served.path
         if path.startswith(OAUTH) or path.endswith(METADATA) or path == "/login.jsp":
             response = self._routes.answer(served, caller)
+        elif self.rate_limit is not None:
+            response = _throttled(self.rate_limit)
         elif path.startswith("/secure/"):
             response = self._page(served, caller)
         else:
             response = self._resource(served, caller)
+            if self.login_page_as == 200 and caller.anonymous and response.status == 401:
+                response = self._login(served)
         return replace(
             response, headers={**response.headers, "X-AUSERNAME": caller.name or _ANONYMOUS}
         )
@@ -237,17 +246,20 @@ class DataCenter(Flavour):
 
     def _page(self, request: Request, caller: Caller) -> Response:
         """Pages of the product know sessions, not OAuth bearers; attachments are an exception."""
-        login = redirect_response(
-            f"{self.url}/login.jsp?os_destination={quote(request.path, safe='')}"
-        )
         by_session = caller.name == SESSION_USER
         attachment = request.path.startswith("/secure/attachment/")
         if not by_session and (not attachment or self.attachments_need_session):
-            return login
+            return self._login(request)
         if not attachment:
             return html_response(200, "<!doctype html><title>Dashboard - Jira</title>")
         response = self._resource(request, caller)
-        return login if caller.anonymous and response.status != 200 else response
+        return self._login(request) if caller.anonymous and response.status != 200 else response
+
+    def _login(self, request: Request) -> Response:
+        if self.login_page_as == 200:
+            return _login_page(request)
+        destination = quote(request.path, safe="")
+        return redirect_response(f"{self.url}/login.jsp?os_destination={destination}")
 
     def _resource(self, request: Request, caller: Caller) -> Response:
         path = request.path
@@ -278,6 +290,19 @@ class DataCenter(Flavour):
                 scopes = frozenset().union(*map(implied, record.consent.scopes))
                 return Caller(record.consent.subject, self.url, scopes)
         return Caller(base=self.url)
+
+
+def _throttled(wait: float) -> Response:
+    # Source: confluence.atlassian.com/adminjiraserver/adjusting-your-code-for-rate-limiting-
+    # 987143384.html, read 2026-11-22; the body is unconfirmed.
+    headers = {
+        "Retry-After": f"{wait:g}",
+        "X-RateLimit-Limit": "100",
+        "X-RateLimit-Remaining": "0",
+        "X-RateLimit-FillRate": "100",
+        "X-RateLimit-Interval-Seconds": f"{wait:g}",
+    }
+    return json_response(429, {"message": "Rate limit exceeded."}, headers)
 
 
 def _login_page(request: Request) -> Response:

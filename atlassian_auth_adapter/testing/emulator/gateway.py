@@ -54,7 +54,8 @@ class Gateway:
         self._confluence: dict[str, Confluence] = {}
         self.routes = Routes(lambda _: json_response(404, NOT_FOUND))
         self.routes.add("POST", r"/oauth/token", on_request(cloud.token))
-        self.routes.add("GET", r"/oauth/token/accessible-resources", self._accessible_resources)
+        for routes in (self.routes, cloud.routes):  # the auth host is where Government Cloud asks
+            routes.add("GET", r"/oauth/token/accessible-resources", self._accessible_resources)
         self.routes.add("GET", r"/me", self._me)
         self.routes.add("*", r"/ex/(jira|confluence)/([^/]+)(/.*)?", self._resource)
 
@@ -98,15 +99,16 @@ class Gateway:
             for product in ("jira", "confluence"):
                 scopes = sorted(s for s in token.consent.scopes if product in s)
                 if scopes:
-                    entries.append(
-                        {
-                            "id": site.id,
-                            "url": site.url,
-                            "name": site.name,
-                            "scopes": scopes,
-                            "avatarUrl": f"{self._cloud.media_url}/avatars/{product}.png",
-                        }
-                    )
+                    entry = {
+                        "id": site.id,
+                        "url": site.url,
+                        "name": site.name,
+                        "scopes": scopes,
+                        "avatarUrl": f"{self._cloud.media_url}/avatars/{product}.png",
+                    }
+                    for field in self._cloud.entries_without:
+                        entry.pop(field, None)
+                    entries.append(entry)
         return json_response(200, entries)
 
     def _me(self, call: Call) -> Response:
