@@ -22,27 +22,39 @@ if TYPE_CHECKING:
     from atlassian_auth_adapter.atlassian.products import US_GOV_MODERATE as US_GOV_MODERATE
     from atlassian_auth_adapter.atlassian.products import CloudEnvironment as CloudEnvironment
     from atlassian_auth_adapter.atlassian.sites import Site as Site
-    from atlassian_auth_adapter.clients import AtlassianOAuthClient as AtlassianOAuthClient
-    from atlassian_auth_adapter.clients import (
-        BitbucketCloudOAuthClient as BitbucketCloudOAuthClient,
+    from atlassian_auth_adapter.clients.base import AtlassianClient as AtlassianClient
+    from atlassian_auth_adapter.clients.base import Identity as Identity
+    from atlassian_auth_adapter.clients.base import TokenStatus as TokenStatus
+    from atlassian_auth_adapter.clients.environment import (
+        atlassian_oauth_client_from_env as atlassian_oauth_client_from_env,
     )
-    from atlassian_auth_adapter.clients import (
-        BitbucketOnPremOAuthClient as BitbucketOnPremOAuthClient,
+    from atlassian_auth_adapter.clients.environment import (
+        atlassian_service_account_client_from_env as atlassian_service_account_client_from_env,
     )
-    from atlassian_auth_adapter.clients import (
-        ConfluenceCloudOAuthClient as ConfluenceCloudOAuthClient,
-    )
-    from atlassian_auth_adapter.clients import (
-        ConfluenceOnPremOAuthClient as ConfluenceOnPremOAuthClient,
-    )
-    from atlassian_auth_adapter.clients import Identity as Identity
-    from atlassian_auth_adapter.clients import JiraCloudOAuthClient as JiraCloudOAuthClient
-    from atlassian_auth_adapter.clients import JiraOnPremOAuthClient as JiraOnPremOAuthClient
-    from atlassian_auth_adapter.clients import TokenStatus as TokenStatus
-    from atlassian_auth_adapter.clients import (
+    from atlassian_auth_adapter.clients.factory import (
         create_atlassian_oauth_client as create_atlassian_oauth_client,
     )
-    from atlassian_auth_adapter.clients import create_jira_oauth_client as create_jira_oauth_client
+    from atlassian_auth_adapter.clients.factory import (
+        create_jira_oauth_client as create_jira_oauth_client,
+    )
+    from atlassian_auth_adapter.clients.oauth import AtlassianOAuthClient as AtlassianOAuthClient
+    from atlassian_auth_adapter.clients.oauth import (
+        BitbucketCloudOAuthClient as BitbucketCloudOAuthClient,
+    )
+    from atlassian_auth_adapter.clients.oauth import (
+        BitbucketOnPremOAuthClient as BitbucketOnPremOAuthClient,
+    )
+    from atlassian_auth_adapter.clients.oauth import (
+        ConfluenceCloudOAuthClient as ConfluenceCloudOAuthClient,
+    )
+    from atlassian_auth_adapter.clients.oauth import (
+        ConfluenceOnPremOAuthClient as ConfluenceOnPremOAuthClient,
+    )
+    from atlassian_auth_adapter.clients.oauth import JiraCloudOAuthClient as JiraCloudOAuthClient
+    from atlassian_auth_adapter.clients.oauth import JiraOnPremOAuthClient as JiraOnPremOAuthClient
+    from atlassian_auth_adapter.clients.service_account import (
+        AtlassianServiceAccountClient as AtlassianServiceAccountClient,
+    )
     from atlassian_auth_adapter.errors import AccessDeniedError as AccessDeniedError
     from atlassian_auth_adapter.errors import AmbiguousSiteError as AmbiguousSiteError
     from atlassian_auth_adapter.errors import AtlassianAuthError as AtlassianAuthError
@@ -89,19 +101,22 @@ _HOMES = {
     "adapters.requests": ["AtlassianAuth"],
     "atlassian.products": ["COMMERCIAL", "US_GOV_MODERATE", "CloudEnvironment"],
     "atlassian.sites": ["Site"],
-    "clients": [
+    "clients.base": ["AtlassianClient", "Identity", "TokenStatus"],
+    "clients.environment": [
+        "atlassian_oauth_client_from_env",
+        "atlassian_service_account_client_from_env",
+    ],
+    "clients.factory": ["create_atlassian_oauth_client", "create_jira_oauth_client"],
+    "clients.oauth": [
         "AtlassianOAuthClient",
         "BitbucketCloudOAuthClient",
         "BitbucketOnPremOAuthClient",
         "ConfluenceCloudOAuthClient",
         "ConfluenceOnPremOAuthClient",
-        "Identity",
         "JiraCloudOAuthClient",
         "JiraOnPremOAuthClient",
-        "TokenStatus",
-        "create_atlassian_oauth_client",
-        "create_jira_oauth_client",
     ],
+    "clients.service_account": ["AtlassianServiceAccountClient"],
     "errors": [
         "AccessDeniedError",
         "AmbiguousSiteError",

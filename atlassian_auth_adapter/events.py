@@ -19,7 +19,7 @@ logger = logging.getLogger("atlassian_auth_adapter")
 EventName = Literal[
     "refreshed",  # one token request brought a new token set
     "adopted",  # somebody else had refreshed already: no token request
-    "replayed",  # the same refresh token was sent again inside the server's grace, and it worked
+    "replayed",  # after a lost answer the same was asked again, as the server allows, and it worked
     "refused",  # the server refused the refresh token: a person must log in
     "throttled",  # the server asked to wait
     "unavailable",  # no usable answer from the token endpoint
@@ -27,11 +27,20 @@ EventName = Literal[
     "lock_timeout",  # somebody held the store's lock for too long
     "reauthorization_due",  # a person must log in again soon, or in any case the login ends
     "foreign_origin",  # a request outside the grant was passed on without a token
+    "site_not_granted",  # the cloud id is that of a site which the login does not reach
     "scope_missing",  # the resource server wants a scope that the grant lacks
     "anonymous",  # the resource server answered as if nobody was logged in
+    "rejected",  # the resource server rejects a token that has no successor worth asking for
+    "gone",  # the resource was removed, for OAuth at least
+    "rate_limited",  # the resource server asks to wait; the token is not concerned
 ]
 
-_LEVELS = {"refreshed": logging.INFO, "adopted": logging.DEBUG, "foreign_origin": logging.INFO}
+_LEVELS = {
+    "refreshed": logging.INFO,
+    "adopted": logging.DEBUG,
+    "foreign_origin": logging.INFO,
+    "rate_limited": logging.INFO,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +52,10 @@ class Event:
         account: The account of the token key concerned, "" when none is.
         fields: Details, free of secrets. For the outcomes of a refresh: `duration` (seconds,
             float), `waiters` (int), `generation` (int), `error` (text), `reauthorize_by` (POSIX
-            timestamp, seconds). For a URL: `origin`, `hint`
-            (what to do instead, or ""), `granted`, `path`.
+            timestamp, seconds). For an answer of a resource server: `origin`, `path`, and what it
+            is about: `hint` (what to do instead, or ""), `granted` and `needed` (scopes; several
+            alternatives are parted by " or "), `error` (text), `retry_after` and `reason` (headers
+            of that kind, as text). For a site: `cloud_id`, `reached` (the sites of the login).
     """
 
     name: EventName

@@ -168,6 +168,8 @@ class RefreshingTokenSource(TokenSource):
         renew: Sends one token request that succeeds the given token set.
         resource_server: Where the tokens are accepted.
         patience: Seconds after which one token request has ended.
+        needs_login: Whether a person has to log in first; not for client credentials, where `renew`
+            needs nothing of the token set that it succeeds.
         expiry: When a token is stale or expired.
         clock: Where instants come from.
         on_event: Called with every Event, on the flight's thread, outside every lock.
@@ -182,6 +184,7 @@ class RefreshingTokenSource(TokenSource):
         resource_server: Callable[[], ResourceServer],
         *,
         patience: float,
+        needs_login: bool = True,
         expiry: ExpiryPolicy,
         clock: Clock,
         on_event: OnEvent | None = None,
@@ -193,6 +196,7 @@ class RefreshingTokenSource(TokenSource):
         self._server = server
         self._renew = renew
         self._resource_server = resource_server
+        self._needs_login = needs_login
         self._expiry = expiry
         self._clock = clock
         # Whoever holds the lock may resend for a while, each time with all patience.
@@ -551,14 +555,16 @@ class RefreshingTokenSource(TokenSource):
 
         Raises what is known already, without a request.
         """
-        if record is None or record.token_set is None:
-            raise LoginRequiredError(
-                f"nobody has logged in as {self.account!r} yet: open the URL of oauth_start(), "
-                "then call oauth_complete().",
-                reason="no_token",
-            )
-        token_set, now = record.token_set, self._clock.time()
-        if not token_set.refresh_token:
+        token_set, now = _token_set_of(record), self._clock.time()
+        if record is None or token_set is None:
+            if self._needs_login:
+                raise LoginRequiredError(
+                    f"nobody has logged in as {self.account!r} yet: open the URL of "
+                    "oauth_start(), then call oauth_complete().",
+                    reason="no_token",
+                )
+            record, token_set = record or self._proven_writable(None), TokenSet("")
+        if self._needs_login and not token_set.refresh_token:
             raise LoginRequiredError(
                 f"the login {self.account!r} has ended and has no refresh token. Log in again; on "
                 "Cloud request the scope offline_access.",

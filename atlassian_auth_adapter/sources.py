@@ -74,6 +74,9 @@ class TokenSource(ABC):
         """Whether the token set is past its end by now, without any margin."""
         return time.time() >= token_set.expires_at
 
+    def doubt(self) -> None:  # noqa: B027 - few have anything to look for
+        """Told of an answer that a wrong site would give as well. Does not block."""
+
 
 class StaticTokenSource(Unique, TokenSource):
     """A token that does not change, and where it is accepted.
@@ -93,19 +96,22 @@ class StaticTokenSource(Unique, TokenSource):
         base_url: Where it is accepted, context path included.
 
     Raises:
-        ConfigurationError: There is no token, or the URL is not https.
+        ConfigurationError: There is no token, or the URL is not https, or that of a Cloud site.
     """
 
     def __init__(self, access_token: str, base_url: str) -> None:
         self._token_set: TokenSet | None = _bearer(access_token)
-        self._resource_server: ResourceServer = DataCenter(
-            normalized_base_url(base_url, "base_url")
-        )
+        self._resource_server: ResourceServer = DataCenter(_taking_bearers(base_url, "base_url"))
+        self._if_rejected = ""
 
     @classmethod
-    def _of(cls, token_set: TokenSet | None, resource_server: ResourceServer) -> Self:
+    def _of(
+        cls, token_set: TokenSet | None, resource_server: ResourceServer, if_rejected: str
+    ) -> Self:
         source = cls.__new__(cls)
-        vars(source).update(_token_set=token_set, _resource_server=resource_server)
+        vars(source).update(
+            _token_set=token_set, _resource_server=resource_server, _if_rejected=if_rejected
+        )
         return source
 
     @classmethod
@@ -125,7 +131,11 @@ class StaticTokenSource(Unique, TokenSource):
                 f"server_url: {base_url} is Atlassian Cloud, which has no personal access tokens. "
                 "Use StaticTokenSource.api_token(email, token, site_url)."
             )
-        return cls._of(_bearer(token), DataCenter(base_url))
+        advice = (
+            "A personal access token is accepted by its own server only; for Cloud use "
+            "StaticTokenSource.api_token(email, token, site_url) or an OAuth client."
+        )
+        return cls._of(_bearer(token), DataCenter(base_url, elsewhere=advice), advice)
 
     @classmethod
     def api_token(cls, email: str, token: str, site_url: str) -> Self:
@@ -150,7 +160,7 @@ class StaticTokenSource(Unique, TokenSource):
             "An API token without scopes is accepted on its own site only; for the gateway use "
             "StaticTokenSource.scoped_api_token() with a token that has scopes."
         )
-        return cls._of(_basic(email, token), DataCenter(base_url, False, advice))
+        return cls._of(_basic(email, token), DataCenter(base_url, False, advice), advice)
 
     @classmethod
     def scoped_api_token(
@@ -185,7 +195,11 @@ class StaticTokenSource(Unique, TokenSource):
             product_named(product).gateway_path,
             Location.of(site).origin_url if site else "",
         )
-        return cls._of(_basic(email, token), gateway)
+        advice = (
+            "The gateway takes API tokens with scopes only; for one without scopes use "
+            "StaticTokenSource.api_token(email, token, site_url)."
+        )
+        return cls._of(_basic(email, token), gateway, advice)
 
     @classmethod
     def organization_key(cls, key: str, cloud: CloudEnvironment = COMMERCIAL) -> Self:
@@ -203,10 +217,10 @@ class StaticTokenSource(Unique, TokenSource):
             "The API key of an organization is for its administration only: use an API token or "
             "OAuth for the products."
         )
-        return cls._of(_bearer(key), DataCenter(f"{api_url}/admin", False, advice))
+        return cls._of(_bearer(key), DataCenter(f"{api_url}/admin", False, advice), advice)
 
     def _elsewhere(self) -> tuple[Any, ...]:
-        return self._of, None, self._resource_server  # a pickle carries no token
+        return self._of, None, self._resource_server, self._if_rejected  # a pickle has no token
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(base_url={self._resource_server.base_url!r})"
@@ -235,13 +249,29 @@ class StaticTokenSource(Unique, TokenSource):
         if rejected == self._token_set.access_token:
             raise FreshTokenRejectedError(
                 "the server rejects the static token: make a new one there, and check that it is "
-                "meant for this server."
+                f"meant for this server. {self._if_rejected}".rstrip()
             )
         return self._token_set
 
     async def token_set_async(self, rejected: str | None = None) -> TokenSet:
         """The token."""
         return self.token_set(rejected)
+
+
+def _taking_bearers(url: str, name: str) -> str:
+    """The base URL of whoever takes bearers: not a Cloud site's.
+
+    Source: the sites refuse OAuth tokens, and personal access tokens are Data Center's.
+    """
+    base_url = normalized_base_url(url, name)
+    host = Location.of(base_url).host
+    if is_cloud_host(host) and not host.startswith("api."):
+        raise ConfigurationError(
+            f"{name}: {base_url} is a site of Atlassian Cloud, which takes no bearer. Use "
+            "StaticTokenSource.api_token(email, token, site_url), or for an OAuth token the "
+            "gateway: https://api.atlassian.com/ex/jira/CLOUD_ID."
+        )
+    return base_url
 
 
 def _bearer(token: str) -> TokenSet:

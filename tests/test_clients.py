@@ -399,9 +399,12 @@ def test_the_sites_of_a_grant_are_listed(emulator: Any, make_client: Any) -> Non
 
 
 def test_a_wrong_site_is_told(emulator: Any, make_client: Any) -> None:
-    """The cloud id of somebody else's site: not a login problem."""
+    """The cloud id of somebody else's site: not a login problem, and the right ones are named."""
     client = make_client(cloud_id="99999999-aaaa", site_url="")
-    with pytest.raises(AccessDeniedError, match="accessible_resources"):
+    with pytest.raises(AccessDeniedError, match=emulator.cloud.sites[0].id):
+        client.test_connection()
+    emulator.weather.next("accessible-resources", Status(503))
+    with pytest.raises(AccessDeniedError, match=r"accessible_resources\(\) lists"):
         client.test_connection()
 
 
@@ -520,10 +523,11 @@ def test_a_url_that_is_no_site_is_told(ask: Any, emulator: Any, make_client: Any
 def test_a_site_in_trouble_is_asked_again_next_time(
     ask: Any, emulator: Any, make_client: Any
 ) -> None:
-    """A passing trouble of the site is not remembered."""
+    """A passing trouble of site and gateway is not remembered."""
     client = make_client(cloud_id="")
     emulator.weather.next("tenant_info", Status(503))
-    with pytest.raises(ResourceUnavailableError):
+    emulator.weather.next("accessible-resources", Status(503))
+    with pytest.raises(ResourceUnavailableError, match="did not tell its cloud id"):
         ask(client)
     assert ask(client).access_token
 

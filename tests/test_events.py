@@ -45,7 +45,7 @@ def test_what_needs_no_action_is_no_warning(
     """Everyday events stay below warnings, trouble does not."""
     caplog.set_level(logging.DEBUG, "atlassian_auth_adapter")
     report(None, Event(name))
-    everyday = name in ("refreshed", "adopted", "foreign_origin")
+    everyday = name in ("refreshed", "adopted", "foreign_origin", "rate_limited")
     assert (caplog.records[0].levelno < logging.WARNING) == everyday
 
 

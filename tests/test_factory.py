@@ -12,6 +12,8 @@ import pytest
 
 import atlassian_auth_adapter
 from atlassian_auth_adapter import (
+    COMMERCIAL,
+    US_GOV_MODERATE,
     AtlassianOAuthClient,
     BitbucketCloudOAuthClient,
     BitbucketOnPremOAuthClient,
@@ -28,6 +30,7 @@ from atlassian_auth_adapter import (
 from atlassian_auth_adapter.testing import AtlassianEmulator
 
 ID, CLIENT = "11111111-2222-3333-4444-555555555555", ("the-id", "the-secret")
+SITE = "https://acme.atlassian.net"
 
 #: The two examples of the document this package began with.
 SEED = """
@@ -190,6 +193,10 @@ def test_the_expiry_buffer_is_at_least_ten_seconds() -> None:
     [
         ({"cloud_id": ID}, JiraCloudOAuthClient),
         ({"cloud_id": ID, "server_url": "https://j.example"}, JiraCloudOAuthClient),
+        ({"cloud": COMMERCIAL}, JiraCloudOAuthClient),
+        ({"cloud": COMMERCIAL, "server_url": "https://j.example"}, JiraOnPremOAuthClient),
+        ({"cloud_id": ID, "server_url": "https://b.example", "product": "bitbucket"},
+         BitbucketCloudOAuthClient),
         ({"site_url": "https://acme.atlassian.net"}, JiraCloudOAuthClient),
         ({"site_url": "https://a.example", "server_url": "https://j.x"}, JiraCloudOAuthClient),
         ({"server_url": "https://j.example"}, JiraOnPremOAuthClient),
@@ -254,6 +261,8 @@ CLOUD, ON_PREM = {"cloud_id": ID}, {"server_url": "https://jira.company.com"}
         ({"client_secret": "s3cr3t\n", **ON_PREM}, r"client_secret.*\.strip\(\)"),
         ({}, "say which site: pass cloud_id, or site_url"),
         ({"cloud_id": None}, "say which site"),
+        ({"site_url": "https://a.atlassian-us-gov-mod.net"}, "Pass cloud=US_GOV_MODERATE"),
+        ({"site_url": SITE, "cloud": US_GOV_MODERATE}, "Pass cloud=COMMERCIAL"),
         ({"cloud_id": "", "server_url": ""}, "server_url"),
         ({"product": "Jira", **CLOUD}, "unknown product 'Jira'. Choose one of"),
         ({"product": "", **CLOUD}, "unknown product"),

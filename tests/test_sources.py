@@ -231,7 +231,7 @@ def test_what_is_mixed_up_is_refused_with_the_right_name(make: Any, names: str) 
             lambda: StaticTokenSource.scoped_api_token(
                 "a@b.c", "t", "some-id", "https://acme.atlassian.net"
             ),
-            "https://acme.atlassian.net/secure/attachment/1/x.png",
+            "https://acme.atlassian.net/wiki/download/attachments/1/x.png",
             "/rest/api/3/attachment/content/ID",
         ),
         (

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from atlassian_auth_adapter.atlassian.gateway import Location, Route
+from atlassian_auth_adapter.atlassian.scopes import scopes_for, successor_of
 from atlassian_auth_adapter.atlassian.verdicts import Verdict, judge
 from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
@@ -32,8 +33,10 @@ __all__ = ["AuthObject", "HTTPXFamilyAuth", "bridged", "credential_in", "refuse"
 #: Methods that may be sent again although the first answer was a success.
 #: Source: RFC 9110 section 9.2.1.
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-#: Foreign origins that are remembered so as to be reported once.
-MOST_ORIGINS = 1000
+#: Foreign origins and resources that have gone which are remembered so as to be reported once.
+MOST_REPORTED = 1000
+#: What a site answers, among others, to which the grant does not reach.
+_DOUBTFUL = (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
 
 _SESSION_COOKIES = frozenset(
     {
@@ -82,11 +85,13 @@ class AuthObject(Unique):
     def admit(self, location: Location) -> Route | None:
         """Where the request goes with the token, or None when it goes without.
 
+        A route that is undecided has to be asked for again when there is a token set.
+
         Raises:
             ForeignOriginError: It would go without, and the option says to raise.
         """
         route = self.source.resource_server.route(location)
-        if route.bearer:
+        if route.bearer or route.undecided:
             return route
         origin = location.origin_url
         hint = route.hint or (
@@ -97,10 +102,8 @@ class AuthObject(Unique):
                 f"{origin} is outside of what this login is for, so the request would carry no "
                 f"token. {hint}"
             )
-        if len(self._reported) < MOST_ORIGINS:
-            mine = object()
-            if self._reported.setdefault(origin, mine) is mine:  # one thread only gets here
-                self._report("foreign_origin", origin=origin, hint=route.hint)
+        if self._is_news(origin):
+            self._report("foreign_origin", origin=origin, hint=route.hint)
         return None
 
     def is_ours(self, location: Location) -> bool:
@@ -114,6 +117,7 @@ class AuthObject(Unique):
         headers: Mapping[str, str],
         body: Callable[[], bytes],
         sent: str | None,
+        method: str,
         location: Location,
     ) -> Verdict:
         """What the response to a request with our bearer says; reports what somebody should know.
@@ -123,6 +127,7 @@ class AuthObject(Unique):
             headers: Response headers.
             body: Called for the body when it matters.
             sent: The access token that the request carried; None for another credential.
+            method: Of the request.
             location: Where it went.
         """
         current = self.source.current()
@@ -136,12 +141,33 @@ class AuthObject(Unique):
             anonymous_fallback=self.source.resource_server.anonymous_fallback,
             path=location.path,
         )
-        if verdict is Verdict.SCOPE_MISSING:
-            granted = current.scope if current else ""
-            self._report("scope_missing", granted=granted, path=location.path)
-        elif verdict is Verdict.ANONYMOUS:
-            self._report("anonymous", origin=location.origin_url, path=location.path)
+        where = {"origin": location.origin_url, "path": location.path}
+        match verdict:
+            case Verdict.SCOPE_MISSING:
+                granted = current.scope if current else ""
+                needed = " or ".join(scopes_for(method, location.path))
+                self._report("scope_missing", granted=granted, needed=needed, **where)
+            case Verdict.ANONYMOUS:
+                self._report("anonymous", **where)
+            case Verdict.GONE:
+                if self._is_news(location.path):
+                    self._report("gone", hint=successor_of(location.path), **where)
+            case Verdict.RATE_LIMITED:
+                wait, reason = headers.get("Retry-After", ""), headers.get("RateLimit-Reason", "")
+                self._report("rate_limited", retry_after=wait, reason=reason, **where)
+        if verdict is Verdict.FINE and status in _DOUBTFUL:
+            self.source.doubt()
         return verdict
+
+    def give_up(self, error: FreshTokenRejectedError, location: Location) -> None:
+        """Report a rejection that goes to the caller, because no other token would help."""
+        self._report("rejected", error=str(error), origin=location.origin_url, path=location.path)
+
+    def _is_news(self, thing: str) -> bool:
+        """Whether it was not reported before; one thread only is told so."""
+        mine = object()
+        is_new = len(self._reported) < MOST_REPORTED and self._reported.setdefault(thing, mine)
+        return is_new is mine
 
     def _report(self, name: EventName, **fields: Any) -> None:
         report(self.source.on_event, Event(name, self.source.account, MappingProxyType(fields)))
@@ -292,13 +318,13 @@ class HTTPXFamilyAuth(AuthObject):
                     reply = yield step
 
     def _flow(self, request: httpx.Request, trace: type[_Trace]) -> Generator[Any, Any, None]:
-        location, server = _location(request.url), self.source.resource_server
+        location = _location(request.url)
         route = self._admitted(location, request)
         if route is not None:
             token_set = self._believed((yield _NeedTokenSet()), request)
-            if self.source.resource_server is not server:  # a site has told its cloud id only now
+            if route.undecided:
                 route = self._admitted(location, request)
-        if route is None:
+        if route is None or not route.bearer:
             yield request
             return
         if route.location != location:
@@ -325,12 +351,18 @@ class HTTPXFamilyAuth(AuthObject):
         if response.status_code == HTTPStatus.UNAUTHORIZED:
             body = yield _NeedBody(response)
         verdict = self.verdict(
-            response.status_code, response.headers, lambda: body, token_set.access_token, answered
+            response.status_code,
+            response.headers,
+            lambda: body,
+            token_set.access_token,
+            response.request.method,
+            answered,
         )
-        if verdict in (Verdict.FINE, Verdict.SCOPE_MISSING):
+        if not verdict.is_rejection:
             return
         fresh = yield _NeedTokenSet(rejected=token_set.access_token)
         if isinstance(fresh, FreshTokenRejectedError):
+            self.give_up(fresh, answered)
             return
         fresh = self._believed(fresh, request)
         if response.request.method != request.method and request.method not in SAFE_METHODS:

@@ -24,7 +24,6 @@ from atlassian_auth_adapter.adapters._flow import (
     without_session,
 )
 from atlassian_auth_adapter.atlassian.gateway import Location
-from atlassian_auth_adapter.atlassian.verdicts import Verdict
 from atlassian_auth_adapter.errors import AtlassianAuthError, FreshTokenRejectedError
 from atlassian_auth_adapter.tokens import TokenSet
 
@@ -59,11 +58,12 @@ class AtlassianAuth(AuthObject, AuthBase):
             if route is None:
                 return request
             token_set = self.source.token_set()
-            route = self.admit(location)  # a site may have told its cloud id only now
+            if route.undecided:
+                route = self.admit(location)
         except AtlassianAuthError as error:
             failure, cause = _failed(error, request), error.__cause__
         else:
-            if route is None:
+            if route is None or not route.bearer:
                 return request
             if route.location != location:
                 _send_to(request, route.location)
@@ -99,13 +99,19 @@ class AtlassianAuth(AuthObject, AuthBase):
             return response
         sent = credential_in(_text(authorization))
         verdict = self.verdict(
-            response.status_code, response.headers, lambda: response.content, sent, location
+            response.status_code,
+            response.headers,
+            lambda: response.content,
+            sent,
+            request.method or "",
+            location,
         )
-        if verdict in (Verdict.FINE, Verdict.SCOPE_MISSING):
+        if not verdict.is_rejection:
             return response
         try:
             fresh = self.source.token_set(rejected=sent)
-        except FreshTokenRejectedError:
+        except FreshTokenRejectedError as error:
+            self.give_up(error, location)
             return response
         except AtlassianAuthError as error:
             response.close()

@@ -13,7 +13,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, TypeGuard
 from urllib.parse import unquote, urlsplit
 
 from atlassian_auth_adapter.errors import ConfigurationError
@@ -26,8 +26,10 @@ __all__ = [
     "Route",
     "checked_cloud_id",
     "is_cloud_host",
+    "is_cloud_id",
     "is_loopback",
     "normalized_base_url",
+    "origin_of_site",
 ]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -37,12 +39,18 @@ _DOT_SEGMENT = re.compile(r"(^|[/\\])\.{1,2}([/\\;]|$)")
 #: What a Cloud token may be used for on the gateway beside the products.
 #: Source: developer.atlassian.com oauth-2-3lo-apps, copy of 2026-09-26.
 _ACCOUNT_PATHS = frozenset({"/me", "/oauth/token/accessible-resources"})
-#: Resource paths of a site and the gateway prefix each belongs under. Other paths of a site (pages,
-#: downloads, `/_edge`) have no counterpart on the gateway and take no OAuth token.
-_SITE_PATHS = (
-    ("/wiki/rest/", "/ex/confluence"),
-    ("/wiki/api/", "/ex/confluence"),
-    ("/rest/", "/ex/jira"),
+#: Resource paths of a site, and what each is called on the gateway ({}: the cloud id). Other paths
+#: of a site (pages, downloads, `/_edge`) have no counterpart there and take no OAuth token. The
+#: pages of attachments, to which answers link, name the ids of resources.
+#: Source: Jira's OpenAPI document, /rest/api/3/attachment/..., read 2026-11-24.
+_SITE_PATHS = tuple(
+    (re.compile(pattern, re.DOTALL), replacement)
+    for pattern, replacement in (
+        (r"(/wiki/(?:rest|api)/.*)", r"/ex/confluence/{}\1"),
+        (r"(/rest/.*)", r"/ex/jira/{}\1"),
+        (r"/secure/attachment/(\d+)(?:/[^/]*)?", r"/ex/jira/{}/rest/api/3/attachment/content/\1"),
+        (r"/secure/thumbnail/(\d+)(?:/[^/]*)?", r"/ex/jira/{}/rest/api/3/attachment/thumbnail/\1"),
+    )
 )
 
 
@@ -115,11 +123,14 @@ class Route:
         location: Where it goes.
         bearer: Whether the token goes with it.
         hint: If not: what to do instead, where that is known.
+        undecided: If not: whether it may yet, once the site is known; get a token set first, and
+            ask again.
     """
 
     location: Location
     bearer: bool
     hint: str = ""
+    undecided: bool = False
 
 
 class ResourceServer(Protocol):
@@ -179,8 +190,8 @@ class CloudGateway:
 
     Attributes:
         api_url: Origin of the gateway.
-        cloud_id: The site's cloud id; "" while it is not known yet: whoever then has a token set
-            has a better gateway too, and routes again.
+        cloud_id: The site's cloud id; "" while it is not known yet: nothing is decided then, and
+            whoever has got a token set has a better gateway too.
         gateway_path: Path of the product before the cloud id, such as `/ex/jira`.
         site_url: Origin of the site, if known: its resource paths are sent to the gateway.
     """
@@ -213,16 +224,24 @@ class CloudGateway:
         """The gateway's counterpart of the location if it has one; the token only there."""
         origin = location.origin
         on_site = origin == self._site.origin
-        if not (on_site or origin == self._api.origin) or not location.is_plain:
+        is_known = on_site or origin == self._api.origin
+        if not self.cloud_id and location.is_plain and (is_known or self._may_be_site(location)):
+            return Route(location, bearer=False, undecided=True)
+        if not is_known or not location.is_plain:
             return Route(location, False, self._foreign_hint(location))
-        if not self.cloud_id:
-            return Route(location, bearer=True)
         path = self._gateway_path(location.path, on_site=on_site)
         if path is None:
             return Route(location, False, self._path_hint(location.path, on_site=on_site))
         if on_site or path != location.path:
             location = replace(self._api, path=path)
         return Route(location, bearer=True)
+
+    def _may_be_site(self, location: Location) -> bool:
+        """Whether the site of the grant, once it is known, may turn out to be this one."""
+        if self.site_url:
+            return False
+        is_cloud = location.scheme == "https" and is_cloud_host(location.host)
+        return is_cloud or is_loopback(location.host)
 
     def _foreign_hint(self, location: Location) -> str:
         """For the hosts that people mix up with ours."""
@@ -255,9 +274,9 @@ class CloudGateway:
             return path
         if path in _ACCOUNT_PATHS:
             return None if on_site else path
-        for site_path, gateway_path in _SITE_PATHS:
-            if path.startswith(site_path):
-                return f"{gateway_path}/{self.cloud_id}{path}"
+        for pattern, replacement in _SITE_PATHS:
+            if match := pattern.fullmatch(path):
+                return match.expand(replacement.format(self.cloud_id))
         return None
 
 
@@ -276,13 +295,18 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def is_cloud_id(value: object) -> TypeGuard[str]:
+    """Whether it can be one: it becomes part of a path."""
+    return isinstance(value, str) and bool(re.fullmatch("[A-Za-z0-9-]+", value))
+
+
 def checked_cloud_id(cloud_id: str) -> str:
     """The cloud id.
 
     Raises:
         ConfigurationError: It is none.
     """
-    if not isinstance(cloud_id, str) or not re.fullmatch("[A-Za-z0-9-]+", cloud_id):
+    if not is_cloud_id(cloud_id):
         raise ConfigurationError(
             f"cloud_id: {cloud_id!r} is not one. It is a UUID; https://SITE/_edge/tenant_info "
             "tells it, or pass site_url instead."
@@ -322,3 +346,12 @@ def normalized_base_url(url: str, name: str) -> str:
             "(http is accepted for this machine only)."
         )
     return f"{location.origin_url}{location.path.rstrip('/')}"
+
+
+def origin_of_site(site_url: str) -> str:
+    """The origin of a Cloud site; what was copied from a browser has a path as well.
+
+    Raises:
+        ConfigurationError: As `normalized_base_url`.
+    """
+    return Location.of(normalized_base_url(site_url, "site_url")).origin_url

@@ -6,6 +6,7 @@ developer.atlassian.com and confluence.atlassian.com as collected in `atlassian.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from atlassian_auth_adapter.errors import ConfigurationError
@@ -19,6 +20,8 @@ __all__ = [
     "CloudEnvironment",
     "Product",
     "bitbucket_cloud_server",
+    "checked_environment",
+    "cloud_named",
     "cloud_server",
     "data_center_server",
     "product_named",
@@ -36,23 +39,62 @@ class CloudEnvironment:
         auth_url: Origin of the authorization server.
         api_url: Origin of the gateway.
         audience: What authorization requests name as their audience.
+        resources_url: Origin that lists the sites of a grant; "": the gateway.
+        site_domain: How its sites' host names end, custom domains apart; "" when not known.
     """
 
     auth_url: str
     api_url: str
     audience: str
+    resources_url: str = ""
+    site_domain: str = ""
 
 
 #: Source: developer.atlassian.com oauth-2-3lo-apps, copy of 2026-09-26.
 COMMERCIAL = CloudEnvironment(
-    "https://auth.atlassian.com", "https://api.atlassian.com", "api.atlassian.com"
+    "https://auth.atlassian.com",
+    "https://api.atlassian.com",
+    "api.atlassian.com",
+    site_domain=".atlassian.net",
 )
-#: Source: Nango's providers.yaml, read 2026-11-22; not documented by Atlassian.
+#: Source: Nango's providers.yaml and its jira/post-connection.ts, which lists the sites at the
+#: authorization server's host, read 2026-11-22; not documented by Atlassian.
 US_GOV_MODERATE = CloudEnvironment(
     "https://auth.atlassian-us-gov-mod.com",
     "https://api.atlassian-us-gov-mod.com",
     "api.atlassian-us-gov-mod.com",
+    resources_url="https://auth.atlassian-us-gov-mod.com",
+    site_domain=".atlassian-us-gov-mod.net",
 )
+_ENVIRONMENTS = {"COMMERCIAL": COMMERCIAL, "US_GOV_MODERATE": US_GOV_MODERATE}
+
+
+def cloud_named(name: str) -> CloudEnvironment:
+    """The environment of that name, in any spelling of it: "commercial", "us-gov-moderate".
+
+    Raises:
+        ConfigurationError: There is none.
+    """
+    try:
+        return _ENVIRONMENTS[name.upper().replace("-", "_")]
+    except KeyError:
+        known = ", ".join(known.lower().replace("_", "-") for known in _ENVIRONMENTS)
+        raise ConfigurationError(f"unknown Cloud {name!r}. Choose one of {known}.") from None
+
+
+def checked_environment(cloud: CloudEnvironment, site_host: str) -> CloudEnvironment:
+    """The environment.
+
+    Raises:
+        ConfigurationError: The site lies in another one.
+    """
+    if cloud in _ENVIRONMENTS.values():  # of others it is not known where their sites are
+        for name, other in _ENVIRONMENTS.items():
+            if other != cloud and site_host.endswith(other.site_domain):
+                raise ConfigurationError(
+                    f"site_url: {site_host} is a site of another Cloud. Pass cloud={name}."
+                )
+    return cloud
 
 
 def cloud_server(cloud: CloudEnvironment) -> AuthorizationServer:
@@ -137,6 +179,7 @@ class Product:
         gateway_path: Path of the product on the Cloud gateway, before the cloud id.
         cloud_identity: Path below `base_url` that answers who we are, on Cloud.
         data_center_identity: The same on Data Center.
+        scope_words: What each scope for it on Cloud has one of in its name.
     """
 
     name: str
@@ -145,6 +188,11 @@ class Product:
     gateway_path: str
     cloud_identity: str
     data_center_identity: str
+    scope_words: tuple[str, ...] = ()
+
+    def is_reached_by(self, scopes: Iterable[str]) -> bool:
+        """Whether some of the scopes are for this product."""
+        return any(word in scope for scope in scopes for word in self.scope_words)
 
 
 PRODUCTS = {
@@ -157,6 +205,7 @@ PRODUCTS = {
             gateway_path="/ex/jira",
             cloud_identity="/rest/api/3/myself",
             data_center_identity="/rest/api/2/myself",
+            scope_words=("jira", "servicedesk"),
         ),
         Product(
             "confluence",
@@ -165,6 +214,7 @@ PRODUCTS = {
             gateway_path="/ex/confluence",
             cloud_identity="/wiki/rest/api/user/current",
             data_center_identity="/rest/api/user/current",
+            scope_words=("confluence",),
         ),
         Product(
             "bitbucket",
@@ -172,7 +222,9 @@ PRODUCTS = {
             data_center_scopes=("REPO_READ",),
             gateway_path="",
             cloud_identity="/user",
-            data_center_identity="/plugins/servlet/applinks/whoami",
+            # It names nobody in its body, but who asked in X-AUSERNAME, as every answer does.
+            # Source: social-core's bitbucket_datacenter.py, read 2026-11-22.
+            data_center_identity="/rest/api/latest/application-properties",
         ),
     )
 }

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from atlassian_auth_adapter.errors import ConfigurationError, ResourceUnavailableError
+from atlassian_auth_adapter.atlassian.gateway import is_cloud_id, origin_of_site
+from atlassian_auth_adapter.atlassian.products import Product
+from atlassian_auth_adapter.errors import (
+    AccessDeniedError,
+    AmbiguousSiteError,
+    ConfigurationError,
+    ResourceUnavailableError,
+)
 from atlassian_auth_adapter.transport import Answer, NoAnswerError, Transport
 
-__all__ = ["Site", "ask", "cloud_id_of", "sites_in"]
+__all__ = ["Site", "ask", "cloud_id_of", "listed", "only_site", "site_at", "sites_in"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +93,7 @@ def cloud_id_of(transport: Transport, site_url: str) -> str:
     answer = ask(transport, f"{site_url}/_edge/tenant_info")
     parsed = answer.json() if answer.status == HTTPStatus.OK else None
     cloud_id = parsed.get("cloudId") if isinstance(parsed, dict) else None
-    if isinstance(cloud_id, str) and cloud_id.replace("-", "").isalnum():
+    if is_cloud_id(cloud_id):
         return cloud_id
     if answer.status in (HTTPStatus.OK, HTTPStatus.NOT_FOUND):
         raise ConfigurationError(
@@ -100,8 +107,60 @@ def cloud_id_of(transport: Transport, site_url: str) -> str:
     )
 
 
+def only_site(sites: Iterable[Site], product: Product) -> Site:
+    """The one site that the grant reaches with the product.
+
+    Entries of one site share the id, one for each product: their scopes tell them apart. An entry
+    that names no scopes may be any product's.
+
+    Raises:
+        AmbiguousSiteError: There are several; the error lists them.
+        AccessDeniedError: There is none.
+    """
+    every = tuple(sites)
+    fitting = {
+        site.id: site for site in every if not site.scopes or product.is_reached_by(site.scopes)
+    }
+    if len(fitting) == 1:
+        return next(iter(fitting.values()))
+    if not fitting:
+        raise AccessDeniedError(
+            f"the grant reaches no site of {product.name} ({listed(every)}). Add scopes of the "
+            "product to the app and to `scopes`, log in again and choose a site.",
+            granted=" ".join(dict.fromkeys(scope for site in every for scope in site.scopes)),
+        )
+    raise AmbiguousSiteError(
+        f"the grant reaches several sites: {listed(fitting.values())}. Name one: pass site_url or "
+        "cloud_id.",
+        sites=tuple(fitting.values()),
+    )
+
+
+def site_at(site_url: str, sites: Iterable[Site]) -> Site | None:
+    """The site of the grant at that URL, or None.
+
+    Args:
+        site_url: Its origin.
+        sites: What the grant reaches.
+    """
+    return next((site for site in sites if site.url and _origin(site.url) == site_url), None)
+
+
+def listed(sites: Iterable[Site]) -> str:
+    """The sites in words, each one once, for errors and events."""
+    names = {site.id: f"{site.url or site.name} (cloud_id {site.id})" for site in sites}
+    return ", ".join(sorted(names.values())) or "it reaches no site"
+
+
+def _origin(url: str) -> str:
+    try:
+        return origin_of_site(url)
+    except ConfigurationError:  # whatever the answer holds
+        return ""
+
+
 def _has_id(entry: object) -> bool:
-    return isinstance(entry, Mapping) and isinstance(entry.get("id"), str) and bool(entry["id"])
+    return isinstance(entry, Mapping) and is_cloud_id(entry.get("id"))
 
 
 def _site(entry: Mapping[str, Any]) -> Site:

@@ -28,6 +28,19 @@ class Verdict(enum.Enum):
     REJECTED = "rejected"  # get another token and send the request again
     ANONYMOUS = "anonymous"  # answered as to nobody: another token, again if that does no harm
     SCOPE_MISSING = "scope_missing"  # a refresh cannot help
+    GONE = "gone"  # the resource was removed, for OAuth at least
+    RATE_LIMITED = "rate_limited"  # too many requests; nothing to do with the token
+
+    @property
+    def is_rejection(self) -> bool:
+        """Whether another token may bring another answer."""
+        return self in (Verdict.REJECTED, Verdict.ANONYMOUS)
+
+
+_NOT_ABOUT_THE_TOKEN = {
+    HTTPStatus.GONE: Verdict.GONE,
+    HTTPStatus.TOO_MANY_REQUESTS: Verdict.RATE_LIMITED,
+}
 
 
 def judge(
@@ -54,6 +67,8 @@ def judge(
     if status in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND) and expired:
         # One report has the gateway answer 403 (v1) or 404 (v2) to an expired token.
         return Verdict.REJECTED
+    if status in _NOT_ABOUT_THE_TOKEN:
+        return _NOT_ABOUT_THE_TOKEN[HTTPStatus(status)]
     if headers.get("x-seraph-loginreason", "").upper().startswith("AUTHENTICATED_FAILED"):
         return Verdict.ANONYMOUS
     if anonymous_fallback and _asks_for_a_login(status, headers, path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 __all__ = ["AuthorizationServer"]
@@ -49,6 +49,20 @@ class AuthorizationServer:
     refresh_token_lifetime: float = math.inf
     authorization_lifetime: float = math.inf
     dead_refresh_token: tuple[tuple[str, str], ...] = (("invalid_grant", ""),)
+
+    def for_client_credentials(self) -> AuthorizationServer:
+        """The same server for a client that acts for itself: nothing is rotated, nothing runs out.
+
+        A request whose answer was lost may be sent again at any time. Source: RFC 6749 section 4.4.
+        """
+        return replace(
+            self,
+            rotation_grace=math.inf,
+            resend_window=120.0,  # as long as a resource owner's login would be waited for
+            refresh_token_lifetime=math.inf,
+            authorization_lifetime=math.inf,
+            dead_refresh_token=(),
+        )
 
     def idle_until(self, obtained_at: float) -> float:
         """When a refresh token dies unless it is used; POSIX timestamp (seconds), maybe infinite.

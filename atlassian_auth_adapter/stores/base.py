@@ -38,13 +38,14 @@ class TokenKey:
         issuer: The authorization server.
         client_id: The OAuth client.
         account: Whose login: any text.
-        kind: "login" for tokens, "authorizations" for the authorizations that wait for a redirect.
+        kind: "login" for tokens, "authorizations" for the authorizations that wait for a redirect,
+            "sites" for the cloud ids that were found out.
     """
 
     issuer: str
     client_id: str
     account: str
-    kind: Literal["login", "authorizations"] = "login"
+    kind: Literal["login", "authorizations", "sites"] = "login"
 
     @property
     def digest(self) -> str:
@@ -55,6 +56,10 @@ class TokenKey:
     def for_authorizations(self) -> TokenKey:
         """Where this login's pending authorizations are kept."""
         return replace(self, kind="authorizations")
+
+    def for_sites(self) -> TokenKey:
+        """Where the cloud ids of this login's sites are remembered."""
+        return replace(self, kind="sites")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,8 @@ class Record:
         login: Random name of the login, the same through all its rotations; "" when not known.
         authorized_at: POSIX timestamp (seconds) of the resource owner's consent, 0 when not known.
         authorizations: Started authorizations, under their own key.
+        sites: Pairs of site URL and cloud id, under their own key; "" for the URL: the only site of
+            the grant.
     """
 
     generation: int = 0
@@ -104,6 +111,7 @@ class Record:
     login: str = ""
     authorized_at: float = 0.0
     authorizations: tuple[AuthorizationRequest, ...] = field(default=())
+    sites: tuple[tuple[str, str], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The stored form. It holds the secrets."""
@@ -145,6 +153,8 @@ class Record:
                 }
                 for request in self.authorizations
             ]
+        if self.sites:
+            stored["sites"] = dict(self.sites)
         return stored
 
     @classmethod
@@ -178,6 +188,9 @@ class Record:
                 authorized_at=float(stored.get("authorized_at", 0.0)),
                 authorizations=tuple(
                     _authorization(request) for request in stored.get("authorizations", ())
+                ),
+                sites=tuple(
+                    (str(url), str(cloud_id)) for url, cloud_id in stored.get("sites", {}).items()
                 ),
             )
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:

@@ -32,8 +32,8 @@ NOBODY = {"X-AUSERNAME": "anonymous"}
         (403, {}, b"", True, False, V.REJECTED),
         (404, {}, b"", True, True, V.REJECTED),
         (403, {}, SCOPE, False, False, V.FINE),
-        (410, {}, b"", True, True, V.FINE),
-        (429, {}, b"", True, True, V.FINE),
+        (410, {}, b"", True, True, V.GONE),
+        (429, {}, b"", True, True, V.RATE_LIMITED),
         (500, {}, b"", True, True, V.FINE),
         (302, {}, b"", True, True, V.FINE),
         (200, FAILED, b"", False, False, V.ANONYMOUS),
@@ -55,7 +55,7 @@ def test_the_table_of_verdicts(
     fallback: bool,
     verdict: Verdict,
 ) -> None:
-    """Rejected, scope missing, anonymous or fine: by status, headers, body and the token's age."""
+    """What an answer means: by status, headers, body and the token's age."""
     found = judge(
         status,
         CaseInsensitiveDict(headers),

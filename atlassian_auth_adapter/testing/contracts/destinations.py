@@ -81,7 +81,7 @@ _OUTSIDE_CLOUD = (
     f"{GATEWAY}/rest/x\\..\\..\\..\\{OTHER_ID}",
     "https://acme.atlassian.net/",
     "https://acme.atlassian.net/browse/ABC-1",
-    "https://acme.atlassian.net/secure/attachment/1/a.txt",
+    "https://acme.atlassian.net/secure/useravatar?ownerId=1",
     "https://acme.atlassian.net/_edge/tenant_info",
     "https://acme.atlassian.net/wiki/download/attachments/1/a.txt",
     "https://acme.atlassian.net/wiki/spaces/DOCS",

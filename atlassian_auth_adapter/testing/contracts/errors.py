@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from atlassian_auth_adapter.clients import AtlassianOAuthClient
+from atlassian_auth_adapter.clients.oauth import AtlassianOAuthClient
 from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
     ForeignOriginError,

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 
 from atlassian_auth_adapter.atlassian.gateway import ResourceServer
-from atlassian_auth_adapter.clients import AtlassianOAuthClient
+from atlassian_auth_adapter.clients.oauth import AtlassianOAuthClient
 
 from .base import AdapterTests
 from .world import (

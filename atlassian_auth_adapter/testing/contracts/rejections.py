@@ -193,7 +193,7 @@ class RejectionTests(AdapterTests):
     # What is none
 
     def test_a_missing_scope_is_reported_and_nothing_is_refreshed(self, world: World) -> None:
-        """Another token would lack the scope as well; the event says which ones were granted."""
+        """Another token would lack it, too; the event says what was granted and what is needed."""
         client = world.login("cloud", scopes=["read:jira-user", "offline_access"])
         url = f"{client.base_url}/rest/api/3/issue/ABC-1"
         (reply,) = self._get(url, auth=self.auth(client))
@@ -202,6 +202,7 @@ class RejectionTests(AdapterTests):
         assert world.refreshes == 0
         (event,) = world.named("scope_missing")
         assert set(event.fields["granted"].split()) == {"read:jira-user", "offline_access"}
+        assert event.fields["needed"].split(" or ")[0] == "read:jira-work"
         assert event.fields["path"] == urlsplit(url).path
         assert len(world.emulator.requests) == 1
 

@@ -13,7 +13,8 @@ from urllib.parse import quote
 
 from atlassian_auth_adapter.atlassian.gateway import CloudGateway, DataCenter, ResourceServer
 from atlassian_auth_adapter.atlassian.products import CloudEnvironment
-from atlassian_auth_adapter.clients import AtlassianOAuthClient, create_atlassian_oauth_client
+from atlassian_auth_adapter.clients.factory import create_atlassian_oauth_client
+from atlassian_auth_adapter.clients.oauth import AtlassianOAuthClient
 from atlassian_auth_adapter.events import Event
 from atlassian_auth_adapter.sources import TokenSource
 from atlassian_auth_adapter.testing.clock import FakeClock

@@ -1,0 +1,105 @@
+"""Clients from environment variables, for containers and twelve-factor programs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from atlassian_auth_adapter.atlassian.products import cloud_named
+from atlassian_auth_adapter.clients.factory import create_atlassian_oauth_client
+from atlassian_auth_adapter.clients.oauth import AtlassianOAuthClient
+from atlassian_auth_adapter.clients.service_account import AtlassianServiceAccountClient
+from atlassian_auth_adapter.errors import ConfigurationError
+from atlassian_auth_adapter.stores.file import FileTokenStore
+
+__all__ = [
+    "VARIABLES",
+    "atlassian_oauth_client_from_env",
+    "atlassian_service_account_client_from_env",
+    "client_secret_from_env",
+]
+
+#: Variable, the argument that it stands for, and what makes the argument of its text.
+VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "ATLASSIAN_CLIENT_ID": ("client_id", str),
+    "ATLASSIAN_CALLBACK_URL": ("callback_url", str),
+    "ATLASSIAN_CLOUD_ID": ("cloud_id", str),
+    "ATLASSIAN_SITE_URL": ("site_url", str),
+    "ATLASSIAN_SERVER_URL": ("server_url", str),
+    "ATLASSIAN_PRODUCT": ("product", str),
+    "ATLASSIAN_CLOUD": ("cloud", cloud_named),
+    "ATLASSIAN_SCOPES": ("scopes", str),
+    "ATLASSIAN_ACCOUNT": ("account", str),
+    "ATLASSIAN_TOKEN_DIRECTORY": ("store", FileTokenStore),
+    "ATLASSIAN_CA_BUNDLE": ("verify", str),
+    "ATLASSIAN_PROXY": ("proxy", str),
+}
+#: The secret itself, or the path of a file that holds it, such as a secret of a container.
+SECRET, SECRET_FILE = "ATLASSIAN_CLIENT_SECRET", "ATLASSIAN_CLIENT_SECRET_FILE"
+
+
+def atlassian_oauth_client_from_env(**arguments: Any) -> AtlassianOAuthClient:
+    """The OAuth client that the environment describes.
+
+    Variables: those of `VARIABLES`, and `ATLASSIAN_CLIENT_SECRET` or
+    `ATLASSIAN_CLIENT_SECRET_FILE`. An empty one counts as not set.
+
+    Args:
+        arguments: Arguments of `create_atlassian_oauth_client`; they win over the environment.
+
+    Raises:
+        ConfigurationError: A variable is missing or wrong; the text names it.
+    """
+    return create_atlassian_oauth_client(**_arguments(arguments))
+
+
+def atlassian_service_account_client_from_env(**arguments: Any) -> AtlassianServiceAccountClient:
+    """The service account that the environment describes, by the same variables.
+
+    `ATLASSIAN_CALLBACK_URL` is not for service accounts, and is passed over.
+
+    Args:
+        arguments: Arguments of `AtlassianServiceAccountClient`; they win over the environment.
+
+    Raises:
+        ConfigurationError: A variable is missing or wrong; the text names it.
+    """
+    found = _arguments(arguments)
+    found.pop("callback_url", None)
+    return AtlassianServiceAccountClient(**found)
+
+
+def client_secret_from_env() -> str:
+    """The client secret; read anew for each token request, so that it can be changed.
+
+    Raises:
+        ConfigurationError: It is not there.
+    """
+    if secret := os.environ.get(SECRET):
+        return secret
+    path = os.environ.get(SECRET_FILE)
+    if not path:
+        raise ConfigurationError(f"set {SECRET} or {SECRET_FILE}.")
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+    raise ConfigurationError(f"{SECRET_FILE}: {path!r} cannot be read: {reason}.")
+
+
+def _arguments(given: dict[str, Any]) -> dict[str, Any]:
+    found = dict(given)
+    for variable, (name, make) in VARIABLES.items():
+        if name not in found and (text := os.environ.get(variable)):
+            try:
+                found[name] = make(text)
+            except ConfigurationError as error:
+                raise ConfigurationError(f"{variable}: {error}") from None
+    if "client_id" not in found:
+        raise ConfigurationError("set ATLASSIAN_CLIENT_ID.")
+    if "client_secret" not in found:
+        client_secret_from_env()  # told now, and not with the first token request
+        found["client_secret"] = client_secret_from_env
+    return found

@@ -1,0 +1,105 @@
+"""The factory: from what a program knows of its instance to the client for it."""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+from atlassian_auth_adapter.atlassian.products import (
+    BITBUCKET_CLOUD,
+    COMMERCIAL,
+    CloudEnvironment,
+    product_named,
+)
+from atlassian_auth_adapter.clients.base import Secret, Settings
+from atlassian_auth_adapter.clients.oauth import (
+    AtlassianOAuthClient,
+    BitbucketCloudOAuthClient,
+    BitbucketOnPremOAuthClient,
+    CloudOAuthClient,
+    ConfluenceCloudOAuthClient,
+    ConfluenceOnPremOAuthClient,
+    JiraCloudOAuthClient,
+    JiraOnPremOAuthClient,
+    OnPremOAuthClient,
+)
+from atlassian_auth_adapter.clients.places import is_cloud
+from atlassian_auth_adapter.transport import Proxy
+
+__all__ = ["create_atlassian_oauth_client", "create_jira_oauth_client"]
+
+
+def create_atlassian_oauth_client(
+    client_id: str,
+    client_secret: Secret,
+    callback_url: str = "",
+    cloud_id: str = "",
+    server_url: str = "",
+    verify: bool | str = True,
+    proxy: Proxy = None,
+    *,
+    product: str = "jira",
+    site_url: str = "",
+    cloud: CloudEnvironment | None = None,
+    **settings: Unpack[Settings],
+) -> AtlassianOAuthClient:
+    """The OAuth client for a product: Cloud when `cloud_id` or `site_url` is given, else on-prem.
+
+    With `cloud` alone it is the only site that the login reaches: when there are several, the first
+    use raises AmbiguousSiteError, which lists them.
+
+    Args:
+        client_id: Of the OAuth 2.0 app (Cloud) or application link (Data Center).
+        client_secret: Its secret, or a function that fetches it.
+        callback_url: The registered redirect URI; needed to log in, not to refresh.
+        cloud_id: Of the site. Given together with a `server_url` it wins.
+        server_url: Base URL of a Data Center product, context path included.
+        verify: True, False, or the path of a CA bundle, for every request of our own.
+        proxy: None: as requests does by itself; True: the environment's; False: none; a URL or a
+            mapping of scheme to URL: this one.
+        product: "jira", "confluence" or "bitbucket": which default scopes and paths.
+        site_url: https://acme.atlassian.net, in place of `cloud_id` or beside it.
+        cloud: COMMERCIAL, US_GOV_MODERATE or the hosts of an emulator; None: the commercial one,
+            when there is a site.
+        scopes: Scopes to ask for; None: the product's defaults.
+        store: Where the login is kept; None: a new MemoryTokenStore, which ends with the process.
+        account: Names the login within the store.
+        cert: Client certificate: path of a PEM file, or (certificate, key).
+        timeout: Seconds (connect, read) for every request of our own.
+        expiry: When a token counts as stale and as expired.
+        on_event: Called with every Event.
+        clock: Where instants come from.
+
+    Raises:
+        ConfigurationError: Something is missing or contradictory; the text says what to change.
+    """
+    product_named(product)
+    common = (client_id, client_secret, callback_url)
+    if not is_cloud(cloud_id, site_url, server_url, cloud, product):
+        return _ON_PREM[product](*common, server_url, verify, proxy, **settings)
+    if product == "bitbucket":
+        return BitbucketCloudOAuthClient(
+            *common, verify, proxy, cloud=cloud or BITBUCKET_CLOUD, **settings
+        )
+    return _CLOUD[product](
+        *common,
+        cloud_id,
+        verify,
+        proxy,
+        site_url=site_url,
+        cloud=cloud or COMMERCIAL,
+        **settings,
+    )
+
+
+#: The seed's name of the same function.
+create_jira_oauth_client = create_atlassian_oauth_client
+
+_CLOUD: dict[str, type[CloudOAuthClient]] = {
+    "jira": JiraCloudOAuthClient,
+    "confluence": ConfluenceCloudOAuthClient,
+}
+_ON_PREM: dict[str, type[OnPremOAuthClient]] = {
+    "jira": JiraOnPremOAuthClient,
+    "confluence": ConfluenceOnPremOAuthClient,
+    "bitbucket": BitbucketOnPremOAuthClient,
+}

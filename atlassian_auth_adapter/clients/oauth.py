@@ -1,0 +1,322 @@
+"""OAuth clients: a person logs in, a login is kept. `factory.py` makes the right one."""
+
+from __future__ import annotations
+
+import itertools
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import ClassVar, Unpack
+
+from atlassian_auth_adapter.atlassian.products import (
+    BITBUCKET_CLOUD,
+    COMMERCIAL,
+    CloudEnvironment,
+    Product,
+    product_named,
+)
+from atlassian_auth_adapter.clients.base import AtlassianClient, Secret, Settings
+from atlassian_auth_adapter.clients.places import (
+    BitbucketCloudPlace,
+    CloudPlace,
+    Place,
+    ServerPlace,
+)
+from atlassian_auth_adapter.errors import (
+    AuthorizationError,
+    ConfigurationError,
+    LoginRequiredError,
+    StaleRecordError,
+    TokenRequestRefusedError,
+    without_frames,
+)
+from atlassian_auth_adapter.oauth.authorization import AuthorizationRequest, AuthorizationResponse
+from atlassian_auth_adapter.stores.base import Record
+from atlassian_auth_adapter.tokens import TokenSet
+from atlassian_auth_adapter.transport import Proxy
+
+__all__ = [
+    "AtlassianOAuthClient",
+    "BitbucketCloudOAuthClient",
+    "BitbucketOnPremOAuthClient",
+    "CloudOAuthClient",
+    "ConfluenceCloudOAuthClient",
+    "ConfluenceOnPremOAuthClient",
+    "JiraCloudOAuthClient",
+    "JiraOnPremOAuthClient",
+    "OnPremOAuthClient",
+]
+
+#: Authorizations that may wait for their redirects at one time; the oldest give way.
+MOST_AUTHORIZATIONS = 100
+#: Times that somebody else may be faster in starting one before the store is called broken.
+MOST_OVERTAKINGS = 100
+
+
+class AtlassianOAuthClient(AtlassianClient):
+    """One OAuth client with one login: starts and completes authorizations, hands out tokens.
+
+    Its copies, its pickles and its attributes are those of `AtlassianClient`.
+    """
+
+    default_product: ClassVar[str] = "jira"
+
+    @abstractmethod
+    def __init__(
+        self,
+        place: Place,
+        client_id: str,
+        client_secret: Secret,
+        callback_url: str,
+        verify: bool | str,
+        proxy: Proxy,
+        settings: Settings,
+    ) -> None:
+        super().__init__(place, client_id, client_secret, callback_url, verify, proxy, settings)
+
+    @classmethod
+    def _product(cls) -> Product:
+        return product_named(cls.default_product)
+
+    def _renew(self, previous: TokenSet) -> TokenSet:
+        return self._endpoint.refresh(previous)
+
+    # --- authorization ----------------------------------------------------------------------------
+
+    def get_oauth_scopes(self) -> list[str]:
+        """The scopes that `oauth_start` asks for."""
+        return list(self._place.scopes if self._scopes is None else self._scopes)
+
+    @without_frames
+    def oauth_start(self) -> str:
+        """The authorization URL to open in the resource owner's browser.
+
+        State and code verifier are kept in the store for 10 minutes; several authorizations may be
+        under way at one time. May block on the store.
+
+        Raises:
+            ConfigurationError: The client was made without a callback URL.
+            TokenStoreError: The store cannot be written, so a login could not be kept either.
+        """
+        if not self.callback_url:
+            raise ConfigurationError(
+                "callback_url is missing. Pass the redirect URI that is registered for the OAuth "
+                "client, letter by letter."
+            )
+        request = AuthorizationRequest.new(
+            self._server, " ".join(self.get_oauth_scopes()), self._clock.time()
+        )
+        self._change_authorizations(lambda pending: (*pending, request))
+        return request.url(self._server, self.client_id, self.callback_url)
+
+    @without_frames
+    def oauth_complete(self, code: str) -> None:
+        """The login is made and saved. May block on the network and the store.
+
+        Args:
+            code: The authorization code, or better the whole redirect URL: its state is compared.
+
+        Raises:
+            AuthorizationDeniedError: The resource owner declined.
+            StateMismatchError: The redirect belongs to no authorization started with this store.
+            AuthorizationError: The code is wrong, used or too old; start again.
+            TokenRequestRefusedError: The registration of the client is wrong.
+            TokenEndpointUnavailableError: No usable answer. A code is good for one try: start
+                again.
+            TokenStoreError: The store failed.
+        """
+        response = AuthorizationResponse.parse(code)
+        record = self._store.load(self._key.for_authorizations())
+        pending = record.authorizations if record else ()
+        request = response.request_among(pending, self._clock.time())
+        if request is None:
+            if self._server.pkce:
+                raise AuthorizationError(
+                    "no authorization is waiting in this store, so the code verifier is not known. "
+                    "Call oauth_start() with the same store and use its URL within 10 minutes."
+                )
+            request = AuthorizationRequest("", scope=" ".join(self.get_oauth_scopes()))
+        else:
+            done = request.state
+            self._change_authorizations(
+                lambda others: tuple(other for other in others if other.state != done)
+            )
+        self._exchange(response.code, request)
+
+    def _exchange(self, code: str, request: AuthorizationRequest) -> None:
+        try:
+            self._source.install(
+                lambda: self._endpoint.exchange(code, request.code_verifier, request.scope)
+            )
+        except TokenRequestRefusedError as error:
+            if error.error not in ("invalid_grant", "invalid_request"):
+                raise
+            refusal = error.copied()
+        else:
+            self._forget_site()
+            return
+        raise AuthorizationError(
+            "the authorization code was refused: it is used, too old, or was issued for another "
+            f"callback URL ({refusal.error}, HTTP {refusal.status}). Call oauth_start() again.",
+            error=refusal.error,
+        ) from refusal
+
+    def _change_authorizations(
+        self,
+        change: Callable[[tuple[AuthorizationRequest, ...]], tuple[AuthorizationRequest, ...]],
+    ) -> None:
+        key, now = self._key.for_authorizations(), self._clock.time()
+        for attempt in itertools.count(1):
+            record = self._store.load(key)
+            expected = record.generation if record else None
+            alive = [old for old in (record.authorizations if record else ()) if old.is_alive(now)]
+            pending = change(tuple(alive))[-MOST_AUTHORIZATIONS:]
+            changed = Record(generation=(expected or 0) + 1, authorizations=pending)
+            try:
+                self._store.save(key, changed, expected=expected)
+            except StaleRecordError:  # another authorization was started at the same moment
+                if attempt == MOST_OVERTAKINGS:
+                    raise
+            else:
+                return
+
+    @without_frames
+    def oauth2_retrieve_access_token(self, code: str = "", refresh_token: str = "") -> str:
+        """The access token for a code or for a refresh token; the login is saved.
+
+        Exactly one of the two must be given. May block on the network and the store. A program that
+        offers the refresh token it was installed with at every start takes the login over once.
+
+        Raises:
+            ConfigurationError: Both or none were given.
+            LoginRequiredError: The refresh token was refused. What was stored before still is.
+            AuthorizationError, TokenEndpointError, TokenStoreError: As `oauth_complete`.
+        """
+        if bool(code) == bool(refresh_token):
+            raise ConfigurationError(
+                "give exactly one of code and refresh_token: a code from the redirect to log in, "
+                "or a refresh token to take over a login."
+            )
+        if code:
+            self.oauth_complete(code)
+            return self.get_access_token()
+        record = self._store.load(self._key)
+        if record and record.token_set and record.token_set.refresh_token == refresh_token:
+            return self._source.refresh().access_token
+        if self._source.has_taken_over(refresh_token):
+            return self.get_access_token()  # it is spent; the stored login came from it
+        given = TokenSet("", refresh_token, scope=" ".join(self.get_oauth_scopes()))
+        try:
+            return self._source.install(lambda: self._renew(given), refresh_token).access_token
+        except TokenRequestRefusedError as error:
+            if not self._server.refuses_refresh_token(error.error, error.error_description):
+                raise
+            refusal = error.copied()
+        raise LoginRequiredError(
+            "the server refuses the given refresh token: it was used before, revoked, or is older "
+            "than 90 days. Log in with oauth_start() and oauth_complete(). Nothing was deleted.",
+            reason="refused",
+        ) from refusal
+
+
+class CloudOAuthClient(AtlassianOAuthClient):
+    """A client of Jira or Confluence Cloud."""
+
+    def __init__(
+        self,
+        client_id: str,
+        client_secret: Secret,
+        callback_url: str = "",
+        cloud_id: str = "",
+        verify: bool | str = True,
+        proxy: Proxy = None,
+        *,
+        site_url: str = "",
+        cloud: CloudEnvironment = COMMERCIAL,
+        **settings: Unpack[Settings],
+    ) -> None:
+        super().__init__(
+            CloudPlace(self._product(), cloud_id, site_url, cloud),
+            client_id,
+            client_secret,
+            callback_url,
+            verify,
+            proxy,
+            settings,
+        )
+
+
+class OnPremOAuthClient(AtlassianOAuthClient):
+    """A client of a Data Center product."""
+
+    def __init__(
+        self,
+        client_id: str,
+        client_secret: Secret,
+        callback_url: str = "",
+        server_url: str = "",
+        verify: bool | str = True,
+        proxy: Proxy = None,
+        **settings: Unpack[Settings],
+    ) -> None:
+        super().__init__(
+            ServerPlace(self._product(), server_url),
+            client_id,
+            client_secret,
+            callback_url,
+            verify,
+            proxy,
+            settings,
+        )
+
+
+class JiraCloudOAuthClient(CloudOAuthClient):
+    """Jira Cloud. Default scopes: `read:audit-log:jira`, `read:jira-user`, `offline_access`."""
+
+
+class ConfluenceCloudOAuthClient(CloudOAuthClient):
+    """Confluence Cloud."""
+
+    default_product = "confluence"
+
+
+class JiraOnPremOAuthClient(OnPremOAuthClient):
+    """Jira Data Center, with PKCE. Default scope: `WRITE`."""
+
+
+class ConfluenceOnPremOAuthClient(OnPremOAuthClient):
+    """Confluence Data Center, with PKCE. Default scope: `WRITE`."""
+
+    default_product = "confluence"
+
+
+class BitbucketOnPremOAuthClient(OnPremOAuthClient):
+    """Bitbucket Data Center, with PKCE. Default scope: `REPO_READ`."""
+
+    default_product = "bitbucket"
+
+
+class BitbucketCloudOAuthClient(AtlassianOAuthClient):
+    """Bitbucket Cloud, which has an authorization server of its own and knows no cloud id."""
+
+    default_product = "bitbucket"
+
+    def __init__(
+        self,
+        client_id: str,
+        client_secret: Secret,
+        callback_url: str = "",
+        verify: bool | str = True,
+        proxy: Proxy = None,
+        *,
+        cloud: CloudEnvironment = BITBUCKET_CLOUD,
+        **settings: Unpack[Settings],
+    ) -> None:
+        super().__init__(
+            BitbucketCloudPlace(self._product(), cloud),
+            client_id,
+            client_secret,
+            callback_url,
+            verify,
+            proxy,
+            settings,
+        )

@@ -1,0 +1,108 @@
+"""A service account: a client that acts for itself, with client credentials and without a person.
+
+Source: RFC 6749 section 4.4; support.atlassian.com
+create-oauth-2-0-credential-for-service-accounts (Cloud) and confluence.atlassian.com
+service-accounts-overview-1627095923 (Data Center), as collected on 2026-11-22.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Unpack
+
+from atlassian_auth_adapter.atlassian.products import (
+    BITBUCKET_CLOUD,
+    COMMERCIAL,
+    CloudEnvironment,
+    product_named,
+)
+from atlassian_auth_adapter.clients.base import AtlassianClient, Secret, Settings
+from atlassian_auth_adapter.clients.places import (
+    BitbucketCloudPlace,
+    CloudPlace,
+    Place,
+    ServerPlace,
+    is_cloud,
+)
+from atlassian_auth_adapter.errors import ConfigurationError
+from atlassian_auth_adapter.oauth.server import AuthorizationServer
+from atlassian_auth_adapter.tokens import TokenSet
+from atlassian_auth_adapter.transport import Proxy
+
+__all__ = ["AtlassianServiceAccountClient"]
+
+
+class AtlassianServiceAccountClient(AtlassianClient):
+    """The tokens of a service account: fetched when they are needed, kept until they end.
+
+    There is no refresh token and nobody logs in. Threads, tasks and all who share the store share
+    one token request for each hour.
+
+    Args:
+        client_id: Of the credential: of the service account (Cloud), of the application link (Data
+            Center), of the consumer (Bitbucket Cloud).
+        client_secret: Its secret, or a function that fetches it.
+        cloud_id, server_url, verify, proxy, product, site_url, cloud, store, account, cert,
+            timeout, expiry, on_event, clock: As in `create_atlassian_oauth_client`.
+        scopes: What to ask for on Data Center; None: the product's default. Cloud fixes the scopes
+            of a credential when it is made, and refuses a request that names any.
+
+    Raises:
+        ConfigurationError: Something is missing or contradictory; the text says what to change.
+    """
+
+    _needs_login = False
+
+    def __init__(
+        self,
+        client_id: str,
+        client_secret: Secret,
+        cloud_id: str = "",
+        server_url: str = "",
+        verify: bool | str = True,
+        proxy: Proxy = None,
+        *,
+        product: str = "jira",
+        site_url: str = "",
+        cloud: CloudEnvironment | None = None,
+        **settings: Unpack[Settings],
+    ) -> None:
+        place = _place(product, cloud_id, server_url, site_url, cloud)
+        names_scopes = place.server.scope_on_client_credentials
+        if settings.get("scopes") and not names_scopes:
+            raise ConfigurationError(
+                "scopes: Cloud takes none from a service account. They are chosen when the "
+                "credential is made in the administration; leave the argument out."
+            )
+        self._scope = ""
+        if names_scopes:
+            scopes = settings.get("scopes") or place.scopes
+            self._scope = scopes if isinstance(scopes, str) else " ".join(scopes)
+        super().__init__(place, client_id, client_secret, "", verify, proxy, settings)
+        self._arguments |= {"product": product}
+        del self._arguments["callback_url"]
+
+    def _authorization_server(self, place: Place) -> AuthorizationServer:
+        return place.server.for_client_credentials()
+
+    def _account_of_key(self) -> str:
+        return f"{self.account} {self._scope}".rstrip()  # tokens of other scopes are others
+
+    def _renew(self, previous: TokenSet) -> TokenSet:
+        # A refresh token that a server gives all the same is not for a client that has its secret.
+        return replace(self._endpoint.client_credentials(self._scope), refresh_token="")
+
+
+def _place(
+    product_name: str,
+    cloud_id: str,
+    server_url: str,
+    site_url: str,
+    cloud: CloudEnvironment | None,
+) -> Place:
+    product = product_named(product_name)
+    if not is_cloud(cloud_id, site_url, server_url, cloud, product_name):
+        return ServerPlace(product, server_url)
+    if product_name == "bitbucket":
+        return BitbucketCloudPlace(product, cloud or BITBUCKET_CLOUD)
+    return CloudPlace(product, cloud_id, site_url, cloud or COMMERCIAL)
