@@ -1,0 +1,136 @@
+"""Clients from environment variables."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from atlassian_auth_adapter import (
+    US_GOV_MODERATE,
+    AtlassianServiceAccountClient,
+    CloudEnvironment,
+    ConfigurationError,
+    ConfluenceOnPremOAuthClient,
+    JiraCloudOAuthClient,
+    atlassian_oauth_client_from_env,
+    atlassian_service_account_client_from_env,
+)
+from atlassian_auth_adapter.clients.environment import VARIABLES
+from atlassian_auth_adapter.testing import AtlassianEmulator
+
+
+@pytest.fixture(autouse=True)
+def env(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Sets variables; no other ATLASSIAN_ variable is there."""
+    for name in (*VARIABLES, "ATLASSIAN_CLIENT_SECRET", "ATLASSIAN_CLIENT_SECRET_FILE"):
+        monkeypatch.delenv(name, raising=False)
+
+    def set_all(**variables: str) -> None:
+        for name, value in variables.items():
+            monkeypatch.setenv(f"ATLASSIAN_{name}", value)
+
+    return set_all
+
+
+def test_a_login_with_nothing_but_the_environment(
+    emulator: AtlassianEmulator, env: Any, tmp_path: Path
+) -> None:
+    """From the variables to an authorised request; the next process finds the login."""
+    cloud = emulator.cloud
+    env(
+        CLIENT_ID=cloud.app.client_id,
+        CLIENT_SECRET=cloud.app.client_secret,
+        CALLBACK_URL=cloud.app.callback_url,
+        SITE_URL=cloud.sites[0].url,
+        SCOPES="read:jira-user offline_access",
+        TOKEN_DIRECTORY=str(tmp_path / "tokens"),
+    )
+    hosts = CloudEnvironment(cloud.auth_url, cloud.api_url, cloud.audience)
+    client = atlassian_oauth_client_from_env(cloud=hosts)
+    client.oauth_complete(cloud.authorize(client.oauth_start()))
+    assert client.test_connection().name == "Ada Example"
+    assert atlassian_oauth_client_from_env(cloud=hosts).status().scopes == (
+        "read:jira-user",
+        "offline_access",
+    )
+    assert cloud.app.client_secret.encode() not in pickle.dumps(client)
+
+
+def test_every_variable_reaches_its_argument(env: Any, tmp_path: Path) -> None:
+    """Also those for corporate networks and other Clouds."""
+    bundle = tmp_path / "ca.pem"
+    bundle.touch()
+    env(
+        CLIENT_ID="id",
+        CLIENT_SECRET="s",
+        CLOUD_ID="some-id",
+        CLOUD="us-gov-moderate",
+        ACCOUNT="bot",
+        CA_BUNDLE=str(bundle),
+        PROXY="http://proxy:8080",
+    )
+    client = atlassian_oauth_client_from_env()
+    assert isinstance(client, JiraCloudOAuthClient)
+    assert (client.cloud_id, client.account) == ("some-id", "bot")
+    assert (client.verify, client.proxy) == (str(bundle), "http://proxy:8080")
+    assert client.oauth_start.__self__._place.cloud.auth_url == US_GOV_MODERATE.auth_url
+
+
+def test_data_center_and_another_product(env: Any) -> None:
+    """The instance is detected as the factory does."""
+    env(CLIENT_ID="i", CLIENT_SECRET="s", SERVER_URL="https://c.example/wiki", PRODUCT="confluence")
+    assert isinstance(atlassian_oauth_client_from_env(), ConfluenceOnPremOAuthClient)
+
+
+def test_an_argument_wins_over_its_variable(env: Any) -> None:
+    """What the program says is what it means."""
+    env(CLIENT_ID="id", CLIENT_SECRET="s", CLOUD_ID="one")
+    assert atlassian_oauth_client_from_env(cloud_id="two").cloud_id == "two"
+
+
+def test_a_secret_in_a_file(env: Any, tmp_path: Path, emulator: AtlassianEmulator) -> None:
+    """Mounted secrets, with the line break that editors leave; read anew when it was changed."""
+    server = emulator.data_center
+    file = tmp_path / "secret"
+    file.write_text("wrong\n")
+    env(
+        CLIENT_ID=server.service_account.client_id,
+        CLIENT_SECRET_FILE=str(file),
+        SERVER_URL=server.url,
+        CALLBACK_URL="http://localhost/callback",
+    )
+    client = atlassian_service_account_client_from_env()
+    assert isinstance(client, AtlassianServiceAccountClient)
+    file.write_text(f"{server.service_account.client_secret}\n")
+    assert client.test_connection().id
+
+
+@pytest.mark.parametrize(
+    ("variables", "advice"),
+    [
+        ({}, "set ATLASSIAN_CLIENT_ID"),
+        ({"CLIENT_ID": ""}, "set ATLASSIAN_CLIENT_ID"),
+        ({"CLIENT_ID": "i"}, "set ATLASSIAN_CLIENT_SECRET or ATLASSIAN_CLIENT_SECRET_FILE"),
+        ({"CLIENT_ID": "i", "CLIENT_SECRET_FILE": "/no/such"}, "SECRET_FILE.*cannot be read: No"),
+        ({"CLIENT_ID": "i", "CLIENT_SECRET": "s"}, "say which site"),
+        ({"CLIENT_ID": "i", "CLIENT_SECRET": "s", "CLOUD": "mars"}, "ATLASSIAN_CLOUD: unknown"),
+        ({"CLIENT_ID": "i", "CLIENT_SECRET": "s", "CA_BUNDLE": "/no", "CLOUD_ID": "x"}, "verify"),
+    ],
+)
+def test_what_is_missing_is_named(env: Any, variables: dict[str, str], advice: str) -> None:
+    """The error says which variable to set; an empty one counts as not set."""
+    env(**variables)
+    with pytest.raises(ConfigurationError, match=advice):
+        atlassian_oauth_client_from_env()
+
+
+def test_a_secret_that_goes_later_is_told_then(env: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is fetched for each token request."""
+    env(CLIENT_ID="i", CLIENT_SECRET="s", SERVER_URL="https://j.example")
+    client = atlassian_service_account_client_from_env()
+    monkeypatch.delenv("ATLASSIAN_CLIENT_SECRET")
+    with pytest.raises(ConfigurationError, match="set ATLASSIAN_CLIENT_SECRET"):
+        client.get_access_token()

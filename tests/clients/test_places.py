@@ -1,0 +1,379 @@
+"""Sites of Cloud: found by their URL or as the only one, remembered, told when they are wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import requests
+
+from atlassian_auth_adapter import (
+    COMMERCIAL,
+    AccessDeniedError,
+    AmbiguousSiteError,
+    AtlassianAuth,
+    AtlassianHTTPXAuth,
+    AtlassianOAuthClient,
+    CloudEnvironment,
+    ConfigurationError,
+    FileTokenStore,
+    MemoryTokenStore,
+    Site,
+    TokenStoreError,
+    create_atlassian_oauth_client,
+)
+from atlassian_auth_adapter.atlassian.products import PRODUCTS
+from atlassian_auth_adapter.atlassian.sites import listed, only_site, site_at
+from atlassian_auth_adapter.testing import AtlassianEmulator
+from atlassian_auth_adapter.testing.emulator import Status
+
+JIRA, CONFLUENCE = PRODUCTS["jira"], PRODUCTS["confluence"]
+ACME, GLOBEX = "https://acme.atlassian.net", "https://globex.atlassian.net"
+UNNAMED = {"cloud_id": "", "site_url": ""}
+
+
+@pytest.fixture
+def two_sites() -> Any:
+    """A local Cloud with two sites, and a maker of clients that name none of them."""
+    with AtlassianEmulator(sites=2) as emulator:
+        cloud = emulator.cloud
+
+        def make(**changes: Any) -> AtlassianOAuthClient:
+            arguments: dict[str, Any] = {
+                "callback_url": cloud.app.callback_url,
+                "cloud": CloudEnvironment(cloud.auth_url, cloud.api_url, cloud.audience),
+            }
+            client = create_atlassian_oauth_client(
+                cloud.app.client_id, cloud.app.client_secret, **(arguments | changes)
+            )
+            client.oauth_complete(cloud.authorize(client.oauth_start()))
+            return client
+
+        yield emulator, make
+
+
+def _asked(emulator: AtlassianEmulator, *paths: str) -> int:
+    return sum(request.path.endswith(paths) for request in emulator.requests)
+
+
+# --- choosing -------------------------------------------------------------------------------------
+
+
+def test_entries_of_one_site_are_told_apart_by_their_scopes() -> None:
+    """Jira and Confluence of a site share its id; a site without the product is no candidate."""
+    entries = (
+        Site("a", ACME, "acme", ("read:jira-work", "read:me")),
+        Site("a", ACME, "acme", ("read:page:confluence",)),
+        Site("g", GLOBEX, "globex", ("search:confluence",)),
+    )
+    assert only_site(entries, JIRA) == entries[0]
+    with pytest.raises(AmbiguousSiteError) as caught:
+        only_site(entries, CONFLUENCE)
+    assert {site.id for site in caught.value.sites} == {"a", "g"}
+
+
+@pytest.mark.parametrize(
+    "scope", ["read:servicedesk-request", "read:sprint:jira-software", "read:audit-log:jira"]
+)
+def test_jira_has_several_families_of_scopes(scope: str) -> None:
+    """Service Management and Software are Jira sites as well."""
+    assert only_site([Site("a", ACME, scopes=(scope,))], JIRA).id == "a"
+
+
+def test_an_entry_without_scopes_may_be_any_products() -> None:
+    """Real answers leave the field out: nothing is concluded from that."""
+    assert only_site([Site("a", ACME)], CONFLUENCE).id == "a"
+
+
+def test_a_grant_for_another_product_says_so() -> None:
+    """No site of the product: the error says what there is, and what to do."""
+    with pytest.raises(AccessDeniedError, match=r"no site of confluence \(https://acme") as caught:
+        only_site([Site("a", ACME, scopes=("read:jira-work",))], CONFLUENCE)
+    assert caught.value.granted == "read:jira-work"
+    with pytest.raises(AccessDeniedError, match="it reaches no site"):
+        only_site([], JIRA)
+
+
+def test_a_site_is_recognised_however_its_url_is_written() -> None:
+    """Case, port and a trailing slash do not matter; what is no URL is no site's."""
+    entries = [Site("x", "not a URL"), Site("y"), Site("a", "https://ACME.atlassian.net:443/")]
+    assert site_at("https://acme.atlassian.net:443", entries) == entries[2]
+    assert site_at(GLOBEX, entries) is None
+
+
+def test_the_list_names_each_site_once() -> None:
+    """By its URL, else by its name, with the cloud id to copy."""
+    assert listed([Site("a", ACME), Site("a", ACME), Site("g", name="globex")]) == (
+        f"globex (cloud_id g), {ACME} (cloud_id a)"
+    )
+
+
+# --- the only site --------------------------------------------------------------------------------
+
+
+def test_the_only_site_of_the_grant_is_found(emulator: AtlassianEmulator, make_client: Any) -> None:
+    """Nothing was named, one site was chosen on the consent page: that one, also by its URL."""
+    client = make_client(**UNNAMED)
+    site = emulator.cloud.sites[0]
+    with requests.Session() as session:
+        session.auth = AtlassianAuth(client, foreign="raise")
+        answer = session.get(f"{site.url}/rest/api/3/myself")
+    assert answer.status_code == 200
+    assert answer.url == f"{emulator.cloud.api_url}/ex/jira/{site.id}/rest/api/3/myself"
+    assert (client.cloud_id, client.site_url) == (site.id, site.url)
+    assert client.test_connection().base_url == client.base_url
+
+
+def test_the_only_site_is_found_in_an_event_loop(
+    emulator: AtlassianEmulator, make_client: Any
+) -> None:
+    """One task or many: one look-up, and requests to the site are routed."""
+    client = make_client(**UNNAMED)
+    site = emulator.cloud.sites[0]
+
+    async def main() -> list[int]:
+        async with httpx.AsyncClient(auth=AtlassianHTTPXAuth(client)) as http:
+            url = f"{site.url}/rest/api/3/myself"
+            answers = await asyncio.gather(*(http.get(url) for _ in range(5)))
+        return [answer.status_code for answer in answers]
+
+    assert asyncio.run(main()) == [200] * 5
+    assert _asked(emulator, "/accessible-resources") == 1
+
+
+@pytest.mark.parametrize("missing", [("scopes",), ("url",), ("scopes", "url", "name", "avatarUrl")])
+def test_an_answer_with_gaps_will_do(
+    emulator: AtlassianEmulator, make_client: Any, missing: tuple[str, ...]
+) -> None:
+    """Only the id is needed; without the URL requests go by the gateway's URL."""
+    emulator.cloud.entries_without = missing
+    client = make_client(**UNNAMED)
+    assert client.base_url.endswith(emulator.cloud.sites[0].id)
+    assert bool(client.site_url) == ("url" not in missing)
+
+
+def test_several_sites_and_none_named_is_an_error_that_lists_them(two_sites: Any) -> None:
+    """Never the first one. The error is one of the HTTP libraries as well; the token is fine."""
+    emulator, make = two_sites
+    client = make()
+    with pytest.raises(AmbiguousSiteError) as caught:
+        _ = client.base_url
+    for site in emulator.cloud.sites:
+        assert f"{site.url} (cloud_id {site.id})" in str(caught.value)
+    assert [site.id for site in caught.value.sites] == [site.id for site in emulator.cloud.sites]
+    url = f"{emulator.cloud.api_url}/rest/api/3/myself"
+    with requests.Session() as session:
+        session.auth = AtlassianAuth(client)
+        with pytest.raises(requests.RequestException, match="Name one") as one:
+            session.get(url)
+    with (
+        httpx.Client(auth=AtlassianHTTPXAuth(client)) as http,
+        pytest.raises(httpx.RequestError, match="Name one") as other,
+    ):
+        http.get(url)
+    assert isinstance(one.value, AmbiguousSiteError)
+    assert isinstance(other.value, AmbiguousSiteError)
+    assert client.get_access_token()
+    assert len(client.accessible_resources()) == 2
+    assert emulator.requests[-1].path.endswith("accessible-resources")
+
+
+def test_a_site_that_is_named_afterwards_is_used(two_sites: Any) -> None:
+    """The same login, another client object with the choice made."""
+    emulator, make = two_sites
+    store = MemoryTokenStore()
+    make(store=store)
+    second = emulator.cloud.sites[1]
+    client = make(store=store, site_url=f"{second.url}/jira/your-work")
+    assert client.test_connection().id
+    assert client.cloud_id == second.id
+
+
+def test_another_login_may_reach_another_site(two_sites: Any) -> None:
+    """What was remembered of the only site ends with the login it was for."""
+    emulator, make = two_sites
+    store = MemoryTokenStore()
+    for site in emulator.cloud.sites:
+        emulator.cloud.resource_choice = (site.id,)
+        client = make(store=store)
+        assert client.base_url.endswith(site.id)
+    client.oauth_complete(emulator.cloud.authorize(client.oauth_start()))
+    emulator.cloud.resource_choice = (emulator.cloud.sites[0].id,)
+    client.oauth_complete(emulator.cloud.authorize(client.oauth_start()))
+    assert client.base_url.endswith(emulator.cloud.sites[0].id)
+    assert client.site_url == emulator.cloud.sites[0].url
+
+
+def test_nothing_carries_the_token_before_the_site_is_known(
+    two_sites: Any, session: requests.Session
+) -> None:
+    """A site that may turn out to be ours waits for the answer; the other one stays without."""
+    emulator, make = two_sites
+    ours, other = emulator.cloud.sites
+    emulator.cloud.resource_choice = (ours.id,)
+    session.auth = AtlassianAuth(make())
+    session.get(f"{other.url}/rest/api/3/myself")
+    session.get(f"{emulator.cloud.api_url}/ex/jira/{other.id}/rest/api/3/myself")
+    for request in emulator.requests[-2:]:
+        assert "authorization" not in request.headers
+
+
+# --- remembered -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["by its URL", "as the only one"])
+def test_a_site_is_remembered_in_the_store(
+    emulator: AtlassianEmulator, make_client: Any, tmp_path: Path, named: bool
+) -> None:
+    """The next process asks nobody: neither the site nor the gateway."""
+    site = emulator.cloud.sites[0]
+    where = {"cloud_id": "", "site_url": site.url if named else ""}
+    first = make_client(store=FileTokenStore(tmp_path), **where)
+    assert first.base_url.endswith(site.id)
+    emulator.reset_log()
+    later = make_client(store=FileTokenStore(tmp_path), login=False, **where)
+    assert later.test_connection().id
+    assert (later.cloud_id, later.site_url) == (site.id, site.url)
+    assert _asked(emulator, "/accessible-resources", "/tenant_info") == 0
+
+
+def test_sites_of_one_login_are_remembered_side_by_side(two_sites: Any) -> None:
+    """Two clients, two sites, one login in one store."""
+    emulator, make = two_sites
+    store = MemoryTokenStore()
+    make(store=store)
+    for _ in range(2):
+        for site in emulator.cloud.sites:
+            client = create_atlassian_oauth_client(
+                emulator.cloud.app.client_id,
+                emulator.cloud.app.client_secret,
+                site_url=site.url,
+                store=store,
+                cloud=CloudEnvironment(
+                    emulator.cloud.auth_url, emulator.cloud.api_url, emulator.cloud.audience
+                ),
+            )
+            assert client.base_url.endswith(site.id)
+    assert _asked(emulator, "/tenant_info") == 2
+
+
+def test_a_forgotten_login_takes_its_sites_along(
+    emulator: AtlassianEmulator, make_client: Any, tmp_path: Path
+) -> None:
+    """Nothing about the customer is left in the store."""
+    client = make_client(store=FileTokenStore(tmp_path), **UNNAMED)
+    assert client.base_url
+    client.forget()
+    assert not any(b"127.0.0.1" in f.read_bytes() and b"sites" in f.read_bytes()
+                   for f in tmp_path.iterdir() if f.is_file())  # fmt: skip
+    assert client.cloud_id == ""
+
+
+def test_a_store_that_does_not_remember_is_reported(
+    emulator: AtlassianEmulator, make_client: Any, events: Any, landed: Any
+) -> None:
+    """The site was found: the request goes on, somebody is told."""
+
+    class Forgetful(MemoryTokenStore):
+        def save(self, key: Any, record: Any, *, expected: int | None) -> None:
+            if key.kind == "sites":
+                raise TokenStoreError("the disk is full.")
+            super().save(key, record, expected=expected)
+
+    client = make_client(store=Forgetful(), on_event=events, **UNNAMED)
+    assert client.base_url.endswith(emulator.cloud.sites[0].id)
+    landed()
+    assert "site not remembered: the disk is full." in events[-1].fields["error"]
+
+
+# --- asked for by its URL -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [302, 403, 404, 503])
+def test_a_site_that_does_not_tell_its_id_is_found_among_those_of_the_grant(
+    emulator: AtlassianEmulator, make_client: Any, status: int
+) -> None:
+    """A site behind an allow-list, say: the gateway knows it as well."""
+    emulator.weather.next("tenant_info", Status(status, headers={"Location": "/login"}))
+    client = make_client(cloud_id="")
+    assert client.base_url.endswith(emulator.cloud.sites[0].id)
+
+
+def test_a_url_that_is_none_of_the_logins_sites_names_them(
+    emulator: AtlassianEmulator, make_client: Any
+) -> None:
+    """A misspelled site: the error says which ones the login has."""
+    client = make_client(cloud_id="", site_url=emulator.foreign_url)
+    with pytest.raises(ConfigurationError, match="The sites of this login: ") as caught:
+        _ = client.base_url
+    assert emulator.cloud.sites[0].url in str(caught.value)
+
+
+def test_government_cloud_lists_its_sites_at_the_authorization_server(
+    emulator: AtlassianEmulator, make_client: Any
+) -> None:
+    """Another audience, and another host to ask: both are fields of the environment."""
+    cloud = emulator.cloud
+    cloud.audience = "api.atlassian-us-gov-mod.com"
+    environment = CloudEnvironment(
+        cloud.auth_url, cloud.api_url, cloud.audience, resources_url=cloud.auth_url
+    )
+    client = make_client(cloud=environment, **UNNAMED)
+    assert client.test_connection().id
+    asked = [r.role for r in emulator.requests if r.path.endswith("/accessible-resources")]
+    assert asked == ["auth"]
+
+
+# --- a site that the grant does not reach ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("library", ["requests", "httpx"])
+def test_the_cloud_id_of_another_site_is_told_once(
+    emulator: AtlassianEmulator, make_client: Any, events: Any, landed: Any, library: str
+) -> None:
+    """The gateway says 404 and no more; the event names the sites that the login has."""
+    client = make_client(cloud_id="99999999-aaaa", site_url="", on_event=events)
+    url = f"{client.base_url}/rest/api/3/myself"
+    for _ in range(3):
+        if library == "requests":
+            with requests.Session() as session:
+                session.auth = AtlassianAuth(client)
+                assert session.get(url).status_code == 404
+        else:
+            with httpx.Client(auth=AtlassianHTTPXAuth(client)) as http:
+                assert http.get(url).status_code == 404
+        landed()
+    (event,) = (event for event in events if event.name == "site_not_granted")
+    assert event.fields["cloud_id"] == "99999999-aaaa"
+    assert emulator.cloud.sites[0].id in event.fields["reached"]
+    assert _asked(emulator, "/accessible-resources") == 1
+    assert emulator.count("refresh_token") == 0
+
+
+def test_what_is_missing_on_the_right_site_is_no_wrong_site(
+    emulator: AtlassianEmulator, make_client: Any, events: Any, landed: Any,
+    session: requests.Session,
+) -> None:  # fmt: skip
+    """An issue that does not exist is looked into once, and nothing is reported."""
+    client = make_client(on_event=events, scopes=["read:jira-work", "offline_access"])
+    session.auth = AtlassianAuth(client)
+    for _ in range(3):
+        assert session.get(f"{client.base_url}/rest/api/3/issue/NO-1").status_code == 404
+        landed()
+    assert _asked(emulator, "/accessible-resources") == 1
+    assert "site_not_granted" not in events.names
+
+
+def test_sites_are_a_matter_of_cloud(make_client: Any) -> None:
+    """Data Center has no list to ask for."""
+    with pytest.raises(ConfigurationError, match="Jira and Confluence Cloud"):
+        make_client("data_center").accessible_resources()
+
+
+def test_the_commercial_cloud_is_named_like_any_other() -> None:
+    """`cloud=COMMERCIAL` alone says: the only site that the login reaches."""
+    client = create_atlassian_oauth_client("id", "secret", cloud=COMMERCIAL)
+    assert (client.cloud_id, client.site_url, client.server_url) == ("", "", "")
