@@ -38,7 +38,8 @@ MOST_REPORTED = 1000
 #: What a site answers, among others, to which the grant does not reach.
 _DOUBTFUL = (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
 
-_SESSION_COOKIES = frozenset(
+#: Of Data Center. Source: documentation of Jira, Confluence, Bitbucket and Crowd, 2026-11-22.
+SESSION_COOKIES = frozenset(
     {
         *("JSESSIONID", "BITBUCKETSESSIONID", "crowd.token_key"),
         *("seraph.rememberme.cookie", "seraph.confluence", "_atl_bitbucket_remember_me"),
@@ -189,10 +190,9 @@ def without_session(cookies: str) -> str:
     """A Cookie header without the sessions of Data Center, which would win over the token.
 
     What balances load or counts visitors stays; "" when nothing does, and then there is no header
-    to send. Source: pycontribs/jira#1904; names of the cookies: documentation of Jira, Confluence,
-    Bitbucket and Crowd Data Center.
+    to send. Source: pycontribs/jira#1904.
     """
-    kept = (pair for pair in cookies.split("; ") if pair.partition("=")[0] not in _SESSION_COOKIES)
+    kept = (pair for pair in cookies.split("; ") if pair.partition("=")[0] not in SESSION_COOKIES)
     return "; ".join(kept)
 
 
@@ -317,7 +317,9 @@ class HTTPXFamilyAuth(AuthObject):
                 case _:
                     reply = yield step
 
-    def _flow(self, request: httpx.Request, trace: type[_Trace]) -> Generator[Any, Any, None]:
+    def _flow(
+        self, request: httpx.Request, trace: type[_Trace], *, redirected: bool = False
+    ) -> Generator[Any, Any, None]:
         location = _location(request.url)
         route = self._admitted(location, request)
         if route is not None:
@@ -344,6 +346,9 @@ class HTTPXFamilyAuth(AuthObject):
         if response.request is not request:  # after redirects this may be anybody's answer
             answered = _location(response.request.url)
             if not self.is_ours(answered):
+                # Once: servers that go on sending us there get no more from us.
+                if not redirected and self._was_sent_to_the_site(response, answered):
+                    yield from self._flow(_hop(response.request), trace, redirected=True)
                 return
         if credential_in(response.request.headers.get("Authorization")) != token_set.access_token:
             return
@@ -371,6 +376,17 @@ class HTTPXFamilyAuth(AuthObject):
             return  # the token is ready for the next request
         request.headers["Authorization"] = fresh.authorization
         yield request
+
+    def _was_sent_to_the_site(self, response: httpx.Response, answered: Location) -> bool:
+        """Whether our server redirects to the site, which takes no token: the gateway does.
+
+        The library has followed already, in vain. Who else sends us there has no say in this.
+        """
+        return (
+            response.request.method in SAFE_METHODS
+            and self.source.resource_server.route(answered).bearer
+            and all(self.is_ours(_location(hop.request.url)) for hop in response.history)
+        )
 
     def _admitted(self, location: Location, request: httpx.Request) -> Route | None:
         try:
@@ -411,6 +427,14 @@ def _redirect(request: httpx.Request, location: Location) -> None:
     )
     request.headers["Host"] = request.url.netloc.decode("ascii")
     request.headers.pop("Cookie", None)
+
+
+def _hop(request: httpx.Request) -> httpx.Request:
+    """The request once more, to be routed; without what belongs to the host it went to."""
+    headers = [(k, v) for k, v in request.headers.multi_items() if k not in ("host", "cookie")]
+    return type(request)(
+        request.method, request.url, headers=headers, extensions=request.extensions
+    )
 
 
 def rewinder(request: httpx.Request) -> Callable[[], bool]:
@@ -459,10 +483,11 @@ def _is_seekable(file: Any) -> bool:
 
 
 def _strip(auth: HTTPXFamilyAuth, name: str, info: Mapping[str, Any]) -> None:
-    """Take the bearer off a hop that may not carry it.
+    """Take the bearer off a hop that may not carry it, and else a session that would win over it.
 
-    The library follows redirects inside the flow and keeps the header on the same origin, whatever
-    the path. The trace extension sees each hop's request just before its headers are written.
+    The library follows redirects inside the flow, keeps the header on the same origin, whatever the
+    path, and adds its cookies. The trace extension sees each hop's request just before its headers
+    are written.
     """
     if not name.endswith("send_request_headers.started"):
         return
@@ -480,6 +505,14 @@ def _strip(auth: HTTPXFamilyAuth, name: str, info: Mapping[str, Any]) -> None:
             for key, value in request.headers
             if not (key.lower() == b"authorization" and value.startswith((b"Bearer ", b"Basic ")))
         ]
+    elif auth.drops_sessions:
+        kept = [
+            (key, without_session(value.decode("latin-1")).encode("latin-1"))
+            if key.lower() == b"cookie"
+            else (key, value)
+            for key, value in request.headers
+        ]
+        request.headers = [(key, value) for key, value in kept if value or key.lower() != b"cookie"]
 
 
 class _Trace:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from http.cookiejar import Cookie, DefaultCookiePolicy
 from time import perf_counter
 from typing import Any, cast
 from urllib.parse import urljoin, urlsplit
+from urllib.request import Request
 
 import requests
 from requests.auth import AuthBase
-from requests.cookies import extract_cookies_to_jar
+from requests.cookies import RequestsCookieJar, extract_cookies_to_jar
 from requests.exceptions import UnrewindableBodyError
 from requests.utils import rewind_body
 from urllib3.util import parse_url
 
 from atlassian_auth_adapter.adapters._flow import (
+    SESSION_COOKIES,
     AuthObject,
     bridged,
     credential_in,
@@ -147,10 +150,15 @@ class AtlassianAuth(AuthObject, AuthBase):
         return again
 
     def _drop_session(self, request: requests.PreparedRequest) -> None:
-        if self.drops_sessions:
-            cookies = without_session(_text(request.headers.pop("Cookie", "")))
-            if cookies:
-                request.headers["Cookie"] = cookies
+        if not self.drops_sessions:
+            return
+        cookies = without_session(_text(request.headers.pop("Cookie", "")))
+        if cookies:
+            request.headers["Cookie"] = cookies
+        # Redirects get a header of their own, made from a copy of this jar.
+        jar = RequestsCookieJar(_WithoutSessions(self))
+        jar.update(request._cookies or {})  # type: ignore[attr-defined] # noqa: SLF001
+        request._cookies = jar  # type: ignore[attr-defined] # noqa: SLF001
 
     def _prepare_redirect(self, response: requests.Response) -> None:
         """Requests keeps the header on the same origin whatever the path: take it off where it must
@@ -166,6 +174,20 @@ class AtlassianAuth(AuthObject, AuthBase):
             response.request.headers.pop("Authorization", None)
         elif route.location != location:
             response.headers["Location"] = _url(target, route.location)
+
+
+class _WithoutSessions(DefaultCookiePolicy):
+    """Keeps sessions of Data Center, which would win over the token, from going with it."""
+
+    def __init__(self, auth: AtlassianAuth) -> None:
+        super().__init__()
+        self.auth = auth
+
+    def return_ok(self, cookie: Cookie, request: Request) -> bool:
+        is_session = cookie.name in SESSION_COOKIES
+        if is_session and self.auth.is_ours(_location(request.get_full_url())):
+            return False
+        return super().return_ok(cookie, request)
 
 
 def _text(header: str | bytes) -> str:

@@ -58,7 +58,7 @@ class AdapterTests:
         "unseekable file",
         "file that closes itself",
     )
-    #: Whether it turns a redirect to the site into one to the gateway.
+    #: Whether a redirect to the site becomes one to the gateway before it is followed, or after.
     maps_redirects: ClassVar[bool] = False
 
     @abstractmethod

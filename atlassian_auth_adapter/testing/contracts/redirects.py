@@ -11,6 +11,7 @@ import pytest
 
 from atlassian_auth_adapter.atlassian.gateway import ResourceServer
 from atlassian_auth_adapter.clients.oauth import AtlassianOAuthClient
+from atlassian_auth_adapter.testing.emulator import Redirect
 
 from .base import AdapterTests
 from .world import (
@@ -160,18 +161,45 @@ class RedirectTests(AdapterTests):
             assert b'"caller":""' not in reply.body
 
     def test_a_redirect_to_the_site(self, world: World) -> None:
-        """Goes to the gateway where the library lets us; never does the site get the token."""
+        """Goes to the gateway, at once where the library lets us; the site never gets the token."""
         client = world.login("cloud")
         target = f"{world.emulator.cloud.sites[0].url}/rest/echo?a=%20b"
         (reply,) = self._get(redirect(client, target), auth=self.auth(client))
         assert world.leaks() == []
         assert world.refreshes == 0
-        if self.maps_redirects:
-            assert reply.status == 200
-            assert reply.url == f"{echo(client)}?a=%20b"
-            assert {request.role for request in world.emulator.requests} == {"api"}
-        else:
-            assert reply.status == 401
+        assert reply.status == 200
+        assert reply.url == f"{echo(client)}?a=%20b"
+        roles = [request.role for request in world.emulator.requests]
+        assert roles == (["api", "api"] if self.maps_redirects else ["api", "site", "api"])
+
+    def test_a_redirect_to_the_site_is_no_way_round_in_circles(self, world: World) -> None:
+        """A gateway that always sends to the site does not keep us busy."""
+        client = world.login("cloud")
+        site = f"{world.emulator.cloud.sites[0].url}/rest/echo"
+        world.emulator.weather.next("/rest/echo", Redirect(site, 302), times=None)
+        with suppress(self.request_error):
+            self._get(redirect(client, site), auth=self.auth(client))
+        assert len(world.emulator.requests) < 100
+        assert world.leaks() == []
+
+    def test_a_stranger_cannot_send_us_to_the_site(self, world: World) -> None:
+        """A foreign host's redirect to the site stays one: the token is not added for it."""
+        client = world.login("cloud")
+        target = quote(f"{world.emulator.cloud.sites[0].url}/rest/echo", safe="")
+        (reply,) = self._get(
+            f"{world.emulator.foreign_url}/redirect?to={target}", auth=self.auth(client)
+        )
+        assert reply.status == 401
+        assert all("authorization" not in request.headers for request in world.emulator.requests)
+
+    def test_a_way_over_a_stranger_is_none_to_the_site(self, world: World) -> None:
+        """Our server sends to a stranger, who sends to the site: that is the stranger's wish."""
+        client = world.login("cloud")
+        target = quote(f"{world.emulator.cloud.sites[0].url}/rest/echo", safe="")
+        stranger = f"{world.emulator.foreign_url}/redirect?to={target}"
+        (reply,) = self._get(redirect(client, stranger), auth=self.auth(client))
+        assert reply.status == 401
+        assert "authorization" not in world.emulator.requests[-1].headers
 
     def test_redirects_that_are_not_followed_are_handed_back(self, world: World) -> None:
         """The program decides; asking the same again works as before."""
