@@ -27,6 +27,7 @@ from atlassian_auth_adapter import (
     FreshTokenRejectedError,
     LoginRequiredError,
     StaticTokenSource,
+    create_atlassian_oauth_client,
 )
 from atlassian_auth_adapter.atlassian.gateway import Location
 from atlassian_auth_adapter.flights import landed, result_of, take_off
@@ -194,6 +195,10 @@ def test_a_rejected_static_token_is_the_callers_to_replace(
             lambda: StaticTokenSource.api_token("a@b.c", "t", "https://api.atlassian.com"),
             "scoped_api_token",
         ),
+        (
+            lambda: StaticTokenSource("an-oauth-token", "https://acme.atlassian.net"),
+            r"takes no bearer.*api_token\(.*https://api.atlassian.com/ex/jira/CLOUD_ID",
+        ),
         (lambda: StaticTokenSource.api_token("", "t", "https://acme.atlassian.net"), "email"),
         (
             lambda: StaticTokenSource.scoped_api_token("a@b.c", "t", "https://acme.atlassian.net"),
@@ -241,6 +246,26 @@ def test_what_is_mixed_up_is_refused_with_the_right_name(make: Any, names: str) 
         ),
         (
             lambda: StaticTokenSource.personal_access_token("t", BASE),
+            "http://jira.company.com/jira/rest/api/2/myself",
+            "Write https://",
+        ),
+        (
+            lambda: StaticTokenSource.personal_access_token("t", BASE),
+            "https://acme.atlassian.net/rest/api/3/myself",
+            "for Cloud use StaticTokenSource.api_token",
+        ),
+        (
+            lambda: create_atlassian_oauth_client("id", "secret", cloud_id="some-id"),
+            "https://acme.atlassian.net/rest/api/3/myself",
+            "use https://api.atlassian.com/ex/jira/some-id, or pass site_url=",
+        ),
+        (
+            lambda: create_atlassian_oauth_client("id", "secret", cloud_id="some-id"),
+            "https://api.atlassian.com/ex/jira/other-id/rest/api/3/myself",
+            "this login is for the site some-id",
+        ),
+        (
+            lambda: create_atlassian_oauth_client("id", "secret", server_url=BASE),
             "http://jira.company.com/jira/rest/api/2/myself",
             "Write https://",
         ),

@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from atlassian_auth_adapter.testing.emulator import Hold, Status
+from atlassian_auth_adapter.sources import StaticTokenSource
+from atlassian_auth_adapter.testing.emulator import Body, Hold, Status
 
 from .base import AdapterTests, meanwhile
 from .world import DATA, DATA_SHA256, UNAUTHORIZED, Call, World, echo
@@ -190,7 +191,39 @@ class RejectionTests(AdapterTests):
         assert "login.jsp" not in reply.url
         assert world.refreshes == 1
 
+    def test_a_login_page_in_place_is_asked_for_again(self, world: World) -> None:
+        """Some servers answer 200 and show the page right there; a better token gets the answer."""
+        client = world.login("data_center")
+        page = Body(b"<title>Log in</title>", content_type="text/html;charset=UTF-8")
+        world.emulator.weather.next("/rest/echo", page)
+        world.clock.advance(60)
+        (reply,) = self._get(echo(client), auth=self.auth(client))
+        assert (reply.status, reply.history) == (200, (200,))
+        assert b'"caller":"ada"' in reply.body
+        assert world.refreshes == 1
+
     # What is none
+
+    def test_what_has_gone_is_told_with_its_successor(self, world: World) -> None:
+        """Removed for OAuth: no refresh; the event says once what took its place."""
+        client = world.login("cloud", product="confluence", scopes=["read:confluence-user"])
+        url = f"{client.base_url}/wiki/rest/api/content"
+        replies = self._get(url, url, auth=self.auth(client))
+        assert [(reply.status, reply.history) for reply in replies] == [(410, ())] * 2
+        (event,) = world.named("gone")
+        assert event.fields["hint"] == "/wiki/api/v2/pages"
+        assert world.refreshes == 0
+
+    def test_a_token_without_a_successor_is_reported(self, world: World) -> None:
+        """The rejection of a static token goes to the program; the event says what to look at."""
+        cloud = world.emulator.cloud
+        source = StaticTokenSource.api_token(cloud.email, "scoped", cloud.sites[0].url)
+        source.on_event = world.events.append
+        url = f"{cloud.sites[0].url}/rest/api/3/myself"
+        (reply,) = self._get(url, auth=self.auth(source))
+        assert (reply.status, reply.history) == (401, ())
+        (event,) = world.named("rejected")
+        assert "StaticTokenSource.scoped_api_token()" in event.fields["error"]
 
     def test_a_missing_scope_is_reported_and_nothing_is_refreshed(self, world: World) -> None:
         """Another token would lack it, too; the event says what was granted and what is needed."""
@@ -225,4 +258,6 @@ class RejectionTests(AdapterTests):
         (reply,) = self._get(echo(client), auth=self.auth(client))
         assert (reply.status, reply.headers["retry-after"]) == (429, "7")
         assert world.refreshes == 0
+        (event,) = world.named("rate_limited")
+        assert (event.fields["retry_after"], event.fields["reason"]) == ("7", "jira-burst-based")
         assert len(world.emulator.requests) == 1

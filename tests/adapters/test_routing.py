@@ -1,0 +1,105 @@
+"""A request to the site goes to the gateway: what is chosen by host is chosen for the gateway."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import httpx2
+import pytest
+import requests
+from requests.adapters import BaseAdapter
+
+from atlassian_auth_adapter import AtlassianAuth, AtlassianHTTPX2Auth, AtlassianHTTPXAuth
+from atlassian_auth_adapter.testing.contracts.world import CLOUD, GATEWAY, FixedTokenSource
+
+SITE = "https://acme.atlassian.net/rest/api/3/myself?expand=groups"
+ROUTED = f"{GATEWAY}/rest/api/3/myself?expand=groups"
+
+
+class Double(BaseAdapter):
+    """Answers 200 and remembers how it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[tuple[str, Any]] = []
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:  # type: ignore[override]
+        self.asked.append((request.url or "", kwargs["proxies"]))
+        response = requests.Response()
+        response.status_code, response.request, response.url = 200, request, request.url or ""
+        response._content = b"{}"
+        return response
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def doubles() -> Any:
+    """A session with an adapter for the site and one for the gateway."""
+    site, gateway = Double(), Double()
+    with requests.Session() as session:
+        session.auth = AtlassianAuth(FixedTokenSource(CLOUD))
+        session.mount("https://acme.atlassian.net", site)
+        session.mount("https://api.atlassian.com", gateway)
+        yield session, site, gateway
+
+
+def test_adapters_are_those_mounted_for_the_gateway(doubles: Any) -> None:
+    """A retry policy belongs on https://api.atlassian.com, as README says."""
+    session, site, gateway = doubles
+    response = session.get(SITE)
+    assert response.url == ROUTED
+    assert [url for url, _ in gateway.asked] == [ROUTED]
+    assert site.asked == []
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"https_proxy": "http://proxy:8080"}, "http://proxy:8080"),
+        ({"https_proxy": "http://proxy:8080", "no_proxy": "api.atlassian.com"}, None),
+        ({"https_proxy": "http://proxy:8080", "no_proxy": "acme.atlassian.net"}, "http://proxy:8080"),
+    ],
+    ids=["proxy", "none for the gateway", "none for the site"],
+)  # fmt: skip
+def test_proxies_of_the_environment_are_those_of_the_gateway(
+    doubles: Any, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], expected: str | None
+) -> None:
+    """NO_PROXY names the host that is really asked."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    session, _, gateway = doubles
+    session.get(SITE)
+    ((_, proxies),) = gateway.asked
+    assert proxies.get("https") == expected
+
+
+def test_a_proxy_for_one_host_is_that_of_the_gateway(doubles: Any) -> None:
+    """Requests takes proxies for scheme and host: the gateway's is chosen when connecting."""
+    session, _, gateway = doubles
+    session.proxies = {"https://api.atlassian.com": "http://one", "https://acme.atlassian.net": "x"}
+    session.get(SITE)
+    ((url, proxies),) = gateway.asked
+    assert requests.utils.select_proxy(url, proxies) == "http://one"
+
+
+@pytest.mark.parametrize(
+    ("library", "auth"), [(httpx, AtlassianHTTPXAuth), (httpx2, AtlassianHTTPX2Auth)]
+)
+def test_mounts_of_httpx_are_those_of_the_gateway(library: Any, auth: Any) -> None:
+    """Transports, and with them proxies, are chosen by the URL that is sent."""
+    asked: list[tuple[str, str, str]] = []
+
+    def double(name: str) -> Any:
+        def answer(request: Any) -> Any:
+            asked.append((name, str(request.url), request.headers["host"]))
+            return library.Response(200)
+
+        return library.MockTransport(answer)
+
+    mounts = {"all://acme.atlassian.net": double("site"), "all://api.atlassian.com": double("api")}
+    with library.Client(auth=auth(FixedTokenSource(CLOUD)), mounts=mounts) as client:
+        assert str(client.get(SITE).url) == ROUTED
+    assert asked == [("api", ROUTED, "api.atlassian.com")]
