@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
@@ -438,3 +438,115 @@ def test_confluence_on_data_center_keeps_version_1(server: Client) -> None:
     body = server.get("/rest/api/content", token).json()
     assert body["_links"]["base"] == server.flavour.url
     assert body["size"] == 25
+
+
+def test_pages_are_made_through_the_gateway(cloud: Client) -> None:
+    """Version 2 makes a page for the granular scope; it is read, listed and found by CQL."""
+    sent = {"spaceId": "2", "title": "New", "body": {"storage": {"value": "<p>Hello</p>"}}}
+    path = f"{wiki(cloud)}/wiki/api/v2/pages"
+    classic = cloud.flavour.issue("write:confluence-content")["access_token"]
+    assert cloud.request("POST", path, classic, json=sent).json() == MISMATCH
+    token = cloud.flavour.issue()["access_token"]
+    made = cloud.request("POST", path, token, json=sent)
+    assert made.status_code == 200
+    url = f"{path}/{made.json()['id']}?body-format=storage"
+    assert cloud.get(url, token).json()["body"]["storage"]["value"] == "<p>Hello</p>"
+    assert cloud.get(f"{path}?space-id=2", token).json()["results"][0]["title"] == "New"
+    found = cloud.get(f"{wiki(cloud)}/wiki/rest/api/search?cql=type=page", token).json()
+    assert found["totalSize"] == 61
+    for bad, status in ((sent, 400), ({"title": "x"}, 400), ({**sent, "spaceId": "9"}, 404)):
+        refused = cloud.request("POST", path, token, json=bad)
+        assert (refused.status_code, len(refused.json()["errors"])) == (status, 1)
+
+
+def test_pages_are_made_on_data_center(server: Client) -> None:
+    """Version 1 makes a page; its body is shown when it is asked for."""
+    token = server.flavour.issue()["access_token"]
+    body = {"storage": {"value": "<p>Hello</p>", "representation": "storage"}}
+    sent = {"type": "page", "title": "New", "space": {"key": "TEAM"}, "body": body}
+    made = server.request("POST", "/rest/api/content/", token, json=sent).json()
+    bean = server.get(f"/rest/api/content/{made['id']}?expand=body.storage", token).json()
+    assert (bean["body"], bean["space"]["key"]) == (body, "TEAM")
+    assert server.get("/rest/api/content?title=New&spaceKey=TEAM", token).json()["size"] == 1
+    assert server.request("POST", "/rest/api/content", token, json={}).status_code == 400
+
+
+def upload(client: Client, token: str, content: bytes, **options: object) -> dict[str, Any]:
+    """Attach a file to page 1; the answer of version 1."""
+    root = f"{wiki(client)}/wiki" if client.name == "cloud" else client.product_url
+    method, tail = str(options.pop("method", "POST")), str(options.pop("tail", ""))
+    response = client.request(
+        method,
+        f"{root}/rest/api/content/1/child/attachment{tail}",
+        token,
+        files={"file": ("a b.txt", content, "text/plain")},
+        headers={"X-Atlassian-Token": "no-check"},
+    )
+    assert response.status_code == 200, response.text
+    return dict(response.json())
+
+
+def test_cloud_page_attachments_come_from_the_media_host(cloud: Client) -> None:
+    """Uploads survive for OAuth; a download is 302 to the media host with a token in the URL."""
+    token = cloud.flavour.issue()["access_token"]
+    content = bytes(range(256)) * 10_000
+    made = upload(cloud, token, content)["results"][0]
+    assert made["extensions"] == {"mediaType": "text/plain", "fileSize": len(content)}
+    path = f"{wiki(cloud)}/wiki/rest/api/content/1/child/attachment"
+    old = cloud.get(path, token).json()["results"]
+    new = cloud.get(f"{wiki(cloud)}/wiki/api/v2/pages/1/attachments", token).json()["results"]
+    assert [each["id"] for each in (*old, *new)] == [made["id"]] * 2
+    answer = cloud.get(f"{path}/{made['id']}/download", token)
+    assert (answer.status_code, answer.headers["Location"].split("/file/")[0]) == (
+        302,
+        cloud.flavour.media_url,
+    )
+    assert cloud.get(answer.headers["Location"]).content == content
+    assert cloud.get(answer.headers["Location"].partition("?")[0]).status_code == 403
+    assert cloud.get(f"{wiki(cloud)}/wiki{made['_links']['download']}", token).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("scope", "fits"),
+    [
+        ("write:confluence-file", True),
+        ("write:attachment:confluence", False),
+        ("write:attachment:confluence read:content-details:confluence", True),
+    ],
+)
+def test_uploads_need_their_scopes(cloud: Client, scope: str, fits: bool) -> None:
+    """The classic scope, or both granular ones; without the XSRF header no scope helps."""
+    token = cloud.flavour.issue(scope)["access_token"]
+    path = f"{wiki(cloud)}/wiki/rest/api/content/1/child/attachment"
+    response = cloud.request("POST", path, token, files={"file": ("a", b"b")})
+    assert response.status_code == (403 if fits else 401)
+
+
+def test_data_center_page_attachments(server: Client) -> None:
+    """The download link opens with a bearer; who is nobody is sent to the login page."""
+    token = server.flavour.issue()["access_token"]
+    made = upload(server, token, b"content")["results"][0]
+    link = made["_links"]["download"]
+    assert link.startswith("/download/attachments/1/a%20b.txt")
+    assert server.get(link, token).content == b"content"
+    assert server.get(link).status_code == 302
+    upload(server, token, b"again", tail=f"/{made['id']}/data")
+    assert server.get(link, token).content == b"again"
+    listed = server.get("/rest/api/content/1/child/attachment?filename=a b.txt", token).json()
+    assert listed["size"] == 1
+
+
+def test_put_replaces_an_attachment_on_cloud(cloud: Client) -> None:
+    """PUT makes a file or its next version under the same id."""
+    token = cloud.flavour.issue()["access_token"]
+    first, second = (upload(cloud, token, b"x" * n, method="PUT") for n in (1, 2))
+    assert (first["id"], second["extensions"]["fileSize"]) == (second["id"], 2)
+
+
+def test_labels_survive(cloud: Client) -> None:
+    """Labels of version 1 are read and added with OAuth."""
+    token = cloud.flavour.issue()["access_token"]
+    path = f"{wiki(cloud)}/wiki/rest/api/content/1/label"
+    cloud.request("POST", path, token, json=[{"prefix": "global", "name": "urgent"}])
+    assert [each["name"] for each in cloud.get(path, token).json()["results"]] == ["urgent"]
+    assert cloud.get(f"{wiki(cloud)}/wiki/rest/api/content/1", token).status_code == 410

@@ -152,7 +152,7 @@ class AtlassianEmulator:
         cloud.media_url = self._open("media", gateway.media, lambda _: "media")
 
     def _open_data_center(self, server: DataCenter) -> None:
-        self._closers.append(server.jira.attachments.close)
+        self._closers.append(server.close)
         origin = self._open("server", server.answer, server.kind, server.note)
         server.open_at(f"{origin}{server.context_path}")
 

@@ -5,12 +5,14 @@ Source: RFC 7578 (multipart/form-data), RFC 2046 section 5.1.1 (boundaries).
 
 from __future__ import annotations
 
+import re
 import secrets
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email.message import Message
 from email.parser import HeaderParser
+from urllib.parse import urlencode
 
 from .http import CHUNK, Body, Request, Response
 
@@ -22,7 +24,7 @@ class Attachment:
     """A file inside a body that is kept; `token` opens it at the media host, once issued."""
 
     id: str
-    issue: str
+    owner: str
     filename: str
     content_type: str
     offset: int
@@ -41,25 +43,41 @@ class Attachment:
             200, b"", headers, stream=(self.length, self.body.slice(self.offset, self.length))
         )
 
+    def link(self, media_url: str) -> str:
+        """Where the media host has the file, for whoever holds this URL."""
+        query = urlencode({"token": self.token, "name": self.filename})
+        return f"{media_url}/file/{self.id}/binary?{query}"
+
 
 class Attachments:
-    """All attachments of one Jira. Threads may share it; `close` removes the files."""
+    """All files of one product. Threads may share it; `close` removes them.
 
-    def __init__(self, first_id: int = 10100) -> None:
+    Args:
+        field: Name of the form field that holds a file.
+        prefix: What the ids begin with.
+        replacing: A file takes the place, and the id, of its owner's file of the same name.
+    """
+
+    def __init__(self, field: str = "file", *, prefix: str = "", replacing: bool = False) -> None:
         self._lock = threading.Lock()
         self._by_id: dict[str, Attachment] = {}
-        self._next = first_id
+        self._bodies: list[Body] = []
+        self._next = 10100
+        self._field = field
+        self._prefix = prefix
+        self._replacing = replacing
 
-    def add(self, issue: str, request: Request) -> list[Attachment]:
-        """The files of a multipart request; empty when there is none named `file`."""
+    def add(self, owner: str, request: Request, *, replacing: bool = False) -> list[Attachment]:
+        """The files of a multipart request; empty when there is none in the field."""
         found = []
         for part in parts(request.body, _boundary(request)):
-            if part.name != "file" or part.filename is None:
+            if part.name != self._field or part.filename is None:
                 continue
             with self._lock:
+                old = self._named(owner, part.filename) if replacing or self._replacing else None
                 attachment = Attachment(
-                    str(self._next),
-                    issue,
+                    old.id if old else f"{self._prefix}{self._next}",
+                    owner,
                     part.filename,
                     part.content_type,
                     part.offset,
@@ -72,17 +90,35 @@ class Attachments:
             found.append(attachment)
         if found:
             request.body.keep()
+            self._bodies.append(request.body)
         return found
+
+    def _named(self, owner: str, filename: str) -> Attachment | None:
+        mine = (each for each in self._by_id.values() if each.owner == owner)
+        return next((each for each in mine if each.filename == filename), None)
+
+    def named(self, owner: str, filename: str) -> Attachment | None:
+        """The owner's file of that name."""
+        with self._lock:
+            return self._named(owner, filename)
 
     def get(self, attachment_id: str) -> Attachment | None:
         """An attachment by its id."""
         with self._lock:
             return self._by_id.get(attachment_id)
 
-    def of(self, issue: str) -> list[Attachment]:
-        """The attachments of an issue."""
+    def of(self, owner: str) -> list[Attachment]:
+        """The attachments of an issue, a page, a repository."""
         with self._lock:
-            return [each for each in self._by_id.values() if each.issue == issue]
+            return [each for each in self._by_id.values() if each.owner == owner]
+
+    def media(self, request: Request) -> Response | None:
+        """A file at the media host, for whoever has the token of its URL; None: not ours."""
+        match = re.fullmatch(r"/file/([^/]+)/binary", request.path)
+        attachment = self.get(match[1]) if match else None
+        if attachment is None or request.first("token") != attachment.token:
+            return None
+        return attachment.response()
 
     def remove(self, attachment_id: str) -> bool:
         """Whether there was such an attachment; it is gone (its file stays until `close`)."""
@@ -92,9 +128,16 @@ class Attachments:
     def close(self) -> None:
         """The files are gone."""
         with self._lock:
-            for each in self._by_id.values():
-                each.body.close(force=True)
+            for body in self._bodies:
+                body.close(force=True)
             self._by_id.clear()
+
+
+def xsrf_refusal(request: Request) -> Response | None:
+    """What an upload gets that lacks the header against cross-site forms; None: it has it."""
+    if request.headers.get("x-atlassian-token", "").lower() in ("no-check", "nocheck"):
+        return None
+    return Response(403, b"XSRF check failed", {"Content-Type": "text/html"})
 
 
 @dataclass(frozen=True, slots=True)

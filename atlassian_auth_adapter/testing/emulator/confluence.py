@@ -2,62 +2,104 @@
 
 Links in answers are relative and `_links.base` names the site, also through the gateway: `next` of
 version 2 begins with the context /wiki, `next` of version 1 does not (atlassian-python-api #1655
-and markdown-to-confluence's work-around, read 2026-11-22).
+and markdown-to-confluence's work-around, read 2026-11-22). CQL is not understood: every page fits.
 """
 
 from __future__ import annotations
 
+import re
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
+from .attachments import Attachment, Attachments, xsrf_refusal
 from .hosts import Call, Caller, Routes
-from .http import Request, Response, json_response
+from .http import Request, Response, json_response, redirect_response
 from .people import ACCOUNT_NAME, EMAIL
 from .probes import add_probes
 
 _SPACES = ("DOCS", "TEAM", "OPS")
+_SPACE_IDS = {str(number): key for number, key in enumerate(_SPACES, 1)}
 _PAGES = 60
 _AUDIT_RECORDS = 25
 _PAGE = 25  # default page length
 _CREATED = "2026-01-15T09:30:00.000Z"
 _LOGIN_NEEDED = {"statusCode": 401, "message": "Client must be authenticated"}
+# For OAuth since about 2026-08-17; labels and attachments survive, as do search and user.
+_GONE_PATHS = re.compile(
+    r"/rest/api/(content|space)(?!/\d+/(?:label|child/attachment)(?:/|$))(/.*)?"
+)
 _GONE = {
     "statusCode": 410,
     "message": "This endpoint has been removed. Use the Confluence REST API v2.",
 }
+_CONTENT = r"/rest/api/content/(?P<id>\d+)"
+_ATTACHMENTS = f"{_CONTENT}/child/attachment"
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    number: int
+    space: str
+    title: str
+    body: str
 
 
 class Confluence:
-    """One Confluence. `base` is what `_links.base` says. Stateless; threads may share it."""
+    """One Confluence. `base` is what `_links.base` says. Threads may share it."""
 
-    def __init__(self, base: str, *, cloud: bool) -> None:
+    def __init__(self, base: str, *, cloud: bool, media_url: Callable[[], str] = str) -> None:
         self.cloud = cloud
-        self._base = base
+        self.base = base
+        self.attachments = Attachments(prefix="att")
+        self._media_url = media_url
         self._context = "/wiki" if cloud else ""
-        self._routes = Routes(_missing)
-        add_probes(self._routes)
-        for path, handler in (
-            (r"/rest/api/user/current", self._user),
-            (r"/rest/api/search", self._search),
-            (r"/rest/api/content", self._content),
-            (r"/rest/api/content/search", self._content),
-            (r"/rest/api/content/(?P<id>\d+)", self._one_content),
-            (r"/rest/api/space", self._old_spaces),
-            (r"/rest/api/audit", self._audit),
+        self._lock = threading.Lock()
+        self._by_number: dict[int, _Page] = {}
+        self._labels: dict[int, list[str]] = {}
+        for number in range(1, _PAGES + 1):
+            self._new_page(_SPACES[0], f"Page {number}", f"<p>Page {number}</p>")
+        self._routes = self._make_routes()
+
+    def _make_routes(self) -> Routes:
+        routes = Routes(_missing)
+        add_probes(routes)
+        for methods, path, handler in (
+            ("GET", r"/rest/api/user/current", self._user),
+            ("GET", r"/rest/api/search", self._search),
+            ("GET", r"/rest/api/content/?", self._content),
+            ("POST", r"/rest/api/content/?", self._create),
+            ("GET", r"/rest/api/content/search", self._content),
+            ("GET", _CONTENT, self._one_content),
+            ("GET", f"{_CONTENT}/label", self._list_labels),
+            ("POST", f"{_CONTENT}/label", self._add_labels),
+            ("GET", _ATTACHMENTS, self._list_attachments),
+            ("POST", _ATTACHMENTS, self._attach),
+            ("POST", f"{_ATTACHMENTS}/(?P<file>att\\d+)/data", self._attach_again),
+            ("GET", r"/rest/api/space", self._old_spaces),
+            ("GET", r"/rest/api/audit", self._audit),
         ):
-            self._routes.add("GET", path, handler)
-        if cloud:
-            self._routes.add("GET", r"/api/v2/pages", self._pages)
-            self._routes.add("GET", r"/api/v2/pages/(?P<id>\d+)", self._one_page)
-            self._routes.add("GET", r"/api/v2/spaces", self._spaces)
+            routes.add(methods, path, handler)
+        if self.cloud:
+            routes.add("PUT", _ATTACHMENTS, self._attach_again)
+            routes.add("GET", f"{_ATTACHMENTS}/(?P<file>att\\d+)/download", self._download)
+            routes.add("GET", r"/api/v2/pages", self._pages)
+            routes.add("POST", r"/api/v2/pages", self._create_page)
+            routes.add("GET", r"/api/v2/pages/(?P<id>\d+)", self._one_page)
+            routes.add("GET", r"/api/v2/pages/(?P<id>\d+)/attachments", self._page_attachments)
+            routes.add("GET", r"/api/v2/spaces", self._spaces)
+        else:
+            routes.add("GET", r"/download/attachments/(?P<id>\d+)/(?P<name>.+)", self._file)
+        return routes
 
     def answer(self, request: Request, caller: Caller) -> Response:
         """The answer to a request below the product's root (on Cloud: without /wiki)."""
         if caller.anonymous:
             return json_response(401, _LOGIN_NEEDED)
-        old = request.path.startswith(("/rest/api/content", "/rest/api/space"))
-        if self.cloud and old and caller.scopes is not None:
-            return json_response(410, _GONE)  # for OAuth since about 2026-08-17
+        if self.cloud and caller.scopes is not None and _GONE_PATHS.fullmatch(request.path):
+            return json_response(410, _GONE)
         return self._routes.answer(request, caller)
 
     def _user(self, call: Call) -> Response:
@@ -71,9 +113,31 @@ class Confluence:
                 "email": EMAIL,
                 "publicName": ACCOUNT_NAME,
                 "displayName": ACCOUNT_NAME,
-                "_links": {"base": self._base, "context": self._context},
+                "_links": {"base": self.base, "context": self._context},
             },
         )
+
+    # -- pages -------------------------------------------------------------------------------------
+
+    def _new_page(self, space: str, title: str, body: str) -> _Page | None:
+        """The new page; None: the space has one of that title."""
+        with self._lock:
+            if any((p.space, p.title) == (space, title) for p in self._by_number.values()):
+                return None
+            page = _Page(len(self._by_number) + 1, space, title, body)
+            self._by_number[page.number] = page
+        return page
+
+    def _found(self, request: Request) -> list[_Page]:
+        """The pages that fit the query's title and space, which both versions spell differently."""
+        title = request.first("title")
+        space = _SPACE_IDS.get(request.first("space-id"), request.first("spaceKey"))
+        with self._lock:
+            pages = list(self._by_number.values())
+        return [p for p in pages if title in ("", p.title) and space in ("", p.space)]
+
+    def _page(self, call: Call) -> _Page | None:
+        return self._by_number.get(int(call["id"]))
 
     # -- version 1: start and limit ----------------------------------------------------------------
 
@@ -83,9 +147,9 @@ class Confluence:
         limit = _number(request.first("limit"), _PAGE) or _PAGE
         page = found[start : start + limit]
         links = {
-            "base": self._base,
+            "base": self.base,
             "context": self._context,
-            "self": f"{self._base}{request.path}",
+            "self": f"{self.base}{request.path}",
         }
         if start + limit < len(found):
             kept = {name: value for name, value in request.query if name not in ("start", "limit")}
@@ -106,39 +170,83 @@ class Confluence:
     def _search(self, call: Call) -> Response:
         cql = call.request.first("cql")
         if not cql:
-            return json_response(400, {"statusCode": 400, "message": "cql is required"})
+            return _refused(400, "cql is required")
         found = [
             {
-                "content": self._content_bean(number),
-                "title": f"Page {number}",
+                "content": self._content_bean(page),
+                "title": page.title,
                 "excerpt": "",
-                "url": f"/spaces/DOCS/pages/{number}",
+                "url": _webui(page),
                 "entityType": "content",
                 "lastModified": _CREATED,
             }
-            for number in range(1, _PAGES + 1)
+            for page in self._found(call.request)
         ]
         return self._offsets(call, found, totalSize=len(found), cqlQuery=cql, searchDuration=7)
 
-    def _content_bean(self, number: int) -> dict[str, Any]:
-        return {
-            "id": str(number),
+    def _content_bean(self, page: _Page, expand: str = "") -> dict[str, Any]:
+        bean: dict[str, Any] = {
+            "id": str(page.number),
             "type": "page",
             "status": "current",
-            "title": f"Page {number}",
-            "_links": {"webui": f"/spaces/DOCS/pages/{number}"},
+            "title": page.title,
+            "_links": {
+                "webui": _webui(page),
+                "self": f"{self.base}/rest/api/content/{page.number}",
+            },
         }
+        if expand:
+            bean["space"] = {"key": page.space, "name": page.space.title(), "type": "global"}
+            bean["version"] = {"number": 1, "when": _CREATED}
+        if "body" in expand:
+            bean["body"] = {"storage": {"value": page.body, "representation": "storage"}}
+        return bean
 
     def _content(self, call: Call) -> Response:
-        return self._offsets(call, [self._content_bean(n) for n in range(1, _PAGES + 1)])
+        expand = call.request.first("expand")
+        found = self._found(call.request)
+        return self._offsets(call, [self._content_bean(page, expand) for page in found])
+
+    def _create(self, call: Call) -> Response:
+        match call.request.json():
+            case {"title": str(title), "space": {"key": str(space)}, **more} if title:
+                pass
+            case _:
+                return _refused(400, "title and space are required")
+        if space not in _SPACES:
+            return _refused(404, "No space with the given key")
+        page = self._new_page(space, title, _value(more))
+        if page is None:
+            return _refused(400, "A page with this title already exists")
+        return json_response(200, self._content_bean(page, "body.storage,space,version"))
 
     def _one_content(self, call: Call) -> Response:
-        return _one(call, self._content_bean)
+        page = self._page(call)
+        if page is None:
+            return _missing(call.request)
+        expand = call.request.first("expand", "space,version")
+        return json_response(200, self._content_bean(page, expand))
+
+    def _list_labels(self, call: Call) -> Response:
+        found = [
+            {"id": str(number), "prefix": "global", "name": name, "label": name}
+            for number, name in enumerate(self._labels.get(int(call["id"]), ()), 1)
+        ]
+        return self._offsets(call, found) if self._page(call) else _missing(call.request)
+
+    def _add_labels(self, call: Call) -> Response:
+        sent = call.request.json()
+        with self._lock:
+            labels = self._labels.setdefault(int(call["id"]), [])
+            for each in sent if isinstance(sent, list) else [sent]:
+                if isinstance(each, dict) and each.get("name") not in (None, *labels):
+                    labels.append(str(each["name"]))
+        return self._list_labels(call)
 
     def _old_spaces(self, call: Call) -> Response:
         found = [
-            {"id": number, "key": key, "name": key.title(), "type": "global"}
-            for number, key in enumerate(_SPACES, 1)
+            {"id": int(number), "key": key, "name": key.title(), "type": "global"}
+            for number, key in _SPACE_IDS.items()
         ]
         return self._offsets(call, found)
 
@@ -157,62 +265,172 @@ class Confluence:
         ]
         return self._offsets(call, found)
 
+    # -- attachments -------------------------------------------------------------------------------
+
+    def _attachment_bean(self, attachment: Attachment) -> dict[str, Any]:
+        return {
+            "id": attachment.id,
+            "type": "attachment",
+            "status": "current",
+            "title": attachment.filename,
+            "metadata": {"mediaType": attachment.content_type},
+            "extensions": {"mediaType": attachment.content_type, "fileSize": attachment.length},
+            "_links": {
+                "self": f"{self.base}/rest/api/content/{attachment.id}",
+                "download": _download_path(attachment),
+            },
+        }
+
+    def _list_attachments(self, call: Call) -> Response:
+        name = call.request.first("filename")
+        files = [f for f in self.attachments.of(call["id"]) if name in ("", f.filename)]
+        if self._page(call) is None:
+            return _missing(call.request)
+        return self._offsets(call, [self._attachment_bean(each) for each in files])
+
+    def _attach(self, call: Call, *, again: bool = False) -> Response:
+        if refused := xsrf_refusal(call.request):
+            return refused
+        if self._page(call) is None:
+            return _missing(call.request)
+        added = self.attachments.add(call["id"], call.request, replacing=again)
+        if not added:
+            return _refused(400, "No file was sent")
+        beans = [self._attachment_bean(each) for each in added]
+        return self._offsets(call, beans) if not again else json_response(200, beans[0])
+
+    def _attach_again(self, call: Call) -> Response:
+        """A new version of the file of that name."""
+        return self._attach(call, again=True)
+
+    def _download(self, call: Call) -> Response:
+        found = self.attachments.get(call["file"])
+        if found is None or found.owner != call["id"]:
+            return _missing(call.request)
+        return redirect_response(found.link(self._media_url()))
+
+    def _file(self, call: Call) -> Response:
+        found = self.attachments.named(call["id"], call["name"])
+        return found.response() if found else _missing(call.request)
+
     # -- version 2: cursors ------------------------------------------------------------------------
 
     def _cursors(self, call: Call, found: list[dict[str, Any]]) -> Response:
         request = call.request
         limit = _number(request.first("limit"), _PAGE) or _PAGE
         start = _number(request.first("cursor").removeprefix("c"), 0)
-        links = {"base": f"{self._base}"}
+        links = {"base": self.base}
         headers = {}
         if start + limit < len(found):
-            query = urlencode({"limit": limit, "cursor": f"c{start + limit}"})
+            kept = {name: value for name, value in request.query if name not in ("limit", "cursor")}
+            query = urlencode({**kept, "limit": limit, "cursor": f"c{start + limit}"})
             links["next"] = f"{self._context}{request.path}?{query}"
             headers["Link"] = f'<{links["next"]}>; rel="next"'
         page = {"results": found[start : start + limit], "_links": links}
         return json_response(200, page, headers)
 
-    def _page_bean(self, number: int) -> dict[str, Any]:
+    def _page_bean(self, page: _Page, representation: str = "") -> dict[str, Any]:
+        body = {"storage": {"value": page.body, "representation": "storage"}}
         return {
-            "id": str(number),
+            "id": str(page.number),
             "status": "current",
-            "title": f"Page {number}",
-            "spaceId": "1",
+            "title": page.title,
+            "spaceId": str(_SPACES.index(page.space) + 1),
             "authorId": "5b10ac8d82e05b22cc7d4ef5",
             "createdAt": _CREATED,
             "version": {"number": 1, "createdAt": _CREATED},
-            "body": {},
-            "_links": {"webui": f"/spaces/DOCS/pages/{number}"},
+            "body": body if representation == "storage" else {},
+            "_links": {"webui": _webui(page)},
         }
 
     def _pages(self, call: Call) -> Response:
-        return self._cursors(call, [self._page_bean(n) for n in range(1, _PAGES + 1)])
+        wanted = call.request.first("body-format")
+        return self._cursors(call, [self._page_bean(p, wanted) for p in self._found(call.request)])
+
+    def _create_page(self, call: Call) -> Response:
+        match call.request.json():
+            case {"title": str(title), "spaceId": space, **more} if title:
+                pass
+            case _:
+                return _invalid("title and spaceId are required")
+        if str(space) not in _SPACE_IDS:
+            return _invalid("There is no such space", 404)
+        page = self._new_page(_SPACE_IDS[str(space)], title, _value(more))
+        if page is None:
+            return _invalid("A page with this title already exists")
+        return json_response(200, self._page_bean(page, "storage"))
 
     def _one_page(self, call: Call) -> Response:
-        return _one(call, self._page_bean)
+        page = self._page(call)
+        if page is None:
+            return _missing(call.request)
+        return json_response(200, self._page_bean(page, call.request.first("body-format")))
+
+    def _page_attachments(self, call: Call) -> Response:
+        if self._page(call) is None:
+            return _missing(call.request)
+        found = [
+            {
+                "id": each.id,
+                "status": "current",
+                "title": each.filename,
+                "createdAt": _CREATED,
+                "pageId": call["id"],
+                "mediaType": each.content_type,
+                "fileSize": each.length,
+                "downloadLink": _download_path(each),
+                "version": {"number": 1, "createdAt": _CREATED},
+                "_links": {"download": _download_path(each)},
+            }
+            for each in self.attachments.of(call["id"])
+        ]
+        return self._cursors(call, found)
 
     def _spaces(self, call: Call) -> Response:
         found = [
             {
-                "id": str(number),
+                "id": number,
                 "key": key,
                 "name": key.title(),
                 "type": "global",
                 "status": "current",
                 "_links": {"webui": f"/spaces/{key}"},
             }
-            for number, key in enumerate(_SPACES, 1)
+            for number, key in _SPACE_IDS.items()
         ]
         return self._cursors(call, found)
 
 
-def _one(call: Call, bean: Any) -> Response:
-    number = int(call["id"])
-    return json_response(200, bean(number)) if 1 <= number <= _PAGES else _missing(call.request)
+def _webui(page: _Page) -> str:
+    return f"/spaces/{page.space}/pages/{page.number}"
 
 
-def _missing(request: Request) -> Response:
-    return json_response(404, {"statusCode": 404, "message": "Not found"})
+def _download_path(attachment: Attachment) -> str:
+    """On Cloud no OAuth token opens it; SDKs find it in answers all the same."""
+    name = quote(attachment.filename, safe="")
+    return f"/download/attachments/{attachment.owner}/{name}?version=1&api=v2"
+
+
+def _value(sent: Mapping[Any, Any]) -> str:
+    """The text of a body, which has its representation as a key or as a field."""
+    match sent.get("body"):
+        case {"storage": {"value": str(value)}} | {"value": str(value)}:
+            return value
+    return ""
+
+
+def _missing(_: Request) -> Response:
+    return _refused(404, "Not found")
+
+
+def _refused(status: int, message: str) -> Response:
+    return json_response(status, {"statusCode": status, "message": message})
+
+
+def _invalid(title: str, status: int = 400) -> Response:
+    code = "NOT_FOUND" if status == 404 else "INVALID_REQUEST_PARAMETER"
+    error = {"status": status, "code": code, "title": title, "detail": None}
+    return json_response(status, {"errors": [error]})
 
 
 def _number(text: str, default: int) -> int:

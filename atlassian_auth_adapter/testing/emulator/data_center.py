@@ -29,7 +29,10 @@ METADATA = "/.well-known/oauth-authorization-server"
 _VERIFIER_LENGTHS = range(43, 129)  # RFC 7636 section 4.1
 _ANONYMOUS = "anonymous"
 # Confluence's paths have no version number; on a real Data Center it is a server of its own.
-_CONFLUENCE_PATH = re.compile(r"/rest/api/(user/current|content|search|space|audit)(/.*)?")
+_CONFLUENCE_PATH = re.compile(
+    r"/rest/api/(user/current|content|search|space|audit)(/.*)?|/download/attachments/.*"
+)
+_FILES = ("/secure/attachment/", "/download/attachments/")
 
 
 def _problem(status: int, message: str, **fields: str) -> Response:
@@ -49,7 +52,8 @@ class DataCenter(Flavour):
         login_page_as: 302: pages that want a login redirect to login.jsp, resources answer 401.
             200: both show the login page in place.
         rate_limit: None, or the Retry-After in seconds that every resource answers with 429.
-        attachments_need_session: /secure/attachment sends bearers to the login page (Jira 8.14).
+        attachments_need_session: /secure/attachment sends bearers to the login page (Jira 8.14),
+            and so does Confluence's /download/attachments (unconfirmed).
         personal_access_tokens: Valid PATs; `personal_access_token` is the preset one.
     """
 
@@ -229,7 +233,7 @@ class DataCenter(Flavour):
             response = self._routes.answer(served, caller)
         elif self.rate_limit is not None:
             response = _throttled(self.rate_limit)
-        elif path.startswith("/secure/"):
+        elif path.startswith(("/secure/", "/download/")):
             response = self._page(served, caller)
         else:
             response = self._resource(served, caller)
@@ -241,16 +245,20 @@ class DataCenter(Flavour):
 
     def open_at(self, url: str) -> None:
         """The server is reached at this base URL from now on."""
-        self.url = url
-        self.confluence = Confluence(url, cloud=False)
+        self.url = self.confluence.base = url
+
+    def close(self) -> None:
+        """Uploaded files are gone."""
+        for product in (self.jira, self.confluence):
+            product.attachments.close()
 
     def _page(self, request: Request, caller: Caller) -> Response:
-        """Pages of the product know sessions, not OAuth bearers; attachments are an exception."""
+        """Pages of the product know sessions, not OAuth bearers; files are an exception."""
         by_session = caller.name == SESSION_USER
-        attachment = request.path.startswith("/secure/attachment/")
-        if not by_session and (not attachment or self.attachments_need_session):
+        is_file = request.path.startswith(_FILES)
+        if not by_session and (not is_file or self.attachments_need_session):
             return self._login(request)
-        if not attachment:
+        if not is_file:
             return html_response(200, "<!doctype html><title>Dashboard - Jira</title>")
         response = self._resource(request, caller)
         return self._login(request) if caller.anonymous and response.status != 200 else response

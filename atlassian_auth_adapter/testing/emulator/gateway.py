@@ -64,13 +64,18 @@ class Gateway:
         cloud = self._cloud
         site = Site(cloud_id(name), url, name)
         self._jira[site.id] = Jira(cloud=True, media_url=lambda: cloud.media_url)
-        self._confluence[site.id] = Confluence(f"{url}/wiki", cloud=True)
+        self._confluence[site.id] = Confluence(
+            f"{url}/wiki", cloud=True, media_url=lambda: cloud.media_url
+        )
         cloud.sites += (site,)
 
     def close(self) -> None:
         """Uploaded files are gone."""
-        for jira in self._jira.values():
-            jira.attachments.close()
+        for product in self._products():
+            product.attachments.close()
+
+    def _products(self) -> tuple[Jira | Confluence, ...]:
+        return (*self._jira.values(), *self._confluence.values())
 
     def _product(self, product: str, site_id: str) -> Jira | Confluence | None:
         return self._jira.get(site_id) if product == "jira" else self._confluence.get(site_id)
@@ -174,8 +179,8 @@ class Gateway:
         """Files for whoever has the token in their URL; pictures for everybody."""
         if request.path.startswith("/avatars/"):
             return Response(200, b"", {"Content-Type": "image/png"})
-        for jira in self._jira.values():
-            if (answer := jira.media(request)) is not None:
+        for product in self._products():
+            if (answer := product.attachments.media(request)) is not None:
                 return answer
         return json_response(403, {"code": 403, "message": "Forbidden"})
 

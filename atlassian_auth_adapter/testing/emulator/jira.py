@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from .attachments import Attachment, Attachments
+from .attachments import Attachment, Attachments, xsrf_refusal
 from .hosts import Call, Caller, Routes
 from .http import Request, Response, json_response, redirect_response
 from .people import ACCOUNT_NAME, EMAIL
@@ -87,14 +87,6 @@ class Jira:
             routes.add("GET", r"/secure/attachment/(?P<id>\d+)/[^/]+", self._content_here)
             routes.add("GET", r"/rest/auth/1/session", self._session)
         return routes
-
-    def media(self, request: Request) -> Response | None:
-        """A file at the media host, for whoever has the token of its URL; None: not ours."""
-        match = re.fullmatch(r"/file/(\d+)/binary", request.path)
-        attachment = self.attachments.get(match[1]) if match else None
-        if attachment is None or request.first("token") != attachment.token:
-            return None
-        return attachment.response()
 
     # -- people and server -------------------------------------------------------------------------
 
@@ -409,8 +401,8 @@ class Jira:
             return json_response(401, _LOGIN_NEEDED)
         if issue is None:
             return _no_issue()
-        if call.request.headers.get("x-atlassian-token", "").lower() not in ("no-check", "nocheck"):
-            return Response(403, b"XSRF check failed", {"Content-Type": "text/html"})
+        if refused := xsrf_refusal(call.request):
+            return refused
         added = self.attachments.add(issue["key"], call.request)
         if not added:
             return _invalid(file="No file was sent")
@@ -418,7 +410,7 @@ class Jira:
 
     def _seen(self, call: Call) -> Attachment | None:
         attachment = self.attachments.get(call["id"])
-        if attachment and attachment.issue.partition("-")[0] in self._visible(call.caller):
+        if attachment and attachment.owner.partition("-")[0] in self._visible(call.caller):
             return attachment
         return None
 
@@ -438,8 +430,7 @@ class Jira:
         found = self._seen(call)
         if found is None:
             return _missing(call.request)
-        query = urlencode({"token": found.token, "name": found.filename})
-        return redirect_response(f"{self._media_url()}/file/{found.id}/binary?{query}", 303)
+        return redirect_response(found.link(self._media_url()), 303)
 
     def _content_here(self, call: Call) -> Response:
         found = self._seen(call)

@@ -1,7 +1,7 @@
 """Scopes: what the app was given, what they say in plain words, which resource asks for which.
 
 Source: scope groups of the Jira and Confluence Cloud OpenAPI documents and the Data Center scope
-page (adminjiraserver103), read 2026-11-22.
+page (adminjiraserver103), read 2026-11-22; an upload's granular scopes are wanted as a pair.
 """
 
 from __future__ import annotations
@@ -26,9 +26,15 @@ CLOUD_WORDS = {
     "read:confluence-user": "See the profiles of people in Confluence",
     "write:confluence-content": "Create and change pages in Confluence",
     "write:confluence-file": "Upload files to Confluence",
+    "readonly:content.attachment:confluence": "Download files of Confluence",
     "search:confluence": "Search Confluence",
     "read:page:confluence": "See pages of Confluence",
     "write:page:confluence": "Create and change pages of Confluence",
+    "read:attachment:confluence": "See and download files of Confluence",
+    "write:attachment:confluence": "Upload files to pages of Confluence",
+    "read:content-details:confluence": "See details of content of Confluence",
+    "read:label:confluence": "See labels of Confluence",
+    "write:label:confluence": "Add labels in Confluence",
     "read:space:confluence": "See spaces of Confluence",
     "read:user:confluence": "See users of Confluence",
     "read:audit-log:confluence": "See the audit log of Confluence",
@@ -89,7 +95,38 @@ CONFLUENCE_NEEDS = (
     _need("GET", r"/rest/api/audit.*", "read:audit-log:confluence"),
     _need("GET", r"/rest/api/user.*", "read:confluence-user"),
     _need("GET", r"/rest/api/search.*", "search:confluence"),
+    _need(
+        "GET",
+        r"/rest/api/content/\d+/child/attachment/[^/]+/download",
+        "readonly:content.attachment:confluence",
+        "read:attachment:confluence",
+    ),
+    _need(
+        "GET",
+        r"/rest/api/content/\d+/child/attachment.*",
+        "read:confluence-content.summary",
+        "read:attachment:confluence",
+    ),
+    _need(
+        "*",
+        r"/rest/api/content/\d+/child/attachment.*",
+        "write:confluence-file",
+        "write:attachment:confluence read:content-details:confluence",
+    ),
+    _need(
+        "GET",
+        r"/rest/api/content/\d+/label",
+        "read:confluence-content.summary",
+        "read:label:confluence",
+    ),
+    _need(
+        "*",
+        r"/rest/api/content/\d+/label",
+        "write:confluence-content",
+        "write:label:confluence read:label:confluence",
+    ),
     _need("*", r"/rest/api/(content|space)(/.*)?", ""),  # gone for OAuth whatever the scopes
+    _need("GET", r"/api/v2/pages/\d+/attachments", "read:attachment:confluence"),
     _need("GET", r"/api/v2/pages.*", "read:page:confluence"),
     _need("*", r"/api/v2/pages.*", "write:page:confluence"),
     _need("GET", r"/api/v2/spaces.*", "read:space:confluence"),
