@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+OLDEST := $(VENV)/oldest-sdks/.ready
 
 .PHONY: test demo lint types layers tests fleet clean
 
@@ -22,7 +23,7 @@ layers: $(READY)
 	$(BIN)/lint-imports
 
 # README and the examples are executed by tests/test_readme.py and tests/test_examples.py
-tests: $(READY)
+tests: $(READY) $(OLDEST)
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest --numprocesses auto
 	$(BIN)/coverage combine -q
@@ -37,6 +38,12 @@ $(READY): pyproject.toml
 	$(PYTHON) -m venv --without-pip $(VENV)
 	$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check -e '.[dev]'
 	touch $(READY)
+
+# The oldest SDKs that tests/sdk tries, beside the newest; all they need is installed already
+$(OLDEST): tests/sdk/oldest.txt | $(READY)
+	rm -rf $(@D)
+	$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check --no-deps --target $(@D) -r $<
+	touch $@
 
 clean:
 	rm -rf $(VENV) .coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist build

@@ -198,7 +198,7 @@ def test_the_metadata_says_what_it_is(wheel: zipfile.ZipFile) -> None:
     assert "\nRequires-Python: >=3.11\n" in metadata
     assert re.search(r"^License-Expression: MIT$", metadata, re.MULTILINE)
     extras = set(re.findall(r"^Provides-Extra: (.+)$", metadata, re.MULTILINE))
-    assert extras == {"crypto", "dev", "httpx2", "keyring", "redis", "sql"}
+    assert extras == {"crypto", "dev", "httpx2", "jira", "keyring", "redis", "sql"}
     for library in ("authlib", "requests", "httpx", "filelock"):
         assert re.search(rf"^Requires-Dist: {library}[<>=]", metadata, re.MULTILINE)
     points = wheel.read(f"{info}/entry_points.txt").decode()

@@ -1,0 +1,64 @@
+"""The SDK `jira` (pycontribs): its client takes neither a session nor an auth object."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+try:
+    from jira import JIRA
+except ImportError as error:
+    from atlassian_auth_adapter.errors import MissingExtraError
+
+    raise MissingExtraError(
+        "jira is not installed: pip install 'atlassian-auth-adapter[jira]'"
+    ) from error
+
+from atlassian_auth_adapter.adapters.requests import AtlassianAuth
+from atlassian_auth_adapter.errors import ConfigurationError
+from atlassian_auth_adapter.sources import TokenSource
+
+__all__ = ["jira_client"]
+
+#: Arguments of JIRA that are another login. `validate` asks for the session of a password.
+_LOGINS = ("auth", "basic_auth", "jwt", "kerberos", "oauth", "token_auth", "validate")
+
+
+def jira_client(source: TokenSource | AtlassianAuth, server: str = "", **options: Any) -> JIRA:
+    """A client of the SDK `jira` whose every request carries the token, from the first one on.
+
+        jira = jira_client(client)
+        jira.search_issues("project = ACME", maxResults=False)
+
+    Threads share it as far as they may share a JIRA. May block on a token request, and on the
+    server: JIRA asks it for its version.
+
+    Args:
+        source: A client of this package, any other TokenSource, or an auth object.
+        server: Which server JIRA is told; "": the site if the source knows it, so that
+            `permalink()` is right, else the gateway or the Data Center server.
+        options: What else JIRA takes: `options`, `timeout`, `max_retries`, `async_`, ...
+
+    Raises:
+        ConfigurationError: An option is another login.
+        LoginRequiredError, TokenEndpointError, TokenStoreError: There is no valid token.
+    """
+    if logins := [name for name in _LOGINS if options.get(name)]:
+        raise ConfigurationError(
+            f"{', '.join(logins)}: leave it out, the requests carry the token of the source. To "
+            "see whether it is accepted, call myself()."
+        )
+    auth = source if isinstance(source, AtlassianAuth) else AtlassianAuth(source)
+    if not server and "server" not in (options.get("options") or {}):
+        auth.source.token_set()  # whoever has one knows the site
+        resources = auth.source.resource_server
+        server = getattr(resources, "site_url", "") or resources.base_url
+    return _JIRA(server, token_auth=cast("Any", auth), **options)
+
+
+class _JIRA(JIRA):
+    """Puts the auth object where JIRA puts what it makes of a token: before the first request."""
+
+    def _create_token_session(self, token_auth: Any, *more: Any) -> None:
+        # Until 3.5 this is where the session is made, and `more` is its timeout.
+        super()._create_token_session("", *more)
+        self._session.auth = token_auth

@@ -1,0 +1,100 @@
+"""Where the scripts run: the places an SDK can be pointed at, and what must be true afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from atlassian_auth_adapter import AtlassianOAuthClient
+from atlassian_auth_adapter.testing import AtlassianEmulator, FakeClock
+from atlassian_auth_adapter.testing.emulator import CloseAfter, CloseBefore, Edit
+
+SCOPES = {
+    "jira": "read:jira-user read:jira-work write:jira-work offline_access",
+    "confluence": "read:confluence-user read:confluence-content.all write:confluence-content "
+    "read:space:confluence read:page:confluence search:confluence offline_access",
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A client that is logged in, and the URL that an SDK is given.
+
+    `name` is "site" (Cloud, by the URL that people know), "gateway" or "data_center".
+    """
+
+    name: str
+    emulator: AtlassianEmulator
+    clock: FakeClock
+    client: AtlassianOAuthClient
+
+    @property
+    def cloud(self) -> bool:
+        """Whether it is Cloud."""
+        return self.name != "data_center"
+
+    @property
+    def side(self) -> Any:
+        """The emulator's flavour."""
+        return self.emulator.cloud if self.cloud else self.emulator.data_center
+
+    @property
+    def url(self) -> str:
+        """What the SDK is given."""
+        return str(self.side.sites[0].url) if self.name == "site" else self.client.base_url
+
+    def expire(self, accident: str) -> None:
+        """The access token is dead from now on; a minute passes, so that it is not brand new."""
+        self.clock.advance(60)
+        if accident == "ended":  # as its own clock tells
+            self.clock.advance(3600)
+        else:
+            self.side.expire_access_tokens()
+        if accident == "answer lost":  # Data Center has no grace in which to ask again
+            self.emulator.weather.next("token", CloseAfter() if self.cloud else CloseBefore())
+
+    def expire_after_next_answer(self, accident: str) -> None:
+        """The next answer still arrives, as the first page of several does."""
+
+        def change(answer: Any) -> Any:
+            self.expire(accident)
+            return answer
+
+        self.emulator.weather.next("resource", Edit(change))
+
+    def assert_refreshed(self, accident: str, times: int) -> None:
+        """Each expiry has spent one generation, and a lost answer was asked for again."""
+        once = ["issued"]
+        if accident == "answer lost":
+            once = (
+                ["issued", "replayed_in_grace"] if self.cloud else ["fault:closebefore", "issued"]
+            )
+        asked = [r for r in self.emulator.token_requests if r.grant_type == "refresh_token"]
+        assert [request.outcome for request in asked] == once * times
+        assert [family.generations for family in self.emulator.families] == [1 + times]
+
+    def assert_token_stayed_home(self) -> None:
+        """Only the gateway, or the server below its context path, has seen an Authorization."""
+        carried = [r for r in self.emulator.requests if "authorization" in r.headers]
+        assert {request.role for request in carried} == {"api" if self.cloud else "server"}
+        root = "/ex/" if self.cloud else f"{self.side.context_path}/"
+        assert [r.target for r in carried if not r.target.startswith(root)] == []
+
+
+@pytest.fixture
+def place_of(
+    emulator: AtlassianEmulator, clock: FakeClock, make_client: Any
+) -> Callable[..., Place]:
+    """Logs in by 3LO: `place_of("site", product="jira")`."""
+
+    def make(name: str, product: str = "jira") -> Place:
+        if name == "data_center":
+            return Place(name, emulator, clock, make_client(name, product=product))
+        return Place(
+            name, emulator, clock, make_client(product=product, scopes=SCOPES[product].split())
+        )
+
+    return make
