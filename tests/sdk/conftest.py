@@ -14,8 +14,9 @@ from atlassian_auth_adapter.testing.emulator import CloseAfter, CloseBefore, Edi
 
 SCOPES = {
     "jira": "read:jira-user read:jira-work write:jira-work offline_access",
-    "confluence": "read:confluence-user read:confluence-content.all write:confluence-content "
-    "read:space:confluence read:page:confluence search:confluence offline_access",
+    "confluence": "read:confluence-user search:confluence read:page:confluence "
+    "write:page:confluence write:confluence-file readonly:content.attachment:confluence "
+    "read:confluence-content.summary offline_access",
 }
 
 
