@@ -15,6 +15,8 @@ FETCHED = {
     "httpx_async": "Projects: Acme",
     "httpx2_sync": "Spaces: Docs",
     "data_center_pkce": "Projects: Acme",
+    "jira_sdk": "Issues: 120\nAttached: A note",
+    "atlassian_python_api": "Issues: 120",
 }
 
 
