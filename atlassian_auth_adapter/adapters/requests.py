@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from http.cookiejar import Cookie, DefaultCookiePolicy
 from time import perf_counter
@@ -78,6 +79,8 @@ class AtlassianAuth(AuthObject, AuthBase):
     ) -> requests.PreparedRequest:
         request.headers["Authorization"] = token_set.authorization
         self._drop_session(request)
+        if encode_again := _encoding_again(request.body):
+            request._atlassian_encode_again = encode_again  # type: ignore[attr-defined] # noqa: SLF001
         if self._on_response not in request.hooks["response"]:
             # First, so that the program's own hooks see the final response only.
             request.hooks["response"].insert(0, self._on_response)
@@ -241,8 +244,41 @@ def _send_to(request: requests.PreparedRequest, location: Location) -> None:
     request.prepare_cookies(request._cookies)  # type: ignore[attr-defined] # noqa: SLF001
 
 
+def _encoding_again(body: Any) -> Callable[[], Any] | None:
+    """What makes an encoder of requests-toolbelt anew, before any of it was read; else None.
+
+    It streams a form and cannot be rewound itself, but the files in it can. The SDK jira uploads
+    attachments so. Source: requests-toolbelt 1.0, multipart/encoder.py.
+    """
+    if type(body).__name__ != "MultipartEncoder" or library_of(body) != "requests_toolbelt":
+        return None
+    fields, length = body.fields, body.len
+    values = [value for _, value in (fields.items() if hasattr(fields, "items") else fields)]
+    parts = [value[1] if isinstance(value, list | tuple) else value for value in values]
+    files = [part for part in parts if hasattr(part, "read")]
+    try:
+        starts = [(file, file.tell()) for file in files]
+    except (AttributeError, OSError, ValueError):
+        return None
+
+    def encode_again() -> Any:
+        try:
+            if any(file.seek(start) != start for file, start in starts):
+                return None
+            encoder = type(body)(fields, body.boundary_value, body.encoding)
+        except (AttributeError, OSError, ValueError):  # closed by now, or never could
+            return None
+        return encoder if encoder.len == length else None
+
+    return encode_again
+
+
 def _rewound(request: requests.PreparedRequest) -> bool:
     """Whether the body stands at its start again, so that all of it would be sent."""
+    if encode_again := getattr(request, "_atlassian_encode_again", None):
+        encoder = encode_again()
+        request.body = encoder or request.body
+        return encoder is not None
     body: object = request.body
     if body is None or isinstance(body, bytes | str):
         return True

@@ -16,6 +16,7 @@ import httpx
 import httpx2
 import pytest
 import requests
+import requests_toolbelt as toolbelt
 from requests.adapters import BaseAdapter
 from urllib3 import HTTPResponse
 from urllib3.connection import HTTPConnection
@@ -33,9 +34,12 @@ from atlassian_auth_adapter.testing.contracts.world import (
     DATA,
     PATIENCE,
     UNAUTHORIZED,
+    Boaster,
     Call,
     FixedTokenSource,
+    OneWay,
     Reply,
+    SelfClosing,
     Sent,
     World,
     echo,
@@ -252,23 +256,56 @@ class TestContract(AuthAdapterContract):
         assert raised.value.response is None
         assert raised.value.request is not None
 
-    def test_an_encoder_of_toolbelt_is_sent_once(
-        self, world: World, session: requests.Session
+    @pytest.mark.parametrize("fields", ["one file", "a list with text", "a file at an offset"])
+    def test_an_encoder_of_toolbelt_is_made_anew(
+        self, world: World, session: requests.Session, fields: str
     ) -> None:
-        """It streams and cannot be rewound: after a 401 the next upload works."""
-        toolbelt = pytest.importorskip("requests_toolbelt")
+        """It streams and cannot be rewound, its files can: the whole form is sent once more."""
         client = world.login("cloud")
         session.auth = AtlassianAuth(client)
         world.expire()
-        statuses = []
-        for _ in range(2):
-            encoder = toolbelt.MultipartEncoder({"file": ("a.bin", io.BytesIO(DATA))})
-            headers = {"Content-Type": encoder.content_type}
-            response = session.post(echo(client), data=encoder, headers=headers, timeout=PATIENCE)
-            statuses.append(response.status_code)
-        assert statuses == [401, 200]
-        assert [request.status for request in world.echoes] == [401, 200]
-        assert all(request.body_length > len(DATA) for request in world.echoes)
+        file = io.BytesIO(b"x" * 10 + DATA)
+        if fields == "a file at an offset":
+            file.seek(10)
+        encoder = toolbelt.MultipartEncoder(
+            [("comment", "Zoë"), ("file", ("a.bin", file)), ("raw", b"bytes")]
+            if fields == "a list with text"
+            else {"file": ("a.bin", file, "application/octet-stream")}
+        )
+        headers = {"Content-Type": encoder.content_type}
+        response = session.post(echo(client), data=encoder, headers=headers, timeout=PATIENCE)
+        first, second = world.echoes
+        assert (response.status_code, first.status, second.status) == (200, 401, 200)
+        assert first.body_sha256 == second.body_sha256
+        assert first.body_length == second.body_length > len(DATA)
+
+    @pytest.mark.parametrize("file", [OneWay(DATA), SelfClosing(DATA), Boaster(DATA)])
+    def test_an_encoder_of_what_can_be_read_once_is_sent_once(
+        self, world: World, session: requests.Session, file: Any
+    ) -> None:
+        """A pipe in the form: the 401 comes back, and no form with half a file follows."""
+        client = world.login("cloud")
+        session.auth = AtlassianAuth(client)
+        world.expire()
+        file.len = len(DATA)
+        encoder = toolbelt.MultipartEncoder({"file": ("a.bin", file)})
+        headers = {"Content-Type": encoder.content_type}
+        response = session.post(echo(client), data=encoder, headers=headers, timeout=PATIENCE)
+        assert (response.status_code, len(world.echoes)) == (401, 1)
+        assert session.get(echo(client)).status_code == 200
+
+    def test_an_encoder_that_was_begun_is_sent_once(
+        self, world: World, session: requests.Session, tmp_path: Path
+    ) -> None:
+        """Whatever of it is missing would be missing once more: it is not taken for a whole one."""
+        client = world.login("cloud")
+        session.auth = AtlassianAuth(client)
+        (tmp_path / "a.bin").write_bytes(DATA)
+        with (tmp_path / "a.bin").open("rb") as file:
+            encoder = toolbelt.MultipartEncoder({"file": ("a.bin", file)})
+            encoder.read(1000)
+            prepared = session.prepare_request(requests.Request("POST", echo(client), data=encoder))
+            assert prepared._atlassian_encode_again() is None  # type: ignore[attr-defined]
 
     @pytest.mark.parametrize(
         ("flavour", "rejection"),
