@@ -287,23 +287,25 @@ def test_flavours_may_be_left_out() -> None:
 
 
 def started_somewhere() -> AtlassianEmulator:
-    """An emulator on seven consecutive ports, below those that the kernel hands out."""
+    """An emulator on ten consecutive ports, below those that the kernel hands out."""
     for first in range(20_000 + os.getpid() % 1000, 32_000, 97):
         try:
             return AtlassianEmulator(port=first, sites=2)
         except OSError:
             continue  # somebody has one of them
-    raise AssertionError("no seven free ports")
+    raise AssertionError("no ten free ports")
 
 
 def test_consecutive_ports() -> None:
-    """`port` fixes the ports: auth, api, sites, media, server, foreign."""
+    """`port` fixes the ports: auth, api, sites, media, server, foreign, then Bitbucket's."""
     with started_somewhere() as emulator:
         cloud = emulator.cloud
         urls = [cloud.auth_url, cloud.api_url, *(site.url for site in cloud.sites)]
         urls += [cloud.media_url, emulator.data_center.url, emulator.foreign_url]
+        bitbucket = emulator.bitbucket
+        urls += [bitbucket.auth_url, bitbucket.api_url, bitbucket.media_url]
         ports = [urlsplit(url).port or 0 for url in urls]
-        assert ports == list(range(ports[0], ports[0] + 7))
+        assert ports == list(range(ports[0], ports[0] + 10))
 
 
 def test_a_failing_handler_is_a_500_and_not_silence(
@@ -332,6 +334,7 @@ def test_command_line(number: signal.Signals) -> None:
         facts = json.loads(process.stdout.readline())
         assert len(facts["cloud"]["sites"]) == 2
         assert facts["data_center"]["url"].endswith("/x")
+        assert facts["bitbucket"]["client_secret"]
         page = requests.get(facts["cloud"]["authorization_url"], timeout=10)
         assert page.status_code == 200
         process.send_signal(number)
@@ -342,7 +345,8 @@ def test_command_line_text() -> None:
     """Without --json it prints instructions for people."""
     with AtlassianEmulator() as emulator:
         text = _text(describe(emulator))
-    for expected in (emulator.cloud.auth_url, emulator.data_center.url, "curl", "Ctrl-C"):
+    urls = (emulator.cloud.auth_url, emulator.data_center.url, emulator.bitbucket.api_url)
+    for expected in (*urls, "curl", "Ctrl-C"):
         assert expected in text
 
 

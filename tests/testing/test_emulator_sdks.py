@@ -133,3 +133,37 @@ def test_atlassian_python_api_confluence_on_data_center(
         confluence.attach_content(b"content", "a b.txt", "text/plain", page_id=made["id"])
         files = confluence.download_attachments_from_page(made["id"], to_memory=True)
         assert files["a b.txt"].read() == b"content"
+
+
+def test_atlassian_python_api_bitbucket_on_data_center(server: Client) -> None:
+    """`Bitbucket` pages through repositories and pull requests, makes one, writes a file."""
+    module = pytest.importorskip("atlassian")
+    with requests.Session() as session:
+        token = server.flavour.issue("REPO_WRITE")["access_token"]
+        session.headers["Authorization"] = f"Bearer {token}"
+        bitbucket = module.Bitbucket(server.product_url, session=session)
+        assert {each["key"] for each in bitbucket.project_list()} == {"ACME", "SEC"}
+        assert len({each["slug"] for each in bitbucket.repo_list("ACME")}) == 30
+        assert bitbucket.create_repo("SEC", "New one")["slug"] == "new-one"
+        pulls = list(bitbucket.get_pull_requests("SEC", "new-one", limit=10))
+        assert len({each["id"] for each in pulls}) == 30
+        place = ("SEC", "new-one")
+        bitbucket.upload_file(*place, "some text", "a message", "main", "docs/a b.txt")
+        assert bitbucket.get_content_of_file(*place, "docs/a b.txt") == b"some text"
+
+
+def test_atlassian_python_api_bitbucket_cloud(emulator: AtlassianEmulator) -> None:
+    """`bitbucket.Cloud` follows absolute `next` links, makes repositories and issues, downloads."""
+    module = pytest.importorskip("atlassian.bitbucket")
+    with requests.Session() as session:
+        session.headers["Authorization"] = f"Bearer {emulator.bitbucket.issue()['access_token']}"
+        cloud = module.Cloud(emulator.bitbucket.api_url, session=session)
+        workspace = cloud.workspaces.get("acme")
+        assert len({each.slug for each in workspace.repositories.each()}) == 25
+        assert workspace.repositories.create("new").slug == "new"
+        issues = cloud.repositories.get("acme", "repo-1").issues
+        assert issues.create("New", "text", "bug", "major").id == 26
+        assert len({each.id for each in issues.each()}) == 26
+        downloads = workspace.repositories.get("new").downloads
+        session.post(downloads.url, files={"files": ("a b.json", b'{"a": 1}')}, timeout=10)
+        assert [each.get_content() for each in downloads.each()] == [{"a": 1}]

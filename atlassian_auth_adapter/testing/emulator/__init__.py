@@ -1,4 +1,6 @@
-"""A local Atlassian, Cloud and Data Center, for tests. Imports nothing of the library it judges.
+"""A local Atlassian for tests: Cloud, Data Center, Bitbucket Cloud.
+
+Imports nothing of the library it judges.
 
     with AtlassianEmulator() as emulator:
         redirect = emulator.cloud.authorize(authorization_url)
@@ -6,9 +8,13 @@
         ...
         assert emulator.count(outcome="reuse_after_grace") == 0
 
-Reading order: `grants.py` (the state machine of rotation), `flavour.py` and its two faces
-`cloud.py` and `data_center.py`, `gateway.py` (who gets what with which token), `weather.py`
-(faults), `http.py`.
+Cloud is Jira and Confluence behind the gateway, Data Center all three products at one base URL;
+Bitbucket Cloud has an authorization server of its own. In each of them a client can log in, read
+page by page, create, upload and download.
+
+Reading order: `grants.py` (the state machine of rotation), `flavour.py` and its three faces
+`cloud.py`, `data_center.py` and `bitbucket.py`, `gateway.py` (who gets what with which token),
+`weather.py` (faults), `http.py`.
 """
 
 from __future__ import annotations
@@ -18,6 +24,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from .bitbucket import Bitbucket, bitbucket_kind
+from .bitbucket_api import BitbucketApi
 from .browser import NotRedirectedError
 from .cloud import Cloud
 from .data_center import DataCenter
@@ -83,16 +91,17 @@ class AtlassianEmulator:
         clock: Tells the time for expiry, grace and the log; None: `time.time`.
         cloud: Whether there is a Cloud flavour.
         data_center: Whether there is a Data Center flavour.
+        bitbucket: Whether there is a Bitbucket Cloud flavour.
         context_path: Path under which Jira Data Center lives, "" or "/" for the root.
         sites: Number of Cloud sites.
         ssl_context: A server-side context: all hosts speak https, and ask for client certificates
         if
             it says so.
         port: 0: any free ports. Otherwise the hosts take consecutive ports from this one, in the
-            order auth, api, sites, media, server, foreign.
+            order auth, api, sites, media, server, foreign, Bitbucket's auth, api and media.
 
     Attributes:
-        cloud, data_center: The flavours: URLs, registered apps, knobs, controls.
+        cloud, data_center, bitbucket: The flavours: URLs, registered apps, knobs, controls.
         weather: Scripted faults.
         foreign_url: Origin of a host that is none of Atlassian's.
 
@@ -105,6 +114,7 @@ class AtlassianEmulator:
         *,
         cloud: bool = True,
         data_center: bool = True,
+        bitbucket: bool = True,
         context_path: str = "/jira",
         sites: int = 1,
         ssl_context: ssl.SSLContext | None = None,
@@ -119,12 +129,15 @@ class AtlassianEmulator:
         self._cloud = Cloud(self._now) if cloud else None
         path = "/" + context_path.strip("/") if context_path.strip("/") else ""
         self._data_center = DataCenter(self._now, path) if data_center else None
+        self._bitbucket = Bitbucket(self._now) if bitbucket else None
         try:
             if self._cloud is not None:
                 self._open_cloud(self._cloud, sites)
             if self._data_center is not None:
                 self._open_data_center(self._data_center)
             self.foreign_url = self._open("foreign", foreign_routes().answer, lambda _: "foreign")
+            if self._bitbucket is not None:
+                self._open_bitbucket(self._bitbucket)
             self._server.start()
         except BaseException:
             self._server.close()
@@ -156,6 +169,15 @@ class AtlassianEmulator:
         origin = self._open("server", server.answer, server.kind, server.note)
         server.open_at(f"{origin}{server.context_path}")
 
+    def _open_bitbucket(self, bitbucket: Bitbucket) -> None:
+        api = BitbucketApi(bitbucket)
+        self._closers.append(api.attachments.close)
+        bitbucket.auth_url = self._open(
+            "bitbucket-auth", bitbucket.routes.answer, bitbucket_kind, bitbucket.note
+        )
+        bitbucket.api_url = self._open("bitbucket-api", api.answer, bitbucket_kind)
+        bitbucket.media_url = self._open("bitbucket-media", api.media, lambda _: "media")
+
     # -- flavours ----------------------------------------------------------------------------------
 
     @property
@@ -179,6 +201,17 @@ class AtlassianEmulator:
         if self._data_center is None:
             raise AttributeError("this emulator has no Data Center flavour")
         return self._data_center
+
+    @property
+    def bitbucket(self) -> Bitbucket:
+        """Bitbucket Cloud: its URLs, its registered consumer, its knobs.
+
+        Raises:
+            AttributeError: The emulator was started with `bitbucket=False`.
+        """
+        if self._bitbucket is None:
+            raise AttributeError("this emulator has no Bitbucket Cloud flavour")
+        return self._bitbucket
 
     # -- log ---------------------------------------------------------------------------------------
 
@@ -224,7 +257,8 @@ class AtlassianEmulator:
         return frozenset(found)
 
     def _flavours(self) -> tuple[Flavour, ...]:
-        return tuple(each for each in (self._cloud, self._data_center) if each is not None)
+        every = (self._cloud, self._data_center, self._bitbucket)
+        return tuple(each for each in every if each is not None)
 
     # -- life --------------------------------------------------------------------------------------
 

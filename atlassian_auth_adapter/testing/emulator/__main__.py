@@ -18,7 +18,7 @@ _PRODUCT_CALL = "rest/api/3/myself"
 
 def describe(emulator: AtlassianEmulator) -> dict[str, Any]:
     """Everything a client must know to log in here."""
-    cloud, server = emulator.cloud, emulator.data_center
+    cloud, server, bitbucket = emulator.cloud, emulator.data_center, emulator.bitbucket
     query = {
         "audience": cloud.audience,
         "client_id": cloud.app.client_id,
@@ -56,12 +56,19 @@ def describe(emulator: AtlassianEmulator) -> dict[str, Any]:
             },
             "personal_access_token": server.personal_access_token,
         },
+        "bitbucket": {
+            "auth_url": bitbucket.auth_url,
+            "api_url": bitbucket.api_url,
+            "client_id": bitbucket.app.client_id,
+            "client_secret": bitbucket.app.client_secret,
+            "callback_url": bitbucket.app.callback_url,
+        },
         "foreign_url": emulator.foreign_url,
     }
 
 
 def _text(facts: dict[str, Any]) -> str:
-    cloud, server = facts["cloud"], facts["data_center"]
+    cloud, server, bitbucket = facts["cloud"], facts["data_center"], facts["bitbucket"]
     sites = "\n".join(
         f"  site           {s['url']}  ({s['name']}, {s['id']})" for s in cloud["sites"]
     )
@@ -82,6 +89,12 @@ Data Center
   client secret  {server["client_secret"]}
   callback URL   {server["callback_url"]}
   access token   {server["personal_access_token"]}  (personal)
+Bitbucket Cloud
+  auth           {bitbucket["auth_url"]}
+  api            {bitbucket["api_url"]}
+  client id      {bitbucket["client_id"]}
+  client secret  {bitbucket["client_secret"]}
+  callback URL   {bitbucket["callback_url"]}
 
 Log in with a browser:
   {cloud["authorization_url"]}
@@ -98,7 +111,7 @@ Ctrl-C ends it."""
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m atlassian_auth_adapter.testing.emulator",
-        description="A local Atlassian, Cloud and Data Center, for trying out logins.",
+        description="A local Atlassian (Cloud, Data Center, Bitbucket) for trying out logins.",
     )
     parser.add_argument(
         "--port",
@@ -113,9 +126,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--access-token-lifetime",
         type=float,
-        default=3600,
         metavar="SECONDS",
-        help="of both flavours (default: 3600)",
+        help="of every flavour (default: 3600; Bitbucket Cloud 7200)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     return parser
@@ -130,8 +142,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     with AtlassianEmulator(
         sites=options.sites, context_path=options.context_path, port=options.port
     ) as emulator:
-        emulator.cloud.access_token_lifetime = options.access_token_lifetime
-        emulator.data_center.access_token_lifetime = options.access_token_lifetime
+        if options.access_token_lifetime is not None:
+            for flavour in (emulator.cloud, emulator.data_center, emulator.bitbucket):
+                flavour.access_token_lifetime = options.access_token_lifetime
         facts = describe(emulator)
         sys.stdout.write((json.dumps(facts) if options.json else _text(facts)) + "\n")
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""Jira Data Center: its OAuth 2.0 provider, and how it treats credentials.
+"""Data Center: its OAuth 2.0 provider, and how Jira, Confluence and Bitbucket treat credentials.
 
 Source: confluence.atlassian.com/adminjiraserver101/jira-oauth-2-0-provider-api-1455427907.html and
 the notes on the wire behaviour of 8.22 to 9.x, read 2026-11-22. Statuses of token errors:
@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
+from .bitbucket_server import BitbucketServer
 from .confluence import Confluence
 from .flavour import GRANT_TYPES, Flavour, Pending, Refusals, error
 from .grants import Consent, Issued, RefusedError
@@ -28,11 +29,15 @@ OAUTH = "/rest/oauth2/latest"
 METADATA = "/.well-known/oauth-authorization-server"
 _VERIFIER_LENGTHS = range(43, 129)  # RFC 7636 section 4.1
 _ANONYMOUS = "anonymous"
-# Confluence's paths have no version number; on a real Data Center it is a server of its own.
+# Paths that Jira does not have; on a real Data Center each product is a server of its own.
 _CONFLUENCE_PATH = re.compile(
     r"/rest/api/(user/current|content|search|space|audit)(/.*)?|/download/attachments/.*"
 )
-_FILES = ("/secure/attachment/", "/download/attachments/")
+_BITBUCKET_PATH = re.compile(
+    r"/rest/api/(1\.0|latest)/(application-properties|users/.+|projects(/.*)?)"
+    r"|/projects/.*|/plugins/servlet/applinks/whoami"
+)
+_FILES = ("/secure/attachment/", "/download/attachments/", "/projects/")
 
 
 def _problem(status: int, message: str, **fields: str) -> Response:
@@ -53,7 +58,7 @@ class DataCenter(Flavour):
             200: both show the login page in place.
         rate_limit: None, or the Retry-After in seconds that every resource answers with 429.
         attachments_need_session: /secure/attachment sends bearers to the login page (Jira 8.14),
-            and so does Confluence's /download/attachments (unconfirmed).
+            and so do the files of Confluence and Bitbucket (unconfirmed).
         personal_access_tokens: Valid PATs; `personal_access_token` is the preset one.
     """
 
@@ -86,7 +91,10 @@ class DataCenter(Flavour):
             "http://localhost:8080/callback",
         )
         account = App(
-            "Reports", "data-center-service-account", secrets.token_hex(32), ("READ", "WRITE")
+            "Reports",
+            "data-center-service-account",
+            secrets.token_hex(32),
+            ("READ", "WRITE", "REPO_READ", "REPO_WRITE"),
         )
         super().__init__(
             app,
@@ -109,6 +117,7 @@ class DataCenter(Flavour):
         self.rate_limit: float | None = None
         self.jira = Jira(cloud=False)
         self.confluence = Confluence("", cloud=False)
+        self.bitbucket = BitbucketServer()
         self._routes = Routes(lambda request: html_response(404, "<h1>Not found</h1>"))
         for methods, path, handler in (
             ("GET POST", f"{OAUTH}/authorize", self.authorization),
@@ -233,7 +242,7 @@ class DataCenter(Flavour):
             response = self._routes.answer(served, caller)
         elif self.rate_limit is not None:
             response = _throttled(self.rate_limit)
-        elif path.startswith(("/secure/", "/download/")):
+        elif path.startswith(("/secure/", *_FILES)):
             response = self._page(served, caller)
         else:
             response = self._resource(served, caller)
@@ -249,7 +258,7 @@ class DataCenter(Flavour):
 
     def close(self) -> None:
         """Uploaded files are gone."""
-        for product in (self.jira, self.confluence):
+        for product in (self.jira, self.confluence, self.bitbucket):
             product.attachments.close()
 
     def _page(self, request: Request, caller: Caller) -> Response:
@@ -271,18 +280,16 @@ class DataCenter(Flavour):
 
     def _resource(self, request: Request, caller: Caller) -> Response:
         path = request.path
-        if caller.scopes is not None and self._wanted(request) not in caller.scopes:
+        bitbucket = _BITBUCKET_PATH.fullmatch(path) is not None
+        if caller.scopes is not None and _wanted(request, bitbucket) not in caller.scopes:
             return json_response(403, {"message": "The scope of the token does not allow this"})
         if caller.anonymous and not self.anonymous_access and not path.endswith("/serverInfo"):
             return json_response(401, {"message": "Client must be authenticated"})
+        if bitbucket:
+            return self.bitbucket.answer(request, caller)
         if _CONFLUENCE_PATH.fullmatch(path):
             return self.confluence.answer(request, caller)
         return self.jira.answer(request, caller)
-
-    def _wanted(self, request: Request) -> str:
-        if "/audit" in request.path:
-            return "ADMIN"
-        return "READ" if request.method in ("GET", "HEAD", "OPTIONS") else "WRITE"
 
     def _caller(self, request: Request) -> Caller:
         session = request.cookie("JSESSIONID") == self.session_cookie
@@ -298,6 +305,15 @@ class DataCenter(Flavour):
                 scopes = frozenset().union(*map(implied, record.consent.scopes))
                 return Caller(record.consent.subject, self.url, scopes)
         return Caller(base=self.url)
+
+
+def _wanted(request: Request, bitbucket: bool) -> str:
+    reading = request.method in ("GET", "HEAD", "OPTIONS")
+    if bitbucket:
+        return "PUBLIC_REPOS" if reading else "REPO_WRITE"
+    if "/audit" in request.path:
+        return "ADMIN"
+    return "READ" if reading else "WRITE"
 
 
 def _throttled(wait: float) -> Response:

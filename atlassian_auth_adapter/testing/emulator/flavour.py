@@ -1,4 +1,4 @@
-"""What Cloud and Data Center have in common: consent, token endpoint, controls for tests.
+"""What the flavours have in common: consent, token endpoint, controls for tests.
 
 A flavour differs in data (`Refusals`, knobs) and in three methods: how it checks an authorization
 request, how it reads token parameters, what its token answer looks like.
@@ -43,7 +43,7 @@ class Flavour(Rules):
 
     Attributes:
         app: The registered OAuth client; its fields may be changed.
-        service_account: The client of the client credentials grant.
+        service_account: The client of the client credentials grant; may be the app itself.
         now: Tells the time, a POSIX timestamp.
         browser_ssl_context: What `authorize` and `deny` use for https, where the emulator asks for
             client certificates; None: no certificate, and none is checked.
@@ -248,10 +248,9 @@ class Flavour(Rules):
 
     def _issue_to_service_account(self, params: dict[str, str], now: float) -> Issued:
         account = self.service_account
-        if params.get("client_id") == self.app.client_id:
-            raise RefusedError("client_grant_type")
         if params.get("client_id") != account.client_id:
-            raise RefusedError("service_client")
+            is_app = params.get("client_id") == self.app.client_id
+            raise RefusedError("client_grant_type" if is_app else "service_client")
         if not same(params.get("client_secret", ""), account.client_secret):
             raise RefusedError("secret")
         scope = self._service_scope(params.get("scope"))

@@ -9,6 +9,7 @@ ACCOUNT_ID = "5b10ac8d82e05b22cc7d4ef5"
 ACCOUNT_NAME = "Ada Example"
 EMAIL = "ada@example.com"
 SERVICE_ACCOUNT_ID = "712020:0e5a1f8e-6b0b-4c1e-9b65-5d1f0c2a7c11"
+BITBUCKET_APP_USER = "712020:3f1c9d52-7a44-4c39-8c1a-2b9a5f0e6d20"
 DATA_CENTER_USER = "ada"
 DATA_CENTER_SERVICE_USER = "svc-reports"
 SESSION_USER = "grace"  # owner of the preset JSESSIONID: shows who won against a bearer

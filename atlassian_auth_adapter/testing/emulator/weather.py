@@ -4,12 +4,12 @@
     hold = Hold(); weather.next("token", hold); ...; hold.wait_arrived(); ...; hold.release()
 
 Kinds of request (`where`): `authorize` (also the consent form), `token`, `revoke`, `metadata`,
-`accessible-resources`, `me`, `tenant_info`, `resource` (everything else on the gateway, a site or
-Data Center), `media`, `foreign`; or a path such as `/rest/api/3/myself`, which fits every request
-whose decoded path ends so and goes before a kind. First in, first out per `where`; one fault per
-request. `after` says whether the real processing takes place before the fault replaces or delays
-the answer: a token request with `after=True` has rotated the refresh token although the client sees
-a failure.
+`accessible-resources`, `me`, `tenant_info`, `resource` (everything else on the gateway, a site,
+Data Center or Bitbucket's API), `media`, `foreign`; or a path such as `/rest/api/3/myself`, which
+fits every request whose decoded path ends so and goes before a kind. First in, first out per
+`where`; one fault per request. `after` says whether the real processing takes place before the
+fault replaces or delays the answer: a token request with `after=True` has rotated the refresh token
+although the client sees a failure.
 """
 
 from __future__ import annotations

@@ -1,0 +1,364 @@
+"""Bitbucket: the resources of Data Center, and Cloud's own authorization server and API."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import pytest
+import requests
+
+from atlassian_auth_adapter import AtlassianAuth, create_atlassian_oauth_client
+from atlassian_auth_adapter.atlassian.products import CloudEnvironment
+from atlassian_auth_adapter.testing.emulator import (
+    AtlassianEmulator,
+    NotRedirectedError,
+    Status,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .conftest import Client, StandingClock
+
+API = "/rest/api/1.0"
+REPOSITORY = "/2.0/repositories/acme/repo-1"
+
+
+# -- Data Center -----------------------------------------------------------------------------------
+
+
+def test_scopes_of_bitbucket_and_jira_are_apart(server: Client) -> None:
+    """A READ token opens Jira and not Bitbucket, a REPO_READ token the reverse."""
+    paths = ("/rest/api/2/myself", f"{API}/projects")
+    for scope, statuses in (("READ", [200, 403]), ("REPO_READ", [403, 200])):
+        token = server.flavour.issue(scope)["access_token"]
+        assert [server.get(path, token).status_code for path in paths] == statuses
+
+
+def test_bitbucket_scopes_imply_lower_ones(server: Client) -> None:
+    """PUBLIC_REPOS sees public projects, REPO_READ all, REPO_WRITE writes as well."""
+    repos = f"{API}/projects/ACME/repos"
+    seen, made = {}, {}
+    for scope in ("PUBLIC_REPOS", "REPO_READ", "REPO_WRITE"):
+        token = server.flavour.issue(scope)["access_token"]
+        seen[scope] = server.get(f"{API}/projects", token).json()["size"]
+        made[scope] = server.request("POST", repos, token, json={"name": "New"}).status_code
+    assert seen == {"PUBLIC_REPOS": 1, "REPO_READ": 2, "REPO_WRITE": 2}
+    assert made == {"PUBLIC_REPOS": 403, "REPO_READ": 403, "REPO_WRITE": 201}
+
+
+def test_bitbucket_takes_a_dead_bearer_for_nobody(server: Client) -> None:
+    """Public repositories are shown to nobody, private ones and people are not."""
+    answers = [
+        server.get(API + path, "dead")
+        for path in ("/projects/ACME/repos", "/projects/SEC/repos", "/users/ada")
+    ]
+    assert [each.status_code for each in answers] == [200, 401, 401]
+    assert {each.headers["X-AUSERNAME"] for each in answers} == {"anonymous"}
+
+
+def test_bitbucket_pages(server: Client) -> None:
+    """`nextPageStart` leads on until `isLastPage`; both spellings of the version work."""
+    token = server.flavour.personal_access_token
+    first = server.get(f"{API}/projects/ACME/repos", token).json()
+    assert (first["size"], first["isLastPage"], first["nextPageStart"]) == (25, False, 25)
+    last = server.get("/rest/api/latest/projects/ACME/repos?start=25", token).json()
+    assert (last["size"], last["isLastPage"], last["nextPageStart"]) == (5, True, None)
+
+
+def test_bitbucket_files(server: Client) -> None:
+    """A file is written by multipart PUT and comes back raw, at either address."""
+    token = server.flavour.issue("REPO_WRITE")["access_token"]
+    place, content = "/projects/SEC/repos/repo-1", bytes(range(256)) * 10_000
+    for sent in (b"first", content):
+        files = {"content": ("x", sent), "message": (None, "m"), "branch": (None, "main")}
+        written = server.request("PUT", f"{API}{place}/browse/a/b.bin", token, files=files)
+        assert len(written.json()["id"]) == 40
+    for path in (f"{API}{place}/raw/a/b.bin", f"{place}/raw/a/b.bin"):
+        assert server.get(path, token).content == content
+    assert server.get(f"{place}/raw/a/b.bin").status_code == 302
+    assert server.get(f"{place}/raw/a/c.bin", token).status_code == 404
+
+
+def test_bitbucket_knows_itself_and_people(server: Client) -> None:
+    """application-properties is for everybody; whoami and users name the account."""
+    token = server.flavour.issue("REPO_READ")["access_token"]
+    assert server.get(f"{API}/application-properties").json()["displayName"] == "Bitbucket"
+    assert server.get("/plugins/servlet/applinks/whoami", token).text == "ada"
+    assert server.get(f"{API}/users/ada", token).json()["slug"] == "ada"
+    assert server.get(f"{API}/users/nobody", token).status_code == 404
+
+
+# -- Cloud: the authorization server ---------------------------------------------------------------
+
+
+class Consumer:
+    """A bare client of Bitbucket Cloud."""
+
+    def __init__(self, emulator: AtlassianEmulator) -> None:
+        self.flavour = emulator.bitbucket
+        self.http = requests.Session()
+        self.http.trust_env = False
+        self.credentials = (self.flavour.app.client_id, self.flavour.app.client_secret)
+
+    def url(self, **params: str) -> str:
+        """The authorization URL."""
+        wanted = {"client_id": self.credentials[0], "response_type": "code", **params}
+        return f"{self.flavour.auth_url}/site/oauth2/authorize?{urlencode(wanted)}"
+
+    def token(self, auth: Any = None, **fields: str) -> requests.Response:
+        """A form POST to the token endpoint."""
+        url = f"{self.flavour.auth_url}/site/oauth2/access_token"
+        return self.http.post(url, data=fields, auth=auth or self.credentials, timeout=10)
+
+    def refresh(self, refresh_token: str) -> requests.Response:
+        """The answer to a refresh token."""
+        return self.token(grant_type="refresh_token", refresh_token=refresh_token)
+
+    def request(self, method: str, path: str, token: str, **options: Any) -> requests.Response:
+        """Ask the API; redirects are not followed."""
+        return self.http.request(
+            method,
+            self.flavour.api_url + path if path.startswith("/") else path,
+            headers={"Authorization": f"Bearer {token}"} if token else {},
+            allow_redirects=False,
+            timeout=10,
+            **options,
+        )
+
+
+@pytest.fixture
+def consumer(emulator: AtlassianEmulator) -> Iterator[Consumer]:
+    """A client of Bitbucket Cloud."""
+    made = Consumer(emulator)
+    with made.http:
+        yield made
+
+
+def test_login_needs_neither_scope_nor_redirect_uri(consumer: Consumer) -> None:
+    """The consumer's own scopes and callback URL are taken; tokens live for two hours."""
+    redirect = consumer.flavour.authorize(consumer.url(state="a state"))
+    answer = parse_qs(urlsplit(redirect).query)
+    assert redirect.startswith(consumer.flavour.app.callback_url)
+    assert answer["state"] == ["a state"]
+    body = consumer.token(grant_type="authorization_code", code=answer["code"][0]).json()
+    assert (body["expires_in"], body["token_type"]) == (7200, "bearer")
+    assert body["scope"].split() == list(consumer.flavour.app.scopes)
+    assert consumer.request("GET", "/2.0/user", body["access_token"]).json()["type"] == "user"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"client_id": "somebody-else"},
+        {"redirect_uri": "http://localhost:8080/other"},
+        {"response_type": "token"},
+    ],
+    ids=str,
+)
+def test_bad_authorization_ends_on_a_page(consumer: Consumer, changes: dict[str, str]) -> None:
+    """It does not come back to the client."""
+    with pytest.raises(NotRedirectedError):
+        consumer.flavour.authorize(consumer.url(**changes))
+
+
+def test_client_authenticates_with_basic_only(consumer: Consumer) -> None:
+    """The secret in the body is as good as none; a wrong one is unauthorized_client."""
+    issued = consumer.flavour.issue()
+    name, secret = consumer.credentials
+    in_body = {"client_id": name, "client_secret": secret}
+    fields = {"grant_type": "refresh_token", "refresh_token": issued["refresh_token"]}
+    refused = [
+        consumer.token(auth=lambda request: request, **fields, **in_body),
+        consumer.token(auth=(name, "wrong"), **fields),
+    ]
+    for response in refused:
+        assert (response.status_code, response.json()["error"]) == (400, "unauthorized_client")
+        assert "refresh_token" not in response.json()["error_description"]
+    assert consumer.token(**fields).status_code == 200
+
+
+def test_refresh_rotates_without_a_grace(
+    consumer: Consumer, emulator: AtlassianEmulator, clock: StandingClock
+) -> None:
+    """The used refresh token is dead at once, unless `rotation_grace` says otherwise."""
+    first = consumer.flavour.issue()
+    second = consumer.refresh(first["refresh_token"]).json()
+    assert second["refresh_token"] != first["refresh_token"]
+    assert consumer.request("GET", "/2.0/user", first["access_token"]).status_code == 200
+    dead = consumer.refresh(first["refresh_token"])
+    assert (dead.status_code, dead.json()) == (
+        403,
+        {"error": "unauthorized_client", "error_description": "refresh_token is invalid"},
+    )
+    assert emulator.count(outcome="reuse_after_grace", flavour="bitbucket") == 1
+    consumer.flavour.rotation_grace = 60
+    third = consumer.flavour.issue()["refresh_token"]
+    assert consumer.refresh(third).status_code == consumer.refresh(third).status_code == 200
+    clock.now += 60
+    assert consumer.refresh(third).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [("unauthorized_client", 403), ("invalid_request", 400), ("access_denied", 403)],
+)
+def test_dead_refresh_token_of_bitbucket(consumer: Consumer, error: str, status: int) -> None:
+    """`dead_refresh_token_error` chooses among the answers that were seen."""
+    consumer.flavour.dead_refresh_token_error = error
+    response = consumer.refresh("dead")
+    assert (response.status_code, response.json()["error"]) == (status, error)
+
+
+def test_consumer_credentials(consumer: Consumer) -> None:
+    """client_credentials: the consumer itself, an app_user; no refresh token."""
+    body = consumer.token(grant_type="client_credentials").json()
+    assert "refresh_token" not in body
+    assert consumer.request("GET", "/2.0/user", body["access_token"]).json()["type"] == "app_user"
+
+
+def test_log_weather_and_secrets_cover_bitbucket(
+    consumer: Consumer, emulator: AtlassianEmulator
+) -> None:
+    """Faults, records, families and secrets are those of one emulator."""
+    issued = consumer.flavour.issue()
+    emulator.weather.next("token", Status(503))
+    assert consumer.refresh(issued["refresh_token"]).status_code == 503
+    consumer.request("GET", "/2.0/user", issued["access_token"])
+    assert emulator.token_requests[-1].flavour == "bitbucket"
+    assert emulator.token_requests[-1].client_id == consumer.credentials[0]
+    assert [each.role for each in emulator.requests] == ["bitbucket-auth", "bitbucket-api"]
+    assert {issued["access_token"], consumer.credentials[1]} <= emulator.secrets
+    assert len(emulator.families) == 1
+
+
+def test_bitbucket_may_be_left_out() -> None:
+    """`bitbucket=False` starts no host of it."""
+    with AtlassianEmulator(bitbucket=False) as emulator, pytest.raises(AttributeError):
+        _ = emulator.bitbucket
+
+
+# -- Cloud: the API --------------------------------------------------------------------------------
+
+
+def test_expired_access_token_of_bitbucket(consumer: Consumer) -> None:
+    """401 with `error` as an object whose text names the refresh token."""
+    token = consumer.flavour.issue()["access_token"]
+    consumer.flavour.expire_access_tokens()
+    response = consumer.request("GET", "/2.0/user", token)
+    assert response.status_code == 401
+    assert response.json()["error"]["message"].startswith("Access token expired.")
+    for other in ("", "nonsense"):
+        assert consumer.request("GET", "/2.0/user", other).status_code == 401
+    query = consumer.request("GET", f"/2.0/user?access_token={token}", "")
+    assert query.status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("scope", "method", "path", "fits"),
+    [
+        ("account", "GET", "/2.0/user", True),
+        ("repository", "GET", "/2.0/user", False),
+        ("repository:write", "GET", "/2.0/repositories/acme", True),
+        ("repository", "POST", f"{REPOSITORY}/downloads", False),
+        ("repository:write", "POST", "/2.0/repositories/acme/new", False),
+        ("issue:write", "GET", f"{REPOSITORY}/issues", True),
+    ],
+)
+def test_scopes_open_paths_of_bitbucket(
+    consumer: Consumer, scope: str, method: str, path: str, fits: bool
+) -> None:
+    """Writing implies reading; a missing scope is 403 that names it."""
+    response = consumer.request(method, path, consumer.flavour.issue(scope)["access_token"])
+    assert (response.status_code == 403) is not fits
+    if not fits:
+        assert response.json()["error"]["detail"]["granted"] == [scope]
+
+
+def test_pages_have_an_absolute_next(consumer: Consumer) -> None:
+    """`next` names the following page until there is none; `pagelen` is kept."""
+    token = consumer.flavour.issue()["access_token"]
+    url: str | None = f"{REPOSITORY}/issues?pagelen=12"
+    titles: list[str] = []
+    while url:
+        page = consumer.request("GET", url, token).json()
+        titles += [each["title"] for each in page["values"]]
+        url = page.get("next")
+        assert url is None or url.startswith(consumer.flavour.api_url)
+    assert (len(titles), len(set(titles)), page["page"]) == (25, 25, 3)
+
+
+def test_downloads_come_from_the_media_host(consumer: Consumer) -> None:
+    """A download is 302 to another host with a token in the URL; a name is uploaded once."""
+    token = consumer.flavour.issue()["access_token"]
+    content = bytes(range(256)) * 10_000
+    for sent in (b"first", content):
+        files = {"files": ("a b.bin", sent)}
+        made = consumer.request("POST", f"{REPOSITORY}/downloads", token, files=files)
+        assert made.status_code == 201
+    (listed,) = consumer.request("GET", f"{REPOSITORY}/downloads", token).json()["values"]
+    assert (listed["name"], listed["size"]) == ("a b.bin", len(content))
+    answer = consumer.request("GET", listed["links"]["self"]["href"], token)
+    assert answer.status_code == 302
+    assert answer.headers["Location"].startswith(consumer.flavour.media_url)
+    assert consumer.request("GET", answer.headers["Location"], "").content == content
+    bare = answer.headers["Location"].partition("?")[0]
+    assert consumer.request("GET", bare, "").status_code == 403
+
+
+def test_repositories_and_issues_are_made(consumer: Consumer) -> None:
+    """What was made is there; what was made before is not made again."""
+    token = consumer.flavour.issue()["access_token"]
+    path = "/2.0/repositories/acme/new"
+    statuses = [
+        consumer.request("POST", path, token, json={"scm": "git"}).status_code for _ in range(2)
+    ]
+    assert statuses == [200, 400]
+    assert consumer.request("GET", path, token).json()["full_name"] == "acme/new"
+    made = consumer.request("POST", f"{path}/issues", token, json={"title": "One"})
+    assert (made.status_code, made.json()["id"]) == (201, 1)
+    link = made.json()["links"]["self"]["href"]
+    assert consumer.request("GET", link, token).json()["title"] == "One"
+    assert consumer.request("GET", "/2.0/repositories/acme/nope", token).status_code == 404
+
+
+# -- the library -----------------------------------------------------------------------------------
+
+
+def test_the_library_logs_in_to_bitbucket_cloud(emulator: AtlassianEmulator) -> None:
+    """Login, identity and an authenticated request, a refresh behind the caller's back included."""
+    bitbucket = emulator.bitbucket
+    client = create_atlassian_oauth_client(
+        bitbucket.app.client_id,
+        bitbucket.app.client_secret,
+        bitbucket.app.callback_url,
+        product="bitbucket",
+        cloud=CloudEnvironment(bitbucket.auth_url, bitbucket.api_url, ""),
+    )
+    client.oauth_complete(bitbucket.authorize(client.oauth_start()))
+    assert client.test_connection().name == "Ada Example"
+    with requests.Session() as session:
+        session.auth = AtlassianAuth(client)
+        url = f"{bitbucket.api_url}/2.0/repositories/acme"
+        assert session.get(url, timeout=10).status_code == 200
+        bitbucket.expire_access_tokens()
+        assert session.get(url, timeout=10).status_code == 200
+    assert emulator.count("refresh_token", "issued", "bitbucket") == 1
+
+
+def test_the_library_logs_in_to_bitbucket_data_center(server: Client) -> None:
+    """With its default scope, REPO_READ, the library reads private repositories."""
+    flavour = server.flavour
+    client = create_atlassian_oauth_client(
+        flavour.app.client_id,
+        flavour.app.client_secret,
+        flavour.app.callback_url,
+        server_url=flavour.url,
+        product="bitbucket",
+    )
+    client.oauth_complete(flavour.authorize(client.oauth_start()))
+    with requests.Session() as session:
+        session.auth = AtlassianAuth(client)
+        response = session.get(f"{flavour.url}{API}/projects/SEC/repos", timeout=10)
+        assert response.json()["size"] == 2
