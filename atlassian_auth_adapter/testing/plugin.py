@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def atlassian_emulator() -> Iterator[AtlassianEmulator]:
-    """A local Atlassian, Cloud and Data Center, for one test."""
+    """A local Atlassian (Cloud, Data Center, Bitbucket Cloud) for one test."""
     from atlassian_auth_adapter.testing.emulator import AtlassianEmulator
 
     with AtlassianEmulator() as emulator:

@@ -1,4 +1,4 @@
-"""Grants: authorization codes, token families, rotation. The state machine both flavours share.
+"""Grants: authorization codes, token families, rotation. The state machine the flavours share.
 
 A *family* is everything that one consent brought forth. Its refresh tokens carry a generation,
 counted from 1; a refresh with generation n issues generation n + 1. What happens to a refresh token
