@@ -169,10 +169,6 @@ def test_a_script_does_not_notice_that_its_token_expires(
     assert len(script.search()) == recipe.found
     made = script.create()
     place.expire(accident)
-    if recipe is Jira and accident != "ended":
-        # A streamed body cannot be sent twice: the caller gets the 401, and the next try works.
-        with pytest.raises(jira.JIRAError, match="401"):
-            script.upload(made, file)
     uploaded = script.upload(made, file)
     place.expire(accident)
     assert script.download(uploaded) == file.read_bytes()
