@@ -54,7 +54,7 @@ class AtlassianAuth(AuthObject, AuthBase):
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Attach the token. Called by requests."""
-        if library_of(request) in ("httpx", "httpx2"):
+        if library_of(request) in ("httpx", "httpx2", "niquests"):
             refuse(self, request)
         location = _location(request.url)
         try:

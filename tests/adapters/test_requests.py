@@ -507,6 +507,24 @@ def test_the_wrong_object_names_the_right_one(strangers: Any) -> None:
     assert double.sent == []
 
 
+@pytest.mark.parametrize("kind", [AtlassianAuth, AtlassianHTTPXAuth, AtlassianHTTPX2Auth])
+def test_niquests_is_refused(kind: Any) -> None:
+    """It calls what requests calls, and keeps none of our promises once it multiplexes."""
+
+    class PreparedRequest:
+        __module__ = "niquests.models"
+        url = "https://api.atlassian.com/me"
+        headers: ClassVar[dict[str, str]] = {}
+
+    class OfTheProgram(PreparedRequest):
+        __module__ = "program"
+
+    for request in (PreparedRequest(), OfTheProgram()):
+        with pytest.raises(TypeError, match=r"niquests: .* AtlassianHTTPXAuth\(...\) for httpx,"):
+            kind(FixedTokenSource(CLOUD))(request)
+        assert request.headers == {}
+
+
 @pytest.mark.parametrize(
     ("library", "right"), [(httpx, "AtlassianHTTPXAuth"), (httpx2, "AtlassianHTTPX2Auth")]
 )
