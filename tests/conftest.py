@@ -52,7 +52,7 @@ class MakeClient(Protocol):
 
 @pytest.fixture
 def make_client(emulator: AtlassianEmulator, clock: FakeClock) -> MakeClient:
-    """Makes a client for "cloud" or "data_center", logged in unless told otherwise."""
+    """Makes a client for "cloud", "data_center" or "bitbucket", logged in unless told otherwise."""
 
     def make(flavour: str = "cloud", *, login: bool = True, **changes: Any) -> AtlassianOAuthClient:
         side = getattr(emulator, flavour)
@@ -68,6 +68,9 @@ def make_client(emulator: AtlassianEmulator, clock: FakeClock) -> MakeClient:
                 "site_url": side.sites[0].url,
                 "cloud": CloudEnvironment(side.auth_url, side.api_url, side.audience),
             }
+        elif flavour == "bitbucket":
+            hosts = CloudEnvironment(side.auth_url, side.api_url, "")
+            arguments |= {"product": "bitbucket", "cloud": hosts}
         else:
             arguments["server_url"] = side.url
         client = create_atlassian_oauth_client(**(arguments | changes))

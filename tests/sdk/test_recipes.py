@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import atlassian
+import atlassian.bitbucket
 import jira
 import pytest
 import requests
@@ -130,19 +131,83 @@ class CloudConfluence(Confluence):
 
     def upload(self, page: Any, file: Path) -> Any:
         path = f"rest/api/content/{page['id']}/child/attachment"
-        headers = {"X-Atlassian-Token": "no-check"}
         files = {"file": (file.name, file.read_bytes())}
-        made = self.confluence.post(path, headers=headers, files=files)
+        made = self.confluence.post(path, headers=self.confluence.no_check_headers, files=files)
         return f"{path}/{made['results'][0]['id']}/download"
 
     def download(self, path: Any) -> bytes:
         return bytes(self.confluence.get(path, not_json_response=True))
 
 
+class BitbucketCloud:
+    """atlassian-python-api's Bitbucket Cloud, with a method for most and paths for the rest."""
+
+    product = "bitbucket"
+    found = 25
+
+    def __init__(self, place: Any, session: requests.Session) -> None:
+        session.auth = AtlassianAuth(place.client)
+        url = place.url.removesuffix("/2.0")
+        self.bitbucket = atlassian.bitbucket.Cloud(url, session=session)
+
+    def whoami(self) -> str:
+        return str(self.bitbucket.get("user")["display_name"])
+
+    def search(self) -> set[str]:
+        return {repository.slug for repository in self._workspace().repositories.each()}
+
+    def _workspace(self) -> Any:
+        return self.bitbucket.workspaces.get("acme")
+
+    def create(self) -> Any:
+        return self._workspace().repositories.create("new")
+
+    def upload(self, repository: Any, file: Path) -> Any:
+        path = f"repositories/acme/{repository.slug}/downloads"
+        files = {"files": (file.name, file.read_bytes())}
+        self.bitbucket.post(path, headers=self.bitbucket.no_check_headers, files=files)
+        return f"{path}/{file.name}"
+
+    def download(self, path: Any) -> bytes:
+        return bytes(self.bitbucket.get(path, not_json_response=True))
+
+
+class Bitbucket:
+    """atlassian-python-api's Bitbucket Data Center."""
+
+    product = "bitbucket"
+    found = 30
+
+    def __init__(self, place: Any, session: requests.Session) -> None:
+        session.auth = AtlassianAuth(place.client)
+        self.bitbucket = atlassian.Bitbucket(place.url, session=session)
+
+    def whoami(self) -> str:
+        path = "plugins/servlet/applinks/whoami"
+        name = self.bitbucket.get(path, not_json_response=True).decode()
+        return str(self.bitbucket.get(f"rest/api/1.0/users/{name}")["displayName"])
+
+    def search(self) -> set[str]:
+        return {repository["slug"] for repository in self.bitbucket.repo_list("ACME")}
+
+    def create(self) -> Any:
+        return self.bitbucket.create_repo("ACME", "new")
+
+    def upload(self, repository: Any, file: Path) -> Any:
+        where = ("ACME", repository["slug"])
+        self.bitbucket.upload_file(*where, file.read_bytes(), "A message", "main", file.name)
+        return (*where, file.name)
+
+    def download(self, where: Any) -> bytes:
+        return bytes(self.bitbucket.get_content_of_file(*where))
+
+
 RECIPES = [
     *((recipe, name) for recipe in (Jira, AtlassianPythonAPIJira) for name in PLACES),
     *((CloudConfluence, name) for name in ("site", "gateway")),
     (Confluence, "data_center"),
+    (BitbucketCloud, "bitbucket"),
+    (Bitbucket, "data_center"),
 ]
 
 
