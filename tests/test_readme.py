@@ -11,14 +11,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 import atlassian_auth_adapter
-from atlassian_auth_adapter import AtlassianAuthError, CloudEnvironment
+from atlassian_auth_adapter import (
+    AtlassianAuth,
+    AtlassianAuthError,
+    CloudEnvironment,
+    create_atlassian_oauth_client,
+)
 from atlassian_auth_adapter.atlassian.products import PRODUCTS
+from atlassian_auth_adapter.clients.environment import VARIABLES
 from atlassian_auth_adapter.testing import AtlassianEmulator
 
 README = Path(__file__).parent.parent.joinpath("README.md").read_text()
-OFFLINE, REAL, DATA_CENTER, ASYNC = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+OFFLINE, REAL, DATA_CENTER, ASYNC, SDK, ACCOUNT = re.findall(
+    r"```python\n(.*?)```", README, re.DOTALL
+)
 
 
 def test_the_ten_lines_work_offline(capsys: pytest.CaptureFixture[str]) -> None:
@@ -65,6 +74,54 @@ def test_the_real_site_examples_work_against_the_emulator(
     exec(later, names)
     asyncio.run(names["main"]())
     assert capsys.readouterr().out.split("\n")[-2] == "Ada Example"
+
+
+def test_the_sdks_work_against_the_emulator(
+    atlassian_emulator: AtlassianEmulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The SDKs find all issues and say who we are, with the URL of the site."""
+    cloud = atlassian_emulator.cloud
+    client = create_atlassian_oauth_client(
+        cloud.app.client_id,
+        cloud.app.client_secret,
+        cloud.app.callback_url,
+        site_url=cloud.sites[0].url,
+        scopes="read:jira-user read:jira-work offline_access",
+        cloud=CloudEnvironment(cloud.auth_url, cloud.api_url, cloud.audience),
+    )
+    client.oauth_complete(cloud.authorize(client.oauth_start()))
+    with requests.Session() as session:
+        session.auth = AtlassianAuth(client)
+        names: dict[str, Any] = {"client": client, "session": session}
+        exec(_with(SDK, {"https://acme.atlassian.net": cloud.sites[0].url}), names)
+    assert capsys.readouterr().out.split("\n")[:2] == ["120", "Ada Example"]
+    names["jira"].close()
+
+
+def test_the_service_account_works_against_the_emulator(
+    atlassian_emulator: AtlassianEmulator,
+) -> None:
+    """Without a login, from its credentials to an answer."""
+    cloud = atlassian_emulator.cloud
+    names: dict[str, Any] = {
+        "cloud": CloudEnvironment(cloud.auth_url, cloud.api_url, cloud.audience)
+    }
+    replaced = {
+        "its-client-id": cloud.service_account.client_id,
+        "its-client-secret": cloud.service_account.client_secret,
+        'site_url="https://acme.atlassian.net"': f'site_url="{cloud.sites[0].url}", cloud=cloud',
+    }
+    exec(_with(ACCOUNT, replaced), names)
+    with names["session"] as session:
+        answer = session.get(f"{cloud.sites[0].url}/rest/api/3/myself")
+    assert answer.status_code == 200
+
+
+def test_the_table_of_variables_is_complete() -> None:
+    """Every variable that is read is explained, with the argument that it stands for."""
+    table = dict(re.findall(r"^\| `(ATLASSIAN_\w+)`.*\| `(\w+)` \|$", README, re.MULTILINE))
+    read = {variable: argument for variable, (argument, _) in VARIABLES.items()}
+    assert table == read | {"ATLASSIAN_CLIENT_SECRET": "client_secret"}
 
 
 def test_the_data_center_example_works_against_the_emulator(
