@@ -226,13 +226,15 @@ def test_without_threads_a_broken_store_does_not_keep_the_caller(
     assert stored(client).token_set.access_token == token  # type: ignore[union-attr]
 
 
-def test_whoever_fetches_the_token_must_not_ask_for_it(make_client: Any, clock: FakeClock) -> None:
+def test_whoever_fetches_the_token_must_not_ask_for_it(
+    make_client: Any, clock: FakeClock, emulator: AtlassianEmulator
+) -> None:
     """A client_secret function that uses its own client is told so instead of waiting for ever."""
-    secret = make_client(login=False)._secret()
+    secret = emulator.cloud.app.client_secret
     clients: list[AtlassianOAuthClient] = []
 
     def fetch() -> str:
-        return clients[0].get_access_token() if clients else str(secret)
+        return clients[0].get_access_token() if clients else secret
 
     client = make_client(client_secret=fetch)
     clock.advance(3600)
@@ -471,7 +473,7 @@ def test_a_secret_function_that_fails_does_not_show_the_refresh_token(
     make_client: Any, clock: FakeClock, emulator: AtlassianEmulator
 ) -> None:
     """`os.environ[...]` raises KeyError: an error of ours, without frames that hold tokens."""
-    secrets = {"JIRA": make_client(login=False)._secret()}
+    secrets = {"JIRA": emulator.cloud.app.client_secret}
     client = make_client(client_secret=lambda: secrets["JIRA"])
     clock.advance(3600)
     kept = secrets.pop("JIRA")
