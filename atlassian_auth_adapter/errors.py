@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 S = TypeVar("S")
 T = TypeVar("T")
+E = TypeVar("E", bound="AtlassianAuthError")
 
 __all__ = [
     "AtlassianAuthError",
@@ -75,19 +76,17 @@ class AtlassianAuthError(Exception):
 
         One failed flight is reported to many waiters; each raises an error of its own.
         """
-        copy = type(self).__new__(type(self), *self.args)
-        copy.args = self.args
-        copy.__dict__.update(self.__dict__)
-        return copy
+        return rebuilt(type(self), self.args, self.__dict__)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.args, dict(self.__dict__))
+        return rebuilt, (type(self), self.args, dict(self.__dict__))
 
 
-def _rebuild(
-    cls: type[AtlassianAuthError], args: tuple[str], fields: dict[str, Any]
-) -> AtlassianAuthError:
-    error = cls.__new__(cls, *args)
+def rebuilt(cls: type[E], args: tuple[Any, ...], fields: dict[str, Any]) -> E:
+    """An error of that type, without its constructor."""
+    # Made by the base that lays out its memory, which need not be the first: a ValueError that is
+    # an OSError as well is made by OSError.
+    error: E = cls.__base__.__new__(cls, *args)
     error.args = args
     error.__dict__.update(fields)
     return error
@@ -247,7 +246,7 @@ class TokenNotSavedError(TokenStoreError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         fields = {name: value for name, value in vars(self).items() if name != "token_set"}
-        return _rebuild, (type(self), self.args, fields)
+        return rebuilt, (type(self), self.args, fields)
 
 
 def without_frames(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:

@@ -19,6 +19,7 @@ from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
     ForeignOriginError,
     FreshTokenRejectedError,
+    rebuilt,
 )
 from atlassian_auth_adapter.events import Event, EventName, report
 from atlassian_auth_adapter.references import Unique
@@ -224,7 +225,7 @@ def refuse(auth: object, request: object) -> None:
     raise TypeError(f"{type(auth).__name__} does not work with {library}: {advice}")
 
 
-_bridges: dict[tuple[type, type], type] = {}
+_bridges: dict[tuple[type, type], type[AtlassianAuthError]] = {}
 
 
 def bridged(error: AtlassianAuthError, foreign: type[Exception]) -> AtlassianAuthError:
@@ -253,10 +254,7 @@ def _rebuild(
             ),
         }
         cls = _bridges[leaf, foreign] = type(leaf.__name__, (leaf, foreign), namespace)
-    error: AtlassianAuthError = cls.__new__(cls, *args)
-    error.args = args
-    error.__dict__.update(fields)
-    return error
+    return rebuilt(cls, args, fields)
 
 
 @dataclass(frozen=True, slots=True)

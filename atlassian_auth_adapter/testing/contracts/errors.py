@@ -11,6 +11,7 @@ import pytest
 from atlassian_auth_adapter.clients.oauth import AtlassianOAuthClient
 from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
+    ConfigurationError,
     ForeignOriginError,
     LoginRequiredError,
     TokenEndpointUnavailableError,
@@ -30,6 +31,7 @@ CAUSES = (
     "no refresh token",
     "token endpoint down",
     "wrong client secret",
+    "no client secret",
     "store broken",
 )
 
@@ -123,6 +125,10 @@ def _broken(world: World, cause: str) -> tuple[AtlassianOAuthClient, type[Except
             client = world.login("cloud")
             world.emulator.cloud.app.client_secret += "x"
             return client, TokenRequestRefusedError
+        case "no client secret":
+            once = [world.emulator.cloud.app.client_secret]
+            client = world.login("cloud", client_secret=once.pop)
+            return client, ConfigurationError
         case "store broken":
             store = _BreakingStore()
             client = world.login("cloud", store=store)
