@@ -177,7 +177,7 @@ class AtlassianClient(Unique, TokenSource):
         self._endpoint = TokenEndpoint(
             self._server, client_id, secret, callback_url, self._transport, self._clock
         )
-        self._key = TokenKey(self._server.issuer, client_id, self._account_of_key())
+        self._key = self._token_key()
         self._memory = SiteMemory(self._store, self._key)
         self._finding: tuple[int, Future[None]] | None = None
         self._has_doubted = False
@@ -206,9 +206,9 @@ class AtlassianClient(Unique, TokenSource):
     def _authorization_server(self, place: Place) -> AuthorizationServer:
         return place.server
 
-    def _account_of_key(self) -> str:
+    def _token_key(self) -> TokenKey:
         """Names the login within the store."""
-        return self.account
+        return TokenKey(self._server.issuer, self.client_id, self.account)
 
     @abstractmethod
     def _renew(self, previous: TokenSet) -> TokenSet:

@@ -26,6 +26,7 @@ from atlassian_auth_adapter.clients.places import (
 )
 from atlassian_auth_adapter.errors import ConfigurationError
 from atlassian_auth_adapter.oauth.server import AuthorizationServer
+from atlassian_auth_adapter.stores.base import TokenKey
 from atlassian_auth_adapter.tokens import TokenSet
 from atlassian_auth_adapter.transport import Proxy
 
@@ -68,16 +69,11 @@ class AtlassianServiceAccountClient(AtlassianClient):
         **settings: Unpack[Settings],
     ) -> None:
         place = _place(product, cloud_id, server_url, site_url, cloud)
-        names_scopes = place.server.scope_on_client_credentials
-        if settings.get("scopes") and not names_scopes:
+        if settings.get("scopes") and not place.server.scope_on_client_credentials:
             raise ConfigurationError(
                 "scopes: Cloud takes none from a service account. They are chosen when the "
                 "credential is made in the administration; leave the argument out."
             )
-        self._scope = ""
-        if names_scopes:
-            scopes = settings.get("scopes") or place.scopes
-            self._scope = scopes if isinstance(scopes, str) else " ".join(scopes)
         super().__init__(place, client_id, client_secret, "", verify, proxy, settings)
         self._arguments |= {"product": product}
         del self._arguments["callback_url"]
@@ -85,8 +81,18 @@ class AtlassianServiceAccountClient(AtlassianClient):
     def _authorization_server(self, place: Place) -> AuthorizationServer:
         return place.server.for_client_credentials()
 
-    def _account_of_key(self) -> str:
-        return f"{self.account} {self._scope}".rstrip()  # tokens of other scopes are others
+    def _token_key(self) -> TokenKey:
+        # Tokens of other scopes are others, and so is the login of a person with the same client:
+        # a consumer of Bitbucket Cloud can have both.
+        account = f"{self.account} ({self._scope})" if self._scope else self.account
+        return TokenKey(self._server.issuer, self.client_id, account, "service_account")
+
+    @property
+    def _scope(self) -> str:
+        """What a token request asks for."""
+        if not self._server.scope_on_client_credentials:
+            return ""
+        return " ".join(sorted({*(self._scopes or self._place.scopes)}))
 
     def _renew(self, previous: TokenSet) -> TokenSet:
         # A refresh token that a server gives all the same is not for a client that has its secret.

@@ -38,14 +38,15 @@ class TokenKey:
         issuer: The authorization server.
         client_id: The OAuth client.
         account: Whose login: any text.
-        kind: "login" for tokens, "authorizations" for the authorizations that wait for a redirect,
-            "sites" for the cloud ids that were found out.
+        kind: "login" for tokens, "service_account" for those of a client that acts for itself,
+            "authorizations" for the authorizations that wait for a redirect, "sites" for the cloud
+            ids that were found out.
     """
 
     issuer: str
     client_id: str
     account: str
-    kind: Literal["login", "authorizations", "sites"] = "login"
+    kind: Literal["login", "service_account", "authorizations", "sites"] = "login"
 
     @property
     def digest(self) -> str:

@@ -173,6 +173,41 @@ def test_tokens_of_other_scopes_are_others(make: Any) -> None:
     assert reader.status().scopes == ("READ",)
 
 
+def test_the_same_scopes_are_the_same_token(make: Any, emulator: AtlassianEmulator) -> None:
+    """However they are written, in whatever order; an account's name is never taken for a scope."""
+    store = MemoryTokenStore()
+    spellings = ("READ WRITE", " WRITE  READ", ["WRITE", "READ"], iter(["READ", "WRITE"]))
+    clients = [make("data_center", store=store, scopes=scopes) for scopes in spellings]
+    other = make("data_center", store=store, account="default READ", scopes="WRITE")
+    assert len({client.get_access_token() for client in (*clients, other)}) == 2
+    _, (_, _, cls, arguments) = clients[-1].__reduce__()
+    secret = emulator.data_center.service_account.client_secret
+    elsewhere = cls(**{**arguments, "client_secret": secret})
+    assert elsewhere.get_access_token() == clients[0].get_access_token()
+
+
+def test_a_person_s_login_with_the_same_client_is_another(
+    make: Any, make_client: Any, emulator: AtlassianEmulator
+) -> None:
+    """A consumer of Bitbucket Cloud acts for persons and for itself, in one store as well."""
+    store = MemoryTokenStore()
+    person = make_client("bitbucket", store=store)
+    bitbucket = emulator.bitbucket
+    account = AtlassianServiceAccountClient(
+        bitbucket.app.client_id,
+        bitbucket.app.client_secret,
+        product="bitbucket",
+        cloud=CloudEnvironment(bitbucket.auth_url, bitbucket.api_url, ""),
+        store=store,
+    )
+    login = person.token_set()
+    assert account.get_access_token() != login.access_token
+    account.refresh()
+    account.forget()
+    assert person.token_set() == login
+    assert person.refresh().state == "fresh"
+
+
 def test_scopes_for_cloud_are_refused_at_once(make: Any) -> None:
     """They are chosen in the administration; the server would answer invalid_scope."""
     with pytest.raises(ConfigurationError, match="chosen when the credential is made"):
