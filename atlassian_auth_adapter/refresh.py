@@ -54,7 +54,7 @@ from atlassian_auth_adapter.sources import TokenSource
 from atlassian_auth_adapter.stores.base import Pending, Record, TokenKey, TokenStore
 from atlassian_auth_adapter.tokens import TokenSet
 
-__all__ = ["RefreshingTokenSource"]
+__all__ = ["RefreshingTokenSource", "own_goal"]
 
 #: Seconds before a renewal beside the traffic is tried again after one has failed.
 BACKGROUND_BACKOFF = 30.0
@@ -360,7 +360,7 @@ class RefreshingTokenSource(TokenSource):
         with login.lock:
             if under_way := login.flight_in_the_air():
                 if under_way.thread == threading.get_ident():
-                    raise _own_goal()
+                    raise own_goal()
                 under_way.waiters += waiters
                 return under_way.future
             landed_first = login.snapshot if login.snapshot is not seen else None
@@ -877,7 +877,8 @@ def _overtaken() -> StaleRecordError:
     return StaleRecordError("somebody else is always faster in saving this login. Try again.")
 
 
-def _own_goal() -> ConfigurationError:
+def own_goal() -> ConfigurationError:
+    """For whoever would wait for himself."""
     return ConfigurationError(
         "a token was asked for by what is fetching that token, and would wait for itself. A store, "
         "a client_secret function or a log handler must not use the client that it serves."

@@ -17,7 +17,7 @@ from atlassian_auth_adapter.errors import (
 )
 from atlassian_auth_adapter.transport import Answer, NoAnswerError, Transport
 
-__all__ = ["Site", "ask", "cloud_id_of", "listed", "only_site", "site_at", "sites_in"]
+__all__ = ["Site", "ask", "cloud_id_of", "listed", "only_site", "origin_at", "site_at", "sites_in"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ def site_at(site_url: str, sites: Iterable[Site]) -> Site | None:
         site_url: Its origin.
         sites: What the grant reaches.
     """
-    return next((site for site in sites if site.url and _origin(site.url) == site_url), None)
+    return next((site for site in sites if origin_at(site.url) == site_url), None)
 
 
 def listed(sites: Iterable[Site]) -> str:
@@ -152,7 +152,8 @@ def listed(sites: Iterable[Site]) -> str:
     return ", ".join(sorted(names.values())) or "it reaches no site"
 
 
-def _origin(url: str) -> str:
+def origin_at(url: str) -> str:
+    """The origin of what should be the URL of a site, or "" when it is none."""
     try:
         return origin_of_site(url)
     except ConfigurationError:  # whatever the answer holds

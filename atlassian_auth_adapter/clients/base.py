@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
@@ -32,7 +33,7 @@ from atlassian_auth_adapter.flights import is_exiting, landed, result_of, take_o
 from atlassian_auth_adapter.oauth.server import AuthorizationServer
 from atlassian_auth_adapter.oauth.token_endpoint import TokenEndpoint, checked_secret
 from atlassian_auth_adapter.references import Unique, is_named
-from atlassian_auth_adapter.refresh import RefreshingTokenSource
+from atlassian_auth_adapter.refresh import RefreshingTokenSource, own_goal
 from atlassian_auth_adapter.sources import TokenSource
 from atlassian_auth_adapter.stores.base import Record, TokenKey, TokenStore
 from atlassian_auth_adapter.stores.memory import MemoryTokenStore
@@ -178,8 +179,8 @@ class AtlassianClient(Unique, TokenSource):
             self._server, client_id, secret, callback_url, self._transport, self._clock
         )
         self._key = self._token_key()
-        self._memory = SiteMemory(self._store, self._key)
-        self._finding: tuple[int, Future[None]] | None = None
+        self._finding: tuple[int, Future[None]] | None = None  # by which process
+        self._finder: tuple[int, int] | None = None  # process and thread of that flight
         self._has_doubted = False
         self._source = RefreshingTokenSource(
             self._key,
@@ -263,7 +264,7 @@ class AtlassianClient(Unique, TokenSource):
     async def token_set_async(self, rejected: str | None = None) -> TokenSet:
         """See `TokenSource.token_set_async`; raises what `token_set` does."""
         token_set = await self._source.token_set_async(rejected)
-        if not self._place.is_known:
+        while not self._place.is_known:
             await landed(self._finding_flight())
         return token_set
 
@@ -386,32 +387,46 @@ class AtlassianClient(Unique, TokenSource):
 
     def _find_place(self) -> None:
         """The place is known afterwards."""
-        if not self._place.is_known:
+        while not self._place.is_known:
             result_of(self._finding_flight())
 
     def _finding_flight(self) -> Future[None]:
         """The one flight that looks for the site, whoever waits for it."""
+        if self._finder == (os.getpid(), threading.get_ident()):
+            raise own_goal()
         # Without a lock: at worst two look, and find the same. A forked child looks anew.
         process, flight = self._finding or (0, None)
         if flight is None or process != os.getpid() or flight.done():
-            flight = take_off(self._find_site)
+            failures: list[AtlassianAuthError] = []
+            flight = take_off(
+                lambda: self._find_site(failures), lambda: self._report_failures(failures)
+            )
             self._finding = os.getpid(), flight
         return flight
 
-    def _find_site(self) -> None:
+    def _find_site(self, failures: list[AtlassianAuthError]) -> None:
         assert isinstance(self._place, CloudPlace)  # noqa: S101 - other places are known
-        self._place.find(
-            self._transport,
-            self._memory,
-            self.accessible_resources,
-            lambda error: self._report("store_failed", error=f"site not remembered: {error}"),
-        )
+        self._finder = os.getpid(), threading.get_ident()
+        try:
+            self._place.find(
+                self._transport,
+                SiteMemory(self._store, self._key),
+                self.accessible_resources,
+                failures.append,
+            )
+        finally:
+            self._finder = None
+
+    def _report_failures(self, failures: list[AtlassianAuthError]) -> None:
+        for error in failures:
+            self._report("store_failed", error=f"site not remembered: {error}")
 
     def _forget_site(self) -> None:
         """It is looked for again; what is remembered of it has to go with the login it was for."""
         if isinstance(self._place, CloudPlace):
+            self._place.forget()
             try:
-                self._place.forget(self._memory)
+                self._store.delete(self._key.for_sites())
             except AtlassianAuthError as error:
                 self._report("store_failed", error=f"site not forgotten: {error}")
 

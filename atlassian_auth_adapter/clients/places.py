@@ -7,8 +7,8 @@ by its URL or as the only one that the grant reaches; what was found is remember
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from atlassian_auth_adapter.atlassian.gateway import (
     Location,
     ResourceServer,
     checked_cloud_id,
+    is_cloud_id,
     normalized_base_url,
     origin_of_site,
 )
@@ -163,47 +164,54 @@ class BitbucketCloudPlace(Place):
 
 @dataclass(frozen=True, slots=True)
 class SiteMemory:
-    """The cloud ids that were found out for a login, kept beside it."""
+    """The cloud ids that were found out for a login, kept beside it.
+
+    Each goes by what was asked for: the URL of the site, or the name of the product for the only
+    site of the grant that has it. Another login may reach other sites: nothing is known of them.
+    """
 
     store: TokenStore
     key: TokenKey  # of the login
 
-    def recall(self, site_url: str) -> Site | None:
-        """The site at that URL, or with "" the only one of the grant; None when not remembered.
+    def login(self) -> str:
+        """Name of the login of now: the owner of what is asked of the server from now on.
 
         Raises:
             TokenStoreError: The store cannot be read.
         """
-        record = self.store.load(self.key.for_sites())
-        known = dict(record.sites) if record else {}
-        cloud_id = known.pop(site_url, None)
-        if cloud_id is None:
-            return None
-        url = site_url or next((url for url, same in known.items() if same == cloud_id), "")
-        return Site(cloud_id, url)
+        record = self.store.load(self.key)
+        return record.login if record else ""
 
-    def keep(self, site_url: str, site: Site) -> None:
-        """Remember the site under the URL that it was asked for by, and under its own.
+    def recall(self, asked: str, login: str) -> Site | None:
+        """The site that was asked for, or None when it is not remembered.
 
         Raises:
-            TokenStoreError: The store cannot be written.
+            TokenStoreError: The store cannot be read.
+        """
+        known = _known(self.store.load(self.key.for_sites()), login)
+        cloud_id = known.get(asked)
+        if not is_cloud_id(cloud_id):  # it becomes part of a path
+            return None
+        urls = (sites.origin_at(name) for name, same in known.items() if same == cloud_id)
+        return Site(cloud_id, next(filter(None, urls), ""))
+
+    def keep(self, asked: str, login: str, site: Site) -> None:
+        """Remember the site under what was asked for, and under its URL.
+
+        Raises:
+            TokenStoreError: The store cannot be read or written.
         """
         key = self.key.for_sites()
         record = self.store.load(key)
-        known = dict(record.sites if record else ())
-        known |= {url: site.id for url in (site_url, site.url) if url or not site_url}
+        known = _known(record, login) | {name: site.id for name in (asked, site.url) if name}
         expected = record.generation if record else None
-        changed = Record((expected or 0) + 1, sites=tuple(known.items()))
+        changed = Record((expected or 0) + 1, login=login, sites=tuple(known.items()))
         with suppress(StaleRecordError):  # somebody else has found one: next time, then
             self.store.save(key, changed, expected=expected)
 
-    def forget(self) -> None:
-        """Nothing is remembered.
 
-        Raises:
-            TokenStoreError: The store cannot be written.
-        """
-        self.store.delete(self.key.for_sites())
+def _known(record: Record | None, login: str) -> dict[str, str]:
+    return dict(record.sites) if record and record.login == login else {}
 
 
 class CloudPlace(Place):
@@ -242,6 +250,7 @@ class CloudPlace(Place):
         self.scopes = product.cloud_scopes
         self.identity_path = product.cloud_identity
         self._gateway = self._gateway_to(self.cloud_id, self.site_url)
+        self._epoch = object()  # another one for each login
 
     def _gateway_to(self, cloud_id: str, site_url: str) -> CloudGateway:
         return CloudGateway(self.cloud.api_url, cloud_id, self.product.gateway_path, site_url)
@@ -269,40 +278,42 @@ class CloudPlace(Place):
         accessible: Callable[[], tuple[Site, ...]],
         reported: Callable[[AtlassianAuthError], object],
     ) -> None:
-        """The cloud id is known afterwards. Blocks on the network and the store.
+        """The cloud id is known afterwards, unless it was forgotten again in the meantime.
+
+        Blocks on the network and the store.
 
         Args:
             transport: How to reach the site.
             memory: What was found before.
             accessible: Asks for the sites of the grant.
-            reported: Told of a failure to remember what was found.
+            reported: Told when the store fails, which can do without.
 
         Raises:
             AmbiguousSiteError: The grant reaches several sites and none was named.
             AccessDeniedError: It reaches none, or not the one that was named.
             ConfigurationError: The URL is not that of a site.
             ResourceUnavailableError: No usable answer.
-            TokenStoreError: The store cannot be read.
         """
-        site = memory.recall(self.site_url)
+        epoch, asked = self._epoch, self.site_url or self.product.name
+        login = site = None
+        with _told(reported):
+            login = memory.login()
+            site = memory.recall(asked, login)
         if site is None:
             site = self._asked_for(transport, accessible)
-            try:
-                memory.keep(self.site_url, site)
-            except AtlassianAuthError as error:
-                reported(error)
-        self.site_url = self.site_url or (origin_of_site(site.url) if site.url else "")
+            if login is not None:
+                with _told(reported):
+                    memory.keep(asked, login, site)
+        self.site_url = self.site_url or sites.origin_at(site.url)
         self._gateway, self.cloud_id = self._gateway_to(site.id, self.site_url), site.id
+        if self._epoch is not epoch:  # the login was replaced meanwhile
+            self.forget()
 
-    def forget(self, memory: SiteMemory) -> None:
-        """What was found is looked for again: another login may reach other sites.
-
-        Raises:
-            TokenStoreError: The store cannot be written.
-        """
+    def forget(self) -> None:
+        """What was found is looked for again: another login may reach other sites."""
+        self._epoch = object()
         cloud_id, self.site_url = self.arguments["cloud_id"], self.arguments["site_url"]
         self._gateway, self.cloud_id = self._gateway_to(cloud_id, self.site_url), cloud_id
-        memory.forget()
 
     def _asked_for(self, transport: Transport, accessible: Callable[[], tuple[Site, ...]]) -> Site:
         if not self.site_url:
@@ -321,3 +332,12 @@ class CloudPlace(Place):
         if reached:
             failure.args = (f"{failure} The sites of this login: {sites.listed(reached)}.",)
         raise failure
+
+
+@contextmanager
+def _told(reported: Callable[[AtlassianAuthError], object]) -> Iterator[None]:
+    """Hands on the error that ends the block; what follows it goes on."""
+    try:
+        yield
+    except AtlassianAuthError as error:
+        reported(error)

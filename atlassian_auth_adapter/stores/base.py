@@ -97,8 +97,8 @@ class Record:
         login: Random name of the login, the same through all its rotations; "" when not known.
         authorized_at: POSIX timestamp (seconds) of the resource owner's consent, 0 when not known.
         authorizations: Started authorizations, under their own key.
-        sites: Pairs of site URL and cloud id, under their own key; "" for the URL: the only site of
-            the grant.
+        sites: Pairs of site URL and cloud id of that login, under their own key; a product in place
+            of the URL: the only site of the grant that has it.
     """
 
     generation: int = 0

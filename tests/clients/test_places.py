@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from atlassian_auth_adapter import (
     ConfigurationError,
     FileTokenStore,
     MemoryTokenStore,
+    Record,
     Site,
     TokenStoreError,
     create_atlassian_oauth_client,
@@ -28,7 +32,7 @@ from atlassian_auth_adapter import (
 from atlassian_auth_adapter.atlassian.products import PRODUCTS
 from atlassian_auth_adapter.atlassian.sites import listed, only_site, site_at
 from atlassian_auth_adapter.testing import AtlassianEmulator
-from atlassian_auth_adapter.testing.emulator import Status
+from atlassian_auth_adapter.testing.emulator import Body, Edit, Hold, Status
 
 JIRA, CONFLUENCE = PRODUCTS["jira"], PRODUCTS["confluence"]
 ACME, GLOBEX = "https://acme.atlassian.net", "https://globex.atlassian.net"
@@ -53,6 +57,13 @@ def two_sites() -> Any:
             return client
 
         yield emulator, make
+
+
+class _Forgetful(MemoryTokenStore):
+    def save(self, key: Any, record: Any, *, expected: int | None) -> None:
+        if key.kind == "sites":
+            raise TokenStoreError("the disk is full.")
+        super().save(key, record, expected=expected)
 
 
 def _asked(emulator: AtlassianEmulator, *paths: str) -> int:
@@ -276,17 +287,138 @@ def test_a_store_that_does_not_remember_is_reported(
     emulator: AtlassianEmulator, make_client: Any, events: Any, landed: Any
 ) -> None:
     """The site was found: the request goes on, somebody is told."""
-
-    class Forgetful(MemoryTokenStore):
-        def save(self, key: Any, record: Any, *, expected: int | None) -> None:
-            if key.kind == "sites":
-                raise TokenStoreError("the disk is full.")
-            super().save(key, record, expected=expected)
-
-    client = make_client(store=Forgetful(), on_event=events, **UNNAMED)
+    client = make_client(store=_Forgetful(), on_event=events, **UNNAMED)
     assert client.base_url.endswith(emulator.cloud.sites[0].id)
     landed()
     assert "site not remembered: the disk is full." in events[-1].fields["error"]
+
+
+@pytest.mark.parametrize("damage", ["../../admin", r"a\g<9>", "", None])
+def test_a_damaged_memory_is_none(
+    emulator: AtlassianEmulator, make_client: Any, events: Any, landed: Any, damage: str | None
+) -> None:
+    """What is no cloud id gets into no path; the login is not to be forgotten for it."""
+
+    class Damaged(MemoryTokenStore):
+        def load(self, key: Any) -> Record | None:
+            if key.kind == "sites" and damage is None:
+                raise TokenStoreError("the record is damaged.")
+            record = super().load(key)
+            if record and key.kind == "sites":
+                return replace(
+                    record, sites=tuple((name, damage or "") for name, _ in record.sites)
+                )
+            return record
+
+    store = Damaged()
+    for client in (make_client(store=store, **UNNAMED), make_client(store=store, **UNNAMED)):
+        assert client.test_connection().base_url.endswith(emulator.cloud.sites[0].id)
+    landed()
+    client = make_client(store=store, login=False, on_event=events, **UNNAMED)
+    assert client.base_url.endswith(emulator.cloud.sites[0].id)
+    landed()
+    assert ("site not remembered" in str(events)) == (damage is None)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://acme.example", "https://a:b@acme.example", "nonsense", "https://äcme.example"]
+)
+def test_a_site_whose_url_is_none_is_used_without_it(
+    emulator: AtlassianEmulator, make_client: Any, url: str
+) -> None:
+    """Found now and by the next process: requests go by the gateway's URL."""
+
+    def edited(response: Any) -> Any:
+        entries = [{**entry, "url": url} for entry in json.loads(response.body)]
+        return replace(response, body=json.dumps(entries).encode())
+
+    emulator.weather.next("accessible-resources", Edit(edited))
+    store = MemoryTokenStore()
+    for login in (True, False):
+        client = make_client(store=store, login=login, **UNNAMED)
+        assert client.test_connection().id
+        assert client.site_url == ""
+    assert _asked(emulator, "/accessible-resources") == 1
+
+
+def test_each_product_has_an_only_site_of_its_own(two_sites: Any) -> None:
+    """Jira here and Confluence there: what is remembered for one is not the other's."""
+    emulator, make = two_sites
+    entries = [
+        {"id": site.id, "url": site.url, "scopes": [scope]}
+        for site, scope in zip(
+            emulator.cloud.sites, ("read:jira-user", "read:confluence-user"), strict=True
+        )
+    ]
+    emulator.weather.next("accessible-resources", Body(json.dumps(entries).encode()), times=None)
+    store = MemoryTokenStore()
+    make(store=store)
+    for product, site in zip(("jira", "confluence"), emulator.cloud.sites, strict=True):
+        client = create_atlassian_oauth_client(
+            emulator.cloud.app.client_id,
+            emulator.cloud.app.client_secret,
+            cloud=CloudEnvironment(
+                emulator.cloud.auth_url, emulator.cloud.api_url, emulator.cloud.audience
+            ),
+            product=product,
+            store=store,
+        )
+        assert client.base_url.endswith(site.id)
+
+
+def test_a_login_that_comes_while_a_site_is_looked_for_gets_its_own(two_sites: Any) -> None:
+    """The answer was for the login before: neither this client nor the store keeps it."""
+    emulator, make = two_sites
+    store = MemoryTokenStore()
+    old, new = emulator.cloud.sites
+    emulator.cloud.resource_choice = (old.id,)
+    clients = make(store=store), make(store=store)
+    held = Hold(after=True)
+    emulator.weather.next("accessible-resources", held, times=2)
+    with ThreadPoolExecutor() as pool:
+        found = [pool.submit(lambda client=client: client.base_url) for client in clients]
+        held.wait_arrived(2)
+        emulator.cloud.resource_choice = (new.id,)
+        clients[0].oauth_complete(emulator.cloud.authorize(clients[0].oauth_start()))
+        held.release()
+        assert found[0].result(10).endswith(new.id)
+        found[1].result(10)
+    emulator.cloud.resource_choice = (new.id,)
+    later = create_atlassian_oauth_client(
+        emulator.cloud.app.client_id,
+        emulator.cloud.app.client_secret,
+        cloud=CloudEnvironment(
+            emulator.cloud.auth_url, emulator.cloud.api_url, emulator.cloud.audience
+        ),
+        store=store,
+    )
+    assert later.base_url.endswith(new.id)
+
+
+def test_a_hook_may_use_the_client_that_looks_for_its_site(make_client: Any, landed: Any) -> None:
+    """It is told when the site is known; nobody waits for himself."""
+    seen = []
+    client = make_client(
+        store=_Forgetful(), on_event=lambda _: seen.append(client.base_url), **UNNAMED
+    )
+    assert client.base_url
+    landed()
+    assert seen == [client.base_url]
+
+
+def test_what_looks_for_a_site_cannot_wait_for_itself(
+    make_client: Any, events: Any, landed: Any
+) -> None:
+    """A store that uses the client it serves is told so, in place of waiting for ever."""
+
+    class Curious(MemoryTokenStore):
+        def load(self, key: Any) -> Record | None:
+            return super().load(key) if key.kind != "sites" else client.base_url
+
+    client = make_client(store=Curious(), on_event=events, **UNNAMED)
+    assert client.test_connection().id
+    landed()
+    assert "wait for itself" in events[-1].fields["error"]
 
 
 # --- asked for by its URL -------------------------------------------------------------------------
