@@ -240,14 +240,17 @@ class CloudGateway:
         """Whether the site of the grant, once it is known, may turn out to be this one."""
         if self.site_url:
             return False
-        is_cloud = location.scheme == "https" and is_cloud_host(location.host)
-        return is_cloud or is_loopback(location.host)
+        if is_loopback(self._api.host):  # an emulator's
+            return is_loopback(location.host)
+        return location.scheme == "https" and is_cloud_host(location.host)
 
     def _foreign_hint(self, location: Location) -> str:
         """For the hosts that people mix up with ours."""
-        if location.scheme == "http" and location.host in (self._api.host, self._site.host):
+        is_cloud = is_cloud_host(location.host)
+        is_ours = location.host in (self._api.host, self._site.host)
+        if location.scheme == "http" and (is_cloud or is_ours):
             return "Write https:// in place of http://."
-        if not self.site_url and is_cloud_host(location.host):
+        if not self.site_url and is_cloud:
             return (
                 f"Sites of Atlassian Cloud take no OAuth token: use {self.base_url}, or pass "
                 f"site_url={location.origin_url!r} to the client, whose requests are then routed."

@@ -105,9 +105,36 @@ def test_a_data_center_token_goes_under_the_base_url_only(location: Location) ->
 def test_an_unknown_site_gives_the_token_to_no_other_host(location: Location) -> None:
     """While the cloud id is not known, only gateway and site are candidates at all."""
     route = CloudGateway(API, "", site_url=SITE).route(location)
-    if route.bearer:
+    assert not route.bearer
+    if route.undecided:
         assert location.origin[1] in ("api.atlassian.com", "acme.atlassian.net")
         assert location.origin[0] == "https"
+
+
+@pytest.mark.parametrize(
+    ("api", "url", "undecided"),
+    [
+        (API, SITE, True),
+        (API, "http://acme.atlassian.net", False),
+        (API, "https://jira.company.com", False),
+        (API, "http://localhost:9200", False),
+        (API, "https://127.0.0.1", False),
+        ("http://127.0.0.1:8001", "http://127.0.0.1:8002", True),
+        ("http://127.0.0.1:8001", SITE, False),
+    ],
+)
+def test_who_may_turn_out_to_be_the_site(api: str, url: str, undecided: bool) -> None:
+    """A site of Cloud; this machine only beside an emulator: others wait for no login."""
+    assert CloudGateway(api, "").route(Location.of(f"{url}/rest/x")).undecided == undecided
+
+
+@pytest.mark.parametrize("site", ["", SITE])
+@pytest.mark.parametrize("url", ["http://acme.atlassian.net", "http://api.atlassian.com"])
+def test_clear_text_is_hinted_at_before_anything_else(url: str, site: str) -> None:
+    """No advice to pass an http URL as the site, which would be refused."""
+    for cloud_id in ("", ID):
+        route = CloudGateway(API, cloud_id, site_url=site).route(Location.of(f"{url}/rest/x"))
+        assert route.hint == "Write https:// in place of http://."
 
 
 @given(st.text(min_size=1).filter(lambda text: "/" not in text), st.integers(0, 2))
