@@ -19,6 +19,7 @@ from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
     ForeignOriginError,
     FreshTokenRejectedError,
+    ResourceUnavailableError,
     rebuilt,
 )
 from atlassian_auth_adapter.events import Event, EventName, report
@@ -88,15 +89,21 @@ class AuthObject(Unique):
         """Whether a session cookie would win over the token: on Data Center."""
         return self.source.resource_server.anonymous_fallback
 
-    def admit(self, location: Location) -> Route | None:
+    def admit(self, location: Location, *, again: bool = False) -> Route | None:
         """Where the request goes with the token, or None when it goes without.
 
         A route that is undecided has to be asked for again when there is a token set.
 
         Raises:
             ForeignOriginError: It would go without, and the option says to raise.
+            ResourceUnavailableError: It is still undecided.
         """
         route = self.source.resource_server.route(location)
+        if route.undecided and again:
+            raise ResourceUnavailableError(
+                "the login was replaced or forgotten in the middle of a request. It was not sent: "
+                "try again."
+            )
         if route.bearer or route.undecided:
             return route
         origin = location.origin_url
@@ -328,8 +335,8 @@ class HTTPXFamilyAuth(AuthObject):
         if route is not None:
             token_set = self._believed((yield _NeedTokenSet()), request)
             if route.undecided:
-                route = self._admitted(location, request)
-        if route is None or not route.bearer:
+                route = self._admitted(location, request, again=True)
+        if route is None:
             yield request
             return
         if route.location != location:
@@ -391,10 +398,12 @@ class HTTPXFamilyAuth(AuthObject):
             and all(self.is_ours(_location(hop.request.url)) for hop in response.history)
         )
 
-    def _admitted(self, location: Location, request: httpx.Request) -> Route | None:
+    def _admitted(
+        self, location: Location, request: httpx.Request, *, again: bool = False
+    ) -> Route | None:
         try:
-            return self.admit(location)
-        except ForeignOriginError as error:
+            return self.admit(location, again=again)
+        except AtlassianAuthError as error:
             refusal = error
         raise self._failed(refusal, request)
 

@@ -28,8 +28,9 @@ class AtlassianHTTPXAuth(HTTPXFamilyAuth, httpx.Auth):
             reports it once per origin, "raise" raises ForeignOriginError.
 
     Raises:
-        LoginRequiredError, TokenEndpointError, TokenStoreError, ForeignOriginError: From the
-            request; each also is a httpx.RequestError.
+        LoginRequiredError, TokenEndpointError, TokenStoreError, ForeignOriginError, and what
+            `AtlassianClient.token_set` raises for a site: From the request; each also is a
+            httpx.RequestError.
     """
 
     _error = httpx.RequestError

@@ -30,8 +30,9 @@ class AtlassianHTTPX2Auth(HTTPXFamilyAuth, httpx2.Auth):
             reports it once per origin, "raise" raises ForeignOriginError.
 
     Raises:
-        LoginRequiredError, TokenEndpointError, TokenStoreError, ForeignOriginError: From the
-            request; each also is a httpx2.RequestError.
+        LoginRequiredError, TokenEndpointError, TokenStoreError, ForeignOriginError, and what
+            `AtlassianClient.token_set` raises for a site: From the request; each also is a
+            httpx2.RequestError.
     """
 
     _error = httpx2.RequestError

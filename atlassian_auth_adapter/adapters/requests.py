@@ -48,8 +48,9 @@ class AtlassianAuth(AuthObject, AuthBase):
             reports it once per origin, "raise" raises ForeignOriginError.
 
     Raises:
-        LoginRequiredError, TokenEndpointError, TokenStoreError, ForeignOriginError: From the
-            request; each also is a requests.RequestException.
+        LoginRequiredError, TokenEndpointError, TokenStoreError, ForeignOriginError, and what
+            `AtlassianClient.token_set` raises for a site: From the request; each also is a
+            requests.RequestException.
     """
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -63,11 +64,11 @@ class AtlassianAuth(AuthObject, AuthBase):
                 return request
             token_set = self.source.token_set()
             if route.undecided:
-                route = self.admit(location)
+                route = self.admit(location, again=True)
         except AtlassianAuthError as error:
             failure, cause = _failed(error, request), error.__cause__
         else:
-            if route is None or not route.bearer:
+            if route is None:
                 return request
             if route.location != location:
                 _send_to(request, route.location)

@@ -10,7 +10,13 @@ import pytest
 import requests
 from requests.adapters import BaseAdapter
 
-from atlassian_auth_adapter import AtlassianAuth, AtlassianHTTPX2Auth, AtlassianHTTPXAuth
+from atlassian_auth_adapter import (
+    AtlassianAuth,
+    AtlassianHTTPX2Auth,
+    AtlassianHTTPXAuth,
+    ResourceUnavailableError,
+)
+from atlassian_auth_adapter.atlassian.gateway import CloudGateway
 from atlassian_auth_adapter.testing.contracts.world import CLOUD, GATEWAY, FixedTokenSource
 
 SITE = "https://acme.atlassian.net/rest/api/3/myself?expand=groups"
@@ -103,3 +109,17 @@ def test_mounts_of_httpx_are_those_of_the_gateway(library: Any, auth: Any) -> No
     with library.Client(auth=auth(FixedTokenSource(CLOUD)), mounts=mounts) as client:
         assert str(client.get(SITE).url) == ROUTED
     assert asked == [("api", ROUTED, "api.atlassian.com")]
+
+
+@pytest.mark.parametrize("foreign", ["bare", "raise"])
+def test_a_login_that_goes_in_the_middle_of_a_request_sends_nothing_bare(foreign: Any) -> None:
+    """The site was known when the token was handed out, and is not any more: an error says so."""
+    source = FixedTokenSource(CloudGateway("https://api.atlassian.com", ""))
+    auth = AtlassianAuth(source, foreign=foreign)
+    with requests.Session() as session, pytest.raises(ResourceUnavailableError, match="not sent"):
+        session.get(SITE, auth=auth)
+    with (
+        httpx.Client(auth=AtlassianHTTPXAuth(source, foreign=foreign)) as client,
+        pytest.raises(httpx.RequestError, match="not sent"),
+    ):
+        client.get(SITE)
