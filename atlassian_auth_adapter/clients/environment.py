@@ -38,19 +38,23 @@ VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
 }
 #: The secret itself, or the path of a file that holds it, such as a secret of a container.
 SECRET, SECRET_FILE = "ATLASSIAN_CLIENT_SECRET", "ATLASSIAN_CLIENT_SECRET_FILE"
+#: They name one place together: that of the program is not mixed with that of the environment.
+_PLACES = {"cloud_id", "site_url", "server_url"}
 
 
 def atlassian_oauth_client_from_env(**arguments: Any) -> AtlassianOAuthClient:
     """The OAuth client that the environment describes.
 
     Variables: those of `VARIABLES`, and `ATLASSIAN_CLIENT_SECRET` or
-    `ATLASSIAN_CLIENT_SECRET_FILE`. An empty one counts as not set.
+    `ATLASSIAN_CLIENT_SECRET_FILE`. An empty one counts as not set; white space around a text does
+    not count.
 
     Args:
-        arguments: Arguments of `create_atlassian_oauth_client`; they win over the environment.
+        arguments: Arguments of `create_atlassian_oauth_client`; they win over the environment, one
+            of `cloud_id`, `site_url` and `server_url` over all three.
 
     Raises:
-        ConfigurationError: A variable is missing or wrong; the text names it.
+        ConfigurationError: A variable is missing or wrong; the text names it, or its argument.
     """
     return create_atlassian_oauth_client(**_arguments(arguments))
 
@@ -64,7 +68,7 @@ def atlassian_service_account_client_from_env(**arguments: Any) -> AtlassianServ
         arguments: Arguments of `AtlassianServiceAccountClient`; they win over the environment.
 
     Raises:
-        ConfigurationError: A variable is missing or wrong; the text names it.
+        ConfigurationError: A variable is missing or wrong; the text names it, or its argument.
     """
     found = _arguments(arguments)
     found.pop("callback_url", None)
@@ -77,22 +81,30 @@ def client_secret_from_env() -> str:
     Raises:
         ConfigurationError: It is not there.
     """
-    if secret := os.environ.get(SECRET):
+    if secret := _text(SECRET):
         return secret
-    path = os.environ.get(SECRET_FILE)
+    path = _text(SECRET_FILE)
     if not path:
         raise ConfigurationError(f"set {SECRET} or {SECRET_FILE}.")
     try:
-        return Path(path).read_text(encoding="utf-8").strip()
+        if secret := Path(path).read_text(encoding="utf-8").strip():
+            return secret
+        reason = "it is empty"
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"
     raise ConfigurationError(f"{SECRET_FILE}: {path!r} cannot be read: {reason}.")
 
 
+def _text(variable: str) -> str:
+    """What it says, without the line break that files and templates leave at the end."""
+    return os.environ.get(variable, "").strip()
+
+
 def _arguments(given: dict[str, Any]) -> dict[str, Any]:
     found = dict(given)
+    settled = {*given, *(_PLACES if any(map(given.get, _PLACES)) else ())}
     for variable, (name, make) in VARIABLES.items():
-        if name not in found and (text := os.environ.get(variable)):
+        if name not in settled and (text := _text(variable)):
             try:
                 found[name] = make(text)
             except ConfigurationError as error:

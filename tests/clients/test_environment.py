@@ -18,7 +18,7 @@ from atlassian_auth_adapter import (
     atlassian_oauth_client_from_env,
     atlassian_service_account_client_from_env,
 )
-from atlassian_auth_adapter.clients.environment import VARIABLES
+from atlassian_auth_adapter.clients.environment import VARIABLES, client_secret_from_env
 from atlassian_auth_adapter.testing import AtlassianEmulator
 
 
@@ -91,6 +91,33 @@ def test_an_argument_wins_over_its_variable(env: Any) -> None:
     assert atlassian_oauth_client_from_env(cloud_id="two").cloud_id == "two"
 
 
+@pytest.mark.parametrize("variable", ["CLOUD_ID", "SITE_URL", "SERVER_URL"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"cloud_id": "ours"},
+        {"site_url": "https://ours.atlassian.net"},
+        {"server_url": "https://jira.ours.example"},
+    ],
+)
+def test_the_place_of_the_program_is_not_mixed_with_another(
+    env: Any, variable: str, given: dict[str, str]
+) -> None:
+    """Requests for one site must never go to the cloud id of another."""
+    env(CLIENT_ID="id", CLIENT_SECRET="s", **{variable: "https://theirs.atlassian.net"})
+    client = atlassian_oauth_client_from_env(**given)
+    places = {name: getattr(client, name) for name in ("cloud_id", "site_url", "server_url")}
+    assert {name: place for name, place in places.items() if place} == given
+
+
+def test_white_space_around_a_text_does_not_count(env: Any) -> None:
+    """Secrets of containers are often made with `echo`, which adds a line break."""
+    env(CLIENT_ID="id\n", CLIENT_SECRET="s\n", CLOUD_ID=" some-id ", ACCOUNT="\n")
+    client = atlassian_oauth_client_from_env()
+    assert (client.client_id, client.cloud_id, client.account) == ("id", "some-id", "default")
+    assert client_secret_from_env() == "s"
+
+
 def test_a_secret_in_a_file(env: Any, tmp_path: Path, emulator: AtlassianEmulator) -> None:
     """Mounted secrets, with the line break that editors leave; read anew when it was changed."""
     server = emulator.data_center
@@ -115,6 +142,7 @@ def test_a_secret_in_a_file(env: Any, tmp_path: Path, emulator: AtlassianEmulato
         ({"CLIENT_ID": ""}, "set ATLASSIAN_CLIENT_ID"),
         ({"CLIENT_ID": "i"}, "set ATLASSIAN_CLIENT_SECRET or ATLASSIAN_CLIENT_SECRET_FILE"),
         ({"CLIENT_ID": "i", "CLIENT_SECRET_FILE": "/no/such"}, "SECRET_FILE.*cannot be read: No"),
+        ({"CLIENT_ID": "i", "CLIENT_SECRET_FILE": "/dev/null"}, "SECRET_FILE.*it is empty"),
         ({"CLIENT_ID": "i", "CLIENT_SECRET": "s"}, "say which site"),
         ({"CLIENT_ID": "i", "CLIENT_SECRET": "s", "CLOUD": "mars"}, "ATLASSIAN_CLOUD: unknown"),
         ({"CLIENT_ID": "i", "CLIENT_SECRET": "s", "CA_BUNDLE": "/no", "CLOUD_ID": "x"}, "verify"),
