@@ -82,13 +82,19 @@ def cloud_named(name: str) -> CloudEnvironment:
         raise ConfigurationError(f"unknown Cloud {name!r}. Choose one of {known}.") from None
 
 
-def checked_environment(cloud: CloudEnvironment, site_host: str) -> CloudEnvironment:
+def checked_environment(
+    cloud: CloudEnvironment, product: Product, site_host: str = ""
+) -> CloudEnvironment:
     """The environment.
 
     Raises:
-        ConfigurationError: The site lies in another one.
+        ConfigurationError: The product has hosts of its own, or the site lies in another one.
     """
-    if cloud in _ENVIRONMENTS.values():  # of others it is not known where their sites are
+    if cloud in _ENVIRONMENTS.values():  # of others it is not known what is where
+        if not product.gateway_path:
+            raise ConfigurationError(
+                f"cloud: {product.name} has a Cloud of its own. Leave the argument out."
+            )
         for name, other in _ENVIRONMENTS.items():
             if other != cloud and site_host.endswith(other.site_domain):
                 raise ConfigurationError(
@@ -176,7 +182,8 @@ class Product:
         name: As in `product=`.
         cloud_scopes: Default scopes of an authorization on Cloud.
         data_center_scopes: Default scopes of an authorization on Data Center.
-        gateway_path: Path of the product on the Cloud gateway, before the cloud id.
+        gateway_path: Path of the product on the Cloud gateway, before the cloud id; "" when it is
+            not there.
         cloud_identity: Path below `base_url` that answers who we are, on Cloud.
         data_center_identity: The same on Data Center.
         scope_words: What each scope for it on Cloud has one of in its name.

@@ -19,6 +19,7 @@ from atlassian_auth_adapter.atlassian.gateway import (
     Location,
     ResourceServer,
     checked_cloud_id,
+    is_cloud_host,
     is_cloud_id,
     normalized_base_url,
     origin_of_site,
@@ -114,7 +115,7 @@ class ServerPlace(Place):
         server_url: Its base URL, context path included.
 
     Raises:
-        ConfigurationError: There is no URL, or it is none.
+        ConfigurationError: There is no URL, it is none, or that of Cloud.
     """
 
     def __init__(self, product: Product, server_url: str) -> None:
@@ -125,6 +126,11 @@ class ServerPlace(Place):
             )
         self.product = product
         self.server_url = normalized_base_url(server_url, "server_url")
+        if is_cloud_host(Location.of(self.server_url).host):
+            raise ConfigurationError(
+                f"server_url: {self.server_url} is Atlassian Cloud. Pass site_url, such as "
+                "https://acme.atlassian.net, or cloud_id."
+            )
         self.arguments = {"server_url": self.server_url}
         self.server = data_center_server(self.server_url)
         self.scopes = product.data_center_scopes
@@ -147,7 +153,7 @@ class BitbucketCloudPlace(Place):
 
     def __init__(self, product: Product, cloud: CloudEnvironment) -> None:
         self.product = product
-        self.arguments = {"cloud": cloud}
+        self.arguments = {"cloud": checked_environment(cloud, product)}
         auth_url = normalized_base_url(cloud.auth_url, "cloud.auth_url")
         # Source: https://api.bitbucket.org/2.0, developer.atlassian.com/cloud/bitbucket/oauth-2.
         base_url = normalized_base_url(f"{cloud.api_url}/2.0", "cloud.api_url")
@@ -239,6 +245,7 @@ class CloudPlace(Place):
                 auth_url=normalized_base_url(cloud.auth_url, "cloud.auth_url"),
                 api_url=normalized_base_url(cloud.api_url, "cloud.api_url"),
             ),
+            product,
             Location.of(self.site_url).host,
         )
         self.arguments = {
