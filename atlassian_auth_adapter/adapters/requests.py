@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from http.cookiejar import Cookie, DefaultCookiePolicy
 from time import perf_counter
 from typing import Any, cast
@@ -262,16 +263,19 @@ def _encoding_again(body: Any) -> Callable[[], Any] | None:
     except (AttributeError, OSError, ValueError):
         return None
 
-    def encode_again() -> Any:
-        try:
-            if any(file.seek(start) != start for file, start in starts):
-                return None
-            encoder = type(body)(fields, body.boundary_value, body.encoding)
-        except (AttributeError, OSError, ValueError):  # closed by now, or never could
-            return None
-        return encoder if encoder.len == length else None
+    # No function of this place: responses are pickled with their requests.
+    return partial(_encoded_again, body, length, starts)
 
-    return encode_again
+
+def _encoded_again(spent: Any, length: int, starts: list[tuple[Any, int]]) -> Any:
+    """An encoder of the same form, or None when it would not be the same any more."""
+    try:
+        if any(file.seek(start) != start for file, start in starts):
+            return None
+        encoder = type(spent)(spent.fields, spent.boundary_value, spent.encoding)
+    except (AttributeError, OSError, ValueError):  # closed by now, or never could
+        return None
+    return encoder if encoder.len == length else None
 
 
 def _rewound(request: requests.PreparedRequest) -> bool:

@@ -451,6 +451,17 @@ class TestContract(AuthAdapterContract):
         again = pickle.loads(pickle.dumps(response))
         assert again.json() == response.json()
 
+    def test_a_response_to_a_streamed_form_can_be_pickled(
+        self, world: World, session: requests.Session
+    ) -> None:
+        """As it can without our auth object."""
+        client = world.login("cloud")
+        session.auth = AtlassianAuth(client)
+        encoder = toolbelt.MultipartEncoder({"comment": "Zoë", "file": ("a.bin", io.BytesIO(DATA))})
+        headers = {"Content-Type": encoder.content_type}
+        response = session.post(echo(client), data=encoder, headers=headers)
+        assert pickle.loads(pickle.dumps(response)).content == response.content
+
     def test_a_pickled_session_holds_no_secret(
         self, world: World, session: requests.Session
     ) -> None:
