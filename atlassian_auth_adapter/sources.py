@@ -15,8 +15,14 @@ from atlassian_auth_adapter.atlassian.gateway import (
     checked_cloud_id,
     is_cloud_host,
     normalized_base_url,
+    origin_of_site,
 )
-from atlassian_auth_adapter.atlassian.products import COMMERCIAL, CloudEnvironment, product_named
+from atlassian_auth_adapter.atlassian.products import (
+    COMMERCIAL,
+    CloudEnvironment,
+    checked_environment,
+    product_named,
+)
 from atlassian_auth_adapter.errors import (
     ConfigurationError,
     FreshTokenRejectedError,
@@ -149,7 +155,7 @@ class StaticTokenSource(Unique, TokenSource):
         Raises:
             ConfigurationError: One of them is missing, or the URL is that of the gateway.
         """
-        base_url = Location.of(normalized_base_url(site_url, "site_url")).origin_url
+        base_url = origin_of_site(site_url)
         host = Location.of(base_url).host
         if is_cloud_host(host) and host.startswith("api."):
             raise ConfigurationError(
@@ -187,14 +193,10 @@ class StaticTokenSource(Unique, TokenSource):
         Raises:
             ConfigurationError: One of them is missing, or a URL is not https.
         """
+        site, of = origin_of_site(site_url) if site_url else "", product_named(product)
+        checked_environment(cloud, of, Location.of(site).host)
         api_url = normalized_base_url(cloud.api_url, "cloud.api_url")
-        site = normalized_base_url(site_url, "site_url") if site_url else ""
-        gateway = CloudGateway(
-            api_url,
-            checked_cloud_id(cloud_id),
-            product_named(product).gateway_path,
-            Location.of(site).origin_url if site else "",
-        )
+        gateway = CloudGateway(api_url, checked_cloud_id(cloud_id), of.gateway_path, site)
         advice = (
             "The gateway takes API tokens with scopes only; for one without scopes use "
             "StaticTokenSource.api_token(email, token, site_url)."

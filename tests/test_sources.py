@@ -204,6 +204,16 @@ def test_a_rejected_static_token_is_the_callers_to_replace(
             lambda: StaticTokenSource.scoped_api_token("a@b.c", "t", "https://acme.atlassian.net"),
             "cloud_id",
         ),
+        (
+            lambda: StaticTokenSource.scoped_api_token(
+                "a@b.c", "t", "some-id", "https://acme.atlassian-us-gov-mod.net"
+            ),
+            "cloud=US_GOV_MODERATE",
+        ),
+        (
+            lambda: StaticTokenSource.scoped_api_token("a@b.c", "t", "x", product="bitbucket"),
+            "bitbucket has a Cloud of its own",
+        ),
         (lambda: StaticTokenSource.organization_key("two words"), "access_token"),
         (lambda: StaticTokenSource.api_token("a@b.c", "t", "http://acme.atlassian.net"), "https"),
     ],
