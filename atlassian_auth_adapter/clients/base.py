@@ -424,6 +424,7 @@ class AtlassianClient(Unique, TokenSource):
     def _forget_site(self) -> None:
         """It is looked for again; what is remembered of it has to go with the login it was for."""
         if isinstance(self._place, CloudPlace):
+            self._has_doubted = False
             self._place.forget()
             try:
                 self._store.delete(self._key.for_sites())
@@ -431,7 +432,7 @@ class AtlassianClient(Unique, TokenSource):
                 self._report("store_failed", error=f"site not forgotten: {error}")
 
     def doubt(self) -> None:
-        """See `TokenSource.doubt`: looks once whether the grant reaches the site at all."""
+        """See `TokenSource.doubt`: looks once a login whether it reaches the site at all."""
         if self._has_doubted or not isinstance(self._place, CloudPlace) or is_exiting():
             return
         self._has_doubted = True

@@ -485,6 +485,19 @@ def test_the_cloud_id_of_another_site_is_told_once(
     assert emulator.count("refresh_token") == 0
 
 
+def test_the_wrong_site_is_told_again_after_another_login(
+    emulator: AtlassianEmulator, make_client: Any, events: Any, landed: Any
+) -> None:
+    """Who logs in anew because of it wants to know whether that has helped."""
+    client = make_client(cloud_id="99999999-aaaa", site_url="", on_event=events)
+    for _ in range(2):
+        answer = requests.get(f"{client.base_url}/rest/api/3/myself", auth=AtlassianAuth(client))
+        assert answer.status_code == 404
+        landed()
+        client.oauth_complete(emulator.cloud.authorize(client.oauth_start()))
+    assert events.names.count("site_not_granted") == 2
+
+
 def test_what_is_missing_on_the_right_site_is_no_wrong_site(
     emulator: AtlassianEmulator, make_client: Any, events: Any, landed: Any,
     session: requests.Session,
