@@ -29,6 +29,10 @@ hypothesis.settings.register_profile("steady", deadline=None, derandomize=True, 
 hypothesis.settings.load_profile("steady")
 
 
+#: Of the library: flights, and the look whether a login reaches its site.
+THREADS = ("atlassian-auth-flight", "atlassian-auth-doubt")
+
+
 @pytest.fixture
 def clock() -> FakeClock:
     """Time that the test moves; library and emulator share it."""
@@ -105,7 +109,7 @@ def landed() -> Callable[[], None]:
 
     def wait() -> None:
         for thread in threading.enumerate():
-            if thread.name == "atlassian-auth-flight" and thread is not threading.current_thread():
+            if thread.name in THREADS and thread is not threading.current_thread():
                 thread.join(20)
                 assert not thread.is_alive(), "a flight does not land"
 

@@ -436,7 +436,11 @@ class AtlassianClient(Unique, TokenSource):
         if self._has_doubted or not isinstance(self._place, CloudPlace) or is_exiting():
             return
         self._has_doubted = True
-        take_off(self._check_site)
+        with suppress(RuntimeError):  # no thread can be had: then nobody is told
+            # A daemon: no process waits for it at its end.
+            threading.Thread(
+                target=self._check_site, name="atlassian-auth-doubt", daemon=True
+            ).start()
 
     def _check_site(self) -> None:
         with suppress(AtlassianAuthError):  # the answer that has raised the doubt says enough
