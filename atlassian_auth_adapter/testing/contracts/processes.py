@@ -92,11 +92,21 @@ def _pickled(error: BaseException) -> bytes:
 
 @contextmanager
 def forking() -> Iterator[None]:
-    """Within it one may fork."""
+    """Within it one may fork.
+
+    Nothing is traced meanwhile: another thread may have the tracer's lock at that instant, and the
+    child would wait for it for ever in the hooks that run before its first line.
+    """
+    parent, tracer = os.getpid(), sys.gettrace()
     with warnings.catch_warnings():
         # Python 3.12 and later warn when other threads run, which is what these tests are about.
         warnings.simplefilter("ignore", DeprecationWarning)
-        yield
+        sys.settrace(None)
+        try:
+            yield
+        finally:
+            if os.getpid() == parent:
+                sys.settrace(tracer)
 
 
 @contextmanager
