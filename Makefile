@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OLDEST := $(VENV)/oldest-sdks/.ready
+# Many tests wait for a lease, a process or a server: two workers share a core.
+WORKERS = $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
 
 .PHONY: test demo lint types layers tests fleet clean
 
@@ -25,7 +27,7 @@ layers: $(READY)
 # README and the examples are executed by tests/test_readme.py and tests/test_examples.py
 tests: $(READY) $(OLDEST)
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest --numprocesses auto
+	PYTEST_XDIST_AUTO_NUM_WORKERS=$(WORKERS) $(BIN)/coverage run -m pytest --numprocesses auto --dist worksteal
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 

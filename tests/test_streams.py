@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).parent.parent / "benchmarks" / "streams.py"
-MEGABYTES = 64
+MEGABYTES = 32
 LINES = ("requests  open", "requests  download", "httpx     multipart", "httpx     async")
 
 

@@ -25,7 +25,7 @@ def test_the_oldest_sdks_pass_the_same_tests() -> None:
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
-    modules = [str(file) for file in HERE.glob("test_*.py") if file != Path(__file__)]
+    modules = [str(HERE / name) for name in ("test_recipes.py", "test_jira_client.py")]
     options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
     paths = filter(None, [str(OLDEST), os.environ.get("PYTHONPATH")])
     run = subprocess.run(

@@ -49,11 +49,9 @@ class BitbucketApi:
         self.attachments = Attachments("files", replacing=True)
         self._bitbucket = bitbucket
         self._lock = threading.Lock()
-        self._by_slug: dict[str, _Repository] = {}
-        for number in range(1, _REPOSITORIES + 1):
-            repository = self._by_slug[f"repo-{number}"] = _Repository(f"repo-{number}")
-            for issue in range(1, _ISSUES + 1):
-                self._new_issue(repository, {"title": f"Issue {issue}"})
+        issues = [_new_issue(n, {"title": f"Issue {n}"}) for n in range(1, _ISSUES + 1)]
+        slugs = [f"repo-{number}" for number in range(1, _REPOSITORIES + 1)]
+        self._by_slug = {slug: _Repository(slug, issues=list(issues)) for slug in slugs}
         self._routes = Routes(_missing)
         add_probes(self._routes)
         for methods, path, handler in (
@@ -147,22 +145,6 @@ class BitbucketApi:
 
     # -- issues ------------------------------------------------------------------------------------
 
-    def _new_issue(self, repository: _Repository, sent: dict[str, Any]) -> dict[str, Any]:
-        with self._lock:
-            issue = {
-                "type": "issue",
-                "id": len(repository.issues) + 1,
-                "title": sent["title"],
-                "content": sent.get("content") or {"raw": ""},
-                "kind": sent.get("kind") or "bug",
-                "priority": sent.get("priority") or "major",
-                "state": "new",
-                "created_on": _CREATED,
-                "updated_on": _CREATED,
-            }
-            repository.issues.append(issue)
-        return issue
-
     def _issues(self, call: Call) -> Response:
         found = self._found(call)
         if found is None:
@@ -177,7 +159,9 @@ class BitbucketApi:
             return _missing(call.request)
         if not isinstance(sent, dict) or not sent.get("title"):
             return json_response(400, _problem("title: This field is required."))
-        issue = self._new_issue(found, sent)
+        with self._lock:
+            issue = _new_issue(len(found.issues) + 1, sent)
+            found.issues.append(issue)
         return json_response(201, _issue_bean(found, issue, call.caller))
 
     def _issue(self, call: Call) -> Response:
@@ -262,6 +246,20 @@ def _repository_bean(repository: _Repository, caller: Caller) -> dict[str, Any]:
 def _issue_bean(repository: _Repository, issue: dict[str, Any], caller: Caller) -> dict[str, Any]:
     path = f"/repositories/{WORKSPACE}/{repository.slug}/issues/{issue['id']}"
     return {**issue, "links": _links(caller, path)}
+
+
+def _new_issue(number: int, sent: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "issue",
+        "id": number,
+        "title": sent["title"],
+        "content": sent.get("content") or {"raw": ""},
+        "kind": sent.get("kind") or "bug",
+        "priority": sent.get("priority") or "major",
+        "state": "new",
+        "created_on": _CREATED,
+        "updated_on": _CREATED,
+    }
 
 
 def _page(call: Call, found: list[dict[str, Any]]) -> Response:

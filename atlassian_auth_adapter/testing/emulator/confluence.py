@@ -57,10 +57,11 @@ class Confluence:
         self._media_url = media_url
         self._context = "/wiki" if cloud else ""
         self._lock = threading.Lock()
-        self._by_number: dict[int, _Page] = {}
+        self._by_number = {
+            number: _Page(number, _SPACES[0], f"Page {number}", f"<p>Page {number}</p>")
+            for number in range(1, _PAGES + 1)
+        }
         self._labels: dict[int, list[str]] = {}
-        for number in range(1, _PAGES + 1):
-            self._new_page(_SPACES[0], f"Page {number}", f"<p>Page {number}</p>")
         self._routes = self._make_routes()
 
     def _make_routes(self) -> Routes:

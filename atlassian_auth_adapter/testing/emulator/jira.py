@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -47,11 +48,8 @@ class Jira:
         self.attachments = Attachments()
         self._media_url = media_url
         self._lock = threading.Lock()
-        self._issues: dict[str, dict[str, Any]] = {}
-        self._counts = dict.fromkeys(_PROJECTS, 0)
-        for project, count in _SEEDS.items():
-            for number in range(1, count + 1):
-                self._new_issue(project, {"summary": f"Issue {number} of {project}"})
+        self._issues = {key: dict(issue) for key, issue in _seeds().items()}
+        self._counts = dict(_SEEDS)
         self._routes = self._make_routes()
 
     def answer(self, request: Request, caller: Caller) -> Response:
@@ -216,11 +214,7 @@ class Jira:
     def _new_issue(self, project: str, fields: dict[str, Any]) -> dict[str, Any]:
         with self._lock:
             self._counts[project] += 1
-            issue: dict[str, Any] = {
-                "id": str(10000 + sum(self._counts.values())),
-                "key": f"{project}-{self._counts[project]}",
-                "fields": fields,
-            }
+            issue = _issue(project, self._counts[project], sum(self._counts.values()), fields)
             self._issues[issue["key"]] = issue
         return issue
 
@@ -435,6 +429,21 @@ class Jira:
     def _content_here(self, call: Call) -> Response:
         found = self._seen(call)
         return found.response() if found else _missing(call.request)
+
+
+def _issue(project: str, number: int, total: int, fields: dict[str, Any]) -> dict[str, Any]:
+    return {"id": str(10000 + total), "key": f"{project}-{number}", "fields": fields}
+
+
+@cache
+def _seeds() -> dict[str, dict[str, Any]]:
+    """What every Jira begins with; made once, as many tests begin one."""
+    names = [(project, n) for project, count in _SEEDS.items() for n in range(1, count + 1)]
+    issues = (
+        _issue(project, number, total, {"summary": f"Issue {number} of {project}"})
+        for total, (project, number) in enumerate(names, 1)
+    )
+    return {issue["key"]: issue for issue in issues}
 
 
 def _missing(request: Request) -> Response:
