@@ -8,7 +8,6 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
-from atlassian_auth_adapter.flights import is_exiting
 from atlassian_auth_adapter.tokens import TokenSet
 
 __all__ = ["SYSTEM_CLOCK", "Clock", "ExpiryPolicy", "Freshness", "SystemClock"]
@@ -43,6 +42,8 @@ class SystemClock:
 
         A process that wants to exit waits for a token request in flight, not for our patience.
         """
+        from atlassian_auth_adapter.flights import is_exiting  # who does not wait needs no threads
+
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0 and not is_exiting():
             time.sleep(min(left, 0.25))

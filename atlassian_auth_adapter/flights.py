@@ -6,7 +6,6 @@ nobody can cancel it, and no thread pool of the program is used.
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import threading
 from collections.abc import Callable
@@ -17,6 +16,8 @@ from typing import TYPE_CHECKING, TypeVar
 from atlassian_auth_adapter.errors import AtlassianAuthError
 
 if TYPE_CHECKING:
+    import asyncio
+
     import trio
 
 __all__ = ["FlightThread", "is_exiting", "landed", "prepared", "result_of", "take_off"]
@@ -93,6 +94,8 @@ async def landed(future: Future[T]) -> T:
         event = trio_module.Event()
         call_soon = trio_module.lowlevel.current_trio_token().run_sync_soon
     else:
+        import asyncio  # who is in a loop has loaded it
+
         event = asyncio.Event()
         call_soon = asyncio.get_running_loop().call_soon_threadsafe
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import pickle
-import secrets
 from collections.abc import Callable
 from types import FunctionType
 from typing import Any, Self
 from weakref import WeakValueDictionary
 
-__all__ = ["Unique", "is_named"]
+__all__ = ["Named", "Unique", "is_named"]
 
 _by_name: WeakValueDictionary[str, Unique] = WeakValueDictionary()
 
@@ -28,7 +26,9 @@ class Unique:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        name = self.__dict__.setdefault("_name", secrets.token_hex(16))
+        from secrets import token_hex
+
+        name = self.__dict__.setdefault("_name", token_hex(16))
         _by_name[name] = self
         return _found, (name, *self._elsewhere())
 
@@ -41,13 +41,21 @@ def _found(name: str, make: Callable[..., Unique], *arguments: Any) -> Unique:
     return _by_name.get(name) or make(*arguments)
 
 
+class Named:
+    """A callable whose pickle says where a secret is, and does not hold it."""
+
+    __slots__ = ()
+
+
 def is_named(thing: object) -> bool:
-    """Whether it is a function or class of a module, whose pickle is its name and nothing else.
+    """Whether it is a function or class of a module, whose pickle is its name, or a `Named`.
 
     The pickle of a bound method or of a partial may hold a secret.
     """
-    if not isinstance(thing, FunctionType | type):
+    if not isinstance(thing, FunctionType | type | Named):
         return False
+    import pickle
+
     try:
         pickle.dumps(thing)
     except (AttributeError, pickle.PicklingError):

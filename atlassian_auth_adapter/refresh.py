@@ -16,7 +16,6 @@ import math
 import os
 import random
 import secrets
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -397,6 +396,7 @@ class RefreshingTokenSource(TokenSource):
         token_set = None
         flight.thread = threading.get_ident()
         try:
+            token_set = self._first_look(flight)
             while token_set is None:
                 try:
                     with self._exclusive():
@@ -428,6 +428,18 @@ class RefreshingTokenSource(TokenSource):
             backoff = BACKGROUND_BACKOFF if token_set is None else 0.0
             self._login.quiet_until = self._clock.monotonic() + backoff
         return token_set
+
+    def _first_look(self, flight: _Flight) -> TokenSet | None:
+        """What this process finds in the store when it knows nothing yet, if that will do.
+
+        Reading takes no lock: a program that runs for a moment loads none, and one that may read
+        the store, but not write to it, gets along until the token set ends.
+        """
+        if self._login.snapshot is not None:
+            return None
+        with suppress(TokenStoreError):  # told by the look under the lock
+            return self._adopted(self._store.load(self._key), flight)
+        return None
 
     def _rides_out_an_outage(self, flight: _Flight) -> bool:
         """Wait a moment for the store to come back, unless that was tried for long enough."""
@@ -594,6 +606,8 @@ class RefreshingTokenSource(TokenSource):
         token_hash = self._hash(token_set.refresh_token)
         journal = record.pending
         if journal is None or journal.token_hash != token_hash:
+            import socket
+
             journal = Pending(
                 token_hash, self._clock.time(), f"{socket.gethostname()}:{os.getpid()}"
             )

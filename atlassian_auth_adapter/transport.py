@@ -126,6 +126,15 @@ class Transport:
             case mapping:
                 return dict(mapping)
 
+    def proxy_for(self, url: str) -> str:
+        """The proxy that a request to the URL goes through, without its password; "" for none."""
+        from requests.utils import get_environ_proxies, select_proxy
+
+        proxies = {**get_environ_proxies(url), **self.proxies}
+        proxy = select_proxy(url, proxies) or ""
+        parts = urlsplit(proxy if "://" in proxy or not proxy else f"http://{proxy}")
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if proxy else ""
+
     def send(
         self,
         method: str,

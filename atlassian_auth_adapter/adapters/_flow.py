@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from atlassian_auth_adapter.atlassian.gateway import Location, Route
 from atlassian_auth_adapter.atlassian.scopes import scopes_for, successor_of
@@ -77,6 +77,25 @@ class AuthObject(Unique):
         self.source = source
         self.foreign = foreign
         self._reported: dict[str, object] = {}
+
+    @classmethod
+    def from_profile(
+        cls, name: str = "", *, foreign: Literal["bare", "raise"] = "bare", **arguments: Any
+    ) -> Self:
+        """With the client that a person has set up and logged in with the command atlassian-auth.
+
+        Args:
+            name: Of the profile; "": that of `ATLASSIAN_PROFILE`, or the only one, or "default".
+            foreign: As in the constructor.
+            arguments: Arguments of `create_atlassian_oauth_client`, which win over the profile.
+
+        Raises:
+            ConfigurationError: There is no such profile, or it does not describe a client.
+            MissingExtraError: The extra `cli` is not installed.
+        """
+        import atlassian_auth_adapter as package  # clients are above us
+
+        return cls(package.client_from_profile(name, **arguments), foreign=foreign)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.source!r})"

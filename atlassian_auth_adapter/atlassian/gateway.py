@@ -10,7 +10,6 @@ section 0, where each rule was measured.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeGuard
@@ -292,6 +291,8 @@ def is_loopback(host: str) -> bool:
     """Whether the host is this machine, for which plain http is good enough."""
     if host == "localhost":
         return True
+    import ipaddress  # seldom needed: most URLs are https
+
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

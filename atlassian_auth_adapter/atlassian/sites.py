@@ -39,18 +39,21 @@ class Site:
     avatar_url: str = ""
 
 
-def ask(transport: Transport, url: str, authorization: str = "") -> Answer:
+def ask(
+    transport: Transport, url: str, authorization: str = "", accept: str = "application/json"
+) -> Answer:
     """The answer of a resource server to a GET of ours.
 
     Args:
         transport: How to reach it.
         url: What to get.
         authorization: Value of the header, "" for none.
+        accept: Media type to ask for.
 
     Raises:
         ResourceUnavailableError: There was no complete answer.
     """
-    headers = {"Accept": "application/json"}
+    headers = {"Accept": accept}
     if authorization:
         headers["Authorization"] = authorization
     try:

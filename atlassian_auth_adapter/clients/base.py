@@ -79,6 +79,9 @@ class TokenStatus:
         generation: Rotations and logins so far.
         throttled_until: POSIX timestamp (seconds) before which the server is not asked, or None.
         pending_since: POSIX timestamp (seconds) of a refresh whose end is not on record, or None.
+        pending_owner: "host:process" that has sent it, or "".
+        reason: Why the refresh token is dead, as in `LoginRequiredError.reason`, or "": the last
+            refresh, that of `obtained_at`, went well.
         idle_until: POSIX timestamp (seconds) at which the login dies unless it is refreshed before,
             by itself or with `refresh()`; None when not known. Cloud and Data Center: 90 days.
         reauthorize_by: POSIX timestamp (seconds) by which a person has to log in again: the end of
@@ -96,6 +99,8 @@ class TokenStatus:
     pending_since: float | None = None
     idle_until: float | None = None
     reauthorize_by: float | None = None
+    pending_owner: str = ""
+    reason: Literal["", "refused", "answer_lost"] = ""
 
 
 def _finite(instant: float) -> float | None:
@@ -232,6 +237,11 @@ class AtlassianClient(Unique, TokenSource):
     def _report(self, name: EventName, **fields: Any) -> None:
         report(self.on_event, Event(name, self.account, MappingProxyType(fields)))
 
+    @property
+    def token_key(self) -> TokenKey:
+        """Names the login within its store, as for `EncryptedTokenStore.rotate`."""
+        return self._key
+
     # --- tokens -----------------------------------------------------------------------------------
 
     def get_access_token(self) -> str:
@@ -296,6 +306,8 @@ class AtlassianClient(Unique, TokenSource):
             reauthorize_by=_finite(
                 self._server.reauthorize_by(token_set.obtained_at, record.authorized_at)
             ),
+            pending_owner=record.pending.owner if record.pending else "",
+            reason=record.dead_reason if record.dead else "",
         )
 
     def _state(
@@ -359,6 +371,16 @@ class AtlassianClient(Unique, TokenSource):
     def resource_server(self) -> ResourceServer:
         """Who accepts the tokens: the gateway, or the server."""
         return self._place.resource_server
+
+    @property
+    def issuer(self) -> str:
+        """The authorization server."""
+        return self._server.issuer
+
+    @property
+    def identity_url(self) -> str:
+        """What `test_connection` asks; blocks as `base_url` does."""
+        return self.base_url + self._place.identity_path
 
     @property
     def cloud_id(self) -> str:
@@ -476,7 +498,7 @@ class AtlassianClient(Unique, TokenSource):
             ResourceUnavailableError: No usable answer.
             LoginRequiredError, TokenEndpointError, TokenStoreError: As `get_access_token`.
         """
-        answer, verdict, granted = self._get(lambda: self.base_url + self._place.identity_path)
+        answer, verdict, granted = self._get(lambda: self.identity_url)
         if verdict is Verdict.SCOPE_MISSING:
             raise AccessDeniedError(
                 "the login works, but lacks a scope to ask who it belongs to (granted: "

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from atlassian_auth_adapter.atlassian.products import cloud_named
-from atlassian_auth_adapter.clients.factory import create_atlassian_oauth_client
-from atlassian_auth_adapter.clients.oauth import AtlassianOAuthClient
-from atlassian_auth_adapter.clients.service_account import AtlassianServiceAccountClient
 from atlassian_auth_adapter.errors import ConfigurationError
 from atlassian_auth_adapter.stores.file import FileTokenStore
 
+if TYPE_CHECKING:  # the variables alone are read by programs that have to start quickly
+    from atlassian_auth_adapter.clients.oauth import AtlassianOAuthClient
+    from atlassian_auth_adapter.clients.service_account import AtlassianServiceAccountClient
+
 __all__ = [
+    "PLACE",
     "VARIABLES",
+    "arguments_from_env",
     "atlassian_oauth_client_from_env",
     "atlassian_service_account_client_from_env",
     "client_secret_from_env",
+    "has_client_secret",
 ]
 
 #: Variable, the argument that it stands for, and what makes the argument of its text.
@@ -39,7 +43,7 @@ VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
 #: The secret itself, or the path of a file that holds it, such as a secret of a container.
 SECRET, SECRET_FILE = "ATLASSIAN_CLIENT_SECRET", "ATLASSIAN_CLIENT_SECRET_FILE"
 #: They name one place together: that of the program is not mixed with that of the environment.
-_PLACES = {"cloud_id", "site_url", "server_url"}
+PLACE = frozenset({"cloud_id", "site_url", "server_url"})
 
 
 def atlassian_oauth_client_from_env(**arguments: Any) -> AtlassianOAuthClient:
@@ -56,6 +60,8 @@ def atlassian_oauth_client_from_env(**arguments: Any) -> AtlassianOAuthClient:
     Raises:
         ConfigurationError: A variable is missing or wrong; the text names it, or its argument.
     """
+    from atlassian_auth_adapter.clients.factory import create_atlassian_oauth_client
+
     return create_atlassian_oauth_client(**_arguments(arguments))
 
 
@@ -70,6 +76,8 @@ def atlassian_service_account_client_from_env(**arguments: Any) -> AtlassianServ
     Raises:
         ConfigurationError: A variable is missing or wrong; the text names it, or its argument.
     """
+    from atlassian_auth_adapter.clients.service_account import AtlassianServiceAccountClient
+
     found = _arguments(arguments)
     found.pop("callback_url", None)
     return AtlassianServiceAccountClient(**found)
@@ -100,15 +108,33 @@ def _text(variable: str) -> str:
     return os.environ.get(variable, "").strip()
 
 
-def _arguments(given: dict[str, Any]) -> dict[str, Any]:
-    found = dict(given)
-    settled = {*given, *(_PLACES if any(map(given.get, _PLACES)) else ())}
+def has_client_secret() -> bool:
+    """Whether the environment names a client secret."""
+    return bool(_text(SECRET) or _text(SECRET_FILE))
+
+
+def arguments_from_env(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a client that the environment names; the secret is not among them.
+
+    Args:
+        given: Arguments of the program, whose variables do not matter.
+
+    Raises:
+        ConfigurationError: A variable is wrong; the text names it.
+    """
+    found: dict[str, Any] = {}
+    settled = {*given, *(PLACE if any(map(given.get, PLACE)) else ())}
     for variable, (name, make) in VARIABLES.items():
         if name not in settled and (text := _text(variable)):
             try:
                 found[name] = make(text)
             except ConfigurationError as error:
                 raise ConfigurationError(f"{variable}: {error}") from None
+    return found
+
+
+def _arguments(given: dict[str, Any]) -> dict[str, Any]:
+    found = arguments_from_env(given) | given
     if "client_id" not in found:
         raise ConfigurationError("set ATLASSIAN_CLIENT_ID.")
     if "client_secret" not in found:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import itertools
 from abc import abstractmethod
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import ClassVar, Unpack
+from urllib.parse import parse_qs, urlsplit
 
+from atlassian_auth_adapter.atlassian import sites
 from atlassian_auth_adapter.atlassian.products import (
     BITBUCKET_CLOUD,
     COMMERCIAL,
@@ -25,6 +28,7 @@ from atlassian_auth_adapter.errors import (
     AuthorizationError,
     ConfigurationError,
     LoginRequiredError,
+    ResourceUnavailableError,
     StaleRecordError,
     TokenRequestRefusedError,
     without_frames,
@@ -141,6 +145,36 @@ class AtlassianOAuthClient(AtlassianClient):
                 lambda others: tuple(other for other in others if other.state != done)
             )
         self._exchange(response.code, request)
+
+    @without_frames
+    def check_registration(self) -> str:
+        """What the authorization server makes of client id, callback URL and scopes, in words.
+
+        Asks for the page that a browser would get. No person is needed and nothing is kept; a page
+        for signing in tells less than one for consent. May block on the network.
+
+        Raises:
+            AuthorizationError: It refuses them.
+            ResourceUnavailableError: No usable answer.
+        """
+        request = AuthorizationRequest.new(self._server, " ".join(self.get_oauth_scopes()), 0.0)
+        url = request.url(self._server, self.client_id, self.callback_url)
+        answer = sites.ask(self._transport, url, accept="text/html")
+        location = urlsplit(answer.headers.get("Location", ""))
+        refusal = parse_qs(location.query).get("error", [""])[0]
+        if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise ResourceUnavailableError(
+                f"the authorization server is in trouble (HTTP {answer.status}). Try again.",
+                status=answer.status,
+            )
+        if answer.status >= HTTPStatus.BAD_REQUEST or refusal or location.path.endswith("/error"):
+            raise AuthorizationError(
+                "the authorization server refuses client_id, callback_url or scopes "
+                f"(HTTP {answer.status}{', ' if refusal else ''}{refusal[:60]}). They must be "
+                "those of the OAuth 2.0 app, letter by letter.",
+                error=refusal,
+            )
+        return f"sends to {location.hostname}" if location.hostname else "shows its page"
 
     def _exchange(self, code: str, request: AuthorizationRequest) -> None:
         try:

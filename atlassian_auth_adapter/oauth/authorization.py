@@ -5,7 +5,6 @@ Source: RFC 6749 section 4.1, RFC 7636.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs
@@ -42,8 +41,10 @@ class AuthorizationRequest:
     @classmethod
     def new(cls, server: AuthorizationServer, scope: str, now: float) -> AuthorizationRequest:
         """A request with a fresh state, and a fresh code verifier if the server wants PKCE."""
-        verifier = secrets.token_urlsafe(48) if server.pkce else ""  # 64 characters of 43 to 128
-        return cls(secrets.token_urlsafe(24), verifier, now, scope)
+        from secrets import token_urlsafe  # who only reads a store needs none
+
+        verifier = token_urlsafe(48) if server.pkce else ""  # 64 characters of 43 to 128
+        return cls(token_urlsafe(24), verifier, now, scope)
 
     def url(self, server: AuthorizationServer, client_id: str, redirect_uri: str) -> str:
         """The URL to open in the resource owner's browser."""
@@ -112,13 +113,15 @@ class AuthorizationResponse:
         Raises:
             StateMismatchError: The response names a state that none of the requests has.
         """
+        from secrets import compare_digest
+
         alive = [request for request in requests if request.is_alive(now)]
         if self.state is None:
             return max(alive, key=lambda request: request.created, default=None)
         matching = [
             request
             for request in alive
-            if secrets.compare_digest(request.state.encode(), self.state.encode())
+            if compare_digest(request.state.encode(), self.state.encode())
         ]
         if not matching:
             raise StateMismatchError(

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypedDict
 from urllib.parse import quote, quote_plus, urlencode, urlsplit
@@ -322,6 +321,8 @@ def _retry_after(answer: Answer) -> float | None:
     value = answer.headers.get("Retry-After", "").strip()
     if value.isascii() and value.isdigit():
         return min(float(value), 3600.0)
+    from email.utils import parsedate_to_datetime  # loads much, and is seldom needed
+
     try:
         at = parsedate_to_datetime(value).timestamp()
         now = parsedate_to_datetime(answer.headers["Date"]).timestamp()

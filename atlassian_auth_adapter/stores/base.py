@@ -8,13 +8,16 @@ import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from atlassian_auth_adapter.errors import TokenStoreError
-from atlassian_auth_adapter.oauth.authorization import AuthorizationRequest
 from atlassian_auth_adapter.tokens import TokenSet
 
+if TYPE_CHECKING:  # who has logged in already needs none
+    from atlassian_auth_adapter.oauth.authorization import AuthorizationRequest
+
 __all__ = [
+    "ELSEWHERE",
     "SCHEMA_VERSION",
     "Pending",
     "Record",
@@ -26,6 +29,9 @@ __all__ = [
 
 #: Version of the stored form. A reader refuses a later one instead of losing what it does not know.
 SCHEMA_VERSION = 1
+
+#: What a program does without a keyring.
+ELSEWHERE = "FileTokenStore(path), or EncryptedTokenStore around it, is the store to choose then."
 
 _KEPT = "It was kept as it is: move it away, or forget() the login, and log in again."
 
@@ -40,13 +46,16 @@ class TokenKey:
         account: Whose login: any text.
         kind: "login" for tokens, "service_account" for those of a client that acts for itself,
             "authorizations" for the authorizations that wait for a redirect, "sites" for the cloud
-            ids that were found out.
+            ids that were found out, "client_secret" for the secret of a profile's client, "probe"
+            for what is written to try a store.
     """
 
     issuer: str
     client_id: str
     account: str
-    kind: Literal["login", "service_account", "authorizations", "sites"] = "login"
+    kind: Literal[
+        "login", "service_account", "authorizations", "sites", "client_secret", "probe"
+    ] = "login"
 
     @property
     def digest(self) -> str:
@@ -221,6 +230,8 @@ def _pending(stored: Any) -> Pending | None:
 
 
 def _authorization(stored: Any) -> AuthorizationRequest:
+    from atlassian_auth_adapter.oauth.authorization import AuthorizationRequest
+
     return AuthorizationRequest(
         state=str(stored["state"]),
         code_verifier=str(stored["code_verifier"]),

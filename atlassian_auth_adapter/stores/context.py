@@ -43,7 +43,8 @@ from atlassian_auth_adapter.errors import (
     TokenStoreError,
     TokenStoreTimeoutError,
 )
-from atlassian_auth_adapter.stores._kernel_lock import KernelLocks, directory_path
+from atlassian_auth_adapter.stores._files import directory_path
+from atlassian_auth_adapter.stores._kernel_lock import KernelLocks
 from atlassian_auth_adapter.stores.base import SCHEMA_VERSION, Record, TokenKey
 from atlassian_auth_adapter.tokens import TokenSet
 

@@ -9,33 +9,27 @@ from __future__ import annotations
 
 import json
 import os
-import stat
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from atlassian_auth_adapter.errors import StaleRecordError, TokenStoreError
-from atlassian_auth_adapter.stores._kernel_lock import (
-    KernelLocks,
+from atlassian_auth_adapter.stores._files import (
+    MAX_SIZE,
     check_private,
     directory_path,
     private_directory,
+    read_file,
+    replace_file,
     sync_directory,
+    temporary,
     typed,
 )
 from atlassian_auth_adapter.stores.base import Record, TokenKey, record_in, stored_form
 
 __all__ = ["FileTokenStore"]
 
-#: Bytes. A login is some 10 KiB; what is larger was not written by us.
-_MAX_SIZE = 1 << 20
-
 #: Seconds that a save waits for another save, which takes milliseconds on a healthy disk.
 _SAVE_TIMEOUT = 10.0
-
-#: O_NONBLOCK: opening a FIFO that somebody put there must not hang.
-_FLAGS = sum(getattr(os, name, 0) for name in ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
-
-_KEPT = "It was kept as it is; move it away, or forget() the login, and log in again."
 
 
 class FileTokenStore:
@@ -68,7 +62,7 @@ class FileTokenStore:
             return None
         file = self._file(key, ".json")
         with typed("read", file):
-            data = _read(file)
+            data = read_file(file, check_private)
         return None if data is None else record_in(data, key, str(file))
 
     def save(self, key: TokenKey, record: Record, *, expected: int | None) -> None:
@@ -89,8 +83,8 @@ class FileTokenStore:
         """
         file = self._file(key, ".json")
         data = json.dumps(stored_form(key, record)).encode()
-        if len(data) > _MAX_SIZE:
-            raise TokenStoreError(f"{file}: the record is larger than {_MAX_SIZE} bytes.")
+        if len(data) > MAX_SIZE:
+            raise TokenStoreError(f"{file}: the record is larger than {MAX_SIZE} bytes.")
         with self._locked(key, ".save", _SAVE_TIMEOUT):
             stored = self.load(key)
             if (stored and stored.generation) != expected:
@@ -98,7 +92,7 @@ class FileTokenStore:
                     f"{file} holds another generation than {expected}. Load the record again."
                 )
             with typed("write", file):
-                _replace(file, data)
+                replace_file(file, data)
 
     def delete(self, key: TokenKey) -> None:
         """There is no record afterwards, whole or damaged; the lock files stay.
@@ -112,7 +106,7 @@ class FileTokenStore:
         file = self._file(key, ".json")
         with self._locked(key, ".save", _SAVE_TIMEOUT), typed("delete", file):
             file.unlink(missing_ok=True)
-            _temporary(file).unlink(missing_ok=True)
+            temporary(file).unlink(missing_ok=True)
             sync_directory(self.path)
 
     def lock(self, key: TokenKey, *, timeout: float) -> AbstractContextManager[None]:
@@ -131,6 +125,8 @@ class FileTokenStore:
         return self._locked(key, "", timeout)
 
     def _locked(self, key: TokenKey, suffix: str, timeout: float) -> AbstractContextManager[None]:
+        from atlassian_auth_adapter.stores._kernel_lock import KernelLocks  # who reads needs none
+
         return KernelLocks(self.path)(key.digest + suffix, timeout)
 
     def _file(self, key: TokenKey, suffix: str) -> Path:
@@ -144,41 +140,3 @@ class FileTokenStore:
 
     def __repr__(self) -> str:
         return f"FileTokenStore({str(self.path)!r})"
-
-
-def _read(file: Path) -> bytes | None:
-    try:
-        descriptor = os.open(file, os.O_RDONLY | _FLAGS)
-    except FileNotFoundError:
-        return None
-    with os.fdopen(descriptor, "rb") as stream:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise TokenStoreError(f"{file} is not a regular file. Move it away.")
-        check_private(file, status, "600")
-        data = stream.read(_MAX_SIZE + 1)
-    if len(data) > _MAX_SIZE:
-        raise TokenStoreError(f"{file} is larger than {_MAX_SIZE} bytes. {_KEPT}")
-    return data
-
-
-def _temporary(file: Path) -> Path:
-    """The one file beside it that a save writes first; nobody else does under the lock of saves."""
-    return file.with_suffix(".tmp")
-
-
-def _replace(file: Path, data: bytes) -> None:
-    temporary = _temporary(file)
-    temporary.unlink(missing_ok=True)  # what a killed process has left
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(descriptor)
-        temporary.replace(file)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
-    sync_directory(file.parent)

@@ -49,8 +49,15 @@ from atlassian_auth_adapter.errors import (
 )
 from atlassian_auth_adapter.flights import prepared, result_of
 from atlassian_auth_adapter.references import Unique
-from atlassian_auth_adapter.stores._kernel_lock import KernelLocks, directory_path
-from atlassian_auth_adapter.stores.base import Record, TokenKey, record_in, stored_form
+from atlassian_auth_adapter.stores._files import directory_path
+from atlassian_auth_adapter.stores._kernel_lock import KernelLocks
+from atlassian_auth_adapter.stores.base import (
+    ELSEWHERE,
+    Record,
+    TokenKey,
+    record_in,
+    stored_form,
+)
 
 __all__ = ["KeyringTokenStore"]
 
@@ -69,8 +76,6 @@ _NOTHING = "{}"
 
 #: Attributes that say where a backend keeps its entries. They hold no secrets.
 _PLACES = ("file_path", "keychain", "preferred_collection", "scheme", "appid")
-
-_ELSEWHERE = "FileTokenStore(path), or EncryptedTokenStore around it, is the store to choose then."
 
 _KEPT = "It was kept as it is; forget() the login, and log in again."
 
@@ -284,22 +289,22 @@ def _usable(passed: KeyringBackend | None) -> KeyringBackend:
         if found is None or isinstance(found, fail.Keyring):
             raise ConfigurationError(
                 "this system has no keyring that works (typical for containers, servers and SSH "
-                f"connections), so KeyringTokenStore cannot keep anything here. {_ELSEWHERE}"
+                f"connections), so KeyringTokenStore cannot keep anything here. {ELSEWHERE}"
             )
         if isinstance(found, null.Keyring):
             raise ConfigurationError(
                 "the keyring of this system is switched off: its null backend keeps nothing. "
-                f"{_ELSEWHERE}"
+                f"{ELSEWHERE}"
             )
         if found is not passed and _is_plaintext(found):
             raise ConfigurationError(
                 f"the only keyring here is {_named(found)}, which writes tokens to a file in plain "
-                f"text. {_ELSEWHERE} Or pass it as `backend`, if it is what you want."
+                f"text. {ELSEWHERE} Or pass it as `backend`, if it is what you want."
             )
         return found
     raise ConfigurationError(
         f"keyring cannot load its backend ({failure}). Look at PYTHON_KEYRING_BACKEND and "
-        f"keyringrc.cfg. {_ELSEWHERE}"
+        f"keyringrc.cfg. {ELSEWHERE}"
     )
 
 
@@ -458,7 +463,7 @@ class _Slots:
                 return
             failure = TokenStoreError(
                 f"{_named(self.backend)} did not keep what was written to it, and raised nothing. "
-                f"{_ELSEWHERE}"
+                f"{ELSEWHERE}"
             )
         raise failure
 
@@ -484,11 +489,11 @@ def _failure(verb: str, backend: KeyringBackend, error: Exception) -> TokenStore
     if isinstance(error, KeyringLocked):
         advice = "It is locked: unlock it, and try again."
     elif verb == "read":
-        advice = f"Is it there and unlocked? {_ELSEWHERE}"
+        advice = f"Is it there and unlocked? {ELSEWHERE}"
     else:
         advice = (
             "Is it unlocked, and may this program write to it? What it had before, it still has. "
-            + _ELSEWHERE
+            + ELSEWHERE
         )
     return TokenStoreError(f"cannot {verb} {_named(backend)} ({type(error).__name__}). {advice}")
 
@@ -577,7 +582,7 @@ class _Worker:
         raise TokenStoreUnavailableError(
             f"{whom} has not answered for {timeout:g} s. Perhaps it is locked and asks for a "
             "password where nobody sees it: unlock it, or raise the timeout. It is not asked again "
-            f"before it answers. {_ELSEWHERE}"
+            f"before it answers. {ELSEWHERE}"
         )
 
     def _start(self) -> None:

@@ -575,8 +575,31 @@ def test_the_status_tells_of_a_server_that_asks_to_wait(
     emulator.weather.next("token", CloseAfter(), times=None)
     with pytest.raises(TokenEndpointUnavailableError):
         client.token_set()
-    assert client.status().pending_since
+    status = client.status()
+    assert status.pending_since
+    assert status.pending_owner.endswith(f":{os.getpid()}")
+    assert status.reason == ""
     emulator.weather.clear()
+
+
+def test_the_status_tells_why_a_login_has_ended(
+    emulator: Any, make_client: Any, clock: Any
+) -> None:
+    """As the error has told it, for whoever looks later."""
+    client = make_client()
+    clock.advance(3600)
+    emulator.cloud.revoke_grants()
+    with pytest.raises(LoginRequiredError) as caught:
+        client.token_set()
+    assert client.status().reason == caught.value.reason == "refused"
+
+
+def test_a_login_has_a_key(make_client: Any) -> None:
+    """Under which a program finds it in the store, as for a rotation of keys."""
+    store = MemoryTokenStore()
+    client = make_client(store=store, account="ada")
+    assert client.token_key.account == "ada"
+    assert store.load(client.token_key).token_set == client.current()
 
 
 def test_a_login_without_a_refresh_token_needs_a_person_in_the_end(

@@ -26,7 +26,7 @@ from atlassian_auth_adapter.errors import (
     TokenStoreError,
     TokenStoreTimeoutError,
 )
-from atlassian_auth_adapter.stores import _kernel_lock
+from atlassian_auth_adapter.stores import _files, _kernel_lock
 from atlassian_auth_adapter.stores import file as module
 from atlassian_auth_adapter.stores.file import FileTokenStore
 from atlassian_auth_adapter.testing.contracts.processes import in_forked_child
@@ -38,7 +38,7 @@ from atlassian_auth_adapter.testing.contracts.stores import (
 )
 
 NEWER = replace(LOGIN, generation=8)
-OURS = (module.__file__, _kernel_lock.__file__)
+OURS = (module.__file__, _files.__file__, _kernel_lock.__file__)
 FOREVER = 1e6  # seconds, as the timeout of what must fail at once
 NOBODY = 65534
 

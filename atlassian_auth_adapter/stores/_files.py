@@ -1,0 +1,217 @@
+"""Private files and directories: what stores and profiles use that keep something on a disk."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from atlassian_auth_adapter.errors import ConfigurationError, TokenStoreError
+
+__all__ = [
+    "MAX_SIZE",
+    "check_private",
+    "check_trusted",
+    "directory_path",
+    "make_directory",
+    "private_directory",
+    "read_file",
+    "replace_file",
+    "sync_directory",
+    "temporary",
+    "typed",
+]
+
+#: Bytes. A login is some 10 KiB; what is larger was not written by us.
+MAX_SIZE = 1 << 20
+
+#: O_NONBLOCK: opening a FIFO that somebody put there must not hang.
+_FLAGS = sum(getattr(os, name, 0) for name in ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
+
+_ADVICE = {
+    **dict.fromkeys(
+        (errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "Free some space, or raise the limit."
+    ),
+    **dict.fromkeys(
+        (errno.EROFS, errno.EACCES, errno.EPERM),
+        "Name a directory that this process may write to; in a container, mount it writable.",
+    ),
+    **dict.fromkeys(
+        (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP),
+        "This file system has no kernel locks: name a directory on a local one.",
+    ),
+    **dict.fromkeys((errno.EBUSY, errno.EXDEV), "Mount the directory, not the single files in it."),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "Too many files are open: close some."),
+    errno.ELOOP: "It is a symbolic link, which is not followed: put the file itself there.",
+}
+
+
+def directory_path(path: str | os.PathLike[str], purpose: str) -> Path:
+    """The absolute path of a directory that is there or can be made; `~` is expanded.
+
+    Args:
+        path: As the program named it.
+        purpose: What it is for: a sentence for the error.
+
+    Raises:
+        ConfigurationError: It cannot be a directory.
+    """
+    try:
+        absolute = Path(path).expanduser().resolve()
+        usable = absolute.is_dir() or not absolute.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ConfigurationError(f"{os.fspath(path)!r} is no usable path: {error}.") from error
+    if not usable:
+        raise ConfigurationError(f"{absolute} is not a directory. {purpose}")
+    return absolute
+
+
+def private_directory(path: Path, *, create: bool = False) -> bool:
+    """Whether the directory is there, and only ours.
+
+    Raises:
+        TokenStoreError: It is somebody else's, or others have access to it.
+    """
+    with typed("use", path):
+        if create:
+            make_directory(path)
+        try:
+            status = path.lstat()
+        except FileNotFoundError:
+            return False
+    if not stat.S_ISDIR(status.st_mode):
+        raise TokenStoreError(f"{path} is not a directory. Move it away.")
+    check_private(path, status, "700")
+    return True
+
+
+def check_private(path: Path, status: os.stat_result, mode: str = "600") -> None:
+    """Refuse what others can access, naming the mode that it should have.
+
+    Raises:
+        TokenStoreError: It is somebody else's, or others have access to it.
+    """
+    _check(path, status, "have access to", 0o077, mode, owners=set())
+
+
+def check_trusted(path: Path, status: os.stat_result) -> None:
+    """Refuse what others could have written; they may read it. Root's is as good as ours.
+
+    Raises:
+        TokenStoreError: It is somebody else's, or others may write to it.
+    """
+    _check(path, status, "may write to", 0o022, "go-w", owners={0})
+
+
+@contextmanager
+def typed(verb: str, path: Path) -> Iterator[None]:
+    """Turn an OSError into a TokenStoreError that says what to do."""
+    try:
+        yield
+    except TokenStoreError:  # the one about time is an OSError, too
+        raise
+    except OSError as error:
+        advice = _ADVICE.get(error.errno or 0, "Look at the disk.")
+        raise TokenStoreError(
+            f"cannot {verb} {path}: {error.strerror}. {advice}"
+        ) from error.with_traceback(None)  # its frames hold what was to be written
+
+
+def sync_directory(path: Path) -> None:
+    """The names in it are on the disk when this returns."""
+    if not hasattr(os, "O_DIRECTORY"):  # Windows has no such call and keeps names by itself
+        return
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_directory(path: Path) -> None:
+    """The directory is there afterwards, made with mode 0700 as every missing level above it.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    if path.is_dir():
+        return
+    make_directory(path.parent)
+    with suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+    with suppress(PermissionError):  # a parent that may be written but not read
+        sync_directory(path.parent)
+
+
+def read_file(file: Path, check: Callable[[Path, os.stat_result], None]) -> bytes | None:
+    """What is in the file, or None when there is none.
+
+    Args:
+        file: Which one; a link is not followed.
+        check: Refuses it by its owner and mode.
+
+    Raises:
+        TokenStoreError: It is none of ours, or no file.
+        OSError: It cannot be read.
+    """
+    try:
+        descriptor = os.open(file, os.O_RDONLY | _FLAGS)
+    except FileNotFoundError:
+        return None
+    with os.fdopen(descriptor, "rb") as stream:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise TokenStoreError(f"{file} is not a regular file. Move it away.")
+        check(file, status)
+        data = stream.read(MAX_SIZE + 1)
+    if len(data) > MAX_SIZE:
+        raise TokenStoreError(
+            f"{file} is larger than {MAX_SIZE} bytes. It was kept as it is; move it away."
+        )
+    return data
+
+
+def temporary(file: Path) -> Path:
+    """The one file beside it that a save writes first; nobody else does under the lock of saves."""
+    return file.with_suffix(".tmp")
+
+
+def replace_file(file: Path, data: bytes) -> None:
+    """The file holds the data, whole and on the disk, with mode 0600; or it is as it was.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    new = temporary(file)
+    new.unlink(missing_ok=True)  # what a killed process has left
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(descriptor)
+        new.replace(file)
+    except BaseException:
+        with suppress(OSError):
+            new.unlink()
+        raise
+    sync_directory(file.parent)
+
+
+def _check(
+    path: Path, status: os.stat_result, others: str, mask: int, mode: str, *, owners: set[int]
+) -> None:
+    if not hasattr(os, "geteuid"):  # Windows: the user's profile is private by its access list
+        return
+    if status.st_uid not in owners | {os.geteuid()}:
+        raise TokenStoreError(
+            f"{path} belongs to user id {status.st_uid}, this process runs as {os.geteuid()}. "
+            "Run it as that user, or name another directory."
+        )
+    if status.st_mode & mask:
+        from shlex import quote
+
+        raise TokenStoreError(f"others {others} {path}. Run: chmod {mode} {quote(str(path))}")
