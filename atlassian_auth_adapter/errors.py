@@ -2,9 +2,12 @@
 
     AtlassianAuthError
     |-- ConfigurationError                fix the program                  (also ValueError)
-    |   `-- MissingExtraError                 install the extra            (also ImportError)
+    |   |-- MissingExtraError                 install the extra            (also ImportError)
+    |   `-- PortUnavailableError              free the callback URL's port, or paste
     |-- AuthorizationError                the owner or the server said no: start again
     |   |-- AuthorizationDeniedError          ask again, or stop
+    |   |-- AuthorizationTimeoutError         nobody came back: compare the registration, ask again
+    |   |                                         (also TimeoutError)
     |   |-- StateMismatchError                do not trust this redirect
     |   `-- AmbiguousSiteError                name the site: .sites lists the choices
     |-- LoginRequiredError                log in: .reason says why
@@ -43,8 +46,10 @@ __all__ = [
     "AtlassianAuthError",
     "ConfigurationError",
     "MissingExtraError",
+    "PortUnavailableError",
     "AuthorizationError",
     "AuthorizationDeniedError",
+    "AuthorizationTimeoutError",
     "StateMismatchError",
     "AmbiguousSiteError",
     "LoginRequiredError",
@@ -100,6 +105,13 @@ class MissingExtraError(ConfigurationError, ImportError):
     """An optional library is not installed. The text holds the install command."""
 
 
+class PortUnavailableError(ConfigurationError):
+    """Nobody can listen at the port of the callback URL, where the browser will be sent.
+
+    The text says why and what to do; raised before the browser opens.
+    """
+
+
 class AuthorizationError(AtlassianAuthError):
     """The resource owner or the server did not grant the authorization: call `oauth_start()` again.
 
@@ -112,6 +124,10 @@ class AuthorizationError(AtlassianAuthError):
 
 class AuthorizationDeniedError(AuthorizationError):
     """The resource owner pressed Deny. Ask again, or stop."""
+
+
+class AuthorizationTimeoutError(AuthorizationError, TimeoutError):
+    """Nobody came back from the browser in time: the text says what to compare. Ask again."""
 
 
 class StateMismatchError(AuthorizationError):

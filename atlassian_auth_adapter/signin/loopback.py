@@ -1,0 +1,369 @@
+"""The receiver of the redirect: a small HTTP server on this machine's loopback addresses.
+
+It waits for the one request that answers our authorization request. Whatever else knocks (an icon
+wanted, a scanner, a page that guesses) gets a short refusal, and it keeps waiting. Nothing of a
+request is logged or shown.
+
+Source: RFC 8252 sections 7.3 and 8.3. The port is fixed, and not picked by us as the RFC would have
+it: the redirect URI must match the registered one (developer.atlassian.com, OAuth 2.0 (3LO) apps,
+read 2026-11-22).
+"""
+
+from __future__ import annotations
+
+import atexit
+import errno
+import os
+import secrets
+import selectors
+import socket
+import sys
+import threading
+import time
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Any, Self, cast
+from urllib.parse import parse_qs, urlsplit
+
+from atlassian_auth_adapter.errors import (
+    AtlassianAuthError,
+    ConfigurationError,
+    PortUnavailableError,
+)
+from atlassian_auth_adapter.signin.pages import ALREADY, HEADERS, SIGNED_IN, Page, page_of
+
+__all__ = ["LoopbackURI", "Receiver", "answers"]
+
+#: Seconds that a connection may be silent. Browsers open some in advance and leave them so.
+SILENCE = 10.0
+#: Connections at one time; the oldest give way, so that nobody keeps the browser out by holding on.
+MOST_CONNECTIONS = 32
+#: Seconds for the browser to fetch the page that tells the outcome.
+DELIVERY = 2.0
+#: Seconds for which that page can be loaded again after the login.
+LINGER = 20.0
+
+#: "localhost" is either address, as the browser likes; the names themselves are in RFC 6761.
+_ADDRESSES = {
+    "localhost": ("127.0.0.1", "::1"),
+    "127.0.0.1": ("127.0.0.1",),
+    "::1": ("::1",),
+}
+_NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)  # a machine without IPv6
+_receivers: set[Receiver] = set()  # of this process, that listen
+
+
+def answers(query: str, state: str) -> bool:
+    """Whether a redirect with this query answers the authorization request with this state."""
+    parameters = parse_qs(query)
+    given = parameters.get("state", [])
+    outcomes = [*parameters.get("code", []), *parameters.get("error", [])]
+    if not len(given) == len(outcomes) == 1:
+        return False
+    return secrets.compare_digest(given[0].encode(), state.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class LoopbackURI:
+    """A redirect URI that leads to this machine, taken apart.
+
+    Attributes:
+        host: "localhost", "127.0.0.1" or "::1".
+        port: The port.
+        path: The path.
+        netloc: Host and port as the URI spells them.
+    """
+
+    host: str
+    port: int
+    path: str
+    netloc: str
+
+    @classmethod
+    def parse(cls, callback_url: str) -> LoopbackURI | None:
+        """None for a redirect URI that leads elsewhere, or here by https.
+
+        Raises:
+            ConfigurationError: It is not a URL.
+        """
+        try:
+            parts = urlsplit(callback_url)
+            host, port = parts.hostname or "", parts.port or 80
+        except ValueError:
+            raise ConfigurationError(
+                f"callback_url is not a URL: {callback_url!r}. Pass the registered redirect URI."
+            ) from None
+        if parts.scheme != "http" or host not in _ADDRESSES:
+            return None
+        return cls(host, port, parts.path or "/", parts.netloc)
+
+    @property
+    def clean(self) -> str:
+        """The URI without a query."""
+        return f"http://{self.netloc}{self.path}"
+
+    def is_asked_for(self, hosts: list[str], path: str) -> bool:
+        """Whether a request with these `Host` headers and this path was sent to this URI.
+
+        Another host is a page that has its own name resolve to this machine (DNS rebinding).
+        """
+        names = ("localhost", "127.0.0.1", "[::1]")
+        allowed = {f"{name}:{self.port}" for name in names} | (
+            {*names} if self.port == 80 else set()
+        )
+        return path == self.path and len(hosts) == 1 and hosts[0].lower() in allowed
+
+    def listen(self) -> list[socket.socket]:
+        """Sockets that listen there, for nobody but this machine.
+
+        Raises:
+            PortUnavailableError: Somebody else does, or we may not.
+        """
+        sockets: list[socket.socket] = []
+        for address in _ADDRESSES[self.host]:
+            try:
+                sockets.append(_listening(address, self.port))
+            except OSError as error:
+                if sockets and error.errno in _NO_SUCH_ADDRESS:
+                    continue
+                for opened in sockets:
+                    opened.close()
+                raise PortUnavailableError(
+                    f"cannot listen at port {self.port} of {address}, where the browser will be "
+                    f"sent: {error.strerror}. End the program that listens there (perhaps another "
+                    "login), or register a callback URL with another port and pass that, or paste "
+                    "the redirect URL (`receive=False`)."
+                ) from error
+        return sockets
+
+
+def _listening(address: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        # Nobody may listen beside us. Everywhere but on Windows that is so anyway, and SO_REUSEADDR
+        # only means that connections which have just ended do not matter.
+        if sys.platform == "win32":
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((address, port))
+        listening.listen()
+        listening.setblocking(False)
+    except BaseException:
+        listening.close()
+        raise
+    return listening
+
+
+class Receiver:
+    """Listens at a redirect URI; within `with` it waits for the answer to one request.
+
+        with Receiver(uri, state) as receiver:
+            client.oauth_complete(receiver.arrived.get())
+
+    The browser is told the outcome of the block: that it succeeded, or which `AtlassianAuthError`
+    left it. That page has an address without code and state, and can be loaded again for 20
+    seconds; a new receiver of this process takes the port over at once. Any other exception
+    (Ctrl-C) frees the port immediately.
+
+    Args:
+        uri: Where to listen.
+        state: The state of the authorization request.
+
+    Attributes:
+        arrived: The redirects that answer the request, path and query; the first one counts.
+
+    Raises:
+        PortUnavailableError: Nobody can listen there.
+    """
+
+    def __init__(self, uri: LoopbackURI, state: str) -> None:
+        self.uri = uri
+        for earlier in tuple(_receivers):
+            if earlier.uri.port == uri.port and earlier.is_over:
+                earlier.close()
+        self.arrived: SimpleQueue[str] = SimpleQueue()
+        self._state = state
+        self._outcome: Future[Page] = Future()
+        self._is_expected = False
+        self._shown = threading.Event()
+        self._lock = threading.Lock()
+        self._threads: dict[socket.socket, threading.Thread] = {}
+        self._idle: dict[socket.socket, None] = {}  # in the order of their arrival
+        self._ends = float("inf")
+        self._sockets = uri.listen()
+        self._woken, self._wake = socket.socketpair()
+        self._acceptor = threading.Thread(
+            target=self._accept, name="atlassian-auth-receiver", daemon=True
+        )
+
+    def __enter__(self) -> Self:
+        _receivers.add(self)
+        atexit.register(self.close)
+        self._acceptor.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is not None and not isinstance(error, AtlassianAuthError):
+            self.close()
+            return
+        self._outcome.set_result(SIGNED_IN if error is None else page_of(error))
+        self._end(time.monotonic() + LINGER)
+        if self._is_expected:  # the program may be about to exit
+            self._shown.wait(DELIVERY)
+
+    def close(self) -> None:
+        """The port is free and no thread is left; may be called again."""
+        self._outcome.cancel()
+        self._end(0.0)
+        self._acceptor.join()
+
+    def abandon(self) -> None:
+        """In a forked child, which has the sockets but not the threads: it has neither."""
+        atexit.unregister(self.close)
+        for each in (*self._sockets, self._woken, self._wake, *self._threads):
+            each.close()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the login has an outcome, and the page about it is all that is left."""
+        return self._outcome.done()
+
+    def _end(self, instant: float) -> None:
+        self._ends = instant
+        with suppress(OSError):  # it has ended already
+            self._wake.send(b"x")
+
+    # --- connections, on threads of ours ----------------------------------------------------------
+
+    def _accept(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            for each in (*self._sockets, self._woken):
+                selector.register(each, selectors.EVENT_READ)
+            while (left := self._ends - time.monotonic()) > 0:
+                for key, _ in selector.select(None if left == float("inf") else left):
+                    ready = cast("socket.socket", key.fileobj)
+                    if ready is self._woken:
+                        ready.recv(1)
+                    else:
+                        with suppress(OSError):  # gone again
+                            self._take(*ready.accept())
+        for each in (*self._sockets, self._woken, self._wake):
+            each.close()
+        with self._lock:
+            threads = dict(self._threads)
+        for connection, thread in threads.items():
+            _shut(connection)
+            thread.join()
+        _receivers.discard(self)
+        atexit.unregister(self.close)
+
+    def _take(self, connection: socket.socket, address: Any) -> None:
+        thread = threading.Thread(
+            target=self._serve,
+            args=(connection, address),
+            name="atlassian-auth-receiver-connection",
+            daemon=True,
+        )
+        with self._lock:
+            try:
+                thread.start()
+            except RuntimeError:  # no thread to be had
+                connection.close()
+                return
+            self._threads[connection] = thread
+            self._idle[connection] = None
+            if len(self._idle) > MOST_CONNECTIONS:
+                oldest = next(iter(self._idle))
+                del self._idle[oldest]
+                _shut(oldest)
+
+    def _serve(self, connection: socket.socket, address: Any) -> None:
+        # CancelledError: the login was broken off while the browser waited for its outcome.
+        with connection, suppress(OSError, CancelledError):
+            _Connection(connection, address, cast("Any", self))
+        with self._lock:
+            self._threads.pop(connection, None)
+            self._idle.pop(connection, None)
+
+    def takes(self, connection: socket.socket, target: str) -> bool:
+        """Whether this is the redirect; if so the login has ended, one way or another."""
+        if not answers(target.partition("?")[2], self._state):
+            return False
+        with self._lock:
+            self._idle.pop(connection, None)
+        self._is_expected = True
+        self.arrived.put(target)
+        self._outcome.result()
+        return True
+
+    def page(self) -> Page | None:
+        """What to show at the clean address, once there is an outcome."""
+        if not self.is_over:
+            return None
+        page = self._outcome.result()
+        return ALREADY if page is SIGNED_IN and self._shown.is_set() else page
+
+    def has_shown(self) -> None:
+        """The person has the page before them."""
+        self._shown.set()
+
+
+class _Connection(BaseHTTPRequestHandler):
+    """One request; HTTP/1.0, so that no connection lives on."""
+
+    timeout = SILENCE
+
+    def do_GET(self) -> None:
+        """The redirect, the page about its outcome, or nothing of ours."""
+        receiver = cast("Receiver", self.server)
+        path, _, query = self.path.partition("?")
+        if not receiver.uri.is_asked_for(self.headers.get_all("Host", []), path):
+            self.send_error(404)
+        elif receiver.takes(self.connection, self.path):
+            self._send(303, b"", Location=receiver.uri.clean)
+        elif not query and (page := receiver.page()):
+            self._send(200, page.html(receiver.uri.netloc))
+            receiver.has_shown()
+        else:
+            self.send_error(400)
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Refuse; nothing of the request is repeated."""
+        body = b"" if self.command == "HEAD" else b"This is not the address of a sign-in.\n"
+        self._send(code, body, **{"Content-Type": "text/plain"})
+
+    def _send(self, status: int, body: bytes, **headers: str) -> None:
+        self.send_response_only(status)
+        for name, value in (HEADERS | headers | {"Content-Length": str(len(body))}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing is logged: a request may hold a code."""
+
+
+def _shut(connection: socket.socket) -> None:
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+
+
+def _after_fork_in_child() -> None:
+    for receiver in tuple(_receivers):
+        receiver.abandon()
+    _receivers.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,102 @@
+"""Pasting into a terminal while something else is waited for: nobody is left in a read.
+
+A redirect URL holds a code of many hundred characters, and a terminal that edits lines cuts them:
+at 4095 on Linux (measured 2026-11-24), at 1024 on macOS (MAX_CANON). So the terminal's own editing
+is switched off meanwhile, and its echo too: a code is a secret.
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+import select
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from io import UnsupportedOperation
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from atlassian_auth_adapter.signin.browser import Paste
+
+__all__ = ["pasted_lines"]
+
+_ENTER = ("\r", "\n")
+_ERASE = ("\x7f", "\b")
+_END = "\x04"  # Ctrl-D
+
+
+@contextmanager
+def pasted_lines(stream: Any = None) -> Iterator[Paste | None]:
+    """Within it, `login(client, paste=...)` takes lines from a stream; None when it cannot be read.
+
+    Nothing behind the end of a line is read, so what a program reads afterwards is whole. What was
+    typed on a terminal and not ended by Enter is dropped. The terminal is afterwards as it was.
+    Not on Windows, which can only wait for a console by reading it.
+
+    Args:
+        stream: What to read; None: standard input.
+    """
+    stream = sys.stdin if stream is None else stream
+    try:
+        descriptor = stream.fileno()
+    except (AttributeError, ValueError, UnsupportedOperation):  # None, closed, or not a file
+        yield None
+        return
+    if sys.platform == "win32" or not _is_ours(descriptor):
+        yield None
+        return
+    with _unedited(descriptor):
+        yield _Lines(descriptor)
+
+
+def _is_ours(descriptor: int) -> bool:
+    """Whether reading does not stop us: a job in the background may not read its terminal."""
+    try:
+        return not os.isatty(descriptor) or os.tcgetpgrp(descriptor) == os.getpgrp()
+    except OSError:
+        return False
+
+
+@contextmanager
+def _unedited(descriptor: int) -> Iterator[None]:
+    if not os.isatty(descriptor):
+        yield
+        return
+    import termios
+
+    before = termios.tcgetattr(descriptor)
+    changed = termios.tcgetattr(descriptor)
+    changed[3] &= ~(termios.ICANON | termios.ECHO)
+    termios.tcsetattr(descriptor, termios.TCSANOW, changed)
+    try:
+        yield
+    finally:
+        with suppress(termios.error):  # the terminal was closed
+            termios.tcsetattr(descriptor, termios.TCSANOW, before)
+
+
+class _Lines:
+    """Lines of a file descriptor, each waited for at most some seconds."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._line = ""
+
+    def __call__(self, seconds: float) -> str | None:
+        """The next line; None when it has not ended in time. EOFError at the end of the input."""
+        ends = time.monotonic() + seconds
+        while select.select([self._descriptor], [], [], max(0.0, ends - time.monotonic()))[0]:
+            try:
+                character = self._decoder.decode(os.read(self._descriptor, 1) or _END.encode())
+            except OSError:  # the terminal was closed
+                raise EOFError from None
+            if character == _END and not self._line:
+                raise EOFError
+            if character in (*_ENTER, _END):
+                line, self._line = self._line, ""
+                return line
+            self._line = self._line[:-1] if character in _ERASE else self._line + character
+        return None

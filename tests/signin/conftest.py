@@ -1,0 +1,101 @@
+"""A person who signs in: a free port, clients that are sent back there, somebody with a browser."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from atlassian_auth_adapter import AtlassianOAuthClient
+from atlassian_auth_adapter.signin import loopback
+from atlassian_auth_adapter.testing import AtlassianEmulator
+
+
+@pytest.fixture
+def port() -> int:
+    """A port that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        free: int = probe.getsockname()[1]
+        return free
+
+
+@pytest.fixture
+def client(make_client: Any, emulator: AtlassianEmulator, port: int) -> AtlassianOAuthClient:
+    """A client that nobody has logged in to yet, registered with that port."""
+    emulator.cloud.app.callback_url = f"http://localhost:{port}/callback"
+    made: AtlassianOAuthClient = make_client(login=False)
+    return made
+
+
+class Person:
+    """Reads what `login` tells; when it names the URL, does something with it beside the login."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.result: Any = None
+        self._thread: threading.Thread | None = None
+        self.does: Callable[[str], Any] = lambda url: None
+
+    def __call__(self, text: str) -> None:
+        """What `tell` is."""
+        self.told.append(text)
+        if len(self.told) == 1:
+            self._thread = threading.Thread(target=self._do, args=(self.url,))
+            self._thread.start()
+
+    @property
+    def url(self) -> str:
+        """The authorization URL that was told."""
+        return next(word for word in self.told[0].split() if "/authorize?" in word)
+
+    def _do(self, url: str) -> None:
+        try:
+            self.result = self.does(url)
+        except Exception as error:
+            self.result = error
+
+    def done(self) -> Any:
+        """What came of it."""
+        if self._thread is not None:
+            self._thread.join(30)
+            assert not self._thread.is_alive(), "the person is still busy"
+        if isinstance(self.result, Exception):
+            raise self.result
+        return self.result
+
+
+@pytest.fixture
+def person() -> Iterator[Person]:
+    """Somebody to give to `login` as `tell`."""
+    somebody = Person()
+    yield somebody
+    somebody.done()
+
+
+@pytest.fixture
+def visit() -> Callable[[str], requests.Response]:
+    """Opens a URL, following redirects; no proxy of the environment is asked."""
+
+    def get(url: str) -> requests.Response:
+        with requests.Session() as session:
+            session.trust_env = False
+            return session.get(url, timeout=20)
+
+    return get
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No test opens a browser by itself; afterwards no receiver is left."""
+    for name in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    yield
+    for receiver in tuple(loopback._receivers):
+        receiver.close()
+    names = [thread.name for thread in threading.enumerate()]
+    assert not [name for name in names if name.startswith("atlassian-auth-receiver")]

@@ -1,0 +1,521 @@
+"""`login`: the redirect and what is pasted, whichever comes first, and nothing is left behind."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import webbrowser
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+import atlassian_auth_adapter
+from atlassian_auth_adapter import (
+    AuthorizationDeniedError,
+    AuthorizationError,
+    AuthorizationTimeoutError,
+    ConfigurationError,
+    PortUnavailableError,
+    TokenEndpointUnavailableError,
+    login,
+)
+from atlassian_auth_adapter.signin import browser, loopback
+from atlassian_auth_adapter.testing.emulator import CloseBefore
+
+ROOT = Path(__file__).parents[2]
+
+
+class Pasted:
+    """A `paste` that hands out lines as they are put; ends with EOFError when None is put."""
+
+    def __init__(self, *lines: str | None) -> None:
+        self._lines: SimpleQueue[str | None] = SimpleQueue()
+        for line in lines:
+            self.put(line)
+
+    def put(self, line: str | None) -> None:
+        """Somebody pastes a line."""
+        self._lines.put(line)
+
+    def __call__(self, seconds: float) -> str | None:
+        """What `login` calls."""
+        try:
+            line = self._lines.get(timeout=seconds)
+        except Empty:
+            return None
+        if line is None:
+            raise EOFError
+        return line
+
+
+def _code(redirect: str) -> str:
+    return parse_qs(urlsplit(redirect).query)["code"][0]
+
+
+def _is_free(port: int) -> bool:
+    try:
+        loopback._listening("127.0.0.1", port).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_the_name_at_the_top_is_the_function() -> None:
+    """No submodule hides it, whatever was imported before."""
+    code = (
+        "import atlassian_auth_adapter.signin.browser, atlassian_auth_adapter.signin.terminal\n"
+        "from atlassian_auth_adapter import login\n"
+        "import atlassian_auth_adapter as a\n"
+        "print(callable(login), a.login is login)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("True True\n", "")
+    assert atlassian_auth_adapter.login is browser.login
+
+
+# --- the two ways ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("flavour", ["cloud", "data_center"])
+def test_a_person_signs_in(
+    flavour: str, emulator: Any, make_client: Any, port: int, person: Any, visit: Any
+) -> None:
+    """Browser, consent, redirect: afterwards there is a login, by one exchange."""
+    side = getattr(emulator, flavour)
+    side.app.callback_url = f"http://127.0.0.1:{port}/sign/in"
+    client = make_client(flavour, login=False)
+    person.does = lambda url: visit(side.authorize(url))
+    assert login(client, tell=person, timeout=20) is None
+    assert "You are signed in" in person.done().text
+    assert client.test_connection().name == "Ada Example"
+    assert emulator.count("authorization_code") == 1
+
+
+def test_localhost_may_be_ipv6(client: Any, emulator: Any, person: Any, visit: Any) -> None:
+    """A browser that takes "localhost" to be ::1 finds us there."""
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("this machine has no ::1")
+    person.does = lambda url: visit(emulator.cloud.authorize(url).replace("localhost", "[::1]"))
+    login(client, tell=person, timeout=20)
+    assert "You are signed in" in person.done().text
+
+
+@pytest.mark.parametrize("form", ["redirect URL", "query", "bare code", "with a fragment"])
+def test_a_redirect_is_pasted(form: str, emulator: Any, client: Any, person: Any) -> None:
+    """Whole or in part, with the state of the same login; the receiver waits in vain."""
+    pasted = Pasted()
+
+    def paste(url: str) -> None:
+        redirect = emulator.cloud.authorize(url)
+        pasted.put(
+            {
+                "redirect URL": f"  {redirect}\r\n",
+                "query": redirect.partition("?")[2],
+                "bare code": _code(redirect),
+                "with a fragment": f"{redirect}#",
+            }[form]
+        )
+
+    person.does = paste
+    login(client, paste=pasted, tell=person, timeout=20)
+    assert client.status().state == "fresh"
+    assert "paste here" in person.told[0]
+
+
+def test_a_bare_code_belongs_to_this_login(
+    emulator: Any, make_client: Any, port: int, person: Any
+) -> None:
+    """Though another one was started later with the same store, its verifier is not used."""
+    emulator.data_center.app.callback_url = f"http://localhost:{port}/callback"
+    client, pasted = make_client("data_center", login=False), Pasted()
+
+    def paste(url: str) -> None:
+        redirect = emulator.data_center.authorize(url)
+        client.oauth_start()
+        pasted.put(_code(redirect))
+
+    person.does = paste
+    login(client, paste=pasted, tell=person, timeout=20)
+    assert client.status().state == "fresh"
+
+
+RUBBISH = {
+    "a word": "yes",
+    "a sentence": "I have agreed, what now?",
+    "nothing": "   ",
+    "the authorization URL": "{url}",
+    "the callback URL": "http://localhost:8080/callback",
+    "another state": "http://localhost:8080/callback?code=abcdefghijkl&state=other",
+    "no code": "http://localhost:8080/callback?state={state}",
+    "a denial of another login": "http://localhost/?error=access_denied&state=other",
+    "no text": "\udcff\x00abcdefghijklmnop",
+    "half a surrogate as state": "http://localhost/?code=abcdefghijkl&state=\udcff",
+}
+
+
+@pytest.mark.parametrize("line", RUBBISH.values(), ids=RUBBISH)
+def test_rubbish_is_ignored(line: str, emulator: Any, client: Any, person: Any, visit: Any) -> None:
+    """What cannot be the answer costs nothing: no request, and both ways stay open."""
+    pasted = Pasted()
+
+    def paste(url: str) -> Any:
+        state = parse_qs(urlsplit(url).query)["state"][0]
+        pasted.put(line.format(url=url, state=state))
+        return visit(emulator.cloud.authorize(url))
+
+    person.does = paste
+    login(client, paste=pasted, tell=person, timeout=20)
+    assert "You are signed in" in person.done().text
+    assert emulator.count("authorization_code") == 1
+
+
+def test_rubbish_is_told(client: Any, emulator: Any, person: Any) -> None:
+    """The person reads what to paste instead; what was pasted is not repeated."""
+    pasted = Pasted("yes-s3cr3t", "", None)
+    with pytest.raises(AuthorizationError, match="the input ended"):
+        login(client, receive=False, paste=pasted, tell=person)
+    assert [text.partition(".")[0] for text in person.told[1:]] == [
+        "That is not the answer to this login"
+    ]
+    assert "s3cr3t" not in "".join(person.told)
+    assert not emulator.token_requests
+
+
+def test_when_the_input_ends_the_browser_still_counts(
+    client: Any, emulator: Any, person: Any, visit: Any
+) -> None:
+    """A closed standard input ends only this way."""
+    person.does = lambda url: visit(emulator.cloud.authorize(url))
+    login(client, paste=Pasted(None), tell=person, timeout=20)
+    assert "You are signed in" in person.done().text
+
+
+@pytest.mark.parametrize("first", ["redirect", "paste", "both"])
+def test_whichever_comes_first_wins(
+    first: str, client: Any, emulator: Any, person: Any, visit: Any
+) -> None:
+    """A race of both ways: one exchange, and the browser is told that the login is made."""
+    pasted, barrier = Pasted(), threading.Barrier(2, timeout=20)
+    known = threading.Event()
+
+    def hold(seconds: float) -> str | None:
+        # The calling thread is in here while the other way is used.
+        known.wait(20)
+        return pasted(seconds)
+
+    def both(url: str) -> Any:
+        redirect = emulator.cloud.authorize(url)
+        pages: list[Any] = []
+
+        def browse() -> None:
+            if first == "both":
+                barrier.wait()
+            pages.append(visit(redirect))
+
+        browsing = threading.Thread(target=browse)
+        if first != "redirect":
+            pasted.put(redirect)
+        if first != "paste":
+            browsing.start()
+        if first == "both":
+            barrier.wait()
+        known.set()
+        if first == "paste":
+            browsing.start()
+        if first == "redirect":
+            pasted.put(redirect)
+        browsing.join(20)
+        return pages
+
+    person.does = both
+    login(client, paste=hold, tell=person, timeout=20)
+    (page,) = person.done()
+    assert "signed in" in page.text
+    assert emulator.count("authorization_code") == 1
+    assert emulator.count("authorization_code", "issued") == 1
+
+
+def test_two_tabs_with_one_redirect_cost_one_exchange(
+    client: Any, emulator: Any, person: Any, visit: Any
+) -> None:
+    """Both read that they are signed in, whichever was first."""
+    barrier = threading.Barrier(4, timeout=20)
+
+    def tabs(url: str) -> list[str]:
+        redirect, seen = emulator.cloud.authorize(url), []
+
+        def tab() -> None:
+            barrier.wait()
+            seen.append(visit(redirect).text)
+
+        threads = [threading.Thread(target=tab) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        return seen
+
+    person.does = tabs
+    login(client, tell=person, timeout=20)
+    seen = person.done()
+    assert len(seen) == 4
+    assert all("signed in" in text for text in seen)
+    assert emulator.count("authorization_code") == 1
+
+
+# --- when it does not work ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", ["redirect", "paste"])
+def test_a_person_declines(way: str, client: Any, emulator: Any, person: Any, visit: Any) -> None:
+    """The error says so, and so does the page."""
+    pasted = Pasted()
+
+    def decline(url: str) -> Any:
+        redirect = emulator.cloud.deny(url)
+        return pasted.put(redirect) if way == "paste" else visit(redirect)
+
+    person.does = decline
+    with pytest.raises(AuthorizationDeniedError):
+        login(client, paste=pasted, tell=person, timeout=20)
+    if way == "redirect":
+        assert "You did not give access" in person.done().text
+    assert not emulator.token_requests
+
+
+def test_success_is_shown_only_when_there_is_a_login(
+    client: Any, emulator: Any, person: Any, visit: Any
+) -> None:
+    """The exchange fails: the page says so, and the error leaves without code and frames."""
+    emulator.weather.next("token", CloseBefore())
+    person.does = lambda url: visit(emulator.cloud.authorize(url))
+    with pytest.raises(TokenEndpointUnavailableError) as caught:
+        login(client, tell=person, timeout=20)
+    page = person.done().text
+    assert "Atlassian could not be reached" in page
+    assert not [secret for secret in emulator.secrets if secret in page]
+    assert client.status().state == "none"
+    frame = caught.value.__traceback__
+    while frame is not None:
+        assert frame.tb_frame.f_code.co_name not in ("_first", "oauth_complete", "_exchange")
+        frame = frame.tb_next
+
+
+def test_a_wrong_registration_is_told_apart(
+    client: Any, emulator: Any, person: Any, visit: Any
+) -> None:
+    """The server's refusal of the request itself: nobody has to guess what the page means."""
+    emulator.cloud.app.scopes = ()
+    person.does = lambda url: visit(emulator.cloud.authorize(url))
+    with pytest.raises(AuthorizationError, match="invalid_scope"):
+        login(client, tell=person, timeout=20)
+    assert "show the details" in person.done().text
+    assert "invalid_scope" in person.done().text
+
+
+def test_nobody_comes_back(client: Any, person: Any, visit: Any, port: int) -> None:
+    """In time there is advice; whoever comes later reads that it is too late."""
+    person.does = lambda url: None
+    with pytest.raises(AuthorizationTimeoutError, match="client_id 'cloud-client-id'") as caught:
+        login(client, tell=person, timeout=0.05)
+    assert isinstance(caught.value, TimeoutError)
+    assert f"'http://localhost:{port}/callback'" in str(caught.value)
+    state = parse_qs(urlsplit(person.url).query)["state"][0]
+    late = visit(f"http://localhost:{port}/callback?code=late&state={state}")
+    assert "That took too long" in late.text
+
+
+@pytest.mark.parametrize("paste", [None, Pasted()], ids=["alone", "with paste"])
+def test_a_taken_port_is_found_before_the_browser_opens(
+    paste: Any, client: Any, port: int, person: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody agrees to something that cannot come back."""
+    monkeypatch.setenv("BROWSER", "true")
+    taken = loopback._listening("127.0.0.1", port)
+    with pytest.raises(PortUnavailableError, match=f"port {port}"):
+        login(client, tell=person, paste=paste)
+    taken.close()
+    assert not person.told
+
+
+def test_without_the_port_a_paste_will_do(
+    client: Any, emulator: Any, port: int, person: Any
+) -> None:
+    """`receive=False` leaves the port to whoever has it."""
+    taken, pasted = loopback._listening("127.0.0.1", port), Pasted()
+    person.does = lambda url: pasted.put(emulator.cloud.authorize(url))
+    login(client, tell=person, paste=pasted, receive=False, timeout=20)
+    taken.close()
+    assert client.status().state == "fresh"
+
+
+def test_a_redirect_that_leads_elsewhere_is_pasted(
+    emulator: Any, make_client: Any, person: Any
+) -> None:
+    """A web address as callback URL: no receiver; without `paste` there is no way back."""
+    emulator.cloud.app.callback_url = "https://app.example/callback"
+    client, pasted = make_client(login=False), Pasted()
+    with pytest.raises(ConfigurationError, match="give `paste`"):
+        login(client, tell=person)
+    person.does = lambda url: pasted.put(emulator.cloud.authorize(url))
+    login(client, tell=person, paste=pasted, timeout=20)
+    assert "Then paste here" in person.told[0]
+    assert client.status().state == "fresh"
+
+
+def test_without_a_callback_url_the_client_says_so(make_client: Any, person: Any) -> None:
+    """The error is that of `oauth_start`."""
+    with pytest.raises(ConfigurationError, match="callback_url is missing"):
+        login(make_client(login=False, callback_url=""), tell=person)
+
+
+def test_breaking_off_leaves_nothing_behind(client: Any, port: int) -> None:
+    """An exception of the program's own, such as Ctrl-C: the port is free, no thread is left."""
+
+    def interrupt(seconds: float) -> str | None:
+        raise KeyboardInterrupt
+
+    before = set(threading.enumerate())
+    with pytest.raises(KeyboardInterrupt):
+        login(client, paste=interrupt, tell=lambda text: None)
+    assert _is_free(port)
+    assert set(threading.enumerate()) <= before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_ctrl_c_ends_a_login_that_waits(port: int) -> None:
+    """A process that waits for the browser ends at once, quietly, and its port is free."""
+    code = (
+        "import atlassian_auth_adapter as a, sys\n"
+        "client = a.create_atlassian_oauth_client('id', 'secret', "
+        f"'http://localhost:{port}/callback', site_url='https://acme.atlassian.net')\n"
+        "try: a.login(client, open_browser=False)\n"
+        "except KeyboardInterrupt: sys.exit(7)\n"
+    )
+    waiting = subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", code], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    )
+    assert waiting.stderr is not None
+    told = [waiting.stderr.readline() for _ in range(3)]
+    assert "https://auth.atlassian.com/authorize?" in told[2]
+    waiting.send_signal(signal.SIGINT)
+    rest = waiting.communicate(timeout=20)[1]
+    assert (waiting.returncode, rest.strip()) == (7, "")
+    assert _is_free(port)
+
+
+def test_a_process_that_ends_at_once_has_shown_the_page(
+    emulator: Any, client: Any, port: int, visit: Any
+) -> None:
+    """The browser has its page before the program exits; the exit is quiet and frees the port."""
+    cloud = emulator.cloud
+    code = (
+        "import atlassian_auth_adapter as a, sys\n"
+        f"hosts = a.CloudEnvironment({cloud.auth_url!r}, {cloud.api_url!r}, {cloud.audience!r})\n"
+        f"keys = {(cloud.app.client_id, cloud.app.client_secret, cloud.app.callback_url)!r}\n"
+        f"client = a.create_atlassian_oauth_client(*keys, cloud_id={cloud.sites[0].id!r}, "
+        "cloud=hosts)\n"
+        "a.login(client, timeout=20)\n"
+    )
+    signing_in = subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", code], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    )
+    assert signing_in.stderr is not None
+    told = [signing_in.stderr.readline() for _ in range(3)]
+    page = visit(cloud.authorize(told[2].strip()))
+    assert "You are signed in" in page.text
+    rest = signing_in.communicate(timeout=20)[1]
+    assert (signing_in.returncode, rest.strip()) == (0, "")
+    assert _is_free(port)
+
+
+# --- the browser ----------------------------------------------------------------------------------
+
+
+def test_a_browser_that_hangs_does_not_keep_us(
+    client: Any, emulator: Any, person: Any, visit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its start is beside the login, which is done while the browser has still not returned."""
+    opened, release = SimpleQueue[str](), threading.Event()
+
+    def hang(url: str) -> bool:
+        opened.put(url)
+        return release.wait(20)
+
+    monkeypatch.setenv("BROWSER", "something")
+    monkeypatch.setattr(webbrowser, "open", hang)
+    person.does = lambda url: visit(emulator.cloud.authorize(opened.get(timeout=20)))
+    login(client, tell=person, timeout=20)
+    release.set()
+    assert client.status().state == "fresh"
+
+
+def test_a_browser_that_cannot_start_does_no_harm(
+    client: Any, emulator: Any, person: Any, visit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The URL was told: the person opens it."""
+    failed = threading.Event()
+
+    def fail(url: str) -> bool:
+        failed.set()
+        raise webbrowser.Error("no runnable browser")
+
+    monkeypatch.setenv("BROWSER", "something")
+    monkeypatch.setattr(webbrowser, "open", fail)
+    person.does = lambda url: failed.wait(20) and visit(emulator.cloud.authorize(url))
+    login(client, tell=person, timeout=20)
+    assert client.status().state == "fresh"
+
+
+@pytest.mark.parametrize(
+    ("environ", "platform", "expected"),
+    [
+        ({"DISPLAY": ":0"}, "linux", True),
+        ({"WAYLAND_DISPLAY": "wayland-0"}, "linux", True),
+        ({}, "linux", False),
+        ({}, "darwin", True),
+        ({}, "win32", True),
+        ({"DISPLAY": "localhost:10.0", "SSH_CONNECTION": "a 1 b 22"}, "linux", False),
+        ({"SSH_TTY": "/dev/pts/1"}, "darwin", False),
+        ({"DISPLAY": ":0", "container": "podman"}, "linux", False),
+        ({"DISPLAY": ":0", "KUBERNETES_SERVICE_HOST": "10.0.0.1"}, "linux", False),
+        ({"BROWSER": "/vscode/browser.sh", "SSH_CONNECTION": "a 1 b 22"}, "linux", True),
+    ],
+)
+def test_a_browser_is_opened_where_the_person_sees_it(
+    environ: dict[str, str], platform: str, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not at the other end of SSH, not in a container, not as text in this terminal."""
+    monkeypatch.setattr(browser, "_MARKS", ())
+    assert browser.has_browser(environ, platform) is expected
+
+
+def test_over_ssh_there_is_a_tunnel(
+    client: Any, person: Any, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command to paste on the machine where the browser is."""
+    monkeypatch.setenv("SSH_CONNECTION", "10.0.0.1 50000 10.0.0.2 22")
+    with pytest.raises(AuthorizationTimeoutError):
+        login(client, tell=person, timeout=0.01)
+    assert f"ssh -N -L {port}:127.0.0.1:{port} HOST" in person.told[0]
+
+
+def test_nothing_secret_is_told(client: Any, emulator: Any, person: Any, capfd: Any) -> None:
+    """Neither code nor token; without `tell` the person reads standard error."""
+    pasted = Pasted()
+
+    def tell(text: str) -> None:
+        person(text)
+        browser._to_standard_error(text)
+
+    person.does = lambda url: pasted.put(emulator.cloud.authorize(url))
+    login(client, tell=tell, paste=pasted, timeout=20)
+    printed = "".join(capfd.readouterr())
+    assert person.url in printed
+    assert not [secret for secret in emulator.secrets if secret in printed]

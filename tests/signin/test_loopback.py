@@ -1,0 +1,430 @@
+"""The receiver and whoever knocks: everything but the redirect is refused, and it keeps waiting."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from atlassian_auth_adapter import (
+    ConfigurationError,
+    PortUnavailableError,
+)
+from atlassian_auth_adapter.signin import loopback
+from atlassian_auth_adapter.signin.loopback import LoopbackURI, Receiver, answers
+
+ROOT = Path(__file__).parents[2]
+STATE = "st4te-that-nobody-guesses"
+GOOD = f"/callback?code=c0de&state={STATE}"
+
+
+def _uri(port: int, host: str = "localhost") -> LoopbackURI:
+    uri = LoopbackURI.parse(f"http://{host}:{port}/callback")
+    assert uri is not None
+    return uri
+
+
+def _has_ipv6() -> bool:
+    try:
+        loopback._listening("::1", 0).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.fixture
+def receiver(port: int) -> Iterator[Receiver]:
+    """A receiver that waits for `GOOD`."""
+    with Receiver(_uri(port), STATE) as waiting:
+        yield waiting
+
+
+def _ask(port: int, request: bytes, address: str = "127.0.0.1") -> bytes:
+    """The whole answer to some bytes."""
+    with socket.create_connection((address, port), 10) as connection:
+        connection.sendall(request)
+        answer = b""
+        while chunk := connection.recv(65536):
+            answer += chunk
+        return answer
+
+
+def _get(target: str, port: int, **headers: str) -> bytes:
+    fields = {"Host": f"localhost:{port}"} | headers
+    lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    return f"GET {target} HTTP/1.1\r\n{lines}\r\n".encode()
+
+
+STRANGE = {
+    "an icon": "/favicon.ico",
+    "the root": "/",
+    "another path": GOOD.replace("/callback", "/callback/more"),
+    "a path that climbs": GOOD.replace("/callback", "/x/../callback"),
+    "another spelling of the path": GOOD.replace("/callback", "/%63allback"),
+    "absolute form": f"http://localhost{GOOD}",
+    "no query": "/callback",
+    "no state": "/callback?code=c0de",
+    "an empty state": "/callback?code=c0de&state=",
+    "another state": "/callback?code=c0de&state=other",
+    "a state in other letters": f"/callback?code=c0de&state={STATE.upper()}",
+    "a state that is no text": "/callback?code=c0de&state=%ff%fe",
+    "half the state": f"/callback?code=c0de&state={STATE[:-1]}",
+    "two states": f"{GOOD}&state=other",
+    "no code": f"/callback?state={STATE}",
+    "two codes": f"{GOOD}&code=other",
+    "code and error": f"{GOOD}&error=access_denied",
+    "script": f"/callback?code=<script>alert(1)</script>&state={STATE}x",
+}
+
+
+@pytest.mark.parametrize("target", STRANGE.values(), ids=STRANGE)
+def test_anything_else_is_refused_and_it_keeps_waiting(
+    target: str, receiver: Receiver, port: int
+) -> None:
+    """Wrong path or state: a short 4xx that repeats nothing, and the real redirect still counts."""
+    answer = _ask(port, _get(target, port))
+    assert answer.startswith((b"HTTP/1.0 404 ", b"HTTP/1.0 400 "))
+    assert answer.endswith(b"\r\n\r\nThis is not the address of a sign-in.\n")
+    assert receiver.arrived.empty()
+
+
+RUDE = {
+    "HEAD": f"HEAD {GOOD} HTTP/1.1\r\nHost: localhost:{{port}}\r\n\r\n",
+    "POST": f"POST {GOOD} HTTP/1.1\r\nHost: localhost:{{port}}\r\n\r\n",
+    "OPTIONS": f"OPTIONS {GOOD} HTTP/1.1\r\nHost: localhost:{{port}}\r\n\r\n",
+    "an unknown method": f"BREW {GOOD} HTTP/1.1\r\nHost: localhost:{{port}}\r\n\r\n",
+    "no Host": f"GET {GOOD} HTTP/1.1\r\n\r\n",
+    "a name that was rebound": f"GET {GOOD} HTTP/1.1\r\nHost: evil.example:{{port}}\r\n\r\n",
+    "a name that looks local": f"GET {GOOD} HTTP/1.1\r\nHost: localhost.evil.example\r\n\r\n",
+    "another port": f"GET {GOOD} HTTP/1.1\r\nHost: localhost:1\r\n\r\n",
+    "two Hosts": f"GET {GOOD} HTTP/1.1\r\nHost: localhost:{{port}}\r\nHost: a.example\r\n\r\n",
+    "HTTP/2": f"GET {GOOD} HTTP/2.0\r\nHost: localhost:{{port}}\r\n\r\n",
+    "no HTTP": "\x16\x03\x01 hello\r\n\r\n",
+    "a huge line": "GET /" + "a" * 65532,  # to the byte: nothing is left unread
+    "many headers": f"GET {GOOD} HTTP/1.1\r\n" + "X: y\r\n" * 101,
+}
+
+
+@pytest.mark.parametrize("request_", RUDE.values(), ids=RUDE)
+def test_the_rude_are_refused_too(request_: str, receiver: Receiver, port: int) -> None:
+    """Other methods, foreign hosts, rubbish: refused without a code being taken."""
+    answer = _ask(port, request_.replace("{port}", str(port)).encode())
+    assert b"sign-in.\n" in answer or request_.startswith("HEAD")
+    assert b"HTTP/1.0 200" not in answer
+    assert b"HTTP/1.0 303" not in answer
+    assert receiver.arrived.empty()
+
+
+def test_the_redirect_gets_in_among_them(port: int, visit: Any) -> None:
+    """Silent and dripping connections in any number do not keep the browser out."""
+    with ExitStack() as stack:
+
+        def crowd() -> None:
+            for number in range(100):
+                idle = socket.create_connection(("127.0.0.1", port), 10)
+                stack.enter_context(idle)
+                if number % 2:
+                    idle.sendall(b"GET /callb")
+
+        (page,) = _outcome(port, None, visit, before=crowd)
+        assert "You are signed in" in page.text
+
+
+def test_a_silent_connection_is_hung_up_on(
+    receiver: Receiver, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody has to be pushed out for it."""
+    monkeypatch.setattr(loopback._Connection, "timeout", 0.05)
+    with socket.create_connection(("127.0.0.1", port), 10) as connection:
+        connection.sendall(b"GET /callb")
+        assert connection.recv(1) == b""
+
+
+def test_a_connection_serves_one_request(receiver: Receiver, port: int) -> None:
+    """Who asks to keep a connection does not get it: nothing stands between us and the end."""
+    keep = _get("/favicon.ico", port, Connection="keep-alive")
+    assert _ask(port, keep + keep).count(b"HTTP/1.0") == 1
+
+
+def test_nothing_of_a_request_is_logged_or_printed(
+    receiver: Receiver, port: int, caplog: Any, capfd: Any
+) -> None:
+    """A code in a log is a code that somebody else may use."""
+    caplog.set_level(logging.DEBUG)
+    for request_ in (_get("/favicon.ico?code=s3cr3t", port), b"GET /s3cr3t\xff HTTP/9\r\n\r\n"):
+        assert b"s3cr3t" not in _ask(port, request_)
+    assert not caplog.records
+    assert capfd.readouterr() == ("", "")
+
+
+# --- the outcome ----------------------------------------------------------------------------------
+
+
+def _outcome(
+    port: int,
+    error: Exception | None,
+    visit: Any,
+    times: int = 1,
+    before: Callable[[], object] = lambda: None,
+) -> list[Any]:
+    """What a browser sees at the redirect when the login ends with this error or without one."""
+    seen: list[requests.Response] = []
+
+    def browse() -> None:
+        seen.extend(visit(f"http://localhost:{port}{GOOD}") for _ in range(times))
+
+    browser = threading.Thread(target=browse)
+    with suppress(ConfigurationError), Receiver(_uri(port), STATE) as receiver:
+        before()
+        browser.start()
+        receiver.arrived.get(timeout=20)
+        assert not seen, "a page was shown before there was an outcome"
+        if error is not None:
+            raise error
+    browser.join(20)
+    return seen
+
+
+def test_the_page_comes_after_the_outcome_at_a_clean_address(port: int, visit: Any) -> None:
+    """Code and state leave the address bar, and the page can be loaded again."""
+    first, again = _outcome(port, None, visit, times=2)
+    for page in (first, again):
+        assert page.url == f"http://localhost:{port}/callback"
+        assert [step.status_code for step in page.history] == [303]
+        assert "c0de" not in page.text + repr(page.headers)
+        assert STATE not in page.text + repr(page.headers)
+    assert "You are signed in" in first.text
+    assert "You are already signed in" in again.text
+    assert "already signed in" in visit(first.url).text
+
+
+def test_the_page_is_sealed(port: int, visit: Any) -> None:
+    """No script, nothing from elsewhere, no copy kept, nobody told where one comes from."""
+    (page,) = _outcome(port, None, visit)
+    policy = page.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert page.headers["Cache-Control"] == "no-store"
+    assert page.headers["Referrer-Policy"] == "no-referrer"
+    assert "<script" not in page.text
+    assert "http" not in page.text
+
+
+def test_a_failure_is_told_in_plain_words_and_escaped(port: int, visit: Any) -> None:
+    """The person reads what to do; the details are for whoever made the program."""
+    error = ConfigurationError("fix <b>this</b> & that")
+    for page in _outcome(port, error, visit, times=2):
+        assert "You did nothing wrong" in page.text
+        assert "fix &lt;b&gt;this&lt;/b&gt; &amp; that" in page.text
+        assert "signed in" not in page.text
+
+
+def test_a_browser_that_does_not_fetch_the_page_is_not_waited_for_long(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The login ends without it."""
+    monkeypatch.setattr(loopback, "DELIVERY", 0.05)
+    with Receiver(_uri(port), STATE) as receiver:
+        browser = threading.Thread(target=_ask, args=(port, _get(GOOD, port)))
+        browser.start()
+        receiver.arrived.get(timeout=20)
+    browser.join(20)
+    assert not browser.is_alive()
+
+
+def test_after_a_while_the_port_is_free(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page can be loaded again for some seconds, then nothing is left."""
+    monkeypatch.setattr(loopback, "LINGER", 0.01)
+    with Receiver(_uri(port), STATE) as receiver:
+        pass
+    receiver._acceptor.join(20)
+    assert not receiver._acceptor.is_alive()
+    assert not loopback._receivers
+    loopback._listening("127.0.0.1", port).close()
+
+
+def test_breaking_off_frees_the_port_at_once(port: int) -> None:
+    """Ctrl-C while a browser waits for the outcome: it is hung up on, and no thread is left."""
+    answers_: list[bytes] = []
+
+    def browse() -> None:
+        answers_.append(_ask(port, _get(GOOD, port)))
+
+    browser = threading.Thread(target=browse)
+
+    def break_off() -> None:
+        with (
+            Receiver(_uri(port), STATE) as receiver,
+            socket.create_connection(("127.0.0.1", port), 10),
+        ):
+            browser.start()
+            receiver.arrived.get(timeout=20)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        break_off()
+    names = [thread.name for thread in threading.enumerate()]
+    assert not [name for name in names if name.startswith("atlassian-auth-receiver")]
+    loopback._listening("127.0.0.1", port).close()
+    browser.join(20)
+    assert answers_ == [b""]
+
+
+# --- where it listens -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("host", "addresses"),
+    [("localhost", ["127.0.0.1", "::1"]), ("127.0.0.1", ["127.0.0.1"]), ("[::1]", ["::1"])],
+)
+def test_it_listens_on_loopback_literals_only(host: str, addresses: list[str], port: int) -> None:
+    """Wherever the browser takes "localhost" to be, and nowhere that others can reach."""
+    if not _has_ipv6():
+        addresses = [address for address in addresses if address != "::1"]
+        if not addresses:
+            pytest.skip("this machine has no ::1")
+    with Receiver(_uri(port, host), STATE) as receiver:
+        bound = [each.getsockname()[:2] for each in receiver._sockets]
+        assert bound == [(address, port) for address in addresses]
+        for address in addresses:
+            assert b" 404 " in _ask(port, _get("/favicon.ico", port), address)
+
+
+def test_a_machine_without_ipv6_will_do(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then "localhost" is one address."""
+    monkeypatch.setitem(loopback._ADDRESSES, "localhost", ("127.0.0.1", "fe80::1%lo"))
+    monkeypatch.setattr(loopback, "_NO_SUCH_ADDRESS", _errors_of("fe80::1%lo", port))
+    with Receiver(_uri(port), STATE) as receiver:
+        assert len(receiver._sockets) == 1
+
+
+def _errors_of(address: str, port: int) -> tuple[int | None, ...]:
+    with pytest.raises(OSError) as caught:
+        loopback._listening(address, port)
+    return (caught.value.errno,)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "0.0.0.0"])
+def test_a_taken_port_is_an_error_that_says_what_to_do(address: str, port: int) -> None:
+    """Whichever of the addresses is taken, and nothing of ours stays open."""
+    if address == "::1" and not _has_ipv6():
+        pytest.skip("this machine has no ::1")
+    if address == "0.0.0.0" and sys.platform != "linux":
+        pytest.skip("elsewhere the more special address wins")
+    taken = loopback._listening(address, port)
+    with pytest.raises(PortUnavailableError, match=f"port {port} of .*another port.*paste"):
+        Receiver(_uri(port), STATE)
+    taken.close()
+    with Receiver(_uri(port), STATE):
+        pass
+
+
+def test_a_second_login_does_not_share_the_port(receiver: Receiver, port: int) -> None:
+    """Two logins at one port cannot be told apart by whoever is asked: the second is refused."""
+    with pytest.raises(PortUnavailableError, match="another login"):
+        Receiver(_uri(port), STATE)
+    assert b" 404 " in _ask(port, _get("/favicon.ico", port))
+
+
+def test_the_next_login_takes_the_port_over(port: int, visit: Any) -> None:
+    """What lingers from a login that is over gives way."""
+    _outcome(port, None, visit)
+    with Receiver(_uri(port), "another state of another login") as receiver:
+        assert b" 400 " in _ask(port, _get(GOOD, port))
+        assert receiver.arrived.empty()
+
+
+def test_logins_at_other_ports_do_not_disturb(port: int, visit: Any) -> None:
+    """Each has its own outcome and its own page."""
+    _outcome(port, None, visit)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        other = probe.getsockname()[1]
+    with Receiver(_uri(other), STATE):
+        assert "already signed in" in visit(f"http://localhost:{port}/callback").text
+        assert visit(f"http://localhost:{other}/callback").status_code == 400
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_forked_child_does_not_keep_the_port() -> None:
+    """A program that signs in and then forks its workers: the port is free when it says so."""
+    code = (
+        "import os, sys\n"
+        "from atlassian_auth_adapter.signin.loopback import LoopbackURI, Receiver, _listening\n"
+        "port = _listening('127.0.0.1', 0)\n"
+        "uri = LoopbackURI.parse(f'http://localhost:{port.getsockname()[1]}/')\n"
+        "port.close()\n"
+        "with Receiver(uri, 'state') as receiver: pass\n"
+        "read, write = os.pipe()\n"
+        "child = os.fork()\n"
+        "if not child:\n"
+        "    os.close(write)\n"
+        "    os.read(read, 1)\n"  # until the parent is done
+        "    with Receiver(uri, 'state'): pass\n"  # it may listen itself
+        "    sys.exit()\n"
+        "receiver.close()\n"
+        "with Receiver(uri, 'state') as again: pass\n"
+        "again.close()\n"
+        "os.close(write)\n"
+        "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.stdout, done.stderr) == ("0\n", "")
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        "https://app.example/callback",
+        "http://app.example:8080/callback",
+        "https://localhost:8080/callback",
+        "http://localhost.evil.example/",
+        "http://0.0.0.0:8080/callback",
+        "http://127.0.0.2:8080/callback",
+        "my-app://callback",
+        "",
+    ],
+)
+def test_other_redirect_uris_lead_elsewhere(elsewhere: str) -> None:
+    """Only http on a loopback host comes back here."""
+    assert LoopbackURI.parse(elsewhere) is None
+
+
+def test_a_redirect_uri_is_taken_apart() -> None:
+    """Port 80 and the root are what the URI says when it names none."""
+    assert LoopbackURI.parse("http://LOCALHOST") == LoopbackURI("localhost", 80, "/", "LOCALHOST")
+    uri = LoopbackURI.parse("http://[::1]:8080/a/b?c=d")
+    assert uri is not None
+    assert uri.clean == "http://[::1]:8080/a/b"
+    assert uri.is_asked_for(["[::1]:8080"], "/a/b")
+    with pytest.raises(ConfigurationError, match="not a URL"):
+        LoopbackURI.parse("http://localhost:eight/callback")
+
+
+def test_port_80_is_not_written_in_host() -> None:
+    """Browsers leave the usual port out."""
+    uri = LoopbackURI.parse("http://localhost/callback")
+    assert uri is not None
+    assert uri.is_asked_for(["Localhost"], "/callback")
+
+
+@pytest.mark.parametrize("length", [0, 100_000])
+def test_comparing_takes_any_text(length: int) -> None:
+    """Not even text that no encoding has makes the comparison fail in another way than False."""
+    assert not answers(f"code=c&state={'ä' * length}", STATE)
