@@ -60,11 +60,15 @@ if TYPE_CHECKING:
     from atlassian_auth_adapter.errors import AtlassianAuthError as AtlassianAuthError
     from atlassian_auth_adapter.errors import AuthorizationDeniedError as AuthorizationDeniedError
     from atlassian_auth_adapter.errors import AuthorizationError as AuthorizationError
+    from atlassian_auth_adapter.errors import (
+        AuthorizationTimeoutError as AuthorizationTimeoutError,
+    )
     from atlassian_auth_adapter.errors import ConfigurationError as ConfigurationError
     from atlassian_auth_adapter.errors import ForeignOriginError as ForeignOriginError
     from atlassian_auth_adapter.errors import FreshTokenRejectedError as FreshTokenRejectedError
     from atlassian_auth_adapter.errors import LoginRequiredError as LoginRequiredError
     from atlassian_auth_adapter.errors import MissingExtraError as MissingExtraError
+    from atlassian_auth_adapter.errors import PortUnavailableError as PortUnavailableError
     from atlassian_auth_adapter.errors import ResourceUnavailableError as ResourceUnavailableError
     from atlassian_auth_adapter.errors import StaleRecordError as StaleRecordError
     from atlassian_auth_adapter.errors import StateMismatchError as StateMismatchError
@@ -81,6 +85,13 @@ if TYPE_CHECKING:
     )
     from atlassian_auth_adapter.events import Event as Event
     from atlassian_auth_adapter.expiry import ExpiryPolicy as ExpiryPolicy
+    from atlassian_auth_adapter.profiles import Profile as Profile
+    from atlassian_auth_adapter.profiles import choose_store as choose_store
+    from atlassian_auth_adapter.profiles import client_from_profile as client_from_profile
+    from atlassian_auth_adapter.profiles import delete_profile as delete_profile
+    from atlassian_auth_adapter.profiles import load_profile as load_profile
+    from atlassian_auth_adapter.profiles import save_profile as save_profile
+    from atlassian_auth_adapter.signin.browser import login as login
     from atlassian_auth_adapter.sources import StaticTokenSource as StaticTokenSource
     from atlassian_auth_adapter.sources import TokenSource as TokenSource
     from atlassian_auth_adapter.stores.base import Record as Record
@@ -123,11 +134,13 @@ _HOMES = {
         "AtlassianAuthError",
         "AuthorizationDeniedError",
         "AuthorizationError",
+        "AuthorizationTimeoutError",
         "ConfigurationError",
         "ForeignOriginError",
         "FreshTokenRejectedError",
         "LoginRequiredError",
         "MissingExtraError",
+        "PortUnavailableError",
         "ResourceUnavailableError",
         "StaleRecordError",
         "StateMismatchError",
@@ -141,6 +154,15 @@ _HOMES = {
     ],
     "events": ["Event"],
     "expiry": ["ExpiryPolicy"],
+    "profiles": [
+        "Profile",
+        "choose_store",
+        "client_from_profile",
+        "delete_profile",
+        "load_profile",
+        "save_profile",
+    ],
+    "signin.browser": ["login"],
     "sources": ["StaticTokenSource", "TokenSource"],
     "stores.base": ["Record", "TokenKey", "TokenStore"],
     "stores.context": ["ContextTokenStore"],

@@ -17,6 +17,8 @@ FETCHED = {
     "data_center_pkce": "Projects: Acme",
     "jira_sdk": "Issues: 120\nAttached: A note",
     "atlassian_python_api": "Issues: 120",
+    "flask_app": "A stranger's redirect: 400",
+    "fastapi_app": "A stranger's redirect: 400",
 }
 
 

@@ -20,12 +20,12 @@ ROOT = Path(__file__).parent.parent
 PUBLIC = """
     AtlassianOAuthClient JiraCloudOAuthClient JiraOnPremOAuthClient ConfluenceCloudOAuthClient
     ConfluenceOnPremOAuthClient BitbucketOnPremOAuthClient BitbucketCloudOAuthClient
-    create_atlassian_oauth_client create_jira_oauth_client
+    create_atlassian_oauth_client create_jira_oauth_client login
     AtlassianAuth AtlassianHTTPXAuth AtlassianHTTPX2Auth StaticTokenSource TokenSource
     MemoryTokenStore FileTokenStore ContextTokenStore KeyringTokenStore EncryptedTokenStore
     RedisTokenStore SQLTokenStore TokenStore
     TokenSet TokenKey CloudEnvironment COMMERCIAL US_GOV_MODERATE ExpiryPolicy Site Identity
-    TokenStatus
+    TokenStatus Profile client_from_profile load_profile save_profile delete_profile choose_store
     AtlassianAuthError ConfigurationError MissingExtraError AuthorizationError
     AuthorizationDeniedError StateMismatchError AmbiguousSiteError LoginRequiredError
     TokenEndpointError TokenRequestRefusedError TokenEndpointUnavailableError ForeignOriginError
@@ -144,6 +144,7 @@ def test_an_unknown_name_is_an_attribute_error(module: str) -> None:
         ("sqlalchemy", "SQLTokenStore", "pip install 'atlassian-auth-adapter[sql]'"),
         ("keyring", "KeyringTokenStore", "pip install 'atlassian-auth-adapter[keyring]'"),
         ("platformdirs", "KeyringTokenStore", "pip install 'atlassian-auth-adapter[keyring]'"),
+        ("platformdirs", "load_profile", "pip install 'atlassian-auth-adapter[cli]'"),
         ("cryptography", "EncryptedTokenStore", "pip install 'atlassian-auth-adapter[crypto]'"),
     ],
 )
@@ -198,7 +199,7 @@ def test_the_metadata_says_what_it_is(wheel: zipfile.ZipFile) -> None:
     assert "\nRequires-Python: >=3.11\n" in metadata
     assert re.search(r"^License-Expression: MIT$", metadata, re.MULTILINE)
     extras = set(re.findall(r"^Provides-Extra: (.+)$", metadata, re.MULTILINE))
-    assert extras == {"crypto", "dev", "httpx2", "jira", "keyring", "redis", "sql"}
+    assert extras == {"cli", "crypto", "dev", "httpx2", "jira", "keyring", "redis", "sql"}
     for library in ("authlib", "requests", "httpx", "filelock"):
         assert re.search(rf"^Requires-Dist: {library}[<>=]", metadata, re.MULTILINE)
     points = wheel.read(f"{info}/entry_points.txt").decode()

@@ -5,8 +5,13 @@ from __future__ import annotations
 import asyncio
 import builtins
 import inspect
+import os
 import re
+import runpy
+import subprocess
+import sys
 import textwrap
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +23,17 @@ from atlassian_auth_adapter import (
     AtlassianAuth,
     AtlassianAuthError,
     CloudEnvironment,
+    Profile,
+    client_from_profile,
     create_atlassian_oauth_client,
+    save_profile,
 )
 from atlassian_auth_adapter.atlassian.products import PRODUCTS
 from atlassian_auth_adapter.clients.environment import VARIABLES
 from atlassian_auth_adapter.testing import AtlassianEmulator
 
 README = Path(__file__).parent.parent.joinpath("README.md").read_text()
-OFFLINE, REAL, DATA_CENTER, ASYNC, SDK, ACCOUNT = re.findall(
+OFFLINE, REAL, PROFILE, DATA_CENTER, ASYNC, SDK, ACCOUNT = re.findall(
     r"```python\n(.*?)```", README, re.DOTALL
 )
 
@@ -115,6 +123,57 @@ def test_the_service_account_works_against_the_emulator(
     with names["session"] as session:
         answer = session.get(f"{cloud.sites[0].url}/rest/api/3/myself")
     assert answer.status_code == 200
+
+
+def test_the_script_with_a_profile_works_against_the_emulator(
+    atlassian_emulator: AtlassianEmulator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Signed in once, it runs as it stands: only the site's address is another."""
+    monkeypatch.setenv("ATLASSIAN_CONFIG_DIR", str(tmp_path / "config"))
+    monkeypatch.setenv("ATLASSIAN_TOKEN_DIRECTORY", str(tmp_path / "tokens"))
+    cloud = atlassian_emulator.cloud
+    profile = Profile(
+        client_id=cloud.app.client_id,
+        callback_url=cloud.app.callback_url,
+        site_url=cloud.sites[0].url,
+        cloud=CloudEnvironment(cloud.auth_url, cloud.api_url, cloud.audience),
+        store="file",
+    )
+    save_profile(profile, cloud.app.client_secret)
+    client: Any = client_from_profile()
+    client.oauth_complete(cloud.authorize(client.oauth_start()))
+    names: dict[str, Any] = {}
+    exec(_with(PROFILE, {"https://acme.atlassian.net": cloud.sites[0].url}), names)
+    names["session"].close()
+    assert capsys.readouterr().out.strip() == "Ada Example"
+
+
+def test_the_help_is_that_of_the_program() -> None:
+    """What README shows of the command is what it prints."""
+    shown = re.search(r"\$ atlassian-auth --help\n(.*?)\n```", README, re.DOTALL)
+    run = subprocess.run(
+        [sys.executable, "-m", "atlassian_auth_adapter.cli.start", "--help"],
+        env={**os.environ, "COLUMNS": "80"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert shown
+    assert shown[1] == run.stdout.rstrip()
+
+
+def test_the_picture_shows_the_commands_of_its_script() -> None:
+    """docs/picture.py has made it, and nothing in it is fetched from elsewhere."""
+    docs = Path(__file__).parent.parent / "docs"
+    picture = unescape((docs / "atlassian-auth.svg").read_text()).replace("\xa0", " ")
+    made_of = runpy.run_path(str(docs / "picture.py"))["COMMANDS"]
+    assert "](docs/atlassian-auth.svg)" in README
+    for command in made_of:
+        assert f"$ atlassian-auth {command}" in picture
+    assert "url(http" not in picture.replace("url(#", "")
 
 
 def test_the_table_of_variables_is_complete() -> None:

@@ -99,6 +99,21 @@ def test_a_fresh_token_costs_no_request_and_no_look_into_the_store(
     assert emulator.count("refresh_token") == 0
 
 
+def test_a_store_that_can_only_be_read_does_until_the_token_ends(
+    make_client: Any, clock: FakeClock
+) -> None:
+    """A new process needs neither lock nor write for a valid token, as with a read-only home."""
+    first, store = make_client(), FragileStore()
+    store.save(key_of(first), first._store.load(key_of(first)), expected=None)
+    client = make_client(store=store, login=False)
+    store.broken = {"lock", "save"}
+    assert client.current() is None
+    assert client.get_access_token() == stored(client).access_token
+    clock.advance(3600)
+    with pytest.raises(TokenStoreTimeoutError):
+        client.get_access_token()
+
+
 @pytest.mark.parametrize("flavour", ["cloud", "data_center"])
 def test_what_is_handed_out_lives_for_ten_more_seconds(
     emulator: AtlassianEmulator, clock: FakeClock, make_client: Any, flavour: str

@@ -337,7 +337,7 @@ def _end_of_login(
     told = {stage.ask(client) for _ in range(10)}
     yield Check("Ten requests are told: log in", ", ".join(sorted(told)), reason)
     yield Check("Refreshes for all ten", stage.refreshes(), refreshes)
-    after = replace(client.status(), state=before.state)
+    after = replace(client.status(), state=before.state, reason=before.reason)
     yield Check("What is stored", "unchanged" if after == before else "changed", "unchanged")
     stage.log_in(client)
     yield Check("The answer after a new login", stage.ask(client), "200")

@@ -31,7 +31,7 @@ BEARER_EVERYWHERE = """
 from atlassian_auth_adapter.adapters._flow import HTTPXFamilyAuth
 from atlassian_auth_adapter.atlassian.gateway import Route
 
-HTTPXFamilyAuth.admit = lambda self, location: Route(location, bearer=True)
+HTTPXFamilyAuth.admit = lambda self, location, **_: Route(location, bearer=True)
 HTTPXFamilyAuth.is_ours = lambda self, location: True
 """
 NO_SECOND_SENDING = """

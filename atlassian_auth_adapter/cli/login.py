@@ -1,0 +1,150 @@
+"""`atlassian-auth login`: makes a profile, signs in, and shows who that is."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from typing import Any
+
+import click
+
+from atlassian_auth_adapter.cli.status import facts_of, print_status
+from atlassian_auth_adapter.cli.terminal import json_option, profile_option, say, show
+from atlassian_auth_adapter.clients.base import AtlassianClient
+from atlassian_auth_adapter.clients.oauth import AtlassianOAuthClient
+from atlassian_auth_adapter.errors import AmbiguousSiteError, ConfigurationError
+from atlassian_auth_adapter.profiles import (
+    Profile,
+    choose_store,
+    client_from_profile,
+    client_secret_of,
+    profiles,
+    save_profile,
+)
+from atlassian_auth_adapter.signin.browser import login
+from atlassian_auth_adapter.signin.terminal import pasted_lines
+
+__all__ = ["command"]
+
+#: Where the redirect comes back unless told otherwise; register it for the app.
+CALLBACK_URL = "http://127.0.0.1:8765/callback"
+
+
+@click.command()
+@profile_option
+@json_option
+@click.option("--site", "site_url", metavar="URL", help="Cloud: https://acme.atlassian.net.")
+@click.option("--cloud-id", metavar="ID", help="Cloud, in place of the site.")
+@click.option("--server", "server_url", metavar="URL", help="Data Center, context path included.")
+@click.option("--product", type=click.Choice(["jira", "confluence", "bitbucket"]))
+@click.option("--client-id", metavar="ID", help="Of the OAuth 2.0 app or application link.")
+@click.option("--callback-url", metavar="URL", help=f"As it is registered. Default: {CALLBACK_URL}")
+@click.option("--scope", "scopes", multiple=True, metavar="SCOPE", help="Once for each scope.")
+@click.option("--store", type=click.Choice(["keyring", "file"]), help="Where the login is kept.")
+@click.option("--service-account", is_flag=True, help="Client credentials: no person signs in.")
+@click.option("--no-browser", is_flag=True, help="Only show the address; paste where it leads.")
+@click.option("--timeout", type=click.IntRange(min=1), default=300, metavar="SECONDS")
+def command(
+    name: str,
+    as_json: bool,
+    service_account: bool,
+    no_browser: bool,
+    timeout: int,
+    **options: Any,
+) -> None:
+    """Sign in with the browser, or as a service account.
+
+    The first time it makes the profile and asks for what is missing. The client secret is asked
+    for, or taken from $ATLASSIAN_CLIENT_SECRET; it is never an argument.
+    """
+    if service_account:
+        options["flow"] = "client_credentials"
+    profile = _profile(name, {key: value for key, value in options.items() if value})
+    # Before a person takes the trouble: what cannot be kept must not be fetched.
+    profile = replace(profile, store=choose_store(profile.store))
+    profile = save_profile(profile, _secret_for(profile))
+    client = client_from_profile(profile.name)
+    if isinstance(client, AtlassianOAuthClient):
+        with pasted_lines() as paste:
+            login(
+                client,
+                open_browser=not no_browser,
+                paste=paste,
+                timeout=timeout,
+                tell=lambda text: say(text, stderr=True, soft_wrap=True),
+            )
+    profile, client = _at_a_site(profile, client)
+    identity = client.test_connection()
+    facts = facts_of(profile.name, client) | {"identity": identity.id, "name": identity.name}
+
+    def human() -> None:
+        say(f"Signed in as {identity.name or identity.id}.", style="bold green")
+        print_status(facts)
+
+    show(facts, as_json, human)
+
+
+def _profile(name: str, given: dict[str, Any]) -> Profile:
+    """The profile with what was given, and what a person has answered."""
+    known = profiles()
+    wanted = name or os.environ.get("ATLASSIAN_PROFILE", "")
+    wanted = wanted or (next(iter(known)) if len(known) == 1 else "default")
+    profile = known.get(wanted, Profile(wanted))
+    if given.keys() & {"site_url", "cloud_id", "server_url"}:  # another place, not one more
+        profile = replace(profile, site_url="", cloud_id="", server_url="")
+    profile = replace(profile, **given)
+    is_cloud = not profile.server_url
+    if not profile.client_id and not os.environ.get("ATLASSIAN_CLIENT_ID"):
+        where = "developer.atlassian.com" if is_cloud else "the application link"
+        profile = replace(profile, client_id=_asked(f"Client id, from {where}", "--client-id"))
+    if not (profile.site_url or profile.cloud_id or profile.server_url or profile.cloud) and (
+        profile.product != "bitbucket"
+    ):
+        place = _asked("Site or server (https://acme.atlassian.net)", "--site or --server")
+        profile = replace(profile, **_place(place))
+    if not profile.callback_url and profile.flow == "authorization_code":
+        profile = replace(profile, callback_url=CALLBACK_URL)
+        say(f"The app's callback URL has to be {CALLBACK_URL}", stderr=True)
+    return profile
+
+
+def _place(url: str) -> dict[str, Any]:
+    from atlassian_auth_adapter.atlassian.gateway import Location, is_cloud_host
+
+    return {"site_url" if is_cloud_host(Location.of(url).host) else "server_url": url}
+
+
+def _asked(question: str, option: str) -> str:
+    if not sys.stdin or not sys.stdin.isatty():
+        raise click.UsageError(f"give {option}: there is nobody to ask.")
+    answer: str = click.prompt(question, err=True)
+    return answer.strip()
+
+
+def _secret_for(profile: Profile) -> str:
+    """The client secret to keep; "" when one is kept or comes from the environment."""
+    try:
+        client_secret_of(profile)
+    except ConfigurationError:
+        if not sys.stdin or not sys.stdin.isatty():
+            raise
+        secret: str = click.prompt("Client secret (not shown)", hide_input=True, err=True)
+        return secret.strip()
+    return ""
+
+
+def _at_a_site(profile: Profile, client: AtlassianClient) -> tuple[Profile, AtlassianClient]:
+    """With the site that a person has chosen, if the login reaches several."""
+    try:
+        _ = client.base_url
+    except AmbiguousSiteError as error:
+        if not sys.stdin.isatty():
+            raise
+        sites = {str(number): site for number, site in enumerate(error.sites, 1)}
+        for number, site in sites.items():
+            say(f"  {number}  {site.url or site.name}", stderr=True)
+        chosen = sites[click.prompt("Which site", type=click.Choice(list(sites)), err=True)]
+        profile = save_profile(replace(profile, cloud_id=chosen.id, site_url=chosen.url))
+        client = client_from_profile(profile.name)
+    return profile, client

@@ -1,0 +1,96 @@
+"""`atlassian-auth`: sign in, and see what is kept. This module puts the commands together.
+
+Each command is `command` of a module of its name in this folder, and is imported when it is called:
+`atlassian-auth token` has to start quickly.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+try:
+    import click
+except ImportError as error:
+    from atlassian_auth_adapter.errors import MissingExtraError
+
+    raise MissingExtraError(
+        "the command needs more: pip install 'atlassian-auth-adapter[cli]'"
+    ) from error
+
+from atlassian_auth_adapter.cli.terminal import EXIT_CODES, exit_code, say
+
+__all__ = ["COMMANDS", "app", "main"]
+
+#: The commands, with what `--help` says of each.
+COMMANDS = {
+    "login": "Sign in with the browser, or as a service account.",
+    "status": "What is kept of the login, and when it ends.",
+    "token": "Print a valid access token, for scripts.",
+    "sites": "The Cloud sites that the login reaches.",
+    "refresh": "Keep a login alive that is seldom used.",
+    "logout": "Take the login back where possible, and forget it.",
+    "doctor": "Check what can be wrong, and say what to do.",
+    "emulator": "Run a local Atlassian, for trying out and tests.",
+    "demo": "Show what this package promises, offline.",
+}
+EPILOG = "Exit codes: " + "; ".join(f"{code} {meaning}" for code, _, meaning in EXIT_CODES) + "."
+
+
+class _Commands(click.Group):
+    """Knows its commands by name."""
+
+    def list_commands(self, _context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, _context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"atlassian_auth_adapter.cli.{name}")
+        command: click.Command | None = getattr(module, "command", None)
+        # The demonstration needs none of this package's extras, so it is no command by itself.
+        return command or click.Command(name, callback=module.main, help=COMMANDS[name])
+
+    def format_commands(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=_Commands,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(package_name="atlassian-auth-adapter", message="%(version)s")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def app(debug: bool) -> None:
+    """Sign in to Jira, Confluence and Bitbucket once, for all programs on this machine."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        result = app.main(given, prog_name="atlassian-auth", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        say("Interrupted.", stderr=True)
+        return 130
+    except SystemExit as end:  # the emulator has a parser of its own
+        return int(end.code or 0)
+    except BrokenPipeError:  # whoever was reading has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if "--debug" in given:
+            raise
+        code = exit_code(error)
+        advice = " Run it again with --debug for the details." if code == 1 else ""
+        kind = f"{type(error).__name__}: " if code == 1 else ""
+        say(f"Error: {kind}{error}{advice}", stderr=True)
+        return code
+    return result if isinstance(result, int) else 0

@@ -1,0 +1,104 @@
+"""`atlassian-auth status`: what is kept of the login, and when it ends; safe to paste."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from atlassian_auth_adapter.cli.terminal import (
+    console,
+    json_option,
+    moment,
+    plain,
+    profile_option,
+    say,
+    show,
+)
+from atlassian_auth_adapter.clients.base import AtlassianClient
+from atlassian_auth_adapter.profiles import client_from_profile, load_profile
+
+__all__ = ["command", "facts_of", "print_status"]
+
+#: What each state means for whoever reads it.
+STATES = {
+    "none": "nobody has signed in: atlassian-auth login",
+    "fresh": "valid",
+    "stale": "valid; the next use renews it",
+    "expired": "ended; the next use renews it",
+    "login_required": "over: atlassian-auth login",
+}
+
+#: What happens when, by the words for people.
+MOMENTS = {
+    "last refresh": "obtained_at",
+    "token ends": "expires_at",
+    "idle limit": "idle_until",
+    "sign in by": "reauthorize_by",
+    "server asks to wait": "throttled_until",
+    "refresh under way": "pending_since",
+}
+
+
+@click.command()
+@profile_option
+@json_option
+def command(name: str, as_json: bool) -> None:
+    """What is kept of the login, and when it ends. No request, no secrets."""
+    facts = facts_of(name, client_from_profile(name))
+    show(facts, as_json, lambda: print_status(facts))
+
+
+def facts_of(name: str, client: AtlassianClient) -> dict[str, Any]:
+    """What is known of the login without a request; no secret is in it."""
+    profile, status = load_profile(name), client.status()
+    return {
+        "profile": profile.name,
+        "product": client.product.name,
+        "where": client.site_url or client.server_url or client.cloud_id or "the only site",
+        "client_id": client.client_id,
+        "account": client.account,
+        "store": profile.store,
+        "state": status.state,
+        "reason": status.reason,
+        "scopes": list(status.scopes),
+        "obtained_at": status.obtained_at,
+        "expires_at": status.expires_at,
+        "idle_until": status.idle_until,
+        "reauthorize_by": status.reauthorize_by,
+        "throttled_until": status.throttled_until,
+        "pending_since": status.pending_since,
+        "pending_owner": status.pending_owner,
+        "generation": status.generation,
+    }
+
+
+def print_status(facts: dict[str, Any]) -> None:
+    """The facts for people: a line each, and only those that say something."""
+    from rich.table import Table
+    from rich.text import Text
+
+    state = facts["state"]
+    rows: list[tuple[str, str]] = [
+        ("profile", facts["profile"]),
+        ("place", f"{facts['product']}, {facts['where']}"),
+        ("client id", facts["client_id"]),
+        ("account", facts["account"]),
+        ("store", facts["store"]),
+        ("login", STATES[state] + (f" ({facts['reason']})" if facts["reason"] else "")),
+    ]
+    if state != "none":
+        rows.append(("scopes", " ".join(facts["scopes"]) or "not told"))
+    for label, fact in MOMENTS.items():
+        if facts[fact] is not None:
+            rows.append((label, moment(facts[fact])))
+    if facts["pending_owner"]:
+        rows.append(("refreshed by", facts["pending_owner"]))
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, value in rows:
+        table.add_row(label, Text(plain(value)))
+    console().print(table)
+    if state == "login_required":
+        say("Nothing was deleted.", style="dim")

@@ -1,0 +1,51 @@
+"""`atlassian-auth token`: a valid access token, for scripts."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+
+from atlassian_auth_adapter.cli.terminal import json_option, profile_option
+from atlassian_auth_adapter.profiles import client_from_profile, stored_token_set
+from atlassian_auth_adapter.tokens import TokenSet
+
+__all__ = ["command"]
+
+
+@click.command()
+@profile_option
+@json_option
+@click.option("--header", is_flag=True, help='curl -H "$(atlassian-auth token --header)" URL')
+@click.option("--show", is_flag=True, help="Print it even where people read.")
+def command(name: str, as_json: bool, header: bool, show: bool) -> None:
+    """Print a valid access token, for scripts; refreshed if need be.
+
+    Never prints to a terminal without being asked twice: give --show, or answer the question.
+    """
+    if sys.stdout.isatty() and not show:
+        if not sys.stdin.isatty():
+            raise click.UsageError("standard output is a terminal: give --show to print it there.")
+        click.confirm("Whoever sees the screen can use the token. Print it?", abort=True, err=True)
+    token_set = stored_token_set(name) or _fetched(name)
+    if as_json:
+        facts = {
+            "access_token": token_set.access_token,
+            "token_type": token_set.authorization.partition(" ")[0],
+            "expires_at": token_set.expires_at,
+            "scope": token_set.scope,
+        }
+        sys.stdout.write(json.dumps(facts) + "\n")
+    elif header:
+        sys.stdout.write(f"Authorization: {token_set.authorization}\n")
+    else:
+        sys.stdout.write(token_set.access_token + "\n")
+
+
+def _fetched(name: str) -> TokenSet:
+    client = client_from_profile(name)
+    client.get_access_token()  # which site it is for does not matter
+    token_set = client.current()
+    assert token_set is not None  # noqa: S101 - it has just been handed out
+    return token_set

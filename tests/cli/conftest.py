@@ -1,0 +1,85 @@
+"""A home of its own for each test, with a profile for the emulator."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from atlassian_auth_adapter import CloudEnvironment
+from atlassian_auth_adapter.cli.main import main
+from atlassian_auth_adapter.cli.terminal import console
+from atlassian_auth_adapter.profiles import Profile, client_from_profile, save_profile
+from atlassian_auth_adapter.testing import AtlassianEmulator
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a command has printed, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def facts(self) -> Any:
+        """The JSON object on standard output."""
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where profiles and logins are; no variable of the machine gets in."""
+    for name in ("PROFILE", "CLIENT_ID", "CLIENT_SECRET", "CLIENT_SECRET_FILE", "SITE_URL"):
+        monkeypatch.delenv(f"ATLASSIAN_{name}", raising=False)
+    monkeypatch.setenv("ATLASSIAN_CONFIG_DIR", str(tmp_path / "config"))
+    monkeypatch.setenv("ATLASSIAN_TOKEN_DIRECTORY", str(tmp_path / "tokens"))
+    return tmp_path
+
+
+@pytest.fixture
+def command(home: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Run]:
+    """Runs `atlassian-auth` with arguments, in this process."""
+
+    def run(*arguments: str) -> Run:
+        console.cache_clear()
+        capsys.readouterr()
+        code = main(arguments)
+        printed = capsys.readouterr()
+        return Run(code, printed.out, printed.err)
+
+    return run
+
+
+@pytest.fixture
+def local() -> Any:
+    """A local Atlassian on the real clock, as another process sees it."""
+    with AtlassianEmulator(sites=2) as running:
+        yield running
+
+
+@pytest.fixture
+def profile(home: Path, local: AtlassianEmulator) -> Callable[..., Profile]:
+    """Saves a profile for the emulator: `profile("work")`; logged in if asked for."""
+
+    def save(name: str = "work", *, login: bool = True, **changes: Any) -> Profile:
+        cloud = local.cloud
+        values: dict[str, Any] = {
+            "client_id": cloud.app.client_id,
+            "callback_url": cloud.app.callback_url,
+            "site_url": cloud.sites[0].url,
+            "scopes": ("read:jira-user", "read:jira-work", "offline_access"),
+            "cloud": CloudEnvironment(cloud.auth_url, cloud.api_url, cloud.audience),
+            "store": "file",
+        }
+        saved = save_profile(Profile(name, **(values | changes)), cloud.app.client_secret)
+        if login:
+            client: Any = client_from_profile(name)
+            client.oauth_complete(cloud.authorize(client.oauth_start()))
+        return saved
+
+    return save

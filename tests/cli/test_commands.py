@@ -1,0 +1,369 @@
+"""The commands, in this process: what they print, for people and for programs, and exit codes."""
+
+from __future__ import annotations
+
+import ssl
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from atlassian_auth_adapter import errors
+from atlassian_auth_adapter.cli.doctor import clock_check
+from atlassian_auth_adapter.cli.main import COMMANDS, main
+from atlassian_auth_adapter.cli.start import SHORT_WAYS
+from atlassian_auth_adapter.cli.terminal import EXIT_CODES, distance, exit_code
+from atlassian_auth_adapter.profiles import Profile, client_from_profile, profiles, save_profile
+from atlassian_auth_adapter.testing import AtlassianEmulator
+from atlassian_auth_adapter.testing.emulator import Status
+
+
+def _secrets_in(text: str, local: AtlassianEmulator) -> set[str]:
+    return {secret for secret in local.secrets if secret in text}
+
+
+# --- all of them ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(command: Any, name: str) -> None:
+    """--help and -h, without a profile, a store or a network."""
+    run = command(name, "--help")
+    assert (run.code, run.err) == (0, "")
+    assert "Usage: " in run.out or "usage: " in run.out
+
+
+def test_every_error_of_ours_has_an_exit_code() -> None:
+    """A script can tell "log in" from "try again" by the code alone."""
+    leaves = [getattr(errors, name) for name in errors.__all__ if name != "AtlassianAuthError"]
+    codes = {leaf.__name__: exit_code(leaf("text")) for leaf in leaves}
+    assert codes["LoginRequiredError"] == 4
+    assert codes["FreshTokenRejectedError"] == codes["TokenStoreUnavailableError"] == 6
+    assert codes["MissingExtraError"] == 3
+    assert set(codes.values()) <= {code for code, _, _ in EXIT_CODES}
+    assert [name for name, code in codes.items() if code == 1] == [
+        "TokenEndpointError",
+        "ForeignOriginError",
+    ]
+
+
+@pytest.mark.parametrize("name", ["status", "token", "sites", "refresh", "logout", "doctor"])
+def test_without_a_profile_it_says_how_to_make_one(command: Any, name: str) -> None:
+    """On standard error, without a traceback; doctor reports it as its finding."""
+    run = command(name)
+    assert run.code == (8 if name == "doctor" else 3)
+    assert "atlassian-auth login" in run.err + run.out
+    assert "Traceback" not in run.err
+
+
+def test_an_unexpected_error_shows_its_traceback_with_debug_only(
+    command: Any, profile: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """People are told how to see more; nobody is shown frames unasked."""
+    profile()
+
+    def broken(*_: Any) -> None:
+        raise ZeroDivisionError("why")
+
+    monkeypatch.setattr("atlassian_auth_adapter.cli.status.facts_of", broken)
+    run = command("status")
+    assert (run.code, run.out) == (1, "")
+    assert run.err.startswith("Error: ZeroDivisionError: why Run it again with --debug")
+    with pytest.raises(ZeroDivisionError):
+        main(["--debug", "status"])
+
+
+def test_a_wrong_command_line_is_told(command: Any) -> None:
+    """As every command does: usage, on standard error, 2."""
+    run = command("statsu")
+    assert run.code == 2
+    assert "No such command" in run.err
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(profile: Any) -> None:
+    """`atlassian-auth status | head -1`."""
+    profile()
+    program = f"{sys.executable} -m atlassian_auth_adapter.cli.start --help | head -1"
+    run = subprocess.run(program, shell=True, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(90, "in 1 minute"), (-7200, "2 hours ago"), (7776000, "in 90 days"), (0.2, "in 0 seconds")],
+)
+def test_how_far_away_something_is(seconds: float, text: str) -> None:
+    """In the unit that fits."""
+    assert distance(seconds) == text
+
+
+# --- status ---------------------------------------------------------------------------------------
+
+
+def test_status_says_what_is_kept(command: Any, profile: Any, local: AtlassianEmulator) -> None:
+    """Scopes, ends and store; nothing secret, for people and for programs."""
+    profile()
+    human, machine = command("status"), command("status", "--json")
+    assert human.code == machine.code == 0
+    for text in ("work", "read:jira-user", "valid", "idle limit", local.cloud.sites[0].url):
+        assert text in human.out
+    facts = machine.facts
+    assert (facts["state"], facts["store"], facts["profile"]) == ("fresh", "file", "work")
+    assert facts["expires_at"] - time.time() == pytest.approx(3600, abs=60)
+    assert facts["reauthorize_by"] > facts["expires_at"]
+    assert not _secrets_in(human.out + machine.out, local)
+    assert not any(request.role == "api" for request in local.requests[3:])
+
+
+def test_status_of_nobody(command: Any, profile: Any) -> None:
+    """A profile without a login says what to do."""
+    profile(login=False)
+    run = command("status")
+    assert run.code == 0
+    assert "nobody has signed in: atlassian-auth login" in run.out
+
+
+def test_status_of_a_login_that_is_over(command: Any, profile: Any, local: Any) -> None:
+    """The reason is named; the exit code of what uses it is "log in"."""
+    profile()
+    local.cloud.revoke_grants()
+    assert command("refresh").code == 4
+    facts = command("status", "--json").facts
+    assert (facts["state"], facts["reason"]) == ("login_required", "refused")
+
+
+# --- token ----------------------------------------------------------------------------------------
+
+
+def test_token_prints_one_line(command: Any, profile: Any, local: AtlassianEmulator) -> None:
+    """The token alone, or as a header, or with what a program needs to know."""
+    profile()
+    token = client_from_profile("work").token_set().access_token
+    assert command("token").out == f"{token}\n"
+    assert command("token", "--header").out == f"Authorization: Bearer {token}\n"
+    facts = command("token", "--json").facts
+    assert (facts["access_token"], facts["token_type"]) == (token, "Bearer")
+
+
+@pytest.mark.parametrize("ways", SHORT_WAYS)
+def test_the_short_way_prints_what_the_long_one_does(
+    command: Any, profile: Any, home: Path, ways: tuple[str, ...]
+) -> None:
+    """As a process, which loads no parser of command lines; also when there is nothing to print."""
+    profile()
+    program = "import sys, atexit; from atlassian_auth_adapter.cli.start import run;"
+    program += "atexit.register(lambda: sys.stderr.write(str('click' in sys.modules))); run()"
+    start = [sys.executable, "-c", program, *ways]
+    short = subprocess.run(start, capture_output=True, text=True, check=True)
+    assert (short.stdout, short.stderr) == (command(*ways).out, "False")
+    assert command("logout").code == 0
+    long = subprocess.run(start, capture_output=True, text=True, check=False)
+    assert (long.returncode, long.stdout) == (4, "")
+    assert "nobody has logged in" in long.stderr
+
+
+def test_token_refreshes_what_has_ended(command: Any, profile: Any, local: Any) -> None:
+    """It is valid when it is printed."""
+    local.cloud.access_token_lifetime = 5
+    profile()
+    first = command("token").out
+    local.cloud.access_token_lifetime = 3600
+    time.sleep(3)  # the last half of such a short life is not handed out
+    assert command("token").out != first
+    assert local.count("refresh_token", "issued") == 1
+
+
+# --- sites, refresh, logout -----------------------------------------------------------------------
+
+
+def test_sites_are_listed(command: Any, profile: Any, local: AtlassianEmulator) -> None:
+    """With what to copy into a profile."""
+    profile()
+    run = command("sites")
+    for site in local.cloud.sites:
+        assert site.url in run.out
+        assert site.id in run.out
+    listed = command("sites", "--json").facts["sites"]
+    assert [site["cloud_id"] for site in listed] == [site.id for site in local.cloud.sites]
+
+
+def test_refresh_keeps_alive(command: Any, profile: Any, local: AtlassianEmulator) -> None:
+    """Now, or only what is old enough."""
+    profile()
+    assert command("refresh", "--older-than", "7").code == 0
+    assert local.count("refresh_token") == 0
+    assert command("refresh", "--json").facts["state"] == "fresh"
+    assert local.count("refresh_token", "issued") == 1
+
+
+def test_logout_takes_the_login_back(command: Any, profile: Any, local: Any, home: Path) -> None:
+    """There and here; the profile stays for the next login, unless it is to go as well."""
+    profile()
+    run = command("logout", "--json")
+    assert run.facts == {"profile": "work", "revoked": True, "forgotten": True, "deleted": False}
+    assert local.cloud.grants.families[0].revoked
+    assert command("status", "--json").facts["state"] == "none"
+    assert command("logout", "--delete").code == 0
+    assert profiles() == {}
+    kept = [file.read_bytes() for file in home.rglob("*") if file.is_file()]
+    assert not any(secret.encode() in text for secret in local.secrets for text in kept)
+
+
+def test_logout_forgets_although_the_server_does_not_answer(
+    command: Any, profile: Any, local: AtlassianEmulator
+) -> None:
+    """What was not taken back is said, with what to do."""
+    profile()
+    local.weather.next("revoke", Status(503))
+    run = command("logout")
+    assert run.code == 0
+    assert "The server has not taken it back" in run.out
+    assert command("status", "--json").facts["state"] == "none"
+
+
+# --- login ----------------------------------------------------------------------------------------
+
+
+def test_a_service_account_signs_in_without_a_person(
+    command: Any, profile: Any, local: AtlassianEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its secret from the environment, it is a profile like any other."""
+    account = local.cloud.service_account
+    profile("bot", login=False, client_id=account.client_id, scopes=(), callback_url="")
+    monkeypatch.setenv("ATLASSIAN_CLIENT_SECRET", account.client_secret)
+    run = command("login", "--profile", "bot", "--service-account", "--json")
+    assert (run.code, run.facts["state"]) == (0, "fresh")
+    assert profiles()["bot"].flow == "client_credentials"
+    assert command("token", "-p", "bot").code == 0
+    assert local.count("client_credentials", "issued") == 1
+
+
+def test_login_without_a_terminal_names_the_options(command: Any) -> None:
+    """Nobody is asked who is not there."""
+    run = command("login")
+    assert run.code == 2
+    assert "--client-id" in run.err
+
+
+def test_login_wants_a_store_before_anything_else(
+    command: Any, profile: Any, local: AtlassianEmulator, home: Path
+) -> None:
+    """What cannot be kept is not fetched, and nothing weaker is chosen."""
+    profile(login=False)
+    (home / "tokens").rename(home / "gone")
+    (home / "tokens").write_text("a file in its place")
+    run = command("login")
+    assert run.code == 3
+    assert str(home / "tokens") in run.err
+    assert local.requests == ()
+
+
+# --- doctor ---------------------------------------------------------------------------------------
+
+
+def _found(run: Any) -> dict[str, str]:
+    return {check["name"]: check["result"] for check in run.facts["checks"]}
+
+
+def test_doctor_finds_all_well(command: Any, profile: Any, local: AtlassianEmulator) -> None:
+    """Every check passes on a healthy login; people see them, programs get them."""
+    profile()
+    human, machine = command("doctor"), command("doctor", "--json")
+    assert (human.code, machine.code) == (0, 0), human.out
+    assert "All is well." in human.out
+    assert set(_found(machine).values()) == {"ok"}
+    names = ["profile", "store", "clock", "registration", "login", "scopes"]
+    more = {"client secret", "callback port", "end of the login", "resource server"}
+    assert {*names, *more} <= _found(machine).keys()
+    assert not _secrets_in(human.out + machine.out, local)
+
+
+@pytest.mark.parametrize(
+    ("what", "check", "result"),
+    [
+        ({"client_id": "wrong"}, "registration", "fail"),
+        ({"callback_url": "http://localhost:8080/other"}, "registration", "fail"),
+        ({"scopes": ("read:jira-work", "offline_access")}, "resource server", "fail"),
+        ({"scopes": ("read:jira-work", "offline_access")}, "scopes of the product", "warn"),
+        ({"scopes": ("read:jira-user",)}, "refresh token", "fail"),
+        ({"cloud_id": "99999999-aaaa", "site_url": ""}, "resource server", "fail"),
+        ({"site_url": "https://no-such-host.invalid"}, "DNS no-such-host.invalid", "fail"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_doctor_finds_what_is_wrong(
+    command: Any, profile: Any, what: dict[str, Any], check: str, result: str
+) -> None:
+    """One wrong setting, found where it is, with advice; the other checks are made all the same."""
+    refused = what.keys() & {"client_id", "callback_url"}
+    profile(login=not refused, **what)
+    run = command("doctor", "--json")
+    found = _found(run)
+    assert found[check] == result, run.out
+    assert run.code == (8 if "fail" in found.values() else 0)
+    wrong = next(each for each in run.facts["checks"] if each["name"] == check)
+    assert wrong["advice"] or len(wrong["text"]) > 40
+
+
+def test_doctor_finds_an_anonymous_server(command: Any, profile: Any, local: Any) -> None:
+    """A token that opens nothing: the server answers as to nobody."""
+    profile()
+    local.cloud.anonymous_readable = True
+    local.weather.next("/rest/api/3/myself", Status(401), times=None)
+    assert _found(command("doctor", "--json"))["resource server"] == "fail"
+
+
+@pytest.mark.parametrize(
+    ("skew", "result", "text"),
+    [(2.0, "ok", "2 s ahead of"), (-40.0, "warn", "40 s behind"), (4000.0, "fail", "4000 s ahead")],
+)
+def test_doctor_compares_the_clocks(skew: float, result: str, text: str) -> None:
+    """Lifetimes are an hour: minutes matter, and seconds do not."""
+    check = clock_check("auth.atlassian.com", skew)
+    assert (check.result, text in check.text) == (result, True)
+    assert bool(check.advice) == (result != "ok")
+
+
+def test_doctor_says_that_a_port_is_taken(
+    command: Any, profile: Any, local: AtlassianEmulator
+) -> None:
+    """Signing in would fail on it: a warning now, with the way round."""
+    port = local.foreign_url.rpartition(":")[2]
+    local.cloud.app.callback_url = f"http://127.0.0.1:{port}/callback"
+    profile(callback_url=local.cloud.app.callback_url)
+    assert _found(command("doctor", "--json"))["callback port"] == "warn"
+
+
+def test_doctor_finds_a_certificate_that_is_not_trusted(
+    command: Any, home: Path, tmp_path: Path
+) -> None:
+    """A company's own certificates: the way to its CA bundle is named, and it heals."""
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    bundle = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(bundle))
+    with AtlassianEmulator(cloud=False, ssl_context=context) as server:
+        values = {"server_url": server.data_center.url, "client_id": "id", "store": "file"}
+        save_profile(Profile("work", **values), "secret")
+        wrong = command("doctor", "--json")
+        assert _found(wrong)["network 127.0.0.1"] == "fail"
+        assert "CA bundle" in wrong.out
+        save_profile(Profile("work", **values, verify=str(bundle)))
+        assert _found(command("doctor", "--json"))["network 127.0.0.1"] == "ok"
+
+
+def test_doctor_names_the_proxy_without_its_password(
+    command: Any, profile: Any, local: AtlassianEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy that does not answer is the first suspect, and its password stays out of tickets."""
+    monkeypatch.setenv("ATLASSIAN_PROXY", "http://ada:s3cr3t@127.0.0.1:9")
+    profile(login=False)
+    run = command("doctor", "--json")
+    assert _found(run)["network 127.0.0.1"] == "fail"
+    assert "through the proxy http://127.0.0.1:9" in run.out
+    assert "s3cr3t" not in run.out + run.err

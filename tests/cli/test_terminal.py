@@ -1,0 +1,270 @@
+"""The command in a real terminal, and as the processes that scripts start."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from atlassian_auth_adapter.profiles import client_from_profile, profiles
+from atlassian_auth_adapter.testing import AtlassianEmulator
+
+pexpect = pytest.importorskip("pexpect", reason="no pseudo terminals here")
+COMMAND = [sys.executable, "-m", "atlassian_auth_adapter.cli.start"]
+URL = r"(http://127\.0\.0\.1:\d+/authorize\?\S+)"
+PATIENCE = 30
+
+
+@pytest.fixture
+def terminal(home: Path) -> Iterator[Callable[..., Any]]:
+    """Starts the command in a pseudo terminal of 60 columns."""
+    started = []
+
+    def start(*arguments: str, **options: Any) -> Any:
+        environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "60"}
+        environment |= options.pop("env", {})
+        child = pexpect.spawn(
+            COMMAND[0], [*COMMAND[1:], *arguments], dimensions=(24, 60), timeout=PATIENCE,
+            encoding="utf-8", env=environment, **options,
+        )  # fmt: skip
+        started.append(child)
+        return child
+
+    yield start
+    for child in started:
+        child.close(force=True)
+
+
+@pytest.fixture
+def port(profile: Any, local: AtlassianEmulator) -> int:
+    """A free port for the redirect of the profile "work", which nobody has signed in to."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        number: int = free.getsockname()[1]
+    local.cloud.app.callback_url = f"http://127.0.0.1:{number}/callback"
+    profile(login=False, callback_url=local.cloud.app.callback_url)
+    return number
+
+
+def _url(child: Any) -> str:
+    """The address to open, whole although the terminal is narrow."""
+    child.expect(URL)
+    return str(child.match[1])
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _end(child: Any) -> tuple[int, str]:
+    child.expect(pexpect.EOF)
+    child.close()
+    return child.exitstatus, child.before
+
+
+def test_pasting_while_the_receiver_waits(
+    terminal: Any, port: int, local: AtlassianEmulator
+) -> None:
+    """The pasted address wins over a browser that never comes; what is not one is told."""
+    child = terminal("login", "--no-browser")
+    redirect = local.cloud.authorize(_url(child))
+    child.expect("paste here")
+    child.sendline("hello?")
+    child.expect("not the answer")
+    child.sendline(redirect)
+    code, shown = _end(child)
+    assert code == 0, shown
+    assert "Signed in as Ada Example." in shown
+    assert client_from_profile("work").status().state == "fresh"
+    assert not any(secret in shown for secret in local.secrets)
+    assert _is_free(port)
+
+
+def test_ctrl_c_leaves_nothing_behind(terminal: Any, port: int, local: AtlassianEmulator) -> None:
+    """The port is free, the terminal as it was, nobody is signed in; exit code 130."""
+    child = terminal("login", "--no-browser")
+    _url(child)
+    child.expect("paste here")
+    child.sendintr()
+    code, shown = _end(child)
+    assert (code, "Interrupted." in shown) == (130, True), shown
+    assert "Traceback" not in shown
+    assert _is_free(port)
+    assert client_from_profile("work").status().state == "none"
+
+
+def test_a_closed_standard_input_waits_for_the_browser(port: int, local: AtlassianEmulator) -> None:
+    """A login from a daemon or a desktop entry: nothing to paste into, the receiver is enough."""
+    program = f"exec {' '.join(COMMAND)} login --no-browser <&-"
+    with subprocess.Popen(program, shell=True, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        shown = ""
+        while not (found := re.search(URL, shown)):
+            line = process.stderr.readline()
+            assert line, shown
+            shown += line
+        redirect = local.cloud.authorize(found[1])
+        assert requests.get(redirect, timeout=PATIENCE).status_code == 200
+        assert process.wait(PATIENCE) == 0, process.stderr.read()
+    assert client_from_profile("work").status().state == "fresh"
+
+
+def test_the_end_of_the_input_ends_a_login_that_only_pastes(
+    terminal: Any, profile: Any, local: AtlassianEmulator
+) -> None:
+    """No receiver, and nothing will be pasted any more: told at once, not after minutes."""
+    local.cloud.app.callback_url = "https://app.example/callback"
+    profile(login=False, callback_url=local.cloud.app.callback_url)
+    child = terminal("login")
+    _url(child)
+    child.expect("paste here")
+    child.sendeof()
+    code, shown = _end(child)
+    assert code == 5, shown
+    assert "ended before" in " ".join(shown.split())
+
+
+def test_the_first_login_asks_for_what_is_missing(
+    terminal: Any, home: Path, local: AtlassianEmulator
+) -> None:
+    """Client id, server and secret; the secret is not shown, and not in the profile's file."""
+    server = local.data_center
+    child = terminal("login", "--store", "file", "--callback-url", server.app.callback_url,
+                     "--no-browser")  # fmt: skip
+    child.expect("Client id")
+    child.sendline(server.app.client_id)
+    child.expect("Site or server")
+    child.sendline(server.url)
+    child.expect("Client secret")
+    child.sendline(server.app.client_secret)
+    child.expect(r"(http://\S+/rest/oauth2/latest/authorize\?\S+)")
+    redirect = server.authorize(child.match[1])
+    child.expect("paste here")
+    child.sendline(redirect)
+    code, shown = _end(child)
+    assert code == 0, shown
+    assert server.app.client_secret not in shown
+    assert profiles()["default"].server_url == server.url
+    assert server.app.client_secret not in (home / "config" / "profiles.toml").read_text()
+
+
+def test_a_person_chooses_among_several_sites(
+    terminal: Any, profile: Any, local: AtlassianEmulator
+) -> None:
+    """The login is made; then the site is asked for, and kept in the profile."""
+    local.cloud.app.callback_url = "https://app.example/callback"
+    profile(login=False, site_url="", callback_url=local.cloud.app.callback_url)
+    child = terminal("login")
+    redirect = local.cloud.authorize(_url(child))
+    child.expect("paste here")
+    child.sendline(redirect)
+    child.expect("Which site")
+    child.sendline("2")
+    code, shown = _end(child)
+    assert code == 0, shown
+    assert profiles()["work"].cloud_id == local.cloud.sites[1].id
+
+
+@pytest.mark.parametrize(("answer", "printed"), [("n", False), ("y", True)])
+def test_token_asks_before_it_prints_to_a_terminal(
+    terminal: Any, profile: Any, answer: str, printed: bool
+) -> None:
+    """Whoever looks over the shoulder would have it."""
+    profile()
+    token = client_from_profile("work").token_set().access_token
+    child = terminal("token")
+    child.expect("Print it")
+    child.sendline(answer)
+    code, shown = _end(child)
+    assert (code == 0, token[:20] in shown) == (printed, printed)
+
+
+def test_token_prints_to_a_terminal_when_told_to(terminal: Any, profile: Any) -> None:
+    """--show is the second asking."""
+    profile()
+    code, shown = _end(terminal("token", "--show"))
+    assert code == 0
+    assert client_from_profile("work").token_set().access_token[:20] in shown
+
+
+@pytest.mark.parametrize("command", [["status"], ["doctor"], ["sites"], ["--help"]])
+def test_sixty_columns_are_enough(terminal: Any, profile: Any, command: list[str]) -> None:
+    """No line is longer than the terminal is wide."""
+    profile()
+    _, shown = _end(terminal(*command))
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
+    assert max(map(len, plain.splitlines())) <= 60, plain
+
+
+@pytest.mark.parametrize("environment", [{}, {"NO_COLOR": "1"}])
+def test_no_color_is_honoured(terminal: Any, profile: Any, environment: dict[str, str]) -> None:
+    """Colours in a terminal, unless somebody does not want any."""
+    profile()
+    _, shown = _end(terminal("status", env=environment))
+    has_colours = bool(re.search(r"\x1b\[[0-9;]*3\d", shown)) or "\x1b[2m" in shown
+    assert has_colours or environment
+    assert not (environment and re.search(r"\x1b\[[0-9;]*3\dm", shown))
+
+
+def test_twenty_commands_at_an_expiry_refresh_once(profile: Any, local: AtlassianEmulator) -> None:
+    """A script with `xargs -P 20`: one token request, one token for all of them."""
+    profile()
+    client: Any = client_from_profile("work")
+    client.refresh()  # expired by decree: the stored end is moved into the past
+    record = client._store.load(client.token_key)
+    ended = replace(record, token_set=replace(record.token_set, expires_at=1.0))
+    client._store.save(client.token_key, ended, expected=record.generation)
+    local.reset_log()
+    started = [
+        subprocess.Popen([*COMMAND, "token"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(20)
+    ]
+    printed = {process.communicate(timeout=PATIENCE) for process in started}
+    assert [process.returncode for process in started] == [0] * 20, printed
+    assert len(printed) == 1
+    assert [request.outcome for request in local.token_requests] == ["issued"]
+
+
+def test_without_a_keyring_it_says_how_to_choose_files(
+    command: Any, profile: Any, local: AtlassianEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Headless Linux: nothing is sent, nothing weaker is chosen, the way is named."""
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
+    monkeypatch.delenv("ATLASSIAN_TOKEN_DIRECTORY")
+    monkeypatch.setenv("ATLASSIAN_CLIENT_SECRET", "s")
+    run = subprocess.run(
+        [*COMMAND, "login", "--client-id", "id", "--site", "https://acme.atlassian.net"],
+        capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=PATIENCE,
+    )  # fmt: skip
+    assert run.returncode == 3
+    assert "--store file" in run.stderr
+
+
+def test_a_terminated_login_frees_its_port(port: int, local: AtlassianEmulator) -> None:
+    """SIGTERM in the middle: the next login finds the port free."""
+    with subprocess.Popen(
+        [*COMMAND, "login", "--no-browser"], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        text=True,
+    ) as process:  # fmt: skip
+        assert process.stderr
+        while "authorize?" not in process.stderr.readline():
+            pass
+        process.send_signal(signal.SIGTERM)
+        process.wait(PATIENCE)
+    assert _is_free(port)
