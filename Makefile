@@ -4,6 +4,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OLDEST := $(VENV)/oldest-sdks/.ready
+# Tests start many processes; each would compile the package anew
+export PYTHONDONTWRITEBYTECODE =
+
 # Many tests wait for a lease, a process or a server: two workers share a core.
 WORKERS = $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
 

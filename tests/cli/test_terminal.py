@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ import requests
 
 from atlassian_auth_adapter.profiles import client_from_profile, profiles
 from atlassian_auth_adapter.testing import AtlassianEmulator
+from atlassian_auth_adapter.testing.emulator.__main__ import _text, describe
 
 pexpect = pytest.importorskip("pexpect", reason="no pseudo terminals here")
 COMMAND = [sys.executable, "-m", "atlassian_auth_adapter.cli.start"]
@@ -162,6 +164,23 @@ def test_the_first_login_asks_for_what_is_missing(
     assert server.app.client_secret not in shown
     assert profiles()["default"].server_url == server.url
     assert server.app.client_secret not in (home / "config" / "profiles.toml").read_text()
+
+
+def test_the_emulator_tells_how_to_try_the_command(
+    terminal: Any, home: Path, local: AtlassianEmulator
+) -> None:
+    """What `atlassian-auth emulator` prints is a profile that one can sign in with."""
+    _, _, table = _text(describe(local)).partition("login --profile emulator\n")
+    (home / "config").mkdir(mode=0o700)
+    (home / "config" / "profiles.toml").write_text(dedent(table.partition("\n\n")[0]))
+    secret = {"ATLASSIAN_CLIENT_SECRET": local.cloud.app.client_secret}
+    child = terminal("login", "--profile", "emulator", "--no-browser", env=secret)
+    redirect = local.cloud.authorize(_url(child))
+    child.expect("paste here")
+    child.sendline(redirect)
+    code, shown = _end(child)
+    assert code == 0, shown
+    assert "Signed in as Ada Example." in shown
 
 
 def test_a_person_chooses_among_several_sites(

@@ -105,6 +105,19 @@ Or without one, as the service account:
 Then:
   curl -H "Authorization: Bearer ACCESS_TOKEN" {cloud["api_url"]}/ex/jira/{site}/{_PRODUCT_CALL}
 
+Or with the command: this in profiles.toml, the client secret above in ATLASSIAN_CLIENT_SECRET, and
+atlassian-auth login --profile emulator
+  [emulator]
+  client_id = "{cloud["client_id"]}"
+  callback_url = "{cloud["callback_url"]}"
+  site_url = "{cloud["sites"][0]["url"] if cloud["sites"] else ""}"
+  scopes = "read:jira-user read:jira-work offline_access"
+  store = "file"
+  [emulator.cloud]
+  auth_url = "{cloud["auth_url"]}"
+  api_url = "{cloud["api_url"]}"
+  audience = "{cloud["audience"]}"
+
 Ctrl-C ends it."""
 
 
