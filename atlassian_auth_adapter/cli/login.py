@@ -42,12 +42,14 @@ CALLBACK_URL = "http://127.0.0.1:8765/callback"
 @click.option("--callback-url", metavar="URL", help=f"As it is registered. Default: {CALLBACK_URL}")
 @click.option("--scope", "scopes", multiple=True, metavar="SCOPE", help="Once for each scope.")
 @click.option("--store", type=click.Choice(["keyring", "file"]), help="Where the login is kept.")
+@click.option("--new-secret", is_flag=True, help="Ask for the client secret again.")
 @click.option("--service-account", is_flag=True, help="Client credentials: no person signs in.")
 @click.option("--no-browser", is_flag=True, help="Only show the address; paste where it leads.")
 @click.option("--timeout", type=click.IntRange(min=1), default=300, metavar="SECONDS")
 def command(
     name: str,
     as_json: bool,
+    new_secret: bool,
     service_account: bool,
     no_browser: bool,
     timeout: int,
@@ -63,7 +65,7 @@ def command(
     profile = _profile(name, {key: value for key, value in options.items() if value})
     # Before a person takes the trouble: what cannot be kept must not be fetched.
     profile = replace(profile, store=choose_store(profile.store))
-    profile = save_profile(profile, _secret_for(profile))
+    profile = save_profile(profile, _secret_for(profile, ask=new_secret))
     client = client_from_profile(profile.name)
     if isinstance(client, AtlassianOAuthClient):
         with pasted_lines() as paste:
@@ -122,16 +124,18 @@ def _asked(question: str, option: str) -> str:
     return answer.strip()
 
 
-def _secret_for(profile: Profile) -> str:
+def _secret_for(profile: Profile, *, ask: bool) -> str:
     """The client secret to keep; "" when one is kept or comes from the environment."""
-    try:
-        client_secret_of(profile)
-    except ConfigurationError:
-        if not sys.stdin or not sys.stdin.isatty():
-            raise
-        secret: str = click.prompt("Client secret (not shown)", hide_input=True, err=True)
-        return secret.strip()
-    return ""
+    if not ask:
+        try:
+            client_secret_of(profile)
+        except ConfigurationError:
+            if not sys.stdin or not sys.stdin.isatty():
+                raise
+        else:
+            return ""
+    secret: str = click.prompt("Client secret (not shown)", hide_input=True, err=True)
+    return secret.strip()
 
 
 def _at_a_site(profile: Profile, client: AtlassianClient) -> tuple[Profile, AtlassianClient]:

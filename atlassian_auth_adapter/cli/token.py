@@ -17,7 +17,7 @@ __all__ = ["command"]
 @click.command()
 @profile_option
 @json_option
-@click.option("--header", is_flag=True, help='curl -H "$(atlassian-auth token --header)" URL')
+@click.option("--header", is_flag=True, help="atlassian-auth token --header | curl -H @- URL")
 @click.option("--show", is_flag=True, help="Print it even where people read.")
 def command(name: str, as_json: bool, header: bool, show: bool) -> None:
     """Print a valid access token, for scripts; refreshed if need be.

@@ -166,6 +166,26 @@ def test_the_first_login_asks_for_what_is_missing(
     assert server.app.client_secret not in (home / "config" / "profiles.toml").read_text()
 
 
+def test_a_wrong_secret_can_be_replaced(
+    terminal: Any, profile: Any, local: AtlassianEmulator
+) -> None:
+    """The registration got another secret: the error says so, and --new-secret asks for it."""
+    local.cloud.app.callback_url = "https://app.example/callback"
+    profile(login=False, callback_url=local.cloud.app.callback_url)
+    local.cloud.app.client_secret = "another-secret"
+    for option, expected in (("--no-browser", 3), ("--new-secret", 0)):
+        child = terminal("login", option)
+        if option == "--new-secret":
+            child.expect("Client secret")
+            child.sendline("another-secret")
+        redirect = local.cloud.authorize(_url(child))
+        child.expect("paste here")
+        child.sendline(redirect)
+        code, shown = _end(child)
+        assert code == expected, shown
+        assert "another-secret" not in shown
+
+
 def test_the_emulator_tells_how_to_try_the_command(
     terminal: Any, home: Path, local: AtlassianEmulator
 ) -> None:
