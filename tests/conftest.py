@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import random
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -121,6 +122,29 @@ def _no_flight_is_left(landed: Callable[[], None]) -> Iterator[None]:
     """A test ends when its flights have landed."""
     yield
     landed()
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """Finds a port that is free, and stays so: the system gives these to nobody who asks for any.
+
+    Other tests, beside this one, open connections all the time.
+    """
+
+    def find() -> int:
+        for port in random.sample(range(20_000, 32_000), 100):
+            with socket.socket() as probe, suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return port
+        raise AssertionError("every port is taken")
+
+    return find
+
+
+@pytest.fixture
+def port(free_port: Callable[[], int]) -> int:
+    """A port that nobody listens at."""
+    return free_port()
 
 
 @pytest.fixture

@@ -48,14 +48,11 @@ def terminal(home: Path) -> Iterator[Callable[..., Any]]:
 
 
 @pytest.fixture
-def port(profile: Any, local: AtlassianEmulator) -> int:
+def port(port: int, profile: Any, local: AtlassianEmulator) -> int:
     """A free port for the redirect of the profile "work", which nobody has signed in to."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        number: int = free.getsockname()[1]
-    local.cloud.app.callback_url = f"http://127.0.0.1:{number}/callback"
+    local.cloud.app.callback_url = f"http://127.0.0.1:{port}/callback"
     profile(login=False, callback_url=local.cloud.app.callback_url)
-    return number
+    return port
 
 
 def _url(child: Any) -> str:

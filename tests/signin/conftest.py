@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,15 +12,6 @@ import requests
 from atlassian_auth_adapter import AtlassianOAuthClient
 from atlassian_auth_adapter.signin import loopback
 from atlassian_auth_adapter.testing import AtlassianEmulator
-
-
-@pytest.fixture
-def port() -> int:
-    """A port that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        free: int = probe.getsockname()[1]
-        return free
 
 
 @pytest.fixture

@@ -344,26 +344,24 @@ def test_the_next_login_takes_the_port_over(port: int, visit: Any) -> None:
         assert receiver.arrived.empty()
 
 
-def test_logins_at_other_ports_do_not_disturb(port: int, visit: Any) -> None:
+def test_logins_at_other_ports_do_not_disturb(
+    port: int, free_port: Callable[[], int], visit: Any
+) -> None:
     """Each has its own outcome and its own page."""
     _outcome(port, None, visit)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        other = probe.getsockname()[1]
+    other = free_port()
     with Receiver(_uri(other), STATE):
         assert "already signed in" in visit(f"http://localhost:{port}/callback").text
         assert visit(f"http://localhost:{other}/callback").status_code == 400
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-def test_a_forked_child_does_not_keep_the_port() -> None:
+def test_a_forked_child_does_not_keep_the_port(port: int) -> None:
     """A program that signs in and then forks its workers: the port is free when it says so."""
     code = (
         "import os, sys\n"
-        "from atlassian_auth_adapter.signin.loopback import LoopbackURI, Receiver, _listening\n"
-        "port = _listening('127.0.0.1', 0)\n"
-        "uri = LoopbackURI.parse(f'http://localhost:{port.getsockname()[1]}/')\n"
-        "port.close()\n"
+        "from atlassian_auth_adapter.signin.loopback import LoopbackURI, Receiver\n"
+        "uri = LoopbackURI.parse(f'http://localhost:{sys.argv[1]}/')\n"
         "with Receiver(uri, 'state') as receiver: pass\n"
         "read, write = os.pipe()\n"
         "child = os.fork()\n"
@@ -379,7 +377,7 @@ def test_a_forked_child_does_not_keep_the_port() -> None:
         "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code],
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code, str(port)],
         cwd=ROOT,
         capture_output=True,
         text=True,
