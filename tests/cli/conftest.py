@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +83,18 @@ def profile(home: Path, local: AtlassianEmulator) -> Callable[..., Profile]:
         return saved
 
     return save
+
+
+@pytest.fixture
+def end_token() -> Callable[[], None]:
+    """The stored token of "work" ends, as if its hour had passed."""
+
+    def end() -> None:
+        client = client_from_profile("work")
+        record = client._store.load(client.token_key)
+        assert record is not None
+        assert record.token_set is not None
+        ended = replace(record, token_set=replace(record.token_set, expires_at=1.0))
+        client._store.save(client.token_key, ended, expected=record.generation)
+
+    return end

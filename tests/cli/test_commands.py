@@ -166,13 +166,13 @@ def test_the_short_way_prints_what_the_long_one_does(
     assert "nobody has logged in" in long.stderr
 
 
-def test_token_refreshes_what_has_ended(command: Any, profile: Any, local: Any) -> None:
+def test_token_refreshes_what_has_ended(
+    command: Any, profile: Any, local: AtlassianEmulator, end_token: Any
+) -> None:
     """It is valid when it is printed."""
-    local.cloud.access_token_lifetime = 5
     profile()
     first = command("token").out
-    local.cloud.access_token_lifetime = 3600
-    time.sleep(3)  # the last half of such a short life is not handed out
+    end_token()
     assert command("token").out != first
     assert local.count("refresh_token", "issued") == 1
 

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -258,14 +257,12 @@ def test_no_color_is_honoured(terminal: Any, profile: Any, environment: dict[str
     assert not (environment and re.search(r"\x1b\[[0-9;]*3\dm", shown))
 
 
-def test_twenty_commands_at_an_expiry_refresh_once(profile: Any, local: AtlassianEmulator) -> None:
+def test_twenty_commands_at_an_expiry_refresh_once(
+    profile: Any, local: AtlassianEmulator, end_token: Any
+) -> None:
     """A script with `xargs -P 20`: one token request, one token for all of them."""
     profile()
-    client: Any = client_from_profile("work")
-    client.refresh()  # expired by decree: the stored end is moved into the past
-    record = client._store.load(client.token_key)
-    ended = replace(record, token_set=replace(record.token_set, expires_at=1.0))
-    client._store.save(client.token_key, ended, expected=record.generation)
+    end_token()
     local.reset_log()
     started = [
         subprocess.Popen([*COMMAND, "token"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
