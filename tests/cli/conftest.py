@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -56,9 +56,11 @@ def command(home: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Run
 
 
 @pytest.fixture
-def local() -> Any:
+def local(free_port: Callable[[], int]) -> Iterator[AtlassianEmulator]:
     """A local Atlassian on the real clock, as another process sees it."""
     with AtlassianEmulator(sites=2) as running:
+        callback_url = f"http://localhost:{free_port()}/callback"
+        running.cloud.app.callback_url = running.data_center.app.callback_url = callback_url
         yield running
 
 
