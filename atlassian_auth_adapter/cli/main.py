@@ -10,6 +10,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 try:
     import click
@@ -74,16 +75,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
         result = app.main(given, prog_name="atlassian-auth", standalone_mode=False)
+        sys.stdout.flush()  # here, where an error is told
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         say("Interrupted.", stderr=True)
         return 130
-    except SystemExit as end:  # the emulator has a parser of its own
-        return int(end.code or 0)
+    except SystemExit as end:
+        # The emulator has a parser of its own: 0 or 2. click and rich end with 1 when nobody reads.
+        return 0 if end.code == 1 else int(end.code or 0)
     except BrokenPipeError:  # whoever was reading has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 0
     except Exception as error:
         if "--debug" in given:
@@ -92,5 +95,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         advice = " Run it again with --debug for the details." if code == 1 else ""
         kind = f"{type(error).__name__}: " if code == 1 else ""
         say(f"Error: {kind}{error}{advice}", stderr=True)
+        if isinstance(error, OSError):  # perhaps that of standard output
+            _drop_output()
         return code
     return result if isinstance(result, int) else 0
+
+
+def _drop_output() -> None:
+    """What could not be printed is not tried again at exit, which would tell it once more."""
+    with suppress(OSError):  # UnsupportedOperation: it is no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -6,8 +6,10 @@ it needs no parser of command lines, which would take half of its time.
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import suppress
+from io import TextIOWrapper
 
 __all__ = ["run"]
 
@@ -20,19 +22,36 @@ SHORT_WAYS = {
 
 def run() -> None:
     """The console script."""
-    form = SHORT_WAYS.get(tuple(sys.argv[1:]))
-    if form and not sys.stdout.isatty():  # a terminal is asked first
-        token_set = None
-        with suppress(Exception):  # the long way tells what is wrong
-            from atlassian_auth_adapter.profiles import stored_token_set
+    _have_streams()
+    try:
+        form = SHORT_WAYS.get(tuple(sys.argv[1:]))
+        if form and not sys.stdout.isatty():  # a terminal is asked first
+            with suppress(Exception):  # the long way tells what is wrong
+                from atlassian_auth_adapter.profiles import stored_token_set
 
-            token_set = stored_token_set()
-        if token_set:
-            sys.stdout.write(form.format(token_set))
-            return
-    from atlassian_auth_adapter.cli.main import main
+                if token_set := stored_token_set():
+                    sys.stdout.write(form.format(token_set))
+                    sys.stdout.flush()
+                    return
+        from atlassian_auth_adapter.cli.main import main
 
-    sys.exit(main())
+        code = main()
+    except KeyboardInterrupt:  # the long way had not begun
+        code = 130
+    sys.exit(code)
+
+
+def _have_streams() -> None:
+    """The standard streams are there, also if they were closed, and print every character.
+
+    Otherwise the next file or connection that is opened would get their descriptors.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="namereplace")
 
 
 if __name__ == "__main__":

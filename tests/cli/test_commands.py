@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 import subprocess
 import sys
@@ -90,6 +91,50 @@ def test_a_reader_that_has_seen_enough_is_no_error(profile: Any) -> None:
     program = f"{sys.executable} -m atlassian_auth_adapter.cli.start --help | head -1"
     run = subprocess.run(program, shell=True, capture_output=True, text=True, check=False)
     assert (run.returncode, run.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full disk to be had")
+@pytest.mark.parametrize("arguments", ["token", "token --header", "token --json", "status --json"])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_that_cannot_be_written_is_told_once(
+    profile: Any, arguments: str, unbuffered: str
+) -> None:
+    """A full disk: one line on standard error and 1, however the output is buffered."""
+    profile()
+    run = _shell(f"{arguments} > /dev/full", PYTHONUNBUFFERED=unbuffered)
+    assert (run.returncode, run.stderr.count("\n")) == (1, 1)
+    assert "No space left" in run.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", ["token", "token --show", "status --json", "status", "--help"]
+)
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_nobody_who_reads_is_no_error(profile: Any, arguments: str, unbuffered: str) -> None:
+    """A reader that has gone, or a closed standard output: nothing is said, and the code is 0."""
+    profile()
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as pipe:
+        run = _shell(arguments, stdout=pipe, PYTHONUNBUFFERED=unbuffered)
+    assert (run.returncode, run.stderr) == (0, "")
+    run = _shell(f"{arguments} >&-", PYTHONUNBUFFERED=unbuffered)
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_a_terminal_without_our_characters_is_no_error(profile: Any) -> None:
+    """Such as one of Latin 1: a character that it lacks is printed by its name."""
+    profile()
+    run = _shell("doctor", PYTHONIOENCODING="ascii")
+    assert (run.returncode, run.stderr) == (0, "")
+    assert "CHECK MARK" in run.stdout
+
+
+def _shell(arguments: str, stdout: Any = subprocess.PIPE, **environment: str) -> Any:
+    return subprocess.run(
+        f"{sys.executable} -m atlassian_auth_adapter.cli.start {arguments}", shell=True, text=True,
+        check=False, stdout=stdout, stderr=subprocess.PIPE, env=os.environ | environment,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
