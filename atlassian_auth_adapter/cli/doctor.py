@@ -25,13 +25,18 @@ from atlassian_auth_adapter.cli.terminal import (
 )
 from atlassian_auth_adapter.clients.base import AtlassianClient
 from atlassian_auth_adapter.clients.oauth import AtlassianOAuthClient
-from atlassian_auth_adapter.errors import AtlassianAuthError
+from atlassian_auth_adapter.errors import (
+    AtlassianAuthError,
+    ConfigurationError,
+    PortUnavailableError,
+)
 from atlassian_auth_adapter.profiles import (
     choose_store,
     client_from_profile,
     client_secret_of,
     load_profile,
 )
+from atlassian_auth_adapter.signin.loopback import LoopbackURI
 from atlassian_auth_adapter.transport import Answer, NoAnswerError, Transport
 
 __all__ = ["Check", "checks", "clock_check", "command"]
@@ -138,7 +143,7 @@ def _network(client: AtlassianClient) -> Iterator[Check]:
         if not proxy:
             try:
                 socket.getaddrinfo(host, None)
-            except OSError as error:
+            except (OSError, UnicodeError) as error:  # UnicodeError: it cannot be a name of DNS
                 yield Check(
                     f"DNS {host}", "fail", str(error), "Is the URL right, is there a network?"
                 )
@@ -167,7 +172,7 @@ def _skew(answer: Answer) -> float | None:
     """Seconds by which our clock is ahead of the server's; None when it does not say."""
     try:
         return time.time() - parsedate_to_datetime(answer.headers["Date"]).timestamp()
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
 
 
@@ -185,26 +190,27 @@ def clock_check(host: str, skew: float) -> Check:
 
 
 def _callback(callback_url: str) -> Iterator[Check]:
-    parts = urlsplit(callback_url)
-    if parts.hostname not in ("localhost", "127.0.0.1", "::1"):
-        return
-    port = parts.port or 80
-    with socket.socket() as probe_socket:
-        try:
-            probe_socket.bind(("127.0.0.1", port))
-        except OSError as error:
-            yield Check(
-                "callback port",
-                "warn",
-                f"{port} cannot be had now: {error.strerror}",
-                "Signing in needs it for a moment; --no-browser does without.",
-            )
-        else:
-            yield Check("callback port", "ok", f"{port} is free")
+    """Whether `login` could listen there."""
+    try:
+        uri = LoopbackURI.parse(callback_url)
+        if uri is None:
+            return
+        for opened in uri.listen():
+            opened.close()
+    except PortUnavailableError as error:
+        yield Check("callback port", "warn", str(error), "Signing in needs it for a moment.")
+    except ConfigurationError as error:
+        yield Check("callback port", "fail", str(error))
+    else:
+        yield Check("callback port", "ok", f"{uri.port} is free")
 
 
 def _login(client: AtlassianClient) -> Iterator[Check]:
-    status = client.status()
+    try:
+        status = client.status()
+    except AtlassianAuthError as error:
+        yield Check("login", "fail", str(error))
+        return
     if status.state in ("none", "login_required") and isinstance(client, AtlassianOAuthClient):
         yield Check(
             "login",

@@ -14,13 +14,14 @@ import pytest
 import trustme
 
 from atlassian_auth_adapter import errors
-from atlassian_auth_adapter.cli.doctor import clock_check
+from atlassian_auth_adapter.cli.doctor import _skew, clock_check
 from atlassian_auth_adapter.cli.main import COMMANDS, main
 from atlassian_auth_adapter.cli.start import SHORT_WAYS
 from atlassian_auth_adapter.cli.terminal import EXIT_CODES, distance, exit_code
 from atlassian_auth_adapter.profiles import Profile, client_from_profile, profiles, save_profile
 from atlassian_auth_adapter.testing import AtlassianEmulator
 from atlassian_auth_adapter.testing.emulator import Status
+from atlassian_auth_adapter.transport import Answer
 
 
 def _secrets_in(text: str, local: AtlassianEmulator) -> set[str]:
@@ -334,11 +335,13 @@ def test_doctor_finds_all_well(command: Any, profile: Any, local: AtlassianEmula
     [
         ({"client_id": "wrong"}, "registration", "fail"),
         ({"callback_url": "http://localhost:8080/other"}, "registration", "fail"),
+        ({"callback_url": "http://localhost:99999/callback"}, "callback port", "fail"),
         ({"scopes": ("read:jira-work", "offline_access")}, "resource server", "fail"),
         ({"scopes": ("read:jira-work", "offline_access")}, "scopes of the product", "warn"),
         ({"scopes": ("read:jira-user",)}, "refresh token", "fail"),
         ({"cloud_id": "99999999-aaaa", "site_url": ""}, "resource server", "fail"),
         ({"site_url": "https://no-such-host.invalid"}, "DNS no-such-host.invalid", "fail"),
+        ({"site_url": "https://a..invalid"}, "DNS a..invalid", "fail"),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -354,6 +357,23 @@ def test_doctor_finds_what_is_wrong(
     assert run.code == (8 if "fail" in found.values() else 0)
     wrong = next(each for each in run.facts["checks"] if each["name"] == check)
     assert wrong["advice"] or len(wrong["text"]) > 40
+
+
+def test_doctor_finds_a_damaged_login(command: Any, profile: Any, home: Path) -> None:
+    """What the store cannot read is a finding like any other, and no end of the checks."""
+    profile()
+    for file in (home / "tokens").glob("*.json"):
+        file.write_text("{")
+    run = command("doctor", "--json")
+    assert (run.code, _found(run)["login"]) == (8, "fail")
+    assert "damaged" in run.out
+
+
+@pytest.mark.parametrize("zone", ["GMT", "+99999999999999"])
+def test_doctor_takes_any_date(zone: str) -> None:
+    """A Date header that is no date says nothing about the clock."""
+    answer = Answer(200, {"Date": f"Tue, 24 Nov 2026 00:00:00 {zone}"}, b"")
+    assert (_skew(answer) is None) == (zone != "GMT")
 
 
 def test_doctor_finds_an_anonymous_server(command: Any, profile: Any, local: Any) -> None:
