@@ -33,6 +33,7 @@ def run() -> None:
                     sys.stdout.write(form.format(token_set))
                     sys.stdout.flush()
                     return
+        _end_in_order()
         from atlassian_auth_adapter.cli.main import main
 
         code = main()
@@ -52,6 +53,23 @@ def _have_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="namereplace")
+
+
+def _end_in_order() -> None:
+    """SIGTERM and SIGHUP end us as Ctrl-C does: after the answer of a refresh that was sent.
+
+    It may hold the only refresh token that is left. A second signal ends us at once.
+    """
+    import signal  # the short way is over before
+
+    def end(number: int, _frame: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        raise SystemExit(128 + number)  # as a shell tells it
+
+    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+        number = getattr(signal, name, None)
+        if number and signal.getsignal(number) is signal.SIG_DFL:  # not under nohup
+            signal.signal(number, end)
 
 
 if __name__ == "__main__":

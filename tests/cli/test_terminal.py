@@ -18,6 +18,7 @@ import requests
 
 from atlassian_auth_adapter.profiles import client_from_profile, profiles
 from atlassian_auth_adapter.testing import AtlassianEmulator
+from atlassian_auth_adapter.testing.emulator import Hold
 from atlassian_auth_adapter.testing.emulator.__main__ import _text, describe
 
 pexpect = pytest.importorskip("pexpect", reason="no pseudo terminals here")
@@ -301,3 +302,24 @@ def test_a_terminated_login_frees_its_port(port: int, local: AtlassianEmulator) 
         process.send_signal(signal.SIGTERM)
         process.wait(PATIENCE)
     assert _is_free(port)
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_refresh_that_was_sent_is_saved_although_the_command_is_ended(
+    profile: Any, local: AtlassianEmulator, name: str
+) -> None:
+    """The end of a session or a timeout: the answer may hold the only token that is left."""
+    number: int = getattr(signal, name)
+    profile()
+    local.weather.next("token", hold := Hold())
+    with subprocess.Popen([*COMMAND, "refresh"], stderr=subprocess.PIPE, text=True) as process:
+        hold.wait_arrived()
+        process.send_signal(number)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.3)
+        hold.release()
+        assert process.wait(PATIENCE) == 128 + number
+        assert process.stderr
+        assert "Traceback" not in process.stderr.read()
+    status = client_from_profile("work").status()
+    assert (status.generation, status.pending_since) == (2, None)
