@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from atlassian_auth_adapter.atlassian.gateway import Location, is_cloud_host, normalized_base_url
 from atlassian_auth_adapter.cli.status import facts_of, print_status
 from atlassian_auth_adapter.cli.terminal import json_option, profile_option, say, show
 from atlassian_auth_adapter.clients.base import AtlassianClient
@@ -97,14 +98,19 @@ def _profile(name: str, given: dict[str, Any]) -> Profile:
         profile = replace(profile, site_url="", cloud_id="", server_url="")
     profile = replace(profile, **given)
     is_cloud = not profile.server_url
-    if not profile.client_id and not os.environ.get("ATLASSIAN_CLIENT_ID"):
+    if not profile.client_id:  # the secret is kept under it, so that of the environment is kept too
         where = "developer.atlassian.com" if is_cloud else "the application link"
-        profile = replace(profile, client_id=_asked(f"Client id, from {where}", "--client-id"))
+        client_id = os.environ.get("ATLASSIAN_CLIENT_ID", "").strip()
+        client_id = client_id or _asked(f"Client id, from {where}", "--client-id")
+        profile = replace(profile, client_id=client_id)
     if not (profile.site_url or profile.cloud_id or profile.server_url or profile.cloud) and (
         profile.product != "bitbucket"
     ):
         place = _asked("Site or server (https://acme.atlassian.net)", "--site or --server")
         profile = replace(profile, **_place(place))
+    for key in ("site_url", "server_url"):  # refused before it is saved: it may hold a password
+        if url := getattr(profile, key):
+            normalized_base_url(url, key)
     if not profile.callback_url and profile.flow == "authorization_code":
         profile = replace(profile, callback_url=CALLBACK_URL)
         say(f"The app's callback URL has to be {CALLBACK_URL}", stderr=True)
@@ -112,16 +118,18 @@ def _profile(name: str, given: dict[str, Any]) -> Profile:
 
 
 def _place(url: str) -> dict[str, Any]:
-    from atlassian_auth_adapter.atlassian.gateway import Location, is_cloud_host
-
     return {"site_url" if is_cloud_host(Location.of(url).host) else "server_url": url}
 
 
 def _asked(question: str, option: str) -> str:
-    if not sys.stdin or not sys.stdin.isatty():
+    if not _is_somebody_there():
         raise click.UsageError(f"give {option}: there is nobody to ask.")
     answer: str = click.prompt(question, err=True)
     return answer.strip()
+
+
+def _is_somebody_there() -> bool:
+    return bool(sys.stdin and sys.stdin.isatty())
 
 
 def _secret_for(profile: Profile, *, ask: bool) -> str:
@@ -130,10 +138,12 @@ def _secret_for(profile: Profile, *, ask: bool) -> str:
         try:
             client_secret_of(profile)
         except ConfigurationError:
-            if not sys.stdin or not sys.stdin.isatty():
+            if not _is_somebody_there():
                 raise
         else:
             return ""
+    elif not _is_somebody_there():
+        raise click.UsageError("--new-secret: there is nobody to ask.")
     secret: str = click.prompt("Client secret (not shown)", hide_input=True, err=True)
     return secret.strip()
 
@@ -143,7 +153,7 @@ def _at_a_site(profile: Profile, client: AtlassianClient) -> tuple[Profile, Atla
     try:
         _ = client.base_url
     except AmbiguousSiteError as error:
-        if not sys.stdin.isatty():
+        if not _is_somebody_there():
             raise
         sites = {str(number): site for number, site in enumerate(error.sites, 1)}
         for number, site in sites.items():

@@ -297,6 +297,25 @@ def test_login_without_a_terminal_names_the_options(command: Any) -> None:
     assert "--client-id" in run.err
 
 
+def test_login_asks_nobody_for_a_new_secret(command: Any, profile: Any) -> None:
+    """Without a terminal it is told at once; nothing is read, and nothing is shown."""
+    profile(login=False)
+    run = command("login", "--new-secret")
+    assert run.code == 2
+    assert "--new-secret: there is nobody to ask." in run.err
+
+
+@pytest.mark.parametrize("option", ["--site", "--server"])
+def test_login_saves_no_url_that_is_none(
+    command: Any, home: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    """Least of all one with a password in it; neither the file nor the error repeats that."""
+    monkeypatch.setenv("ATLASSIAN_CLIENT_SECRET", "s")
+    run = command("login", "--client-id", "id", option, "https://ada:hunter2@acme.example")
+    assert (run.code, "hunter2" in run.err) == (3, False)
+    assert profiles() == {}
+
+
 def test_login_wants_a_store_before_anything_else(
     command: Any, profile: Any, local: AtlassianEmulator, home: Path
 ) -> None:

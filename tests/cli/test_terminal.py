@@ -139,15 +139,21 @@ def test_the_end_of_the_input_ends_a_login_that_only_pastes(
     assert "ended before" in " ".join(shown.split())
 
 
+@pytest.mark.parametrize("is_set", [False, True])
 def test_the_first_login_asks_for_what_is_missing(
-    terminal: Any, home: Path, local: AtlassianEmulator
+    terminal: Any, home: Path, local: AtlassianEmulator, is_set: bool
 ) -> None:
-    """Client id, server and secret; the secret is not shown, and not in the profile's file."""
+    """Client id, server and secret; the secret is not shown, and not in the profile's file.
+
+    A client id of the environment is not asked for, and the secret is found under it.
+    """
     server = local.data_center
+    known = {"ATLASSIAN_CLIENT_ID": server.app.client_id} if is_set else {}
     child = terminal("login", "--store", "file", "--callback-url", server.app.callback_url,
-                     "--no-browser")  # fmt: skip
-    child.expect("Client id")
-    child.sendline(server.app.client_id)
+                     "--no-browser", env=known)  # fmt: skip
+    if not is_set:
+        child.expect("Client id")
+        child.sendline(server.app.client_id)
     child.expect("Site or server")
     child.sendline(server.url)
     child.expect("Client secret")
