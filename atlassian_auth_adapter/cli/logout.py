@@ -20,8 +20,9 @@ def command(name: str, as_json: bool, local: bool, delete: bool) -> None:
     """Take the login back at the server where it can, then forget it."""
     profile = load_profile(name)
     client = client_from_profile(profile.name)
-    revoked, why = False, "not asked for"
-    if not local:
+    nobody = client.status().state == "none"
+    revoked, why = False, ""
+    if not (local or nobody):
         try:
             client.revoke()
             revoked, why = True, ""
@@ -33,6 +34,9 @@ def command(name: str, as_json: bool, local: bool, delete: bool) -> None:
     facts = {"profile": profile.name, "revoked": revoked, "forgotten": True, "deleted": delete}
 
     def human() -> None:
+        if nobody:
+            say(f"Nobody is signed in to the profile {profile.name!r}.")
+            return
         say(f"The login of profile {profile.name!r} is forgotten here.")
         if revoked:
             say("The server has taken it back.")

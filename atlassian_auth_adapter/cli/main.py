@@ -71,8 +71,10 @@ def app(debug: bool) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code."""
+    """Run one command; returns its exit code, or with --debug raises what it raises."""
     given = sys.argv[1:] if arguments is None else list(arguments)
+    debug = "--debug" in given  # wherever: it is added to what was typed before
+    given = [argument for argument in given if argument != "--debug"]
     try:
         result = app.main(given, prog_name="atlassian-auth", standalone_mode=False)
         sys.stdout.flush()  # here, where an error is told
@@ -89,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _drop_output()
         return 0
     except Exception as error:
-        if "--debug" in given:
+        if debug:
             raise
         code = exit_code(error)
         advice = " Run it again with --debug for the details." if code == 1 else ""

@@ -23,7 +23,7 @@ DAY = 86400.0  # seconds
     metavar="DAYS",
     help="Leave a token alone that is no older: once a day with 7 makes one refresh a week.",
 )
-def command(name: str, as_json: bool, older_than: float) -> None:
+def command(name: str, as_json: bool, older_than: float) -> int:
     """Refresh now, to keep a login alive that is seldom used (it dies after 90 days).
 
     For cron: 0 6 * * * atlassian-auth refresh --older-than 7
@@ -32,3 +32,4 @@ def command(name: str, as_json: bool, older_than: float) -> None:
     client.refresh(older_than * DAY)
     facts = facts_of(name, client)
     show(facts, as_json, lambda: print_status(facts))
+    return 4 if facts["state"] == "login_required" else 0  # nothing was refreshed, or ever will be

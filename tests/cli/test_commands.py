@@ -75,8 +75,9 @@ def test_an_unexpected_error_shows_its_traceback_with_debug_only(
     run = command("status")
     assert (run.code, run.out) == (1, "")
     assert run.err.startswith("Error: ZeroDivisionError: why Run it again with --debug")
-    with pytest.raises(ZeroDivisionError):
-        main(["--debug", "status"])
+    for arguments in (["--debug", "status"], ["status", "--debug"]):
+        with pytest.raises(ZeroDivisionError):
+            main(arguments)
 
 
 def test_a_wrong_command_line_is_told(command: Any) -> None:
@@ -246,6 +247,24 @@ def test_refresh_keeps_alive(command: Any, profile: Any, local: AtlassianEmulato
     assert local.count("refresh_token") == 0
     assert command("refresh", "--json").facts["state"] == "fresh"
     assert local.count("refresh_token", "issued") == 1
+
+
+def test_refresh_does_not_hide_a_login_that_is_over(
+    command: Any, profile: Any, local: AtlassianEmulator
+) -> None:
+    """A cron job that leaves young tokens alone still says that a person has to log in."""
+    profile()
+    local.cloud.revoke_grants()
+    assert command("refresh").code == 4
+    assert command("refresh", "--older-than", "7").code == 4
+
+
+def test_logout_of_nobody_claims_nothing(command: Any, profile: Any) -> None:
+    """There was nothing to take back."""
+    profile(login=False)
+    run = command("logout")
+    assert (run.code, "Nobody is signed in" in run.out, "taken" in run.out) == (0, True, False)
+    assert command("logout", "--json").facts["revoked"] is False
 
 
 def test_logout_takes_the_login_back(command: Any, profile: Any, local: Any, home: Path) -> None:
