@@ -30,6 +30,15 @@ hypothesis.settings.register_profile("steady", deadline=None, derandomize=True, 
 hypothesis.settings.load_profile("steady")
 
 
+#: Tests of half a minute or so.
+LONGEST = ("test_any_sequence.py", "test_fleet.py", "test_oldest.py", "test_streams.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest begin first, so that in the end nobody waits for one of them."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
 #: Of the library: flights, and the look whether a login reaches its site.
 THREADS = ("atlassian-auth-flight", "atlassian-auth-doubt")
 
