@@ -60,8 +60,9 @@ def ask(
         return transport.send("GET", url, headers=headers)
     except NoAnswerError as error:
         failure = error
+    place = url.partition("?")[0]  # a query may hold what is nobody else's affair
     raise ResourceUnavailableError(
-        f"no answer from {url}: {failure}. Try again, or check network, proxy and `verify`."
+        f"no answer from {place}: {failure}. Try again, or check network, proxy and `verify`."
     ) from failure.__cause__
 
 

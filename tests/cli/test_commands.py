@@ -472,3 +472,5 @@ def test_doctor_names_the_proxy_without_its_password(
     assert _found(run)["network 127.0.0.1"] == "fail"
     assert "through the proxy http://127.0.0.1:9" in run.out
     assert "s3cr3t" not in run.out + run.err
+    assert _found(run)["registration"] == "fail"
+    assert "state=" not in run.out + run.err  # of the authorization request that had no answer
