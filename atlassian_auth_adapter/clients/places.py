@@ -244,6 +244,8 @@ class CloudPlace(Place):
                 cloud,
                 auth_url=normalized_base_url(cloud.auth_url, "cloud.auth_url"),
                 api_url=normalized_base_url(cloud.api_url, "cloud.api_url"),
+                resources_url=cloud.resources_url
+                and normalized_base_url(cloud.resources_url, "cloud.resources_url"),
             ),
             product,
             Location.of(self.site_url).host,

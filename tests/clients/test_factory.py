@@ -246,6 +246,7 @@ def test_a_cloud_id_may_be_a_uuid_object() -> None:
 
 BAD_AUTH = CloudEnvironment("http://auth.x", "https://api.x", "a")
 BAD_API = CloudEnvironment("https://auth.x", "http://api.x", "a")
+BAD_RESOURCES = CloudEnvironment("https://a.x", "https://api.x", "a", resources_url="http://r.x")
 CLOUD, ON_PREM = {"cloud_id": ID}, {"server_url": "https://jira.company.com"}
 
 
@@ -289,6 +290,7 @@ CLOUD, ON_PREM = {"cloud_id": ID}, {"server_url": "https://jira.company.com"}
         ({"store": "/var/lib/tokens.json", **CLOUD}, r"store: str is none.*FileTokenStore\(path\)"),
         ({"cloud": BAD_AUTH, **CLOUD}, "auth_url"),
         ({"cloud": BAD_API, **CLOUD}, "api_url"),
+        ({"cloud": BAD_RESOURCES, **CLOUD}, "resources_url.*clear text"),
         ({"product": "bitbucket", "cloud": BAD_AUTH}, "auth_url"),
         ({"product": "bitbucket", "cloud": BAD_API}, "api_url"),
     ],
