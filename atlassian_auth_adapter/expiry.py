@@ -42,7 +42,7 @@ class SystemClock:
 
         A process that wants to exit waits for a token request in flight, not for our patience.
         """
-        from atlassian_auth_adapter.flights import is_exiting  # who does not wait needs no threads
+        from atlassian_auth_adapter.threads import is_exiting  # who does not wait needs no threads
 
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0 and not is_exiting():

@@ -55,8 +55,8 @@ from atlassian_auth_adapter.errors import (
     without_frames,
 )
 from atlassian_auth_adapter.expiry import ExpiryPolicy, Freshness
-from atlassian_auth_adapter.references import Named
-from atlassian_auth_adapter.stores._files import (
+from atlassian_auth_adapter.pickling import Named
+from atlassian_auth_adapter.disk.files import (
     check_trusted,
     directory_path,
     make_directory,
@@ -437,7 +437,7 @@ def delete_profile(name: str) -> None:
 
 def _change(name: str, profile: Profile | None) -> dict[str, Profile]:
     """Save or delete a profile, and tell what was there before; one process after the other."""
-    from atlassian_auth_adapter.stores._kernel_lock import KernelLocks  # who reads needs none
+    from atlassian_auth_adapter.disk.kernel_locks import KernelLocks  # who reads needs none
 
     with KernelLocks(_data_directory())("profiles", _OTHERS):
         file = config_file()

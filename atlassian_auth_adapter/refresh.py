@@ -40,7 +40,7 @@ from atlassian_auth_adapter.errors import (
 )
 from atlassian_auth_adapter.events import Event, EventName, OnEvent, report
 from atlassian_auth_adapter.expiry import Clock, ExpiryPolicy, Freshness
-from atlassian_auth_adapter.flights import (
+from atlassian_auth_adapter.threads import (
     FlightThread,
     is_exiting,
     landed,

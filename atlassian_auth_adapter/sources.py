@@ -28,8 +28,8 @@ from atlassian_auth_adapter.errors import (
     FreshTokenRejectedError,
 )
 from atlassian_auth_adapter.events import OnEvent
-from atlassian_auth_adapter.flights import landed, take_off
-from atlassian_auth_adapter.references import Unique
+from atlassian_auth_adapter.threads import landed, take_off
+from atlassian_auth_adapter.pickling import Unique
 from atlassian_auth_adapter.tokens import TokenSet, is_token
 
 __all__ = ["StaticTokenSource", "TokenSource"]

@@ -6,12 +6,16 @@ import math
 from dataclasses import dataclass, field
 from typing import NoReturn, Self, TypeGuard
 
+from atlassian_auth_adapter.errors import ConfigurationError
+
 __all__ = ["TokenSet", "is_token"]
 
 
 def is_token(value: object) -> TypeGuard[str]:
     """Whether it can stand in a header: visible ASCII. Source: RFC 6749 appendix A.12."""
-    return isinstance(value, str) and bool(value) and all("!" <= char <= "~" for char in value)
+    if not isinstance(value, str) or not value:
+        return False
+    return value.isascii() and value.isprintable() and " " not in value
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,9 @@ class TokenSet:
         token_type: As the server spelled it. Requests say `Basic` for exactly that (a static API
             token), else `Bearer`, whatever a server calls it.
         obtained_at: POSIX timestamp (seconds) at which the token request was sent.
+
+    Raises:
+        ConfigurationError: A token holds what no header can carry, such as a line break.
     """
 
     access_token: str = field(repr=False)
@@ -36,6 +43,14 @@ class TokenSet:
     scope: str = ""
     token_type: str = "Bearer"
     obtained_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("access_token", "refresh_token"):
+            if (token := getattr(self, name)) != "" and not is_token(token):
+                raise ConfigurationError(
+                    f"the {name} holds a space, a line break or another character that no token "
+                    "has: give it as the server has issued it."
+                )
 
     @property
     def authorization(self) -> str:

@@ -30,7 +30,7 @@ from atlassian_auth_adapter import (
     create_atlassian_oauth_client,
 )
 from atlassian_auth_adapter.atlassian.gateway import Location
-from atlassian_auth_adapter.flights import landed, result_of, take_off
+from atlassian_auth_adapter.threads import landed, result_of, take_off
 from atlassian_auth_adapter.testing import AtlassianEmulator
 
 RUNNERS = {"asyncio": lambda function: asyncio.run(function()), "trio": trio.run}

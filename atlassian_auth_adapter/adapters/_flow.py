@@ -23,7 +23,7 @@ from atlassian_auth_adapter.errors import (
     rebuilt,
 )
 from atlassian_auth_adapter.events import Event, EventName, report
-from atlassian_auth_adapter.references import Unique
+from atlassian_auth_adapter.pickling import Unique
 from atlassian_auth_adapter.sources import TokenSource
 from atlassian_auth_adapter.tokens import TokenSet
 

@@ -29,10 +29,10 @@ from atlassian_auth_adapter.errors import (
 )
 from atlassian_auth_adapter.events import Event, EventName, OnEvent, report
 from atlassian_auth_adapter.expiry import SYSTEM_CLOCK, Clock, ExpiryPolicy, Freshness
-from atlassian_auth_adapter.flights import is_exiting, landed, result_of, take_off
+from atlassian_auth_adapter.threads import is_exiting, landed, result_of, take_off
 from atlassian_auth_adapter.oauth.server import AuthorizationServer
 from atlassian_auth_adapter.oauth.token_endpoint import TokenEndpoint, checked_secret
-from atlassian_auth_adapter.references import Unique, is_named
+from atlassian_auth_adapter.pickling import Unique, is_named
 from atlassian_auth_adapter.refresh import RefreshingTokenSource, own_goal
 from atlassian_auth_adapter.sources import TokenSource
 from atlassian_auth_adapter.stores.base import Record, TokenKey, TokenStore

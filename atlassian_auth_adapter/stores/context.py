@@ -43,8 +43,8 @@ from atlassian_auth_adapter.errors import (
     TokenStoreError,
     TokenStoreTimeoutError,
 )
-from atlassian_auth_adapter.stores._files import directory_path
-from atlassian_auth_adapter.stores._kernel_lock import KernelLocks
+from atlassian_auth_adapter.disk.files import directory_path
+from atlassian_auth_adapter.disk.kernel_locks import KernelLocks
 from atlassian_auth_adapter.stores.base import SCHEMA_VERSION, Record, TokenKey
 from atlassian_auth_adapter.tokens import TokenSet
 

@@ -43,7 +43,7 @@ from atlassian_auth_adapter.errors import (
     TokenStoreError,
     without_frames,
 )
-from atlassian_auth_adapter.references import Unique, is_named
+from atlassian_auth_adapter.pickling import Unique, is_named
 from atlassian_auth_adapter.stores.base import (
     Record,
     TokenKey,

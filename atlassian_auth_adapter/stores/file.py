@@ -1,8 +1,12 @@
-"""FileTokenStore: one file per login in a directory of ours, shared by processes.
+"""FileTokenStore: one file per entry in a directory of ours, shared by processes.
 
-A record is replaced as a whole (temporary file, fsync, rename, fsync of the directory), so whoever
-is killed at whatever moment leaves the old record or the new one. Locks belong to the kernel, which
-frees them when their holder dies; the files they hang on stay where they are.
+    fb4c16e78550eae9a58551103306e889.json      {"version": 3, "text": "<what was saved>"}
+    fb4c16e78550eae9a58551103306e889.lock      what the lock hangs on; it stays
+    fb4c16e78550eae9a58551103306e889.save.lock the same for saves
+
+A file is replaced as a whole (temporary file, fsync, rename, fsync of the directory), so a process
+that is killed at whatever moment leaves the old entry or the new one. Locks belong to the kernel,
+which frees them when their holder dies.
 """
 
 from __future__ import annotations
@@ -11,9 +15,9 @@ import json
 import os
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
-from atlassian_auth_adapter.errors import StaleRecordError, TokenStoreError
-from atlassian_auth_adapter.stores._files import (
+from atlassian_auth_adapter.disk.files import (
     MAX_SIZE,
     check_private,
     directory_path,
@@ -24,7 +28,8 @@ from atlassian_auth_adapter.stores._files import (
     temporary,
     typed,
 )
-from atlassian_auth_adapter.stores.base import Record, TokenKey, record_in, stored_form
+from atlassian_auth_adapter.errors import TokenStoreError
+from atlassian_auth_adapter.stores.base import KEPT, Entry, check_version, checked_name
 
 __all__ = ["FileTokenStore"]
 
@@ -33,11 +38,11 @@ _SAVE_TIMEOUT = 10.0
 
 
 class FileTokenStore:
-    """Keeps each record in a file of its own; threads and processes of one host may share it.
+    """Keeps each entry in a file of its own; threads and processes of one host may share it.
 
-    The directory has mode 0700 and is created when the first record is saved; the files have mode
+    The directory has mode 0700 and is created when the first entry is saved; the files have mode
     0600. Anything looser, foreign or linked is refused, not repaired. All methods block on file
-    I/O. Two stores on the same directory are equal. A pickle holds the path only.
+    I/O. A pickle holds the path only.
 
     Args:
         path: The directory; `~` is expanded.
@@ -51,92 +56,89 @@ class FileTokenStore:
             path, "FileTokenStore keeps a file per login: name the directory for them."
         )
 
-    def load(self, key: TokenKey) -> Record | None:
-        """The record, or None when there is none. Takes no lock.
+    def load(self, name: str) -> Entry | None:
+        """See `TokenStore.load`. Takes no lock.
 
         Raises:
             TokenStoreError: The file or the directory is damaged, or others than this user have
                 access to it. The text names it and what to do; nothing was changed.
         """
+        file = self._file(name)
         if not private_directory(self.path):
             return None
-        file = self._file(key, ".json")
         with typed("read", file):
             data = read_file(file, check_private)
-        return None if data is None else record_in(data, key, str(file))
+        return None if data is None else _entry(data, file)
 
-    def save(self, key: TokenKey, record: Record, *, expected: int | None) -> None:
-        """The record is on the disk when this returns, and was written whole or not at all.
-
-        Needs no lock: compare-and-swap is guarded by a lock of its own.
-
-        Args:
-            key: Under which name.
-            record: What to keep.
-            expected: Generation that must be stored now; None: there must be no record.
+    def save(self, name: str, text: str, *, expected: int | None) -> None:
+        """See `TokenStore.save`. Needs no lock: saves have one of their own.
 
         Raises:
-            StaleRecordError: Somebody else was faster; nothing was written.
+            StaleRecordError: Another version is stored than was expected; nothing was written.
             TokenStoreTimeoutError: Other saves hang: the disk does not answer.
-            TokenStoreError: It cannot be written; the previous record still stands. (Only when the
+            TokenStoreError: It cannot be written; the previous entry still stands. (Only when the
                 very last step failed, which makes the new file's name durable, the new one does.)
         """
-        file = self._file(key, ".json")
-        data = json.dumps(stored_form(key, record)).encode()
-        if len(data) > MAX_SIZE:
-            raise TokenStoreError(f"{file}: the record is larger than {MAX_SIZE} bytes.")
-        with self._locked(key, ".save", _SAVE_TIMEOUT):
-            stored = self.load(key)
-            if (stored and stored.generation) != expected:
-                raise StaleRecordError(
-                    f"{file} holds another generation than {expected}. Load the record again."
-                )
+        file = self._file(name)
+        with self._locked(f"{name}.save", _SAVE_TIMEOUT):
+            version = check_version(self.load(name), expected, str(file))
+            data = json.dumps({"version": version, "text": text}).encode()
+            if len(data) > MAX_SIZE:
+                raise TokenStoreError(f"{file}: the entry is larger than {MAX_SIZE} bytes.")
             with typed("write", file):
                 replace_file(file, data)
 
-    def delete(self, key: TokenKey) -> None:
-        """There is no record afterwards, whole or damaged; the lock files stay.
+    def delete(self, name: str) -> None:
+        """See `TokenStore.delete`; the lock files stay.
 
         Raises:
             TokenStoreTimeoutError: Other saves hang: the disk does not answer.
             TokenStoreError: It cannot be deleted.
         """
+        file = self._file(name)
         if not private_directory(self.path):
             return
-        file = self._file(key, ".json")
-        with self._locked(key, ".save", _SAVE_TIMEOUT), typed("delete", file):
+        with self._locked(f"{name}.save", _SAVE_TIMEOUT), typed("delete", file):
             file.unlink(missing_ok=True)
             temporary(file).unlink(missing_ok=True)
             sync_directory(self.path)
 
-    def lock(self, key: TokenKey, *, timeout: float) -> AbstractContextManager[None]:
-        """Exclusive among all processes of this host, until the context ends or its holder dies.
+    def lock(self, name: str, *, timeout: float) -> AbstractContextManager[None]:
+        """See `TokenStore.lock`: exclusive among all processes of this host.
 
         Not reentrant. A forked child of the holder does not hold it.
 
-        Args:
-            key: What to lock.
-            timeout: Seconds to wait for somebody else.
-
         Raises:
-            TokenStoreTimeoutError: Somebody held it all that time.
+            TokenStoreTimeoutError: Another one held it all that time.
             TokenStoreError: There are no locks to be had in this directory.
         """
-        return self._locked(key, "", timeout)
+        return self._locked(checked_name(name), timeout)
 
-    def _locked(self, key: TokenKey, suffix: str, timeout: float) -> AbstractContextManager[None]:
-        from atlassian_auth_adapter.stores._kernel_lock import KernelLocks  # who reads needs none
+    def _locked(self, name: str, timeout: float) -> AbstractContextManager[None]:
+        # A program that only reads loads no locks.
+        from atlassian_auth_adapter.disk.kernel_locks import KernelLocks
 
-        return KernelLocks(self.path)(key.digest + suffix, timeout)
+        return KernelLocks(self.path)(name, timeout)
 
-    def _file(self, key: TokenKey, suffix: str) -> Path:
-        return self.path / (key.digest + suffix)
-
-    def __eq__(self, other: object) -> bool:
-        return self.path == other.path if isinstance(other, FileTokenStore) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash((FileTokenStore, self.path))
+    def _file(self, name: str) -> Path:
+        return self.path / f"{checked_name(name)}.json"
 
     def __repr__(self) -> str:
         return f"FileTokenStore({str(self.path)!r})"
+
+
+def _entry(data: bytes, file: Path) -> Entry:
+    # The parser's error holds what it parsed, so nothing is raised in its handler.
+    try:
+        stored: Any = json.loads(data)
+    except (ValueError, RecursionError):
+        stored = None
+    match stored:
+        case {"version": int(version), "text": str(text)} if version > 0:
+            return Entry(text, version)
+        case {"version": 1, "key": _}:
+            raise TokenStoreError(
+                f"{file} was written by an earlier release, in a form that this one does not read. "
+                "forget() the login, or delete the file, and sign in again."
+            )
+    raise TokenStoreError(f"{file} is damaged: not a file of this package. {KEPT}")

@@ -47,10 +47,10 @@ from atlassian_auth_adapter.errors import (
     TokenStoreError,
     TokenStoreUnavailableError,
 )
-from atlassian_auth_adapter.flights import prepared, result_of
-from atlassian_auth_adapter.references import Unique
-from atlassian_auth_adapter.stores._files import directory_path
-from atlassian_auth_adapter.stores._kernel_lock import KernelLocks
+from atlassian_auth_adapter.threads import prepared, result_of
+from atlassian_auth_adapter.pickling import Unique
+from atlassian_auth_adapter.disk.files import directory_path
+from atlassian_auth_adapter.disk.kernel_locks import KernelLocks
 from atlassian_auth_adapter.stores.base import (
     ELSEWHERE,
     Record,

@@ -9,13 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from atlassian_auth_adapter.errors import (
-    StaleRecordError,
-    TokenStoreError,
-    TokenStoreTimeoutError,
-)
-from atlassian_auth_adapter.references import Unique
-from atlassian_auth_adapter.stores.base import Record, TokenKey
+from atlassian_auth_adapter.errors import TokenStoreError, TokenStoreTimeoutError
+from atlassian_auth_adapter.pickling import Unique
+from atlassian_auth_adapter.stores.base import Entry, check_version, checked_name
 
 __all__ = ["MemoryTokenStore"]
 
@@ -27,83 +23,77 @@ _forked_from = 0
 
 
 class MemoryTokenStore(Unique):
-    """Keeps records in this object; threads may share it, processes cannot. Never blocks on I/O.
+    """Keeps entries in this object; threads may share it, processes cannot. Never blocks on I/O.
 
-    A forked child inherits the records, but a refresh token serves one process only: while the
-    process that saved it is alive, a child that asks for it gets a TokenStoreError. (If a process
-    forks *several* children and then ends, each of them may take the login over: use FileTokenStore
-    for that.) Logins without refresh token, such as client credentials, are shared freely.
+    A forked child inherits the entries, but a refresh token serves one process only: while the
+    process that saved a login is alive, a child can read it and use its access token, but cannot
+    save it, and so cannot refresh it: it gets a TokenStoreError. (If a process forks *several*
+    children and then ends, each of them may take the login over: use FileTokenStore for that.)
+    Entries whose name has a kind, such as those of service accounts, are shared freely.
 
     A copy is the store itself. A pickle holds a reference, which the same process and its forked
     children can follow; in any other process the store says on its first use that it cannot.
     """
 
     def __init__(self) -> None:
-        self._records: dict[TokenKey, tuple[Record, int]] = {}  # with the saving process's id
+        self._entries: dict[str, tuple[Entry, int]] = {}  # with the saving process's id
         self._is_here = True
         self._renew_locks()
         _stores.add(self)
 
     def _renew_locks(self) -> None:
-        self._mutex = threading.Lock()
-        # Weak: a lock lives as long as somebody holds it or waits for it.
-        self._locks: weakref.WeakValueDictionary[TokenKey, threading.Lock] = (
+        self._mutex = threading.Lock()  # guards _entries and _locks
+        # Weak: a lock lives as long as a thread holds it or waits for it.
+        self._locks: weakref.WeakValueDictionary[str, threading.Lock] = (
             weakref.WeakValueDictionary()
         )
 
-    def load(self, key: TokenKey) -> Record | None:
-        """The record, or None when there is none.
+    def load(self, name: str) -> Entry | None:
+        """See `TokenStore.load`."""
+        checked_name(name)
+        with self._mutex:
+            return self._load(name)[0]
+
+    def save(self, name: str, text: str, *, expected: int | None) -> None:
+        """See `TokenStore.save`.
 
         Raises:
-            TokenStoreError: The record holds a refresh token of the living process that this one
-                was forked from. Use FileTokenStore, or `forget()` and log in again here.
+            StaleRecordError: Another version is stored than was expected; nothing changed.
+            TokenStoreError: The entry is a login of the living process that this one was forked
+                from. Use FileTokenStore, or `forget()` and sign in again here.
         """
+        checked_name(name)
         with self._mutex:
-            return self._load(key)
-
-    def save(self, key: TokenKey, record: Record, *, expected: int | None) -> None:
-        """The record is kept when this returns.
-
-        Args:
-            key: Under which name.
-            record: What to keep.
-            expected: Generation that must be stored now; None: there must be no record.
-
-        Raises:
-            StaleRecordError: Somebody else was faster; nothing changed.
-            TokenStoreError: As in `load`.
-        """
-        with self._mutex:
-            stored = self._load(key)
-            if (stored and stored.generation) != expected:
-                raise StaleRecordError(
-                    f"{self!r} holds another generation of account {key.account!r} than {expected}."
-                    " Load the record again."
+            stored, owner = self._load(name)
+            version = check_version(stored, expected, f"{name} in {self!r}")
+            if stored and _is_login(name) and owner != os.getpid():
+                raise TokenStoreError(
+                    f"the login {name} belongs to process {owner}, from which this one was forked. "
+                    "Both would spend the same refresh token, and the login would be lost. Share "
+                    "it through FileTokenStore, or forget() it and sign in again in this process."
                 )
-            self._records[key] = record, os.getpid()
+            self._entries[name] = Entry(text, version), os.getpid()
 
-    def delete(self, key: TokenKey) -> None:
-        """There is no record afterwards, also of one that `load` refuses to hand out."""
+    def delete(self, name: str) -> None:
+        """See `TokenStore.delete`; also of one that `save` refuses to replace."""
+        checked_name(name)
         with self._mutex:
-            self._records.pop(key, None)
+            self._entries.pop(name, None)
 
     @contextmanager
-    def lock(self, key: TokenKey, *, timeout: float) -> Iterator[None]:
-        """Exclusive among the threads of this process; not reentrant.
-
-        Args:
-            key: What to lock.
-            timeout: Seconds to wait for somebody else.
+    def lock(self, name: str, *, timeout: float) -> Iterator[None]:
+        """See `TokenStore.lock`: exclusive among the threads of this process; not reentrant.
 
         Raises:
-            TokenStoreTimeoutError: Somebody held it all that time.
+            TokenStoreTimeoutError: Another thread held it all that time.
         """
+        checked_name(name)
         self._check_place()
         with self._mutex:
-            lock = self._locks.setdefault(key, threading.Lock())
+            lock = self._locks.setdefault(name, threading.Lock())
         if not lock.acquire(timeout=min(max(timeout, 0.0), threading.TIMEOUT_MAX)):
             raise TokenStoreTimeoutError(
-                f"another thread has held the lock of account {key.account!r} for {timeout:g} s."
+                f"another thread has held the lock of {name} for {timeout:g} s."
             )
         try:
             yield
@@ -117,25 +107,25 @@ class MemoryTokenStore(Unique):
                 "Use FileTokenStore to share a login between processes."
             )
 
-    def _load(self, key: TokenKey) -> Record | None:
+    def _load(self, name: str) -> tuple[Entry | None, int]:
+        """The entry, and the id of the process that has saved it."""
         self._check_place()
-        record, owner = self._records.get(key, (None, 0))
-        if record and record.token_set and record.token_set.refresh_token and owner != os.getpid():
-            if _is_alive(owner):
-                raise TokenStoreError(
-                    f"the login of account {key.account!r} belongs to process {owner}, from which "
-                    "this one was forked. Both would spend the same refresh token, and the login "
-                    "would be lost. Share it through FileTokenStore, or forget() it and log in "
-                    "again in this process."
-                )
-            self._records[key] = record, os.getpid()  # the heir's own children must not inherit it
-        return record
+        entry, owner = self._entries.get(name, (None, 0))
+        if entry and _is_login(name) and owner != os.getpid() and not _is_alive(owner):
+            owner = os.getpid()  # an heir, whose own children must not inherit it as well
+            self._entries[name] = entry, owner
+        return entry, owner
 
     def __repr__(self) -> str:
-        return f"MemoryTokenStore(<{len(self._records)} records>)"
+        return f"MemoryTokenStore(<{len(self._entries)} entries>)"
 
     def _elsewhere(self) -> tuple[Any, ...]:
         return (_out_of_place,)
+
+
+def _is_login(name: str) -> bool:
+    """Whether it is the name of a login, which has a refresh token; others have a kind behind."""
+    return "." not in name
 
 
 def _out_of_place() -> MemoryTokenStore:

@@ -42,8 +42,8 @@ from atlassian_auth_adapter.errors import (
     TokenStoreUnavailableError,
     without_frames,
 )
-from atlassian_auth_adapter.references import Unique, is_named
-from atlassian_auth_adapter.stores._leases import LEASE, checked_lease, held
+from atlassian_auth_adapter.pickling import Unique, is_named
+from atlassian_auth_adapter.stores.leases import LEASE, checked_lease, held
 from atlassian_auth_adapter.stores.base import Record, TokenKey, record_in, stored_form
 
 __all__ = ["SQLTokenStore"]

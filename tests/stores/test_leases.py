@@ -11,7 +11,7 @@ from atlassian_auth_adapter.errors import (
     TokenStoreError,
     TokenStoreTimeoutError,
 )
-from atlassian_auth_adapter.stores._leases import checked_lease, held
+from atlassian_auth_adapter.stores.leases import checked_lease, held
 from atlassian_auth_adapter.testing.contracts.processes import (
     PATIENCE,
     in_forked_child,

@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from atlassian_auth_adapter.errors import TokenStoreTimeoutError
-from atlassian_auth_adapter.stores._files import private_directory, typed
+from atlassian_auth_adapter.disk.files import private_directory, typed
 
 __all__ = ["KernelLocks"]
 
@@ -41,7 +41,7 @@ class KernelLocks:
 
         Args:
             name: Which lock; safe in a file name.
-            timeout: Seconds to wait for somebody else.
+            timeout: Seconds to wait for another process.
 
         Raises:
             TokenStoreTimeoutError: Somebody held it all that time.

@@ -1,0 +1,1 @@
+"""Private files and kernel locks; stores, profiles and keys use them."""

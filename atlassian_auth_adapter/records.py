@@ -1,0 +1,328 @@
+"""What is kept, as text: turned into the texts that stores keep and back, once for all stores.
+
+    name   fb4c16e78550eae9a58551103306e889          the digest of the key; ".kind" behind others
+    text   {"schema": 2,
+            "key": {"issuer": "https://auth.atlassian.com", "client_id": "abc",
+                    "account": "default", "kind": "login"},
+            "generation": 7, "login_id": "5a1f...", "token_set": {...}, ...}
+
+The key stands beside the record, so that people can read whose it is; a record under another key's
+name is refused. Fields that have their default value are left out. Each value is checked when it is
+read. A float without an end (`math.inf`) is null.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
+from functools import cache
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from atlassian_auth_adapter.errors import TokenStoreError
+from atlassian_auth_adapter.oauth.authorization import AuthorizationRequest
+from atlassian_auth_adapter.stores.base import KEPT, Entry, TokenStore, update
+from atlassian_auth_adapter.tokens import TokenSet
+
+__all__ = [
+    "SCHEMA",
+    "Authorizations",
+    "ClientSecret",
+    "Journal",
+    "Login",
+    "Sites",
+    "TokenKey",
+    "change",
+    "load",
+    "read",
+    "save",
+    "write",
+]
+
+#: Version of the stored form. A reader refuses any other one instead of guessing.
+SCHEMA = 2
+
+R = TypeVar("R", "Login", "Authorizations", "Sites", "ClientSecret")
+
+DeadReason = Literal["refused", "answer_lost"]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenKey:
+    """Names one login.
+
+    Attributes:
+        issuer: The authorization server.
+        client_id: The OAuth client.
+        account: Whose login: any text.
+        kind: "login" for a person's tokens, "service_account" for those of a client that acts for
+            itself, "authorizations" for those that wait for a redirect, "sites" for the cloud ids
+            that were found, "client_secret" for the secret of a profile's client.
+    """
+
+    issuer: str
+    client_id: str
+    account: str
+    kind: Literal["login", "service_account", "authorizations", "sites", "client_secret"] = "login"
+
+    @property
+    def name(self) -> str:
+        """Under which name a store keeps it, on every host the same: "" or a kind after a digest.
+
+        The login's own name is the digest alone; what belongs to it has the same digest.
+        """
+        text = json.dumps([self.issuer, self.client_id, self.account, "login"])
+        digest = hashlib.sha256(text.encode()).hexdigest()[:32]
+        return digest if self.kind == "login" else f"{digest}.{self.kind}"
+
+    def for_authorizations(self) -> TokenKey:
+        """Where this login's pending authorizations are kept."""
+        return replace(self, kind="authorizations")
+
+    def for_sites(self) -> TokenKey:
+        """Where the cloud ids of this login's sites are remembered."""
+        return replace(self, kind="sites")
+
+    def hashed(self, secret: str) -> str:
+        """Names a secret without revealing it; the same for all who share the key."""
+        return hashlib.sha256(f"{self.name}:{secret}".encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """A refresh that was sent, or is about to be, and whose end is not on record.
+
+    Attributes:
+        token_hash: Salted hash of the refresh token that is sent.
+        started_at: POSIX timestamp (seconds) of the first time it was sent.
+        owner: Host and process that sends it.
+    """
+
+    token_hash: str
+    started_at: float
+    owner: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What is kept of one login. Its secrets are in `token_set` only.
+
+    Attributes:
+        generation: +1 with each rotation and each sign-in; it never starts anew, also not after a
+            login was forgotten.
+        login_id: Random name of the login from its first save on, the same through all rotations;
+            "" when a program before this package has saved it.
+        token_set: The tokens, or None when nobody signed in, or the login was forgotten.
+        journal: See `Journal`.
+        throttled_until: POSIX timestamp (seconds) before which the token endpoint is not asked.
+        dead: Salted hash of a refresh token that the server has refused, or "".
+        dead_reason: Why it is dead, as in `LoginRequiredError.reason`.
+        forced_until: POSIX timestamp (seconds) at which the budget of forced refreshes is full
+            again; see `refresh.protocol`.
+        taken_over: Salted hash of the refresh token with which the login was taken over from
+            elsewhere, or "": it is spent, however often a program offers it.
+        authorized_at: POSIX timestamp (seconds) of the resource owner's consent, 0 when not known.
+    """
+
+    generation: int = 0
+    login_id: str = ""
+    token_set: TokenSet | None = None
+    journal: Journal | None = None
+    throttled_until: float = 0.0
+    dead: str = ""
+    dead_reason: DeadReason = "refused"
+    forced_until: float = 0.0
+    taken_over: str = ""
+    authorized_at: float = 0.0
+
+    def precedes(self, other: Login) -> bool:
+        """Whether this is a former state of the very login that the other one is."""
+        is_same = self.login_id == other.login_id != ""
+        return is_same and self.generation < other.generation
+
+
+@dataclass(frozen=True, slots=True)
+class Authorizations:
+    """The authorizations that were started and wait for their redirects, in their order."""
+
+    requests: tuple[AuthorizationRequest, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sites:
+    """The cloud ids that were found for one login.
+
+    Attributes:
+        login_id: Of that login: another one may reach other sites.
+        cloud_ids: By the URL of the site; by the name of the product for the only site that has it.
+    """
+
+    login_id: str = ""
+    cloud_ids: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSecret:
+    """The secret of a profile's client."""
+
+    secret: str = field(default="", repr=False)
+
+
+def write(key: TokenKey, record: Login | Authorizations | Sites | ClientSecret) -> str:
+    """The text of a record: one line of printable ASCII. It holds the secrets."""
+    return json.dumps({"schema": SCHEMA, "key": asdict(key), **_stored(record)})
+
+
+def read(text: str, key: TokenKey, kind: type[R], place: str) -> R:
+    """The record that a text holds.
+
+    Args:
+        text: What is stored.
+        key: Whose record it must be.
+        kind: What it must be.
+        place: Where it is stored, for the error.
+
+    Raises:
+        TokenStoreError: It is damaged, is another key's, or was written by another release. Neither
+            the error nor its context quotes what is stored.
+    """
+    # An error of the parser holds what it parsed, also as the context of the error raised from it:
+    # everything is raised outside of the handlers.
+    try:
+        stored: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        stored = None
+    wrong = _damage(stored, key)
+    if not wrong:
+        try:
+            record: R = _value(kind, stored)
+            return record
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            wrong = f"the record is damaged ({type(error).__name__}). {KEPT}"
+    raise TokenStoreError(f"{place}: {wrong}")
+
+
+def load(store: TokenStore, key: TokenKey, kind: type[R]) -> tuple[R | None, int | None]:
+    """What a store keeps for a key, and its version; twice None when there is nothing.
+
+    Raises:
+        TokenStoreError: It cannot be read, or is not such a record.
+    """
+    entry = store.load(key.name)
+    if entry is None:
+        return None, None
+    return read(entry.text, key, kind, _place(store, key)), entry.version
+
+
+def save(
+    store: TokenStore,
+    key: TokenKey,
+    record: Login | Authorizations | Sites | ClientSecret,
+    *,
+    expected: int | None,
+) -> None:
+    """The store keeps the record; see `TokenStore.save`.
+
+    Raises:
+        StaleRecordError: Another version is stored than was expected.
+        TokenStoreError: It cannot be saved.
+    """
+    store.save(key.name, write(key, record), expected=expected)
+
+
+def change(
+    store: TokenStore, key: TokenKey, kind: type[R], how: Callable[[R | None], R | None]
+) -> None:
+    """The record was changed by one caller at a time, without the lock.
+
+    Args:
+        store: Where.
+        key: Whose record.
+        kind: What it is.
+        how: From the record to the new one, None for no change; called again when another caller
+            was faster.
+
+    Raises:
+        TokenStoreError: As `load` and `save`.
+    """
+
+    def changed(entry: Entry | None) -> str | None:
+        before = read(entry.text, key, kind, _place(store, key)) if entry else None
+        after = how(before)
+        return None if after is None else write(key, after)
+
+    update(store, key.name, changed)
+
+
+def _place(store: TokenStore, key: TokenKey) -> str:
+    return f"account {key.account!r} ({key.kind}, {key.name}) in {store!r}"
+
+
+def _damage(stored: object, key: TokenKey) -> str:
+    """Why this is not a record of that key in this schema, or ""."""
+    if not isinstance(stored, dict):
+        return f"it is damaged: not a record of this package. {KEPT}"
+    schema = stored.get("schema", stored.get("version"))
+    if isinstance(schema, int) and schema > SCHEMA:
+        return (
+            f"the record was written by a later release (schema {schema}, this one reads "
+            f"{SCHEMA}). Upgrade atlassian-auth-adapter here; nothing was changed."
+        )
+    if "version" in stored and "schema" not in stored:
+        return (
+            "the record was written by an earlier release (schema 1), in a form that this one does "
+            "not read. forget() the login, or delete the entry, and sign in again."
+        )
+    if schema != SCHEMA:
+        return f"it is damaged: not a record of this package. {KEPT}"
+    # A store that makes records of another program's logins knows the name alone.
+    if stored.get("key") not in (asdict(key), key.name):
+        return f"it is the record of another key. {KEPT}"
+    return ""
+
+
+def _stored(value: Any) -> Any:
+    """As JSON has it: a dataclass without its defaults, a number without an end as null."""
+    if is_dataclass(value):
+        return {
+            item.name: _stored(getattr(value, item.name))
+            for item in fields(value)
+            if item.default is MISSING or getattr(value, item.name) != item.default
+        }
+    if isinstance(value, tuple):
+        return [_stored(item) for item in value]
+    return None if value == math.inf else value
+
+
+_hints = cache(get_type_hints)
+
+
+def _value(kind: Any, stored: Any) -> Any:
+    """A value of that type. Raises a ValueError or the like when `stored` is not one."""
+    if isinstance(kind, type) and is_dataclass(kind):
+        hints = _hints(kind)
+        if not isinstance(stored, dict):
+            raise TypeError("not an object")
+        # What a later release has added to this schema hides no login.
+        known = stored.keys() & hints.keys()
+        return kind(**{name: _value(hints[name], stored[name]) for name in known})
+    match get_origin(kind), get_args(kind):
+        case (types.UnionType, (some, _)):
+            return None if stored is None else _value(some, stored)
+        case (origin, (item, *_)) if origin is tuple and isinstance(stored, list):
+            return tuple(_value(item, one) for one in stored)
+        case (origin, (of, to)) if origin is Mapping and isinstance(stored, dict):
+            return {_value(of, name): _value(to, one) for name, one in stored.items()}
+        case (origin, choices) if origin is Literal and stored in choices:
+            return stored
+    if kind is float:
+        number = math.inf if stored is None else float(stored)
+        if isinstance(stored, str | bool) or math.isnan(number):
+            raise ValueError("not a number")
+        return number
+    if type(stored) is not kind:
+        raise TypeError("of another type")
+    return stored
