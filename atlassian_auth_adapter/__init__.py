@@ -91,11 +91,11 @@ if TYPE_CHECKING:
     from atlassian_auth_adapter.profiles import delete_profile as delete_profile
     from atlassian_auth_adapter.profiles import load_profile as load_profile
     from atlassian_auth_adapter.profiles import save_profile as save_profile
+    from atlassian_auth_adapter.records import TokenKey as TokenKey
     from atlassian_auth_adapter.signin.browser import login as login
     from atlassian_auth_adapter.sources import StaticTokenSource as StaticTokenSource
     from atlassian_auth_adapter.sources import TokenSource as TokenSource
-    from atlassian_auth_adapter.stores.base import Record as Record
-    from atlassian_auth_adapter.stores.base import TokenKey as TokenKey
+    from atlassian_auth_adapter.stores.base import Entry as Entry
     from atlassian_auth_adapter.stores.base import TokenStore as TokenStore
     from atlassian_auth_adapter.stores.context import ContextTokenStore as ContextTokenStore
     from atlassian_auth_adapter.stores.encrypted import EncryptedTokenStore as EncryptedTokenStore
@@ -162,9 +162,10 @@ _HOMES = {
         "load_profile",
         "save_profile",
     ],
+    "records": ["TokenKey"],
     "signin.browser": ["login"],
     "sources": ["StaticTokenSource", "TokenSource"],
-    "stores.base": ["Record", "TokenKey", "TokenStore"],
+    "stores.base": ["Entry", "TokenStore"],
     "stores.context": ["ContextTokenStore"],
     "stores.encrypted": ["EncryptedTokenStore"],
     "stores.file": ["FileTokenStore"],

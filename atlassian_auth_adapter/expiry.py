@@ -4,52 +4,11 @@ from __future__ import annotations
 
 import enum
 import math
-import time
 from dataclasses import dataclass
-from typing import Protocol
 
 from atlassian_auth_adapter.tokens import TokenSet
 
-__all__ = ["SYSTEM_CLOCK", "Clock", "ExpiryPolicy", "Freshness", "SystemClock"]
-
-
-class Clock(Protocol):
-    """Where the package takes the time from; tests pass one that they move themselves."""
-
-    def time(self) -> float:
-        """POSIX timestamp, seconds; may jump in both directions."""
-
-    def monotonic(self) -> float:
-        """Seconds from an arbitrary start; never goes back."""
-
-    def sleep(self, seconds: float) -> None:
-        """Return after `seconds`, or early when the process is about to end."""
-
-
-class SystemClock:
-    """The machine's clocks."""
-
-    def time(self) -> float:
-        """POSIX timestamp, seconds."""
-        return time.time()
-
-    def monotonic(self) -> float:
-        """Seconds from an arbitrary start."""
-        return time.monotonic()
-
-    def sleep(self, seconds: float) -> None:
-        """Return after `seconds`, or early when the process is about to end.
-
-        A process that wants to exit waits for a token request in flight, not for our patience.
-        """
-        from atlassian_auth_adapter.threads import is_exiting  # who does not wait needs no threads
-
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0 and not is_exiting():
-            time.sleep(min(left, 0.25))
-
-
-SYSTEM_CLOCK = SystemClock()
+__all__ = ["ExpiryPolicy", "Freshness"]
 
 
 class Freshness(enum.Enum):
@@ -88,13 +47,15 @@ class ExpiryPolicy:
     expired_fraction: float = 0.1
     minimum: float = 10.0
 
-    def freshness(self, token_set: TokenSet, remaining: float, luck: float = 0.0) -> Freshness:
+    def freshness(
+        self, token_set: TokenSet, remaining: float, jitter_share: float = 0.0
+    ) -> Freshness:
         """What may be done with the token when it has `remaining` seconds to live.
 
         Args:
             token_set: Whose lifetime scales the windows.
             remaining: Seconds until the end; the smaller of what wall and monotonic clock say.
-            luck: The token's share of the jitter, 0 to 1.
+            jitter_share: The token's share of the jitter, 0 to 1.
         """
         if remaining == math.inf:
             return Freshness.FRESH
@@ -105,5 +66,5 @@ class ExpiryPolicy:
         if remaining <= expired:
             return Freshness.EXPIRED
         stale = min(self.stale, lifetime * self.stale_fraction)
-        stale -= min(self.jitter, stale / 4) * luck
+        stale -= min(self.jitter, stale / 4) * jitter_share
         return Freshness.STALE if remaining <= stale else Freshness.FRESH

@@ -48,14 +48,6 @@ from atlassian_auth_adapter.clients.environment import (
     client_secret_from_env,
     has_client_secret,
 )
-from atlassian_auth_adapter.errors import (
-    AtlassianAuthError,
-    ConfigurationError,
-    TokenStoreError,
-    without_frames,
-)
-from atlassian_auth_adapter.expiry import ExpiryPolicy, Freshness
-from atlassian_auth_adapter.pickling import Named
 from atlassian_auth_adapter.disk.files import (
     check_trusted,
     directory_path,
@@ -64,7 +56,17 @@ from atlassian_auth_adapter.disk.files import (
     replace_file,
     typed,
 )
-from atlassian_auth_adapter.stores.base import ELSEWHERE, Record, TokenKey, TokenStore
+from atlassian_auth_adapter.errors import (
+    AtlassianAuthError,
+    ConfigurationError,
+    TokenStoreError,
+    without_frames,
+)
+from atlassian_auth_adapter.expiry import ExpiryPolicy, Freshness
+from atlassian_auth_adapter.pickling import Named
+from atlassian_auth_adapter.records import ClientSecret, Login, TokenKey, change
+from atlassian_auth_adapter.records import load as load_record
+from atlassian_auth_adapter.stores.base import Entry, TokenStore
 from atlassian_auth_adapter.stores.file import FileTokenStore
 from atlassian_auth_adapter.tokens import TokenSet
 
@@ -249,9 +251,9 @@ def stored_token_set(name: str = "") -> TokenSet | None:
         return None
     # Where a client would look under another key, nothing is found here.
     key = TokenKey(_issuer_of(found), found["client_id"], found["account"])
-    record = found["store"].load(key)
-    token_set: TokenSet | None = record and record.token_set
-    if token_set is None or record.dead:
+    login, _ = load_record(found["store"], key, Login)
+    token_set = login.token_set if login and not login.dead else None
+    if token_set is None:
         return None
     remaining = token_set.expires_at - time.time()
     is_sane = remaining <= token_set.lifetime  # else some clock was wrong
@@ -521,7 +523,7 @@ def choose_store(preference: Literal["", StoreName] = "") -> StoreName:
     try:
         _try_out(_opened(name, timeout=_UNLOCKING))
     except (ConfigurationError, TokenStoreError) as error:
-        reason, _, _ = str(error).partition(f" {ELSEWHERE}")
+        reason = str(error).removesuffix(error.advice).rstrip()
     else:
         return name
     instead = {
@@ -532,15 +534,15 @@ def choose_store(preference: Literal["", StoreName] = "") -> StoreName:
 
 
 def _try_out(store: TokenStore) -> None:
-    key, record = TokenKey("", "", "", "probe"), Record(1, TokenSet("x" * _PROBE))
-    with store.lock(key, timeout=_OTHERS):
-        store.delete(key)  # what a killed process has left
+    name, text = "probe", "x" * _PROBE
+    with store.lock(name, timeout=_OTHERS):
+        store.delete(name)  # what a killed process has left
         try:
-            store.save(key, record, expected=None)
-            if store.load(key) != record:
+            store.save(name, text, expected=None)
+            if store.load(name) != Entry(text, 1):
                 raise TokenStoreError(f"{store!r} does not keep what is written to it.")
         finally:
-            store.delete(key)
+            store.delete(name)
 
 
 def client_secret_of(profile: Profile) -> str:
@@ -563,21 +565,18 @@ class _StoredSecret(Named):
     def __call__(self) -> str:
         if has_client_secret():
             return client_secret_from_env()
-        record = _opened(self.store, "secrets").load(self.key) if self.store else None
-        if record is None or record.token_set is None:
+        stored = load_record(_opened(self.store), self.key, ClientSecret)[0] if self.store else None
+        if stored is None:
             raise ConfigurationError(
                 f"no client secret is stored for client {self.key.client_id!r}. Run atlassian-auth "
                 "login, or set ATLASSIAN_CLIENT_SECRET."
             )
-        return record.token_set.access_token
+        return stored.secret
 
 
 def _keep_secret(profile: Profile, secret: str) -> None:
-    store, key = _opened(profile.store, "secrets"), _key_of_secret(profile.arguments())
-    before = store.load(key)
-    generation = before.generation if before else 0
-    record = Record(generation + 1, TokenSet(secret))
-    store.save(key, record, expected=generation if before else None)
+    key = _key_of_secret(profile.arguments())
+    change(_opened(profile.store), key, ClientSecret, lambda _: ClientSecret(secret))
 
 
 def _drop_secret(profile: Profile, others: Iterable[Profile]) -> None:
@@ -585,7 +584,7 @@ def _drop_secret(profile: Profile, others: Iterable[Profile]) -> None:
     key = _key_of_secret(profile.arguments())
     needed = ((other.store, _key_of_secret(other.arguments())) for other in others)
     if profile.store and (profile.store, key) not in needed:
-        _opened(profile.store, "secrets").delete(key)
+        _opened(profile.store).delete(key.name)
 
 
 def _key_of_secret(arguments: Mapping[str, Any]) -> TokenKey:
@@ -603,16 +602,12 @@ def _issuer_of(arguments: Mapping[str, Any]) -> str:
     return str(server_url.rstrip("/") or cloud.auth_url)
 
 
-def _opened(
-    name: str, what: Literal["logins", "secrets"] = "logins", timeout: float = 5.0
-) -> TokenStore:
+def _opened(name: str, timeout: float = 5.0) -> TokenStore:
     if name == "file":
-        directory = _data_directory()
-        return FileTokenStore(directory / "secrets" if what == "secrets" else directory)
+        return FileTokenStore(_data_directory())
     from atlassian_auth_adapter.stores.keyring import KeyringTokenStore  # loads the keyring
 
-    service = _APP if what == "logins" else f"{_APP} client secrets"
-    return KeyringTokenStore(service, timeout=timeout)
+    return KeyringTokenStore(_APP, directory=_data_directory() / "keyring", timeout=timeout)
 
 
 def _data_directory() -> Path:

@@ -28,8 +28,8 @@ from atlassian_auth_adapter.errors import (
     FreshTokenRejectedError,
 )
 from atlassian_auth_adapter.events import OnEvent
-from atlassian_auth_adapter.threads import landed, take_off
 from atlassian_auth_adapter.pickling import Unique
+from atlassian_auth_adapter.threads import result_of, run_in_thread, wait_async
 from atlassian_auth_adapter.tokens import TokenSet, is_token
 
 __all__ = ["StaticTokenSource", "TokenSource"]
@@ -74,7 +74,9 @@ class TokenSource(ABC):
 
         Cancelling the task does not cancel what it was waiting for.
         """
-        return await landed(take_off(lambda: self.token_set(rejected)))
+        flight = run_in_thread(lambda: self.token_set(rejected))
+        await wait_async(flight)
+        return result_of(flight)
 
     def has_ended(self, token_set: TokenSet) -> bool:
         """Whether the token set is past its end by now, without any margin."""

@@ -1,16 +1,20 @@
-"""Flights: work on threads of ours that outlives whoever waits for it.
+"""Threads: work that goes on whoever waits for it, and waiting from sync code, asyncio and trio.
 
-Sync callers wait for a flight's future, tasks of asyncio and trio await it. Nobody runs it, so
-nobody can cancel it, and no thread pool of the program is used.
+A *flight* (of single-flight) is work that is done once for all who want its result. It runs on a
+daemon thread of ours: cancelling a caller does not cancel it, and no thread pool of the program is
+used. The exit of a process waits for none of it, but for what `holding_exit` holds.
 """
 
 from __future__ import annotations
 
+import contextvars
+import math
+import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from atlassian_auth_adapter.errors import AtlassianAuthError
@@ -20,81 +24,128 @@ if TYPE_CHECKING:
 
     import trio
 
-__all__ = ["FlightThread", "is_exiting", "landed", "prepared", "result_of", "take_off"]
+__all__ = [
+    "NotDoneError",
+    "after_fork",
+    "bind_result",
+    "holding_exit",
+    "is_exiting",
+    "result_of",
+    "run_in_thread",
+    "started",
+    "wait",
+    "wait_async",
+]
 
 T = TypeVar("T")
 
-
-class FlightThread(threading.Thread):
-    """A thread of ours. It is no daemon: the exit of the process waits for it."""
-
-    @classmethod
-    def started(cls, run: Callable[[], object]) -> bool:
-        """Whether a thread runs it now; none can be had at shutdown, or when there are too many."""
-        try:
-            cls(target=run, name="atlassian-auth-flight", daemon=False).start()
-        except RuntimeError:
-            return False
-        return True
+#: Whether the main thread waits for one of our futures: then the process does not end yet.
+_main_waits = False
 
 
-def is_exiting() -> bool:
-    """Whether nobody is left but flights, and daemons, for which a process does not wait."""
-    return not threading.main_thread().is_alive() and all(
-        thread.daemon or isinstance(thread, FlightThread) or not thread.is_alive()
-        for thread in threading.enumerate()
-    )
+class NotDoneError(Exception):
+    """The future has no result within the time that a caller waits; the work goes on."""
 
 
-def take_off(
-    work: Callable[[], T],
-    afterwards: Callable[[], object] | None = None,
-    future: Future[T] | None = None,
-) -> Future[T]:
-    """Run `work` on a thread of ours and return its future at once.
+class _ExitGuard(threading.Thread):
+    """A thread that is not a daemon: the exit of the process waits for it."""
 
-    Nobody else's thread pool is used. When no thread can be started, the work is done right here.
 
-    Args:
-        work: What to do.
-        afterwards: Called on the same thread when the future has its result.
-        future: The future to use; it is new and pending.
+def after_fork(callback: Callable[[], object]) -> None:
+    """Call it in each forked child: threads of the parent may have held the locks of ours."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=callback)
+
+
+def started(run: Callable[[], object]) -> bool:
+    """Whether a thread runs it now; none can be had at shutdown, or when there are too many.
+
+    It runs in the caller's context: context variables say there what they say here.
     """
-    flight: Future[T] = future or Future()
-    run = prepared(work, afterwards, flight)
-    if not FlightThread.started(run):
+    context = contextvars.copy_context()
+    try:
+        threading.Thread(
+            target=context.run, args=(run,), name="atlassian-auth-flight", daemon=True
+        ).start()
+    except RuntimeError:
+        return False
+    return True
+
+
+def run_in_thread(work: Callable[[], T]) -> Future[T]:
+    """Run `work` on a thread of ours, or right here when none can be had; its future at once."""
+    future: Future[T] = Future()
+    run = bind_result(work, future)
+    if not started(run):
         run()
-    return flight
+    return future
 
 
-def prepared(
-    work: Callable[[], T], afterwards: Callable[[], object] | None, future: Future[T]
-) -> Callable[[], None]:
-    """What does the work and hands the result to the future, which nobody can cancel any more."""
+def bind_result(work: Callable[[], T], future: Future[T]) -> Callable[[], None]:
+    """What does the work and gives the result to the future, which cannot be cancelled any more."""
     future.set_running_or_notify_cancel()
 
     def run() -> None:
         try:
             result = work()
-        except BaseException as error:  # noqa: BLE001 - handed to whoever waits
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
             future.set_exception(error)
         else:
             future.set_result(result)
-        if afterwards is not None:
-            afterwards()
 
     return run
 
 
-async def landed(future: Future[T]) -> T:
-    """Wait for a future of another thread without blocking the loop, asyncio's or trio's."""
+@contextmanager
+def holding_exit(seconds: float) -> Iterator[None]:
+    """The exit of the process waits until the context ends, at most so many seconds."""
+    done = threading.Event()
+    guard = _ExitGuard(target=done.wait, args=(seconds,), name="atlassian-auth-exit", daemon=False)
+    with suppress(RuntimeError):  # at shutdown: then whoever asked runs the work itself
+        guard.start()
+    try:
+        yield
+    finally:
+        done.set()
+
+
+def is_exiting() -> bool:
+    """Whether the process ends: its main thread has, and only daemons and guards are left."""
+    return (
+        not threading.main_thread().is_alive()
+        and not _main_waits
+        and all(
+            thread.daemon or isinstance(thread, _ExitGuard) or not thread.is_alive()
+            for thread in threading.enumerate()
+        )
+    )
+
+
+def wait(future: Future[T], seconds: float | None = None) -> None:
+    """The future is done, or so many seconds have passed; blocks until then."""
+    global _main_waits  # noqa: PLW0603 - only the main thread writes it
+    is_main = threading.current_thread() is threading.main_thread()
+    before = _main_waits
+    if is_main:
+        _main_waits = True
+    try:
+        with suppress(TimeoutError):  # that of the work would be returned
+            future.exception(seconds)
+    finally:
+        if is_main:
+            _main_waits = before
+
+
+async def wait_async(future: Future[T], seconds: float | None = None) -> None:
+    """`wait` for tasks of asyncio and trio: it does not block the loop, and takes no thread."""
     event: asyncio.Event | trio.Event
     trio_module = sys.modules.get("trio")
-    if trio_module is not None and trio_module.lowlevel.in_trio_task():
+    is_trio = trio_module is not None and trio_module.lowlevel.in_trio_task()
+    if is_trio:
         event = trio_module.Event()
         call_soon = trio_module.lowlevel.current_trio_token().run_sync_soon
     else:
-        import asyncio  # who is in a loop has loaded it
+        import asyncio  # a program with a loop has loaded it
 
         event = asyncio.Event()
         call_soon = asyncio.get_running_loop().call_soon_threadsafe
@@ -106,15 +157,25 @@ async def landed(future: Future[T]) -> T:
             call_soon(event.set)
 
     future.add_done_callback(wake)
-    await event.wait()
-    return result_of(future)
+    if is_trio:
+        with trio_module.move_on_after(math.inf if seconds is None else seconds):
+            await event.wait()
+    else:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await event.wait()
 
 
 def result_of(future: Future[T]) -> T:
-    """The future's result; blocks until there is one. Each waiter gets an error of its own.
+    """The result of a future that is done. Each caller gets an error of its own.
 
     Neither it nor what it was raised from has the flight's frames: a store's hold what it saves.
+
+    Raises:
+        NotDoneError: It is not done yet.
     """
+    if not future.done():
+        raise NotDoneError
     error = future.exception()
     if error is None:
         return future.result()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import threading
-from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -19,6 +18,7 @@ from atlassian_auth_adapter.atlassian.gateway import Location, ResourceServer
 from atlassian_auth_adapter.atlassian.sites import Site
 from atlassian_auth_adapter.atlassian.verdicts import Verdict, judge
 from atlassian_auth_adapter.clients.places import CloudPlace, Place, SiteMemory
+from atlassian_auth_adapter.clock import SYSTEM_CLOCK, Clock
 from atlassian_auth_adapter.errors import (
     AccessDeniedError,
     AtlassianAuthError,
@@ -28,15 +28,24 @@ from atlassian_auth_adapter.errors import (
     without_frames,
 )
 from atlassian_auth_adapter.events import Event, EventName, OnEvent, report
-from atlassian_auth_adapter.expiry import SYSTEM_CLOCK, Clock, ExpiryPolicy, Freshness
-from atlassian_auth_adapter.threads import is_exiting, landed, result_of, take_off
+from atlassian_auth_adapter.expiry import ExpiryPolicy, Freshness
 from atlassian_auth_adapter.oauth.server import AuthorizationServer
 from atlassian_auth_adapter.oauth.token_endpoint import TokenEndpoint, checked_secret
 from atlassian_auth_adapter.pickling import Unique, is_named
-from atlassian_auth_adapter.refresh import RefreshingTokenSource, own_goal
+from atlassian_auth_adapter.records import Login, TokenKey
+from atlassian_auth_adapter.records import load as load_record
+from atlassian_auth_adapter.refresh.source import RefreshingTokenSource, reentrancy_error
+from atlassian_auth_adapter.refresh.steps import Rules
 from atlassian_auth_adapter.sources import TokenSource
-from atlassian_auth_adapter.stores.base import Record, TokenKey, TokenStore
+from atlassian_auth_adapter.stores.base import TokenStore
 from atlassian_auth_adapter.stores.memory import MemoryTokenStore
+from atlassian_auth_adapter.threads import (
+    is_exiting,
+    result_of,
+    run_in_thread,
+    wait,
+    wait_async,
+)
 from atlassian_auth_adapter.tokens import TokenSet
 from atlassian_auth_adapter.transport import Answer, Proxy, Transport
 
@@ -115,6 +124,7 @@ class Settings(TypedDict, total=False):
     account: str
     cert: str | tuple[str, str] | None
     timeout: float | tuple[float, float]
+    max_wait: float
     expiry: ExpiryPolicy
     on_event: OnEvent | None
     clock: Clock
@@ -167,7 +177,7 @@ class AtlassianClient(Unique, TokenSource):
         self._store = MemoryTokenStore() if store is None else store
         if not isinstance(self._store, TokenStore):
             raise ConfigurationError(
-                f"store: {type(store).__name__} is none. Give a TokenStore, such as "
+                f"store: a {type(store).__name__} is not a TokenStore. Give one, such as "
                 "FileTokenStore(path)."
             )
         scopes = settings.get("scopes")
@@ -188,14 +198,13 @@ class AtlassianClient(Unique, TokenSource):
         self._finder: tuple[int, int] | None = None  # process and thread of that flight
         self._has_doubted = False
         self._source = RefreshingTokenSource(
-            self._key,
+            Rules(
+                self._key, self._server, settings.get("expiry", ExpiryPolicy()), self._needs_login
+            ),
             self._store,
-            self._server,
-            self._renew,
-            lambda: self.resource_server,
-            patience=self._transport.patience,
-            needs_login=self._needs_login,
-            expiry=settings.get("expiry", ExpiryPolicy()),
+            self._token_request(),
+            send_timeout=self._transport.patience,
+            max_wait=_checked_wait(settings.get("max_wait", 30.0)),
             clock=self._clock,
             on_event=self.on_event,
         )
@@ -216,9 +225,9 @@ class AtlassianClient(Unique, TokenSource):
         """Names the login within the store."""
         return TokenKey(self._server.issuer, self.client_id, self.account)
 
-    @abstractmethod
-    def _renew(self, previous: TokenSet) -> TokenSet:
-        """Send one token request."""
+    def _token_request(self) -> Callable[[TokenSet], TokenSet]:
+        """What sends one token request, for the successor of a token set."""
+        return self._endpoint.refresh
 
     def __repr__(self) -> str:
         return (
@@ -239,7 +248,7 @@ class AtlassianClient(Unique, TokenSource):
 
     @property
     def token_key(self) -> TokenKey:
-        """Names the login within its store, as for `EncryptedTokenStore.rotate`."""
+        """Names the login within its store, as in `store.rotate(client.token_key.name)`."""
         return self._key
 
     # --- tokens -----------------------------------------------------------------------------------
@@ -275,7 +284,9 @@ class AtlassianClient(Unique, TokenSource):
         """See `TokenSource.token_set_async`; raises what `token_set` does."""
         token_set = await self._source.token_set_async(rejected)
         while not self._place.is_known:
-            await landed(self._finding_flight())
+            flight = self._finding_flight()
+            await wait_async(flight)
+            result_of(flight)
         return token_set
 
     def has_ended(self, token_set: TokenSet) -> bool:
@@ -289,33 +300,33 @@ class AtlassianClient(Unique, TokenSource):
         Raises:
             TokenStoreError: The store failed.
         """
-        record = self._store.load(self._key)
-        if record is None or record.token_set is None:
+        login, _ = load_record(self._store, self._key, Login)
+        if login is None or login.token_set is None:
             return TokenStatus(self.account, "none")
-        token_set = record.token_set
+        token_set = login.token_set
         return TokenStatus(
             self.account,
-            self._state(record, token_set),
+            self._state(login, token_set),
             expires_at=token_set.expires_at,
             obtained_at=token_set.obtained_at or None,
             scopes=tuple(token_set.scope.split()),
-            generation=record.generation,
-            throttled_until=record.throttled_until or None,
-            pending_since=record.pending.started_at if record.pending else None,
+            generation=login.generation,
+            throttled_until=login.throttled_until or None,
+            pending_since=login.journal.started_at if login.journal else None,
             idle_until=_finite(self._server.idle_until(token_set.obtained_at)),
             reauthorize_by=_finite(
-                self._server.reauthorize_by(token_set.obtained_at, record.authorized_at)
+                self._server.reauthorize_by(token_set.obtained_at, login.authorized_at)
             ),
-            pending_owner=record.pending.owner if record.pending else "",
-            reason=record.dead_reason if record.dead else "",
+            pending_owner=login.journal.owner if login.journal else "",
+            reason=login.dead_reason if login.dead else "",
         )
 
     def _state(
-        self, record: Record, token_set: TokenSet
+        self, login: Login, token_set: TokenSet
     ) -> Literal["fresh", "stale", "expired", "login_required"]:
-        freshness = self._source.freshness_of(token_set)
+        freshness = self._source.freshness_of(login)
         is_over = freshness is Freshness.EXPIRED and not token_set.refresh_token
-        if record.dead or (self._needs_login and is_over):
+        if login.dead or (self._needs_login and is_over):
             return "login_required"
         return freshness.value
 
@@ -410,19 +421,20 @@ class AtlassianClient(Unique, TokenSource):
     def _find_place(self) -> None:
         """The place is known afterwards."""
         while not self._place.is_known:
-            result_of(self._finding_flight())
+            flight = self._finding_flight()
+            wait(flight)
+            result_of(flight)
 
     def _finding_flight(self) -> Future[None]:
         """The one flight that looks for the site, whoever waits for it."""
         if self._finder == (os.getpid(), threading.get_ident()):
-            raise own_goal()
+            raise reentrancy_error()
         # Without a lock: at worst two look, and find the same. A forked child looks anew.
         process, flight = self._finding or (0, None)
         if flight is None or process != os.getpid() or flight.done():
             failures: list[AtlassianAuthError] = []
-            flight = take_off(
-                lambda: self._find_site(failures), lambda: self._report_failures(failures)
-            )
+            flight = run_in_thread(lambda: self._find_site(failures))
+            flight.add_done_callback(lambda _: self._report_failures(failures))
             self._finding = os.getpid(), flight
         return flight
 
@@ -449,7 +461,7 @@ class AtlassianClient(Unique, TokenSource):
             self._has_doubted = False
             self._place.forget()
             try:
-                self._store.delete(self._key.for_sites())
+                self._store.delete(self._key.for_sites().name)
             except AtlassianAuthError as error:
                 self._report("store_failed", error=f"site not forgotten: {error}")
 
@@ -557,6 +569,15 @@ class AtlassianClient(Unique, TokenSource):
             path=Location.of(url).path,
         )
         return answer, verdict
+
+
+def _checked_wait(seconds: object) -> float:
+    if isinstance(seconds, int | float) and 0 < seconds < threading.TIMEOUT_MAX:
+        return float(seconds)
+    raise ConfigurationError(
+        f"max_wait={seconds!r:.40} must be a positive number of seconds: how long a request waits "
+        "for a refresh at most."
+    )
 
 
 def _made_anew(cls: type[AtlassianClient], arguments: dict[str, Any]) -> AtlassianClient:

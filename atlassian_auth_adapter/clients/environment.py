@@ -25,6 +25,14 @@ __all__ = [
     "has_client_secret",
 ]
 
+
+def _seconds(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigurationError(f"{text!r:.40} is not a number of seconds.") from None
+
+
 #: Variable, the argument that it stands for, and what makes the argument of its text.
 VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "ATLASSIAN_CLIENT_ID": ("client_id", str),
@@ -39,6 +47,7 @@ VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "ATLASSIAN_TOKEN_DIRECTORY": ("store", FileTokenStore),
     "ATLASSIAN_CA_BUNDLE": ("verify", str),
     "ATLASSIAN_PROXY": ("proxy", str),
+    "ATLASSIAN_MAX_WAIT": ("max_wait", _seconds),
 }
 #: The secret itself, or the path of a file that holds it, such as a secret of a container.
 SECRET, SECRET_FILE = "ATLASSIAN_CLIENT_SECRET", "ATLASSIAN_CLIENT_SECRET_FILE"

@@ -65,6 +65,7 @@ def create_atlassian_oauth_client(
         account: Names the login within the store.
         cert: Client certificate: path of a PEM file, or (certificate, key).
         timeout: Seconds (connect, read) for every request of our own.
+        max_wait: Seconds that a request waits for a refresh at most; the refresh itself goes on.
         expiry: When a token counts as stale and as expired.
         on_event: Called with every Event.
         clock: Where instants come from.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from abc import abstractmethod
 from collections.abc import Callable
 from http import HTTPStatus
@@ -29,13 +28,11 @@ from atlassian_auth_adapter.errors import (
     ConfigurationError,
     LoginRequiredError,
     ResourceUnavailableError,
-    StaleRecordError,
     TokenRequestRefusedError,
     without_frames,
 )
 from atlassian_auth_adapter.oauth.authorization import AuthorizationRequest, AuthorizationResponse
-from atlassian_auth_adapter.stores.base import Record
-from atlassian_auth_adapter.tokens import TokenSet
+from atlassian_auth_adapter.records import Authorizations, change
 from atlassian_auth_adapter.transport import Proxy
 
 __all__ = [
@@ -52,8 +49,7 @@ __all__ = [
 
 #: Authorizations that may wait for their redirects at one time; the oldest give way.
 MOST_AUTHORIZATIONS = 100
-#: Times that somebody else may be faster in starting one before the store is called broken.
-MOST_OVERTAKINGS = 100
+Requests = tuple[AuthorizationRequest, ...]
 
 
 class AtlassianOAuthClient(AtlassianClient):
@@ -80,9 +76,6 @@ class AtlassianOAuthClient(AtlassianClient):
     @classmethod
     def _product(cls) -> Product:
         return product_named(cls.default_product)
-
-    def _renew(self, previous: TokenSet) -> TokenSet:
-        return self._endpoint.refresh(previous)
 
     # --- authorization ----------------------------------------------------------------------------
 
@@ -129,9 +122,7 @@ class AtlassianOAuthClient(AtlassianClient):
             TokenStoreError: The store failed.
         """
         response = AuthorizationResponse.parse(code)
-        record = self._store.load(self._key.for_authorizations())
-        pending = record.authorizations if record else ()
-        request = response.request_among(pending, self._clock.time())
+        request = self._claimed(response)
         if request is None:
             if self._server.pkce:
                 raise AuthorizationError(
@@ -139,12 +130,19 @@ class AtlassianOAuthClient(AtlassianClient):
                     "Call oauth_start() with the same store and use its URL within 10 minutes."
                 )
             request = AuthorizationRequest("", scope=" ".join(self.get_oauth_scopes()))
-        else:
-            done = request.state
-            self._change_authorizations(
-                lambda others: tuple(other for other in others if other.state != done)
-            )
         self._exchange(response.code, request)
+
+    def _claimed(self, response: AuthorizationResponse) -> AuthorizationRequest | None:
+        """The started request that this is the response to; nobody else can claim it any more."""
+        claimed: list[AuthorizationRequest | None] = []
+
+        def claim(alive: Requests) -> Requests:
+            request = response.request_among(alive, self._clock.time())
+            claimed.append(request)
+            return tuple(other for other in alive if other is not request)
+
+        self._change_authorizations(claim)
+        return claimed[-1]
 
     @without_frames
     def check_registration(self) -> str:
@@ -178,7 +176,7 @@ class AtlassianOAuthClient(AtlassianClient):
 
     def _exchange(self, code: str, request: AuthorizationRequest) -> None:
         try:
-            self._source.install(
+            self._source.sign_in(
                 lambda: self._endpoint.exchange(code, request.code_verifier, request.scope)
             )
         except TokenRequestRefusedError as error:
@@ -194,24 +192,16 @@ class AtlassianOAuthClient(AtlassianClient):
             error=refusal.error,
         ) from refusal
 
-    def _change_authorizations(
-        self,
-        change: Callable[[tuple[AuthorizationRequest, ...]], tuple[AuthorizationRequest, ...]],
-    ) -> None:
-        key, now = self._key.for_authorizations(), self._clock.time()
-        for attempt in itertools.count(1):
-            record = self._store.load(key)
-            expected = record.generation if record else None
-            alive = [old for old in (record.authorizations if record else ()) if old.is_alive(now)]
-            pending = change(tuple(alive))[-MOST_AUTHORIZATIONS:]
-            changed = Record(generation=(expected or 0) + 1, authorizations=pending)
-            try:
-                self._store.save(key, changed, expected=expected)
-            except StaleRecordError:  # another authorization was started at the same moment
-                if attempt == MOST_OVERTAKINGS:
-                    raise
-            else:
-                return
+    def _change_authorizations(self, how: Callable[[Requests], Requests]) -> None:
+        now = self._clock.time()
+
+        def changed(record: Authorizations | None) -> Authorizations | None:
+            before = record.requests if record else ()
+            alive = tuple(request for request in before if request.is_alive(now))
+            after = how(alive)[-MOST_AUTHORIZATIONS:]
+            return None if after == before else Authorizations(after)
+
+        change(self._store, self._key.for_authorizations(), Authorizations, changed)
 
     @without_frames
     def oauth2_retrieve_access_token(self, code: str = "", refresh_token: str = "") -> str:
@@ -233,14 +223,9 @@ class AtlassianOAuthClient(AtlassianClient):
         if code:
             self.oauth_complete(code)
             return self.get_access_token()
-        record = self._store.load(self._key)
-        if record and record.token_set and record.token_set.refresh_token == refresh_token:
-            return self._source.refresh().access_token
-        if self._source.has_taken_over(refresh_token):
-            return self.get_access_token()  # it is spent; the stored login came from it
-        given = TokenSet("", refresh_token, scope=" ".join(self.get_oauth_scopes()))
+        scope = " ".join(self.get_oauth_scopes())
         try:
-            return self._source.install(lambda: self._renew(given), refresh_token).access_token
+            return self._source.take_over(refresh_token, scope).access_token
         except TokenRequestRefusedError as error:
             if not self._server.refuses_refresh_token(error.error, error.error_description):
                 raise

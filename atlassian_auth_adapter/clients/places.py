@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -38,10 +38,11 @@ from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
     ConfigurationError,
     ResourceUnavailableError,
-    StaleRecordError,
 )
 from atlassian_auth_adapter.oauth.server import AuthorizationServer
-from atlassian_auth_adapter.stores.base import Record, TokenKey, TokenStore
+from atlassian_auth_adapter.records import Login, Sites, TokenKey, change
+from atlassian_auth_adapter.records import load as load_record
+from atlassian_auth_adapter.stores.base import TokenStore
 from atlassian_auth_adapter.transport import Transport
 
 __all__ = [
@@ -179,45 +180,46 @@ class SiteMemory:
     store: TokenStore
     key: TokenKey  # of the login
 
-    def login(self) -> str:
-        """Name of the login of now: the owner of what is asked of the server from now on.
+    def login_id(self) -> str:
+        """Names the login of now: the owner of what is asked of the server from now on.
 
         Raises:
             TokenStoreError: The store cannot be read.
         """
-        record = self.store.load(self.key)
-        return record.login if record else ""
+        login, _ = load_record(self.store, self.key, Login)
+        return login.login_id if login else ""
 
-    def recall(self, asked: str, login: str) -> Site | None:
+    def recall(self, asked: str, login_id: str) -> Site | None:
         """The site that was asked for, or None when it is not remembered.
 
         Raises:
             TokenStoreError: The store cannot be read.
         """
-        known = _known(self.store.load(self.key.for_sites()), login)
-        cloud_id = known.get(asked)
+        known, _ = load_record(self.store, self.key.for_sites(), Sites)
+        cloud_ids = _of_login(known, login_id)
+        cloud_id = cloud_ids.get(asked)
         if not is_cloud_id(cloud_id):  # it becomes part of a path
             return None
-        urls = (sites.origin_at(name) for name, same in known.items() if same == cloud_id)
+        urls = (sites.origin_at(name) for name, same in cloud_ids.items() if same == cloud_id)
         return Site(cloud_id, next(filter(None, urls), ""))
 
-    def keep(self, asked: str, login: str, site: Site) -> None:
+    def keep(self, asked: str, login_id: str, site: Site) -> None:
         """Remember the site under what was asked for, and under its URL.
 
         Raises:
             TokenStoreError: The store cannot be read or written.
         """
-        key = self.key.for_sites()
-        record = self.store.load(key)
-        known = _known(record, login) | {name: site.id for name in (asked, site.url) if name}
-        expected = record.generation if record else None
-        changed = Record((expected or 0) + 1, login=login, sites=tuple(known.items()))
-        with suppress(StaleRecordError):  # somebody else has found one: next time, then
-            self.store.save(key, changed, expected=expected)
+        found = {name: site.id for name in (asked, site.url) if name}
+        change(
+            self.store,
+            self.key.for_sites(),
+            Sites,
+            lambda known: Sites(login_id, {**_of_login(known, login_id), **found}),
+        )
 
 
-def _known(record: Record | None, login: str) -> dict[str, str]:
-    return dict(record.sites) if record and record.login == login else {}
+def _of_login(known: Sites | None, login_id: str) -> dict[str, str]:
+    return dict(known.cloud_ids) if known and known.login_id == login_id else {}
 
 
 class CloudPlace(Place):
@@ -304,15 +306,15 @@ class CloudPlace(Place):
             ResourceUnavailableError: No usable answer.
         """
         epoch, asked = self._epoch, self.site_url or self.product.name
-        login = site = None
+        login_id = site = None
         with _told(reported):
-            login = memory.login()
-            site = memory.recall(asked, login)
+            login_id = memory.login_id()
+            site = memory.recall(asked, login_id)
         if site is None:
             site = self._asked_for(transport, accessible)
-            if login is not None:
+            if login_id is not None:
                 with _told(reported):
-                    memory.keep(asked, login, site)
+                    memory.keep(asked, login_id, site)
         self.site_url = self.site_url or sites.origin_at(site.url)
         self._gateway, self.cloud_id = self._gateway_to(site.id, self.site_url), site.id
         if self._epoch is not epoch:  # the login was replaced meanwhile

@@ -7,6 +7,7 @@ service-accounts-overview-1627095923 (Data Center), as collected on 2026-11-22.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Unpack
 
@@ -26,7 +27,7 @@ from atlassian_auth_adapter.clients.places import (
 )
 from atlassian_auth_adapter.errors import ConfigurationError
 from atlassian_auth_adapter.oauth.server import AuthorizationServer
-from atlassian_auth_adapter.stores.base import TokenKey
+from atlassian_auth_adapter.records import TokenKey
 from atlassian_auth_adapter.tokens import TokenSet
 from atlassian_auth_adapter.transport import Proxy
 
@@ -44,7 +45,7 @@ class AtlassianServiceAccountClient(AtlassianClient):
             Center), of the consumer (Bitbucket Cloud).
         client_secret: Its secret, or a function that fetches it.
         cloud_id, server_url, verify, proxy, product, site_url, cloud, store, account, cert,
-            timeout, expiry, on_event, clock: As in `create_atlassian_oauth_client`.
+            timeout, max_wait, expiry, on_event, clock: As in `create_atlassian_oauth_client`.
         scopes: What to ask for on Data Center; None: the product's default. Cloud fixes the scopes
             of a credential when it is made, and refuses a request that names any.
 
@@ -94,9 +95,10 @@ class AtlassianServiceAccountClient(AtlassianClient):
             return ""
         return " ".join(sorted({*(self._scopes or self._place.scopes)}))
 
-    def _renew(self, previous: TokenSet) -> TokenSet:
+    def _token_request(self) -> Callable[[TokenSet], TokenSet]:
+        endpoint, scope = self._endpoint, self._scope
         # A refresh token that a server gives all the same is not for a client that has its secret.
-        return replace(self._endpoint.client_credentials(self._scope), refresh_token="")
+        return lambda _: replace(endpoint.client_credentials(scope), refresh_token="")
 
 
 def _place(

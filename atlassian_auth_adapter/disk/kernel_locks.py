@@ -13,8 +13,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from atlassian_auth_adapter.errors import TokenStoreTimeoutError
 from atlassian_auth_adapter.disk.files import private_directory, typed
+from atlassian_auth_adapter.errors import TokenStoreTimeoutError
 
 __all__ = ["KernelLocks"]
 

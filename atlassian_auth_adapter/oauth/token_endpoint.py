@@ -15,6 +15,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypedDict
 from urllib.parse import quote, quote_plus, urlencode, urlsplit
 
+from atlassian_auth_adapter.clock import Clock
 from atlassian_auth_adapter.errors import (
     ConfigurationError,
     TokenEndpointError,
@@ -22,7 +23,6 @@ from atlassian_auth_adapter.errors import (
     TokenRequestRefusedError,
     without_frames,
 )
-from atlassian_auth_adapter.expiry import Clock
 from atlassian_auth_adapter.oauth.server import AuthorizationServer
 from atlassian_auth_adapter.tokens import TokenSet, is_token
 from atlassian_auth_adapter.transport import Answer, NoAnswerError, Transport
@@ -212,7 +212,7 @@ def checked_secret(secret: object) -> str:
     if isinstance(secret, str) and secret.isascii() and secret.isprintable() and secret.strip():
         return secret
     raise ConfigurationError(
-        "client_secret is missing, or is none: printable ASCII on one line. Atlassian asks for "
+        "client_secret is missing or malformed: it is printable ASCII on one line. Atlassian asks for "
         "it even where PKCE is used; one that was read from a file may need .strip()."
     )
 

@@ -37,14 +37,14 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
+from atlassian_auth_adapter.disk.files import directory_path
+from atlassian_auth_adapter.disk.kernel_locks import KernelLocks
 from atlassian_auth_adapter.errors import (
     ConfigurationError,
     StaleRecordError,
     TokenStoreError,
     TokenStoreTimeoutError,
 )
-from atlassian_auth_adapter.disk.files import directory_path
-from atlassian_auth_adapter.disk.kernel_locks import KernelLocks
 from atlassian_auth_adapter.stores.base import SCHEMA_VERSION, Record, TokenKey
 from atlassian_auth_adapter.tokens import TokenSet
 

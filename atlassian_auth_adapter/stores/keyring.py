@@ -41,16 +41,15 @@ except ImportError as error:
         "keyring is not installed: pip install 'atlassian-auth-adapter[keyring]'"
     ) from error
 
+from atlassian_auth_adapter.disk.files import directory_path
+from atlassian_auth_adapter.disk.kernel_locks import KernelLocks
 from atlassian_auth_adapter.errors import (
     ConfigurationError,
     StaleRecordError,
     TokenStoreError,
     TokenStoreUnavailableError,
 )
-from atlassian_auth_adapter.threads import prepared, result_of
 from atlassian_auth_adapter.pickling import Unique
-from atlassian_auth_adapter.disk.files import directory_path
-from atlassian_auth_adapter.disk.kernel_locks import KernelLocks
 from atlassian_auth_adapter.stores.base import (
     ELSEWHERE,
     Record,
@@ -58,6 +57,7 @@ from atlassian_auth_adapter.stores.base import (
     record_in,
     stored_form,
 )
+from atlassian_auth_adapter.threads import prepared, result_of
 
 __all__ = ["KeyringTokenStore"]
 

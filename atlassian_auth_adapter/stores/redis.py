@@ -25,8 +25,8 @@ from atlassian_auth_adapter.errors import (
     TokenStoreUnavailableError,
 )
 from atlassian_auth_adapter.pickling import Unique, is_named
-from atlassian_auth_adapter.stores.leases import LEASE, checked_lease, held
 from atlassian_auth_adapter.stores.base import Record, TokenKey, record_in, stored_form
+from atlassian_auth_adapter.stores.leases import LEASE, checked_lease, held
 
 try:
     import redis

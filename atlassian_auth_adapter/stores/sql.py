@@ -43,8 +43,8 @@ from atlassian_auth_adapter.errors import (
     without_frames,
 )
 from atlassian_auth_adapter.pickling import Unique, is_named
-from atlassian_auth_adapter.stores.leases import LEASE, checked_lease, held
 from atlassian_auth_adapter.stores.base import Record, TokenKey, record_in, stored_form
+from atlassian_auth_adapter.stores.leases import LEASE, checked_lease, held
 
 __all__ = ["SQLTokenStore"]
 

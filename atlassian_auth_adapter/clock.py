@@ -1,0 +1,54 @@
+"""Clock: where the package takes the time from."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from typing import Protocol
+
+__all__ = ["SYSTEM_CLOCK", "Clock", "SystemClock"]
+
+#: Seconds between two looks whether the process wants to end.
+_SLICE = 0.25
+
+
+class Clock(Protocol):
+    """Where the package takes the time from; tests pass one that they move themselves."""
+
+    def time(self) -> float:
+        """POSIX timestamp, seconds; may jump in both directions."""
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start; never goes back."""
+
+    def sleep(self, seconds: float) -> None:
+        """Return after `seconds`, or early when the process is about to end."""
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def time(self) -> float:
+        """POSIX timestamp, seconds."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Return after `seconds`, or early when the process is about to end.
+
+        It counts slices, and asks no clock for the end: test libraries may have stopped the clock.
+        """
+        from atlassian_auth_adapter.threads import is_exiting  # a program that reads loads none
+
+        never = threading.Event()
+        for _ in range(math.ceil(seconds / _SLICE)):
+            if is_exiting():
+                return
+            never.wait(min(seconds, _SLICE))
+
+
+SYSTEM_CLOCK = SystemClock()

@@ -1,0 +1,238 @@
+"""Driver: performs the steps of a protocol with a store, a clock and a token endpoint."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from atlassian_auth_adapter import records
+from atlassian_auth_adapter.clock import Clock
+from atlassian_auth_adapter.errors import (
+    AtlassianAuthError,
+    TokenEndpointError,
+    TokenEndpointUnavailableError,
+    TokenStoreError,
+    TokenStoreTimeoutError,
+)
+from atlassian_auth_adapter.events import Event, OnEvent, report
+from atlassian_auth_adapter.records import Login, TokenKey
+from atlassian_auth_adapter.refresh.login import Flight, Membership, SharedLogin
+from atlassian_auth_adapter.refresh.steps import (
+    FENCE,
+    Delete,
+    Hold,
+    Instant,
+    Load,
+    Locked,
+    PausedError,
+    Protocol,
+    Publish,
+    Recall,
+    Report,
+    Save,
+    Seen,
+    Send,
+    Sleep,
+    Step,
+)
+from atlassian_auth_adapter.stores.base import TokenStore
+from atlassian_auth_adapter.threads import holding_exit, is_exiting
+from atlassian_auth_adapter.tokens import TokenSet
+
+__all__ = ["Driver", "Parties"]
+
+T = TypeVar("T")
+
+#: Seconds of waiting for the store's lock between looks whether the process wants to end.
+LOCK_SLICE = 1.0
+#: Seconds for saving the answer to a request that was sent, when the process wants to end.
+TIME_TO_SAVE = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Parties:
+    """Who takes part in a refresh.
+
+    Attributes:
+        key: Which login.
+        store: Where it is kept.
+        clock: Where instants come from.
+        send: Sends one token request for the successor of a token set; a function of its own for
+            each protocol.
+        send_timeout: Seconds after which it has ended.
+        lock_timeout: Seconds to wait for the store's lock.
+        on_event: Called with every Event, outside every lock.
+    """
+
+    key: TokenKey
+    store: TokenStore
+    clock: Clock
+    send: Callable[[TokenSet], Any]
+    send_timeout: float
+    lock_timeout: float
+    on_event: OnEvent | None = None
+
+    def now(self) -> Instant:
+        """What the clocks say."""
+        return Instant(self.clock.time(), self.clock.monotonic())
+
+
+@dataclass(slots=True)
+class Driver:
+    """Performs one protocol, on the thread that calls `perform`.
+
+    Attributes:
+        parties: Store, clock, token endpoint.
+        shared: What the process knows of the login.
+        membership: Of the source, which joins what is loaded; None: `shared` stays.
+        flight: Whose waiters get the answer, and whose events are reported.
+        is_hurried: Whether a caller's own thread performs it, for want of another: once the answer
+            is there, it sleeps no more.
+    """
+
+    parties: Parties
+    shared: SharedLogin
+    membership: Membership | None
+    flight: Flight
+    is_hurried: bool = False
+    _exit: ExitStack = field(default_factory=ExitStack)
+
+    def perform(self, protocol: Protocol[T]) -> T:
+        """What the protocol returns; raises what it raises."""
+        reply: Any = None
+        failure: Exception | None = None
+        while True:
+            try:
+                step = protocol.send(reply) if failure is None else protocol.throw(failure)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            reply = failure = None
+            try:
+                reply = self._reply(step)
+            except Exception as error:  # noqa: BLE001 - the protocol decides what it means
+                failure = error
+
+    def _reply(self, step: Step) -> Any:
+        self.flight.doing = type(step).__name__
+        parties = self.parties
+        match step:
+            case Recall():
+                return Seen(None, None, self.shared.memory(), parties.now())
+            case Load():
+                login, version = self._ask_store(
+                    lambda: records.load(parties.store, parties.key, Login)
+                )
+                self._join(login)
+                return Seen(login, version, self.shared.memory(), parties.now())
+            case Save(login, expected):
+                self._ask_store(
+                    lambda: records.save(parties.store, parties.key, login, expected=expected)
+                )
+                return parties.now()
+            case Delete():
+                return self._ask_store(lambda: parties.store.delete(parties.key.name))
+            case Send():
+                return self._send(step)
+            case Sleep(seconds):
+                if is_exiting() or (self.is_hurried and self.flight.future.done()):
+                    return False
+                parties.clock.sleep(seconds)
+                return not is_exiting()
+            case Hold(unsaved):
+                if unsaved:
+                    self._join(unsaved.login)
+                return self.shared.hold(unsaved)
+            case Publish(login):
+                return self._publish(login)
+            case Report(name, fields):
+                return self.flight.events.append((name, dict(fields)))
+            case Locked(attempt):
+                return self._locked(attempt)
+
+    def _ask_store(self, ask: Callable[[], T]) -> T:
+        try:
+            return ask()
+        except AtlassianAuthError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a store raises
+            failure = type(error).__name__
+        raise TokenStoreError(
+            f"{self.parties.store!r} raised {failure}, which is not a TokenStoreError. Look at "
+            "that store; nothing is lost."
+        )
+
+    def _join(self, login: Login | None) -> None:
+        if self.membership is not None:
+            self.shared = self.membership.join(login)
+
+    def _publish(self, login: Login | None) -> None:
+        self._join(login)
+        self.shared.publish(login, self.parties.now())
+        if login and login.token_set:
+            self.flight.answer(login, login.token_set)
+
+    def _send(self, step: Send) -> Any:
+        if step.since is not None and self.parties.now().since(step.since) > FENCE:
+            raise PausedError
+        # From here on the process does not end before the answer is saved.
+        self._exit.enter_context(holding_exit(self.parties.send_timeout + TIME_TO_SAVE))
+        if is_exiting():
+            raise TokenEndpointUnavailableError(
+                "the process is ending, so that nothing was sent. Nothing is lost.",
+                outcome="not_sent",
+            )
+        try:
+            return self.parties.send(step.token_set)
+        except TokenEndpointError as error:
+            self.flight.failure = error
+            raise
+
+    def _locked(self, attempt: Protocol[T]) -> T:
+        results: list[T] = []
+        failure = ""
+        try:
+            with ExitStack() as stack:
+                self._enter_lock(stack)
+                with self._exit:
+                    results.append(self.perform(attempt))
+        except Exception as error:
+            if not results:
+                raise
+            failure = type(error).__name__
+        if failure:  # the token is there
+            self.flight.events.append(("store_failed", {"error": f"lock not released: {failure}"}))
+        if self.flight.future.done():
+            self.report_events()
+        return results[0]
+
+    def _enter_lock(self, stack: ExitStack) -> None:
+        """Take the store's lock. Waiting ends early with the process: nothing is spent yet."""
+        parties = self.parties
+        for attempt in itertools.count(1):
+            lock = self._ask_store(lambda: parties.store.lock(parties.key.name, timeout=LOCK_SLICE))
+            waited = attempt * LOCK_SLICE
+            try:
+                self._ask_store(lambda lock=lock: stack.enter_context(lock))  # type: ignore[misc]
+                return
+            except TokenStoreTimeoutError:
+                if waited < parties.lock_timeout and not is_exiting():
+                    continue
+            raise TokenStoreTimeoutError(
+                f"another process or thread has held the lock of the login "
+                f"{parties.key.account!r} for {waited:g} s. Look for a process that hangs; nothing "
+                "is lost."
+            )
+
+    def report_events(self) -> None:
+        """Tell what has happened; call it without a lock."""
+        flight, clock = self.flight, self.parties.clock
+        events, flight.events = flight.events, []
+        for name, fields in events:
+            fields |= {"duration": clock.monotonic() - flight.began, "waiters": flight.waiters}
+            event = Event(name, self.parties.key.account, MappingProxyType(fields))
+            report(self.parties.on_event, event)

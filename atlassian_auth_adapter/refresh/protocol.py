@@ -1,0 +1,667 @@
+"""The refresh as an algorithm: generators that yield the steps they need, and get the replies.
+
+Nothing here does I/O, starts a thread, reads a clock or knows Atlassian. `steps.py` has the steps,
+`driver.py` performs them; `tests/refresh/test_every_order.py` runs several of these generators
+against a model of store and server, in every order, with a failure at every step.
+
+    refresh     what the store holds by now, if that will do; else a new token set
+    take_over   the same with a refresh token that comes from elsewhere
+    sign_in     the login that a person has just consented to replaces the one before
+    forget      there is no login afterwards
+    save_later  what could not be saved is saved
+
+The one way that spends a refresh token (`_spend`), all of it under the lock of the login:
+
+    Load      is there something newer, or a reason not to ask?
+    Save      the journal: proves that the store can be written, before anything is spent
+    Send      the refresh token
+    Save      the answer, as the next generation
+    Publish   who waits has the answer
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from atlassian_auth_adapter.errors import (
+    AtlassianAuthError,
+    FreshTokenRejectedError,
+    LoginRequiredError,
+    StaleRecordError,
+    TokenEndpointUnavailableError,
+    TokenNotSavedError,
+    TokenRequestRefusedError,
+    TokenStoreError,
+    TokenStoreTimeoutError,
+    TokenStoreUnavailableError,
+)
+from atlassian_auth_adapter.events import EventName
+from atlassian_auth_adapter.expiry import Freshness
+from atlassian_auth_adapter.records import DeadReason, Journal, Login
+from atlassian_auth_adapter.refresh.steps import (
+    Delete,
+    Hold,
+    Instant,
+    Load,
+    Locked,
+    PausedError,
+    Protocol,
+    Publish,
+    Recall,
+    Report,
+    Request,
+    Rules,
+    Save,
+    Seen,
+    Send,
+    Sleep,
+    Snapshot,
+    Unsaved,
+    token_set_of,
+)
+from atlassian_auth_adapter.tokens import TokenSet
+
+__all__ = ["forget", "not_saved", "refresh", "save_later", "sign_in", "take_over"]
+
+#: Seconds between requests whose outcome is not known, and between saves; the last one repeats.
+BACKOFF = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
+#: Requests of one flight whose outcome is not known: as many as two minutes have room for. Where a
+#: clock stands still, the flight ends all the same.
+MOST_AMBIGUOUS = 14
+#: Requests of one flight that never reach the server before it gives up.
+MOST_UNSENT = 3
+#: Seconds that one flight waits in all because the token endpoint asks for it; what is longer is
+#: told to the callers, and to all who share the store.
+LONGEST_THROTTLE = 20.0
+#: Seconds. A Retry-After is an hour at most: what lies further ahead is a clock that was set back.
+LONGEST_RETRY_AFTER = 3600.0
+#: Seconds that a store which cannot be reached is waited for.
+LONGEST_OUTAGE = 10.0
+#: Seconds between the two looks into the store after the server has refused a refresh token.
+SECOND_LOOK = 1.0
+#: Times that a failed save is tried again: under the lock (some 8 s), afterwards (about an hour).
+SAVES_UNDER_LOCK, SAVES_AFTERWARDS = 4, 240
+#: Times that another process may be faster before the store is called broken.
+MOST_OVERTAKINGS = 10
+#: Forced refreshes of one login: so many at once, and one more every so many seconds.
+FORCED_BURST, FORCED_INTERVAL = 10, 30.0
+
+
+def refresh(request: Request, rules: Rules) -> Protocol[TokenSet]:
+    """A token set that does: what is known or stored by now, or a new one.
+
+    Raises:
+        LoginRequiredError, TokenEndpointError, TokenStoreError: As `TokenSource.token_set`.
+    """
+    seen: Seen = yield Recall()
+    if unsaved := seen.memory.unsaved:
+        if seen.memory.snapshot and _will_do(seen.memory.snapshot, request, rules, seen.now):
+            return token_set_of(seen.memory.snapshot.login)
+        try:
+            yield from _save_again(unsaved)
+        except TokenStoreError:
+            # Never spend a refresh token that cannot be replaced.
+            raise not_saved(unsaved.login) from None
+    elif seen.memory.snapshot is None:
+        # Reading takes no lock: a program that runs for a moment needs none, and one that may read
+        # the store, but not write to it, gets along until the token set ends.
+        with suppress(TokenStoreError):  # told by the look under the lock
+            seen = yield Load()
+            if token_set := (yield from _adopted(seen, request, rules)):
+                return token_set
+    return (yield from _exclusively(lambda: _renew(request, rules), request, rules))
+
+
+def take_over(refresh_token: str, scope: str, request: Request, rules: Rules) -> Protocol[TokenSet]:
+    """The token set of a login that began elsewhere; its refresh token is spent once.
+
+    Args:
+        refresh_token: As it was given to the program.
+        scope: Granted scopes, if the answer does not name them.
+        request: Of this flight.
+        rules: Of the login.
+
+    Raises:
+        TokenRequestRefusedError: The server refuses it; what is stored stays as it is.
+        TokenNotSavedError: The token set is there, but could not be saved.
+        LoginRequiredError, TokenEndpointError, TokenStoreError: As `refresh`.
+    """
+    given = TokenSet("", refresh_token, scope=scope)
+
+    def attempt() -> Protocol[TokenSet | None]:
+        seen: Seen = yield Load()
+        login = seen.login or Login()
+        if login.taken_over == rules.hashed(given):
+            return (yield from _renew(request, rules))
+        if login.token_set and login.token_set.refresh_token == refresh_token:
+            return (yield from _renew(replace(request, obtained_before=seen.now.wall), rules))
+
+        def succeed(new: TokenSet) -> Login:
+            taken_over = rules.hashed(given)
+            return Login(login.generation + 1, request.login_id, new, taken_over=taken_over)
+
+        return (yield from _spend(given, login, succeed, seen, request, rules))
+
+    token_set = yield from _exclusively(attempt, request, rules)
+    yield from _check_saved()
+    return token_set
+
+
+def sign_in(request: Request) -> Protocol[TokenSet]:
+    """The token set that an authorization code brings; its login replaces the one before.
+
+    Raises:
+        TokenNotSavedError: The token set is there, but could not be saved.
+        TokenEndpointError, TokenStoreError: As `refresh`.
+    """
+
+    def attempt() -> Protocol[TokenSet]:
+        seen: Seen = yield Load()
+        token_set: TokenSet = yield Send(TokenSet(""))
+        generation = seen.login.generation + 1 if seen.login else 1
+        login = Login(generation, request.login_id, token_set, authorized_at=token_set.obtained_at)
+        if not (yield from _keep(Unsaved(login, seen.login), seen.version)):
+            raise StaleRecordError(
+                "another process has changed this login at the same moment, and its login is kept. "
+                "Use that one, or sign in again."
+            )
+        return token_set
+
+    token_set: TokenSet = yield Locked(attempt())
+    yield from _check_saved()
+    return token_set
+
+
+def forget(revoke: bool) -> Protocol[None]:
+    """There is no login on record afterwards.
+
+    What stays is the number of its generation, so that a process that was paused in the middle of a
+    refresh cannot bring it back.
+
+    Args:
+        revoke: Whether the token set is sent first, to be revoked, while nothing can renew it.
+
+    Raises:
+        TokenEndpointError: The server did not confirm; nothing was forgotten.
+        TokenStoreError: The store failed.
+    """
+
+    def attempt() -> Protocol[None]:
+        if revoke:
+            seen: Seen = yield Load()
+            newest = seen.memory.unsaved.login if seen.memory.unsaved else seen.login
+            if newest and newest.token_set:
+                yield Send(newest.token_set)
+        yield from _erased()
+        yield Hold(None)
+        yield Publish(None)
+
+    yield Locked(attempt())
+
+
+def save_later(unsaved: Unsaved) -> Protocol[None]:
+    """What could not be saved is saved, or another process or login has made that needless."""
+    for attempt in range(SAVES_AFTERWARDS):
+        is_last = not (yield Sleep(BACKOFF[min(attempt, len(BACKOFF) - 1)]))
+        seen: Seen = yield Recall()
+        if seen.memory.unsaved is not unsaved:
+            return  # a later flight has saved or replaced it
+        with suppress(TokenStoreError):
+            if (yield from _save_again(unsaved)):
+                return
+        if is_last:
+            return
+
+
+# --- under the lock -------------------------------------------------------------------------------
+
+
+def _exclusively(
+    attempt: Callable[[], Protocol[TokenSet | None]], request: Request, rules: Rules
+) -> Protocol[TokenSet]:
+    """Attempts, each under the lock, until one brings a token set; None means: look again."""
+    outage_began: Instant | None = None
+    for _ in range(MOST_OVERTAKINGS):
+        token_set: TokenSet | None = None
+        try:
+            while True:
+                try:
+                    token_set = yield Locked(attempt())
+                    break
+                except TokenStoreUnavailableError:
+                    now = (yield Recall()).now
+                    outage_began = outage_began or now
+                    if now.since(outage_began) >= LONGEST_OUTAGE or not (yield Sleep(BACKOFF[0])):
+                        raise
+        except StaleRecordError:
+            continue
+        except TokenStoreTimeoutError as error:
+            yield Report("lock_timeout", {"error": str(error)})
+            seen: Seen = yield Load()
+            token_set = yield from _adopted(seen, request, rules)
+            if token_set is None:
+                raise
+        if token_set is not None:
+            return token_set
+    raise _overtaken()
+
+
+def _renew(request: Request, rules: Rules) -> Protocol[TokenSet | None]:
+    """What the store holds by now, if that will do; else a new token set."""
+    seen: Seen = yield Load()
+    seen = yield from _restored(seen)
+    if token_set := (yield from _adopted(seen, request, rules)):
+        return token_set
+    login = seen.login or Login()
+    spent = _spendable(login, seen.now, rules)
+    forced_until = login.forced_until
+    if spent.access_token == request.rejected and spent.expires_at > seen.now.wall:
+        forced_until = _budget_after_one_more(forced_until, seen.now)
+    login = replace(login, login_id=login.login_id or request.login_id)
+
+    def succeed(new: TokenSet) -> Login:
+        return Login(
+            login.generation + 1,
+            login.login_id,
+            new,
+            forced_until=forced_until,
+            taken_over=login.taken_over,
+            authorized_at=login.authorized_at,
+        )
+
+    return (yield from _spend(spent, login, succeed, seen, request, rules))
+
+
+def _restored(seen: Seen) -> Protocol[Seen]:
+    """What is stored, or what this process knows to be newer: a backup was played back.
+
+    The older refresh token is spent; past the grace, sending it would end the login. A record that
+    is gone altogether was deleted on purpose, and stays so.
+    """
+    known = seen.memory.snapshot
+    if known is None or seen.login is None or not seen.login.precedes(known.login):
+        return seen
+    yield Save(known.login, seen.version)
+    error = f"the store fell back to generation {seen.login.generation}; put back what was newer"
+    yield Report("store_failed", {"error": error, "generation": known.login.generation})
+    return replace(seen, login=known.login, version=(seen.version or 0) + 1)
+
+
+def _adopted(seen: Seen, request: Request, rules: Rules) -> Protocol[TokenSet | None]:
+    """The newest token set that is known, published, if it will do: no token request."""
+    known, login = seen.memory.snapshot, seen.login
+    if login is None or login.token_set is None:
+        return None
+    if known is not None and login.precedes(known.login):  # not saved yet
+        return known.login.token_set if _will_do(known, request, rules, seen.now) else None
+    is_known = known is not None and known.login.token_set == login.token_set
+    snapshot = known if known is not None and is_known else Snapshot.of(login, seen.now)
+    if not _will_do(snapshot, request, rules, seen.now):
+        return None
+    if is_known and _freshness(snapshot, rules, seen.now) is not Freshness.FRESH:
+        return None  # a stale token does not renew itself
+    if known is not None and not is_known:
+        yield Report("adopted", {"generation": login.generation})
+    yield Publish(login)
+    return login.token_set
+
+
+def _will_do(snapshot: Snapshot, request: Request, rules: Rules, now: Instant) -> bool:
+    token_set = token_set_of(snapshot.login)
+    is_recent = (
+        request.obtained_before == -math.inf
+        or request.obtained_before < token_set.obtained_at <= now.wall
+    )
+    return (
+        is_recent
+        and token_set.access_token not in ("", request.rejected)
+        and _freshness(snapshot, rules, now) is not Freshness.EXPIRED
+    )
+
+
+def _freshness(snapshot: Snapshot, rules: Rules, now: Instant) -> Freshness:
+    return snapshot.freshness(now.wall, now.monotonic, rules.expiry)
+
+
+def _spendable(login: Login, now: Instant, rules: Rules) -> TokenSet:
+    """The token set whose refresh token may be sent now.
+
+    Raises what is known already, without a request.
+    """
+    token_set = login.token_set
+    if not rules.needs_login:
+        token_set = token_set or TokenSet("")
+    elif token_set is None:
+        raise LoginRequiredError(
+            f"nobody has signed in as {rules.key.account!r} yet: open the URL of oauth_start(), "
+            "then call oauth_complete().",
+            reason="no_token",
+        )
+    elif not token_set.refresh_token:
+        raise LoginRequiredError(
+            f"the login {rules.key.account!r} has ended and has no refresh token. Sign in again; "
+            "on Cloud request the scope offline_access.",
+            reason="no_refresh_token",
+        )
+    elif login.dead == rules.hashed(token_set):
+        raise _login_required(login.dead_reason, rules)
+    wait = login.throttled_until - now.wall
+    if 0 < wait <= LONGEST_RETRY_AFTER:
+        raise TokenEndpointUnavailableError(
+            f"the token endpoint has asked to wait; try again in {wait:.0f} s.",
+            retry_after=wait,
+            outcome="throttled",
+        )
+    return token_set
+
+
+def _budget_after_one_more(forced_until: float, now: Instant) -> float:
+    """When the budget of forced refreshes is full again, after one more.
+
+    A resource server has rejected the token. One that was revoked early is replaced each time; a
+    resource that rejects whatever is sent must not cost a rotation per request.
+    """
+    burst = FORCED_BURST * FORCED_INTERVAL
+    # What lies further ahead was saved by a clock that was set back since.
+    until = min(max(forced_until, now.wall), now.wall + burst) + FORCED_INTERVAL
+    over = until - now.wall - burst
+    if over > 0:
+        raise FreshTokenRejectedError(
+            f"resource servers have rejected {FORCED_BURST} tokens of this login, each soon after "
+            "a refresh had brought it: it is not the token. Check site, scopes and rights. The "
+            f"next refresh for such a reason is possible in {over:.0f} s.",
+            retry_after=over,
+        )
+    return until
+
+
+def _spend(
+    spent: TokenSet,
+    login: Login,
+    succeed: Callable[[TokenSet], Login],
+    seen: Seen,
+    request: Request,
+    rules: Rules,
+) -> Protocol[TokenSet | None]:
+    """Journal, send, save. None: another process was faster, look again.
+
+    Args:
+        spent: Whose refresh token is sent.
+        login: The record beside which the journal is written.
+        succeed: From the new token set to the record that follows.
+        seen: What was found under the lock.
+        request: Of this flight.
+        rules: Of the login.
+    """
+    token_hash, journal = rules.hashed(spent), login.journal
+    if journal is None or journal.token_hash != token_hash:
+        journal = Journal(token_hash, seen.now.wall, request.owner)
+    journaled = replace(login, journal=journal)
+    # On record already: it was sent before, and nothing is known of the answer.
+    tries = _Tries(rules, request.jitter_share, ambiguous=int(journaled == login))
+    now: Instant = yield Save(journaled, seen.version)
+    version = (seen.version or 0) + 1
+    try:
+        new = yield from _sent(spent, journal, tries, version, now)
+    except PausedError:
+        return None
+    except AtlassianAuthError as error:
+        failure = error
+    else:
+        brought = succeed(new)
+        name: EventName = "replayed" if tries.ambiguous else "refreshed"
+        yield Report(name, {"generation": brought.generation})
+        return new if (yield from _keep(Unsaved(brought, journaled), version)) else None
+    noted = journaled if tries.ambiguous else login
+    if isinstance(failure, TokenRequestRefusedError):
+        noted = login if journaled != login else replace(login, journal=None)
+        if rules.server.refuses_refresh_token(failure.error, failure.error_description):
+            # The process that has spent it may be about to save a better one.
+            for pause in (0.0, SECOND_LOOK):
+                if pause:
+                    yield Sleep(pause)
+                seen = yield Load()
+                if seen.version != version:
+                    return None
+            if login.token_set == spent:
+                sent_ago = seen.now.wall - journal.started_at
+                is_lost = tries.ambiguous and sent_ago >= rules.server.rotation_grace
+                reason: DeadReason = "answer_lost" if is_lost else "refused"
+                noted = replace(noted, dead=token_hash, dead_reason=reason)
+                yield Report("refused", {"reason": reason, "error": failure.error})
+                failure = _login_required(reason, rules, failure)
+    elif isinstance(failure, TokenEndpointUnavailableError) and failure.outcome == "throttled":
+        now = (yield Recall()).now
+        noted = replace(noted, throttled_until=now.wall + (failure.retry_after or 0.0))
+    try:
+        yield Save(noted, version)
+    except TokenStoreError as error:  # the failure that is on its way matters more
+        yield Report("store_failed", {"error": f"not noted: {error}"})
+    raise failure
+
+
+@dataclass(slots=True)
+class _Tries:
+    """The token requests of one attempt, and how they may go on.
+
+    Attributes:
+        ambiguous: Requests whose outcome is not known.
+        unsent: Requests that have not reached the server.
+        throttled: Requests that the server has not looked at.
+        waited: Seconds, because the server asked for it.
+    """
+
+    rules: Rules
+    jitter_share: float
+    ambiguous: int = 0
+    unsent: int = 0
+    throttled: int = 0
+    waited: float = 0.0
+
+    def pause_after(self, failure: TokenEndpointUnavailableError) -> float | None:
+        """Seconds until the next request; None: give up."""
+        if failure.outcome == "not_sent":
+            self.unsent += 1
+            return BACKOFF[self.unsent - 1] if self.unsent < MOST_UNSENT else None
+        if failure.outcome == "throttled":
+            if failure.retry_after is None:
+                failure.retry_after = 2.0**self.throttled * (1 + self.jitter_share / 2)
+            pause = max(failure.retry_after, BACKOFF[0])
+            self.throttled += 1
+            self.waited += pause
+            return pause if self.waited <= LONGEST_THROTTLE else None
+        pause = BACKOFF[min(self.ambiguous, len(BACKOFF) - 1)]
+        self.ambiguous += 1
+        # Without a grace: once more, then the truth.
+        most = MOST_AMBIGUOUS if self.rules.server.resend_window else 2
+        return pause if self.ambiguous < most else None
+
+    def window_end(self, journal: Journal, now: Instant) -> float:
+        """Monotonic time until when the same refresh token may be sent again.
+
+        By the monotonic clock: a wall clock that is set back would stretch the time.
+        """
+        server = self.rules.server
+        if not server.resend_window:
+            return math.inf  # it is counted
+        left = server.rotation_grace - max(now.wall - journal.started_at, 0.0)
+        return now.monotonic + min(max(left, 0.0), server.resend_window)
+
+
+def _sent(
+    spent: TokenSet, journal: Journal, tries: _Tries, version: int, now: Instant
+) -> Protocol[TokenSet]:
+    """The answer to the token request, which is sent again as often as that can do no harm.
+
+    Raises:
+        PausedError: Another process may have the lock by now, or has changed the record.
+    """
+    window_end = tries.window_end(journal, now)
+    while True:
+        try:
+            new: TokenSet = yield Send(spent, now)
+            return new
+        except TokenEndpointUnavailableError as error:
+            failure = error
+        while True:
+            pause = tries.pause_after(failure)
+            seen: Seen = yield Recall()
+            is_over = failure.outcome == "ambiguous" and (
+                pause is None or seen.now.monotonic + pause > window_end
+            )
+            if pause is None or is_over or not (yield Sleep(pause)):
+                raise failure
+            with suppress(TokenStoreError):  # it may be another process that has the lock now
+                seen = yield Load()
+                break
+        if seen.version != version:
+            raise PausedError
+        now = seen.now
+
+
+# --- keeping what was brought ---------------------------------------------------------------------
+
+
+def _keep(unsaved: Unsaved, version: int | None) -> Protocol[bool]:
+    """Save what was brought, and hand it out; False: what the store holds by now counts more.
+
+    A save that fails is tried again under the lock for a moment, so that meanwhile no other process
+    sends the same refresh token; afterwards `save_later` goes on.
+    """
+    yield Hold(unsaved)
+    try:
+        stands = yield from _saved(unsaved, version)
+    except TokenStoreError as error:
+        yield Report("store_failed", {"error": f"not saved: {error}"})
+    else:
+        yield Hold(None)
+        if stands:
+            yield Publish(unsaved.login)
+        return stands
+    yield Publish(unsaved.login)
+    for pause in BACKOFF[:SAVES_UNDER_LOCK]:
+        if not (yield Sleep(pause)):
+            break
+        with suppress(TokenStoreError):
+            if (yield from _save_again(unsaved)):
+                break
+    return True
+
+
+def _save_again(unsaved: Unsaved) -> Protocol[bool]:
+    """Whether nothing is left to save: it is saved now, or something newer of the same login is.
+
+    Raises:
+        TokenStoreError: It cannot be saved, this time neither.
+    """
+    seen: Seen = yield Load()
+    new, latest = unsaved.login, seen.login
+    if not _may_replace(unsaved, latest):
+        if latest and latest.login_id != new.login_id:
+            return False  # another login, or for a moment another tenant's store
+    else:
+        yield from _saved(unsaved, seen.version)
+    yield Hold(None)
+    return True
+
+
+def _saved(unsaved: Unsaved, version: int | None) -> Protocol[bool]:
+    """Whether it is saved now; False: what the store holds counts more."""
+    login = unsaved.login
+    for _ in range(MOST_OVERTAKINGS):
+        with suppress(StaleRecordError):
+            yield Save(login, version)
+            return True
+        seen: Seen = yield Load()
+        latest, version = seen.login, seen.version
+        if latest and (latest.login_id, latest.token_set) == (login.login_id, login.token_set):
+            return True  # only the answer of the store was lost
+        if not _may_replace(unsaved, latest):
+            return False
+        login = replace(
+            login, generation=max(login.generation, latest.generation + 1 if latest else 0)
+        )
+    raise _overtaken()
+
+
+def _may_replace(unsaved: Unsaved, latest: Login | None) -> bool:
+    """Whether it may be saved over the latest record: nothing was decided since it was asked for.
+
+    Args:
+        unsaved: A rotation, or another login, and what it follows.
+        latest: What the store holds now.
+    """
+    new, before = unsaved.login, unsaved.before
+    if latest is None or latest.precedes(new):
+        return True  # the store has lost what it held: forgetting would have left a record
+    if before is None or latest.login_id == new.login_id:
+        return False
+    if before.login_id and before.login_id == latest.login_id:
+        return True  # another login replaces this one, rotated or not
+    return (latest.generation, latest.token_set) == (before.generation, before.token_set)
+
+
+def _erased() -> Protocol[None]:
+    """No login is on record; its generation is."""
+    for _ in range(MOST_OVERTAKINGS):
+        try:
+            seen: Seen = yield Load()
+        except TokenStoreError:  # damaged; or the store is gone, and says so once more
+            yield Delete()
+            return
+        if seen.login is None:
+            return
+        with suppress(StaleRecordError):
+            yield Save(Login(seen.login.generation + 1, seen.login.login_id), seen.version)
+            return
+    raise _overtaken()
+
+
+def _check_saved() -> Protocol[None]:
+    """Raises TokenNotSavedError when something is not saved."""
+    seen: Seen = yield Recall()
+    if seen.memory.unsaved:
+        raise not_saved(seen.memory.unsaved.login)
+
+
+# --- what callers are told ------------------------------------------------------------------------
+
+
+def not_saved(login: Login) -> TokenNotSavedError:
+    """The error for a token set that could not be saved."""
+    return TokenNotSavedError(
+        "the refresh token was rotated, but the new one cannot be saved. It is served from memory "
+        "and saving it is tried again; repair the store before this process ends.",
+        token_set=login.token_set,
+    )
+
+
+def _overtaken() -> StaleRecordError:
+    return StaleRecordError("another process is always faster in saving this login. Try again.")
+
+
+def _login_required(
+    reason: DeadReason, rules: Rules, refusal: AtlassianAuthError | None = None
+) -> LoginRequiredError:
+    if reason == "answer_lost":
+        text = (
+            "the server answered a refresh, the answer was lost on its way, and this server "
+            "takes no refresh token twice"
+        )
+        if grace := rules.server.rotation_grace:
+            text += f" after {grace / 60:.0f} minutes, in which nothing was asked again"
+    else:
+        text = (
+            "the server refuses the refresh token: the grant was revoked, was idle for 90 days, "
+            "the password changed, or a program that does not share this store has spent it"
+        )
+    error = LoginRequiredError(
+        f"the login {rules.key.account!r} has to be renewed by a person: {text}. Open the URL of "
+        "oauth_start(), then call oauth_complete(). Nothing was deleted.",
+        reason=reason,
+    )
+    error.__cause__ = refusal and refusal.copied()
+    return error

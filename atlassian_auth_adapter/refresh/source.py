@@ -1,0 +1,371 @@
+"""RefreshingTokenSource: hands out the token set of one login, and has it refreshed."""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import secrets
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+
+from atlassian_auth_adapter.clock import Clock
+from atlassian_auth_adapter.errors import (
+    AtlassianAuthError,
+    ConfigurationError,
+    FreshTokenRejectedError,
+    LoginRequiredError,
+    TokenEndpointUnavailableError,
+    TokenRequestRefusedError,
+    TokenStoreError,
+    TokenStoreTimeoutError,
+)
+from atlassian_auth_adapter.events import OnEvent
+from atlassian_auth_adapter.expiry import Freshness
+from atlassian_auth_adapter.records import Login
+from atlassian_auth_adapter.records import load as load_record
+from atlassian_auth_adapter.refresh import protocol
+from atlassian_auth_adapter.refresh.driver import Driver, Parties
+from atlassian_auth_adapter.refresh.login import Flight, Membership, SharedLogin
+from atlassian_auth_adapter.refresh.steps import Protocol, Request, Rules, Snapshot, token_set_of
+from atlassian_auth_adapter.stores.base import TokenStore
+from atlassian_auth_adapter.threads import (
+    NotDoneError,
+    is_exiting,
+    result_of,
+    run_in_thread,
+    started,
+    wait,
+    wait_async,
+)
+from atlassian_auth_adapter.tokens import TokenSet
+
+__all__ = ["RefreshingTokenSource", "reentrancy_error"]
+
+T = TypeVar("T")
+
+#: Seconds before a refresh beside the traffic is tried again after one has failed.
+BACKGROUND_BACKOFF = 30.0
+#: Seconds for which requests fail at once with a reason that a flight has just found: the token
+#: endpoint gave no usable answer for as long as it may be asked; the registration is refused.
+REMEMBERED_FAILURE = 5.0
+#: Seconds ahead of the end of a login from which on it is announced, and between two announcements
+#: of one process.
+REAUTHORIZATION_NOTICE, REAUTHORIZATION_REMINDER = 14 * 86400.0, 86400.0
+
+
+class RefreshingTokenSource:
+    """Hands out the token set of one login and refreshes it. Threads and event loops share it.
+
+    Args:
+        rules: Of the login and its authorization server.
+        store: Where it is kept.
+        send: Sends one token request that succeeds the given token set.
+        send_timeout: Seconds after which one token request has ended.
+        max_wait: Seconds that a caller waits for a refresh at most; the refresh goes on.
+        clock: Where instants come from.
+        on_event: Called with every Event, on the flight's thread, outside every lock.
+    """
+
+    def __init__(
+        self,
+        rules: Rules,
+        store: TokenStore,
+        send: Callable[[TokenSet], TokenSet],
+        *,
+        send_timeout: float,
+        max_wait: float,
+        clock: Clock,
+        on_event: OnEvent | None = None,
+    ) -> None:
+        self._rules, self._max_wait, self._clock = rules, max_wait, clock
+        # The holder of the lock may resend for a while, each time with the whole timeout.
+        patience = rules.server.resend_window + 3 * send_timeout + 3 * protocol.LONGEST_OUTAGE
+        self._parties = Parties(
+            rules.key, store, clock, send, send_timeout, lock_timeout=patience, on_event=on_event
+        )
+        self._membership = Membership(rules.key.name)
+        # What the last flight of this source has failed with, and until when (monotonic) that is
+        # told without asking again. One assignment replaces it as a whole.
+        self._failure: tuple[AtlassianAuthError, float] | None = None
+
+    @property
+    def _shared(self) -> SharedLogin:
+        return self._membership.shared
+
+    # --- what callers see -------------------------------------------------------------------------
+
+    def current(self) -> TokenSet | None:
+        """The token set known to this process. Never blocks."""
+        snapshot = self._shared.snapshot
+        return snapshot.login.token_set if snapshot else None
+
+    def token_set(self, rejected: str | None = None) -> TokenSet:
+        """See `TokenSource.token_set`."""
+        while True:
+            found = self._token_set_or_flight(rejected)
+            if isinstance(found, TokenSet):
+                return found
+            wait(found.future, found.seconds_left(self._max_wait))
+            if token_set := self._answer_of(found, rejected):
+                return token_set
+
+    async def token_set_async(self, rejected: str | None = None) -> TokenSet:
+        """See `TokenSource.token_set_async`; it occupies no thread while it waits."""
+        while True:
+            found = self._token_set_or_flight(rejected)
+            if isinstance(found, TokenSet):
+                return found
+            await wait_async(found.future, found.seconds_left(self._max_wait))
+            if token_set := self._answer_of(found, rejected):
+                return token_set
+
+    def refresh(self, older_than: float = 0.0) -> TokenSet:
+        """Refresh, however fresh the token set is; not if it is no older than so many seconds.
+
+        Raises as `token_set` does.
+        """
+        now = self._clock.time()
+        before = now - older_than
+        if older_than:
+            login, _ = load_record(self._parties.store, self._rules.key, Login)
+            unsaved = self._shared.unsaved
+            token_set = unsaved.login.token_set if unsaved else login and login.token_set
+            # What a clock that was ahead has obtained tells nothing of its age.
+            if token_set and before <= token_set.obtained_at <= now:
+                return token_set
+        flight = self._join_or_start(obtained_before=before)
+        wait(flight.future, self._max_wait)
+        return self._answer_of(flight, None) or self.token_set()
+
+    def sign_in(self, exchange: Callable[[], TokenSet]) -> TokenSet:
+        """Replace the login by what `exchange` brings, under the store's lock.
+
+        Raises:
+            TokenNotSavedError: The token set is there, but could not be saved.
+        """
+        return self._perform(protocol.sign_in(self._request()), lambda _: exchange())
+
+    def take_over(self, refresh_token: str, scope: str) -> TokenSet:
+        """The token set of a login that began elsewhere with this refresh token; spent once.
+
+        Raises:
+            TokenRequestRefusedError: The server refuses it; what is stored stays as it is.
+        """
+        request = self._request()
+        return self._perform(protocol.take_over(refresh_token, scope, request, self._rules))
+
+    def forget(self, revoke: Callable[[TokenSet], object] | None = None) -> None:
+        """There is no login on record afterwards; `revoke` gets it while nothing can renew it."""
+        self._perform(protocol.forget(revoke is not None), revoke)
+
+    def has_ended(self, token_set: TokenSet) -> bool:
+        """Whether the token set is past its end by now, without any margin."""
+        return self._clock.time() >= token_set.expires_at
+
+    def freshness_of(self, login: Login) -> Freshness:
+        """What may be done with the token set of a record, by the wall clock."""
+        now = self._parties.now()
+        return Snapshot.of(login, now).freshness(now.wall, now.monotonic, self._rules.expiry)
+
+    # --- one flight for all who wait --------------------------------------------------------------
+
+    def _token_set_or_flight(self, rejected: str | None) -> TokenSet | Flight:
+        """A token set to use at once, or the flight that brings one. Does no I/O."""
+        shared = self._shared
+        snapshot = shared.snapshot
+        if snapshot is not None:
+            token_set = token_set_of(snapshot.login)
+            if token_set.access_token != rejected:
+                freshness = snapshot.freshness(
+                    self._clock.time(), self._clock.monotonic(), self._rules.expiry
+                )
+                if freshness is Freshness.FRESH:
+                    return token_set
+                if freshness is Freshness.STALE:
+                    self._refresh_beside_the_traffic(shared, snapshot)
+                    return token_set
+        failure = self._failure
+        if failure is not None and self._clock.monotonic() < failure[1]:
+            raise failure[0].copied()
+        return self._join_or_start(rejected, seen=snapshot)
+
+    def _refresh_beside_the_traffic(self, shared: SharedLogin, seen: Snapshot) -> None:
+        """Start a flight that has no waiters, unless one is under way or has just failed."""
+        is_calm = self._clock.monotonic() >= shared.quiet_until
+        if shared.flight_under_way() is None and is_calm and not is_exiting():
+            self._join_or_start(seen=seen, waiters=0)
+
+    def _join_or_start(
+        self,
+        rejected: str | None = None,
+        *,
+        obtained_before: float = -math.inf,
+        seen: Snapshot | None = None,
+        waiters: int = 1,
+    ) -> Flight:
+        """The flight under way, or one that starts now."""
+        request = replace(self._request(), rejected=rejected, obtained_before=obtained_before)
+        flight = Flight(request, self, self._clock.monotonic(), waiters=waiters)
+        shared = self._shared
+        with shared.lock:
+            if under_way := shared.flight_under_way():
+                if under_way.thread == threading.get_ident():
+                    raise reentrancy_error()
+                under_way.waiters += waiters
+                return under_way
+            latest = shared.snapshot
+            if latest is not None and latest is not seen and obtained_before == -math.inf:
+                flight.answer(latest.login, token_set_of(latest.login))
+                return flight
+            # It can be joined only when its thread runs: Ctrl-C at any line leaves nothing to wait
+            # for in vain.
+            if started(lambda: self._fly(flight)):
+                shared.flight = flight
+                return flight
+        if waiters:
+            self._fly(flight, is_hurried=True)
+        return flight
+
+    def _fly(self, flight: Flight, *, is_hurried: bool = False) -> None:
+        """Perform a flight, on the thread that was started for it."""
+        flight.thread = threading.get_ident()
+        driver = Driver(self._parties, self._shared, self._membership, flight, is_hurried)
+        backoff = 0.0
+        try:
+            token_set = driver.perform(protocol.refresh(flight.request, self._rules))
+            if not flight.future.done():
+                flight.login_id = driver.shared.login_id
+                flight.future.set_result(token_set)
+            self._failure = None
+        except BaseException as error:  # noqa: BLE001 - raised by whoever waits
+            backoff = BACKGROUND_BACKOFF
+            self._end_with(flight, error, driver.shared)
+        with driver.shared.lock:
+            driver.shared.quiet_until = self._clock.monotonic() + backoff
+            if driver.shared.flight is flight:
+                driver.shared.flight = None
+        self._announce_the_end(driver)
+        driver.report_events()
+        self._save_later(driver)
+
+    def _end_with(self, flight: Flight, error: BaseException, shared: SharedLogin) -> None:
+        match error:
+            case FreshTokenRejectedError() | LoginRequiredError() | TokenStoreTimeoutError():
+                pass
+            case TokenEndpointUnavailableError(outcome="throttled"):
+                flight.events.append(("throttled", {"error": str(error)}))
+            case TokenEndpointUnavailableError():
+                flight.events.append(("unavailable", {"error": str(error)}))
+            case TokenStoreError():
+                flight.events.append(("store_failed", {"error": str(error)}))
+                if shared.unsaved:
+                    error = protocol.not_saved(shared.unsaved.login)
+            case _:
+                pass
+        is_remembered = isinstance(error, TokenRequestRefusedError) or (
+            isinstance(error, TokenEndpointUnavailableError) and error.outcome == "ambiguous"
+        )
+        if is_remembered and isinstance(error, AtlassianAuthError):
+            until = self._clock.monotonic() + REMEMBERED_FAILURE
+            self._failure = error.copied(), until
+        if not flight.future.done():
+            flight.future.set_exception(error)
+
+    def _answer_of(self, flight: Flight, rejected: str | None) -> TokenSet | None:
+        """What a flight has brought, if it is for this source; None: ask again.
+
+        Raises what has ended the flight, or an error that tells why it takes so long.
+        """
+        try:
+            token_set = result_of(flight.future)
+        except NotDoneError:
+            raise flight.too_slow(self._rules.key.account, self._max_wait) from None
+        except (ConfigurationError, TokenRequestRefusedError):
+            if flight.owner is self:
+                raise
+            return None  # another client's secret was wrong; this one has its own
+        shared = self._shared
+        if flight.owner is not self and flight.login_id != shared.login_id:
+            shared.leave()  # the other client's store has another login: look into our own
+            return None
+        return None if token_set.access_token == rejected else token_set
+
+    # --- other protocols --------------------------------------------------------------------------
+
+    def _perform(self, steps: Protocol[T], send: Callable[[TokenSet], object] | None = None) -> T:
+        """What another protocol brings, on a thread that outlives its caller."""
+        parties = replace(self._parties, send=send) if send else self._parties
+        driver = Driver(
+            parties,
+            self._shared,
+            self._membership,
+            Flight(Request(), self, self._clock.monotonic()),
+        )
+
+        def work() -> T:
+            try:
+                return driver.perform(steps)
+            finally:
+                self._failure = None
+                driver.report_events()
+
+        future = run_in_thread(work)
+        wait(future)
+        if driver.shared.unsaved:
+            started(lambda: self._save_later(driver))
+        return result_of(future)
+
+    def _save_later(self, driver: Driver) -> None:
+        """Returns when everything is saved, or with a last try when the process ends."""
+        shared = driver.shared
+        while True:
+            with shared.lock:
+                unsaved = shared.unsaved
+                if unsaved is None or shared.has_saver:
+                    return
+                shared.has_saver = True
+            saver = Driver(driver.parties, shared, None, driver.flight, driver.is_hurried)
+            try:
+                saver.perform(protocol.save_later(unsaved))
+            finally:
+                with shared.lock:
+                    shared.has_saver = False
+            if shared.unsaved is unsaved:
+                return
+
+    # --- details ----------------------------------------------------------------------------------
+
+    def _request(self) -> Request:
+        return Request(
+            owner=f"{socket.gethostname()}:{os.getpid()}",
+            login_id=secrets.token_hex(8),
+            jitter_share=random.random(),  # noqa: S311 - it only spreads the load
+        )
+
+    def _announce_the_end(self, driver: Driver) -> None:
+        """Tell once a day that a person has to sign in soon."""
+        now, shared = self._parties.now(), driver.shared
+        with shared.lock:
+            if shared.snapshot is None:
+                return
+            if now.monotonic - shared.reminded_at < REAUTHORIZATION_REMINDER:
+                return
+            login = shared.snapshot.login
+            obtained_at = login.token_set.obtained_at if login.token_set else 0.0
+            end = self._rules.server.reauthorize_by(obtained_at, login.authorized_at)
+            if end - now.wall > REAUTHORIZATION_NOTICE:
+                return
+            shared.reminded_at = now.monotonic
+        driver.flight.events.append(("reauthorization_due", {"reauthorize_by": end}))
+
+
+def reentrancy_error() -> ConfigurationError:
+    """The error for code that would wait for its own refresh."""
+    return ConfigurationError(
+        "a token was asked for by what is fetching that token, and would wait for itself. A store, "
+        "a client_secret function or a log handler must not use the client that it serves."
+    )
