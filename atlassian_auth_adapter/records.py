@@ -294,6 +294,8 @@ def _stored(value: Any) -> Any:
         }
     if isinstance(value, tuple):
         return [_stored(item) for item in value]
+    if isinstance(value, Mapping):
+        return dict(value)
     return None if value == math.inf else value
 
 

@@ -2,7 +2,7 @@
 
     fb4c16e78550eae9a58551103306e889.json      {"version": 3, "text": "<what was saved>"}
     fb4c16e78550eae9a58551103306e889.lock      what the lock hangs on; it stays
-    fb4c16e78550eae9a58551103306e889.save.lock the same for saves
+    fb4c16e78550eae9a58551103306e889+save.lock the same for saves ("+" is in no name)
 
 A file is replaced as a whole (temporary file, fsync, rename, fsync of the directory), so a process
 that is killed at whatever moment leaves the old entry or the new one. Locks belong to the kernel,
@@ -80,7 +80,7 @@ class FileTokenStore:
                 very last step failed, which makes the new file's name durable, the new one does.)
         """
         file = self._file(name)
-        with self._locked(f"{name}.save", _SAVE_TIMEOUT):
+        with self._locked(f"{name}+save", _SAVE_TIMEOUT):
             version = check_version(self.load(name), expected, str(file))
             data = json.dumps({"version": version, "text": text}).encode()
             if len(data) > MAX_SIZE:
@@ -98,7 +98,7 @@ class FileTokenStore:
         file = self._file(name)
         if not private_directory(self.path):
             return
-        with self._locked(f"{name}.save", _SAVE_TIMEOUT), typed("delete", file):
+        with self._locked(f"{name}+save", _SAVE_TIMEOUT), typed("delete", file):
             file.unlink(missing_ok=True)
             temporary(file).unlink(missing_ok=True)
             sync_directory(self.path)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock, Timeout
 
+from atlassian_auth_adapter import records
 from atlassian_auth_adapter.errors import (
     ConfigurationError,
     StaleRecordError,
@@ -22,7 +23,8 @@ from atlassian_auth_adapter.errors import (
     TokenStoreTimeoutError,
 )
 from atlassian_auth_adapter.oauth.authorization import AuthorizationRequest
-from atlassian_auth_adapter.stores.base import Pending, Record
+from atlassian_auth_adapter.records import Authorizations, Journal, Login, TokenKey, write
+from atlassian_auth_adapter.stores.base import Entry
 from atlassian_auth_adapter.stores.context import ContextTokenStore
 from atlassian_auth_adapter.testing.contracts.processes import (
     forking,
@@ -33,12 +35,16 @@ from atlassian_auth_adapter.testing.contracts.processes import (
 from atlassian_auth_adapter.testing.contracts.stores import (
     KEY,
     LOGIN,
+    NAME,
+    TEXT,
     TokenStoreContract,
     assert_no_secret,
+    text_of,
 )
 from atlassian_auth_adapter.tokens import TokenSet
 
-OTHER = replace(KEY, account="other")
+OURS = "atlassian_auth_adapter"
+OTHER = replace(KEY, account="other").name
 
 LEGACY = {
     "token": "secret-old-access",
@@ -46,8 +52,39 @@ LEGACY = {
     "valid_until": 1764000000.5,
     "scopes": "read:jira-work offline_access",
 }
-ADOPTED = Record(
-    1, TokenSet("secret-old-access", "secret-old-refresh", 1764000000.5, LEGACY["scopes"])
+ADOPTED = Login(
+    1,
+    token_set=TokenSet(
+        "secret-old-access", "secret-old-refresh", 1764000000.5, "read:jira-work offline_access"
+    ),
+)
+
+# As schema 2 writes it (2026-11-26); never edited: if a test fails, the code has forgotten logins
+# that people have in their contexts.
+FROZEN_KEY = TokenKey("https://auth.atlassian.com", "client", "default")
+FROZEN = {
+    "token": "secret-access-7",
+    "refresh_token": "secret-refresh-7",
+    "valid_until": 1764003600.25,
+    "scopes": "read:jira-work",
+    "atlassian_auth_adapter": {
+        "schema": 2,
+        "owner": "fb4c16e78550eae9a58551103306e889",
+        "seen": "47ca023dc9947cab",
+        "entries": {
+            "fb4c16e78550eae9a58551103306e889": {
+                "version": 12,
+                "text": '{"schema": 2, "key": {"issuer": "https://auth.atlassian.com", "client_id":'
+                ' "client", "account": "default", "kind": "login"}, "generation": 7, "token_set":'
+                ' {"access_token": "", "refresh_token": "", "expires_at": 1764003600.25, "scope":'
+                ' "read:jira-work"}}',
+            },
+            "fb4c16e78550eae9a58551103306e889.sites": {"version": 1, "text": "any text"},
+        },
+    },
+}
+FROZEN_LOGIN = Login(
+    7, token_set=TokenSet("secret-access-7", "secret-refresh-7", 1764003600.25, "read:jira-work")
 )
 
 
@@ -95,15 +132,14 @@ class TestContract(TokenStoreContract):
 
 
 class TestContractBesideALegacyLogin(TestContract):
-    """All of it again, for a key that does not own the legacy keys."""
+    """All of it again, for names that do not own the legacy keys."""
 
     @pytest.fixture
     def store(self):
-        """On a context whose legacy login belongs to somebody."""
+        """On a context whose legacy login belongs to another account."""
         set_context(LEGACY)
         store = ContextTokenStore(get_context, set_context)
-        owner = replace(KEY, account="the owner of the legacy login")
-        store.save(owner, replace(ADOPTED, generation=2), expected=1)
+        store.save(OTHER, TEXT, expected=1)
         return store
 
 
@@ -197,6 +233,11 @@ def store(platform):
     return ContextTokenStore(platform.get, platform.set)
 
 
+def loaded(store, key=KEY):
+    """The login that a store keeps for a key, and its version."""
+    return records.load(store, key, Login)
+
+
 def raised_by(work):
     """The error of `work()`: ours, and without a secret."""
     with pytest.raises(TokenStoreError) as raised:
@@ -206,58 +247,171 @@ def raised_by(work):
     return str(raised.value)
 
 
+def kept(platform, store, ours):
+    """The error with which each method refuses this value of our key, and changes nothing."""
+    platform.set(LEGACY | {OURS: ours})
+    before = platform.text
+    load, save, delete = (
+        raised_by(lambda: store.load(NAME)),
+        raised_by(lambda: store.save(NAME, TEXT, expected=None)),
+        raised_by(lambda: store.delete(NAME)),
+    )
+    assert load == save == delete
+    assert platform.text == before
+    return load
+
+
+class TestForm:
+    def test_what_a_former_release_has_written_is_read(self, platform, store):
+        """To the value of each field; fields that are not known hide no login."""
+        more = copy.deepcopy(FROZEN)
+        more[OURS]["new"] = more[OURS]["entries"][FROZEN_KEY.name]["new"] = {"field": [None]}
+        for context in (FROZEN, more):
+            platform.set(context)
+            assert loaded(store, FROZEN_KEY) == (FROZEN_LOGIN, 12)
+            assert store.load(FROZEN_KEY.for_sites().name) == Entry("any text", 1)
+
+    def test_what_is_written_is_the_same_form(self, platform, store):
+        """So that the next release, too, finds what this one reads."""
+        for version in range(12):
+            text = write(FROZEN_KEY, FROZEN_LOGIN)
+            store.save(FROZEN_KEY.name, text, expected=version or None)
+        store.save(FROZEN_KEY.for_sites().name, "any text", expected=None)
+        assert platform.get() == FROZEN
+
+    def test_the_owners_text_comes_back_to_the_letter(self, platform, store):
+        """Its tokens stand in the four keys if that changes nothing in it; else it stays whole."""
+        login = json.loads(TEXT)
+        token_set = login["token_set"]
+        reordered = {"scope": "s", "refresh_token": "secret", "x": [1], "access_token": "secret"}
+        deep = '{"token_set": {"access_token": "secret", "x": ' + "[" * 99_999 + "]" * 99_999 + "}}"
+        lifted = [
+            *(login | {"token_set": token_set | {"expires_at": end}} for end in (None, 0, "x", [])),
+            *(login | {"token_set": token_set | {"scope": scope}} for scope in (None, 5, "")),
+            {"token_set": reordered, "key": {"token_set": {"access_token": "public"}}},
+            {"token_set": {"refresh_token": "secret"}},
+            {"token_set": {"access_token": "secret \u2603 \ud800"}},
+            {"token_set": {"access_token": "", "refresh_token": ""}},
+        ]
+        whole = [
+            {"token_set": token_set | {"access_token": 5}},
+            {"token_set": token_set | {"refresh_token": None}},
+            {"token_set": [token_set]},
+            {"token_set": "secret"},
+            [login],
+        ]
+        texts = {json.dumps(value): True for value in lifted}
+        texts |= {text.replace('{"token_set"', '{"x": NaN, "token_set"'): True for text in texts}
+        texts |= {json.dumps(value): False for value in whole}
+        texts |= {
+            json.dumps(login, indent=1): False,
+            TEXT.replace('"expires_at": ', '"expires_at":  '): False,
+            TEXT.replace('"token_set": {', '"token_set": {"access_token": "twice", '): False,
+            TEXT.replace("1764003600.25", "1e999"): False,
+            deep: False,
+            "sealed.secret": False,
+        }
+        for version, (text, is_lifted) in enumerate(texts.items(), 1):
+            store.save(NAME, text, expected=version - 1 or None)
+            assert store.load(NAME) == Entry(text, version)
+            context = platform.get()
+            ours = context.pop(OURS)
+            assert set(context) == (set(LEGACY) if is_lifted else set())
+            assert ("secret" in str(ours)) is not is_lifted
+
+    def test_an_earlier_form_is_not_read(self, platform, store):
+        """The error says which key to remove; then the login is the one in the four keys."""
+        text = kept(platform, store, {"version": 1, "owner": "x", "seen": "", "records": {}})
+        assert "earlier release" in text
+        assert f"Remove the key '{OURS}' to start over" in text
+        platform.set(LEGACY)
+        assert loaded(store) == (ADOPTED, 1)
+
+    def test_a_later_form_is_not_guessed_at(self, platform, store):
+        """Whatever else it looks like: the error says to upgrade."""
+        text = kept(platform, store, FROZEN[OURS] | {"schema": 3, "version": 1})
+        assert "schema 3, this one reads 2). Upgrade atlassian-auth-adapter" in text
+
+    def test_our_key_is_kept_when_it_is_damaged(self, platform, store):
+        """The error names it, and says how to start over."""
+        for ours in (
+            *("secret", ["secret"], None, {}, {"schema": 2}, {"entries": {}}),
+            *({"schema": schema, "entries": {}} for schema in ("secret", 1, None)),
+            {"schema": 2, "entries": ["secret"]},
+        ):
+            text = kept(platform, store, ours)
+            assert "damaged" in text
+            assert f"Remove the key '{OURS}' to start over" in text
+
+    def test_a_damaged_entry_is_kept_until_it_is_deleted(self, platform, store):
+        """Other entries are not affected; `delete` makes room for a new one."""
+        for entry in (
+            *("secret", ["secret"], None, {}, {"version": 1}, {"text": "secret"}),
+            *({"version": number, "text": "secret"} for number in (0, -1, 1.5, "secret", None)),
+            {"version": 1, "text": ["secret"]},
+        ):
+            platform.set({})
+            store.save(NAME, TEXT, expected=None)
+            store.save(OTHER, TEXT, expected=None)
+            context = platform.get()
+            context[OURS]["entries"][OTHER] = entry
+            platform.set(context)
+            before = platform.text
+            assert f"{OTHER} in the context is damaged" in raised_by(lambda: store.load(OTHER))
+            raised_by(lambda: store.save(OTHER, TEXT, expected=1))
+            assert platform.text == before
+            store.delete(OTHER)
+            assert store.load(OTHER) is None
+            assert store.load(NAME) == Entry(TEXT, 1)
+
+
 class TestAdoption:
     def test_the_login_of_an_old_integration_is_ours(self, platform, store):
-        """Nobody has to log in again: the first generation is what was there."""
+        """Nobody has to sign in again: the first version is what was there."""
         platform.set(LEGACY)
-        assert store.load(KEY) == ADOPTED
-        assert store.load(KEY) == ADOPTED
+        assert loaded(store) == loaded(store) == (ADOPTED, 1)
         assert platform.get() == LEGACY
 
-    @pytest.mark.parametrize(
-        ("stored", "expires_at"),
-        [
+    def test_valid_until_is_a_number_or_its_text(self, platform, store):
+        """An end that is not known is in the past, so the token is refreshed before its use."""
+        for stored, expires_at in (
             (1764000000, 1764000000.0),
             (1764000000.25, 1764000000.25),
-            ("1764000000", 1764000000.0),
             (" 1764000000.25\n", 1764000000.25),
-            ("", 0.0),
-            (None, 0.0),
-            ("tomorrow", 0.0),
-            ("nan", 0.0),
-            ("inf", 0.0),
-            ([], 0.0),
-            ([1], 0.0),
-            (10**400, 0.0),
-        ],
-    )
-    def test_valid_until_is_a_number_or_its_text(self, platform, store, stored, expires_at):
-        """An end that is not known is in the past, so the token is refreshed before its use."""
-        platform.set(LEGACY | {"valid_until": stored})
-        assert store.load(KEY).token_set.expires_at == expires_at
+            *((unknown, 0.0) for unknown in ("", None, "tomorrow", "nan", "inf", [1], 10**400)),
+        ):
+            platform.set(LEGACY | {"valid_until": stored})
+            assert loaded(store)[0].token_set.expires_at == expires_at
 
-    @pytest.mark.parametrize(
-        ("stored", "scope"),
-        [("a b", "a b"), (["a", "b"], "a b"), ([], ""), ("", ""), (None, ""), (5, "")],
-    )
-    def test_scopes_are_a_text_or_a_list(self, platform, store, stored, scope):
+    def test_scopes_are_a_text_or_a_list(self, platform, store):
         """Both spellings were in use; anything else says nothing."""
-        platform.set(LEGACY | {"scopes": stored})
-        assert store.load(KEY).token_set.scope == scope
+        for stored, scope in (
+            *(("a b", "a b"), (["a", "b"], "a b")),
+            *((nothing, "") for nothing in ([], "", None, 5)),
+        ):
+            platform.set(LEGACY | {"scopes": stored})
+            assert loaded(store)[0].token_set.scope == scope
 
     def test_a_refresh_token_is_a_login(self, platform, store):
         """Without access token it is expired; without any token there is no login."""
-        platform.set({"refresh_token": "secret"})
-        assert store.load(KEY) == Record(1, TokenSet("", "secret", 0.0))
+        platform.set({"refresh_token": "secret", "valid_until": 1764000000})
+        assert loaded(store) == (Login(1, token_set=TokenSet("", "secret", 0.0)), 1)
         platform.set({"token": "", "refresh_token": None, "valid_until": 1764000000})
-        assert store.load(KEY) is None
+        assert store.load(NAME) is None
+
+    def test_a_text_that_is_no_token_makes_a_damaged_record(self, platform, store):
+        """A space or a line break gets into no header, and into no error."""
+        for token in ("secret token", "secret\n", ["secret", "secret"]):
+            for name in ("token", "refresh_token"):
+                platform.set(LEGACY | {name: token})
+                assert "damaged" in raised_by(lambda: loaded(store))
 
     def test_the_old_integration_can_read_what_we_save(self, platform, store):
         """The four keys hold the new login as the old one would have written it."""
         platform.set(LEGACY | {"mine": {"unrelated": [1]}})
-        store.save(KEY, replace(LOGIN, generation=2), expected=1)
+        store.save(NAME, TEXT, expected=1)
         context = platform.get()
-        ours = json.dumps(context.pop("atlassian_auth_adapter"))
+        assert "secret" not in str(context.pop(OURS))
         assert context == {
             "token": "secret-access",
             "refresh_token": "secret-refresh",
@@ -265,101 +419,114 @@ class TestAdoption:
             "scopes": "read:jira-work offline_access",
             "mine": {"unrelated": [1]},
         }
-        assert "secret" not in ours
 
     def test_a_token_without_end_has_a_number_for_the_old_integration(self, platform, store):
         """JSON knows no infinity; we still read it as one."""
-        store.save(KEY, Record(1, TokenSet("secret")), expected=None)
+        records.save(store, KEY, Login(1, token_set=TokenSet("secret")), expected=None)
         assert platform.get()["valid_until"] == 253402300799  # 9999-12-31
-        assert store.load(KEY).token_set.expires_at == math.inf
+        assert loaded(store)[0].token_set.expires_at == math.inf
 
-    def test_the_first_who_saves_owns_the_old_login(self, platform, store):
-        """Every other login is a stranger to it from then on, whoever asked first."""
+    def test_the_first_login_that_is_saved_owns_the_old_one(self, platform, store):
+        """No other login sees, changes or removes it from then on, even if it was loaded first."""
         platform.set(LEGACY)
-        assert store.load(OTHER) == ADOPTED
-        store.save(KEY, replace(ADOPTED, pending=Pending("hash", 1.5)), expected=1)
+        assert store.load(OTHER) is not None
+        ours = replace(ADOPTED, journal=Journal("hash", 1.5))
+        records.save(store, KEY, ours, expected=1)
         assert store.load(OTHER) is None
         with pytest.raises(StaleRecordError):
-            store.save(OTHER, replace(LOGIN, generation=2), expected=1)
-        store.save(OTHER, LOGIN, expected=None)
-        assert store.load(OTHER) == LOGIN
+            store.save(OTHER, TEXT, expected=1)
+        store.save(OTHER, TEXT, expected=None)
+        assert store.load(OTHER) == Entry(TEXT, 1)
         store.delete(OTHER)
-        assert store.load(KEY) == replace(ADOPTED, pending=Pending("hash", 1.5))
+        assert loaded(store) == (ours, 2)
         assert platform.get()["token"] == "secret-old-access"
 
-    def test_a_forgotten_login_still_owns_its_keys(self, platform, store):
-        """Logging out does not hand the four keys to another account."""
-        store.save(KEY, LOGIN, expected=None)
-        store.save(OTHER, LOGIN, expected=None)
-        store.delete(KEY)
-        store.save(OTHER, replace(LOGIN, generation=8), expected=7)
-        assert "token" not in platform.get()
+    def test_a_deleted_login_still_owns_its_keys(self, platform, store):
+        """Deleting a login does not hand the four keys to another account."""
+        store.save(NAME, TEXT, expected=None)
+        store.save(OTHER, TEXT, expected=None)
+        store.delete(NAME)
+        store.save(OTHER, text_of(8), expected=1)
+        assert not LEGACY.keys() & platform.get().keys()
         platform.set(platform.get() | LEGACY)
-        assert store.load(KEY) == ADOPTED
-        assert store.load(OTHER) == replace(LOGIN, generation=8)
+        assert loaded(store) == (ADOPTED, 1)
+        assert store.load(OTHER) == Entry(text_of(8), 2)
 
-    def test_an_unclaimed_login_can_be_forgotten(self, platform, store):
+    def test_an_unclaimed_login_can_be_deleted(self, platform, store):
         """What `load` shows, `delete` removes; other keys stay."""
         platform.set(LEGACY | {"mine": 1})
-        store.delete(KEY)
+        store.delete(NAME)
         assert platform.get() == {"mine": 1}
 
-    def test_authorizations_leave_the_old_login_alone(self, platform, store):
-        """They neither read, claim, change nor remove it."""
+    def test_what_is_not_a_login_leaves_the_old_login_alone(self, platform, store):
+        """Authorizations neither read, claim, change nor remove it."""
         platform.set(LEGACY)
         key = KEY.for_authorizations()
-        assert store.load(key) is None
-        record = Record(1, authorizations=(AuthorizationRequest("secret-state"),))
-        store.save(key, record, expected=None)
-        assert store.load(key) == record
+        assert store.load(key.name) is None
+        started = Authorizations((AuthorizationRequest("secret-state"),))
+        records.save(store, key, started, expected=None)
+        assert records.load(store, key, Authorizations) == (started, 1)
+        store.save(f"{NAME}.sites", TEXT, expected=None)
         assert {name: platform.get()[name] for name in LEGACY} == LEGACY
-        assert store.load(OTHER) == ADOPTED
-        store.delete(key)
-        assert store.load(key) is None
+        assert store.load(OTHER) is not None
+        for name in (key.name, f"{NAME}.sites"):
+            store.delete(name)
+            assert store.load(name) is None
         assert platform.get() == LEGACY
 
 
 class TestTheOldIntegrationStillRuns:
     @pytest.fixture
-    def saved(self, platform, store):
-        """A login of ours, with every note; then the old integration refreshed."""
-        store.save(KEY, LOGIN, expected=None)
+    def refreshed(self, platform, store):
+        """A login of ours, with every field; then the old integration has refreshed."""
+        store.save(NAME, TEXT, expected=None)
         platform.set(platform.get() | LEGACY)
 
-    def test_its_login_wins(self, saved, store):
-        """One generation higher, the same at every look, without notes on the former tokens."""
-        expected = replace(ADOPTED, generation=8, throttled_until=LOGIN.throttled_until)
-        assert store.load(KEY) == expected
-        assert store.load(KEY) == expected
+    def test_its_login_wins(self, refreshed, store):
+        """Version and generation are one higher, the same at every look.
 
-    def test_we_save_on_top_of_it(self, saved, platform, store):
-        """Compare-and-swap goes by the generation that `load` showed."""
+        Of our notes only the time stays before which the token endpoint is not asked.
+        """
+        expected = replace(ADOPTED, generation=8, throttled_until=LOGIN.throttled_until)
+        assert loaded(store) == loaded(store) == (expected, 2)
+
+    def test_we_save_on_top_of_it(self, refreshed, platform, store):
+        """Compare-and-swap goes by the version that `load` showed."""
         with pytest.raises(StaleRecordError):
-            store.save(KEY, LOGIN, expected=7)
-        store.save(KEY, replace(LOGIN, generation=9), expected=8)
-        assert store.load(KEY) == replace(LOGIN, generation=9)
-        assert platform.get()["token"] == "secret-access"
+            store.save(NAME, TEXT, expected=1)
+        store.save(NAME, text_of(9), expected=2)
+        assert store.load(NAME) == Entry(text_of(9), 3)
+        assert platform.get()["token"] == "secret-access-9"
 
     @pytest.mark.parametrize("name", ["token", "refresh_token"])
     def test_either_token_makes_another_login(self, platform, store, name):
-        """A rotation that kept the other one is one, too."""
-        store.save(KEY, LOGIN, expected=None)
+        """A rotation that kept the other token is one, too."""
+        store.save(NAME, TEXT, expected=None)
         platform.set(platform.get() | {name: "secret-new"})
-        assert store.load(KEY).generation == 8
+        login, version = loaded(store)
+        assert (login.generation, version) == (8, 2)
+
+    def test_it_may_write_over_a_text_that_is_not_a_login(self, platform, store):
+        """Its login is then the first generation; what `throttled_until` is not, is not kept."""
+        for text in ("sealed", '{"generation": "x", "throttled_until": "x"}', "[]", "{}"):
+            platform.set({})
+            store.save(NAME, text, expected=None)
+            platform.set(platform.get() | LEGACY)
+            assert loaded(store) == (ADOPTED, 2)
 
     def test_what_it_erased_is_gone(self, platform, store):
         """Its logout is ours."""
-        store.save(KEY, LOGIN, expected=None)
+        store.save(NAME, TEXT, expected=None)
         context = platform.get()
         del context["token"], context["refresh_token"]
         platform.set(context)
-        assert store.load(KEY) == Record(8, throttled_until=LOGIN.throttled_until)
+        assert loaded(store) == (Login(8, throttled_until=LOGIN.throttled_until), 2)
 
     def test_what_it_overwrote_as_a_whole_begins_anew(self, platform, store):
-        """An integration that drops foreign keys leaves its own login, at generation 1."""
-        store.save(KEY, LOGIN, expected=None)
+        """An integration that drops foreign keys leaves its own login, at version 1."""
+        store.save(NAME, TEXT, expected=None)
         platform.set(LEGACY)
-        assert store.load(KEY) == ADOPTED
+        assert loaded(store) == (ADOPTED, 1)
 
 
 class TestCallables:
@@ -367,28 +534,28 @@ class TestCallables:
         """`get_context` may return None as long as nothing was set."""
         contexts = [None]
         store = ContextTokenStore(lambda: contexts[-1], contexts.append)
-        assert store.load(KEY) is None
-        store.delete(KEY)
+        assert store.load(NAME) is None
+        store.delete(NAME)
         assert contexts == [None]
-        store.save(KEY, LOGIN, expected=None)
-        assert store.load(KEY) == LOGIN
+        store.save(NAME, TEXT, expected=None)
+        assert store.load(NAME) == Entry(TEXT, 1)
 
     def test_what_get_context_returned_is_not_changed(self):
         """It may be the platform's own object: only `set_context` changes something."""
         contexts = [LEGACY | {"mine": {}}]
         store = ContextTokenStore(lambda: contexts[-1], contexts.append)
         before = copy.deepcopy(contexts[0])
-        store.save(KEY, LOGIN, expected=1)
+        store.save(NAME, TEXT, expected=1)
         middle = copy.deepcopy(contexts[1])
-        store.save(OTHER, LOGIN, expected=None)
-        store.delete(KEY)
+        store.save(OTHER, TEXT, expected=None)
+        store.delete(NAME)
         assert contexts[:2] == [before, middle]
 
-    @pytest.mark.parametrize("context", [[], "secret", 5, False])
-    def test_what_is_no_dictionary_is_refused(self, context):
+    def test_what_is_not_a_dictionary_is_refused(self):
         """With its type, not its text."""
-        store = ContextTokenStore(lambda: context, lambda _: None)
-        assert type(context).__name__ in raised_by(lambda: store.load(KEY))
+        for context in ([], "secret", 5, False):
+            store = ContextTokenStore(lambda context=context: context, lambda _: None)
+            assert type(context).__name__ in raised_by(lambda store=store: store.load(NAME))
 
     def test_what_a_callable_raises_is_not_shown(self, platform):
         """Its text may quote the context; the error names the type and the line."""
@@ -397,11 +564,11 @@ class TestCallables:
             raise ValueError(f"cannot serialise {context} {LEGACY}")
 
         broken = ContextTokenStore(fail, fail)
-        text = raised_by(lambda: broken.load(KEY))
+        text = raised_by(lambda: broken.load(NAME))
         assert "get_context raised ValueError" in text
         assert "test_context.py, line" in text
         broken = ContextTokenStore(platform.get, fail)
-        text = raised_by(lambda: broken.save(KEY, LOGIN, expected=None))
+        text = raised_by(lambda: broken.save(NAME, TEXT, expected=None))
         assert "set_context raised ValueError" in text
         assert platform.text == "{}"
 
@@ -412,23 +579,20 @@ class TestCallables:
             raise SystemExit(0)
 
         with pytest.raises(SystemExit):
-            ContextTokenStore(leave, leave).load(KEY)
+            ContextTokenStore(leave, leave).load(NAME)
 
-    def test_equal_callables_make_equal_stores(self, platform, store):
-        """Bound methods of one object are equal, and share the lock; of another they are not."""
-        same = ContextTokenStore(platform.get, platform.set)
-        assert (same, hash(same)) == (store, hash(store))
-        assert store != ContextTokenStore(Platform().get, platform.set)
-        with (
-            same.lock(KEY, timeout=0),
-            pytest.raises(TokenStoreTimeoutError),
-            store.lock(KEY, timeout=0),
-        ):
-            pytest.fail("two holders at a time")
+    def test_equal_callables_share_the_lock(self, platform, store):
+        """Bound methods of one object are equal; those of another are another place."""
+        other = Platform()
+        with store.lock(NAME, timeout=0):
+            with pytest.raises(TokenStoreTimeoutError):
+                ContextTokenStore(platform.get, platform.set).lock(NAME, timeout=0).__enter__()
+            with ContextTokenStore(other.get, other.set).lock(NAME, timeout=0):
+                pass
 
-    def test_a_deep_copy_is_the_store_itself(self, store):
+    def test_a_copy_is_the_store_itself(self, store):
         """A copy of a bound method's object would be another place with the same refresh token."""
-        assert copy.deepcopy(store) is store
+        assert copy.deepcopy(store) is copy.copy(store) is store
 
     def test_what_cannot_be_pickled_says_so(self, platform):
         """Functions without a name in a module have no pickle."""
@@ -436,7 +600,7 @@ class TestCallables:
             pickle.dumps(ContextTokenStore(lambda: None, platform.set))
 
     def test_two_callables_are_needed(self):
-        """A dictionary is none; what has no hash cannot name a place."""
+        """A dictionary is not one; what has no hash cannot find its lock."""
 
         class Unhashable(Platform):
             __hash__ = None
@@ -448,55 +612,10 @@ class TestCallables:
             ContextTokenStore(Unhashable(), Unhashable())
 
 
-class TestDamage:
-    @pytest.mark.parametrize(
-        "ours",
-        [
-            "secret",
-            ["secret"],
-            None,
-            {},
-            {"version": 1},
-            {"version": 1, "records": ["secret"]},
-            {"version": 2, "records": {}},
-            {"version": "secret", "records": {}},
-        ],
-    )
-    def test_our_key_is_kept_when_we_cannot_read_it(self, platform, store, ours):
-        """No method touches it, and the error names it."""
-        platform.set(LEGACY | {"atlassian_auth_adapter": ours})
-        before = platform.text
-        for work in (
-            lambda: store.load(KEY),
-            lambda: store.save(KEY, LOGIN, expected=None),
-            lambda: store.delete(KEY),
-        ):
-            assert "atlassian" in raised_by(work)
-        assert platform.text == before
-
-    @pytest.mark.parametrize(
-        "record", ["secret", {}, {"generation": "secret"}, {"generation": 1e999}, {"version": 2}]
-    )
-    def test_a_damaged_record_is_kept_until_it_is_forgotten(self, platform, store, record):
-        """Other records are not affected; `delete` makes room."""
-        store.save(KEY, LOGIN, expected=None)
-        store.save(OTHER, LOGIN, expected=None)
-        context = platform.get()
-        context["atlassian_auth_adapter"]["records"][OTHER.digest] = record
-        platform.text = before = json.dumps(context)
-        assert "'other'" in raised_by(lambda: store.load(OTHER))
-        raised_by(lambda: store.save(OTHER, LOGIN, expected=7))
-        assert platform.text == before
-        assert store.load(KEY) == LOGIN
-        store.delete(OTHER)
-        assert store.load(OTHER) is None
-        assert store.load(KEY) == LOGIN
-
-
-def count(store, key, connection=None):
-    """Save twenty generations, one after the other."""
-    for generation in range(20):
-        store.save(key, Record(generation + 1), expected=generation or None)
+def count(store, name, connection=None):
+    """Save twenty versions, one after the other."""
+    for version in range(20):
+        store.save(name, str(version + 1), expected=version or None)
     if connection:
         connection.send("done")
 
@@ -536,19 +655,19 @@ class TestLock:
     def recorded(self, platform, recorder):
         """A store with it, and a login."""
         store = ContextTokenStore(platform.get, platform.set, recorder)
-        store.save(KEY, LOGIN, expected=None)
+        store.save(NAME, TEXT, expected=None)
         recorder.seen.clear()
         return store
 
     @pytest.mark.parametrize("lock", [str, Path, SharedLock])
     def test_two_logins_do_not_lose_each_others_updates(self, on_file, lock):
-        """Processes and threads write one dictionary, each a record of its own."""
+        """Processes and threads write one dictionary, each an entry of its own."""
         store = on_file(lock)
-        keys = [replace(KEY, account=str(number)) for number in range(4)]
-        with process(count, store, keys[0]) as a, process(count, store, keys[1]) as b:
-            together(2, lambda number: count(store, keys[2 + number]))
+        names = ["a", "b", "c", "d"]
+        with process(count, store, "a") as a, process(count, store, "b") as b:
+            together(2, lambda number: count(store, names[2 + number]))
             assert (a.recv(), b.recv()) == ("done", "done")
-        assert [store.load(key) for key in keys] == [Record(20)] * 4
+        assert [store.load(name) for name in names] == [Entry("20", 20)] * 4
 
     def test_the_callables_are_never_called_by_two_threads_at_a_time(self):
         """A thread in the middle of reading keeps the other ones out, without any `lock`."""
@@ -558,7 +677,7 @@ class TestLock:
         def get():
             inside.append(None)
             most.append(len(inside))
-            os.sched_yield()  # whoever could come in comes in here
+            os.sched_yield()  # another thread that could come in comes in here
             seen = dict(context[0])
             inside.pop()
             return seen
@@ -566,74 +685,61 @@ class TestLock:
         def put(changed):
             context[0] = changed
 
-        store = ContextTokenStore(get, put)
-        keys = [replace(KEY, account=str(number)) for number in range(4)]
-
-        def save(number):
-            for generation in range(25):
-                expected = generation - 1 if generation else None
-                store.save(keys[number], Record(generation), expected=expected)
-
-        together(4, save)
+        stores = [ContextTokenStore(get, put) for _ in range(4)]
+        together(4, lambda number: count(stores[number], str(number)))
         assert set(most) == {1}
-        assert [store.load(key) for key in keys] == [Record(24)] * 4
+        assert [stores[0].load(str(number)) for number in range(4)] == [Entry("20", 20)] * 4
 
     @pytest.mark.parametrize("lock", [str, SharedLock])
-    def test_a_killed_save_leaves_the_old_record_and_no_lock(self, on_file, lock, monkeypatch):
+    def test_a_killed_save_leaves_the_old_entry_and_no_lock(self, on_file, lock, monkeypatch):
         """Killed after it has read the context, before it writes it."""
         store = on_file(lock)
-        store.save(KEY, LOGIN, expected=None)
+        store.save(NAME, TEXT, expected=None)
         with forking():
             child = os.fork()
         if not child:
             monkeypatch.setattr(store, "_set", lambda _: os.kill(os.getpid(), signal.SIGKILL))
-            store.save(KEY, replace(LOGIN, generation=8), expected=7)
+            store.save(NAME, text_of(8), expected=1)
             os._exit(0)
         assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
-        assert store.load(KEY) == LOGIN
-        store.save(KEY, replace(LOGIN, generation=8), expected=7)
-        assert store.load(KEY) == replace(LOGIN, generation=8)
+        assert store.load(NAME) == Entry(TEXT, 1)
+        store.save(NAME, text_of(8), expected=1)
+        assert store.load(NAME) == Entry(text_of(8), 2)
 
     @pytest.mark.parametrize("lock", [str, SharedLock])
     def test_a_reader_never_sees_half_a_context(self, on_file, lock):
-        """The platform rewrites its file in place; nobody reads it meanwhile."""
+        """The platform rewrites its file in place; no other process reads it meanwhile."""
         store = on_file(lock)
-        store.save(OTHER, LOGIN, expected=None)
-        with process(count, store, KEY) as other:
+        store.save(OTHER, TEXT, expected=None)
+        with process(count, store, NAME) as other:
             while not other.poll():
-                assert store.load(OTHER) == LOGIN
+                assert store.load(OTHER) == Entry(TEXT, 1)
             assert other.recv() == "done"
 
-    def test_names_are_ours(self, recorded, recorder):
-        """One for the whole context, one for each login; with seconds, and left with None."""
-        recorded.load(KEY)
-        with recorded.lock(KEY, timeout=0):
+    def test_names_of_locks_are_ours(self, recorded, recorder):
+        """One for each look at the context, one for each entry; left with three times None."""
+        recorded.load(NAME)
+        recorded.save(NAME, text_of(8), expected=1)
+        recorded.delete(NAME)
+        with recorded.lock(NAME, timeout=0):
             pass
-        entered = [("enter",), ("exit", None, None, None)]
+        looks = [("atlassian_auth_adapter", 30.0)] * 3
         assert recorder.seen == [
-            ("call", "atlassian_auth_adapter.context", 30.0),
-            *entered,
-            ("call", f"atlassian_auth_adapter.{KEY.digest}", 0.0),
-            *entered,
+            step
+            for call in (*looks, (f"atlassian_auth_adapter.{NAME}", 0.0))
+            for step in (("call", *call), ("enter",), ("exit", None, None, None))
         ]
 
-    def test_every_look_at_the_context_is_locked(self, recorded, recorder):
-        """Loading, saving and deleting, each once."""
-        recorded.load(KEY)
-        recorded.save(KEY, replace(LOGIN, generation=8), expected=7)
-        recorded.delete(KEY)
-        assert [what[0] for what in recorder.seen] == ["call", "enter", "exit"] * 3
-
     @pytest.mark.parametrize("where", ["call", "enter"])
-    def test_a_lock_that_somebody_holds_times_out(self, recorded, recorder, where):
+    def test_a_lock_that_another_process_holds_times_out(self, recorded, recorder, where):
         """The TimeoutError may come from the call or from entering; its text is not shown."""
         recorder.failures[where] = TimeoutError("secret")
         for work in (
-            lambda: recorded.load(KEY),
-            lambda: recorded.save(KEY, LOGIN, expected=7),
-            lambda: recorded.lock(KEY, timeout=1.0).__enter__(),
+            lambda: recorded.load(NAME),
+            lambda: recorded.save(NAME, TEXT, expected=1),
+            lambda: recorded.lock(NAME, timeout=1.0).__enter__(),
         ):
-            with pytest.raises(TokenStoreTimeoutError, match="somebody has held") as raised:
+            with pytest.raises(TokenStoreTimeoutError, match="another process has held") as raised:
                 work()
             assert_no_secret(raised.value)
 
@@ -641,19 +747,19 @@ class TestLock:
     def test_what_a_lock_raises_is_not_shown(self, recorded, recorder, where):
         """With its type and line; a lock that cannot be left is an error as well."""
         recorder.failures[where] = ValueError("secret")
-        text = raised_by(lambda: recorded.load(KEY))
+        text = raised_by(lambda: recorded.load(NAME))
         assert "lock raised ValueError" in text
         assert "test_context.py, line" in text
 
     def test_what_is_raised_under_the_lock_stays_itself(self, recorded, recorder):
         """Neither a lock that swallows errors nor one that cannot be left hides it."""
         for _ in range(2):
-            with pytest.raises(ZeroDivisionError), recorded.lock(KEY, timeout=1.0):
+            with pytest.raises(ZeroDivisionError), recorded.lock(NAME, timeout=1.0):
                 raise ZeroDivisionError
             assert recorder.seen[-1] == ("exit", None, None, None)
             recorder.failures["exit"] = ValueError("secret")
         recorder.failures.clear()
-        with recorded.lock(KEY, timeout=0):
+        with recorded.lock(NAME, timeout=0):
             pass
 
     @pytest.mark.parametrize("error", [None, ZeroDivisionError()])
@@ -665,35 +771,35 @@ class TestLock:
                 held.__exit__(error and type(error), error, None)
             return [what[0] for what in recorder.seen]
 
-        held = recorded.lock(KEY, timeout=0)
+        held = recorded.lock(NAME, timeout=0)
         held.__enter__()
         assert in_forked_child(child) == ["call", "enter"]
         held.__exit__(None, None, None)
         assert recorder.seen[-1] == ("exit", None, None, None)
 
-    def test_what_is_no_lock_says_so(self, platform):
+    def test_what_is_not_a_lock_says_so(self, platform):
         """A callable that returns something else."""
         store = ContextTokenStore(platform.get, platform.set, lambda name, timeout: None)
-        assert "lock raised" in raised_by(lambda: store.load(KEY))
+        assert "lock raised" in raised_by(lambda: store.load(NAME))
 
-    def test_somebody_who_holds_the_context_is_reported(self, on_file, tmp_path, monkeypatch):
+    def test_a_process_that_holds_the_context_is_reported(self, on_file, tmp_path, monkeypatch):
         """With the file to look at."""
         monkeypatch.setattr("atlassian_auth_adapter.stores.context._CONTEXT_TIMEOUT", 0.05)
         store = on_file(str)
-        store.save(KEY, LOGIN, expected=None)
+        store.save(NAME, TEXT, expected=None)
         with (
-            FileLock(tmp_path / "locks" / "atlassian_auth_adapter.context.lock"),
-            pytest.raises(TokenStoreTimeoutError, match=r"context\.lock"),
+            FileLock(tmp_path / "locks" / "atlassian_auth_adapter.lock"),
+            pytest.raises(TokenStoreTimeoutError, match=r"atlassian_auth_adapter\.lock"),
         ):
-            store.load(KEY)
-        assert store.load(KEY) == LOGIN
+            store.load(NAME)
+        assert store.load(NAME) == Entry(TEXT, 1)
 
     def test_the_directory_is_only_ours(self, on_file, tmp_path):
         """As FileTokenStore's, it is refused when others have access."""
         store = on_file(str)
-        store.save(KEY, LOGIN, expected=None)
+        store.save(NAME, TEXT, expected=None)
         (tmp_path / "locks").chmod(0o755)
-        assert "chmod 700" in raised_by(lambda: store.load(KEY))
+        assert "chmod 700" in raised_by(lambda: store.load(NAME))
 
     @pytest.mark.parametrize("lock", [5, b"locks", __file__, ["locks"]])
     def test_a_wrong_lock_is_a_mistake_of_the_program(self, platform, lock):
@@ -702,9 +808,7 @@ class TestLock:
             ContextTokenStore(platform.get, platform.set, lock)
 
     @pytest.mark.parametrize("lock", [str, SharedLock])
-    def test_the_context_is_the_place(self, on_file, lock):
-        """Not the lock; which the pickle holds."""
+    def test_a_pickle_holds_the_lock(self, on_file, lock):
+        """So that other processes exclude each other as this one does."""
         store = on_file(lock)
-        assert store == on_file(Path)
-        assert hash(store) == hash(on_file(Path))
         assert pickle.loads(pickle.dumps(store))._shared_lock == store._shared_lock is not None

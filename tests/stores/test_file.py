@@ -13,37 +13,38 @@ import stat
 import subprocess
 import sys
 import tempfile
-import threading
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from atlassian_auth_adapter.disk import files, kernel_locks
 from atlassian_auth_adapter.errors import (
     ConfigurationError,
     StaleRecordError,
     TokenStoreError,
     TokenStoreTimeoutError,
 )
-from atlassian_auth_adapter.stores import _files, _kernel_lock
 from atlassian_auth_adapter.stores import file as module
+from atlassian_auth_adapter.stores.base import Entry, update
 from atlassian_auth_adapter.stores.file import FileTokenStore
-from atlassian_auth_adapter.testing.contracts.processes import in_forked_child
+from atlassian_auth_adapter.testing.contracts.processes import in_forked_child, together
 from atlassian_auth_adapter.testing.contracts.stores import (
-    KEY,
-    LOGIN,
+    NAME,
+    TEXT,
     TokenStoreContract,
     assert_no_secret,
+    text_of,
 )
 
-NEWER = replace(LOGIN, generation=8)
-OURS = (module.__file__, _files.__file__, _kernel_lock.__file__)
+NEWER = text_of(8)
+OLD, NEW = Entry(TEXT, 1), Entry(NEWER, 2)
+OURS = (module.__file__, files.__file__, kernel_locks.__file__)
 FOREVER = 1e6  # seconds, as the timeout of what must fail at once
 NOBODY = 65534
 
 needs_root = pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root, to become somebody else"
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root, to become another user"
 )
 
 
@@ -56,8 +57,8 @@ def store(tmp_path):
 @pytest.fixture
 def file(store):
     """The file of a saved login."""
-    store.save(KEY, LOGIN, expected=None)
-    return store.path / f"{KEY.digest}.json"
+    store.save(NAME, TEXT, expected=None)
+    return store.path / f"{NAME}.json"
 
 
 class TestContract(TokenStoreContract):
@@ -75,8 +76,8 @@ class TestContract(TokenStoreContract):
 
 
 def names(store):
-    """What is in the directory, by suffix."""
-    return sorted(path.name.split(".", 1)[1] for path in store.path.iterdir())
+    """What is in the directory, by what stands behind the entry's name."""
+    return sorted(path.name.removeprefix(NAME) for path in store.path.iterdir())
 
 
 def refused(work, *words):
@@ -91,8 +92,8 @@ def refused(work, *words):
 
 
 def locking(store):
-    """Take the lock of KEY, as a call."""
-    with store.lock(KEY, timeout=FOREVER):
+    """Take the lock of NAME, as a call."""
+    with store.lock(NAME, timeout=FOREVER):
         pass
 
 
@@ -118,13 +119,13 @@ def limited(what, value):
 
 
 class TestPath:
-    def test_the_directory_is_made_by_the_first_who_needs_it(self, tmp_path):
-        """Reading and forgetting make nothing; saving makes every missing level, mode 0700."""
+    def test_the_directory_is_made_when_it_is_first_needed(self, tmp_path):
+        """Loading and deleting make nothing; saving makes every missing level, mode 0700."""
         store = FileTokenStore(tmp_path / "a" / "b")
-        assert store.load(KEY) is None
-        store.delete(KEY)
+        assert store.load(NAME) is None
+        store.delete(NAME)
         assert not list(tmp_path.iterdir())
-        store.save(KEY, LOGIN, expected=None)
+        store.save(NAME, TEXT, expected=None)
         assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o700
         assert stat.S_IMODE((tmp_path / "a" / "b").stat().st_mode) == 0o700
 
@@ -132,23 +133,24 @@ class TestPath:
         """As in a shell."""
         monkeypatch.setenv("HOME", str(tmp_path))
         monkeypatch.setenv("USERPROFILE", str(tmp_path))
-        assert FileTokenStore("~/logins") == FileTokenStore(tmp_path / "logins")
+        assert FileTokenStore("~/logins").path == (tmp_path / "logins").resolve()
 
     def test_the_path_is_resolved_once(self, tmp_path, monkeypatch):
         """A relative path stays where it was when the program changes its directory."""
         monkeypatch.chdir(tmp_path)
         store = FileTokenStore("logins")
-        store.save(KEY, LOGIN, expected=None)
+        store.save(NAME, TEXT, expected=None)
         monkeypatch.chdir("/")
-        assert store.load(KEY) == LOGIN
-        assert pickle.loads(pickle.dumps(store)).load(KEY) == LOGIN
+        assert store.load(NAME) == OLD
+        assert pickle.loads(pickle.dumps(store)).load(NAME) == OLD
 
     def test_a_link_to_the_directory_is_the_directory(self, store, file, tmp_path):
-        """Two names of one place are equal, so one process does one refresh for both."""
+        """Two names of one place share entries and locks."""
         (tmp_path / "link").symlink_to(store.path)
         linked = FileTokenStore(tmp_path / "link")
-        assert (linked, hash(linked)) == (store, hash(store))
-        assert linked.load(KEY) == LOGIN
+        assert linked.load(NAME) == OLD
+        with store.lock(NAME, timeout=0), pytest.raises(TokenStoreTimeoutError):
+            linked.lock(NAME, timeout=0).__enter__()
 
     @pytest.mark.parametrize("path", ["file", "file/below", "nul\0", "~nobody-of-this-name/x"])
     def test_a_path_that_cannot_be_a_directory_is_a_mistake_of_the_program(
@@ -158,46 +160,64 @@ class TestPath:
         monkeypatch.chdir(tmp_path)
         Path("file").touch()
         with pytest.raises((ConfigurationError, TokenStoreError)):
-            FileTokenStore(path).save(KEY, LOGIN, expected=None)
+            FileTokenStore(path).save(NAME, TEXT, expected=None)
 
     def test_a_file_in_its_place_is_named(self, tmp_path):
-        """Who passes a file learns that a directory is wanted."""
+        """A program that passes a file learns that a directory is wanted."""
         (tmp_path / "tokens.json").touch()
         with pytest.raises(ConfigurationError, match="is not a directory"):
             FileTokenStore(tmp_path / "tokens.json")
 
     def test_a_directory_that_vanished_is_made_again(self, store, file):
-        """Somebody cleaned up while we ran: the next save succeeds."""
+        """It was removed while we ran: the next save succeeds."""
         for path in store.path.iterdir():
             path.unlink()
         store.path.rmdir()
-        assert store.load(KEY) is None
-        store.save(KEY, LOGIN, expected=None)
-        assert store.load(KEY) == LOGIN
+        assert store.load(NAME) is None
+        store.save(NAME, TEXT, expected=None)
+        assert store.load(NAME) == OLD
 
 
 class TestFormat:
-    def test_a_record_is_one_json_file(self, store, file):
-        """The key in readable form, and the record; lock files stay beside it."""
-        assert json.loads(file.read_bytes()) == {
-            "key": {
-                "issuer": "https://auth.example.com:8443/oauth",
-                "client_id": "client",
-                "account": "default",
-                "kind": "login",
-            },
-            **LOGIN.to_json(),
-        }
+    def test_an_entry_is_one_json_file(self, store, file):
+        """The text with its version; lock files stay beside it."""
+        assert json.loads(file.read_bytes()) == {"version": 1, "text": TEXT}
         locking(store)
-        assert names(store) == ["json", "lock", "save.lock"]
-        store.delete(KEY)
-        assert names(store) == ["lock", "save.lock"]
+        assert names(store) == ["+save.lock", ".json", ".lock"]
+        store.delete(NAME)
+        assert names(store) == ["+save.lock", ".lock"]
 
-    def test_nobody_else_can_read_anything(self, store):
+    def test_what_a_former_release_has_written_is_read(self, store, file):
+        """This text is never edited; fields that are not known hide no entry."""
+        file.write_text('{"version": 12, "text": "any text", "new": {"field": [null]}}')
+        assert store.load(NAME) == Entry("any text", 12)
+
+    def test_a_file_of_an_earlier_form_is_not_read(self, store, file):
+        """The error says what to do; the file stays until it is deleted."""
+        before = '{"key": {"issuer": "i"}, "version": 1, "generation": 7, "token_set": "secret"}'
+        file.write_text(before)
+        for work in (lambda: store.load(NAME), lambda: store.save(NAME, NEWER, expected=None)):
+            refused(work, file, "earlier release", "delete the file, and sign in again")
+        assert file.read_text() == before
+        store.delete(NAME)
+        store.save(NAME, TEXT, expected=None)
+        assert store.load(NAME) == OLD
+
+    def test_no_name_is_a_file_of_another_name(self, store, file):
+        """Whatever stands behind a name: its lock and its entry are its own."""
+        for suffix in (".save", ".lock", ".tmp", ".json", "-save", "_save"):
+            with store.lock(NAME + suffix, timeout=0):
+                store.save(NAME + suffix, TEXT, expected=None)
+                store.save(NAME, NEWER, expected=1)
+                store.delete(NAME)
+            assert store.load(NAME + suffix) == OLD
+            store.save(NAME, TEXT, expected=None)
+
+    def test_other_users_can_read_nothing(self, store):
         """Modes are 0600 and 0700, whatever the umask of the process."""
         umask = os.umask(0)
         try:
-            store.save(KEY, LOGIN, expected=None)
+            store.save(NAME, TEXT, expected=None)
             locking(store)
         finally:
             os.umask(umask)
@@ -205,14 +225,13 @@ class TestFormat:
         assert {stat.S_IMODE(path.stat().st_mode) for path in store.path.iterdir()} == {0o600}
 
     def test_what_could_not_be_read_again_is_not_written(self, store, file):
-        """A record beyond the limit for reading is refused by save; the old one stands."""
-        huge = replace(NEWER, token_set=replace(LOGIN.token_set, scope="s" * (1 << 20)))
-        refused(lambda: store.save(KEY, huge, expected=7), file, "larger")
-        assert store.load(KEY) == LOGIN
+        """A text beyond the limit for reading is refused by save; the old one stands."""
+        refused(lambda: store.save(NAME, "s" * (1 << 20), expected=1), file, "larger")
+        assert store.load(NAME) == OLD
 
     @needs_root
     def test_a_look_up_lists_no_directory(self, store, file):
-        """Its cost does not depend on the number of records: the directory need not be readable."""
+        """Its cost does not depend on the number of entries: the directory need not be readable."""
         for path in (store.path, *store.path.iterdir()):
             os.chown(path, NOBODY, NOBODY)
         store.path.chmod(0o300)
@@ -224,83 +243,45 @@ class TestFormat:
             with as_nobody():
                 with pytest.raises(PermissionError):
                     next(store.path.iterdir())
-                return store.load(KEY) == LOGIN
+                return store.load(NAME) == OLD
 
         assert in_forked_child(child)
 
 
 class TestDamage:
-    damaged = pytest.mark.parametrize(
-        "data",
-        [
-            b"",
-            b"{",
-            b"\0" * 4096,
-            b'"secret',
-            b"[]",
-            b"null",
-            b"\xff\xfe\xfd secret",
-            b"[" * 100_000,
-            b"{}",
-            b'{"key": null, "secret": 1}',
-            {"key": {}},
-            {"key": {"issuer": "secret"}},
-            {"generation": None},
-            {"generation": "secret"},
-            {"generation": 1e999},
-            {"generation": float("nan")},
-            {"version": 99},
-            {"token_set": "secret"},
-            {"token_set": {"access_token": "secret"}},
-            {"token_set": {**LOGIN.to_json()["token_set"], "expires_at": "secret"}},
-            {"pending": {"secret": 1}},
-            {"pending": ["secret"]},
-            {"authorizations": ["secret"]},
-            {"authorizations": [{"secret": 1}]},
-            b" " * (1 << 20) + b" ",
-        ],
-        ids=lambda data: repr(data)[:40],
-    )
+    def test_a_damaged_file_is_kept_until_it_is_deleted(self, store, file):
+        """Neither load nor save change it: perhaps a person can read what we cannot.
 
-    @staticmethod
-    def damage(file, data):
-        """Write `data`, or the record with these values changed."""
-        if isinstance(data, dict):
-            data = json.dumps(json.loads(file.read_bytes()) | data).encode()
-        file.write_bytes(data)
-        return data
+        `delete` makes room for a new login.
+        """
+        for data in (
+            *(b"", b"{", b"\0" * 4096, b'"secret', b"[]", b"null", b"\xff\xfe\xfd secret", b"{}"),
+            *(b"[" * 100_000, b"9" * 5000, b" " * ((1 << 20) + 1)),
+            *(b'{"version": %s, "text": "secret"}' % n for n in (b"0", b"-1", b"1.5", b"1e999")),
+            *(
+                b'{"version": %s, "text": "secret"}' % n
+                for n in (b"null", b'"secret"', b"9" * 5000)
+            ),
+            *(b'{"version": 1, "text": %s}' % text for text in (b"null", b"[]", b"7", b'"secret')),
+            *(b'{"text": "secret"}', b'{"version": 1}', b'{"key": null, "secret": 1}'),
+            json.dumps([{"version": 1, "text": TEXT}]).encode(),
+        ):
+            file.write_bytes(data)
+            refused(lambda: store.load(NAME), file)
+            refused(lambda: store.save(NAME, NEWER, expected=1), file)
+            refused(lambda: store.save(NAME, NEWER, expected=None), file)
+            assert file.read_bytes() == data
+            assert "tmp" not in str(names(store))
+            store.delete(NAME)
+            store.save(NAME, TEXT, expected=None)
+            assert store.load(NAME) == OLD
 
-    @damaged
-    def test_a_damaged_file_is_named_and_kept(self, store, file, data):
-        """Neither load nor save touch it: perhaps a person can read what we cannot."""
-        data = self.damage(file, data)
-        refused(lambda: store.load(KEY), file)
-        refused(lambda: store.save(KEY, NEWER, expected=7), file)
-        refused(lambda: store.save(KEY, NEWER, expected=None), file)
-        assert file.read_bytes() == data
-        assert "tmp" not in str(names(store))
-
-    @damaged
-    def test_a_damaged_file_can_be_forgotten(self, store, file, data):
-        """`delete` makes room for a new login."""
-        self.damage(file, data)
-        store.delete(KEY)
-        store.save(KEY, LOGIN, expected=None)
-        assert store.load(KEY) == LOGIN
-
-    def test_a_truncated_file_is_never_a_record(self, store, file):
+    def test_a_truncated_file_is_never_an_entry(self, store, file):
         """At whatever byte it ends."""
         whole = file.read_bytes()
         for length in range(len(whole)):
             file.write_bytes(whole[:length])
-            refused(lambda: store.load(KEY), file)
-
-    def test_the_file_of_another_key_is_not_believed(self, store, file):
-        """Who mixes up files, mixes up nobody's logins."""
-        other = replace(KEY, account="other")
-        file.rename(store.path / f"{other.digest}.json")
-        refused(lambda: store.load(other), other.digest, "another key")
-        assert store.load(KEY) is None
+            refused(lambda: store.load(NAME), file)
 
 
 class TestNeighbours:
@@ -308,10 +289,10 @@ class TestNeighbours:
     def test_a_file_that_others_can_access_is_refused(self, store, file, mode):
         """The error holds the command that repairs it."""
         file.chmod(mode)
-        error = refused(lambda: store.load(KEY), file)
-        refused(lambda: store.save(KEY, NEWER, expected=7), file)
+        error = refused(lambda: store.load(NAME), file)
+        refused(lambda: store.save(NAME, NEWER, expected=1), file)
         subprocess.run(str(error).partition("Run: ")[2], shell=True, check=True)
-        assert store.load(KEY) == LOGIN
+        assert store.load(NAME) == OLD
 
     @pytest.mark.parametrize("mode", [0o750, 0o705, 0o777, 0o1777])
     def test_a_directory_that_others_can_access_is_refused(self, store, file, mode):
@@ -319,19 +300,19 @@ class TestNeighbours:
         odd = store.path.rename(store.path.with_name("it's a $HOME"))
         odd.chmod(mode)
         store = FileTokenStore(odd)
-        error = refused(lambda: store.load(KEY), odd)
-        refused(lambda: store.save(KEY, NEWER, expected=7), odd)
-        refused(lambda: store.delete(KEY), odd)
+        error = refused(lambda: store.load(NAME), odd)
+        refused(lambda: store.save(NAME, NEWER, expected=1), odd)
+        refused(lambda: store.delete(NAME), odd)
         refused(lambda: locking(store), odd)
         subprocess.run(str(error).partition("Run: ")[2], shell=True, check=True)
-        assert store.load(KEY) == LOGIN
+        assert store.load(NAME) == OLD
 
     @needs_root
     @pytest.mark.parametrize("what", ["file", "directory"])
-    def test_what_belongs_to_somebody_else_is_refused(self, store, file, what):
+    def test_what_belongs_to_another_user_is_refused(self, store, file, what):
         """A file or directory of another owner is not ours to trust."""
         os.chown(file if what == "file" else store.path, NOBODY, NOBODY)
-        refused(lambda: store.load(KEY), f"user id {NOBODY}")
+        refused(lambda: store.load(NAME), f"user id {NOBODY}")
 
     @needs_root
     def test_another_user_gets_nothing(self, tmp_path):
@@ -339,16 +320,16 @@ class TestNeighbours:
         with tempfile.TemporaryDirectory() as place:
             Path(place).chmod(0o711)
             store = FileTokenStore(Path(place) / "logins")
-            store.save(KEY, LOGIN, expected=None)
+            store.save(NAME, TEXT, expected=None)
 
             def child(work):
                 with as_nobody():
                     return work()
 
             for work in (
-                lambda: store.load(KEY),
-                lambda: store.save(KEY, NEWER, expected=7),
-                lambda: store.delete(KEY),
+                lambda: store.load(NAME),
+                lambda: store.save(NAME, NEWER, expected=1),
+                lambda: store.delete(NAME),
                 lambda: locking(store),
             ):
                 refused(lambda work=work: in_forked_child(lambda: child(work)), "user id 0")
@@ -358,7 +339,7 @@ class TestNeighbours:
                 "may write to",
                 new.path,
             )
-            assert store.load(KEY) == LOGIN
+            assert store.load(NAME) == OLD
 
     @pytest.mark.parametrize("target", ["elsewhere", "missing"])
     def test_a_link_in_place_of_the_file_is_not_followed(self, store, file, tmp_path, target):
@@ -366,15 +347,15 @@ class TestNeighbours:
         elsewhere = tmp_path / "elsewhere"
         file.rename(elsewhere)
         file.symlink_to(tmp_path / target)
-        refused(lambda: store.load(KEY), file, "symbolic link")
-        refused(lambda: store.save(KEY, NEWER, expected=7), file, "symbolic link")
-        assert json.loads(elsewhere.read_bytes())["generation"] == 7
-        store.delete(KEY)
+        refused(lambda: store.load(NAME), file, "symbolic link")
+        refused(lambda: store.save(NAME, NEWER, expected=1), file, "symbolic link")
+        assert json.loads(elsewhere.read_bytes()) == {"version": 1, "text": TEXT}
+        store.delete(NAME)
         assert elsewhere.exists()
 
     def test_a_link_in_place_of_the_lock_is_not_followed(self, store, file, tmp_path):
         """Locking creates no file elsewhere."""
-        (store.path / f"{KEY.digest}.lock").symlink_to(tmp_path / "elsewhere")
+        (store.path / f"{NAME}.lock").symlink_to(tmp_path / "elsewhere")
         refused(lambda: locking(store), "symbolic link")
         assert not (tmp_path / "elsewhere").exists()
 
@@ -382,23 +363,23 @@ class TestNeighbours:
         """The path was resolved when the store was made; what came later is foreign."""
         moved = store.path.rename(store.path.with_name("moved"))
         store.path.symlink_to(moved)
-        refused(lambda: store.load(KEY), store.path)
-        refused(lambda: store.save(KEY, NEWER, expected=7), store.path)
+        refused(lambda: store.load(NAME), store.path)
+        refused(lambda: store.save(NAME, NEWER, expected=1), store.path)
 
     def test_a_pipe_in_place_of_the_file_does_not_hang(self, store, file):
         """Whatever is not a regular file is refused at once."""
         file.unlink()
         os.mkfifo(file, 0o600)
-        refused(lambda: store.load(KEY), file, "regular")
+        refused(lambda: store.load(NAME), file, "regular")
         file.unlink()
         file.mkdir(0o700)
-        refused(lambda: store.load(KEY), file)
-        refused(lambda: store.delete(KEY), file)
+        refused(lambda: store.load(NAME), file)
+        refused(lambda: store.delete(NAME), file)
 
     def test_a_lock_that_cannot_be_had_fails_at_once(self, store, file):
         """What waiting does not cure is no timeout."""
-        (store.path / f"{KEY.digest}.lock").mkdir()
-        refused(lambda: locking(store), f"{KEY.digest}.lock")
+        (store.path / f"{NAME}.lock").mkdir()
+        refused(lambda: locking(store), f"{NAME}.lock")
 
 
 def capable_of_mounting():
@@ -432,43 +413,43 @@ def fill(ballast):
 
 
 class TestDisk:
-    def test_a_full_disk_keeps_the_old_record(self, small_disk):
+    def test_a_full_disk_keeps_the_old_entry(self, small_disk):
         """The save fails with what to do, leaves no rest, and succeeds when there is space."""
-        small_disk.save(KEY, LOGIN, expected=None)
+        small_disk.save(NAME, TEXT, expected=None)
         ballast = small_disk.path / "ballast"
         fill(ballast)
-        error = refused(lambda: small_disk.save(KEY, NEWER, expected=7), "Free some space")
+        error = refused(lambda: small_disk.save(NAME, NEWER, expected=1), "Free some space")
         assert error.__cause__.errno == errno.ENOSPC
-        assert small_disk.load(KEY) == LOGIN
+        assert small_disk.load(NAME) == OLD
         assert not list(small_disk.path.glob("*.tmp"))
-        with small_disk.lock(KEY, timeout=0):
+        with small_disk.lock(NAME, timeout=0):
             ballast.unlink()
-            small_disk.save(KEY, NEWER, expected=7)
-        assert small_disk.load(KEY) == NEWER
+            small_disk.save(NAME, NEWER, expected=1)
+        assert small_disk.load(NAME) == NEW
 
     def test_a_read_only_disk_can_be_read(self, small_disk):
         """Loading works; saving, locking and deleting fail at once, and say so."""
-        small_disk.save(KEY, LOGIN, expected=None)
+        small_disk.save(NAME, TEXT, expected=None)
         disk = small_disk.path.parent
         subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
-        assert small_disk.load(KEY) == LOGIN
-        refused(lambda: small_disk.save(KEY, NEWER, expected=7), "mount it writable")
+        assert small_disk.load(NAME) == OLD
+        refused(lambda: small_disk.save(NAME, NEWER, expected=1), "mount it writable")
         refused(lambda: locking(small_disk), "mount it writable")
-        refused(lambda: small_disk.delete(KEY), "mount it writable")
+        refused(lambda: small_disk.delete(NAME), "mount it writable")
         new = FileTokenStore(disk / "new")
-        assert new.load(KEY) is None
+        assert new.load(NAME) is None
         refused(lambda: locking(new), "mount it writable")
 
-    def test_a_limit_on_the_size_of_files_keeps_the_old_record(self, store, file):
+    def test_a_limit_on_the_size_of_files_keeps_the_old_entry(self, store, file):
         """A write that ends in the middle leaves no rest."""
 
         def child():
             with limited(resource.RLIMIT_FSIZE, 100):
-                store.save(KEY, NEWER, expected=7)
+                store.save(NAME, NEWER, expected=1)
 
         refused(lambda: in_forked_child(child), "raise the limit")
-        assert store.load(KEY) == LOGIN
-        assert names(store) == ["json", "save.lock"]
+        assert store.load(NAME) == OLD
+        assert names(store) == ["+save.lock", ".json"]
 
     def test_too_many_open_files_are_named(self, store, file):
         """A process without descriptors left learns what is missing."""
@@ -476,11 +457,11 @@ class TestDisk:
         def child():
             highest = os.open("/", os.O_RDONLY)
             with limited(resource.RLIMIT_NOFILE, highest):
-                store.load(KEY)
+                store.load(NAME)
 
         refused(lambda: in_forked_child(child), "Too many files")
 
-    def test_a_record_is_on_the_disk_before_it_is_seen(self, store, file, monkeypatch):
+    def test_an_entry_is_on_the_disk_before_it_is_seen(self, store, file, monkeypatch):
         """File, name, directory, in this order: a power cut leaves no empty file either."""
         steps = []
 
@@ -499,29 +480,29 @@ class TestDisk:
         spy(os, "fsync", kind)
         spy(Path, "replace", lambda path: path.suffix)
         spy(Path, "unlink", lambda path: path.suffix)
-        store.save(KEY, NEWER, expected=7)
+        store.save(NAME, NEWER, expected=1)
         assert steps == ["unlink .tmp", "fsync file", "replace .tmp", "fsync directory"]
         steps.clear()
-        store.delete(KEY)
+        store.delete(NAME)
         assert steps == ["unlink .json", "unlink .tmp", "fsync directory"]
 
     @pytest.mark.parametrize("is_link", [False, True])
     @pytest.mark.parametrize("method", ["save", "delete"])
     def test_what_was_left_by_the_killed_is_removed(self, store, file, tmp_path, is_link, method):
         """A login has one temporary file: the next save replaces it, and deleting removes it; a
-        link that somebody put there is not followed.
+        link in its place is not followed.
         """
-        leftover, elsewhere = store.path / f"{KEY.digest}.tmp", tmp_path / "elsewhere"
+        leftover, elsewhere = store.path / f"{NAME}.tmp", tmp_path / "elsewhere"
         elsewhere.write_text("not ours")
         if is_link:
             leftover.symlink_to(elsewhere)
         else:
             leftover.write_text("secret")
         if method == "save":
-            store.save(KEY, NEWER, expected=7)
-            assert store.load(KEY) == NEWER
+            store.save(NAME, NEWER, expected=1)
+            assert store.load(NAME) == NEW
         else:
-            store.delete(KEY)
+            store.delete(NAME)
         assert not os.path.lexists(leftover)
         assert elsewhere.read_text() == "not ours"
 
@@ -562,62 +543,61 @@ def killed_before_line(number, work):
 
 class TestKill:
     def test_a_save_is_whole_wherever_it_is_killed(self, store, file):
-        """Before each line of a save: the old record or the new one, and no lock is left."""
+        """Before each line of a save: the old entry or the new one, and no lock is left."""
         outcomes = []
-        while killed_before_line(len(outcomes), lambda: store.save(KEY, NEWER, expected=7)):
-            outcomes.append(store.load(KEY))
-            assert outcomes[-1] in (LOGIN, NEWER)
-            store.delete(KEY)
-            assert names(store) in (["save.lock"], ["lock", "save.lock"])
-            with store.lock(KEY, timeout=0):
-                store.save(KEY, LOGIN, expected=None)
-        assert store.load(KEY) == NEWER
+        while killed_before_line(len(outcomes), lambda: store.save(NAME, NEWER, expected=1)):
+            outcomes.append(store.load(NAME))
+            assert outcomes[-1] in (OLD, NEW)
+            store.delete(NAME)
+            assert names(store) in (["+save.lock"], ["+save.lock", ".lock"])
+            with store.lock(NAME, timeout=0):
+                store.save(NAME, TEXT, expected=None)
+        assert store.load(NAME) == NEW
         assert len(outcomes) > 40
-        assert outcomes == sorted(outcomes, key=[LOGIN, NEWER].index)
-        assert NEWER in outcomes
+        assert outcomes == sorted(outcomes, key=[OLD, NEW].index)
+        assert NEW in outcomes
 
     def test_a_first_save_is_whole_wherever_it_is_killed(self, tmp_path):
-        """Also while the directory is made: nothing, or the record."""
+        """Also while the directory is made: nothing, or the entry."""
         number = 0
         while True:
             store = FileTokenStore(tmp_path / str(number) / "logins")
-            killed = killed_before_line(number, lambda s=store: s.save(KEY, LOGIN, expected=None))
-            record = store.load(KEY)
+            killed = killed_before_line(number, lambda s=store: s.save(NAME, TEXT, expected=None))
+            entry = store.load(NAME)
             if not killed:
                 break
-            assert record in (None, LOGIN)
-            if record is None:
-                store.save(KEY, LOGIN, expected=None)
-            assert store.load(KEY) == LOGIN
+            assert entry in (None, OLD)
+            if entry is None:
+                store.save(NAME, TEXT, expected=None)
+            assert store.load(NAME) == OLD
             number += 1
-        assert record == LOGIN
+        assert entry == OLD
 
     def test_a_delete_is_whole_wherever_it_is_killed(self, store, file):
-        """The record, or nothing."""
+        """The entry, or nothing."""
         outcomes = []
-        while killed_before_line(len(outcomes), lambda: store.delete(KEY)):
-            outcomes.append(store.load(KEY))
+        while killed_before_line(len(outcomes), lambda: store.delete(NAME)):
+            outcomes.append(store.load(NAME))
             if outcomes[-1] is None:
-                store.save(KEY, LOGIN, expected=None)
-        assert store.load(KEY) is None
-        assert outcomes.count(LOGIN) + outcomes.count(None) == len(outcomes) > 10
+                store.save(NAME, TEXT, expected=None)
+        assert store.load(NAME) is None
+        assert outcomes.count(OLD) + outcomes.count(None) == len(outcomes) > 10
 
-    def test_a_reader_never_sees_half_a_record(self, store, file):
-        """While another process saves all the time, each load is a whole record, in order."""
+    def test_a_reader_never_sees_half_an_entry(self, store, file):
+        """While another process saves all the time, each load is a whole entry, in order."""
         child = os.fork()
         if not child:
             try:
-                for generation in range(8, 108):
-                    record = replace(LOGIN, generation=generation)
-                    store.save(KEY, record, expected=generation - 1)
+                for version in range(1, 101):
+                    store.save(NAME, text_of(version), expected=version)
             finally:
                 os._exit(0)
-        seen = [LOGIN]
-        while seen[-1].generation < 107:
-            record = store.load(KEY)
-            assert record == replace(LOGIN, generation=record.generation)
-            assert record.generation >= seen[-1].generation
-            seen.append(record)
+        seen = [1]
+        while seen[-1] < 101:
+            entry = store.load(NAME)
+            assert entry.text == (text_of(entry.version - 1) if entry.version > 1 else TEXT)
+            assert entry.version >= seen[-1]
+            seen.append(entry.version)
         os.waitpid(child, 0)
 
 
@@ -625,7 +605,7 @@ class TestKill:
 # by the garbage collector, which grumbles.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_interrupted_save_frees_its_locks(store, file):
-    """Ctrl-C before any line: the old record or the new one, and the same process can go on."""
+    """Ctrl-C before any line: the old entry or the new one, and the same process can go on."""
 
     class Interrupt(Failpoint):
         def __call__(self, frame, event, argument):
@@ -643,47 +623,34 @@ def test_an_interrupted_save_frees_its_locks(store, file):
         trace = sys.gettrace()
         sys.settrace(Interrupt(number))
         try:
-            store.save(KEY, NEWER, expected=7)
+            store.save(NAME, NEWER, expected=1)
             done = True
         except KeyboardInterrupt:
             pass
         finally:
             sys.settrace(trace)
-        assert store.load(KEY) in (LOGIN, NEWER)
-        store.delete(KEY)
-        store.save(KEY, LOGIN, expected=None)
+        assert store.load(NAME) in (OLD, NEW)
+        store.delete(NAME)
+        store.save(NAME, TEXT, expected=None)
         number += 1
     gc.collect()
     assert number > 40
 
 
-def test_threads_of_two_processes_lose_no_generation(store, file):
+def test_threads_of_two_processes_lose_no_change(store):
     """Four threads in each of two processes count by compare-and-swap to the right total."""
+    store.save(NAME, "0", expected=None)
 
-    def count():
+    def count(_):
         for _ in range(4):
-            while True:
-                record = store.load(KEY)
-                following = replace(record, generation=record.generation + 1)
-                try:
-                    store.save(KEY, following, expected=record.generation)
-                    break
-                except StaleRecordError:
-                    pass
-
-    def crowd():
-        threads = [threading.Thread(target=count) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+            update(store, NAME, lambda entry: str(int(entry.text) + 1))
 
     child = os.fork()
     if not child:
         try:
-            crowd()
+            together(4, count)
         finally:
             os._exit(0)
-    crowd()
+    together(4, count)
     os.waitpid(child, 0)
-    assert store.load(KEY) == replace(LOGIN, generation=7 + 2 * 4 * 4)
+    assert store.load(NAME) == Entry("32", 33)

@@ -72,7 +72,7 @@ def test_a_lease_is_held_within_the_context(place):
 
 
 def test_every_holder_has_a_token_of_its_own(place):
-    """Nobody can be taken for somebody else."""
+    """No holder can be taken for another one."""
     owners = set()
     for _ in range(3):
         with holding(place):
@@ -80,21 +80,21 @@ def test_every_holder_has_a_token_of_its_own(place):
     assert len(owners) == 3
 
 
-def test_who_waits_in_vain_learns_where_and_for_how_long(place):
+def test_a_wait_in_vain_says_where_and_for_how_long(place):
     """The error names lease, place and times; the holder keeps what it has."""
-    place.owner = "somebody"
+    place.owner = "another"
     with (
         pytest.raises(TokenStoreTimeoutError, match=r"the lease in the place for 0\.05 s.* 100 s"),
         holding(place, timeout=0.05),
     ):
         pytest.fail("two holders")
-    assert place.owner == "somebody"
+    assert place.owner == "another"
     assert place.calls.count("take") > 1
 
 
-def test_who_waits_gets_what_becomes_free(place):
+def test_a_lease_that_becomes_free_is_taken(place):
     """A later look succeeds."""
-    place.owner, inside = "somebody", threading.Event()
+    place.owner, inside = "another", threading.Event()
 
     def wait():
         with holding(place, timeout=PATIENCE):
@@ -119,13 +119,13 @@ def test_a_lease_is_renewed_while_its_holder_lives(place):
 
 
 def test_a_lease_that_was_lost_is_not_renewed(place):
-    """Somebody else has it: the renewals end, and leaving frees nothing."""
+    """Another one has it: the renewals end, and leaving frees nothing."""
     with holding(place, lease=0.01):
         (thread,) = renewing()
-        place.owner = "somebody"
+        place.owner = "another"
         thread.join(PATIENCE)
         assert not thread.is_alive()
-    assert place.owner == "somebody"
+    assert place.owner == "another"
 
 
 def test_a_renewal_that_fails_is_tried_again(place):

@@ -9,22 +9,20 @@ import pickle
 import subprocess
 import sys
 import textwrap
-from dataclasses import replace
 
 import pytest
 
-from atlassian_auth_adapter.errors import TokenStoreError
-from atlassian_auth_adapter.oauth.authorization import AuthorizationRequest
-from atlassian_auth_adapter.stores.base import Record
+from atlassian_auth_adapter.errors import StaleRecordError, TokenStoreError
+from atlassian_auth_adapter.stores.base import Entry
 from atlassian_auth_adapter.stores.memory import MemoryTokenStore
 from atlassian_auth_adapter.testing.contracts.processes import in_forked_child
 from atlassian_auth_adapter.testing.contracts.stores import (
-    KEY,
-    LOGIN,
+    NAME,
+    TEXT,
     TokenStoreContract,
     assert_no_secret,
+    text_of,
 )
-from atlassian_auth_adapter.tokens import TokenSet
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
@@ -54,15 +52,18 @@ import os
 from atlassian_auth_adapter.errors import TokenStoreError
 from atlassian_auth_adapter.stores.memory import MemoryTokenStore
 from atlassian_auth_adapter.testing.contracts.processes import in_forked_child
-from atlassian_auth_adapter.testing.contracts.stores import KEY, LOGIN
+from atlassian_auth_adapter.testing.contracts.stores import NAME, TEXT
 
 store = MemoryTokenStore()
 
-def look():
+def save():
+    entry = store.load(NAME)
+    assert entry.text == TEXT
     try:
-        return "loaded" if store.load(KEY) == LOGIN else "wrong"
+        store.save(NAME, TEXT, expected=entry.version)
     except TokenStoreError:
         return "refused"
+    return "saved"
 """
 
 
@@ -79,49 +80,49 @@ def run(script, **options):
 
 @needs_fork
 class TestFork:
-    @pytest.mark.parametrize("method", ["load", "save"])
-    def test_a_child_does_not_get_its_parents_refresh_token(self, store, method):
-        """Both would spend it, and the login would be lost. The error names the way out."""
-        store.save(KEY, LOGIN, expected=None)
+    def test_a_child_does_not_spend_its_parents_refresh_token(self, store):
+        """It can load the login and use its access token, but not save it, and so not refresh it.
 
-        def child():
-            if method == "load":
-                return store.load(KEY)
-            return store.save(KEY, replace(LOGIN, generation=8), expected=7)
-
+        Both would spend the refresh token, and the login would be lost. The error names the ways
+        out.
+        """
+        store.save(NAME, TEXT, expected=None)
+        assert in_forked_child(lambda: store.load(NAME) == Entry(TEXT, 1))
         with pytest.raises(TokenStoreError, match=r"FileTokenStore, or forget\(\)") as raised:
-            in_forked_child(child)
+            in_forked_child(lambda: store.save(NAME, text_of(8), expected=1))
         assert type(raised.value) is TokenStoreError
         assert_no_secret(raised.value)
-        assert store.load(KEY) == LOGIN
+        with pytest.raises(StaleRecordError):
+            in_forked_child(lambda: store.save(NAME, text_of(8), expected=None))
+        assert store.load(NAME) == Entry(TEXT, 1)
 
-    def test_a_child_can_log_in_for_itself(self, store):
+    def test_a_child_can_sign_in_for_itself(self, store):
         """After `delete` the child's own login lives beside the parent's."""
-        store.save(KEY, LOGIN, expected=None)
-        own = Record(1, TokenSet("secret-own", "secret-own-refresh"))
+        store.save(NAME, TEXT, expected=None)
 
         def child():
-            store.delete(KEY)
-            assert store.load(KEY) is None
-            store.save(KEY, own, expected=None)
-            return store.load(KEY) == own
+            store.delete(NAME)
+            assert store.load(NAME) is None
+            store.save(NAME, text_of(1), expected=None)
+            store.save(NAME, text_of(2), expected=1)
+            return store.load(NAME) == Entry(text_of(2), 2)
 
         assert in_forked_child(child)
-        assert store.load(KEY) == LOGIN
+        assert store.load(NAME) == Entry(TEXT, 1)
 
     def test_a_child_inherits_what_may_be_used_twice(self, store):
-        """Client credentials and started authorizations hold no refresh token."""
-        credentials = Record(1, TokenSet("secret-access", "", 1764000000.0))
-        started = Record(1, authorizations=(AuthorizationRequest("secret-state"),))
-        store.save(KEY, credentials, expected=None)
-        store.save(KEY.for_authorizations(), started, expected=None)
+        """Client credentials, started authorizations and sites hold no refresh token."""
+        names = [f"{NAME}.{kind}" for kind in ("service_account", "authorizations", "sites")]
+        for name in names:
+            store.save(name, TEXT, expected=None)
 
         def child():
-            store.save(KEY, replace(credentials, generation=2), expected=1)
-            return store.load(KEY.for_authorizations()) == started
+            for name in names:
+                store.save(name, text_of(8), expected=1)
+            return [store.load(name) for name in names]
 
-        assert in_forked_child(child)
-        assert store.load(KEY) == credentials
+        assert in_forked_child(child) == [Entry(text_of(8), 2)] * 3
+        assert [store.load(name) for name in names] == [Entry(TEXT, 1)] * 3
 
     def test_a_child_inherits_a_login_from_a_dead_parent(self):
         """A process that becomes a daemon by a fork keeps its login; its own children do not."""
@@ -133,17 +134,17 @@ class TestFork:
                 os.waitpid(parent, 0)
                 os._exit(0)  # which closes `end`
             os.close(end)
-            store.save(KEY, LOGIN, expected=None)
+            store.save(NAME, TEXT, expected=None)
             if os.fork():
                 os.read(said, 1)
                 os._exit(0)
-            before = look()
+            before = save()
             os.write(say, b".")
             os.read(ended, 1)
-            print(before, look(), in_forked_child(look), look())
+            print(before, save(), in_forked_child(save), save())
             """
         )
-        assert seen == ["refused", "loaded", "refused", "loaded"]
+        assert seen == ["refused", "saved", "refused", "saved"]
 
     def test_a_grandchild_inherits_a_login_from_a_dead_grandparent(self):
         """A daemon that forks twice keeps its login, once the process that logged in has ended."""
@@ -155,20 +156,20 @@ class TestFork:
                 os.waitpid(grandparent, 0)
                 os._exit(0)  # which closes `end`
             os.close(end)
-            store.save(KEY, LOGIN, expected=None)
+            store.save(NAME, TEXT, expected=None)
             if child := os.fork():
                 os.waitpid(child, 0)
                 os.read(said, 1)
                 os._exit(0)
             if os.fork():
                 os._exit(0)
-            before = look()
+            before = save()
             os.write(say, b".")
             os.read(ended, 1)
-            print(before, look())
+            print(before, save())
             """
         )
-        assert seen == ["refused", "loaded"]
+        assert seen == ["refused", "saved"]
 
 
 class TestPickle:
@@ -177,7 +178,6 @@ class TestPickle:
         assert copy.copy(store) is store
         assert copy.deepcopy({"store": store})["store"] is store
         assert pickle.loads(pickle.dumps(store)) is store
-        assert store != MemoryTokenStore()
 
     @needs_fork
     def test_a_forked_child_follows_the_pickle(self, store):
@@ -187,12 +187,12 @@ class TestPickle:
 
     def test_another_process_cannot_follow_the_pickle(self, store):
         """It gets an error that names FileTokenStore, never a silently empty store."""
-        store.save(KEY, LOGIN, expected=None)
+        store.save(NAME, TEXT, expected=None)
         seen = run(
             """
             import pickle, sys
             try:
-                pickle.load(sys.stdin.buffer).load(None)
+                pickle.load(sys.stdin.buffer).load("a")
             except TokenStoreError as error:
                 print("FileTokenStore" in str(error))
             """,
@@ -205,12 +205,12 @@ class TestPickle:
         pickled = pickle.dumps(MemoryTokenStore())
         gc.collect()
         with pytest.raises(TokenStoreError, match="FileTokenStore"):
-            pickle.loads(pickled).load(KEY)
+            pickle.loads(pickled).load(NAME)
 
 
 def test_locks_do_not_pile_up(store):
-    """A lock exists while somebody holds it or waits for it."""
+    """A lock exists while a thread holds it or waits for it."""
     for number in range(100):
-        with store.lock(replace(KEY, account=str(number)), timeout=0):
+        with store.lock(str(number), timeout=0):
             assert len(store._locks) == 1
     assert not store._locks
