@@ -140,8 +140,9 @@ async def wait_async(future: Future[T], seconds: float | None = None) -> None:
     """`wait` for tasks of asyncio and trio: it does not block the loop, and takes no thread."""
     event: asyncio.Event | trio.Event
     trio_module = sys.modules.get("trio")
-    is_trio = trio_module is not None and trio_module.lowlevel.in_trio_task()
-    if is_trio:
+    if trio_module is not None and not trio_module.lowlevel.in_trio_task():
+        trio_module = None
+    if trio_module is not None:
         event = trio_module.Event()
         call_soon = trio_module.lowlevel.current_trio_token().run_sync_soon
     else:
@@ -157,7 +158,7 @@ async def wait_async(future: Future[T], seconds: float | None = None) -> None:
             call_soon(event.set)
 
     future.add_done_callback(wake)
-    if is_trio:
+    if trio_module is not None:
         with trio_module.move_on_after(math.inf if seconds is None else seconds):
             await event.wait()
     else:

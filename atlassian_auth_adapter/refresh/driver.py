@@ -129,9 +129,11 @@ class Driver:
                 )
                 self._join(login)
                 return Seen(login, version, self.shared.memory(), parties.now())
-            case Save(login, expected):
+            case Save():
                 self._ask_store(
-                    lambda: records.save(parties.store, parties.key, login, expected=expected)
+                    lambda: records.save(
+                        parties.store, parties.key, step.login, expected=step.expected
+                    )
                 )
                 return parties.now()
             case Delete():

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from multiprocessing.connection import Connection
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -174,13 +175,13 @@ class TokenStoreContract:
     def test_what_is_not_a_name_is_refused(self, store: TokenStore) -> None:
         """No text becomes a path, a statement or a pattern: ConfigurationError, by each method."""
         for name in _NO_NAMES:
-            attempts: list[Callable[[], object]] = [
-                lambda name=name: store.load(name),
-                lambda name=name: store.save(name, TEXT, expected=None),
-                lambda name=name: store.delete(name),
-                lambda name=name: store.lock(name, timeout=0.0).__enter__(),
-            ]
-            for attempt in attempts:
+            wrong: Any = name
+            for attempt in (
+                partial(store.load, wrong),
+                partial(store.save, wrong, TEXT, expected=None),
+                partial(store.delete, wrong),
+                lambda name=wrong: store.lock(name, timeout=0.0).__enter__(),
+            ):
                 with pytest.raises(ConfigurationError):
                     attempt()
 
