@@ -264,7 +264,7 @@ class TestRefusal:
         self.untouched(store, file, "put back", "as version 4", "saved as 2")
 
     def test_an_entry_that_was_moved_is_detected(self, store, inner, file):
-        """Two files that change places give nobody another one's login."""
+        """Two files that change places do not swap the logins."""
         store.save(OTHER, "secret-b", expected=None)
         store.save(OTHER, "secret-c", expected=1)
         mine, theirs = file.read_text(), file_of(inner, OTHER).read_text()
@@ -312,7 +312,7 @@ class TestRefusal:
         ids=lambda text: text[:20],
     )
     def test_what_the_key_has_encrypted_elsewhere_is_not_an_entry(self, store, inner, file, text):
-        """A key that also serves another purpose lets nobody plant anything."""
+        """A key that also serves another purpose does not open what that has sealed."""
         key_id = sealed_in(inner).split(".")[0]
         planted = f"{key_id}.{Fernet(NEW).encrypt(text.encode()).decode()}"
         inner.save(NAME, planted, expected=2)

@@ -486,7 +486,7 @@ def _report(store, connection):
 
 
 class Meeting(Keychain):
-    """Whoever has looked for the first time waits until all others have looked as well."""
+    """The first look of each one ends when all others have looked as well."""
 
     def __init__(self, directory, meet):
         super().__init__(directory)
@@ -728,7 +728,7 @@ class TestHang:
         return at(Failing, timeout=SOON)
 
     def test_a_keyring_that_hangs_is_asked_once(self, store):
-        """Whoever has waited is told what to do, later calls at once; then all is as before."""
+        """A caller that has waited is told what to do, later ones at once; then it works again."""
         backend = store._backend
         with backend.hanging("get"):
             began = time.monotonic()
