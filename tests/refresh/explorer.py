@@ -5,7 +5,8 @@ left to save. Its state is the list of replies that it got, since a protocol is 
 that got the same replies are the same, whatever happened between them. So the states of the whole,
 (replies of each run, store, server, time), are few enough to be visited each once.
 
-At every step of every run one of these events may happen, within the bounds of a world:
+A sleep ends at any moment, and takes no time: time passes by pauses only. At every step of every
+run one of these events may happen, within the bounds of a world:
 
     crash          the process is gone; its lock is free at once
     pause          61 s pass: the lease of its lock has ended, and it does not know
@@ -338,7 +339,6 @@ class State(NamedTuple):
     """Everything, at one moment."""
 
     nodes: tuple[Node | None, ...]  # None: it has crashed
-    wakes: tuple[float, ...]  # of the runs that sleep
     offsets: tuple[float, ...]  # of their wall clocks
     login: Login | None
     version: int | None
@@ -423,7 +423,6 @@ class Explorer:
         nodes = tuple(runs.start(Instant(START, START)) for runs in self._runs)
         start = State(
             nodes,
-            (math.inf,) * len(nodes),
             (0.0,) * len(nodes),
             self._login,
             1,
@@ -468,19 +467,21 @@ class Explorer:
     # --- what may happen next ---
 
     def _actions(self, state: State) -> Iterator[tuple[str, Callable[[], State]]]:
-        first = min(state.wakes)
         for i, node in enumerate(state.nodes):
             if node is None or node.step is None:
                 continue
             step, who = node.step, f"process {i}, {self.world.roles[i]}"
             if isinstance(step, Locked) and state.holder not in (-1, i) and self._excludes:
                 continue
-            if state.wakes[i] == math.inf or state.wakes[i] <= max(state.time, first):
-                yield f"{who}: {_named(step)}", partial(self._done, state, i)
+            yield f"{who}: {_named(step)}", partial(self._done, state, i)
             if sum(state.events) < self.world.most:
                 for event, label, act in self._events(state, i, step):
                     if state.events[event] < self.world.each:
                         yield f"{who}: {label}", partial(_counted, event, act)
+
+    def _first_alive(self, state: State) -> int:
+        """The run whose long pause stands for that of any other that has no lock."""
+        return next(i for i, node in enumerate(state.nodes) if node and node.step)
 
     def _events(
         self, state: State, i: int, step: Any
@@ -548,8 +549,7 @@ class Explorer:
                 brought = reply.refresh_token if isinstance(reply, TokenSet) else ""
                 return self._replied(after, i, reply, brought)
             case Sleep():
-                after = state._replace(time=max(state.time, state.wakes[i]))
-                return self._replied(after, i, reply=True, key="slept")
+                return self._replied(state, i, reply=True, key="slept")
             case Locked():
                 return self._replied(state._replace(holder=i), i, ENTER, "locked")
             case Release(result):
@@ -653,7 +653,7 @@ class Explorer:
         for delay in (0.0, LIFETIME):
             state = state._replace(time=state.time + delay)
             node = runs.start(Instant(state.time, state.time))
-            run = state._replace(nodes=(node,), wakes=(math.inf,), offsets=(0.0,), holder=-1)
+            run = state._replace(nodes=(node,), offsets=(0.0,), holder=-1)
             while (last := run.nodes[0]) is not None and last.step is not None:
                 run = alone._done(run, 0)
             assert last is not None
@@ -690,7 +690,6 @@ def _counted(event: int, act: Callable[[], State]) -> State:
 def _crashed(state: State, i: int) -> State:
     return state._replace(
         nodes=_with(state.nodes, i, None),
-        wakes=_with(state.wakes, i, math.inf),
         offsets=_with(state.offsets, i, 0.0),
         holder=-1 if state.holder == i else state.holder,
     )
