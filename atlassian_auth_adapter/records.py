@@ -117,6 +117,7 @@ class Login:
             "" when a program before this package has saved it.
         token_set: The tokens, or None when nobody signed in, or the login was forgotten.
         journal: See `Journal`.
+        takeover: The same for a refresh token from elsewhere, whose login is to replace this one.
         throttled_until: POSIX timestamp (seconds) before which the token endpoint is not asked.
         dead: Salted hash of a refresh token that the server has refused, or "".
         dead_reason: Why it is dead, as in `LoginRequiredError.reason`.
@@ -131,6 +132,7 @@ class Login:
     login_id: str = ""
     token_set: TokenSet | None = None
     journal: Journal | None = None
+    takeover: Journal | None = None
     throttled_until: float = 0.0
     dead: str = ""
     dead_reason: DeadReason = "refused"

@@ -149,7 +149,9 @@ def take_over(refresh_token: str, scope: str, request: Request, rules: Rules) ->
             taken_over = rules.hashed(given)
             return Login(login.generation + 1, request.login_id, new, taken_over=taken_over)
 
-        return (yield from _spend(given, login, succeed, seen, locked_at, tries, request))
+        return (
+            yield from _spend(given, login, succeed, seen, locked_at, tries, request, "takeover")
+        )
 
     token_set = yield from _exclusively(attempt, request, rules)
     yield from _check_saved()
@@ -273,8 +275,6 @@ def _renew(
         return token_set
     login = seen.login or Login()
     spent = _spendable(login, seen.now, rules)
-    if tries.refusal and tries.token_hash == rules.hashed(spent):
-        return (yield from _refused(spent, login, tries))
     forced_until = login.forced_until
     if spent.access_token == request.rejected and spent.expires_at > seen.now.wall:
         forced_until = _budget_after_one_more(forced_until, seen.now)
@@ -404,6 +404,7 @@ def _spend(
     locked_at: Instant,
     tries: _Tries,
     request: Request,
+    journal_in: Literal["journal", "takeover"] = "journal",
 ) -> Protocol[TokenSet | None]:
     """Journal, send, save. None: look again, under the lock that is taken anew.
 
@@ -415,11 +416,15 @@ def _spend(
         locked_at: When the lock was taken.
         tries: The requests of this flight so far.
         request: Of this flight.
+        journal_in: The field of the record that has the journal.
     """
-    rules, token_hash, journal = tries.rules, tries.rules.hashed(spent), login.journal
+    rules, token_hash = tries.rules, tries.rules.hashed(spent)
+    if tries.refusal and tries.token_hash == token_hash:
+        return (yield from _refused(spent, login, tries))
+    journal = getattr(login, journal_in)
     if journal is None or journal.token_hash != token_hash:
         journal = Journal(token_hash, seen.now.wall, request.owner)
-    journaled = replace(login, journal=journal)
+    journaled = replace(login, **{journal_in: journal})
     is_repeated = journaled == login  # it is on record: the token was sent before
     now: Instant = yield Save(journaled, seen.version)
     version = (seen.version or 0) + 1
@@ -442,7 +447,7 @@ def _spend(
         if rules.server.refuses_refresh_token(failure.error, failure.error_description):
             tries.refusal = failure
             return (yield from _refused(spent, journaled, tries))
-        noted = replace(login, journal=None) if is_repeated else login
+        noted = replace(login, **{journal_in: None})
     elif isinstance(failure, TokenEndpointUnavailableError) and failure.outcome == "throttled":
         now = (yield Recall()).now
         noted = replace(noted, throttled_until=now.wall + (failure.retry_after or 0.0))
@@ -468,7 +473,7 @@ def _refused(spent: TokenSet, login: Login, tries: _Tries) -> Protocol[TokenSet 
     if latest is None or latest.generation != login.generation:
         return None
     if latest.token_set != spent:  # it was to be taken over: what is stored stays as it is
-        yield from _noted(replace(latest, journal=None), seen.version)
+        yield from _noted(replace(latest, takeover=None), seen.version)
         raise failure
     # Sent before, and never answered: inside the grace the server would have taken it again.
     sent_ago = seen.now.wall - (latest.journal.started_at if latest.journal else 0.0)
@@ -646,7 +651,13 @@ def _verdict(unsaved: Unsaved, seen: Seen) -> Literal["save", "wait", "drop"]:
     if latest.precedes(new):
         # Another process has sent the same refresh token after this one. Where the server keeps
         # the newest answer only, its answer counts; if it has none, the token can be sent again.
-        is_at_work = seen.version != unsaved.version and latest.journal is not None
+        sent, now_sent = before and before.journal, latest.journal
+        is_at_work = (
+            seen.version != unsaved.version
+            and now_sent is not None
+            and sent is not None
+            and now_sent.token_hash == sent.token_hash
+        )
         is_replayable = seen.now.monotonic < unsaved.replayable_until
         return "wait" if is_at_work and is_replayable else "save"
     if latest.login_id == new.login_id:

@@ -6,7 +6,8 @@ that got the same replies are the same, whatever happened between them. So the s
 (replies of each run, store, server, time), are few enough to be visited each once.
 
 A sleep ends at any moment, and takes no time: time passes by pauses only. At every step of every
-run one of these events may happen, within the bounds of a world:
+run one of these events may happen, within the bounds of a world, if it can make a difference there
+(a crash right after a crash-free step that changed nothing makes none):
 
     crash          the process is gone; its lock is free at once
     pause          61 s pass: the lease of its lock has ended, and it does not know
@@ -19,7 +20,6 @@ run one of these events may happen, within the bounds of a world:
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -156,10 +156,11 @@ class Node:
         error: What has ended it, if anything.
         answer: The refresh token of the token set that its callers have, or "".
         memory: What its process knows.
-        journal: The hash in the journal that it has seen last.
+        journals: The hashes in the journals that it has seen last.
         spent: The refresh token that it has sent last.
         sent: How often it has sent that.
         lost: Whether it knows that one of these requests was perhaps answered.
+        waits: Whether it has found that another process is at work, and will look again.
         stack: Its generators, as long as nothing else has advanced them.
     """
 
@@ -171,10 +172,11 @@ class Node:
     error: Exception | None = None
     answer: str = ""
     memory: Memory = field(default_factory=Memory)
-    journal: str = ""
+    journals: frozenset[str] = frozenset()
     spent: str = ""
     sent: int = 0
     lost: bool = False
+    waits: bool = False
     stack: list[Any] | None = None
     children: dict[Hashable, Node] = field(default_factory=dict)
 
@@ -259,19 +261,23 @@ class Runs:
     def _next(self, node: Node, reply: Any, now: Instant) -> Node:
         """The node that follows; it takes the generators along."""
         child = Node(node, reply, now, answer=node.answer, memory=node.memory)
-        child.journal, child.spent = node.journal, node.spent
+        child.journals, child.spent = node.journals, node.spent
         child.sent, child.lost = node.sent, node.lost
         child.stack, node.stack = node.stack, None
         child.step = node.step
+        was_load = isinstance(node.step, Load) and isinstance(reply, Seen)
         if isinstance(node.step, Load) and isinstance(reply, Seen):
-            journal = reply.login.journal if reply.login else None
-            child.journal = journal.token_hash if journal else ""
+            login = reply.login or Login()
+            journals = filter(None, (login.journal, login.takeover))
+            child.journals = frozenset(journal.token_hash for journal in journals)
         elif isinstance(node.step, Send) and not isinstance(reply, PausedError):
             if child.spent != node.step.token_set.refresh_token:
                 child.spent, child.sent, child.lost = node.step.token_set.refresh_token, 0, False
             child.sent += 1
             child.lost |= isinstance(reply, TokenEndpointUnavailableError)
         self._go_on(child)
+        has_unsaved = child.memory.unsaved is not None
+        child.waits = was_load and has_unsaved and isinstance(child.step, Sleep)
         return child
 
     def _go_on(self, node: Node) -> None:
@@ -407,6 +413,10 @@ class Explorer:
             for role in ("newcomer", "takes over")
             if role == "newcomer" or role in world.roles
         ]
+        # Equal roles share their tree of nodes: a state is the same with two runs exchanged.
+        self._is_symmetric = len({*world.roles}) == 1
+        if self._is_symmetric:
+            self._runs = self._runs[:1] * len(world.roles)
         self._logins: dict[Login | None, int] = {}
         self._judged: set[Hashable] = set()
         self.outcomes: Counter[str] = Counter()
@@ -420,7 +430,8 @@ class Explorer:
         books = tuple(
             Token(name) for name in (STORED, GIVEN) if name == STORED or len(self._later) > 1
         )
-        nodes = tuple(runs.start(Instant(START, START)) for runs in self._runs)
+        roots = {runs: runs.start(Instant(START, START)) for runs in self._runs}
+        nodes = tuple(roots[runs] for runs in self._runs)
         start = State(
             nodes,
             (0.0,) * len(nodes),
@@ -456,13 +467,15 @@ class Explorer:
         return len(came_from)
 
     def _key(self, state: State) -> Hashable:
+        """The same for states that differ in nothing, or in the order of equal runs only."""
         login = self._logins.setdefault(state.login, len(self._logins))
-        return (
-            tuple(node.number if node else 0 for node in state.nodes),
-            login,
-            *state[1:3],
-            *state[4:],
-        )
+        runs = [
+            (node.number if node else 0, offset, state.holder == i)
+            for i, (node, offset) in enumerate(zip(state.nodes, state.offsets, strict=True))
+        ]
+        if self._is_symmetric:
+            runs.sort()
+        return (*runs, login, *state[3:4], *state[5:])
 
     # --- what may happen next ---
 
@@ -473,39 +486,48 @@ class Explorer:
             step, who = node.step, f"process {i}, {self.world.roles[i]}"
             if isinstance(step, Locked) and state.holder not in (-1, i) and self._excludes:
                 continue
+            if node.waits and self._is_busy(state, i):
+                continue  # it would find what it has found
             yield f"{who}: {_named(step)}", partial(self._done, state, i)
             if sum(state.events) < self.world.most:
                 for event, label, act in self._events(state, i, step):
                     if state.events[event] < self.world.each:
                         yield f"{who}: {label}", partial(_counted, event, act)
 
-    def _first_alive(self, state: State) -> int:
-        """The run whose long pause stands for that of any other that has no lock."""
-        return next(i for i, node in enumerate(state.nodes) if node and node.step)
+    def _is_busy(self, state: State, i: int) -> bool:
+        """Whether another run can go on."""
+        return any(
+            node and node.step and not (isinstance(node.step, Locked) and state.holder == i)
+            for j, node in enumerate(state.nodes)
+            if j != i and not (node and node.waits)
+        )
 
     def _events(
         self, state: State, i: int, step: Any
     ) -> Iterator[tuple[int, str, Callable[[], State]]]:
         name, has_lock = _named(step), state.holder == i
-        yield CRASH, f"crashes before {name}", partial(_crashed, state, i)
-        if has_lock:
+        if isinstance(step, Save | Send | Release):
+            yield CRASH, f"crashes before {name}", partial(_crashed, state, i)
+        if isinstance(step, Load | Save | Send):
+            if has_lock:
+                yield (
+                    SHORT,
+                    f"pauses for {PAUSE:.0f} s before {name}",
+                    partial(_paused, state, i, PAUSE),
+                )
             yield (
-                SHORT,
-                f"pauses for {PAUSE:.0f} s before {name}",
-                partial(_paused, state, i, PAUSE),
+                LONG,
+                f"pauses for {LONG_PAUSE:.0f} s before {name}",
+                partial(_paused, state, i, LONG_PAUSE),
             )
-        yield (
-            LONG,
-            f"pauses for {LONG_PAUSE:.0f} s before {name}",
-            partial(_paused, state, i, LONG_PAUSE),
-        )
-        for jump in (-CLOCK, CLOCK):
-            offsets = _with(state.offsets, i, state.offsets[i] + jump)
-            yield (
-                JUMP,
-                f"its clock jumps by {jump:+.0f} s before {name}",
-                partial(state._replace, offsets=offsets),
-            )
+        if isinstance(step, Locked | Load | Save | Send):
+            for jump in (-CLOCK, CLOCK):
+                offsets = _with(state.offsets, i, state.offsets[i] + jump)
+                yield (
+                    JUMP,
+                    f"its clock jumps by {jump:+.0f} s before {name}",
+                    partial(state._replace, offsets=offsets),
+                )
         if isinstance(step, Send) and self._is_in_time(state, i, step):
             lost = TokenEndpointUnavailableError("lost", outcome="ambiguous")
             yield (
@@ -549,6 +571,8 @@ class Explorer:
                 brought = reply.refresh_token if isinstance(reply, TokenSet) else ""
                 return self._replied(after, i, reply, brought)
             case Sleep():
+                if node.waits:  # nothing else goes on: time does
+                    state = state._replace(time=state.time + LONG_PAUSE)
                 return self._replied(state, i, reply=True, key="slept")
             case Locked():
                 return self._replied(state._replace(holder=i), i, ENTER, "locked")
@@ -564,9 +588,11 @@ class Explorer:
     def _replied(self, state: State, i: int, reply: Any, key: Hashable) -> State:
         node = state.nodes[i]
         assert node is not None
-        child = self._runs[i].after(node, reply, key, self._now(state, i))
-        wake = state.time + child.step.seconds if isinstance(child.step, Sleep) else math.inf
-        return state._replace(nodes=_with(state.nodes, i, child), wakes=_with(state.wakes, i, wake))
+        # Only these replies tell the time; runs that differ in nothing else are the same.
+        is_timed = node.waits or isinstance(node.step, Locked | Load | Save | Send)
+        now = self._now(state, i) if is_timed else node.now
+        child = self._runs[i].after(node, reply, key, now)
+        return state._replace(nodes=_with(state.nodes, i, child))
 
     def _is_in_time(self, state: State, i: int, step: Send) -> bool:
         return step.since is None or self._now(state, i).since(step.since) <= FENCE
@@ -602,13 +628,17 @@ class Explorer:
     def _judge_replay(self, state: State, i: int, node: Node, name: str, late: float) -> None:
         """A refresh token arrives that was spent before."""
         sent, lost = (node.sent, node.lost) if node.spent == name else (0, False)
-        if node.journal != self._runs[i].rules.key.hashed(name) and not lost:
-            raise Violation(f"{name!r} was sent again by a process that does not know of the first")
+        is_successor_known = self._is_known(state, lambda one: one[:-1] == name)
+        is_on_record = self._runs[i].rules.key.hashed(name) in node.journals
+        # A program may offer a token again that is lost, and that the server has refused.
+        is_offered = name == GIVEN and not is_successor_known
+        if not (is_on_record or lost or is_offered):
+            raise Violation(f"{name!r} is sent again by a process that knows of no first time")
         if late < 0:
             return
         if sent > (0 if self.kind.grace else 1):
             raise Violation(f"{name!r} was sent again and again, {late:.0f} s after its grace")
-        if not state.paused and self._is_known(state, lambda one: one[:-1] == name):
+        if not state.paused and is_successor_known:
             raise Violation(f"{name!r} was sent after its grace; its successor is known")
 
     def _is_known(self, state: State, matches: Callable[[str], bool]) -> bool:
@@ -636,7 +666,8 @@ class Explorer:
             if not node.answer and node.error is None:
                 raise Violation(f"the callers of process {i} have no answer")
             self.outcomes[type(node.error).__name__ if not node.answer else "token set"] += 1
-            if node.memory.unsaved and state.login and not node.error:
+            unsaved = node.memory.unsaved
+            if unsaved and state.login and unsaved.login.login_id == state.login.login_id:
                 raise Violation(f"process {i} has ended, and its answer is not saved")
             if isinstance(node.error, LoginRequiredError) and not state.paused:
                 self._judge_loss(state, node.error)
@@ -671,7 +702,10 @@ class Explorer:
         if self.kind.grace and state.paused >= self.kind.grace:
             self.outcomes["lost by a pause beyond the grace"] += 1
             return
+        is_takeover = isinstance(error, TokenRequestRefusedError)
         for name in {*self._known_to(state)}:
+            if is_takeover and name[0] != GIVEN:
+                continue  # what is stored is not concerned
             token = next(token for token in state.books if token.name == name)
             is_first = token.spent_at < 0 and token.is_alive
             if is_first or self.kind.is_usable(state.books, name, state.time):
@@ -727,8 +761,9 @@ def _named(step: Any) -> str:
 
 
 def _schedule(came_from: Mapping[Hashable, tuple[Hashable, str]], key: Hashable) -> str:
-    labels = []
+    labels: list[str] = []
     while key in came_from:
         key, label = came_from[key]
         labels.append(f"  {label}")
-    return "\n".join(reversed(labels[:-1]))
+    schedule = labels[-2::-1]
+    return "\n".join(schedule[:60] + ["  ..."] * (len(schedule) > 60))
