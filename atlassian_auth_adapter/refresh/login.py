@@ -28,7 +28,7 @@ from atlassian_auth_adapter.refresh.steps import Instant, Memory, Request, Snaps
 from atlassian_auth_adapter.threads import after_fork
 from atlassian_auth_adapter.tokens import TokenSet
 
-__all__ = ["Flight", "Membership", "SharedLogin"]
+__all__ = ["Flight", "Membership", "SharedLogin", "forget_process_state"]
 
 
 @dataclass(slots=True, eq=False)
@@ -96,7 +96,7 @@ class Flight:
 
 
 _states: WeakSet[SharedLogin] = WeakSet()
-_by_login_id: WeakValueDictionary[tuple[str, str], SharedLogin] = WeakValueDictionary()
+_by_login_id: WeakValueDictionary[tuple[object, str, str], SharedLogin] = WeakValueDictionary()
 _registry_lock = threading.RLock()  # guards both
 
 
@@ -164,10 +164,12 @@ class Membership:
 
     Args:
         name: Of the login's key in the store.
+        process: Sources share with those of the same one: None is this process, another object a
+            process that a test plays.
     """
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, name: str, process: object = None) -> None:
+        self._name, self._process = name, process
         self.shared = SharedLogin()
 
     def join(self, login: Login | None) -> SharedLogin:
@@ -176,7 +178,7 @@ class Membership:
         if login is None or not login.login_id or login.login_id == before.login_id:
             return before
         with _registry_lock:
-            key = self._name, login.login_id
+            key = self._process, self._name, login.login_id
             shared = _by_login_id.get(key)
             if shared is None:
                 shared = _by_login_id[key] = SharedLogin(login.login_id)
@@ -186,6 +188,12 @@ class Membership:
         before.leave()
         self.shared = shared
         return shared
+
+
+def forget_process_state() -> None:
+    """Sources that join from now on share nothing with those that have joined before."""
+    with _registry_lock:
+        _by_login_id.clear()
 
 
 def _renew_after_fork() -> None:

@@ -171,6 +171,13 @@ class RefreshingTokenSource:
         now = self._parties.now()
         return Snapshot.of(login, now).freshness(now.wall, now.monotonic, self._rules.expiry)
 
+    def join_process(self, process: object) -> None:
+        """Share memory with the sources that have joined the same object, and know nothing yet.
+
+        For tests, in which one process plays several.
+        """
+        self._membership = Membership(self._rules.key.name, process)
+
     # --- one flight for all who wait --------------------------------------------------------------
 
     def _token_set_or_flight(self, rejected: str | None) -> TokenSet | Flight:
