@@ -273,12 +273,14 @@ class RefreshingTokenSource:
                     error = protocol.not_saved(shared.unsaved.login)
             case _:
                 pass
-        is_remembered = isinstance(error, TokenRequestRefusedError) or (
-            isinstance(error, TokenEndpointUnavailableError) and error.outcome == "ambiguous"
-        )
-        if is_remembered and isinstance(error, AtlassianAuthError):
-            until = self._clock.monotonic() + REMEMBERED_FAILURE
-            self._failure = error.copied(), until
+        match error:
+            case FreshTokenRejectedError():
+                pass  # it concerns the rejected token alone, and nothing was sent
+            case TokenRequestRefusedError() | TokenEndpointUnavailableError(outcome="ambiguous"):
+                until = self._clock.monotonic() + REMEMBERED_FAILURE
+                self._failure = error.copied(), until
+            case _:
+                pass
         if not flight.future.done():
             flight.future.set_exception(error)
 
