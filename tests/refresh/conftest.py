@@ -8,7 +8,7 @@ import sys
 import textwrap
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -80,17 +80,20 @@ def held(emulator: AtlassianEmulator, clock: FakeClock) -> Held:
 
 
 @pytest.fixture
-def let_time_pass(clock: FakeClock) -> Callable[[], None]:
-    """Moves the clock, for those who sleep by it, until every flight has ended."""
+def let_time_pass(clock: FakeClock) -> Callable[..., None]:
+    """Moves the clock, for those who sleep by it, until a future is done, or every flight."""
 
-    def move() -> None:
-        for _ in range(2000):
+    def move(until: Future[Any] | None = None) -> None:
+        for _ in range(5000):
             flights = [t for t in threading.enumerate() if t.name == "atlassian-auth-flight"]
-            if not flights:
+            if until.done() if until else not flights:
                 return
-            clock.advance(20)
-            flights[0].join(0.01)
-        raise AssertionError("a flight does not end")
+            clock.advance(5 if until else 20)
+            if until:
+                wait([until], 0.01)
+            else:
+                flights[0].join(0.01)
+        raise AssertionError("it does not end")
 
     return move
 

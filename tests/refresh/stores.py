@@ -27,7 +27,7 @@ class FragileStore:
 
     The operations: "load", "lock", "unlock", "save" of anything, and of a login "journal" (a save
     with a journal: the probe before a token request) and "answer" (one without, such as the save of
-    a new token set).
+    a new token set); and "saved", after an answer was saved.
 
     Args:
         place: Where it really keeps its entries; several stores on one place are several hosts.
@@ -76,7 +76,10 @@ class FragileStore:
         if login:
             self._do("journal" if login.journal else "answer", login)
         self.place.save(name, text, expected=expected)
-        self.saves += [login] if login else []
+        if login:
+            self.saves.append(login)
+        if login and not login.journal:
+            self._do("saved", login)
 
     def delete(self, name: str) -> None:
         self.place.delete(name)
