@@ -9,6 +9,7 @@ import textwrap
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,8 @@ def let_time_pass(clock: FakeClock) -> Callable[..., None]:
             if until:
                 wait([until], 0.01)
             else:
-                flights[0].join(0.01)
+                with suppress(RuntimeError):  # it is being started
+                    flights[0].join(0.01)
         raise AssertionError("it does not end")
 
     return move
@@ -143,4 +145,7 @@ def program(
     yield begin
     for process in started:
         process.kill()
-        process.communicate()
+        process.wait()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            assert stream
+            stream.close()

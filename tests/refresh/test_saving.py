@@ -19,6 +19,7 @@ from atlassian_auth_adapter import (
     TokenSet,
     TokenStoreError,
 )
+from atlassian_auth_adapter.records import Login
 from atlassian_auth_adapter.testing import (
     AtlassianEmulator,
     FakeClock,
@@ -305,6 +306,26 @@ def test_what_is_forgotten_does_not_come_back_with_a_late_save(
     assert stored_login(client).token_set is None  # type: ignore[union-attr]
     with pytest.raises(LoginRequiredError):
         client.get_access_token()
+
+
+def test_revoke_takes_back_what_a_refresh_has_just_brought(
+    make_client: Any, clock: FakeClock, emulator: AtlassianEmulator, start: Any
+) -> None:
+    """revoke() while a refresh is under way: the token that it brings does not live on."""
+    client = make_client("data_center")
+    clock.advance(3600)
+    hold = Hold(after=True)
+    emulator.weather.next("token", hold)
+    waiting = start(client.get_access_token)
+    hold.wait_arrived()
+    revoking = start(client.revoke)
+    hold.release()
+    waiting.result(20)
+    revoking.result(20)
+    login = stored_login(client)
+    assert login == Login(login.generation, login.login_id)  # type: ignore[union-attr]
+    assert [request.path[-6:] for request in emulator.requests[-2:]] == ["/token", "revoke"]
+    assert [family.revoked for family in emulator.families] == ["revoked by the client"]
 
 
 def test_a_token_that_cannot_be_saved_while_the_one_before_is_saved_late_is_saved_as_well(
