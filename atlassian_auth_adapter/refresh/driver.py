@@ -123,11 +123,12 @@ class Driver:
         match step:
             case Recall():
                 return Seen(None, None, self.shared.memory(), parties.now())
-            case Load():
+            case Load(joins):
                 login, version = self._ask_store(
                     lambda: records.load(parties.store, parties.key, Login)
                 )
-                self._join(login)
+                if joins:
+                    self._join(login)
                 return Seen(login, version, self.shared.memory(), parties.now())
             case Save():
                 self._ask_store(

@@ -191,12 +191,12 @@ def forget(revoke: bool) -> Protocol[None]:
 
     def attempt() -> Protocol[None]:
         if revoke:
-            seen: Seen = yield Load()
+            seen: Seen = yield Load(joins=False)
             newest = seen.memory.unsaved.login if seen.memory.unsaved else seen.login
             if newest and newest.token_set:
                 yield Send(newest.token_set)
-        yield from _erased()
         yield Hold(None)
+        yield from _erased()
         yield Publish(None)
 
     yield Locked(attempt())
@@ -558,7 +558,7 @@ def _save_again(unsaved: Unsaved) -> Protocol[bool]:
     Raises:
         TokenStoreError: It cannot be saved, this time neither.
     """
-    seen: Seen = yield Load()
+    seen: Seen = yield Load(joins=False)
     new, latest = unsaved.login, seen.login
     if not _may_replace(unsaved, latest):
         if latest and latest.login_id != new.login_id:
@@ -576,7 +576,7 @@ def _saved(unsaved: Unsaved, version: int | None) -> Protocol[bool]:
         with suppress(StaleRecordError):
             yield Save(login, version)
             return True
-        seen: Seen = yield Load()
+        seen: Seen = yield Load(joins=False)
         latest, version = seen.login, seen.version
         if latest and (latest.login_id, latest.token_set) == (login.login_id, login.token_set):
             return True  # only the answer of the store was lost
@@ -601,7 +601,8 @@ def _may_replace(unsaved: Unsaved, latest: Login | None) -> bool:
     if before is None or latest.login_id == new.login_id:
         return False
     if before.login_id and before.login_id == latest.login_id:
-        return True  # another login replaces this one, rotated or not
+        # Another login replaces this one, rotated or not; forgetting it meanwhile was a decision.
+        return latest.token_set is not None or before.token_set is None
     return (latest.generation, latest.token_set) == (before.generation, before.token_set)
 
 

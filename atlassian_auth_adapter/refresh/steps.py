@@ -123,7 +123,14 @@ class Recall:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Look into the store. Gives `Seen`."""
+    """Look into the store. Gives `Seen`.
+
+    Attributes:
+        joins: Whether the login that is found is the one to share from now on. Not while another
+            one is being saved.
+    """
+
+    joins: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -244,6 +244,85 @@ def test_a_login_that_cannot_be_saved_is_raised_with_its_token_set(
     assert client.status().generation == 1
 
 
+@pytest.fixture
+def unsaved_login(
+    client: AtlassianOAuthClient,
+    store: FragileStore,
+    emulator: AtlassianEmulator,
+    start: Any,
+    let_time_pass: LetTimePass,
+) -> Iterator[TokenSet]:
+    """A new sign-in, over an old login that is stored: it could not be saved."""
+    store.fail("answer")
+    completing = start(client.oauth_complete, emulator.cloud.authorize(client.oauth_start()))
+    let_time_pass(completing)
+    with pytest.raises(TokenNotSavedError) as caught:
+        completing.result()
+    yield caught.value.token_set
+    store.mend()
+    let_time_pass()
+
+
+def test_a_login_that_replaces_another_one_is_saved_later(
+    unsaved_login: TokenSet,
+    client: AtlassianOAuthClient,
+    store: FragileStore,
+    let_time_pass: LetTimePass,
+    kept: Any,
+) -> None:
+    """It serves from memory, the old one stays in the store meanwhile, and is replaced then."""
+    assert client.token_set() == unsaved_login != kept(client)
+    store.mend()
+    let_time_pass()
+    assert client.token_set() == unsaved_login == kept(client)
+    assert client.status().generation == 2
+
+
+def test_a_login_that_replaces_another_one_does_not_come_back_when_that_is_forgotten(
+    unsaved_login: TokenSet,
+    client: AtlassianOAuthClient,
+    store: FragileStore,
+    another_process: Any,
+    let_time_pass: LetTimePass,
+) -> None:
+    """Another process forgets the old login before the new one could be saved: a decision."""
+    other = another_process(store=store.place)
+    other.forget()
+    forgotten = stored_login(other)
+    store.mend()
+    let_time_pass()
+    assert stored_login(client) == forgotten
+
+
+def test_a_login_that_was_never_saved_can_be_forgotten(
+    unsaved_login: TokenSet,
+    client: AtlassianOAuthClient,
+    store: FragileStore,
+    let_time_pass: LetTimePass,
+) -> None:
+    """forget() ends both, the one in the store and the one in memory."""
+    store.mend()
+    client.forget()
+    let_time_pass()
+    assert client.current() is None
+    assert stored_login(client).token_set is None  # type: ignore[union-attr]
+    with pytest.raises(LoginRequiredError):
+        client.get_access_token()
+
+
+def test_what_was_never_saved_is_what_is_revoked(
+    unsaved_login: TokenSet,
+    client: AtlassianOAuthClient,
+    store: FragileStore,
+    emulator: AtlassianEmulator,
+) -> None:
+    """revoke() takes the newest login back, which is in memory only."""
+    store.mend()
+    client.revoke()
+    assert client.current() is None
+    assert [family.revoked for family in emulator.families] == ["", "revoked by the client"]
+
+
 def test_a_new_login_replaces_one_that_was_never_saved(
     unsaved: TokenSet,
     client: AtlassianOAuthClient,
@@ -282,7 +361,8 @@ def test_a_late_save_does_not_overwrite_the_login_of_another_process(
     login = stored_login(other)
     let_time_pass()
     assert stored_login(client) == login
-    assert client.token_set(rejected=unsaved.access_token) == login.token_set  # type: ignore[union-attr]
+    client.token_set(rejected=unsaved.access_token)
+    assert stored_login(client).login_id == login.login_id  # type: ignore[union-attr]
 
 
 def test_what_is_forgotten_does_not_come_back_with_a_late_save(
