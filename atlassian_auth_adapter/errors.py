@@ -98,7 +98,13 @@ def rebuilt(cls: type[E], args: tuple[Any, ...], fields: dict[str, Any]) -> E:
 
 
 class ConfigurationError(AtlassianAuthError, ValueError):
-    """The program is set up wrongly; raised before any request. Change what the text names."""
+    """The program is set up wrongly; raised before any request. Change what the text names.
+
+    Attributes:
+        advice: The end of the text, if it says which other store to choose, or "".
+    """
+
+    advice: str = ""
 
 
 class MissingExtraError(ConfigurationError, ImportError):
@@ -229,7 +235,13 @@ class ForeignOriginError(AtlassianAuthError):
 
 
 class TokenStoreError(AtlassianAuthError):
-    """The store failed. The text names the place (file, key) and what to do."""
+    """The store failed. The text names the place (file, key) and what to do.
+
+    Attributes:
+        advice: The end of the text, if it says which other store to choose, or "".
+    """
+
+    advice: str = ""
 
 
 class TokenStoreUnavailableError(TokenStoreError):

@@ -6,7 +6,7 @@
 The small and the large place of a store take turns in one run, each call on another account at
 random, so that a busy machine disturbs both alike. Figures are medians; read the ratios.
 
-Filling counts nothing. Where it would take long, one record is saved by the store itself and its
+Filling counts nothing. Where it would take long, one entry is saved by the store itself and its
 stored form copied with other names and tokens in it; the store then loads some copies to prove that
 they are what it writes. Servers are those of the tests: at their usual ports on this host, or at
 TEST_REDIS_URL, TEST_POSTGRES_URL and TEST_MYSQL_URL. What was made is removed.
@@ -24,6 +24,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
@@ -38,13 +39,13 @@ from atlassian_auth_adapter import (
     EncryptedTokenStore,
     FileTokenStore,
     MemoryTokenStore,
-    Record,
     RedisTokenStore,
     SQLTokenStore,
-    TokenKey,
     TokenSet,
     TokenStore,
 )
+from atlassian_auth_adapter.records import Login, TokenKey, write
+from atlassian_auth_adapter.stores.base import Entry
 
 SMALL, LARGE = 100, 100_000
 ROUNDS, CALLS = 40, 10
@@ -67,16 +68,21 @@ def tokens_of(number: int) -> TokenSet:
     return TokenSet(token, token[::-1], 1764003600.5, "read:jira-work", "Bearer", 1764000000.5)
 
 
-def record_of(number: int) -> Record:
-    """Its login."""
-    return Record(1, tokens_of(number))
+def name_of(number: int) -> str:
+    """The name of its entry."""
+    return key_of(number).name
+
+
+def text_of(number: int) -> str:
+    """Its login, as stores keep it."""
+    return write(key_of(number), Login(1, "login", tokens_of(number)))
 
 
 def renamed(text: str, number: int) -> str:
     """The stored form of account 0, as that of another account."""
     first, other = tokens_of(0), tokens_of(number)
     for old, new in (
-        (key_of(0).digest, key_of(number).digest),
+        (name_of(0), name_of(number)),
         (key_of(0).account, key_of(number).account),
         (first.access_token, other.access_token),
         (first.refresh_token, other.refresh_token),
@@ -88,14 +94,14 @@ def renamed(text: str, number: int) -> str:
 def saved(store: TokenStore, count: int) -> TokenStore:
     """The store with so many accounts, saved by itself."""
     for number in range(count):
-        store.save(key_of(number), record_of(number), expected=None)
+        store.save(name_of(number), text_of(number), expected=None)
     return store
 
 
 def begun(store: TokenStore) -> None:
     """Account 0 is in the store, and was locked once."""
     saved(store, 1)
-    with store.lock(key_of(0), timeout=0):
+    with store.lock(name_of(0), timeout=0):
         pass
 
 
@@ -202,38 +208,40 @@ PLACES: dict[str, Fill] = {
 }
 
 
-def load(store: TokenStore, key: TokenKey, _: Record) -> None:
+def load(store: TokenStore, name: str, _text: str, _version: int) -> None:
     """Look an account up."""
-    store.load(key)
+    store.load(name)
 
 
-def save(store: TokenStore, key: TokenKey, record: Record) -> None:
-    """Replace its record by an equal one."""
-    store.save(key, record, expected=1)
+def save(store: TokenStore, name: str, text: str, version: int) -> None:
+    """Replace its text by an equal one."""
+    store.save(name, text, expected=version)
 
 
-def lock(store: TokenStore, key: TokenKey, _: Record) -> None:
+def lock(store: TokenStore, name: str, _text: str, _version: int) -> None:
     """Lock it and release it."""
-    with store.lock(key, timeout=10):
+    with store.lock(name, timeout=10):
         pass
 
 
 def measured(
-    call: Callable[[TokenStore, TokenKey, Record], None], stores: dict[int, TokenStore]
+    call: Callable[[TokenStore, str, str, int], None], stores: dict[int, TokenStore]
 ) -> list[float]:
     """Median microseconds per call in each of the stores, which take turns."""
     times: dict[int, list[float]] = {count: [] for count in stores}
+    saves: dict[int, Counter[int]] = {count: Counter() for count in stores}
     end = time.monotonic() + LONGEST
     for rounds in range(ROUNDS):
         if rounds and time.monotonic() > end:
             break
         for count, store in stores.items():
-            numbers = [random.randrange(count) for _ in range(CALLS)]
-            accounts = [(key_of(number), record_of(number)) for number in numbers]
+            numbers = random.sample(range(count), CALLS)
+            accounts = [(name_of(n), text_of(n), 1 + saves[count][n]) for n in numbers]
             began = time.perf_counter()
-            for key, record in accounts:
-                call(store, key, record)
+            for name, text, version in accounts:
+                call(store, name, text, version)
             times[count].append((time.perf_counter() - began) / CALLS * 1e6)
+            saves[count].update(numbers)
     return [statistics.median(values) for values in times.values()]
 
 
@@ -249,7 +257,7 @@ def main() -> None:
                 continue
             for count, store in stores.items():
                 for number in (0, 1, count // 2, count - 1):
-                    assert store.load(key_of(number)) == record_of(number)
+                    assert store.load(name_of(number)) == Entry(text_of(number), 1)
             for call, title in ((load, "load"), (save, "save"), (lock, "lock, release")):
                 small, large = measured(call, stores)
                 print(

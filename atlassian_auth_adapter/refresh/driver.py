@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -195,14 +194,14 @@ class Driver:
             self.flight.failure = error
             raise
 
-    def _locked(self, attempt: Protocol[T]) -> T:
+    def _locked(self, attempt: Callable[[Instant], Protocol[T]]) -> T:
         results: list[T] = []
         failure = ""
         try:
             with ExitStack() as stack:
-                self._enter_lock(stack)
+                locked_at = self._enter_lock(stack)
                 with self._exit:
-                    results.append(self.perform(attempt))
+                    results.append(self.perform(attempt(locked_at)))
         except Exception as error:
             if not results:
                 raise
@@ -213,23 +212,30 @@ class Driver:
             self.report_events()
         return results[0]
 
-    def _enter_lock(self, stack: ExitStack) -> None:
-        """Take the store's lock. Waiting ends early with the process: nothing is spent yet."""
-        parties = self.parties
-        for attempt in itertools.count(1):
-            lock = self._ask_store(lambda: parties.store.lock(parties.key.name, timeout=LOCK_SLICE))
-            waited = attempt * LOCK_SLICE
+    def _enter_lock(self, stack: ExitStack) -> Instant:
+        """Take the store's lock, and tell when it was asked for.
+
+        Waiting ends early with the process: nothing is spent yet.
+        """
+        parties, waited = self.parties, 0.0
+        while True:
+            asked_at = parties.now()
             try:
-                self._ask_store(lambda lock=lock: stack.enter_context(lock))  # type: ignore[misc]
-                return
+                self._ask_store(
+                    lambda: stack.enter_context(
+                        parties.store.lock(parties.key.name, timeout=LOCK_SLICE)
+                    )
+                )
             except TokenStoreTimeoutError:
-                if waited < parties.lock_timeout and not is_exiting():
-                    continue
-            raise TokenStoreTimeoutError(
-                f"another process or thread has held the lock of the login "
-                f"{parties.key.account!r} for {waited:g} s. Look for a process that hangs; nothing "
-                "is lost."
-            )
+                waited += LOCK_SLICE
+            else:
+                return asked_at
+            if waited >= parties.lock_timeout or is_exiting():
+                raise TokenStoreTimeoutError(
+                    "another process or thread has held the lock of the login "
+                    f"{parties.key.account!r} for {waited:g} s. Look for a process that hangs; "
+                    "nothing is lost."
+                )
 
     def report_events(self) -> None:
         """Tell what has happened; call it without a lock."""

@@ -25,6 +25,7 @@ import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
@@ -38,7 +39,6 @@ from atlassian_auth_adapter.errors import (
     TokenStoreTimeoutError,
     TokenStoreUnavailableError,
 )
-from atlassian_auth_adapter.events import EventName
 from atlassian_auth_adapter.expiry import Freshness
 from atlassian_auth_adapter.records import DeadReason, Journal, Login
 from atlassian_auth_adapter.refresh.steps import (
@@ -71,6 +71,8 @@ BACKOFF = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 #: Requests of one flight whose outcome is not known: as many as two minutes have room for. Where a
 #: clock stands still, the flight ends all the same.
 MOST_AMBIGUOUS = 14
+#: Seconds before the end of the grace in which nothing is left to a request that is still to come.
+GRACE_MARGIN = 60.0
 #: Requests of one flight that never reach the server before it gives up.
 MOST_UNSENT = 3
 #: Seconds that one flight waits in all because the token endpoint asks for it; what is longer is
@@ -84,7 +86,9 @@ LONGEST_OUTAGE = 10.0
 SECOND_LOOK = 1.0
 #: Times that a failed save is tried again: under the lock (some 8 s), afterwards (about an hour).
 SAVES_UNDER_LOCK, SAVES_AFTERWARDS = 4, 240
-#: Times that another process may be faster before the store is called broken.
+#: Times that a flight takes the lock, because another process was faster or it takes so long.
+MOST_ATTEMPTS = 30
+#: Times that another process may be faster in saving before the store is called broken.
 MOST_OVERTAKINGS = 10
 #: Forced refreshes of one login: so many at once, and one more every so many seconds.
 FORCED_BURST, FORCED_INTERVAL = 10, 30.0
@@ -112,7 +116,8 @@ def refresh(request: Request, rules: Rules) -> Protocol[TokenSet]:
             seen = yield Load()
             if token_set := (yield from _adopted(seen, request, rules)):
                 return token_set
-    return (yield from _exclusively(lambda: _renew(request, rules), request, rules))
+    tries = _Tries(rules, request.jitter_share)
+    return (yield from _exclusively(lambda at: _renew(at, tries, request, rules), request, rules))
 
 
 def take_over(refresh_token: str, scope: str, request: Request, rules: Rules) -> Protocol[TokenSet]:
@@ -129,21 +134,22 @@ def take_over(refresh_token: str, scope: str, request: Request, rules: Rules) ->
         TokenNotSavedError: The token set is there, but could not be saved.
         LoginRequiredError, TokenEndpointError, TokenStoreError: As `refresh`.
     """
-    given = TokenSet("", refresh_token, scope=scope)
+    given, tries = TokenSet("", refresh_token, scope=scope), _Tries(rules, request.jitter_share)
 
-    def attempt() -> Protocol[TokenSet | None]:
+    def attempt(locked_at: Instant) -> Protocol[TokenSet | None]:
         seen: Seen = yield Load()
         login = seen.login or Login()
         if login.taken_over == rules.hashed(given):
-            return (yield from _renew(request, rules))
+            return (yield from _renew(locked_at, tries, request, rules))
         if login.token_set and login.token_set.refresh_token == refresh_token:
-            return (yield from _renew(replace(request, obtained_before=seen.now.wall), rules))
+            now = replace(request, obtained_before=seen.now.wall)
+            return (yield from _renew(locked_at, tries, now, rules))
 
         def succeed(new: TokenSet) -> Login:
             taken_over = rules.hashed(given)
             return Login(login.generation + 1, request.login_id, new, taken_over=taken_over)
 
-        return (yield from _spend(given, login, succeed, seen, request, rules))
+        return (yield from _spend(given, login, succeed, seen, locked_at, tries, request))
 
     token_set = yield from _exclusively(attempt, request, rules)
     yield from _check_saved()
@@ -158,19 +164,20 @@ def sign_in(request: Request) -> Protocol[TokenSet]:
         TokenEndpointError, TokenStoreError: As `refresh`.
     """
 
-    def attempt() -> Protocol[TokenSet]:
+    def attempt(_: Instant) -> Protocol[TokenSet]:
         seen: Seen = yield Load()
         token_set: TokenSet = yield Send(TokenSet(""))
         generation = seen.login.generation + 1 if seen.login else 1
         login = Login(generation, request.login_id, token_set, authorized_at=token_set.obtained_at)
-        if not (yield from _keep(Unsaved(login, seen.login), seen.version)):
+        if not (yield from _keep(Unsaved(login, seen.login, seen.version))):
+            yield Hold(None)
             raise StaleRecordError(
                 "another process has changed this login at the same moment, and its login is kept. "
                 "Use that one, or sign in again."
             )
         return token_set
 
-    token_set: TokenSet = yield Locked(attempt())
+    token_set: TokenSet = yield Locked(attempt)
     yield from _check_saved()
     return token_set
 
@@ -189,7 +196,7 @@ def forget(revoke: bool) -> Protocol[None]:
         TokenStoreError: The store failed.
     """
 
-    def attempt() -> Protocol[None]:
+    def attempt(_: Instant) -> Protocol[None]:
         if revoke:
             seen: Seen = yield Load(joins=False)
             newest = seen.memory.unsaved.login if seen.memory.unsaved else seen.login
@@ -199,7 +206,7 @@ def forget(revoke: bool) -> Protocol[None]:
         yield from _erased()
         yield Publish(None)
 
-    yield Locked(attempt())
+    yield Locked(attempt)
 
 
 def save_later(unsaved: Unsaved) -> Protocol[None]:
@@ -220,16 +227,16 @@ def save_later(unsaved: Unsaved) -> Protocol[None]:
 
 
 def _exclusively(
-    attempt: Callable[[], Protocol[TokenSet | None]], request: Request, rules: Rules
+    attempt: Callable[[Instant], Protocol[TokenSet | None]], request: Request, rules: Rules
 ) -> Protocol[TokenSet]:
     """Attempts, each under the lock, until one brings a token set; None means: look again."""
     outage_began: Instant | None = None
-    for _ in range(MOST_OVERTAKINGS):
+    for _ in range(MOST_ATTEMPTS):
         token_set: TokenSet | None = None
         try:
             while True:
                 try:
-                    token_set = yield Locked(attempt())
+                    token_set = yield Locked(attempt)
                     break
                 except TokenStoreUnavailableError:
                     now = (yield Recall()).now
@@ -249,14 +256,25 @@ def _exclusively(
     raise _overtaken()
 
 
-def _renew(request: Request, rules: Rules) -> Protocol[TokenSet | None]:
+def _renew(
+    locked_at: Instant, tries: _Tries, request: Request, rules: Rules
+) -> Protocol[TokenSet | None]:
     """What the store holds by now, if that will do; else a new token set."""
     seen: Seen = yield Load()
+    if unsaved := seen.memory.unsaved:
+        verdict = _verdict(unsaved, seen)
+        if verdict == "save" and (yield from _saved(unsaved, seen.version)):
+            yield Publish(unsaved.login)
+        if verdict != "wait":
+            yield Hold(None)
+            return None
     seen = yield from _restored(seen)
     if token_set := (yield from _adopted(seen, request, rules)):
         return token_set
     login = seen.login or Login()
     spent = _spendable(login, seen.now, rules)
+    if tries.refusal and tries.token_hash == rules.hashed(spent):
+        return (yield from _refused(spent, login, tries))
     forced_until = login.forced_until
     if spent.access_token == request.rejected and spent.expires_at > seen.now.wall:
         forced_until = _budget_after_one_more(forced_until, seen.now)
@@ -272,7 +290,7 @@ def _renew(request: Request, rules: Rules) -> Protocol[TokenSet | None]:
             authorized_at=login.authorized_at,
         )
 
-    return (yield from _spend(spent, login, succeed, seen, request, rules))
+    return (yield from _spend(spent, login, succeed, seen, locked_at, tries, request))
 
 
 def _restored(seen: Seen) -> Protocol[Seen]:
@@ -384,86 +402,142 @@ def _spend(
     login: Login,
     succeed: Callable[[TokenSet], Login],
     seen: Seen,
+    locked_at: Instant,
+    tries: _Tries,
     request: Request,
-    rules: Rules,
 ) -> Protocol[TokenSet | None]:
-    """Journal, send, save. None: another process was faster, look again.
+    """Journal, send, save. None: look again, under the lock that is taken anew.
 
     Args:
         spent: Whose refresh token is sent.
         login: The record beside which the journal is written.
         succeed: From the new token set to the record that follows.
         seen: What was found under the lock.
+        locked_at: When the lock was taken.
+        tries: The requests of this flight so far.
         request: Of this flight.
-        rules: Of the login.
     """
-    token_hash, journal = rules.hashed(spent), login.journal
+    rules, token_hash, journal = tries.rules, tries.rules.hashed(spent), login.journal
     if journal is None or journal.token_hash != token_hash:
         journal = Journal(token_hash, seen.now.wall, request.owner)
     journaled = replace(login, journal=journal)
-    # On record already: it was sent before, and nothing is known of the answer.
-    tries = _Tries(rules, request.jitter_share, ambiguous=int(journaled == login))
+    is_repeated = journaled == login  # it is on record: the token was sent before
     now: Instant = yield Save(journaled, seen.version)
     version = (seen.version or 0) + 1
     try:
-        new = yield from _sent(spent, journal, tries, version, now)
+        tries.begin(journal, now, is_repeated=is_repeated)
+        new = yield from _sent(spent, locked_at, tries, version)
     except PausedError:
         return None
     except AtlassianAuthError as error:
         failure = error
     else:
         brought = succeed(new)
-        name: EventName = "replayed" if tries.ambiguous else "refreshed"
-        yield Report(name, {"generation": brought.generation})
-        return new if (yield from _keep(Unsaved(brought, journaled), version)) else None
+        yield Report(
+            "replayed" if tries.ambiguous else "refreshed", {"generation": brought.generation}
+        )
+        unsaved = Unsaved(brought, journaled, version, tries.grace_end - GRACE_MARGIN)
+        return new if (yield from _keep(unsaved)) else None
     noted = journaled if tries.ambiguous else login
     if isinstance(failure, TokenRequestRefusedError):
-        noted = login if journaled != login else replace(login, journal=None)
         if rules.server.refuses_refresh_token(failure.error, failure.error_description):
-            # The process that has spent it may be about to save a better one.
-            for pause in (0.0, SECOND_LOOK):
-                if pause:
-                    yield Sleep(pause)
-                seen = yield Load()
-                if seen.version != version:
-                    return None
-            if login.token_set == spent:
-                sent_ago = seen.now.wall - journal.started_at
-                is_lost = tries.ambiguous and sent_ago >= rules.server.rotation_grace
-                reason: DeadReason = "answer_lost" if is_lost else "refused"
-                noted = replace(noted, dead=token_hash, dead_reason=reason)
-                yield Report("refused", {"reason": reason, "error": failure.error})
-                failure = _login_required(reason, rules, failure)
+            tries.refusal = failure
+            return (yield from _refused(spent, journaled, tries))
+        noted = replace(login, journal=None) if is_repeated else login
     elif isinstance(failure, TokenEndpointUnavailableError) and failure.outcome == "throttled":
         now = (yield Recall()).now
         noted = replace(noted, throttled_until=now.wall + (failure.retry_after or 0.0))
-    try:
-        yield Save(noted, version)
-    except TokenStoreError as error:  # the failure that is on its way matters more
-        yield Report("store_failed", {"error": f"not noted: {error}"})
+    yield from _noted(noted, version)
     raise failure
+
+
+def _refused(spent: TokenSet, login: Login, tries: _Tries) -> Protocol[TokenSet | None]:
+    """The server has refused the refresh token; None: another process has left a better one.
+
+    Args:
+        spent: Whose refresh token it is.
+        login: The record that was found under the lock.
+        tries: The requests of this flight, with the refusal.
+    """
+    rules, failure = tries.rules, tries.refusal
+    assert failure is not None  # noqa: S101 - for the type checker
+    seen: Seen = yield Load()
+    if seen.login and seen.login.generation == login.generation:
+        yield Sleep(SECOND_LOOK)  # the process that has spent it may be about to save its answer
+        seen = yield Load()
+    latest = seen.login
+    if latest is None or latest.generation != login.generation:
+        return None
+    if latest.token_set != spent:  # it was to be taken over: what is stored stays as it is
+        yield from _noted(replace(latest, journal=None), seen.version)
+        raise failure
+    # Sent before, and never answered: inside the grace the server would have taken it again.
+    sent_ago = seen.now.wall - (latest.journal.started_at if latest.journal else 0.0)
+    is_lost = tries.ambiguous and not 0 <= sent_ago < rules.server.rotation_grace
+    reason: DeadReason = "answer_lost" if is_lost else "refused"
+    dead = replace(latest, journal=None, dead=tries.token_hash, dead_reason=reason)
+    yield from _noted(dead, seen.version)
+    yield Report("refused", {"reason": reason, "error": failure.error})
+    raise _login_required(reason, rules) from failure.copied()
+
+
+def _noted(login: Login, version: int | None) -> Protocol[None]:
+    """Keep what was learnt; the failure that is on its way to the callers matters more."""
+    try:
+        yield Save(login, version)
+    except TokenStoreError as error:
+        yield Report("store_failed", {"error": f"not noted: {error}"})
 
 
 @dataclass(slots=True)
 class _Tries:
-    """The token requests of one attempt, and how they may go on.
+    """The token requests of one flight, and how they may go on.
 
     Attributes:
-        ambiguous: Requests whose outcome is not known.
+        token_hash: Of the refresh token that is sent.
+        grace_end: Monotonic time (seconds) until when the server takes it again.
+        window_end: Monotonic time (seconds) until when it is sent again.
+        ambiguous: Requests whose outcome is not known, those of former flights included.
         unsent: Requests that have not reached the server.
         throttled: Requests that the server has not looked at.
         waited: Seconds, because the server asked for it.
+        failure: How the last request has failed.
+        refusal: The server has said that the refresh token is dead.
     """
 
     rules: Rules
     jitter_share: float
+    token_hash: str = ""
+    grace_end: float = 0.0
+    window_end: float = 0.0
     ambiguous: int = 0
     unsent: int = 0
     throttled: int = 0
     waited: float = 0.0
+    failure: TokenEndpointUnavailableError | None = None
+    refusal: TokenRequestRefusedError | None = None
 
-    def pause_after(self, failure: TokenEndpointUnavailableError) -> float | None:
+    def begin(self, journal: Journal, now: Instant, *, is_repeated: bool) -> None:
+        """The token of this journal is about to be sent; when it was before, this goes on.
+
+        Raises how the last request has failed, when the time for another one is over.
+        """
+        if journal.token_hash != self.token_hash:
+            self.token_hash, self.failure, self.refusal = journal.token_hash, None, None
+            self.ambiguous = 0
+            age = now.wall - journal.started_at if is_repeated else 0.0
+            # By the monotonic clock: a wall clock that is set back would stretch the time. Where
+            # the clocks of two processes contradict each other, the grace may have ended.
+            left = self.rules.server.rotation_grace - age if age >= 0 else 0.0
+            self.grace_end = now.monotonic + max(left, 0.0)
+            self.window_end = min(self.grace_end, now.monotonic + self.rules.server.resend_window)
+        elif self.failure and self.rules.server.resend_window and now.monotonic > self.window_end:
+            raise self.failure
+        self.ambiguous = max(self.ambiguous, int(is_repeated))
+
+    def pause_after(self, failure: TokenEndpointUnavailableError, now: Instant) -> float | None:
         """Seconds until the next request; None: give up."""
+        self.failure = failure
         if failure.outcome == "not_sent":
             self.unsent += 1
             return BACKOFF[self.unsent - 1] if self.unsent < MOST_UNSENT else None
@@ -476,70 +550,49 @@ class _Tries:
             return pause if self.waited <= LONGEST_THROTTLE else None
         pause = BACKOFF[min(self.ambiguous, len(BACKOFF) - 1)]
         self.ambiguous += 1
-        # Without a grace: once more, then the truth.
-        most = MOST_AMBIGUOUS if self.rules.server.resend_window else 2
-        return pause if self.ambiguous < most else None
-
-    def window_end(self, journal: Journal, now: Instant) -> float:
-        """Monotonic time until when the same refresh token may be sent again.
-
-        By the monotonic clock: a wall clock that is set back would stretch the time.
-        """
-        server = self.rules.server
-        if not server.resend_window:
-            return math.inf  # it is counted
-        left = server.rotation_grace - max(now.wall - journal.started_at, 0.0)
-        return now.monotonic + min(max(left, 0.0), server.resend_window)
+        if not self.rules.server.resend_window:  # without a grace once more, then the truth
+            return pause if self.ambiguous < 2 else None
+        is_over = now.monotonic + pause > self.window_end or self.ambiguous > MOST_AMBIGUOUS
+        return None if is_over else pause
 
 
-def _sent(
-    spent: TokenSet, journal: Journal, tries: _Tries, version: int, now: Instant
-) -> Protocol[TokenSet]:
+def _sent(spent: TokenSet, locked_at: Instant, tries: _Tries, version: int) -> Protocol[TokenSet]:
     """The answer to the token request, which is sent again as often as that can do no harm.
 
     Raises:
         PausedError: Another process may have the lock by now, or has changed the record.
     """
-    window_end = tries.window_end(journal, now)
     while True:
         try:
-            new: TokenSet = yield Send(spent, now)
+            new: TokenSet = yield Send(spent, locked_at)
             return new
         except TokenEndpointUnavailableError as error:
             failure = error
-        while True:
-            pause = tries.pause_after(failure)
-            seen: Seen = yield Recall()
-            is_over = failure.outcome == "ambiguous" and (
-                pause is None or seen.now.monotonic + pause > window_end
-            )
-            if pause is None or is_over or not (yield Sleep(pause)):
-                raise failure
-            with suppress(TokenStoreError):  # it may be another process that has the lock now
-                seen = yield Load()
-                break
+        pause = tries.pause_after(failure, (yield Recall()).now)
+        if pause is None or not (yield Sleep(pause)):
+            raise failure
+        seen: Seen = yield Load()
         if seen.version != version:
             raise PausedError
-        now = seen.now
 
 
 # --- keeping what was brought ---------------------------------------------------------------------
 
 
-def _keep(unsaved: Unsaved, version: int | None) -> Protocol[bool]:
-    """Save what was brought, and hand it out; False: what the store holds by now counts more.
+def _keep(unsaved: Unsaved) -> Protocol[bool]:
+    """Save what was brought, and hand it out; False: look at what the store holds by now.
 
     A save that fails is tried again under the lock for a moment, so that meanwhile no other process
     sends the same refresh token; afterwards `save_later` goes on.
     """
     yield Hold(unsaved)
     try:
-        stands = yield from _saved(unsaved, version)
+        stands = yield from _saved(unsaved, unsaved.version)
     except TokenStoreError as error:
         yield Report("store_failed", {"error": f"not saved: {error}"})
     else:
-        yield Hold(None)
         if stands:
+            yield Hold(None)
             yield Publish(unsaved.login)
         return stands
     yield Publish(unsaved.login)
@@ -559,12 +612,11 @@ def _save_again(unsaved: Unsaved) -> Protocol[bool]:
         TokenStoreError: It cannot be saved, this time neither.
     """
     seen: Seen = yield Load(joins=False)
-    new, latest = unsaved.login, seen.login
-    if not _may_replace(unsaved, latest):
-        if latest and latest.login_id != new.login_id:
-            return False  # another login, or for a moment another tenant's store
-    else:
+    verdict = _verdict(unsaved, seen)
+    if verdict == "save":
         yield from _saved(unsaved, seen.version)
+    elif verdict == "wait":
+        return False
     yield Hold(None)
     return True
 
@@ -577,33 +629,45 @@ def _saved(unsaved: Unsaved, version: int | None) -> Protocol[bool]:
             yield Save(login, version)
             return True
         seen: Seen = yield Load(joins=False)
-        latest, version = seen.login, seen.version
-        if latest and (latest.login_id, latest.token_set) == (login.login_id, login.token_set):
+        if seen.login and seen.login.token_set == login.token_set:
             return True  # only the answer of the store was lost
-        if not _may_replace(unsaved, latest):
+        if _verdict(unsaved, seen) != "save":
             return False
-        login = replace(
-            login, generation=max(login.generation, latest.generation + 1 if latest else 0)
-        )
+        version = seen.version
+        if seen.login and seen.login.generation >= login.generation:
+            login = replace(login, generation=seen.login.generation + 1)
     raise _overtaken()
 
 
-def _may_replace(unsaved: Unsaved, latest: Login | None) -> bool:
-    """Whether it may be saved over the latest record: nothing was decided since it was asked for.
-
-    Args:
-        unsaved: A rotation, or another login, and what it follows.
-        latest: What the store holds now.
-    """
-    new, before = unsaved.login, unsaved.before
-    if latest is None or latest.precedes(new):
-        return True  # the store has lost what it held: forgetting would have left a record
-    if before is None or latest.login_id == new.login_id:
-        return False
-    if before.login_id and before.login_id == latest.login_id:
-        # Another login replaces this one, rotated or not; forgetting it meanwhile was a decision.
-        return latest.token_set is not None or before.token_set is None
-    return (latest.generation, latest.token_set) == (before.generation, before.token_set)
+def _verdict(unsaved: Unsaved, seen: Seen) -> Literal["save", "wait", "drop"]:
+    """What becomes of a login that is not saved yet, beside what the store holds now."""
+    new, before, latest = unsaved.login, unsaved.before, seen.login
+    if latest is None:
+        return "save"  # the store has lost what it held: forgetting would have left a record
+    if latest.precedes(new):
+        # Another process has sent the same refresh token after this one. Where the server keeps
+        # the newest answer only, its answer counts; if it has none, the token can be sent again.
+        is_at_work = seen.version != unsaved.version and latest.journal is not None
+        is_replayable = seen.now.monotonic < unsaved.replayable_until
+        return "wait" if is_at_work and is_replayable else "save"
+    if latest.login_id == new.login_id:
+        # Saved right over the journal of this one: by a process that has sent before it, and was
+        # paused. What comes later begins with a journal of its own.
+        is_older = (
+            seen.version == (unsaved.version or 0) + 1
+            and latest.token_set is not None
+            and latest.generation == new.generation
+        )
+        return "save" if is_older else "drop"
+    if before is not None and latest.login_id == before.login_id != "":
+        # Rotated or not, it is replaced; unless it was forgotten meanwhile, which was a decision.
+        return "drop" if before.token_set and latest.token_set is None else "save"
+    is_followed = before is not None and (
+        (latest.generation, latest.token_set) == (before.generation, before.token_set)
+    )
+    # Another login: that of another person, or, where a store is that of the tenant of the moment,
+    # for a moment that of another tenant.
+    return "save" if is_followed else "wait"
 
 
 def _erased() -> Protocol[None]:
@@ -645,9 +709,7 @@ def _overtaken() -> StaleRecordError:
     return StaleRecordError("another process is always faster in saving this login. Try again.")
 
 
-def _login_required(
-    reason: DeadReason, rules: Rules, refusal: AtlassianAuthError | None = None
-) -> LoginRequiredError:
+def _login_required(reason: DeadReason, rules: Rules) -> LoginRequiredError:
     if reason == "answer_lost":
         text = (
             "the server answered a refresh, the answer was lost on its way, and this server "
@@ -660,10 +722,8 @@ def _login_required(
             "the server refuses the refresh token: the grant was revoked, was idle for 90 days, "
             "the password changed, or a program that does not share this store has spent it"
         )
-    error = LoginRequiredError(
+    return LoginRequiredError(
         f"the login {rules.key.account!r} has to be renewed by a person: {text}. Open the URL of "
         "oauth_start(), then call oauth_complete(). Nothing was deleted.",
         reason=reason,
     )
-    error.__cause__ = refusal and refusal.copied()
-    return error

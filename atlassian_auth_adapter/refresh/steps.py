@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -40,9 +40,10 @@ __all__ = [
 
 T = TypeVar("T")
 
-#: Seconds after the last step under the lock in which a request may be sent: a process that was
-#: paused for longer may have lost the lock. It is less than a lease, which lasts 60 s.
-FENCE = 15.0
+#: Seconds after the lock was taken in which a request may be sent. A lease lasts longer, so that
+#: until then no other process has the lock, however long this one was paused in between. For
+#: another request the lock is taken anew.
+FENCE = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +93,20 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Unsaved:
-    """A login that was brought, and could not be saved yet; and what it follows."""
+    """A login that was brought, and is not saved yet.
+
+    Attributes:
+        login: What is to be saved.
+        before: The record that it follows.
+        version: Of that record.
+        replayable_until: Monotonic time (seconds) until when the refresh token that was spent for
+            it may be sent again, certainly; 0 when the server has no grace.
+    """
 
     login: Login
     before: Login | None
+    version: int | None
+    replayable_until: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +163,7 @@ class Send:
 
     Attributes:
         token_set: Whose refresh token is sent.
-        since: When the lock was certainly held; None: it does not matter.
+        since: When the lock was taken; None: it does not matter.
 
     Raises PausedError, with nothing sent, when that is longer ago than `FENCE`.
     """
@@ -192,9 +203,13 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Locked(Generic[T]):
-    """Perform a protocol while the lock is held. Gives what it returns, raises what it raises."""
+    """Perform a protocol while the lock is held. Gives what it returns, raises what it raises.
 
-    attempt: Protocol[T]
+    Attributes:
+        attempt: Makes the protocol, from the time at which the lock was asked for.
+    """
+
+    attempt: Callable[[Instant], Protocol[T]]
 
 
 Step: TypeAlias = (

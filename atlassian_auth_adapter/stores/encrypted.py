@@ -1,17 +1,11 @@
 """EncryptedTokenStore: what another store keeps, readable only with a key of ours.
 
-The inner store is handed a record that says nothing but its generation:
+In place of a text, the inner store is handed
 
-    Record(
-        generation=7,                                in clear: compare-and-swap needs it
-        token_set=TokenSet(
-            access_token="<id of the key>.<Fernet token>",
-            refresh_token="encrypted",               or "", if there is no refresh token
-        ),
-    )
+    <id of the key>.<Fernet token>      the token seals {"name": ..., "version": 3, "text": ...}
 
-The Fernet token seals the whole record together with the identity of its TokenKey. Of what the
-inner store gives back nothing else is believed.
+Name and version are sealed beside the text, so that it cannot be moved to another name, nor take
+the place of a later version, without the key.
 """
 
 from __future__ import annotations
@@ -39,68 +33,61 @@ except ImportError as error:
 from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
     ConfigurationError,
-    StaleRecordError,
     TokenStoreError,
     without_frames,
 )
 from atlassian_auth_adapter.pickling import Unique, is_named
-from atlassian_auth_adapter.stores.base import (
-    Record,
-    TokenKey,
-    TokenStore,
-    record_in,
-    stored_form,
-)
-from atlassian_auth_adapter.tokens import TokenSet
+from atlassian_auth_adapter.stores.base import Entry, TokenStore, update
 
 __all__ = ["EncryptedTokenStore"]
 
 Keys: TypeAlias = str | bytes | Sequence[str | bytes]
 
-#: In place of a refresh token: MemoryTokenStore protects whatever has one from forked children.
-_MARKER = "encrypted"
+#: The keys by their ids, the first one first.
+Fernets: TypeAlias = dict[str, Fernet]
 
 #: The id of a key (hexadecimal), a dot, a Fernet token (base64url).
 _SEALED = re.compile(r"([0-9a-f]{16})\.([\w=-]+)", re.ASCII)
 
-#: Times that somebody else may be faster than `rotate` before the inner store is called broken.
-_MOST_OVERTAKINGS = 10
+_MAKE = "Make one with cryptography.fernet.Fernet.generate_key() and keep it apart from the logins."
 
 #: Guards the calls of the functions that give keys. Reentrant: such a function may use a store.
 _asking = threading.RLock()
 
 
 class EncryptedTokenStore(Unique):
-    """Keeps records in another store, encrypted and authenticated (Fernet); shared as that one is.
+    """Keeps texts in another store, encrypted and authenticated (Fernet); shared as that one is.
 
-    Somebody who can write to the inner store cannot read a login, change it or move it to another
-    key or generation; he can delete it, or put back as a whole what stood there before. Issuer,
-    client id and account may be visible in the inner store. Blocks as the inner store does, and
-    on the function that gives the keys.
+    A program that can write to the inner store, but has no key, cannot read a text, change it, or
+    move it to another name or version. It can delete an entry, or put back a whole earlier state of
+    the inner store. Names and versions are in clear there. Blocks as the inner store does, and on
+    the function that gives the keys.
 
-    A record that is not encrypted is refused. To seal a login that exists already, while nothing
-    else uses it (do the same for `key.for_authorizations()`):
+    An entry that is not encrypted is refused. To seal one that exists already, while nothing else
+    uses it:
 
-        record = inner.load(key)
-        EncryptedTokenStore(inner, keys).save(key, record, expected=record.generation)
+        entry = inner.load(name)
+        EncryptedTokenStore(inner, keys).save(name, entry.text, expected=entry.version)
 
     To change the key, put the new one in front of the old one everywhere, call `rotate` for each
-    login, then remove the old one.
+    name, then remove the old one.
 
-    Two stores with equal inner stores are equal, whatever their keys. A copy is the store itself. A
-    pickle holds no key: the same process and its forked children find the very store by it; any
-    other process rebuilds it if the keys are given by a function of a module, and otherwise is
-    told to do that.
+    A copy is the store itself. A pickle holds no key: the same process and its forked children find
+    the very store by it; any other process rebuilds it if the keys are given by a function of a
+    module, and otherwise gets an error that says so.
 
     Args:
-        inner: Where the encrypted records are kept.
+        inner: Where the encrypted texts are kept.
         keys: A Fernet key, or several: the first one encrypts, all of them decrypt; or a function
             without arguments that returns that. It is called once, on the first use.
 
     Raises:
-        ConfigurationError: There is no key, or one that is no Fernet key. If a function gives
+        ConfigurationError: There is no key, or one that is not a Fernet key. If a function gives
             them, this is raised on the first use.
     """
+
+    #: What to do about an entry that was encrypted with another key.
+    _other_key = "Add that key behind them."
 
     @without_frames
     def __init__(self, inner: TokenStore, keys: Keys | Callable[[], Keys]) -> None:
@@ -108,156 +95,124 @@ class EncryptedTokenStore(Unique):
         if not isinstance(inner, TokenStore):
             raise ConfigurationError(
                 "EncryptedTokenStore encrypts another store, such as FileTokenStore(path); a "
-                f"{type(inner).__name__} is none."
+                f"{type(inner).__name__} is not a TokenStore."
             )
         self._ask: Callable[[], Keys] | None = keys if callable(keys) else None
-        self._known: dict[str, Fernet] = {} if callable(keys) else _by_id(keys)
+        self._known: Fernets = {} if callable(keys) else fernets(keys)
 
     @without_frames
-    def load(self, key: TokenKey) -> Record | None:
-        """The record, or None when there is none.
+    def load(self, name: str) -> Entry | None:
+        """See `TokenStore.load`.
 
         Raises:
-            TokenStoreError: The record is not encrypted, was encrypted with a key that is not
-                among ours, was changed, or belongs to another key or generation; or the function
-                that gives the keys raised. What is stored was left as it is. Also as the inner
-                store does.
+            TokenStoreError: The entry is not encrypted, was encrypted with a key that is not among
+                ours, was changed, or belongs to another name or version; or the function that gives
+                the keys raised. What is stored was left as it is. Also as the inner store does.
             ConfigurationError: As for the class.
         """
-        stored = self.inner.load(key)
-        return None if stored is None else self._opened(key, stored)[0]
+        stored = self.inner.load(name)
+        return Entry(self._opened(name, stored)[0], stored.version) if stored else None
 
     @without_frames
-    def save(self, key: TokenKey, record: Record, *, expected: int | None) -> None:
-        """The record is kept by the inner store, encrypted with the first key.
+    def save(self, name: str, text: str, *, expected: int | None) -> None:
+        """See `TokenStore.save`. The first key encrypts.
 
         What is stored already must be readable, or not encrypted.
 
-        Args:
-            key: Under which name.
-            record: What to keep.
-            expected: Generation that must be stored now; None: there must be no record.
-
         Raises:
-            StaleRecordError: Somebody else was faster; nothing was written.
-            TokenStoreError: What is stored already was encrypted with a key that is not among ours,
-                was changed, or belongs to another key or generation; or the function that gives the
-                keys raised. The previous record still stands. Also as the inner store does.
+            StaleRecordError: Another version is stored than was expected; nothing was written.
+            TokenStoreError: What is stored already cannot be decrypted, as for `load`, and still
+                stands. Also as the inner store does.
             ConfigurationError: As for the class.
         """
-        stored = self.inner.load(key)
-        if stored is not None and _sealed_text(stored):
-            self._opened(key, stored)  # what cannot be read is not overwritten
-        self.inner.save(key, self._sealed(key, record), expected=expected)
+        stored = self.inner.load(name)
+        if stored and _SEALED.fullmatch(stored.text):
+            self._opened(name, stored)  # what cannot be read is not overwritten
+        sealed = self._sealed(name, (expected or 0) + 1, text)
+        self.inner.save(name, sealed, expected=expected)
 
-    def delete(self, key: TokenKey) -> None:
-        """There is no record afterwards, also of one that cannot be decrypted.
+    def delete(self, name: str) -> None:
+        """See `TokenStore.delete`; also of an entry that cannot be decrypted. Needs no key."""
+        self.inner.delete(name)
 
-        Raises:
-            TokenStoreError: As the inner store does.
-        """
-        self.inner.delete(key)
-
-    def lock(self, key: TokenKey, *, timeout: float) -> AbstractContextManager[None]:
-        """The inner store's lock.
-
-        Args:
-            key: What to lock.
-            timeout: Seconds to wait for somebody else.
-
-        Raises:
-            TokenStoreTimeoutError: Somebody held it all that time.
-            TokenStoreError: As the inner store does.
-        """
-        return self.inner.lock(key, timeout=timeout)
+    def lock(self, name: str, *, timeout: float) -> AbstractContextManager[None]:
+        """See `TokenStore.lock`: the inner store's. Needs no key."""
+        return self.inner.lock(name, timeout=timeout)
 
     @without_frames
-    def rotate(self, key: TokenKey, *, timeout: float = 60.0) -> None:
-        """The record, if there is one, is encrypted with the first key; its login is unchanged.
+    def rotate(self, name: str, *, timeout: float = 60.0) -> None:
+        """The entry, if there is one, is encrypted with the first key; its text is unchanged.
 
-        Takes the lock: notes on a refresh under way leave the generation as it is, so that
-        compare-and-swap alone would not see them.
+        Takes the lock, so that a refresh under way is waited for.
 
         Args:
-            key: Which record.
-            timeout: Seconds to wait for somebody else's refresh.
+            name: Which entry.
+            timeout: Seconds to wait for another holder of the lock.
 
         Raises:
-            TokenStoreTimeoutError: Somebody held the lock all that time.
+            TokenStoreTimeoutError: Another one held the lock all that time.
+            StaleRecordError: Others were always faster; nothing was written.
             TokenStoreError: As `load` and `save` do.
         """
-        with self.inner.lock(key, timeout=timeout):
-            for _ in range(_MOST_OVERTAKINGS):
-                stored = self.inner.load(key)
-                if stored is None:
-                    return
-                record, key_id = self._opened(key, stored)
-                if key_id == next(iter(self._keys())):
-                    return
-                with suppress(StaleRecordError):
-                    self.save(key, record, expected=stored.generation)
-                    return
-        raise StaleRecordError(
-            f"{self._place(key)}: somebody else is always faster. It is as it was; try again."
-        )
+        with self.inner.lock(name, timeout=timeout):
+            update(self.inner, name, lambda stored: self._resealed(name, stored))
 
-    def _keys(self) -> dict[str, Fernet]:
+    def _resealed(self, name: str, stored: Entry | None) -> str | None:
+        if stored is None:
+            return None
+        text, key_id = self._opened(name, stored)
+        if key_id == next(iter(self._keys())):
+            return None
+        return self._sealed(name, stored.version + 1, text)
+
+    def _keys(self) -> Fernets:
         """The keys by their ids, the first one first."""
         if self._ask and not self._known:
             with _asking:
                 if not self._known:
-                    self._known = _by_id(_answer(self._ask))
+                    self._known = fernets(_answer(self._ask))
         return self._known
 
-    def _sealed(self, key: TokenKey, record: Record) -> Record:
+    def _sealed(self, name: str, version: int, text: str) -> str:
         key_id, fernet = next(iter(self._keys().items()))
-        text = json.dumps(stored_form(key, record))
-        token = fernet.encrypt(text.encode()).decode()
-        refreshable = record.token_set and record.token_set.refresh_token
-        return Record(
-            record.generation, TokenSet(f"{key_id}.{token}", _MARKER if refreshable else "")
-        )
+        content = json.dumps({"name": name, "version": version, "text": text})
+        return f"{key_id}.{fernet.encrypt(content.encode()).decode()}"
 
-    def _opened(self, key: TokenKey, stored: Record) -> tuple[Record, str]:
-        """The record, and the id of the key that it was encrypted with."""
-        sealed = _sealed_text(stored)
+    def _opened(self, name: str, stored: Entry) -> tuple[str, str]:
+        """The text, and the id of the key that it was encrypted with."""
+        place = f"{name} in {self.inner!r}"
+        sealed = _SEALED.fullmatch(stored.text)
         if sealed is None:
             raise TokenStoreError(
-                f"{self._place(key)}: the record is not encrypted, and was left as it is. To seal "
-                "it, load it from the inner store and save it through this one: record = "
-                "inner.load(key); store.save(key, record, expected=record.generation)."
+                f"{place}: the entry is not encrypted, and was left as it is. To seal it, load it "
+                "from the inner store and save it through this one: entry = inner.load(name); "
+                "EncryptedTokenStore(inner, keys).save(name, entry.text, expected=entry.version). "
+                "If an earlier release has encrypted it, delete it and sign in again."
             )
         key_id, token = sealed.groups()
         fernet = self._keys().get(key_id)
         if fernet is None:
             raise TokenStoreError(
-                f"{self._place(key)}: the record was encrypted with the key {key_id}; there are "
-                f"{', '.join(self._keys())} here. Add that key behind them. Nothing was changed."
+                f"{place}: the entry was encrypted with the key {key_id}; there are "
+                f"{', '.join(self._keys())} here. {self._other_key} Nothing was changed."
             )
-        text = _decrypted(fernet, token)
-        if text is None:
-            raise self._foreign(key, "was changed by somebody who does not have the key")
-        record = record_in(text, key, self._place(key))
-        if record.generation != stored.generation:
-            raise self._foreign(
-                key, f"says generation {stored.generation}, but was saved as {record.generation}"
-            )
-        return record, key_id
-
-    def _foreign(self, key: TokenKey, wrong: str) -> TokenStoreError:
-        return TokenStoreError(
-            f"{self._place(key)}: the record {wrong}. It was kept as it is: find out who writes "
-            "there; to start over, delete it and log in again."
+        match _decrypted(fernet, token):
+            case {"name": str(own_name), "version": int(version), "text": str(text)}:
+                if own_name != name:
+                    wrong = "was moved here from another name"
+                elif version != stored.version:
+                    wrong = (
+                        f"was changed, or put back: it stands there as version {stored.version}, "
+                        f"but was saved as {version}"
+                    )
+                else:
+                    return text, key_id
+            case _:
+                wrong = "was changed without the key, or is not an entry of this package"
+        raise TokenStoreError(
+            f"{place}: the entry {wrong}. It was kept as it is: find out which program writes "
+            "there; to start over, delete it and sign in again."
         )
-
-    def _place(self, key: TokenKey) -> str:
-        return f"account {key.account!r} ({key.kind}) in {self.inner!r}"
-
-    def __eq__(self, other: object) -> bool:
-        return self.inner == other.inner if isinstance(other, EncryptedTokenStore) else False
-
-    def __hash__(self) -> int:
-        return hash((EncryptedTokenStore, self.inner))
 
     def __repr__(self) -> str:
         return f"EncryptedTokenStore({self.inner!r})"
@@ -267,15 +222,11 @@ class EncryptedTokenStore(Unique):
         return EncryptedTokenStore, self.inner, self._ask if by_name else _stayed_behind
 
 
-def _sealed_text(stored: Record) -> re.Match[str] | None:
-    return _SEALED.fullmatch(stored.token_set.access_token if stored.token_set else "")
-
-
-def _by_id(keys: object) -> dict[str, Fernet]:
-    """The keys by a name that does not give them away.
+def fernets(keys: object) -> Fernets:
+    """The keys by an id that does not reveal them.
 
     Raises:
-        ConfigurationError: There is none, or one is no Fernet key.
+        ConfigurationError: There is none, or one is not a Fernet key.
     """
     several = isinstance(keys, Iterable) and not isinstance(keys, str | bytes)
     given = list(keys) if several else [keys] if keys else []  # type: ignore[call-overload]
@@ -287,14 +238,11 @@ def _by_id(keys: object) -> dict[str, Fernet]:
             known[hashlib.sha256(b"atlassian_auth_adapter:" + raw).hexdigest()[:16]] = fernet
             continue
         raise ConfigurationError(
-            f"key {number} of {len(given)} of the EncryptedTokenStore is no Fernet key. {_MAKE}"
+            f"key {number} of {len(given)} of the EncryptedTokenStore is not a Fernet key. {_MAKE}"
         )
     if not known:
         raise ConfigurationError(f"the EncryptedTokenStore has no key. {_MAKE}")
     return known
-
-
-_MAKE = "Make one with cryptography.fernet.Fernet.generate_key() and keep it apart from the logins."
 
 
 def _answer(ask: Callable[[], Keys]) -> Keys:
@@ -312,10 +260,10 @@ def _answer(ask: Callable[[], Keys]) -> Keys:
     )
 
 
-def _decrypted(fernet: Fernet, token: str) -> bytes | None:
-    """What was encrypted, or None when the token is not exactly what we have made."""
-    with suppress(InvalidToken, ValueError):
-        content = fernet.decrypt(token)
+def _decrypted(fernet: Fernet, token: str) -> Any:
+    """The JSON that was encrypted, or None when the token is not exactly what we have made."""
+    with suppress(InvalidToken, RecursionError, ValueError):
+        content = json.loads(fernet.decrypt(token))
         # The last character of base64 has bits that mean nothing.
         exact = base64.urlsafe_b64encode(base64.urlsafe_b64decode(token)).decode() == token
         return content if exact else None

@@ -1,31 +1,25 @@
-"""KeyringTokenStore: logins in the keyring of the operating system.
+"""KeyringTokenStore: logins in private files, sealed with a key that the system's keyring keeps.
 
-A record lives in one of two slots, "a" and "b", each a head entry with a sequence number; the head
-with the higher one counts. A save writes into the other slot, the head last, and then empties the
-slot before. So no entry that counts is ever overwritten: whoever is killed at whatever moment
-leaves the old record or the new one, also where replacing an entry means to delete it first (the
-macOS backend). The user names of the entries, under one service:
+    in the keyring      one entry: the service, the path of the directory, and a Fernet key (44
+                        characters, where Windows allows 1,280)
+    in the directory    the files of FileTokenStore, their texts sealed by EncryptedTokenStore
 
-    <digest of the key>.a       {"sequence": 5, "record": {"key": {...}, <record>}}
-                                or, when that is too long for one entry,
-                                {"sequence": 5, "count": 3, "sha256": "<of the chunks>"}
-    <digest of the key>.a.0     first chunk of the record's JSON
-    <digest of the key>.b       absent, or {} while the record is being deleted
+The key is made for the first save, and only while the directory has no entry: a second key would
+make the entries unreadable for good.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
+import base64
 import os
 import pickle
+import re
+import secrets
 import threading
 import time
-import weakref
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future, wait
-from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from functools import partial
 from typing import Any, NoReturn, TypeVar
 
 try:
@@ -33,7 +27,7 @@ try:
     import platformdirs
     from keyring.backend import KeyringBackend
     from keyring.backends import chainer, fail, null
-    from keyring.errors import KeyringError, KeyringLocked
+    from keyring.errors import KeyringLocked
 except ImportError as error:
     from atlassian_auth_adapter.errors import MissingExtraError
 
@@ -41,231 +35,164 @@ except ImportError as error:
         "keyring is not installed: pip install 'atlassian-auth-adapter[keyring]'"
     ) from error
 
-from atlassian_auth_adapter.disk.files import directory_path
+from atlassian_auth_adapter.disk.files import directory_path, typed
 from atlassian_auth_adapter.disk.kernel_locks import KernelLocks
 from atlassian_auth_adapter.errors import (
     ConfigurationError,
-    StaleRecordError,
     TokenStoreError,
     TokenStoreUnavailableError,
 )
-from atlassian_auth_adapter.pickling import Unique
-from atlassian_auth_adapter.stores.base import (
-    ELSEWHERE,
-    Record,
-    TokenKey,
-    record_in,
-    stored_form,
-)
+from atlassian_auth_adapter.stores.encrypted import EncryptedTokenStore, Fernets, fernets
+from atlassian_auth_adapter.stores.file import FileTokenStore
 from atlassian_auth_adapter.threads import prepared, result_of
 
 __all__ = ["KeyringTokenStore"]
 
 T = TypeVar("T")
+E = TypeVar("E", ConfigurationError, TokenStoreError, TokenStoreUnavailableError)
 
-#: Characters of an entry. Windows takes 2,560 bytes (CRED_MAX_CREDENTIAL_BLOB_SIZE), which keyring
-#: fills with UTF-16: 1,280 characters, less a margin.
-#: Source: keyring 25.7, keyring/backends/Windows.py; wincred.h.
-_ENTRY = 1200
+#: What to use without a keyring; also the `advice` of the errors.
+_ELSEWHERE = "FileTokenStore(path), or EncryptedTokenStore around it, is the store to choose then."
 
-#: How often a record is read that somebody with another lock directory seems to be writing.
-_READS = 3
-
-#: A head that has nothing: the record is deleted, its last entry not yet.
-_NOTHING = "{}"
+#: A Fernet key: 32 bytes as base64url.
+_KEY = re.compile(r"[\w-]{43}=", re.ASCII)
 
 #: Attributes that say where a backend keeps its entries. They hold no secrets.
-_PLACES = ("file_path", "keychain", "preferred_collection", "scheme", "appid")
-
-_KEPT = "It was kept as it is; forget() the login, and log in again."
+_PLACES = {"file_path", "keychain", "preferred_collection", "scheme", "appid"}
 
 
-class KeyringTokenStore(Unique):
-    """Keeps records in a keyring; threads and processes of one host may share it.
+class KeyringTokenStore(EncryptedTokenStore):
+    """Keeps texts in files sealed with a key from the keyring; processes of one host may share it.
 
-    Which keyring is decided, and refused if it keeps nothing, when the store is made: none at all,
-    one that is switched off, or, unless it is passed, one that writes tokens to a file in plain
-    text. Nothing weaker is ever chosen instead. Of a chain of keyrings, the first one is used.
+    Which keyring is decided when the store is made. It is refused if it keeps nothing: there is
+    none, or it is switched off; and, unless it is passed, if it writes to a file in plain text.
+    Nothing weaker is ever chosen instead. Of a chain of keyrings, the first one is used.
 
-    Methods block on the keyring and on kernel locks beside it. The calls of one keyring are made
-    one after the other on a daemon thread, since a keyring may hang for ever: who has waited for
-    `timeout` seconds gets a TokenStoreError. What hangs is done when the keyring answers, still
-    under its lock and compared with what is stored then: it overwrites nothing newer.
+    The keyring is asked once, when a text is first sealed or opened; all else blocks on file I/O
+    alone. A keyring may hang for ever, so it is asked on a daemon thread: a caller that has waited
+    for `timeout` gets a TokenStoreUnavailableError, and every further one at once, until the
+    keyring has answered. `load` and `save` raise TokenStoreError when it fails, is locked, or has
+    lost the key. `delete` and `lock` never ask it. There is one key, so `rotate` changes nothing.
 
-    Two stores with the same service and the same keyring are equal. A copy is the store itself. A
-    pickle names the service, the directory and the timeout; in another process the keyring is
-    looked up anew, or, if it was passed, comes along as long as it can be pickled without secrets.
+    Without the key in the keyring the logins cannot be read any more: who deletes it has to sign in
+    again. A copy is the store itself. A pickle names the service, the directory and the timeout; in
+    another process the keyring is looked up anew, or, if it was passed, comes along as long as it
+    can be pickled without secrets.
 
     Args:
-        service: Under which name the keyring shows the entries.
+        service: Under which name the keyring shows the key; its user name there is the directory.
+            All who share the directory use the same service.
         backend: A keyring. None: the one that `keyring.get_keyring()` finds.
-        lock_directory: Where the kernel locks are; all who share the keyring name the same one.
-            None: a directory below the state directory of this user.
-        timeout: Seconds that a method waits for the keyring, at most half of them for others.
+        directory: Where the sealed files are; no other store uses it. None: a directory below the
+            data directory of this user.
+        timeout: Seconds that a method waits for the keyring, at most half of them for another
+            process that makes the key.
 
     Raises:
-        ConfigurationError: There is no keyring to keep anything in, or an argument is not what it
-            should be.
-        TokenStoreError: The look for a keyring hangs.
+        ConfigurationError: There is no keyring that would keep the key, or an argument is not what
+            it should be.
+        TokenStoreUnavailableError: The look for a keyring hangs.
     """
+
+    _other_key = (
+        "The keyring has another key now: restore the former one, or restart this program if the "
+        "directory is new. If the key is lost for good, delete the directory and sign in again."
+    )
 
     def __init__(
         self,
         service: str = "atlassian_auth_adapter",
         *,
         backend: KeyringBackend | None = None,
-        lock_directory: str | os.PathLike[str] | None = None,
+        directory: str | os.PathLike[str] | None = None,
         timeout: float = 5.0,
     ) -> None:
         if not (isinstance(service, str) and service):
-            raise ConfigurationError("service is the name of the entries in the keyring: a text.")
+            raise ConfigurationError("service is the name of the entry in the keyring: a text.")
         if not 0 < timeout < threading.TIMEOUT_MAX:
             raise ConfigurationError(f"timeout={timeout!r} must be a positive number of seconds.")
         if not isinstance(backend, KeyringBackend | None):
             raise ConfigurationError("backend is a keyring, such as keyring.get_keyring() returns.")
-        if lock_directory is None:
-            lock_directory = platformdirs.user_state_path("atlassian_auth_adapter", False) / "locks"
-        self._service, self._timeout = service, float(timeout)
-        self._locks = KernelLocks(
-            directory_path(lock_directory, "lock_directory is the directory for locks.")
+        if directory is None:
+            directory = platformdirs.user_data_path("atlassian_auth_adapter", False) / "keyring"
+        self._path = directory_path(directory, "KeyringTokenStore keeps its sealed files there.")
+        self._service, self._timeout, self._passed = service, float(timeout), backend
+        look = partial(_usable, backend)
+        self._backend = _within(self._timeout, id(backend), look, "the look for a keyring")
+        super().__init__(FileTokenStore(self._path), self._key)
+
+    def _keys(self) -> Fernets:
+        if not self._known:
+            what = id(self._backend), self._service, self._path
+            self._known = _within(self._timeout, what, self._asked, _named(self._backend))
+        return self._known
+
+    # On the thread that asks the keyring
+
+    def _asked(self) -> Fernets:
+        self._known = self._known or fernets(self._key())  # also when no caller waits any more
+        return self._known
+
+    def _key(self) -> str:
+        key = self._read()
+        if key is None:
+            # No entry has a name that begins with a dot, so this lock is not an entry's.
+            with KernelLocks(self._path)(".key", self._timeout / 2):
+                key = self._read()
+                if key is None:
+                    return self._made()
+        if not _KEY.fullmatch(str(key)):
+            raise TokenStoreError(
+                f"the {self._entry} is not a key of this package, and was kept as it is. Put the "
+                "key back; if it is lost for good, delete that entry and the directory, and sign "
+                "in again."
+            )
+        return key
+
+    def _made(self) -> str:
+        with typed("read", self._path):
+            is_needed = any(file.suffix == ".json" for file in self._path.iterdir())
+        if is_needed:
+            raise TokenStoreError(
+                f"there are logins in {self._path}, but their key is gone from the keyring: there "
+                f"is no {self._entry}. Restore it, or unlock the keyring that has it; if it is "
+                "lost for good, delete the directory and sign in again."
+            )
+        key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+        try:
+            self._backend.set_password(self._service, str(self._path), key)
+        except Exception as error:  # noqa: BLE001 - backends raise what their libraries do
+            failure = _failure("write", self._backend, error)
+        else:
+            if self._read() == key:
+                return key
+            reason = "did not keep what was written to it, and raised nothing."
+            failure = _advised(TokenStoreError, f"{_named(self._backend)} {reason}")
+        raise failure
+
+    def _read(self) -> str | None:
+        try:
+            return self._backend.get_password(self._service, str(self._path))
+        except Exception as error:  # noqa: BLE001 - backends raise what their libraries do
+            failure = _failure("read", self._backend, error)
+        raise failure
+
+    @property
+    def _entry(self) -> str:
+        return (
+            f"entry of the service {self._service!r} and the user name {str(self._path)!r} in "
+            f"{_named(self._backend)}"
         )
-        self._passed = backend
-        finder = _FINDER if backend is None else _Worker()  # who passes one waits for no other
-        self._backend = finder.do(lambda: _usable(backend), self._timeout, "the look for a keyring")
-        self._place = _place_of(self._backend)
-        self._worker = _worker_of(self._place)
-
-    def load(self, key: TokenKey) -> Record | None:
-        """The record, or None when there is none. Takes a lock only when it finds none.
-
-        Raises:
-            TokenStoreTimeoutError: Another process has been saving all the time.
-            TokenStoreError: The keyring hangs, is locked or fails, or the record is damaged; it was
-                left as it is.
-        """
-        return self._do(lambda: self._load(key))
-
-    def save(self, key: TokenKey, record: Record, *, expected: int | None) -> None:
-        """The keyring has the record when this returns, and shows it.
-
-        Args:
-            key: Under which name.
-            record: What to keep.
-            expected: Generation that must be stored now; None: there must be no record.
-
-        Raises:
-            StaleRecordError: Somebody else was faster; nothing was written.
-            TokenStoreTimeoutError: Another process has been saving all the time.
-            TokenStoreError: The keyring is locked or cannot be written: the previous record still
-                stands. Or it hangs: it may save the record when it answers.
-        """
-        self._do(lambda: self._save(key, record, expected))
-
-    def delete(self, key: TokenKey) -> None:
-        """There is no record afterwards, whole or damaged.
-
-        Raises:
-            TokenStoreTimeoutError: Another process has been saving all the time.
-            TokenStoreError: The keyring hangs, is locked or cannot be written.
-        """
-        self._do(lambda: self._delete(key))
-
-    def lock(self, key: TokenKey, *, timeout: float) -> AbstractContextManager[None]:
-        """Exclusive among all processes of this host, until the context ends or its holder dies.
-
-        Not reentrant. A forked child of the holder does not hold it. A kernel lock: it does not
-        touch the keyring.
-
-        Args:
-            key: What to lock.
-            timeout: Seconds to wait for somebody else.
-
-        Raises:
-            TokenStoreTimeoutError: Somebody held it all that time.
-            TokenStoreError: There are no locks to be had in the directory.
-        """
-        return self._locked(key.digest, timeout)
-
-    def _do(self, work: Callable[[], T]) -> T:
-        # What hangs holds its store, and so its worker: a new store starts no second one beside it.
-        def typed() -> T:
-            try:
-                return work()
-            except _TornError as error:
-                torn = str(error)
-            raise TokenStoreError(f"{self!r}: {torn}")
-
-        return self._worker.do(typed, self._timeout, _named(self._backend))
-
-    def _locked(self, name: str, timeout: float) -> AbstractContextManager[None]:
-        return self._locks(f"{_sha256(self._service)[:16]}.{name}", timeout)
-
-    def _saving(self) -> AbstractContextManager[None]:
-        """One lock for all keys: some backends rewrite the file of all entries, without a lock."""
-        return self._locked("save", self._timeout / 2)
-
-    # On the worker's thread
-
-    def _load(self, key: TokenKey) -> Record | None:
-        with suppress(_TornError):
-            if record := self._read(key):
-                return record
-        # Somebody may be writing, to a file that is empty for a moment: look when nobody is.
-        with self._saving():
-            return self._load_alone(key)
-
-    def _load_alone(self, key: TokenKey) -> Record | None:
-        for _ in range(_READS - 1):
-            with suppress(_TornError):
-                return self._read(key)
-        return self._read(key)
-
-    def _read(self, key: TokenKey) -> Record | None:
-        stored = self._slots(key).read()
-        if stored is None:
-            return None
-        return record_in(stored, key, f"account {key.account!r} in {self!r}")
-
-    def _save(self, key: TokenKey, record: Record, expected: int | None) -> None:
-        with self._saving():
-            stored = self._load_alone(key)
-            if (stored and stored.generation) != expected:
-                raise StaleRecordError(
-                    f"{self!r} holds another generation of account {key.account!r} than {expected}."
-                    " Load the record again."
-                )
-            self._slots(key).write(stored_form(key, record))
-
-    def _delete(self, key: TokenKey) -> None:
-        with self._saving():
-            self._slots(key).clear()
-
-    def _slots(self, key: TokenKey) -> _Slots:
-        return _Slots(self._backend, self._service, key.digest)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, KeyringTokenStore):
-            return NotImplemented
-        return (self._place, self._service) == (other._place, other._service)
-
-    def __hash__(self) -> int:
-        return hash((KeyringTokenStore, self._place, self._service))
 
     def __repr__(self) -> str:
-        return f"KeyringTokenStore({self._service!r}, backend=<{_named(self._backend)}>)"
+        where = f"backend=<{_named(self._backend)}>, directory={str(self._path)!r}"
+        return f"KeyringTokenStore({self._service!r}, {where})"
 
     def _elsewhere(self) -> tuple[Any, ...]:
         if self._passed and not _is_portable(self._passed):
             return _out_of_place, repr(self)
-        return _reopened, self._service, self._passed, self._locks.path, self._timeout
-
-
-def _reopened(
-    service: str, backend: KeyringBackend | None, lock_directory: Any, timeout: float
-) -> KeyringTokenStore:
-    return KeyringTokenStore(
-        service, backend=backend, lock_directory=lock_directory, timeout=timeout
-    )
+        options: dict[str, Any] = {"backend": self._passed, "directory": self._path}
+        return (partial(KeyringTokenStore, self._service, timeout=self._timeout, **options),)
 
 
 def _out_of_place(store: str) -> NoReturn:
@@ -275,57 +202,64 @@ def _out_of_place(store: str) -> NoReturn:
     )
 
 
-# Which keyring
+def _failure(verb: str, backend: KeyringBackend, error: Exception) -> TokenStoreError:
+    """What to raise outside of the handler: the error's text may quote the entry."""
+    reason = f"cannot {verb} {_named(backend)} ({type(error).__name__})."
+    if isinstance(error, KeyringLocked):
+        return TokenStoreError(f"{reason} It is locked: unlock it, and try again.")
+    what = "there and unlocked" if verb == "read" else "unlocked, and may this program write to it"
+    return _advised(TokenStoreError, f"{reason} Is it {what}?")
+
+
+def _advised(kind: type[E], reason: str) -> E:
+    return kind(f"{reason} {_ELSEWHERE}", advice=_ELSEWHERE)
+
+
+# --- choosing the backend ---
 
 
 def _usable(passed: KeyringBackend | None) -> KeyringBackend:
     try:
-        found: KeyringBackend | None = keyring.get_keyring() if passed is None else passed
-        if isinstance(found, chainer.ChainerBackend):
-            found = next(iter(found.backends), None)
-    except Exception as error:  # noqa: BLE001 - it loads whatever somebody has configured
-        failure = type(error).__name__
+        found = _innermost(keyring.get_keyring() if passed is None else passed)
+    except Exception as error:  # noqa: BLE001 - it loads what the configuration names
+        reason = (
+            f"keyring cannot load its backend ({type(error).__name__}). Look at "
+            "PYTHON_KEYRING_BACKEND and keyringrc.cfg."
+        )
     else:
         if found is None or isinstance(found, fail.Keyring):
-            raise ConfigurationError(
+            reason = (
                 "this system has no keyring that works (typical for containers, servers and SSH "
-                f"connections), so KeyringTokenStore cannot keep anything here. {ELSEWHERE}"
+                "connections), so KeyringTokenStore cannot keep anything here."
             )
-        if isinstance(found, null.Keyring):
-            raise ConfigurationError(
-                "the keyring of this system is switched off: its null backend keeps nothing. "
-                f"{ELSEWHERE}"
+        elif isinstance(found, null.Keyring):
+            reason = "the keyring of this system is switched off: its null backend keeps nothing."
+        elif found is not passed and _is_kind(found, "PlaintextKeyring"):
+            reason = (
+                f"the only keyring here is {_named(found)}, which writes to a file in plain text: "
+                "pass it as `backend` if it is what you want."
             )
-        if found is not passed and _is_plaintext(found):
-            raise ConfigurationError(
-                f"the only keyring here is {_named(found)}, which writes tokens to a file in plain "
-                f"text. {ELSEWHERE} Or pass it as `backend`, if it is what you want."
-            )
-        return found
-    raise ConfigurationError(
-        f"keyring cannot load its backend ({failure}). Look at PYTHON_KEYRING_BACKEND and "
-        f"keyringrc.cfg. {ELSEWHERE}"
-    )
+        else:
+            return found
+    raise _advised(ConfigurationError, reason)
 
 
-def _is_plaintext(backend: KeyringBackend) -> bool:
-    # By its name, since keyrings.alt, where it is from, is no dependency of ours.
-    return any(kind.__name__ == "PlaintextKeyring" for kind in type(backend).__mro__)
+def _innermost(backend: KeyringBackend | None) -> KeyringBackend | None:
+    """The keyring that keeps the entries: the first one of a chain, the one in a wrapper."""
+    if isinstance(backend, chainer.ChainerBackend):
+        return _innermost(next(iter(backend.backends), None))
+    if _is_kind(backend, "MultipartKeyringWrapper"):
+        return _innermost(getattr(backend, "_keyring", None))
+    return backend
+
+
+def _is_kind(backend: KeyringBackend | None, name: str) -> bool:
+    # By its name, since keyrings.alt, where it is from, is not a dependency of ours.
+    return any(kind.__name__ == name for kind in type(backend).__mro__)
 
 
 def _named(backend: KeyringBackend) -> str:
     return f"{type(backend).__module__}.{type(backend).__qualname__}"
-
-
-def _place_of(backend: KeyringBackend) -> Hashable:
-    """What two backends with the same entries have in common."""
-    if type(backend).__eq__ is object.__eq__ and vars(backend).keys() <= {*_PLACES}:
-        return type(backend), *(getattr(backend, name, None) for name in _PLACES)
-    try:
-        hash(backend)
-    except TypeError:
-        raise ConfigurationError(f"backend has no hash: {_named(backend)}.") from None
-    return backend
 
 
 def _is_portable(backend: KeyringBackend) -> bool:
@@ -335,287 +269,60 @@ def _is_portable(backend: KeyringBackend) -> bool:
         for name in ("__reduce__", "__reduce_ex__", "__getstate__")
     )
     try:
-        return (own or vars(backend).keys() <= {*_PLACES}) and bool(pickle.dumps(backend))
-    except Exception:  # noqa: BLE001 - whatever somebody's class raises
+        return (own or vars(backend).keys() <= _PLACES) and bool(pickle.dumps(backend))
+    except Exception:  # noqa: BLE001 - the backend's class may raise anything
         return False
 
 
-# What is in it
+# --- calls that may hang ---
+
+#: By what it asks: when a call was made that has not returned, and its answer to come.
+_running: dict[Hashable, tuple[float, Future[Any]]] = {}
+#: Guards `_running`.
+_starting = threading.Lock()
 
 
-class _TornError(Exception):
-    """It cannot be read as it is: somebody is writing, or it is damaged. Its text has no secret."""
+def _within(seconds: float, what: Hashable, work: Callable[[], T], whom: str) -> T:
+    """What `work()` returns within so many seconds; it runs once for all who ask the same.
 
+    Raises:
+        TokenStoreUnavailableError: It has not returned so many seconds after it was called.
+    """
 
-@dataclass(frozen=True, slots=True)
-class _Slots:
-    """The entries of one key."""
-
-    backend: KeyringBackend
-    service: str
-    digest: str
-
-    def read(self) -> str | None:
-        """The JSON of what was written last, or None.
-
-        Raises:
-            _TornError: It cannot be read right now, or is damaged.
-            TokenStoreError: The keyring says why it cannot be read.
-        """
-        slot, head = self._newest()
-        if not head:
-            return None
-        if "record" in head:
-            return _text(head["record"])
-        count, chunks = head.get("count"), list[str]()
-        while len(chunks) != count:
-            chunk = self._get(f"{slot}.{len(chunks)}")
-            if chunk is None:
-                raise _TornError(f"a part of the record is missing. {_KEPT}")
-            chunks.append(chunk)
-        text = "".join(chunks)
-        if _sha256(text) != head.get("sha256"):
-            raise _TornError(f"the parts of the record do not fit together. {_KEPT}")
-        return text
-
-    def write(self, content: dict[str, Any]) -> None:
-        """The slot that does not count is filled, its head last; then the other one is emptied.
-
-        Raises:
-            TokenStoreError: The keyring cannot be written; what it had, it still has.
-        """
-        before, head = self._newest()
-        slot = "b" if before == "a" else "a"
-        sequence = {"sequence": head.get("sequence", 0) + 1}
-        whole = _text(sequence | {"record": content})
-        chunks: list[str] = []
-        if len(whole) > _ENTRY:
-            text = _text(content)
-            chunks = [text[start : start + _ENTRY] for start in range(0, len(text), _ENTRY)]
-            whole = _text(sequence | {"count": len(chunks), "sha256": _sha256(text)})
-        for number, chunk in enumerate(chunks):
-            self._put(f"{slot}.{number}", chunk)
-        self._put(slot, whole)
-        with suppress(
-            TokenStoreError, _TornError
-        ):  # it is saved; the next save tries again to tidy up
-            self._remove_chunks(slot, len(chunks))
-            self._remove(before)
-            self._remove_chunks(before, 0)
-
-    def clear(self) -> None:
-        """Both slots are empty afterwards; the one that counts is emptied last.
-
-        Raises:
-            TokenStoreError: The keyring cannot be written.
-        """
-        for slot in sorted("ab", key=self._sequence):
-            if self._get(slot) is not None:
-                # Windows' backend keeps a second entry with the text before the last one, which
-                # comes to light when a deletion is killed. So both of them are overwritten.
-                self._put(slot, _NOTHING)
-                self._put(slot, _NOTHING)
-            self._remove_chunks(slot, 0)
-            self._remove(slot)
-
-    def _newest(self) -> tuple[str, dict[str, Any]]:
-        """The slot that counts, and its head; an empty head if there is no record."""
-        heads = {slot: self._head(slot) for slot in "ab"}
-        slot = max(heads, key=lambda slot: heads[slot].get("sequence", 0))
-        return slot, heads[slot]
-
-    def _head(self, slot: str) -> dict[str, Any]:
-        head = _json(self._get(slot) or _NOTHING)
-        if not isinstance(head, dict) or not isinstance(head.get("sequence", 0), int):
-            raise _TornError(f"an entry is not a record of this package. {_KEPT}")
-        return head
-
-    def _sequence(self, slot: str) -> int:
-        with suppress(_TornError):
-            return int(self._head(slot).get("sequence", 0))
-        return 0
-
-    def _remove_chunks(self, slot: str, first: int) -> None:
-        # Keyrings cannot list. Chunks are written upwards and removed downwards, so there are never
-        # gaps, wherever somebody was killed.
-        top = first
-        while self._get(f"{slot}.{top}") is not None:
-            top += 1
-        for number in reversed(range(first, top)):
-            self._remove(f"{slot}.{number}")
-
-    def _get(self, name: str) -> str | None:
+    def ask() -> T:
         try:
-            return self.backend.get_password(self.service, f"{self.digest}.{name}")
-        except KeyringError as error:
-            failure: Exception = _failure("read", self.backend, error)
-        except Exception as error:  # noqa: BLE001 - a file's parser does not like half of it
-            failure = _TornError(str(_failure("read", self.backend, error)))
-        raise failure
+            return work()
+        finally:
+            with _starting:
+                del _running[what]
 
-    def _put(self, name: str, text: str) -> None:
-        try:
-            self.backend.set_password(self.service, f"{self.digest}.{name}", text)
-        except Exception as error:  # noqa: BLE001 - backends raise what their libraries do
-            failure = _failure("write", self.backend, error)
-        else:
-            if self._get(name) == text:
-                return
-            failure = TokenStoreError(
-                f"{_named(self.backend)} did not keep what was written to it, and raised nothing. "
-                f"{ELSEWHERE}"
-            )
-        raise failure
-
-    def _remove(self, name: str) -> None:
-        if self._get(name) is None:
-            return
-        try:
-            self.backend.delete_password(self.service, f"{self.digest}.{name}")
-        except Exception as error:  # noqa: BLE001 - backends raise what their libraries do
-            failure = _failure("delete from", self.backend, error)
-        else:
-            if self._get(name) is None:
-                return
-            failure = TokenStoreError(
-                f"{_named(self.backend)} did not delete an entry, and raised nothing. Delete the "
-                f"entries of {self.service!r} with the tool of your system."
-            )
-        raise failure
-
-
-def _failure(verb: str, backend: KeyringBackend, error: Exception) -> TokenStoreError:
-    """What to raise outside of the handler: the error's text may quote the entry."""
-    if isinstance(error, KeyringLocked):
-        advice = "It is locked: unlock it, and try again."
-    elif verb == "read":
-        advice = f"Is it there and unlocked? {ELSEWHERE}"
-    else:
-        advice = (
-            "Is it unlocked, and may this program write to it? What it had before, it still has. "
-            + ELSEWHERE
-        )
-    return TokenStoreError(f"cannot {verb} {_named(backend)} ({type(error).__name__}). {advice}")
-
-
-def _text(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"))
-
-
-def _json(text: str) -> Any:
-    with suppress(ValueError, RecursionError):
-        return json.loads(text)
-    # Raised out here: the parser's error holds what it parsed.
-    raise _TornError(f"an entry is not a record of this package. {_KEPT}")
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-# Who calls it
-
-
-class _Desk:
-    """Where one piece of work at a time waits for a worker's thread."""
-
-    def __init__(self) -> None:
-        self.changed = threading.Condition()
-        self.work: Callable[[], None] | None = None
-        self.closed = False
-
-    def close(self) -> None:
-        with self.changed:
-            self.closed = True
-            self.changed.notify_all()
-
-    def serve(self) -> None:
-        """The thread: ends when the desk is closed. A daemon, since nobody can cancel a call."""
-        while True:
-            with self.changed:
-                self.changed.wait_for(lambda: self.work or self.closed)
-                work = self.work
-            if work is None:
-                return
-            work()
-            del work  # it holds a record
-            with self.changed:
-                self.changed.notify_all()
-                self.work = None
-
-
-class _Worker:
-    """Makes the calls of one keyring, one after the other; who waits too long goes without."""
-
-    def __init__(self) -> None:
-        self.renew()
-        _EVERYBODY.add(self)
-
-    def renew(self) -> None:
-        """Forget what another process's thread does."""
-        self._desk, self._thread = _Desk(), threading.Thread()
-        self._end = weakref.finalize(self, self._desk.close)
-        self._end.atexit = False
-
-    def after_fork(self) -> None:
-        """The child has no thread, and perhaps a desk that was locked."""
-        self._end.detach()
-        self.renew()
-
-    def do(self, work: Callable[[], T], timeout: float, whom: str) -> T:
-        """What `work()` returns on the worker's thread.
-
-        Raises:
-            TokenStoreUnavailableError: It, or an earlier one, has not returned within so many
-                seconds.
-        """
-        desk, future = self._desk, Future[T]()
-        deadline = time.monotonic() + timeout
-        with desk.changed:
-            if desk.changed.wait_for(lambda: desk.work is None, timeout):
-                self._start()
-                desk.changed.notify_all()  # before there is something to lose by an interrupt
-                desk.work = prepared(work, None, future)
-        wait([future], max(deadline - time.monotonic(), 0.0))
-        if future.done():
-            return result_of(future)
-        raise TokenStoreUnavailableError(
-            f"{whom} has not answered for {timeout:g} s. Perhaps it is locked and asks for a "
-            "password where nobody sees it: unlock it, or raise the timeout. It is not asked again "
-            f"before it answers. {ELSEWHERE}"
-        )
-
-    def _start(self) -> None:
-        if self._thread.is_alive():
-            return
-        self._thread = threading.Thread(target=self._desk.serve, name="keyring", daemon=True)
-        try:
-            self._thread.start()
-        except RuntimeError:
-            raise TokenStoreError(
-                "no thread can be started for the keyring: the program ends, or has too many."
-            ) from None
-
-
-_EVERYBODY: weakref.WeakSet[_Worker] = weakref.WeakSet()
-_WORKERS: weakref.WeakValueDictionary[Hashable, _Worker] = weakref.WeakValueDictionary()
-_REGISTRY = threading.Lock()
-
-#: Even the look for a keyring may hang, on a D-Bus that does not answer.
-_FINDER = _Worker()
-
-
-def _worker_of(place: Hashable) -> _Worker:
-    with _REGISTRY:
-        worker = _WORKERS[place] = _WORKERS.get(place) or _Worker()
-        return worker
+    future: Future[T]
+    with _starting:
+        started_at, future = _running.get(what, (time.monotonic(), Future()))
+        if what not in _running:
+            run = prepared(ask, None, future)
+            try:
+                # A daemon, since nothing can cancel a call that hangs.
+                threading.Thread(target=run, name="atlassian-auth-keyring", daemon=True).start()
+            except RuntimeError:
+                raise TokenStoreError(
+                    "no thread can be started for the keyring: the program ends, or has too many."
+                ) from None
+            _running[what] = started_at, future
+    wait([future], max(started_at + seconds - time.monotonic(), 0.0))
+    if future.done():
+        return result_of(future)
+    raise _advised(
+        TokenStoreUnavailableError,
+        f"{whom} has not answered for {seconds:g} s. Perhaps it is locked and asks for a password "
+        "where you do not see it: unlock it, or raise the timeout. It is not asked again before it "
+        "answers.",
+    )
 
 
 def _after_fork_in_child() -> None:
-    global _REGISTRY  # noqa: PLW0603 - another thread of the parent may hold it
-    _REGISTRY = threading.Lock()
-    for worker in list(_EVERYBODY):
-        worker.after_fork()
+    global _running, _starting  # the parent's calls, and a lock it may hold
+    _running, _starting = {}, threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):

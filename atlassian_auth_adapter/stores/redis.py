@@ -1,14 +1,16 @@
-"""RedisTokenStore: one hash per login in a Redis, shared by hosts.
+"""RedisTokenStore: one hash per entry in a Redis, shared by hosts.
 
-Whatever is done to a record or a lease is one script, which Redis runs as one step, on the primary
-and past any client-side copy. A client may send a command again when the answer was lost, so each
-script does the same once or twice.
+    <prefix>{fb4c16e78550eae9a58551103306e889}       version 3, text <what was saved>, save <random>
+    <prefix>{fb4c16e78550eae9a58551103306e889}:lock  <random>, with an end: the lease
+
+Each action on an entry or a lease is one script, which Redis runs as one step, on the primary and
+past any client-side copy. A client may send a command again when the answer was lost. So each
+script does the same once or twice: it finds the random number of its own save or lease.
 """
 
 from __future__ import annotations
 
 import inspect
-import json
 import os
 import re
 import secrets
@@ -20,12 +22,12 @@ from typing import Any, TypeAlias
 from atlassian_auth_adapter.errors import (
     ConfigurationError,
     MissingExtraError,
-    StaleRecordError,
     TokenStoreError,
     TokenStoreUnavailableError,
+    without_frames,
 )
 from atlassian_auth_adapter.pickling import Unique, is_named
-from atlassian_auth_adapter.stores.base import Record, TokenKey, record_in, stored_form
+from atlassian_auth_adapter.stores.base import KEPT, Entry, check_version, checked_name
 from atlassian_auth_adapter.stores.leases import LEASE, checked_lease, held
 
 try:
@@ -45,20 +47,22 @@ Client: TypeAlias = "redis.Redis | redis.RedisCluster"
 
 _LOAD = b"return redis.call('HGETALL', KEYS[1])"
 
-# The generation is compared as text: Lua's numbers are exact up to 2**53 only.
-_SAVE = b"""
-local expected, generation, record = unpack(ARGV)
-if redis.call('HGET', KEYS[1], 'record') == record then
+# Returns 1, or what is there and was not replaced: another version, or something damaged. Versions
+# are compared as text: Lua's numbers are exact up to 2**53 only.
+_SAVE = rb"""
+local expected, version, text, save = unpack(ARGV)
+if redis.call('HGET', KEYS[1], 'save') == save then
     return 1
 end
 local is_there = redis.call('EXISTS', KEYS[1]) == 1
-if is_there ~= (expected ~= '') then
-    return 0
+local stored = redis.call('HGET', KEYS[1], 'text')
+if is_there ~= (expected ~= '') or is_there and (
+    redis.call('HGET', KEYS[1], 'version') ~= expected
+    or not stored or stored:find('[\128-\255]')
+) then
+    return redis.call('HGETALL', KEYS[1])
 end
-if is_there and redis.call('HGET', KEYS[1], 'generation') ~= expected then
-    return 0
-end
-redis.call('HSET', KEYS[1], 'generation', generation, 'record', record)
+redis.call('HSET', KEYS[1], 'version', version, 'text', text, 'save', save)
 return 1
 """
 
@@ -89,7 +93,8 @@ end
 return 1
 """
 
-_KEPT = "It was kept as it is; forget() the login, and log in again."
+#: What this store writes as a version.
+_VERSION = re.compile(rb"[1-9][0-9]{0,18}")
 
 #: What to do, by the name of an error's class or by the code in its text; the first row counts.
 _ADVICE = (
@@ -130,13 +135,13 @@ _PASSING = (
 
 
 class RedisTokenStore(Unique):
-    """Keeps each record in a hash of its own; threads, processes and hosts may share it.
+    """Keeps each entry in a hash of its own; threads, processes and hosts may share it.
 
         RedisTokenStore(redis.Redis(host="redis.example.com", socket_timeout=5))
 
     A login is as durable as the Redis: have it persist (`appendonly yes`) and evict nothing
     (`maxmemory-policy noeviction`). All methods block on the network, for as long as the client's
-    timeouts and retries say. Two stores at one place with one prefix are equal.
+    timeouts and retries say.
 
     A copy is the store itself. A pickle never holds a password. If `redis_client` is a function of
     a module, the pickle names it, and any process can follow. Else the same process and its forked
@@ -177,84 +182,66 @@ class RedisTokenStore(Unique):
         self._process = os.getpid()
         self._place = _place(self._client)
 
-    def load(self, key: TokenKey) -> Record | None:
-        """The record, or None when there is none. Takes no lock.
+    @without_frames
+    def load(self, name: str) -> Entry | None:
+        """See `TokenStore.load`. Takes no lock.
 
         Raises:
             TokenStoreUnavailableError: Redis cannot be reached just now.
-            TokenStoreError: It does not serve us, or what it has is
-                damaged. The text names the place and what to do; nothing was changed.
+            TokenStoreError: It does not serve us, or what it has is damaged. The text names the
+                place and what to do; nothing was changed.
         """
-        name = self._redis_key(key)
-        stored = self._run("load", name, _LOAD)
-        if not stored:
-            return None
-        return _parse(f"{name} in {self._place}", dict(zip(*[iter(stored)] * 2, strict=True)), key)
+        key = self._redis_key(name)
+        return _entry(self._run("load", key, _LOAD), f"{key} in {self._place}")
 
-    def save(self, key: TokenKey, record: Record, *, expected: int | None) -> None:
-        """Redis has the record when this returns, whole or not at all.
-
-        Args:
-            key: Under which name.
-            record: What to keep.
-            expected: Generation that must be stored now; None: there must be no record.
+    @without_frames
+    def save(self, name: str, text: str, *, expected: int | None) -> None:
+        """See `TokenStore.save`. Needs no lock.
 
         Raises:
-            StaleRecordError: Somebody else was faster; nothing was written.
+            StaleRecordError: Another version is stored than was expected; nothing was written.
             TokenStoreUnavailableError: Redis cannot be reached just now.
-            TokenStoreError: It does not serve us, or what it has is
-                damaged. The previous record still stands. (Only when the answer was lost, the new
-                one may.)
+            TokenStoreError: It does not serve us, or what it has is damaged. The previous entry
+                still stands. (Only when the answer was lost, the new one may.)
         """
-        name = self._redis_key(key)
-        self.load(key)  # what is damaged, or a later release's, is not overwritten
-        # By the random number a save knows itself when the client sends it twice.
-        stored = {"save": secrets.token_hex(8), **stored_form(key, record)}
-        arguments = (
-            "" if expected is None else str(expected),
-            str(record.generation),
-            json.dumps(stored),
-        )
-        if not self._run("save", name, _SAVE, *arguments):
-            raise StaleRecordError(
-                f"{name} in {self._place} holds another generation than {expected}. Load the "
-                "record again."
-            )
+        key = self._redis_key(name)
+        before, after = "" if expected is None else expected, (expected or 0) + 1
+        stored = self._run("save", key, _SAVE, before, after, text, secrets.token_hex(8))
+        if stored != 1:
+            where = f"{key} in {self._place}"
+            check_version(_entry(stored, where), expected, where)
 
-    def delete(self, key: TokenKey) -> None:
-        """There is no record afterwards, whole or damaged.
+    @without_frames
+    def delete(self, name: str) -> None:
+        """See `TokenStore.delete`.
 
         Raises:
             TokenStoreUnavailableError: Redis cannot be reached just now.
             TokenStoreError: It does not serve us.
         """
-        self._run("delete", self._redis_key(key), _DELETE)
+        self._run("delete", self._redis_key(name), _DELETE)
 
     @contextmanager
-    def lock(self, key: TokenKey, *, timeout: float) -> Iterator[None]:
-        """Exclusive among all who share the Redis, until the context ends or its holder dies.
+    def lock(self, name: str, *, timeout: float) -> Iterator[None]:
+        """See `TokenStore.lock`: exclusive among all who share the Redis.
 
         A lease by the clock of the Redis, renewed while the holder lives. Not reentrant. A forked
         child of the holder does not hold it.
 
-        Args:
-            key: What to lock.
-            timeout: Seconds to wait for somebody else.
-
         Raises:
-            TokenStoreTimeoutError: Somebody held it all that time.
+            TokenStoreTimeoutError: Another one held it all that time.
             TokenStoreUnavailableError: Redis cannot be reached just now.
             TokenStoreError: It does not serve us.
         """
-        name = self._redis_key(key) + ":lock"
-        with held(_Leases(self._run), name, lease=self._lease, timeout=timeout, place=self._place):
+        key = f"{self._redis_key(name)}:lock"
+        with held(_Leases(self._run), key, lease=self._lease, timeout=timeout, place=self._place):
             yield
 
-    def _redis_key(self, key: TokenKey) -> str:
-        # In a cluster, what stands in braces decides on the node: record and lease share one.
-        return f"{self._prefix}{{{key.digest}}}"
+    def _redis_key(self, name: str) -> str:
+        # In a cluster, what stands in braces decides on the node: entry and lease share one.
+        return f"{self._prefix}{{{checked_name(name)}}}"
 
-    def _run(self, verb: str, name: str, script: bytes, *arguments: str | int) -> Any:
+    def _run(self, verb: str, key: str, script: bytes, *arguments: str | int) -> Any:
         client: Any = self._connected()
         outer = sys.exception()
         try:
@@ -262,10 +249,10 @@ class RedisTokenStore(Unique):
             # Undecoded, since a decoding client may stumble over what is damaged.
             options = {NEVER_DECODE: True}
             return client.execute_command(
-                "EVAL", script, 1, name.encode(), *map(_encoded, arguments), **options
+                "EVAL", script, 1, key.encode(), *map(_encoded, arguments), **options
             )
         except Exception as error:  # noqa: BLE001 - the client's, and its password provider's
-            failure = _failure(f"cannot {verb} {name} in {self._place}", error, outer)
+            failure = _failure(f"cannot {verb} {key} in {self._place}", error, outer)
         # Raised out here, without a cause: a server may repeat a password that it did not expect.
         raise failure
 
@@ -281,14 +268,6 @@ class RedisTokenStore(Unique):
                 "the client: RedisTokenStore(connect)."
             )
         return self._client
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, RedisTokenStore):
-            return NotImplemented
-        return (self._place, self._prefix) == (other._place, other._prefix)
-
-    def __hash__(self) -> int:
-        return hash((RedisTokenStore, self._place, self._prefix))
 
     def __repr__(self) -> str:
         return f"RedisTokenStore(<{self._place}>, prefix={self._prefix!r})"
@@ -402,7 +381,7 @@ def _connection(client: Any) -> Any:
 
 
 def _place(client: Any) -> str:
-    """Which Redis a client means, for people and for comparing."""
+    """Which Redis a client means, for people."""
     if isinstance(client, redis.RedisCluster):
         return f"cluster {', '.join(sorted(client.nodes_manager.startup_nodes))}"
     connection = _connection(client)
@@ -440,8 +419,16 @@ def _failure(what: str, error: BaseException, outer: BaseException | None) -> To
     return TokenStoreError(f"{what}: {why}. Look at its log. It must be a Redis that permits EVAL.")
 
 
-def _parse(place: str, stored: dict[bytes, bytes], key: TokenKey) -> Record:
-    record = record_in(stored.get(b"record", b""), key, place)
-    if stored.get(b"generation") != _encoded(record.generation):
-        raise TokenStoreError(f"{place} is damaged: its generation is missing or wrong. {_KEPT}")
-    return record
+def _entry(answer: list[bytes], where: str) -> Entry | None:
+    """The entry that a hash holds, from its fields and values in turn."""
+    if not answer:
+        return None
+    match dict(zip(*[iter(answer)] * 2, strict=True)):
+        case {b"version": version, b"text": text} if _VERSION.fullmatch(version) and text.isascii():
+            return Entry(text.decode(), int(version))
+        case {b"generation": _, b"record": _}:
+            raise TokenStoreError(
+                f"{where} was written by an earlier release, in a form that this one does not "
+                "read. forget() the login, or delete the key, and sign in again."
+            )
+    raise TokenStoreError(f"{where} is damaged: not an entry of this package. {KEPT}")

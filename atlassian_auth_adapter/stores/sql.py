@@ -1,4 +1,10 @@
-"""SQLTokenStore: one row per login in a database that hosts share.
+"""SQLTokenStore: one row per entry in a database that hosts share.
+
+    name        fb4c16e78550eae9a58551103306e889
+    version     3; null, as the text is, in a row that is only a lease
+    text        <what was saved>
+    save_id     <random>: by it a save recognises its statement when that had to be sent twice
+    lock_owner  <random>, with an end in lock_until: the lease
 
 Each statement runs alone, in autocommit mode, on a connection that goes back to the pool at once.
 The lock is a lease that lives in the row, so nothing is open while it is held. Nor is a statement
@@ -8,7 +14,6 @@ in transaction mode, does no harm.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import secrets
@@ -43,7 +48,7 @@ from atlassian_auth_adapter.errors import (
     without_frames,
 )
 from atlassian_auth_adapter.pickling import Unique, is_named
-from atlassian_auth_adapter.stores.base import Record, TokenKey, record_in, stored_form
+from atlassian_auth_adapter.stores.base import KEPT, Entry, check_version, checked_name
 from atlassian_auth_adapter.stores.leases import LEASE, checked_lease, held
 
 __all__ = ["SQLTokenStore"]
@@ -59,7 +64,7 @@ _NOW = {
 
 _PORTS = {"postgresql": 5432, "mysql": 3306}
 
-#: Seconds before each further try of a statement that lost against somebody else's.
+#: Seconds before each further try of a statement that lost against another process's.
 _PAUSES = (0.01, 0.02, 0.05, 0.1, 0.2)
 
 #: What PostgreSQL, MariaDB and MySQL, and SQLite call that.
@@ -82,10 +87,11 @@ _PASSING_REFUSALS = re.compile(
     "no more connections|try again|cannot connect|timeout|server conn"
 )
 
-#: What somebody else has made at the same moment: a row, in MySQL; a table, or one of its parts.
+#: What another process has made at the same moment: a row, in MySQL; a table, or a part of it.
 _DUPLICATE_ROW = {"1062"}
 _DUPLICATE_TABLE = {"23505", "42P07", "1050"}
 _NO_TABLE = {"42P01", "1146"}
+_NO_COLUMN = {"42703", "1054"}
 
 _GRANT = "Grant this login SELECT, INSERT, UPDATE and DELETE on the table."
 _READ_ONLY = "It is read-only here: name the primary, or a file that this process may write to."
@@ -97,7 +103,8 @@ _ADVICE = {
     **dict.fromkeys(("SQLITE_BUSY", "1205"), "Something holds its lock for long: look for it."),
 }
 
-_KEPT = "It was kept as it is; repair it, or forget() the login, and log in again."
+#: Some collations of MySQL take one name for another: in its Lithuanian, i and y are one letter.
+_EXACT = mysql.VARCHAR(64, charset="ascii", collation="ascii_bin")
 
 #: Longest identifier that none of the databases truncates. Source: PostgreSQL, NAMEDATALEN.
 _LONGEST_NAME = 63
@@ -114,7 +121,7 @@ _inherited: list[sa.Pool] = []
 
 
 class SQLTokenStore(Unique):
-    """Keeps each record in a row; threads, processes and hosts share it.
+    """Keeps each entry in a row; threads, processes and hosts share it.
 
     PostgreSQL, MariaDB, MySQL, and SQLite in a file, which the processes of one host share. Call
     `create_table()` once, or let a migration create the same table. All methods block on the
@@ -131,11 +138,9 @@ class SQLTokenStore(Unique):
 
     Tokens are in the table as plain text: who may read it, has them. That is for the database's
     access list to say, and for the mode of an SQLite file; `create_table` makes a new one 0600.
-    The engine's log (`echo`) shows neither tokens nor states, and no error does.
+    Neither the engine's log (`echo`) nor an error shows what is saved.
 
-    Two stores are equal when dialect, host, port, database (SQLite: file) and table are, as the
-    engine's URL names them; an engine whose URL names no host or database equals only itself. A
-    copy is the store itself. Made from a function of a module, a pickle holds the name of that
+    A copy is the store itself. Made from a function of a module, a pickle holds the name of that
     function, and works in every process. Made from an engine, a pickle is a reference, which the
     same process and its forked children can follow; in any other process the store says on its
     first use that it cannot.
@@ -173,82 +178,67 @@ class SQLTokenStore(Unique):
         self._rows.create()
 
     @without_frames
-    def load(self, key: TokenKey) -> Record | None:
-        """The record, or None when there is none. Takes no lock.
+    def load(self, name: str) -> Entry | None:
+        """See `TokenStore.load`. Takes no lock.
 
         Raises:
             TokenStoreUnavailableError: The database cannot be reached just now.
             TokenStoreError: It refuses, or the row is damaged. The text names it and what to do;
                 nothing was changed.
         """
-        generation, text = self._rows.read(key.digest)
-        if generation is None and text is None:
-            return None
-        return _parse(f"{key.digest} in {self._rows.where}", generation, text, key)
+        version, text, _ = self._rows.read(checked_name(name))
+        return _entry(version, text, self._where(name))
 
     @without_frames
-    def save(self, key: TokenKey, record: Record, *, expected: int | None) -> None:
-        """The record is committed when this returns, and was written whole or not at all.
-
-        Args:
-            key: Under which name.
-            record: What to keep.
-            expected: Generation that must be stored now; None: there must be no record.
+    def save(self, name: str, text: str, *, expected: int | None) -> None:
+        """See `TokenStore.save`. Needs no lock.
 
         Raises:
-            StaleRecordError: Somebody else was faster; nothing was written.
-            TokenStoreUnavailableError: The database cannot be reached just now. The previous record
+            StaleRecordError: Another version is stored than was expected; nothing was written.
+            TokenStoreUnavailableError: The database cannot be reached just now. The previous entry
                 still stands. (Only when the connection broke before the answer came, and again,
                 the new one may do.)
-            TokenStoreError: It refuses; the previous record still stands.
+            TokenStoreError: It refuses, or the row is damaged; the previous entry still stands.
         """
-        self.load(key)  # what is damaged, or of a later release, is not overwritten
-        # By the random number a save knows itself when its statement had to be sent twice.
-        stored = {"save": secrets.token_hex(8), **stored_form(key, record)}
-        if not self._rows.write(key.digest, record.generation, json.dumps(stored), expected):
-            raise StaleRecordError(
-                f"{key.digest} in {self._rows.where} has another generation than {expected}. "
-                "Load the record again."
-            )
+        save_id = secrets.token_hex(16)
+        if self._rows.write(checked_name(name), text, expected, save_id):
+            return
+        version, there, last_save = self._rows.read(name)
+        if last_save == save_id:
+            return
+        where = self._where(name)
+        check_version(_entry(version, there, where), expected, where)
+        raise StaleRecordError(f"{where} has changed a moment ago. Load it again.")
 
     @without_frames
-    def delete(self, key: TokenKey) -> None:
-        """There is no record afterwards, whole or damaged. A lock that is held stays.
+    def delete(self, name: str) -> None:
+        """See `TokenStore.delete`. A lock that is held stays.
 
         Raises:
             TokenStoreUnavailableError: The database cannot be reached just now.
             TokenStoreError: It refuses.
         """
-        self._rows.clear(key.digest)
+        self._rows.clear(checked_name(name))
 
     @contextmanager
-    def lock(self, key: TokenKey, *, timeout: float) -> Iterator[None]:
-        """Exclusive among all who share the table, until the context ends or the lease does.
+    def lock(self, name: str, *, timeout: float) -> Iterator[None]:
+        """See `TokenStore.lock`: exclusive among all who share the table.
 
         Not reentrant. The lease ends when its holder is killed, or hangs, for `lease` seconds; what
         a holder that wakes up later saves is then stale. A forked child of the holder does not hold
         it.
 
-        Args:
-            key: What to lock.
-            timeout: Seconds to wait for somebody else.
-
         Raises:
-            TokenStoreTimeoutError: Somebody held it all that time.
+            TokenStoreTimeoutError: Another one held it all that time.
             TokenStoreUnavailableError: The database cannot be reached just now.
             TokenStoreError: It refuses.
         """
-        rows = self._rows
-        with held(rows, key.digest, lease=self._lease, timeout=timeout, place=rows.where):
+        rows, name = self._rows, checked_name(name)
+        with held(rows, name, lease=self._lease, timeout=timeout, place=rows.where):
             yield
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, SQLTokenStore):
-            return NotImplemented
-        return (self._place, self._table) == (other._place, other._table)
-
-    def __hash__(self) -> int:
-        return hash((SQLTokenStore, self._place, self._table))
+    def _where(self, name: str) -> str:
+        return f"{name} in {self._rows.where}"
 
     def __repr__(self) -> str:
         return f"SQLTokenStore({self._place!r}, table={self._table!r})"
@@ -263,7 +253,7 @@ class SQLTokenStore(Unique):
 
 
 class _Rows:
-    """The table, and the leases in it: each is named by the digest of its row.
+    """The table, and the leases in it: each has the name of its row.
 
     Args:
         engine: Where it is; None: this process has no engine for it.
@@ -288,32 +278,34 @@ class _Rows:
             _make_private(Path(self._place.removeprefix("sqlite:///")))
 
         def create(connection: sa.Connection) -> None:
-            # Who may not create tables may find one.
+            # A login without the right to create tables may find one.
             if not sa.inspect(connection).has_table(self._table.name, self._table.schema):
                 with _ignored(_DUPLICATE_TABLE):
                     connection.execute(CreateTable(self._table, if_not_exists=True))
 
         self._run("create", create)
 
-    def read(self, digest: str) -> tuple[int | None, str | None]:
-        """Generation and text of the record, as they are."""
-        query = sa.select(self._row.generation, self._row.record).where(self._row.digest == digest)
+    def read(self, name: str) -> tuple[int | None, str | None, str | None]:
+        """Version, text and save id of the row, as they are."""
+        row = self._row
+        query = sa.select(row.version, row.text, row.save_id).where(row.name == name)
         found = self._run("read", lambda connection: connection.execute(query).first())
-        return (found.generation, found.record) if found else (None, None)
+        return (found.version, found.text, found.save_id) if found else (None, None, None)
 
-    def write(self, digest: str, generation: int, text: str, expected: int | None) -> bool:
-        """Whether the text, which nobody else writes, replaced what was expected."""
-        is_expected = self._row.generation == expected
-        values = {"generation": generation, "record": text}
-        statements: list[sa.Update | sa.Insert] = [self._update(digest, is_expected, **values)]
+    def write(self, name: str, text: str, expected: int | None, save_id: str) -> bool:
+        """Whether the text replaced what was expected, and that was not damaged."""
+        row, version = self._row, (expected or 0) + 1
+        values = {"version": version, "text": text, "save_id": save_id}
         if expected is None:
-            statements = self._upsert(digest, is_expected, **values)
-        return self._change("save to", *statements) or self.read(digest)[1] == text
+            is_empty = row.version.is_(None) & row.text.is_(None)
+            return self._change("save to", *self._upsert(name, is_empty, **values))
+        is_expected = (row.version == expected) & row.text.is_not(None)
+        return self._change("save to", self._update(name, is_expected, **values))
 
-    def clear(self, digest: str) -> None:
-        """There is no record."""
-        self._change("delete from", self._update(digest, generation=None, record=None))
-        self._tidy(digest)
+    def clear(self, name: str) -> None:
+        """There is no entry."""
+        self._change("delete from", self._update(name, version=None, text=None, save_id=None))
+        self._tidy(name)
 
     def take(self, name: str, owner: str, seconds: float) -> bool:
         """Whether the lease was free, or has ended, and is the owner's now."""
@@ -337,33 +329,33 @@ class _Rows:
         )
         self._tidy(name)
 
-    def _tidy(self, digest: str) -> None:
-        """A row that holds neither record nor lease vanishes."""
+    def _tidy(self, name: str) -> None:
+        """A row that holds neither entry nor lease vanishes."""
         row = self._row
-        is_empty = row.generation.is_(None) & row.record.is_(None) & row.lock_owner.is_(None)
-        self._change("tidy", sa.delete(self._table).where(row.digest == digest, is_empty))
+        is_empty = row.version.is_(None) & row.text.is_(None) & row.lock_owner.is_(None)
+        self._change("tidy", sa.delete(self._table).where(row.name == name, is_empty))
 
-    def _update(self, digest: str, *where: sa.ColumnElement[bool], **values: Any) -> sa.Update:
-        return sa.update(self._table).where(self._row.digest == digest, *where).values(values)
+    def _update(self, name: str, *where: sa.ColumnElement[bool], **values: Any) -> sa.Update:
+        return sa.update(self._table).where(self._row.name == name, *where).values(values)
 
     def _upsert(
-        self, digest: str, where: sa.ColumnElement[bool], **values: Any
+        self, name: str, where: sa.ColumnElement[bool], **values: Any
     ) -> list[sa.Update | sa.Insert]:
         """Statements of which one has an effect when the row fulfils the condition or is missing.
 
         A conflict is no error: servers write statements that fail into their log.
         """
-        row = {"digest": digest, **values}
+        row = {"name": name, **values}
         insert: sa.Insert
         if self._dialect == "postgresql":
             insert = postgresql.insert(self._table).values(row).on_conflict_do_nothing()
-            insert = insert.returning(self._row.digest)  # psycopg forgets the count of rows
+            insert = insert.returning(self._row.name)  # psycopg forgets the count of rows
         elif self._dialect == "sqlite":
             insert = sqlite.insert(self._table).values(row).on_conflict_do_nothing()
         else:  # its IGNORE would ignore more than that, and it logs no duplicate key
             insert = sa.insert(self._table).values(row)
-        update = self._update(digest, where, **values)
-        return [update, insert, update]  # somebody else may insert the row in between
+        update = self._update(name, where, **values)
+        return [update, insert, update]  # another process may insert the row in between
 
     def _change(self, verb: str, *statements: sa.Update | sa.Insert | sa.Delete) -> bool:
         """Whether one changed a row: then the rest is not sent."""
@@ -433,6 +425,13 @@ class _Rows:
                 f"{self.where} does not exist. Create it once: "
                 f"SQLTokenStore(engine, table={self._table.fullname!r}).create_table()"
             )
+        elif code in _NO_COLUMN or "no such column" in words:
+            table = engine.dialect.identifier_preparer.format_table(self._table)
+            text = (
+                f"{self.where} lacks a column: it was made by an earlier release, in a form that "
+                f"this one does not read. Drop it (DROP TABLE {table}), call create_table(), and "
+                "sign in again."
+            )
         elif is_lost:
             text = (
                 f"the connection to {self._place} broke twice ({kind}). Check that the database "
@@ -460,10 +459,10 @@ class _Hidden(str):
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return "<record>"
+        return "<text>"
 
 
-class _RecordText(sa.types.TypeDecorator[str]):
+class _HiddenText(sa.types.TypeDecorator[str]):
     """A long text that is hidden on its way in and out."""
 
     impl = sa.Text
@@ -490,9 +489,10 @@ def _table(name: object) -> sa.Table:
     return sa.Table(
         parts[-1],
         sa.MetaData(),
-        sa.Column("digest", sa.String(32), primary_key=True),
-        sa.Column("generation", sa.BigInteger),
-        sa.Column("record", _RecordText),
+        sa.Column("name", sa.String(64).with_variant(_EXACT, "mysql", "mariadb"), primary_key=True),
+        sa.Column("version", sa.BigInteger),
+        sa.Column("text", _HiddenText),
+        sa.Column("save_id", sa.String(32)),
         sa.Column("lock_owner", sa.String(32)),
         sa.Column("lock_until", sa.Double),
         schema=parts[0] if len(parts) == 2 else None,
@@ -523,7 +523,7 @@ def _engine_of(given: object) -> sa.Engine:
 
 
 def _place_of(engine: sa.Engine) -> str:
-    """Where the engine's database is: what equal stores have in common. Holds no secret."""
+    """Where the engine's database is, for people. Holds no secret."""
     dialect = {"mariadb": "mysql"}.get(engine.dialect.name, engine.dialect.name)
     if dialect not in _NOW or engine.dialect.is_async:
         raise ConfigurationError(
@@ -535,13 +535,10 @@ def _place_of(engine: sa.Engine) -> str:
         if url.query.get("mode") == "memory":
             url = url.set(database=":memory:")
         return f"sqlite:///{_sqlite_file(url.database or '')}"
-    host = _joined(url.host or url.query.get("unix_socket") or url.query.get("host") or "")
-    if "/" not in host:  # no socket's path
-        host = host.lower()
+    default = "<default>"  # as the driver says, or a `creator`
+    host = _joined(url.host or url.query.get("unix_socket") or url.query.get("host") or default)
     port = _joined(url.port or url.query.get("port") or _PORTS[dialect])
-    if not host or not url.database:  # the driver's defaults, or a `creator`, decide
-        host += f"<engine {id(engine):#x}>"
-    return f"{dialect}://{host}:{port}/{url.database or ''}"
+    return f"{dialect}://{host}:{port}/{url.database or default}"
 
 
 def _joined(parts: object) -> str:
@@ -619,11 +616,13 @@ def _code(orig: object) -> str:
     return ""
 
 
-def _parse(row: str, generation: int | None, text: str | None, key: TokenKey) -> Record:
-    record = record_in(text or "", key, row)
-    if record.generation != generation:
-        raise TokenStoreError(f"{row} is damaged: its columns do not fit together. {_KEPT}")
-    return record
+def _entry(version: int | None, text: str | None, where: str) -> Entry | None:
+    """The entry that the columns of a row hold."""
+    if version is None and text is None:
+        return None
+    if isinstance(version, int) and version > 0 and text is not None:
+        return Entry(str(text), version)
+    raise TokenStoreError(f"{where} is damaged: its columns do not fit together. {KEPT}")
 
 
 def _from_function(function: Callable[[], sa.Engine], table: str, lease: float) -> SQLTokenStore:

@@ -1,4 +1,4 @@
-"""EncryptedTokenStore: the contract over other stores, and what neither eyes nor hands reach."""
+"""EncryptedTokenStore: the contract over files, and what needs a key to be read or changed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import sys
 import threading
 import traceback
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,9 +26,7 @@ from atlassian_auth_adapter.errors import (
     TokenStoreError,
     TokenStoreTimeoutError,
 )
-from atlassian_auth_adapter.oauth.authorization import AuthorizationRequest
-from atlassian_auth_adapter.stores.base import Record
-from atlassian_auth_adapter.stores.context import ContextTokenStore
+from atlassian_auth_adapter.stores.base import Entry
 from atlassian_auth_adapter.stores.encrypted import EncryptedTokenStore
 from atlassian_auth_adapter.stores.file import FileTokenStore
 from atlassian_auth_adapter.stores.memory import MemoryTokenStore
@@ -39,19 +36,16 @@ from atlassian_auth_adapter.testing.contracts.processes import (
     together,
 )
 from atlassian_auth_adapter.testing.contracts.stores import (
-    KEY,
-    LOGIN,
+    NAME,
+    TEXT,
     TokenStoreContract,
     assert_no_secret,
+    text_of,
 )
-from atlassian_auth_adapter.tokens import TokenSet
 
-OTHER = replace(KEY, account="other")
+OTHER = f"{NAME}.authorizations"
+NEWER = text_of(8)
 PACKAGE = str(Path(atlassian_auth_adapter.__file__).parent)
-NEWER = replace(LOGIN, generation=8)
-STARTED = Record(
-    1, authorizations=(AuthorizationRequest("secret-state", "secret-verifier", 5.0, "a b"),)
-)
 OLD, NEW = (base64.urlsafe_b64encode(byte * 32).decode() for byte in (b"o", b"n"))
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
@@ -60,19 +54,6 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has
 def get_keys():
     """A function that a pickle can name."""
     return [NEW, OLD]
-
-
-_platform = {"context": "{}"}
-
-
-def get_context():
-    """A function that a pickle can name."""
-    return json.loads(_platform["context"])
-
-
-def set_context(context):
-    """A function that a pickle can name."""
-    _platform["context"] = json.dumps(context, allow_nan=False)
 
 
 @pytest.fixture
@@ -87,7 +68,7 @@ def store(inner):
     return EncryptedTokenStore(inner, NEW)
 
 
-class TestContractInFiles(TokenStoreContract):
+class TestContract(TokenStoreContract):
     shared_between_processes = True
 
     @pytest.fixture
@@ -101,33 +82,41 @@ class TestContractInFiles(TokenStoreContract):
         return EncryptedTokenStore(FileTokenStore(inner.path), NEW)
 
 
-class TestContractInMemory(TokenStoreContract):
-    shared_between_processes = False
-
+class TestInMemory:
     @pytest.fixture
     def store(self):
         """With a key given as a value."""
         return EncryptedTokenStore(MemoryTokenStore(), OLD)
 
-    @pytest.fixture
-    def reopened(self, store):
-        """Another object over the same inner store."""
-        return EncryptedTokenStore(store.inner, OLD.encode())
+    def test_two_stores_over_one_are_one_place(self, store):
+        """What one saves, the other reads, compares and locks."""
+        other = EncryptedTokenStore(store.inner, OLD.encode())
+        store.save(NAME, TEXT, expected=None)
+        assert other.load(NAME) == Entry(TEXT, 1)
+        other.save(NAME, NEWER, expected=1)
+        with pytest.raises(StaleRecordError):
+            store.save(NAME, TEXT, expected=1)
+        with (
+            other.lock(NAME, timeout=0),
+            pytest.raises(TokenStoreTimeoutError),
+            store.lock(NAME, timeout=0),
+        ):
+            pytest.fail("two holders at a time")
 
+    @needs_fork
+    def test_a_login_stays_protected_from_forked_children(self, store):
+        """The inner store knows a login by its name: a child can read it, but not spend it."""
+        store.save(NAME, TEXT, expected=None)
+        store.save(OTHER, TEXT, expected=None)
 
-class TestContractInAContext(TokenStoreContract):
-    shared_between_processes = False
+        def child():
+            store.save(OTHER, NEWER, expected=1)
+            return store.load(NAME) == Entry(TEXT, 1)
 
-    @pytest.fixture
-    def store(self):
-        """On an empty context."""
-        set_context({})
-        return EncryptedTokenStore(ContextTokenStore(get_context, set_context), [OLD])
-
-    @pytest.fixture
-    def reopened(self):
-        """With the same two functions."""
-        return EncryptedTokenStore(ContextTokenStore(get_context, set_context), [OLD])
+        assert in_forked_child(child)
+        refused(
+            lambda: in_forked_child(lambda: store.save(NAME, NEWER, expected=1)), "FileTokenStore"
+        )
 
 
 def frames_of(error):
@@ -153,39 +142,37 @@ def refused(work, *words, kind=TokenStoreError):
     return str(error)
 
 
-def file_of(inner, key=KEY):
-    """The file of a record."""
-    return inner.path / f"{key.digest}.json"
+def file_of(inner, name=NAME):
+    """The file of an entry."""
+    return inner.path / f"{name}.json"
 
 
-def sealed_in(inner, key=KEY):
-    """What the inner store keeps in place of the access token."""
-    return inner.load(key).token_set.access_token
+def sealed_in(inner, name=NAME):
+    """What the inner store keeps in place of the text."""
+    return inner.load(name).text
 
 
 class TestWhatIsKept:
-    @pytest.mark.parametrize("record", [LOGIN, STARTED, replace(LOGIN, token_set=None)])
-    def test_the_inner_store_learns_a_generation_and_nothing_else(self, store, inner, record):
-        """Neither times nor scopes nor hashes; a marker says whether there is a refresh token."""
-        store.save(KEY, record, expected=None)
-        stored = inner.load(KEY)
-        marker = "encrypted" if record.token_set else ""
-        assert stored == Record(record.generation, TokenSet(sealed_in(inner), marker))
-        key_id, token = sealed_in(inner).split(".")
-        sealed = json.loads(Fernet(NEW).decrypt(token))
-        assert Record.from_json(sealed) == record
-        assert len(key_id) == 16
-        assert set(key_id) <= set("0123456789abcdef")
+    def test_the_inner_store_learns_name_and_version_and_nothing_else(self, store, inner):
+        """The text is the id of the key and a Fernet token, which seals both beside it."""
+        for version, text in enumerate((TEXT, NEWER, "x"), 1):
+            store.save(NAME, text, expected=version - 1 or None)
+            assert inner.load(NAME).version == version
+            key_id, token = sealed_in(inner).split(".")
+            sealed = json.loads(Fernet(NEW).decrypt(token))
+            assert sealed == {"name": NAME, "version": version, "text": text}
+            assert len(key_id) == 16
+            assert set(key_id) <= set("0123456789abcdef")
 
     def test_nothing_secret_is_on_the_disk(self, store, inner):
-        """No token, verifier, state or key, in any spelling that one would search for."""
-        store.save(KEY, LOGIN, expected=None)
-        store.save(KEY.for_authorizations(), STARTED, expected=None)
+        """No token, fact or key, in any spelling that one would search for."""
+        store.save(NAME, TEXT, expected=None)
         written = b"".join(path.read_bytes() for path in inner.path.iterdir())
-        assert b"generation" in written
-        secrets = ["secret-access", "secret-refresh", "secret-state", "secret-verifier", NEW]
-        facts = ["offline_access", "1764003600", LOGIN.dead, LOGIN.taken_over, "host:123"]
+        assert b"version" in written
+        secrets = ["secret-access", "secret-refresh", NEW]
+        facts = ["auth.example.com", "offline_access", "1764003600", "salted$dead", "host:123"]
         for text in map(str.encode, secrets + facts):
+            assert text in TEXT.encode() + NEW.encode()
             assert text not in written
             for shift in range(3):  # base64 spells a text in three ways
                 encoded = base64.urlsafe_b64encode(b"\0" * shift + text)
@@ -193,150 +180,162 @@ class TestWhatIsKept:
                 if len(core) >= 8:
                     assert core not in written
 
-    def test_two_encryptions_of_one_record_differ(self, store, inner):
-        """Nobody sees whether a record has changed."""
-        store.save(KEY, LOGIN, expected=None)
+    def test_two_encryptions_of_one_text_differ(self, store, inner):
+        """Nobody sees whether a text has changed."""
+        store.save(NAME, TEXT, expected=None)
         before = sealed_in(inner)
-        store.save(KEY, LOGIN, expected=7)
+        store.save(NAME, TEXT, expected=1)
         assert sealed_in(inner) != before
-
-    def test_the_legacy_keys_of_a_context_hold_ciphertext(self):
-        """Whoever encrypts hides the login also from the integrations before us."""
-        set_context({})
-        inner = ContextTokenStore(get_context, set_context)
-        store = EncryptedTokenStore(inner, NEW)
-        store.save(KEY, LOGIN, expected=None)
-        context = get_context()
-        assert Fernet(NEW).decrypt(context["token"].split(".")[1])
-        assert context["refresh_token"] == "encrypted"
-        assert context["scopes"] == ""
-        set_context(context | {"scopes": "secret-scope", "valid_until": "tomorrow"})
-        assert store.load(KEY) == LOGIN
-
-    def test_a_foreign_login_in_the_context_is_not_believed(self):
-        """What another program writes into the legacy keys is not encrypted, so it is refused."""
-        set_context({})
-        store = EncryptedTokenStore(ContextTokenStore(get_context, set_context), NEW)
-        store.save(KEY, LOGIN, expected=None)
-        set_context(get_context() | {"token": "secret-foreign", "refresh_token": "secret-other"})
-        before = get_context()
-        refused(lambda: store.load(KEY), "not encrypted", "save")
-        assert get_context() == before
-
-    @needs_fork
-    def test_memory_goes_on_protecting_refresh_tokens_from_forked_children(self):
-        """The marker tells the inner store what is in the ciphertext."""
-        store = EncryptedTokenStore(MemoryTokenStore(), NEW)
-        store.save(KEY, LOGIN, expected=None)
-        store.save(OTHER, Record(1, TokenSet("secret-access")), expected=None)
-        refused(lambda: in_forked_child(lambda: store.load(KEY)), "FileTokenStore")
-        assert in_forked_child(lambda: store.load(OTHER).generation) == 1
 
 
 class TestRefusal:
     @pytest.fixture
     def file(self, store, inner):
-        """The file of a login that was saved encrypted."""
-        store.save(KEY, LOGIN, expected=None)
+        """The file of a text that was saved encrypted, for the second time."""
+        store.save(NAME, NEWER, expected=None)
+        store.save(NAME, TEXT, expected=1)
         return file_of(inner)
 
     def untouched(self, store, file, *words):
         """No method but `delete` touches the file; that makes room."""
         before = file.read_bytes()
-        text = refused(lambda: store.load(KEY), *words)
-        assert refused(lambda: store.rotate(KEY)) == text
+        text = refused(lambda: store.load(NAME), *words)
+        assert refused(lambda: store.rotate(NAME)) == text
         if "not encrypted" not in text:  # which `save` is there to mend
-            stored = json.loads(before)["generation"]
-            assert refused(lambda: store.save(KEY, NEWER, expected=stored)) == text
+            stored = json.loads(before)["version"]
+            assert refused(lambda: store.save(NAME, NEWER, expected=stored)) == text
+            assert refused(lambda: store.save(NAME, NEWER, expected=None)) == text
         assert file.read_bytes() == before
-        store.delete(KEY)
-        store.save(KEY, NEWER, expected=None)
-        assert store.load(KEY) == NEWER
+        store.delete(NAME)
+        store.save(NAME, NEWER, expected=None)
+        assert store.load(NAME) == Entry(NEWER, 1)
 
     def test_a_key_that_is_missing_is_named_by_its_id(self, store, inner, file):
         """The text says which key has to be added, and where, without showing one."""
         wrong = EncryptedTokenStore(inner, OLD)
         wanted = sealed_in(inner).split(".")[0]
-        self.untouched(wrong, file, f"with the key {wanted}", "Add that key behind", "'default'")
-
-    def test_a_record_that_is_not_encrypted_is_refused(self, store, inner, file):
-        """A login in clear is not silently used; the text says how to seal it."""
-        inner.save(KEY, LOGIN, expected=7)
-        self.untouched(store, file, "not encrypted", "load it from the inner store")
+        self.untouched(wrong, file, f"with the key {wanted}", "Add that key behind", NAME)
 
     @pytest.mark.parametrize(
-        "record", [Record(7), Record(7, authorizations=STARTED.authorizations)]
+        "text",
+        [
+            TEXT,
+            "{}",
+            "secret-text",
+            '{"version": 1, "generation": 7, "token_set": {"access_token": "0123456789abcdef.gA"}}',
+        ],
+        ids=["login", "empty", "text", "earlier release"],
     )
-    def test_a_record_without_tokens_has_to_be_encrypted_as_well(self, store, inner, file, record):
-        """Nobody without the key says that nobody is logged in, or starts an authorization."""
-        inner.save(KEY, record, expected=7)
-        self.untouched(store, file, "not encrypted")
+    def test_an_entry_that_is_not_encrypted_is_refused(self, store, inner, file, text):
+        """A login in clear is not silently used; the error says how to seal it, or what else."""
+        inner.save(NAME, text, expected=2)
+        self.untouched(store, file, "not encrypted", "entry = inner.load(name)", "earlier release")
 
-    def test_two_lines_seal_a_login(self, store, inner):
-        """As the class's docstring has them; the login and its generation stay."""
-        for key, saved in ((KEY, LOGIN), (KEY.for_authorizations(), STARTED)):
-            inner.save(key, saved, expected=None)
-            record = inner.load(key)
-            store.save(key, record, expected=record.generation)
-            assert store.load(key) == saved
+    def test_two_lines_seal_an_entry(self, store, inner):
+        """As the class's docstring and the error have them; the text stays."""
+        inner.save(NAME, TEXT, expected=None)
+        names = {"inner": inner, "keys": NEW, "name": NAME, "EncryptedTokenStore": type(store)}
+        message = refused(lambda: store.load(NAME))
+        for line in message.partition("this one: ")[2].partition(". If")[0].split("; "):
+            assert line in EncryptedTokenStore.__doc__
+            exec(line, names)
+        assert store.load(NAME) == Entry(TEXT, 2)
         assert "secret" not in file_of(inner).read_text()
 
-    @pytest.mark.parametrize("generation", [0, 6, 8])
-    def test_a_changed_generation_is_detected(self, store, file, generation):
-        """A generation in clear is compared with the sealed one."""
-        file.write_text(json.dumps(json.loads(file.read_text()) | {"generation": generation}))
-        self.untouched(store, file, f"says generation {generation}", "saved as 7")
+    def test_an_entry_in_clear_is_only_replaced_at_its_version(self, store, inner):
+        """Sealing is a save like any other."""
+        inner.save(NAME, TEXT, expected=None)
+        for expected in (None, 0, 2):
+            with pytest.raises(StaleRecordError):
+                store.save(NAME, NEWER, expected=expected)
+        assert inner.load(NAME) == Entry(TEXT, 1)
 
-    def test_a_record_that_was_moved_is_detected(self, store, inner, file):
-        """Whoever swaps two files swaps nobody's logins, even if the outer names are mended."""
-        store.save(OTHER, replace(LOGIN, token_set=TokenSet("secret-b", "secret-c")), expected=None)
-        mine, theirs = (json.loads(file_of(inner, key).read_text()) for key in (KEY, OTHER))
-        file_of(inner, OTHER).write_text(json.dumps(mine | {"key": theirs["key"]}))
-        file.write_text(json.dumps(theirs | {"key": mine["key"]}))
-        refused(lambda: store.load(OTHER), "another key", "'other'")
-        self.untouched(store, file, "another key")
+    @pytest.mark.parametrize("version", [1, 3])
+    def test_a_changed_version_is_detected(self, store, file, version):
+        """The version in clear is compared with the sealed one."""
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"version": version}))
+        self.untouched(store, file, f"as version {version}", "saved as 2")
 
-    def test_a_login_is_not_an_authorization(self, store, inner):
-        """The kind of a key is sealed as well."""
-        store.save(KEY, LOGIN, expected=None)
-        inner.save(KEY.for_authorizations(), inner.load(KEY), expected=None)
-        refused(lambda: store.load(KEY.for_authorizations()), "another key")
+    def test_an_earlier_text_that_was_put_back_is_detected(self, store, inner, file):
+        """It does not pass for a later version."""
+        earlier = sealed_in(inner)
+        store.save(NAME, NEWER, expected=2)
+        inner.save(NAME, earlier, expected=3)
+        self.untouched(store, file, "put back", "as version 4", "saved as 2")
 
-    @pytest.mark.parametrize("scope", ["", "x", "xx"])
-    def test_every_changed_byte_is_detected(self, scope):
-        """Whichever character of the ciphertext changes to whatever, the record is refused."""
+    def test_an_entry_that_was_moved_is_detected(self, store, inner, file):
+        """Two files that change places do not swap the logins."""
+        store.save(OTHER, "secret-b", expected=None)
+        store.save(OTHER, "secret-c", expected=1)
+        mine, theirs = file.read_text(), file_of(inner, OTHER).read_text()
+        file_of(inner, OTHER).write_text(mine)
+        file.write_text(theirs)
+        refused(lambda: store.load(OTHER), "another name", OTHER)
+        self.untouched(store, file, "another name")
+
+    @pytest.mark.parametrize("text", ["s", "se", "sec"])
+    def test_every_changed_byte_is_detected(self, text):
+        """Whichever character of the ciphertext changes to whatever, the entry is refused."""
         inner = MemoryTokenStore()
         store = EncryptedTokenStore(inner, get_keys)
-        # Three lengths: base64 ends with 0, 1 or 2 characters of padding.
-        store.save(KEY, Record(1, TokenSet("secret-access", scope=scope)), expected=None)
+
+        def stands(changed):
+            inner.delete(NAME)
+            inner.save(NAME, changed, expected=None)
+
+        store.save(NAME, text, expected=None)
         sealed = sealed_in(inner)
         for at, right in enumerate(sealed):
             others = "AQgw0_-=. %" if at < len(sealed) - 5 else map(chr, range(128))
             for wrong in set(others) - {right}:
-                changed = sealed[:at] + wrong + sealed[at + 1 :]
-                inner.save(KEY, Record(1, TokenSet(changed)), expected=1)
+                stands(sealed[:at] + wrong + sealed[at + 1 :])
                 with pytest.raises(TokenStoreError):
-                    store.load(KEY)
+                    store.load(NAME)
         for changed in (sealed[:-1], sealed + "=", sealed + "A", sealed[1:], sealed + "\n", ""):
-            inner.save(KEY, Record(1, TokenSet(changed)), expected=1)
-            refused(lambda: store.load(KEY))
-        inner.save(KEY, Record(1, TokenSet(sealed)), expected=1)
-        assert store.load(KEY).token_set.access_token == "secret-access"
+            stands(changed)
+            refused(lambda: store.load(NAME))
+        stands(sealed)
+        assert store.load(NAME) == Entry(text, 1)
 
-    @pytest.mark.parametrize("text", ["secret-text", "[]", '"secret-text"', "{}", '{"key": {}}'])
-    def test_what_the_key_has_encrypted_elsewhere_is_no_record(self, store, inner, file, text):
-        """A key that also serves another purpose lets nobody plant anything."""
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "secret-text",
+            "[]",
+            '"secret-text"',
+            "{}",
+            "[" * 100_000,
+            '{"name": "secret", "version": 2}',
+            '{"name": "secret", "version": "2", "text": "secret"}',
+            TEXT,
+        ],
+        ids=lambda text: text[:20],
+    )
+    def test_what_the_key_has_encrypted_elsewhere_is_not_an_entry(self, store, inner, file, text):
+        """A key that also serves another purpose does not open what that has sealed."""
         key_id = sealed_in(inner).split(".")[0]
         planted = f"{key_id}.{Fernet(NEW).encrypt(text.encode()).decode()}"
-        inner.save(KEY, Record(7, TokenSet(planted)), expected=7)
-        self.untouched(store, file)
+        inner.save(NAME, planted, expected=2)
+        self.untouched(store, file, "not an entry of this package")
 
     def test_damage_that_the_inner_store_reports_passes_through(self, store, file):
         """Its text names the place."""
         file.write_text("{")
-        refused(lambda: store.load(KEY), file, "damaged")
-        refused(lambda: store.save(KEY, NEWER, expected=7), file)
+        refused(lambda: store.load(NAME), file, "damaged")
+        refused(lambda: store.save(NAME, NEWER, expected=2), file)
         assert file.read_text() == "{"
+
+    def test_deleting_and_locking_need_no_key(self, inner, file):
+        """A login can be forgotten when its key is out of reach."""
+
+        def out_of_reach():
+            raise ValueError("secret-key")
+
+        store = EncryptedTokenStore(inner, out_of_reach)
+        with store.lock(NAME, timeout=0):
+            store.delete(NAME)
+        assert store.load(NAME) is None
+        assert not file.exists()
 
 
 class TestKeys:
@@ -350,7 +349,7 @@ class TestKeys:
         """It learns how to make a key; what was given is not shown."""
         keys = (lambda: bad) if later else bad
         refused(
-            lambda: EncryptedTokenStore(MemoryTokenStore(), keys).save(KEY, LOGIN, expected=None),
+            lambda: EncryptedTokenStore(MemoryTokenStore(), keys).save(NAME, TEXT, expected=None),
             "Fernet.generate_key()",
             kind=ConfigurationError,
         )
@@ -366,7 +365,10 @@ class TestKeys:
     def test_the_inner_store_is_a_store(self, tmp_path):
         """Who passes a path learns what is wanted."""
         refused(
-            lambda: EncryptedTokenStore(tmp_path, NEW), "FileTokenStore", kind=ConfigurationError
+            lambda: EncryptedTokenStore(tmp_path, NEW),
+            "FileTokenStore",
+            "is not a TokenStore",
+            kind=ConfigurationError,
         )
 
     @pytest.mark.parametrize(
@@ -374,11 +376,11 @@ class TestKeys:
     )
     def test_every_spelling_of_a_key_is_the_key(self, store, inner, spelling):
         """Text, bytes, several, or a function."""
-        store.save(KEY, LOGIN, expected=None)
+        store.save(NAME, TEXT, expected=None)
         other = EncryptedTokenStore(inner, spelling)
-        assert other.load(KEY) == LOGIN
-        other.save(KEY, NEWER, expected=7)
-        assert store.load(KEY) == NEWER
+        assert other.load(NAME).text == TEXT
+        other.save(NAME, NEWER, expected=1)
+        assert store.load(NAME).text == NEWER
 
     def test_a_function_is_asked_once(self):
         """On the first use, though many threads come at once."""
@@ -392,7 +394,7 @@ class TestKeys:
 
         store = EncryptedTokenStore(MemoryTokenStore(), ask)
         assert not asked
-        together(8, lambda n: store.save(replace(KEY, account=str(n)), LOGIN, expected=None))
+        together(8, lambda n: store.save(str(n), TEXT, expected=None))
         assert asked == [1]
 
     def test_a_function_that_fails_is_asked_again(self, inner):
@@ -406,9 +408,9 @@ class TestKeys:
             return answers
 
         store = EncryptedTokenStore(inner, ask)
-        refused(lambda: store.load(KEY) or store.save(KEY, LOGIN, expected=None), "ValueError in")
-        store.save(KEY, LOGIN, expected=None)
-        assert store.load(KEY) == LOGIN
+        refused(lambda: store.load(NAME) or store.save(NAME, TEXT, expected=None), "ValueError in")
+        store.save(NAME, TEXT, expected=None)
+        assert store.load(NAME).text == TEXT
 
     @needs_fork
     def test_a_child_forked_while_the_function_is_asked_is_not_hung_by_it(self, inner):
@@ -424,10 +426,10 @@ class TestKeys:
 
         def child():
             signal.alarm(10)  # seconds; a child that hangs is killed, and the test fails
-            store.save(OTHER, LOGIN, expected=None)
+            store.save(OTHER, TEXT, expected=None)
 
         store = EncryptedTokenStore(inner, ask)
-        asking = threading.Thread(target=lambda: store.save(KEY, LOGIN, expected=None))
+        asking = threading.Thread(target=lambda: store.save(NAME, TEXT, expected=None))
         asking.start()
         try:
             assert inside.wait(PATIENCE)
@@ -435,7 +437,7 @@ class TestKeys:
         finally:
             leave.set()
             asking.join(PATIENCE)
-        assert store.load(OTHER) == LOGIN
+        assert store.load(OTHER).text == TEXT
 
 
 class TestRotation:
@@ -443,7 +445,7 @@ class TestRotation:
     def old(self, inner):
         """A store from before the rotation, with a login."""
         store = EncryptedTokenStore(inner, OLD)
-        store.save(KEY, LOGIN, expected=None)
+        store.save(NAME, TEXT, expected=None)
         return store
 
     @pytest.fixture
@@ -453,85 +455,78 @@ class TestRotation:
 
     def test_every_save_encrypts_with_the_first_key(self, both, store):
         """A login that is refreshed changes over by itself."""
-        assert both.load(KEY) == LOGIN
-        refused(lambda: store.load(KEY))
-        both.save(KEY, NEWER, expected=7)
-        assert store.load(KEY) == NEWER
+        assert both.load(NAME).text == TEXT
+        refused(lambda: store.load(NAME))
+        both.save(NAME, NEWER, expected=1)
+        assert store.load(NAME).text == NEWER
 
     def test_rotate_changes_the_key_and_nothing_else(self, old, both, store):
-        """The record stays to the field; afterwards the old key is of no use."""
-        both.rotate(KEY)
-        assert store.load(KEY) == LOGIN
-        assert both.load(KEY) == LOGIN
-        refused(lambda: old.load(KEY), "Add that key")
+        """The text stays to the letter; afterwards the old key is of no use."""
+        both.rotate(NAME)
+        assert store.load(NAME) == Entry(TEXT, 2)
+        assert both.load(NAME).text == TEXT
+        refused(lambda: old.load(NAME), "Add that key")
 
-    def test_authorizations_are_rotated_as_well(self, old, both, store):
-        """Under their own key."""
-        old.save(KEY.for_authorizations(), STARTED, expected=None)
-        both.rotate(KEY.for_authorizations())
-        assert store.load(KEY.for_authorizations()) == STARTED
+    def test_other_names_are_left_alone(self, old, both, store):
+        """Each one is rotated by itself."""
+        old.save(OTHER, NEWER, expected=None)
+        both.rotate(NAME)
+        assert old.load(OTHER) == Entry(NEWER, 1)
+        both.rotate(OTHER)
+        assert store.load(OTHER) == Entry(NEWER, 2)
 
     def test_what_needs_no_rotation_is_left_alone(self, inner, both):
         """A second rotation writes nothing, nor does one of what is not there."""
-        both.rotate(KEY)
+        both.rotate(NAME)
         before = sealed_in(inner)
-        both.rotate(KEY)
+        both.rotate(NAME)
         both.rotate(OTHER)
         assert sealed_in(inner) == before
         assert both.load(OTHER) is None
 
-    def test_whoever_is_faster_is_not_overwritten(self, inner, old):
-        """A login that is saved between look and write is rotated as well, not lost."""
-        racer = _Racer(
-            inner, lambda n: old.save(KEY, replace(LOGIN, generation=7 + n), expected=6 + n)
-        )
-        EncryptedTokenStore(racer, [NEW, OLD]).rotate(KEY)
-        assert EncryptedTokenStore(inner, NEW).load(KEY) == replace(LOGIN, generation=9)
+    def test_a_save_that_is_faster_is_not_overwritten(self, inner, old, store):
+        """A text that is saved between look and write is rotated as well, not lost."""
+        racer = _Racer(inner, lambda n: old.save(NAME, text_of(n), expected=n))
+        EncryptedTokenStore(racer, [NEW, OLD]).rotate(NAME)
+        assert store.load(NAME) == Entry(text_of(2), 4)
 
     def test_a_refresh_under_way_is_waited_for(self, old, both):
-        """Its notes leave the generation as it is, so the rotation takes the lock."""
-        with old.lock(KEY, timeout=PATIENCE):
-            refused(lambda: both.rotate(KEY, timeout=0.05), kind=TokenStoreTimeoutError)
-        assert old.load(KEY) == LOGIN
+        """The rotation takes the lock."""
+        with old.lock(NAME, timeout=PATIENCE):
+            refused(lambda: both.rotate(NAME, timeout=0.05), kind=TokenStoreTimeoutError)
+        assert old.load(NAME).text == TEXT
 
     def test_a_store_that_is_always_stale_is_no_endless_loop(self, inner, old):
-        """The rotation gives up, and the record is as it was."""
-        racer = _Racer(inner, lambda n: None)
-        racer.save = _stale
+        """The rotation gives up, and the entry is as it was."""
+        racer = _Racer(inner, _stale)
+        racer.races = -1
         store = EncryptedTokenStore(racer, [NEW, OLD])
-        refused(lambda: store.rotate(KEY), "always faster", kind=StaleRecordError)
-        assert old.load(KEY) == LOGIN
+        refused(lambda: store.rotate(NAME), "always faster", kind=StaleRecordError)
+        assert old.load(NAME).text == TEXT
 
 
 class _Racer:
     """An inner store in which something happens before the first two saves."""
 
+    races = 2
+
     def __init__(self, inner, race):
         self.inner, self.race, self.saves = inner, race, 0
         self.load, self.delete, self.lock = inner.load, inner.delete, inner.lock
 
-    def save(self, key, record, *, expected):
-        """Somebody else is faster twice."""
+    def save(self, name, text, *, expected):
+        """Another process is faster, if it is to be."""
         self.saves += 1
-        if self.saves <= 2:
+        if self.races < 0 or self.saves <= self.races:
             self.race(self.saves)
-        self.inner.save(key, record, expected=expected)
+        self.inner.save(name, text, expected=expected)
 
 
-def _stale(*_, **__):
-    raise StaleRecordError("somebody else was faster")
+def _stale(_):
+    raise StaleRecordError("another process was faster")
 
 
 class TestIdentity:
-    def test_the_inner_place_is_the_place(self, inner, store):
-        """Whatever the keys; the place itself holds something else than the store."""
-        same = EncryptedTokenStore(FileTokenStore(inner.path), OLD)
-        assert (same, hash(same)) == (store, hash(store))
-        assert store != EncryptedTokenStore(MemoryTokenStore(), NEW)
-        assert store != inner
-        assert inner != store
-        assert hash(store) != hash(inner)
-
     def test_nothing_shows_a_key(self, store):
         """Neither repr nor fields."""
         assert repr(store) == f"EncryptedTokenStore({store.inner!r})"
@@ -590,7 +585,7 @@ class TestPickle:
     def test_a_copy_is_the_store_itself(self, inner, keys):
         """So is what a pickle leads to in the same process, and it holds no key."""
         store = EncryptedTokenStore(inner, keys)
-        store.save(KEY, LOGIN, expected=None)
+        store.save(NAME, TEXT, expected=None)
         assert copy.copy(store) is store
         assert copy.deepcopy({"store": store})["store"] is store
         pickled = pickle.dumps(store)
@@ -611,11 +606,11 @@ class TestPickle:
     def test_another_process_without_the_keys_says_so(self, inner, keys):
         """On its first use it names the remedy; a pickle of it there says the same."""
         store = EncryptedTokenStore(inner, keys)
-        store.save(KEY, LOGIN, expected=None)
+        store.save(NAME, TEXT, expected=None)
         seen = run(
             "for one in (store, pickle.loads(pickle.dumps(store))):\n"
-            "    for work in (lambda: one.load(module.KEY), lambda: one.rotate(module.KEY),\n"
-            "                 lambda: one.save(module.KEY, module.NEWER, expected=7)):\n"
+            "    for work in (lambda: one.load(module.NAME), lambda: one.rotate(module.NAME),\n"
+            "                 lambda: one.save(module.NAME, module.NEWER, expected=1)):\n"
             "        try:\n"
             "            work()\n"
             "        except TokenStoreError as error:\n"
@@ -623,15 +618,15 @@ class TestPickle:
             pickle.dumps(store),
         )
         assert seen.split() == ["True"] * 6
-        assert store.load(KEY) == LOGIN
+        assert store.load(NAME).text == TEXT
 
     def test_another_process_finds_a_function_by_its_name(self, inner):
         """And with it the keys."""
         store = EncryptedTokenStore(inner, get_keys)
-        store.save(KEY, LOGIN, expected=None)
+        store.save(NAME, TEXT, expected=None)
         pickled = pickle.dumps(store)
         assert NEW.encode() not in pickled
-        assert run("print(store.load(module.KEY) == module.LOGIN)", pickled) == "True"
+        assert run("print(store.load(module.NAME).text == module.TEXT)", pickled) == "True"
 
 
 @pytest.mark.parametrize("flavour", ["cloud", "data_center"])

@@ -1,20 +1,20 @@
-"""KeyringTokenStore: the contract on real backends, and what keyrings do to programs."""
+"""KeyringTokenStore: the contract on a real backend, and what keyrings do to programs."""
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import itertools
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
 import textwrap
 import threading
-import weakref
+import time
+import traceback
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -25,38 +25,42 @@ from keyring.backends import chainer, fail, null
 from keyring.backends.Windows import DecodingCredential, WinVaultKeyring
 from keyring.errors import KeyringLocked, PasswordDeleteError, PasswordSetError
 from keyrings.alt.file import PlaintextKeyring
+from keyrings.alt.multi import MultipartKeyringWrapper
 
 from atlassian_auth_adapter.errors import (
     ConfigurationError,
-    StaleRecordError,
     TokenStoreError,
     TokenStoreTimeoutError,
     TokenStoreUnavailableError,
 )
-from atlassian_auth_adapter.stores.base import Record
+from atlassian_auth_adapter.stores import encrypted
+from atlassian_auth_adapter.stores import keyring as module
+from atlassian_auth_adapter.stores.base import Entry
+from atlassian_auth_adapter.stores.file import FileTokenStore
 from atlassian_auth_adapter.stores.keyring import KeyringTokenStore
 from atlassian_auth_adapter.testing.contracts.processes import (
     PATIENCE,
+    begin_child,
     forking,
     in_forked_child,
+    process,
+    together,
 )
 from atlassian_auth_adapter.testing.contracts.stores import (
-    KEY,
-    LOGIN,
+    NAME,
+    TEXT,
     TokenStoreContract,
     assert_no_secret,
+    text_of,
 )
 
-OTHER = replace(KEY, account="other")
-NEWER = replace(LOGIN, generation=8)
+OTHER = f"{NAME}.authorizations"
+NEWER = text_of(8)
+SERVICE = "atlassian_auth_adapter"
+ELSEWHERE = "FileTokenStore(path), or EncryptedTokenStore around it, is the store to choose then."
 
 #: Seconds after which a call of a test hangs, and those that a call may really take.
 SOON, LATE = 0.3, 2 * PATIENCE
-
-
-def of_size(record, characters):
-    """The record, with so long a scope."""
-    return replace(record, token_set=replace(record.token_set, scope="s" * characters))
 
 
 class VaultError(Exception):
@@ -64,25 +68,17 @@ class VaultError(Exception):
 
 
 class Place:
-    """Entries in a directory; one step is what its system would do as a whole."""
+    """Entries in a directory, for several processes; counts how often it is asked."""
 
     viable = False  # `keyring.get_keyring()` does not choose it
 
     def __init__(self, directory):
         super().__init__()
         self.directory = Path(directory)
-
-    def __eq__(self, other):
-        return type(self) is type(other) and self.directory == other.directory
-
-    def __hash__(self):
-        return hash(self.directory)
+        self.reads = 0
 
     def __reduce__(self):
         return type(self), (self.directory,)
-
-    def step(self):
-        """Something is about to be changed."""
 
     def file(self, name):
         """Where an entry is."""
@@ -90,7 +86,6 @@ class Place:
 
     def write(self, name, text):
         """Change an entry as a whole."""
-        self.step()
         self.directory.mkdir(exist_ok=True)
         temporary = self.directory.with_suffix(f".{os.getpid()}")
         temporary.write_text(text)
@@ -98,14 +93,18 @@ class Place:
 
     def read(self, name):
         """The text of an entry, or None."""
+        self.reads += 1
         try:
             return self.file(name).read_text()
         except FileNotFoundError:
             return None
 
+    def entries(self):
+        """Every entry that there is."""
+        return list(self.directory.iterdir()) if self.directory.exists() else []
+
     def remove(self, name):
         """Remove an entry."""
-        self.step()
         self.file(name).unlink(missing_ok=True)
 
 
@@ -136,13 +135,13 @@ class Keychain(Place, KeyringBackend):
 
     def set_password(self, service, username, password):
         """Two steps, unless it is new."""
-        if self.get_password(service, username) is not None:
+        if self.file(f"{service} {username}").exists():
             self.delete_password(service, username)
         self.write(f"{service} {username}", password)
 
     def delete_password(self, service, username):
         """An error when it is not there."""
-        if self.get_password(service, username) is None:
+        if not self.file(f"{service} {username}").exists():
             raise PasswordDeleteError("there is none")
         self.remove(f"{service} {username}")
 
@@ -155,13 +154,13 @@ def _importable(monkeypatch):
 
 @pytest.fixture
 def at(tmp_path):
-    """Makes a store with a keyring and kernel locks below the test's directory."""
+    """Makes a store with a keyring and files below the test's directory."""
 
-    def make(backend=Vault, *, timeout=LATE, locks="locks", **options):
+    def make(backend=Keychain, *, timeout=LATE, directory="logins", **options):
         if isinstance(backend, type):
             backend = backend(tmp_path / "entries")
         return KeyringTokenStore(
-            backend=backend, lock_directory=tmp_path / locks, timeout=timeout, **options
+            backend=backend, directory=tmp_path / directory, timeout=timeout, **options
         )
 
     return make
@@ -169,53 +168,46 @@ def at(tmp_path):
 
 @pytest.fixture
 def store(at):
-    """A new and empty store on Windows' backend."""
+    """A new and empty store."""
     return at()
 
 
-class TestContractOnAFile(TokenStoreContract):
-    """keyrings.alt's backend: one file for all entries, which it rewrites in place."""
+def key_of(store):
+    """The key that the keyring has for a store."""
+    return store._backend.get_password(store._service, str(store._path))
 
+
+class TestContract(TokenStoreContract):
     shared_between_processes = True
 
     @pytest.fixture
-    def store(self, at, tmp_path):
-        """On a file that does not exist yet."""
-        return at(PlaintextKeyring().with_properties(file_path=str(tmp_path / "keyring.cfg")))
-
-    @pytest.fixture
-    def reopened(self, at, tmp_path):
-        """Another backend object on the same file."""
-        return at(PlaintextKeyring().with_properties(file_path=str(tmp_path / "keyring.cfg")))
-
-
-class TestContractOnWindows(TokenStoreContract):
-    """Small entries, foreign errors."""
-
-    shared_between_processes = True
-
-    @pytest.fixture
-    def store(self, store):
-        """The module's."""
-        return store
+    def store(self, at):
+        """On Windows' backend."""
+        return at(Vault)
 
     @pytest.fixture
     def reopened(self, at):
-        """Another backend object on the same directory."""
-        return at()
+        """Another backend object on the same place."""
+        return at(Vault)
 
 
 def refused(work, *words):
-    """The error of `work()`: ours, plain, with these words, without a secret."""
+    """The text of the error of `work()`: ours, plain, with these words, without a secret."""
     with pytest.raises(TokenStoreError) as raised:
         work()
-    hangs = any("not answered" in word for word in words)
-    assert type(raised.value) is (TokenStoreUnavailableError if hangs else TokenStoreError)
+    error = raised.value
+    hangs = "not answered" in str(words)
+    assert type(error) is (TokenStoreUnavailableError if hangs else TokenStoreError)
     for word in words:
-        assert word in str(raised.value)
-    assert_no_secret(raised.value)
-    assert raised.value.__cause__ is raised.value.__context__ is None
-    return str(raised.value)
+        assert str(word) in str(error)
+    assert str(error).endswith(error.advice)
+    assert error.advice == (ELSEWHERE if "FileTokenStore(path)" in str(error) else "")
+    assert_no_secret(error)
+    assert error.__cause__ is error.__context__ is None
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    ours = [frame for frame in frames if frame.f_code.co_filename == encrypted.__file__]
+    assert not [frame for frame in ours if "text" in frame.f_locals]
+    return str(error)
 
 
 class TestWhichKeyring:
@@ -239,8 +231,9 @@ class TestWhichKeyring:
         """The store cannot be made; the error names what to choose instead."""
         with pytest.raises(ConfigurationError) as raised:
             KeyringTokenStore(**options)
-        for word in (*words, "FileTokenStore", "EncryptedTokenStore"):
+        for word in (*words, ELSEWHERE):
             assert word in str(raised.value)
+        assert raised.value.advice == ELSEWHERE
 
     def test_a_system_without_keyring_is_refused_when_the_store_is_made(self, found):
         """Before a browser opens; passed or found."""
@@ -249,12 +242,12 @@ class TestWhichKeyring:
         self.refusal("no keyring", backend=fail.Keyring())
 
     def test_a_keyring_that_is_switched_off_is_refused(self, found):
-        """It would accept every login and keep none."""
+        """It would accept every key and keep none."""
         found(null.Keyring())
         self.refusal("switched off")
         self.refusal("switched off", backend=null.Keyring())
 
-    def test_plain_text_is_chosen_by_nobody_but_the_program(self, found, chain):
+    def test_plain_text_has_to_be_passed(self, found, chain):
         """Found, alone or first of a chain, it is refused; passed, it is a keyring."""
         plain = PlaintextKeyring()
         found(plain)
@@ -263,14 +256,26 @@ class TestWhichKeyring:
         self.refusal("plain text")
         assert KeyringTokenStore(backend=plain)
 
+    def test_a_wrapper_hides_nothing(self, found, chain, at):
+        """A keyring is judged by where the entries end, also through several wrappers."""
+        wrap = MultipartKeyringWrapper
+        for backend in (wrap(PlaintextKeyring()), wrap(chain(wrap(PlaintextKeyring())))):
+            found(backend)
+            self.refusal("plain text", "PlaintextKeyring")
+            self.refusal("plain text", backend=backend)
+        self.refusal("switched off", backend=wrap(null.Keyring()))
+        self.refusal("no keyring", backend=wrap(None))
+        inner = at()._backend
+        assert at(wrap(inner))._backend is inner
+
     def test_of_a_chain_the_first_keyring_is_used(self, found, chain, at):
-        """One copy, in one place; a chain of nothing is no keyring."""
+        """One key, in one place; a chain of nothing is no keyring."""
         found(chain())
         self.refusal("no keyring")
         first = at()._backend
-        assert at(chain(first, null.Keyring())) == at(first)
+        assert at(chain(first, null.Keyring()))._backend is first
         found(chain(first, PlaintextKeyring()))
-        assert at(None) == at(first)
+        assert at(None)._backend is first
 
     def test_a_headless_system_gets_a_clear_error(self, tmp_path):
         """A real look, with and without plain text to be found, without D-Bus."""
@@ -314,7 +319,7 @@ class TestWhichKeyring:
         gate = threading.Event()
         monkeypatch.setattr(keyring, "get_keyring", lambda: gate.wait(PATIENCE) and fail.Keyring())
         try:
-            refused(lambda: KeyringTokenStore(timeout=SOON), "has not answered", "FileTokenStore")
+            refused(lambda: KeyringTokenStore(timeout=SOON), "has not answered", ELSEWHERE)
             assert KeyringTokenStore(backend=PlaintextKeyring(), timeout=LATE)
         finally:
             gate.set()
@@ -330,7 +335,7 @@ class TestWhichKeyring:
             {"timeout": float("inf")},
             {"backend": PlaintextKeyring},
             {"backend": "keyring"},
-            {"lock_directory": __file__},
+            {"directory": __file__},
         ],
         ids=str,
     )
@@ -339,344 +344,273 @@ class TestWhichKeyring:
         with pytest.raises(ConfigurationError):
             KeyringTokenStore(**{"backend": PlaintextKeyring()} | options)
 
-    def test_locks_are_in_the_state_directory(self, monkeypatch, tmp_path):
+    def test_files_are_in_the_data_directory(self, monkeypatch, tmp_path):
         """Of this user, private, made when they are needed."""
-        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+        monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
         monkeypatch.setenv("HOME", str(tmp_path))
         store = KeyringTokenStore(backend=Vault(tmp_path / "entries"))
-        assert not (tmp_path / "state").exists()
-        with store.lock(KEY, timeout=0):
-            pass
-        (lock,) = tmp_path.rglob("*.lock")
-        assert lock.parent.stat().st_mode & 0o777 == 0o700
+        assert not (tmp_path / "data").exists()
+        store.save(NAME, TEXT, expected=None)
+        (file,) = tmp_path.rglob("*.json")
+        assert file.parent.name == "keyring"
+        assert file.parent.stat().st_mode & 0o777 == 0o700
 
 
-class TestEntries:
-    def test_a_record_that_fits_is_one_entry(self, store):
-        """Windows' backend keeps nothing beside it."""
-        store.save(KEY, Record(1), expected=None)
-        assert len(list(store._backend.directory.iterdir())) == 1
+class TestKey:
+    def test_it_is_made_when_it_is_first_needed(self, store):
+        """Not before there is something to seal; the keyring shows what it is for."""
+        assert store.load(NAME) is None
+        store.delete(NAME)
+        with store.lock(NAME, timeout=0):
+            assert not store._backend.entries()
+            assert not store._backend.reads
+        store.save(NAME, TEXT, expected=None)
+        assert len(store._backend.entries()) == 1
+        assert re.fullmatch(r"[\w-]{43}=", store._backend.get_password(SERVICE, str(store._path)))
 
-    def test_nothing_is_left_of_what_was_larger(self, at):
-        """Whatever was saved before, the entries are those of the last record."""
-        store = at(Keychain)
-        for characters in (0, 9000, 2000, 5000, 0, 100, 1000):
-            before = store.load(KEY)
-            generation = before and before.generation
-            record = of_size(replace(LOGIN, generation=(generation or 0) + 1), characters)
-            store.save(KEY, record, expected=generation)
-            assert store.load(KEY) == record
-            entries = list(store._backend.directory.iterdir())
-            kept = sum(len(entry.read_text()) for entry in entries)
-            assert len(entries) == 1 or kept < 1000 + characters
-        store.delete(KEY)
-        assert not list(store._backend.directory.iterdir())
+    def test_files_alone_tell_nothing(self, store):
+        """They are those of FileTokenStore, and sealed; the key is not among them."""
+        store.save(NAME, TEXT, expected=None)
+        assert FileTokenStore(store._path).load(NAME).version == 1
+        written = b"".join(path.read_bytes() for path in store._path.iterdir())
+        for text in ("secret", "auth.example.com", key_of(store)):
+            assert text.encode() not in written
 
-    def test_the_size_of_an_entry_does_not_matter(self, store):
-        """Around the limits of one, two and three entries."""
-        store.save(KEY, LOGIN, expected=None)
-        for characters in itertools.chain(range(200, 1000, 7), range(1800, 2300, 13)):
-            record = of_size(LOGIN, characters)
-            store.save(KEY, record, expected=7)
-            assert store.load(KEY) == record
+    @pytest.mark.parametrize("kind", [Vault, Keychain, PlaintextKeyring])
+    def test_another_process_reads_with_the_same_key(self, at, tmp_path, kind):
+        """Whatever the keyring is."""
+        backend = kind(tmp_path / "entries") if issubclass(kind, Place) else kind()
+        if kind is PlaintextKeyring:
+            backend = backend.with_properties(file_path=str(tmp_path / "keyring.cfg"))
+        store = at(backend)
+        store.save(NAME, TEXT, expected=None)
+        with process(_report, store) as other:
+            assert other.recv() == Entry(TEXT, 1)
 
-    def test_the_entry_of_another_key_is_not_believed(self, at):
-        """Who mixes up entries, mixes up nobody's logins."""
-        store = at(Keychain)
-        store.save(OTHER, Record(1), expected=None)
-        backend = store._backend
-        text = backend.get_password("atlassian_auth_adapter", f"{OTHER.digest}.b")
-        backend.set_password("atlassian_auth_adapter", f"{KEY.digest}.a", text)
-        refused(lambda: store.load(KEY), "another key", "'default'")
+    def test_the_keyring_is_asked_once(self, at):
+        """However many threads come first, and whatever they do afterwards."""
+        at().save(NAME, TEXT, expected=None)
+        store = at()
+        assert together(8, lambda _: store.load(NAME)) == [Entry(TEXT, 1)] * 8
+        store.save(NAME, NEWER, expected=1)
+        store.save(OTHER, TEXT, expected=None)
+        store.load(OTHER)
+        store.delete(OTHER)
+        assert store._backend.reads == 1
+        assert in_forked_child(lambda: store.load(NAME)) == Entry(NEWER, 2)
+        assert in_forked_child(lambda: store.load(NAME) and store._backend.reads) == 1
 
-    def test_services_do_not_see_each_other(self, at):
-        """Two programs in one keyring."""
-        one, two = at(), at(service="another")
-        assert one != two
-        one.save(KEY, LOGIN, expected=None)
-        assert two.load(KEY) is None
-        with one.lock(KEY, timeout=0), two.lock(KEY, timeout=0):
-            pass
+    @pytest.mark.parametrize("kind", [Vault, Keychain])
+    def test_each_directory_has_a_key_of_its_own(self, at, kind):
+        """Two directories never share one, nor does the second overwrite the first one's."""
+        stores = [at(kind, directory=name) for name in ("one", "two", "three")]
+        for store in stores:
+            store.save(NAME, TEXT, expected=None)
+        assert len({key_of(store) for store in stores}) == 3
+        for name in ("one", "two", "three"):
+            assert at(kind, directory=name).load(NAME) == Entry(TEXT, 1)
 
-    @pytest.mark.parametrize(
-        "text",
-        [
-            "secret",
-            "[]",
-            '"secret"',
-            "[" * 100_000,
-            '{"sequence": "secret"}',
-            '{"sequence": 1e999}',
-            '{"sequence": 9}',
-            '{"sequence": 9, "count": 2, "sha256": "secret"}',
-            '{"sequence": 9, "count": "secret", "sha256": "secret"}',
-            '{"sequence": 9, "count": 0, "sha256": "secret"}',
-            '{"sequence": 9, "record": "secret"}',
-            '{"sequence": 9, "record": {"generation": 7}}',
-        ],
-        ids=lambda text: text[:40],
-    )
-    def test_a_damaged_entry_is_kept_until_it_is_forgotten(self, at, text):
-        """Neither load nor save touch it, nor do they take an older record for the newest."""
-        store = at(Keychain)
-        store.save(KEY, of_size(LOGIN, 3000), expected=None)
-        entry = store._backend.file(f"atlassian_auth_adapter {KEY.digest}.a")
-        entry.write_text(text)
-        refused(lambda: store.load(KEY), "kept as it is")
-        refused(lambda: store.save(KEY, NEWER, expected=7))
-        refused(lambda: store.save(KEY, NEWER, expected=None))
-        assert entry.read_text() == text
-        store.delete(KEY)
-        assert not list(store._backend.directory.iterdir())
-        store.save(KEY, LOGIN, expected=None)
-        assert store.load(KEY) == LOGIN
+    def test_a_file_of_another_directory_is_not_believed(self, at):
+        """It was sealed with another key."""
+        one, two = at(directory="one"), at(directory="two")
+        for store in (one, two):
+            store.save(NAME, TEXT, expected=None)
+        file = f"{NAME}.json"
+        (one._path / file).replace(two._path / file)
+        refused(lambda: two.load(NAME), two._path, "another key now", "sign in again")
+        refused(lambda: two.save(NAME, NEWER, expected=1), "another key now")
 
-    @pytest.mark.parametrize("change", ["other", "shorter", "gone"])
-    def test_parts_that_do_not_fit_are_no_record(self, at, change):
-        """A mixture of two records is none, though it can be read; and it is kept."""
-        store = at(Keychain)
-        store.save(KEY, of_size(LOGIN, 3000), expected=None)
-        entry = store._backend.file(f"atlassian_auth_adapter {KEY.digest}.b.1")
-        text = {"other": entry.read_text().replace("s", "t"), "shorter": "s", "gone": None}[change]
-        if text is None:
-            entry.unlink()
-        else:
-            entry.write_text(text)
-        refused(lambda: store.load(KEY), "of the record", "kept as it is")
-        refused(lambda: store.save(KEY, NEWER, expected=7), "of the record")
-        assert store._backend.read(f"atlassian_auth_adapter {KEY.digest}.b.1") == text
-        store.delete(KEY)
-        assert store.load(KEY) is None
+    def test_entries_in_clear_can_be_sealed(self, store):
+        """As EncryptedTokenStore does, once there is a key."""
+        store.save(OTHER, TEXT, expected=None)
+        FileTokenStore(store._path).save(NAME, TEXT, expected=None)
+        refused(lambda: store.load(NAME), "not encrypted")
+        store.save(NAME, TEXT, expected=1)
+        assert store.load(NAME) == Entry(TEXT, 2)
 
-    def test_a_later_release_is_not_misread(self, at):
-        """The error says to upgrade, and where."""
-        store = at(Keychain)
-        store.save(KEY, Record(1), expected=None)
-        (entry,) = store._backend.directory.iterdir()
-        entry.write_text(entry.read_text().replace('"version":1', '"version":99'))
-        refused(lambda: store.load(KEY), "Upgrade", "'default'")
+    def test_a_key_that_is_gone_is_not_replaced(self, at, store):
+        """A second one would make the logins unreadable for good: neither load nor save make it."""
+        store.save(NAME, TEXT, expected=None)
+        key = key_of(store)
+        store._backend.delete_password(SERVICE, str(store._path))
+        for work in (
+            lambda s: s.load(NAME),
+            lambda s: s.save(NAME, NEWER, expected=1),
+            lambda s: s.save(OTHER, TEXT, expected=None),
+        ):
+            words = (store._path, SERVICE, "gone from the keyring", "Restore", "sign in again")
+            refused(lambda work=work: work(at()), *words)
+        assert not store._backend.entries()
+        store._backend.set_password(SERVICE, str(store._path), key)
+        assert at().load(NAME) == Entry(TEXT, 1)
+
+    def test_deleting_the_directory_is_a_new_start(self, at, store):
+        """As the error says, with the key or without it; the lock files do not matter."""
+        for is_kept in (True, False):
+            at().save(NAME, TEXT, expected=None)
+            for file in store._path.glob("*.json" if is_kept else "*"):
+                file.unlink()
+            if not is_kept:
+                store._backend.delete_password(SERVICE, str(store._path))
+                store._path.rmdir()
+            assert at().load(NAME) is None
+            at().save(NAME, TEXT, expected=None)
+            at().delete(NAME)
+
+    @pytest.mark.parametrize("text", ["", "secret", "secret" * 8, "\u2603" * 43 + "=", b"secret"])
+    def test_what_is_not_a_key_is_kept(self, at, text):
+        """The entry of another program, or a damaged one; the files stay as well."""
+        store = at(Failing)
+        store._backend.answer = text
+        refused(
+            lambda: store.save(NAME, TEXT, expected=None), "not a key", SERVICE, "kept as it is"
+        )
+        assert not store._backend.entries()
+        store._backend.answer = None
+        store.save(NAME, TEXT, expected=None)
+        assert store.load(NAME) == Entry(TEXT, 1)
+
+    def test_a_keyring_that_only_pretends_is_found_out(self, at, monkeypatch):
+        """What was written is read again, before anything is sealed with it."""
+        store = at()
+        with monkeypatch.context() as patch:
+            patch.setattr(Keychain, "set_password", lambda *_: None)
+            refused(lambda: store.save(NAME, TEXT, expected=None), "did not keep", ELSEWHERE)
+        assert not list(store._path.glob("*.json"))
+        store.save(NAME, TEXT, expected=None)
+        assert at().load(NAME) == Entry(TEXT, 1)
 
 
-def killed_at_step(number, backend, work):
-    """Whether `work(backend)` in a child was killed before its n-th step, rather than done."""
-    left = itertools.count(number, -1)
+def _report(store, connection):
+    connection.send(store.load(NAME))
 
-    def step():
-        if next(left) == 0:
+
+class Meeting(Keychain):
+    """The first look of each one ends when all others have looked as well."""
+
+    def __init__(self, directory, meet):
+        super().__init__(directory)
+        self.meet = meet
+
+    def get_password(self, service, username):
+        """The text, or None."""
+        text = super().get_password(service, username)
+        if self.reads == 1:
+            self.meet()
+        return text
+
+
+class TestTwoAtOnce:
+    def test_stores_of_one_process_make_one_key(self, at, tmp_path):
+        """Each of them has seen that there is none; the kernel's lock decides."""
+        barrier = threading.Barrier(4)
+
+        def save(number):
+            backend = Meeting(tmp_path / "entries", lambda: barrier.wait(PATIENCE))
+            at(backend).save(str(number), TEXT, expected=None)
+
+        together(4, save)
+        assert [at().load(str(number)) for number in range(4)] == [Entry(TEXT, 1)] * 4
+
+    def test_processes_make_one_key(self, at, tmp_path):
+        """Each of them has seen that there is none; the kernel's lock decides."""
+        looked, look = os.pipe()
+        wait, leave = os.pipe()
+
+        def meet():
+            os.close(leave)
+            os.write(look, b".")
+            os.read(wait, 1)
+
+        children = []
+        for number in range(3):
+            with forking():
+                child = os.fork()
+            if not child:
+                begin_child()
+                try:
+                    at(Meeting(tmp_path / "entries", meet)).save(str(number), TEXT, expected=None)
+                finally:
+                    os._exit(0)
+            children.append(child)
+        for _ in children:
+            assert os.read(looked, 1) == b"."
+        os.close(leave)
+        for child in children:
+            assert os.waitpid(child, 0) == (child, 0)
+        for end in (looked, look, wait):
+            os.close(end)
+        assert [at().load(str(number)) for number in range(3)] == [Entry(TEXT, 1)] * 3
+
+
+class Failpoint:
+    """Kills the process with signal 9 before the n-th line of these modules runs, in any thread."""
+
+    traced = (module.__file__, encrypted.__file__)
+
+    def __init__(self, number):
+        self.left = itertools.count(number, -1)
+
+    def __call__(self, frame, event, argument):
+        """Count a line, as the trace function."""
+        if frame.f_code.co_filename not in self.traced:
+            return None
+        if event == "line" and next(self.left) == 0:
             os.kill(os.getpid(), signal.SIGKILL)
+        return self
 
+
+def killed_before_line(number, work):
+    """Whether `work()` in a child was killed before its n-th line, rather than done."""
     with forking():
         child = os.fork()
     if not child:
+        begin_child()
         try:
-            backend.step = step
-            work(backend)
+            failpoint = Failpoint(number)
+            threading.settrace(failpoint)
+            sys.settrace(failpoint)
+            work()
         finally:
+            sys.settrace(None)
             os._exit(0)
     _, status = os.waitpid(child, 0)
     assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
     return os.WIFSIGNALED(status)
 
 
-both = pytest.mark.parametrize("kind", [Vault, Keychain])
-
-
 class TestKill:
-    @both
-    @pytest.mark.parametrize(
-        ("before", "after"), [(3000, 6000), (6000, 3000), (3000, 0), (0, 3000)]
-    )
-    def test_a_save_is_whole_wherever_it_is_killed(self, at, tmp_path, kind, before, after):
-        """Before each change of an entry: the old record or the new one; later no rest is left."""
-        old, new = of_size(LOGIN, before), of_size(NEWER, after)
-
-        def save(backend):
-            at(backend).save(KEY, new, expected=7)
-
-        outcomes, killed = [], True
+    def test_a_first_save_can_be_killed_anywhere(self, at, tmp_path):
+        """Before each line of it: afterwards there is no key, or the one that goes on serving."""
+        number, killed, seen = 0, True, set()
         while killed:
-            backend = kind(tmp_path / str(len(outcomes)))
-            store = at(backend)
-            store.save(KEY, old, expected=None)
-            killed = killed_at_step(len(outcomes), backend, save)
-            outcomes.append(store.load(KEY))
-            assert outcomes[-1] in (old, new)
-            for _ in range(2):
-                store.save(KEY, new, expected=store.load(KEY).generation)
-            assert store.load(KEY) == new
-            store.delete(KEY)
-            assert not list(backend.directory.iterdir())
-        assert outcomes == sorted(outcomes, key=[old, new].index)
-        assert {record.generation for record in outcomes} == {7, 8}
-        assert len(outcomes) > 5
-
-    def test_a_killed_save_leaves_no_rest_to_the_next_one(self, at, tmp_path):
-        """One save later the keyring is as if nobody had been killed."""
-        number, killed = 0, True
-        while killed:
-            backend = Keychain(tmp_path / str(number))
-            store = at(backend)
-            store.save(KEY, of_size(LOGIN, 6000), expected=None)
-            killed = killed_at_step(
-                number, backend, lambda b: at(b).save(KEY, of_size(NEWER, 9000), expected=7)
-            )
-            store.save(KEY, Record(9), expected=store.load(KEY).generation)
-            assert len(list(backend.directory.iterdir())) == 1
+            place = partial(Keychain, tmp_path / f"entries-{number}")
+            store = at(place(), directory=str(number))
+            killed = killed_before_line(number, lambda s=store: s.save(NAME, TEXT, expected=None))
+            key, entry = key_of(store), store.load(NAME)
+            seen.add((key is not None, entry is not None))
+            if entry is None:
+                at(place(), directory=str(number)).save(NAME, TEXT, expected=None)
+            assert key in (None, key_of(store))
+            assert store.load(NAME) == Entry(TEXT, 1)
             number += 1
-
-    @both
-    @pytest.mark.parametrize("characters", [0, 3000])
-    @pytest.mark.parametrize("tidy", [True, False], ids=["", "beside its predecessor"])
-    def test_a_delete_is_whole_wherever_it_is_killed(
-        self, at, tmp_path, monkeypatch, kind, characters, tidy
-    ):
-        """The record that was there, or nothing; never one from before."""
-        old = of_size(LOGIN, characters)
-        outcomes, killed = [], True
-        while killed:
-            backend = kind(tmp_path / str(len(outcomes)))
-            store = at(backend)
-            store.save(KEY, Record(5), expected=None)
-            store.save(KEY, Record(6), expected=5)
-            with monkeypatch.context() as patch:
-                if not tidy:  # as if the save had been killed
-                    patch.setattr(backend, "delete_password", None)
-                store.save(KEY, old, expected=6)
-            killed = killed_at_step(len(outcomes), backend, lambda b: at(b).delete(KEY))
-            outcomes.append(store.load(KEY))
-            assert outcomes[-1] in (old, None)
-            store.delete(KEY)
-            assert store.load(KEY) is None
-            assert not list(backend.directory.iterdir())
-        assert outcomes == sorted(outcomes, key=[old, None].index)
-
-    @both
-    def test_the_lock_of_a_killed_save_is_free(self, at, tmp_path, kind):
-        """Nobody waits for the dead."""
-        store = at(kind)
-        store.save(KEY, LOGIN, expected=None)
-        assert killed_at_step(0, store._backend, lambda b: at(b).save(KEY, NEWER, expected=7))
-        at(kind, timeout=2.0).save(KEY, NEWER, expected=7)
-
-
-class Interrupted(Keychain):
-    """Somebody else does something in the middle of reading."""
-
-    calls = 0
-
-    def interrupt(self, wanted, work):
-        """Do it before the n-th entry is read, if `wanted(n, its name)`."""
-        self.calls, self.wanted, self.work = 0, wanted, work
-
-    def get_password(self, service, username):
-        """The text, or None."""
-        self.calls += 1
-        if self.wanted(self.calls - 1, username):
-            self.work()
-        return super().get_password(service, username)
-
-
-class TestReading:
-    @pytest.mark.parametrize("characters", [0, 3000])
-    def test_a_faster_writer_is_noticed(self, at, characters):
-        """Somebody saves before the n-th entry is read: the record from before or after, whole."""
-        old, new = of_size(LOGIN, 3000), of_size(NEWER, characters)
-        seen = []
-        for number in range(20):
-            writer, reader = at(Keychain), at(Interrupted)
-            writer.delete(KEY)
-            writer.save(KEY, old, expected=None)
-            reader._backend.interrupt(
-                lambda call, _, number=number: call == number,
-                lambda writer=writer: writer.save(KEY, new, expected=7),
-            )
-            seen.append(reader.load(KEY))
-            assert seen[-1] in (old, new)
-            if reader._backend.calls <= number:
-                break
-        assert seen[0] == seen[1] == new
-        assert seen[-1] == old
-
-    def test_an_empty_moment_is_not_the_end_of_a_login(self, at):
-        """Some backends empty their file before they write it: look again when nobody writes."""
-        writer, reader = at(Keychain), at(Interrupted)
-        writer.save(KEY, LOGIN, expected=None)
-        path = writer._backend.directory
-        away = path.with_name("away")
-        empty, looked = threading.Event(), threading.Event()
-
-        def rewrite():
-            with writer._saving():
-                path.rename(away)
-                empty.set()
-                looked.wait(PATIENCE)
-                away.rename(path)
-
-        thread = threading.Thread(target=rewrite)
-        thread.start()
-        assert empty.wait(PATIENCE)
-        reader._backend.interrupt(lambda call, _: call == 1, looked.set)
-        assert reader.load(KEY) == LOGIN
-        thread.join(PATIENCE)
-
-    @pytest.mark.parametrize("times", [2, 1000])
-    def test_reading_again_ends(self, at, times):
-        """A writer with other locks that is faster twice is waited out; one that always is, not."""
-        writer, reader = at(Keychain, locks="others"), at(Interrupted)
-        writer.save(KEY, of_size(LOGIN, 3000), expected=None)
-        generation = itertools.count(7)
-        starts = itertools.count(1)
-
-        def save():
-            now = next(generation)
-            record = of_size(replace(LOGIN, generation=now + 1), 3000)
-            writer.save(KEY, record, expected=now)
-
-        reader._backend.interrupt(
-            lambda _, name: name.endswith(".0") and next(starts) <= times, save
-        )
-        if times == 2:
-            assert reader.load(KEY).generation == 9
-        else:
-            refused(lambda: reader.load(KEY), "a part of the record is missing", "kept as it is")
-            assert next(generation) < 20
-
-    def test_a_reader_never_sees_half_a_record(self, at, tmp_path):
-        """While another process saves all the time, each load is a whole record, in order."""
-        backend = PlaintextKeyring().with_properties(file_path=str(tmp_path / "keyring.cfg"))
-        store = at(backend)
-        store.save(KEY, of_size(LOGIN, 2000), expected=None)
-        with forking():
-            child = os.fork()
-        if not child:
-            try:
-                for generation in range(8, 48):
-                    record = of_size(replace(LOGIN, generation=generation), generation % 3 * 2000)
-                    store.save(KEY, record, expected=generation - 1)
-            finally:
-                os._exit(0)
-        last = 7
-        while last < 47:
-            record = store.load(KEY)
-            assert record.generation >= last
-            last = record.generation
-            assert record == of_size(replace(LOGIN, generation=last), last % 3 * 2000)
-        os.waitpid(child, 0)
+        assert seen == {(False, False), (True, False), (True, True)}
 
 
 class Failing(Keychain):
-    """Raises, or hangs, in some of its methods."""
+    """Raises, or hangs, in some of its methods, or answers what it is told."""
 
     raised = None
     gate = None
     where = ()
+    answer = None
 
     def fail(self, name, *values):
         """Do what is wanted in this method."""
         if name not in self.where:
             return
         if self.gate:
-            self.entered.set()
+            self.entered.release()
             self.gate.wait(PATIENCE)
         else:
             raise self.raised(f"{values} secret")
@@ -684,171 +618,191 @@ class Failing(Keychain):
     def get_password(self, service, username):
         """The text, or None."""
         self.fail("get", username)
-        return super().get_password(service, username)
+        return super().get_password(service, username) if self.answer is None else self.answer
 
     def set_password(self, service, username, password):
         """Two steps, unless it is new."""
         self.fail("set", username, password)
         super().set_password(service, username, password)
 
-    def delete_password(self, service, username):
-        """An error when it is not there."""
-        self.fail("delete", username)
-        super().delete_password(service, username)
-
     @contextmanager
     def hanging(self, *where):
-        """These methods hang within it."""
-        self.gate, self.entered, self.where = threading.Event(), threading.Event(), where
+        """These methods hang within it; afterwards they have ended."""
+        self.gate, self.entered, self.where = threading.Event(), threading.Semaphore(0), where
         try:
-            yield self.gate
+            yield
         finally:
             self.where = ()
             self.gate.set()
+            for thread in calls():
+                thread.join(PATIENCE)
+
+
+def calls():
+    """The threads that ask a keyring."""
+    return [thread for thread in threading.enumerate() if thread.name == "atlassian-auth-keyring"]
 
 
 class TestFailure:
     @pytest.fixture
     def store(self, at):
         """With a login."""
+        at().save(NAME, TEXT, expected=None)
+        return at(Failing)
+
+    errors = pytest.mark.parametrize("raised", [KeyringLocked, VaultError, OSError, TimeoutError])
+
+    @staticmethod
+    def advice(raised):
+        """What to do about it."""
+        return "It is locked: unlock it" if raised is KeyringLocked else ELSEWHERE
+
+    @errors
+    def test_a_key_that_cannot_be_read(self, store, raised):
+        """The error has the backend's type and what to do, without its text; it is not kept."""
+        backend = store._backend
+        backend.raised, backend.where = raised, ("get",)
+        words = ("cannot read", "Failing", raised.__name__, self.advice(raised))
+        refused(lambda: store.load(NAME), *words)
+        refused(lambda: store.save(NAME, NEWER, expected=1), *words)
+        backend.where = ()
+        assert store.load(NAME) == Entry(TEXT, 1)
+
+    @errors
+    def test_a_key_that_cannot_be_written(self, at, raised):
+        """Nothing is saved, and the next attempt makes the key."""
         store = at(Failing)
-        store.save(KEY, of_size(LOGIN, 3000), expected=None)
-        return store
-
-    @pytest.mark.parametrize("raised", [KeyringLocked, VaultError, OSError, TimeoutError])
-    @pytest.mark.parametrize("where", ["get", "set", "delete"])
-    def test_whatever_a_backend_raises_is_ours(self, store, raised, where):
-        """With its type and what to do, without its text; nothing is lost."""
         backend = store._backend
-        backend.raised, backend.where = raised, (where,)
-        advice = "unlock it" if raised is KeyringLocked else "FileTokenStore"
-        if where == "get":
-            refused(lambda: store.load(KEY), raised.__name__, advice)
-        if where != "delete":
-            work = lambda: store.save(KEY, NEWER, expected=7)  # noqa: E731
-            refused(work, raised.__name__, advice)
-        else:
-            refused(lambda: store.delete(KEY), raised.__name__, advice)
-        if where == "set":
-            assert store.load(KEY) == of_size(LOGIN, 3000)
+        backend.raised, backend.where = raised, ("set",)
+        words = ("cannot write", raised.__name__, self.advice(raised))
+        refused(lambda: store.save(NAME, TEXT, expected=None), *words)
+        assert store.load(NAME) is None
         backend.where = ()
-        if where != "delete":
-            assert store.load(KEY) == of_size(LOGIN, 3000)
-            store.save(KEY, NEWER, expected=7)
-        store.delete(KEY)
-        assert not list(backend.directory.iterdir())
+        store.save(NAME, TEXT, expected=None)
+        assert at().load(NAME) == Entry(TEXT, 1)
 
-    def test_readable_but_not_writable_is_another_error(self, store):
-        """Who cannot save learns that, and that the old record stands."""
-        backend = store._backend
-        backend.raised, backend.where = PasswordSetError, ("set",)
-        work = lambda: store.save(KEY, NEWER, expected=7)  # noqa: E731
-        refused(work, "cannot write", "PasswordSetError", "it still has")
-        assert store.load(KEY) == of_size(LOGIN, 3000)
+    def test_a_key_that_can_only_be_read_is_enough(self, store):
+        """Saves do not write to the keyring."""
+        store._backend.raised, store._backend.where = PasswordSetError, ("set",)
+        store.save(NAME, NEWER, expected=1)
+        assert store.load(NAME) == Entry(NEWER, 2)
 
-    def test_a_save_that_cannot_tidy_up_is_a_save(self, store):
-        """The record is there; the next save removes the rest."""
-        backend = store._backend
-        backend.raised, backend.where = PasswordDeleteError, ("delete",)
-        record = of_size(NEWER, 0)
-        store.save(KEY, record, expected=7)
-        assert store.load(KEY) == record
-        backend.where = ()
-        store.save(KEY, Record(9), expected=8)
-        store.save(KEY, Record(10), expected=9)
-        assert len(list(backend.directory.iterdir())) == 1
+    def test_a_login_can_be_forgotten_when_the_keyring_is_locked(self, store):
+        """Neither deleting, nor locking, nor looking for what is not there ask the keyring."""
+        store._backend.raised, store._backend.where = KeyringLocked, ("get", "set")
+        with store.lock(NAME, timeout=0):
+            store.delete(NAME)
+        assert store.load(NAME) is None
 
-    @pytest.mark.parametrize("method", ["set_password", "delete_password"])
-    def test_a_backend_that_only_pretends_is_found_out(self, store, monkeypatch, method):
-        """What was written is read again."""
-        monkeypatch.setattr(Failing, method, lambda *_: None)
-        if method == "set_password":
-            refused(lambda: store.save(KEY, NEWER, expected=7), "did not keep")
-            assert store.load(KEY) == of_size(LOGIN, 3000)
+    @pytest.mark.parametrize("work", ["load", "save"])
+    def test_a_directory_of_others_is_refused(self, at, store, work):
+        """As FileTokenStore does, with the command that repairs it; also when a key is made."""
+        store._path.chmod(0o755)
+        if work == "load":
+            refused(lambda: store.load(NAME), "chmod 700")
         else:
-            refused(lambda: store.delete(KEY), "did not delete")
+            refused(lambda: store.save(NAME, NEWER, expected=1), "chmod 700")
+            for file in store._path.glob("*.json"):
+                file.unlink()
+            store._backend.delete_password(SERVICE, str(store._path))
+            refused(lambda: store.save(NAME, NEWER, expected=None), "chmod 700")
+            assert not store._backend.entries()
 
-    def test_a_lock_directory_of_others_is_refused(self, store, tmp_path):
-        """As FileTokenStore does, with the command that repairs it."""
-        (tmp_path / "locks").chmod(0o755)
-        refused(lambda: store.save(KEY, NEWER, expected=7), "chmod 700")
+    def test_a_program_that_can_start_no_thread_is_told(self, store, monkeypatch):
+        """As it is at its end; afterwards it works as before."""
+
+        def start(_):
+            raise RuntimeError("can't start new thread")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", start)
+            refused(lambda: store.load(NAME), "no thread")
+        assert store.load(NAME) == Entry(TEXT, 1)
 
 
 class TestHang:
     @pytest.fixture
     def store(self, at):
         """With a login."""
-        at(Failing).save(KEY, LOGIN, expected=None)
+        at().save(NAME, TEXT, expected=None)
         return at(Failing, timeout=SOON)
 
-    @staticmethod
-    def patient(store, at):
-        """The same place, with time to wait; its calls come after those that hang."""
-        return at(store._backend)
+    def test_a_keyring_that_hangs_is_asked_once(self, store):
+        """A caller that has waited is told what to do, later ones at once; then it works again."""
+        backend = store._backend
+        with backend.hanging("get"):
+            began = time.monotonic()
+            told = {
+                refused(lambda: store.load(NAME), "has not answered", "unlock it", ELSEWHERE),
+                *(refused(lambda: store.load(NAME), "has not answered") for _ in range(100)),
+                refused(lambda: store.save(NAME, NEWER, expected=1), "has not answered"),
+            }
+            assert SOON <= time.monotonic() - began < 50 * SOON
+            assert len(told) == len(calls()) == 1
+        assert store.load(NAME) == Entry(TEXT, 1)
+        assert backend.reads == 1
 
-    def test_a_keyring_that_hangs_is_left_alone(self, store, at):
-        """Each call ends with what to do; none of them piles up; afterwards all is as before."""
+    def test_many_callers_wait_side_by_side(self, store):
+        """Not one after the other."""
         with store._backend.hanging("get"):
-            refused(lambda: store.load(KEY), "has not answered", "unlock it", "FileTokenStore")
-            for _ in range(3):
-                refused(lambda: store.load(KEY), "has not answered")
-                refused(lambda: store.save(KEY, NEWER, expected=7), "has not answered")
-                refused(lambda: at(store._backend, timeout=0.01).delete(KEY), "not answered")
-        assert self.patient(store, at).load(KEY) == LOGIN
+            began = time.monotonic()
+            together(16, lambda _: refused(lambda: store.load(NAME), "has not answered"))
+            assert time.monotonic() - began < 8 * SOON
+            assert len(calls()) == 1
+
+    def test_an_answer_in_time_is_for_all_who_wait(self, at, store):
+        """Stores of the same place share it."""
+        stores = [at(store._backend), at(store._backend)]
+        with store._backend.hanging("get"):
+
+            def load(number):
+                if number < 2:
+                    return stores[number].load(NAME)
+                assert store._backend.entered.acquire(timeout=PATIENCE)
+                return store._backend.gate.set()
+
+            assert together(3, load)[:2] == [Entry(TEXT, 1)] * 2
+        assert not calls()
 
     def test_forgotten_stores_start_no_more_threads(self, at):
         """A program that makes a store for each attempt does not pile them up."""
+        at().save(NAME, TEXT, expected=None)
         backend = at(Failing)._backend
         with backend.hanging("get"):
-            store = at(backend, timeout=0.01)
-            worker = weakref.ref(store._worker)
-            refused(partial(store.load, KEY), "has not answered")
-            del store
-            gc.collect()
-            assert at(backend)._worker is worker()
+            for _ in range(5):
+                refused(partial(at(backend, timeout=SOON).load, NAME), "has not answered")
+            assert len(calls()) == 1
 
-    def test_a_late_write_overwrites_nothing(self, store, at):
-        """It holds the save lock while it hangs; whoever comes later is stale."""
-        other = at(Keychain, timeout=2 * SOON)
+    def test_what_needs_no_key_does_not_wait(self, store):
+        """Deleting, locking, and looking for what is not there."""
+        with store._backend.hanging("get", "set"), store.lock(NAME, timeout=0):
+            assert store.load(OTHER) is None
+            store.delete(NAME)
+            assert store.load(NAME) is None
+            assert not store._backend.reads
+
+    def test_a_key_that_is_made_late_serves(self, at):
+        """It was made under the lock, so that another process does not make a second one."""
+        store = at(Failing, timeout=SOON)
         with store._backend.hanging("set"):
-            refused(lambda: store.save(KEY, NEWER, expected=7), "has not answered")
-            assert store._backend.entered.is_set()
-            assert other.load(KEY) == LOGIN
-            with pytest.raises(TokenStoreTimeoutError):
-                other.save(KEY, replace(NEWER, login="newer"), expected=7)
-        assert self.patient(store, at).load(KEY) == NEWER
-        with pytest.raises(StaleRecordError):
-            other.save(KEY, replace(NEWER, login="newer"), expected=7)
+            refused(lambda: store.save(NAME, TEXT, expected=None), "has not answered")
+            with pytest.raises(TokenStoreTimeoutError, match=r"\.key\.lock"):
+                at(timeout=4 * SOON).save(NAME, TEXT, expected=None)
+        key = key_of(store)
+        at().save(NAME, TEXT, expected=None)
+        assert store.load(NAME) == Entry(TEXT, 1)
+        assert key_of(store) == key
 
-    def test_a_late_comparison_sees_what_is_newer(self, store, at, tmp_path):
-        """A save that hangs before it has compared does not win over one from elsewhere."""
-        newer = replace(NEWER, login="newer")
-        other = at(Keychain, locks="others")  # as if on another host
-        with store._backend.hanging("get"):
-            refused(lambda: store.save(KEY, NEWER, expected=7), "has not answered")
-            other.save(KEY, newer, expected=7)
-        assert self.patient(store, at).load(KEY) == newer
-
-    def test_the_lock_does_not_touch_the_keyring(self, store):
-        """It is the kernel's."""
-        with store._backend.hanging("get", "set"), store.lock(KEY, timeout=0):
-            pass
-
-    def test_a_forked_child_has_a_worker_of_its_own(self, store, at):
-        """What hangs in the parent does not hang in the child; the save lock is still held."""
-        backend = store._backend
+    def test_a_forked_child_asks_by_itself(self, store):
+        """What hangs in the parent does not hang in the child."""
 
         def child():
-            backend.where = ()
-            seen = store.load(KEY) == LOGIN
-            with pytest.raises(TokenStoreTimeoutError):
-                store.save(KEY, NEWER, expected=7)
-            return seen
+            store._backend.where = ()
+            return store.load(NAME)
 
-        with backend.hanging("set"):
-            refused(lambda: store.save(KEY, NEWER, expected=7), "has not answered")
-            assert in_forked_child(child)
-        assert self.patient(store, at).load(KEY) == NEWER
+        with store._backend.hanging("get"):
+            refused(lambda: store.load(NAME), "has not answered")
+            assert in_forked_child(child) == Entry(TEXT, 1)
 
     def test_the_exit_of_the_program_does_not_wait(self, tmp_path):
         """Nor does it print anything."""
@@ -857,7 +811,6 @@ class TestHang:
             from keyring.backend import KeyringBackend
             from atlassian_auth_adapter.errors import TokenStoreError
             from atlassian_auth_adapter.stores.keyring import KeyringTokenStore
-            from atlassian_auth_adapter.testing.contracts.stores import KEY
 
             class Hanging(KeyringBackend):
                 priority = 1
@@ -868,10 +821,10 @@ class TestHang:
                 set_password = get_password
 
             store = KeyringTokenStore(
-                backend=Hanging(), lock_directory={str(tmp_path)!r}, timeout={SOON}
+                backend=Hanging(), directory={str(tmp_path)!r}, timeout={SOON}
             )
             try:
-                store.load(KEY)
+                store.save("name", "text", expected=None)
             except TokenStoreError:
                 print("done")
         """
@@ -883,38 +836,16 @@ class TestHang:
         )
         assert (done.stdout, done.stderr, done.returncode) == ("done\n", "", 0)
 
-    def test_a_worker_ends_with_its_store(self, at):
-        """A store that is gone leaves no thread."""
-        store = at(Keychain)
-        store.load(KEY)
-        thread = store._worker._thread
-        assert thread.daemon
-        del store
-        thread.join(PATIENCE)
-        assert not thread.is_alive()
-
 
 class TestIdentity:
-    def test_the_keyring_and_the_service_are_the_place(self, at, tmp_path):
-        """Neither the locks nor the timeout."""
-        assert at() == at(timeout=1.0, locks="others")
-        assert at() != at(Keychain)
-        assert at() != at(service="other")
-        one = PlaintextKeyring().with_properties(file_path=str(tmp_path / "one"))
-        two = PlaintextKeyring().with_properties(file_path=str(tmp_path / "two"))
-        assert at(one) != at(two)
+    def test_a_pickle_holds_no_key(self, store):
+        """Neither the key nor what was read with it."""
+        store.save(NAME, TEXT, expected=None)
+        assert key_of(store).encode() not in pickle.dumps(store)
+        assert key_of(store) not in f"{vars(store)}"
 
-    def test_a_backend_without_hash_is_refused(self, at, tmp_path):
-        """A place needs a name."""
-
-        class Unhashable(Keychain):
-            __hash__ = None
-
-        with pytest.raises(ConfigurationError, match="hash"):
-            at(Unhashable)
-
-    def test_a_backend_that_may_hold_more_stays_at_home(self, at, tmp_path):
-        """Its pickle leads back to it in this process, and to an error in another."""
+    def test_a_backend_that_may_hold_more_stays_at_home(self, at):
+        """A pickle leads back to it in this process, and to an error in another."""
 
         class Unlocked(KeyringBackend):
             viable = False
@@ -934,16 +865,26 @@ class TestIdentity:
     def test_the_keyring_of_another_process_is_looked_up_there(self, monkeypatch, tmp_path):
         """When none was passed."""
         monkeypatch.setattr(keyring.core, "_keyring_backend", Vault(tmp_path / "entries"))
-        store = KeyringTokenStore("mine", lock_directory=tmp_path, timeout=7.0)
+        store = KeyringTokenStore("mine", directory=tmp_path, timeout=7.0)
         pickled = pickle.dumps(store)
         assert b"Vault" not in pickled
         monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
         assert "no keyring" in elsewhere(pickled)
 
-    def test_what_it_prints_names_the_keyring(self, store):
-        """And the service."""
-        assert "'atlassian_auth_adapter'" in repr(store)
-        assert "Vault" in repr(store)
+    def test_another_process_has_the_same_settings(self, at):
+        """Service, directory, timeout and backend come along."""
+        store = at(service="mine", timeout=7.0)
+        with process(_settings, store) as other:
+            assert other.recv() == ("mine", store._path, 7.0, store._backend.directory)
+
+    def test_what_it_prints_names_the_place(self, store):
+        """The service, the keyring and the directory."""
+        for word in (SERVICE, "Keychain", store._path):
+            assert str(word) in repr(store)
+
+
+def _settings(store, connection):
+    connection.send((store._service, store._path, store._timeout, store._backend.directory))
 
 
 def elsewhere(pickled):

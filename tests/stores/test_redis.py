@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import importlib
-import json
 import os
 import pickle
 import re
@@ -17,8 +16,8 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -35,7 +34,7 @@ from atlassian_auth_adapter.errors import (
     TokenStoreError,
     TokenStoreTimeoutError,
 )
-from atlassian_auth_adapter.stores.base import Record
+from atlassian_auth_adapter.stores.base import Entry
 from atlassian_auth_adapter.stores.redis import RedisTokenStore
 from atlassian_auth_adapter.testing.contracts.processes import (
     PATIENCE,
@@ -45,14 +44,15 @@ from atlassian_auth_adapter.testing.contracts.processes import (
     process,
 )
 from atlassian_auth_adapter.testing.contracts.stores import (
-    KEY,
-    LOGIN,
+    NAME,
+    TEXT,
     TokenStoreContract,
     assert_no_secret,
+    text_of,
 )
 
-NEWER = replace(LOGIN, generation=8)
-NAME = f"{{{KEY.digest}}}"
+NEWER = text_of(8)
+FIRST, SECOND = Entry(TEXT, 1), Entry(NEWER, 2)
 
 
 def connected(url, **options):
@@ -86,12 +86,12 @@ def connect(tmp_path, monkeypatch):
 
 @pytest.fixture
 def prefix(redis_url):
-    """The beginning of names that nobody else uses, and that are gone afterwards."""
+    """The beginning of keys that no other test uses, and that are gone afterwards."""
     prefix = f"test:{secrets.token_hex(8)}:"
     yield prefix
     with connected(redis_url) as client:
-        if names := list(client.scan_iter(f"{prefix}*", count=1000)):
-            client.delete(*names)
+        if keys := list(client.scan_iter(f"{prefix}*", count=1000)):
+            client.delete(*keys)
 
 
 @pytest.fixture
@@ -108,9 +108,9 @@ def store(client, prefix):
 
 
 @pytest.fixture
-def name(prefix):
-    """Under which the record of KEY is kept."""
-    return prefix + NAME
+def key(prefix):
+    """Where the entry is in the Redis."""
+    return f"{prefix}{{{NAME}}}"
 
 
 class TestContract(TokenStoreContract):
@@ -156,16 +156,16 @@ def refused(work, *words):
 
 
 def locking(store, timeout=0):
-    """Take the lock of KEY, and leave it."""
-    with store.lock(KEY, timeout=timeout):
+    """Take the lock, and leave it."""
+    with store.lock(NAME, timeout=timeout):
         pass
 
 
 def writing(store):
     """What needs a Redis that can be written."""
     return [
-        lambda: store.save(KEY, NEWER, expected=7),
-        lambda: store.delete(KEY),
+        lambda: store.save(NAME, NEWER, expected=1),
+        lambda: store.delete(NAME),
         lambda: locking(store, timeout=1e6),
     ]
 
@@ -258,11 +258,11 @@ def plain(**options):
     return redis.Redis(**{"host": "h", "socket_timeout": 5, **options})
 
 
-def by_sentinel(*hosts, name="logins", **options):
+def by_sentinel(*hosts, **options):
     """The client of a primary that is never asked for."""
     kwargs = {"socket_timeout": 5, "retry": Retry(NoBackoff(), 0)}
     sentinel = Sentinel([(host, 1) for host in hosts], sentinel_kwargs=kwargs)
-    return sentinel.master_for(name, socket_timeout=5, **options)
+    return sentinel.master_for("logins", socket_timeout=5, **options)
 
 
 class TestPlace:
@@ -280,86 +280,49 @@ class TestPlace:
         ],
     )
     def test_a_place_is_server_and_database(self, make, place):
-        """Not password, timeouts or decoding; two stores at one place are equal."""
-        store = RedisTokenStore(make())
-        assert repr(store) == f"RedisTokenStore(<{place}>, prefix='atlassian_auth_adapter:')"
-        assert store == RedisTokenStore(make)
-        assert hash(store) == hash(RedisTokenStore(make))
-        assert b"secret" not in pickle.dumps(store)
-
-    def test_different_places_are_different_stores(self):
-        """Host, port, database, socket, service, sentinels and prefix count."""
-        clients = [
-            plain(),
-            plain(host="i"),
-            plain(port=1),
-            plain(db=1),
-            plain(unix_socket_path="/a"),
-            plain(unix_socket_path="/b"),
-            by_sentinel("a"),
-            by_sentinel("b"),
-            by_sentinel("a", name="other"),
-        ]
-        stores = {RedisTokenStore(client) for client in clients}
-        stores.add(RedisTokenStore(clients[0], prefix="other:"))
-        assert len(stores) == len(clients) + 1
-        assert RedisTokenStore(clients[0]) not in (
-            RedisTokenStore(clients[0], prefix="other:"),
-            clients[0],
-        )
+        """For people; without password, timeouts or decoding."""
+        for store in RedisTokenStore(make()), RedisTokenStore(make):
+            assert repr(store) == f"RedisTokenStore(<{place}>, prefix='atlassian_auth_adapter:')"
+            assert b"secret" not in pickle.dumps(store)
 
     def test_two_prefixes_share_nothing(self, client, store, prefix):
         """One Redis can serve several programs."""
         other = RedisTokenStore(client, prefix=f"{prefix}other:")
-        store.save(KEY, LOGIN, expected=None)
-        assert other.load(KEY) is None
-        with store.lock(KEY, timeout=0):
+        store.save(NAME, TEXT, expected=None)
+        assert other.load(NAME) is None
+        with store.lock(NAME, timeout=0):
             locking(other)
 
 
 class TestFormat:
-    def test_a_record_is_one_hash(self, client, store, name, prefix):
-        """The key in readable form, and the record, in ASCII; nothing else, and without an end."""
-        record = replace(LOGIN, dead="é")
-        store.save(KEY, record, expected=None)
-        (found,) = client.scan_iter(f"{prefix}*", count=1000)
-        assert found == name.encode()
-        stored = client.hgetall(name)
-        assert stored.keys() == {b"generation", b"record"}
-        assert stored[b"generation"] == b"7"
-        assert stored[b"record"].isascii()
-        whole = json.loads(stored[b"record"])
-        assert re.fullmatch("[0-9a-f]{16}", whole.pop("save"))
-        assert whole == {
-            "key": {
-                "issuer": "https://auth.example.com:8443/oauth",
-                "client_id": "client",
-                "account": "default",
-                "kind": "login",
-            },
-            **record.to_json(),
-        }
-        assert client.ttl(name) == -1
+    def test_an_entry_is_one_hash(self, client, store, key, prefix):
+        """Version, text, and a random number of that save; nothing else, and without an end."""
+        store.save(NAME, TEXT, expected=None)
+        assert list(client.scan_iter(f"{prefix}*", count=1000)) == [key.encode()]
+        stored = client.hgetall(key)
+        assert re.fullmatch(b"[0-9a-f]{16}", stored.pop(b"save"))
+        assert stored == {b"version": b"1", b"text": TEXT.encode()}
+        assert client.ttl(key) == -1
 
-    def test_record_and_lease_share_a_slot(self, client, store, name, prefix):
+    def test_entry_and_lease_share_a_slot(self, client, store, key, prefix):
         """In a cluster one node has both."""
-        store.save(KEY, LOGIN, expected=None)
-        with store.lock(KEY, timeout=0):
-            names = set(client.scan_iter(f"{prefix}*", count=1000))
-        assert names == {name.encode(), f"{name}:lock".encode()}
-        slot = redis.cluster.key_slot
-        assert len({slot(found) for found in names}) == 1
-        assert slot(name.encode()) == slot(KEY.digest.encode())
+        store.save(NAME, TEXT, expected=None)
+        with store.lock(NAME, timeout=0):
+            keys = set(client.scan_iter(f"{prefix}*", count=1000))
+        assert keys == {key.encode(), f"{key}:lock".encode()}
+        assert {redis.cluster.key_slot(found) for found in keys} == {
+            redis.cluster.key_slot(NAME.encode())
+        }
 
-    @pytest.mark.parametrize("generation", [2**53, 2**63, 10**30])
-    def test_generations_are_compared_exactly(self, store, generation):
+    @pytest.mark.parametrize("version", [2**53, 2**62])
+    def test_versions_are_compared_exactly(self, client, store, key, version):
         """Also where Lua's numbers are not."""
-        store.save(KEY, Record(generation), expected=None)
-        for wrong in (generation - 1, generation + 1):
-            with pytest.raises(StaleRecordError):
-                store.save(KEY, LOGIN, expected=wrong)
-        store.save(KEY, Record(generation + 1), expected=generation)
-        assert store.load(KEY) == Record(generation + 1)
+        client.hset(key, mapping={"version": version, "text": TEXT})
+        for wrong in (version - 1, version + 1):
+            with pytest.raises(StaleRecordError, match=str(version)):
+                store.save(NAME, NEWER, expected=wrong)
+        store.save(NAME, NEWER, expected=version)
+        assert store.load(NAME) == Entry(NEWER, version + 1)
 
     @pytest.mark.parametrize("protocol", [2, 3])
     @pytest.mark.parametrize("decode_responses", [False, True])
@@ -368,95 +331,67 @@ class TestFormat:
         options = {"protocol": protocol, "decode_responses": decode_responses}
         with connected(redis_url, **options) as client:
             store = RedisTokenStore(client, prefix=prefix)
-            assert store.load(KEY) is None
-            store.save(KEY, LOGIN, expected=None)
-            assert store.load(KEY) == LOGIN
-            with store.lock(KEY, timeout=0), pytest.raises(TokenStoreTimeoutError):
+            assert store.load(NAME) is None
+            store.save(NAME, TEXT, expected=None)
+            assert store.load(NAME) == FIRST
+            with store.lock(NAME, timeout=0), pytest.raises(TokenStoreTimeoutError):
                 locking(store)
-            store.delete(KEY)
-            assert store.load(KEY) is None
-
-
-def changed(**values):
-    """The record with these values changed."""
-    return lambda stored: {
-        **stored,
-        "record": json.dumps({**json.loads(stored[b"record"]), **values}),
-    }
+            store.delete(NAME)
+            assert store.load(NAME) is None
 
 
 class TestDamage:
-    damaged = pytest.mark.parametrize(
-        "damage",
+    @staticmethod
+    def assert_kept(client, store, key, stored, *words):
+        """What is stored is neither loaded nor replaced; `delete` makes room for a new login."""
+        if isinstance(stored, dict):
+            client.hset(key, mapping=stored)
+        else:
+            client.set(key, stored)
+        dump = raw(client, "DUMP", key)
+        refused(lambda: store.load(NAME), key, *words)
+        for expected in (None, 1, 7):
+            refused(lambda wrong=expected: store.save(NAME, NEWER, expected=wrong), key, *words)
+        assert raw(client, "DUMP", key) == dump
+        store.delete(NAME)
+        store.save(NAME, TEXT, expected=None)
+        assert store.load(NAME) == FIRST
+
+    @pytest.mark.parametrize("decode_responses", [False, True])
+    @pytest.mark.parametrize(
+        "damaged",
         [
-            lambda stored: {"generation": 7},
-            lambda stored: {"record": stored[b"record"]},
-            lambda stored: {"something": "secret"},
-            lambda stored: {**stored, "generation": "secret"},
-            lambda stored: {**stored, "generation": 8},
-            lambda stored: {**stored, "record": b""},
-            lambda stored: {**stored, "record": stored[b"record"][:-1]},
-            lambda stored: {**stored, "record": b'"secret'},
-            lambda stored: {**stored, "record": b"\xff\xfe\xfd secret"},
-            lambda stored: {**stored, "record": b"[" * 100_000},
-            lambda stored: {**stored, "record": b"{}"},
-            changed(key={}),
-            changed(key=None),
-            changed(version=99),
-            changed(generation="secret"),
-            changed(generation=1e999),
-            changed(token_set={"access_token": "secret"}),
-            lambda stored: b"secret",
+            {"version": 1},
+            {"text": TEXT},
+            {"something": "secret"},
+            *(
+                {"version": it, "text": TEXT}
+                for it in ("", "secret", "-1", "01", "1.0", "9" * 5000)
+            ),
+            {"version": 1, "text": b"\xff\xfe\xfd secret"},
+            "secret",
         ],
     )
-
-    @staticmethod
-    def put(client, name, damage):
-        """Store a login and damage it; returns what is there now, as Redis dumps it."""
-        RedisTokenStore(client, prefix=name.partition("{")[0]).save(KEY, LOGIN, expected=None)
-        stored = damage(client.hgetall(name))
-        client.delete(name)
-        if isinstance(stored, dict):
-            client.hset(name, mapping=stored)
-        else:
-            client.set(name, stored)
-        return client.dump(name)
-
-    @damaged
-    @pytest.mark.parametrize("decode_responses", [False, True])
-    def test_damage_is_named_and_kept(
-        self, client, redis_url, prefix, name, damage, decode_responses
-    ):
+    def test_damage_is_named_and_kept(self, redis_url, prefix, key, damaged, decode_responses):
         """Neither load nor save touch it: perhaps a person can read what we cannot."""
-        dump = self.put(client, name, damage)
-        with connected(redis_url, decode_responses=decode_responses) as reader:
-            store = RedisTokenStore(reader, prefix=prefix)
-            refused(lambda: store.load(KEY), name)
-            refused(lambda: store.save(KEY, NEWER, expected=7), name)
-            refused(lambda: store.save(KEY, NEWER, expected=None), name)
-        assert client.dump(name) == dump
+        with connected(redis_url, decode_responses=decode_responses) as client:
+            store = RedisTokenStore(client, prefix=prefix)
+            word = "damaged" if isinstance(damaged, dict) else "another prefix"
+            self.assert_kept(client, store, key, damaged, word)
 
-    @damaged
-    def test_damage_can_be_forgotten(self, client, store, name, damage):
-        """`delete` makes room for a new login."""
-        self.put(client, name, damage)
-        store.delete(KEY)
-        store.save(KEY, LOGIN, expected=None)
-        assert store.load(KEY) == LOGIN
+    def test_the_form_of_an_earlier_release_is_named_and_kept(self, client, store, key):
+        """The text says what to do."""
+        stored = {"generation": 1, "record": '{"version": 1, "token_set": "secret"}'}
+        words = "earlier release", "forget()", "delete the key", "sign in again"
+        self.assert_kept(client, store, key, stored, *words)
+        client.hset(key, mapping=stored)
+        locking(store)
 
-    def test_the_record_of_another_key_is_not_believed(self, client, store, name, prefix):
-        """Who mixes up names, mixes up nobody's logins."""
-        store.save(KEY, LOGIN, expected=None)
-        other = replace(KEY, account="other")
-        client.rename(name, f"{prefix}{{{other.digest}}}")
-        refused(lambda: store.load(other), other.digest, "another key")
-        assert store.load(KEY) is None
-
-    def test_a_lease_of_another_type_is_no_holder(self, client, store, name):
+    def test_a_lease_of_another_type_is_no_holder(self, client, store, key):
         """Waiting does not cure it; it is named at once, and kept."""
-        client.rpush(f"{name}:lock", "foreign")
-        refused(lambda: locking(store, timeout=1e6), f"{name}:lock", "another prefix")
-        assert client.lrange(f"{name}:lock", 0, -1) == [b"foreign"]
+        client.rpush(f"{key}:lock", "foreign")
+        refused(lambda: locking(store, timeout=1e6), f"{key}:lock", "another prefix")
+        assert client.lrange(f"{key}:lock", 0, -1) == [b"foreign"]
 
 
 class Forgetful(redis.Connection):
@@ -496,26 +431,26 @@ class TestLostAnswers:
         pool.disconnect()
 
     def test_a_save_that_is_sent_twice_is_one(self, store, monkeypatch):
-        """The second run finds its own record, which is not stale."""
-        for record, expected in ((LOGIN, None), (NEWER, 7), (replace(NEWER, pending=None), 8)):
+        """The second run finds its own entry, which is not stale."""
+        for version, text in enumerate((TEXT, NEWER, NEWER), 1):
             monkeypatch.setattr(Forgetful, "losing", [b"HSET"])
-            store.save(KEY, record, expected=expected)
+            store.save(NAME, text, expected=version - 1 or None)
             assert not Forgetful.losing
-            assert store.load(KEY) == record
+            assert store.load(NAME) == Entry(text, version)
 
-    def test_the_same_record_by_somebody_else_is_stale(self, store):
+    def test_the_same_text_by_another_process_is_stale(self, store):
         """Only the very same save may succeed twice."""
-        store.save(KEY, LOGIN, expected=None)
-        store.save(KEY, NEWER, expected=7)
+        store.save(NAME, TEXT, expected=None)
+        store.save(NAME, NEWER, expected=1)
         with pytest.raises(StaleRecordError):
-            store.save(KEY, NEWER, expected=7)
+            store.save(NAME, NEWER, expected=1)
         with pytest.raises(StaleRecordError):
-            store.save(KEY, NEWER, expected=None)
+            store.save(NAME, NEWER, expected=None)
 
     def test_a_lease_that_is_taken_twice_is_one(self, store, monkeypatch):
         """The second run finds the owner's own token; others still wait."""
         monkeypatch.setattr(Forgetful, "losing", [b"PX"])
-        with store.lock(KEY, timeout=0):
+        with store.lock(NAME, timeout=0):
             assert not Forgetful.losing
             with pytest.raises(TokenStoreTimeoutError):
                 locking(store)
@@ -586,57 +521,57 @@ def serve(tmp_path):
 
 class TestServer:
     def test_a_restart_between_load_and_save_costs_nothing(self, serve):
-        """The record survives, the scripts need not, and the same client goes on."""
+        """The entry survives, the scripts need not, and the same client goes on."""
         server = serve("--appendonly", "yes", "--appendfsync", "always")
         with connected(server.url) as client:
             store = RedisTokenStore(client)
-            store.save(KEY, LOGIN, expected=None)
-            with store.lock(KEY, timeout=0):
-                record = store.load(KEY)
+            store.save(NAME, TEXT, expected=None)
+            with store.lock(NAME, timeout=0):
+                version = store.load(NAME).version
                 server.kill()
-                refused(lambda: store.load(KEY), f"127.0.0.1:{server.port}/0", "refused")
+                refused(lambda: store.load(NAME), f"127.0.0.1:{server.port}/0", "refused")
                 server.start()
-                store.save(KEY, NEWER, expected=record.generation)
-            assert store.load(KEY) == NEWER
+                store.save(NAME, NEWER, expected=version)
+            assert store.load(NAME) == SECOND
             locking(store)
 
-    def test_a_full_server_keeps_the_old_record(self, serve):
+    def test_a_full_server_keeps_the_old_entry(self, serve):
         """What needs memory fails and says so; the rest works, and later all does."""
         server = serve("--maxmemory-policy", "noeviction")
         with connected(server.url) as client:
             store = RedisTokenStore(client)
-            store.save(KEY, LOGIN, expected=None)
-            with store.lock(KEY, timeout=0):
+            store.save(NAME, TEXT, expected=None)
+            with store.lock(NAME, timeout=0):
                 client.config_set("maxmemory", "1")
-                refused(lambda: store.save(KEY, NEWER, expected=7), "maxmemory")
-                assert store.load(KEY) == LOGIN
+                refused(lambda: store.save(NAME, NEWER, expected=1), "maxmemory")
+                assert store.load(NAME) == FIRST
             refused(lambda: locking(store, timeout=1e6), "maxmemory")
             client.config_set("maxmemory", "0")
             locking(store)
-            store.save(KEY, NEWER, expected=7)
-            assert store.load(KEY) == NEWER
+            store.save(NAME, NEWER, expected=1)
+            assert store.load(NAME) == SECOND
 
     def test_a_replica_can_be_read(self, serve):
         """Everything else fails and names the primary as what to give."""
         server = serve()
         with connected(server.url) as client:
             store = RedisTokenStore(client)
-            store.save(KEY, LOGIN, expected=None)
+            store.save(NAME, TEXT, expected=None)
             # A primary that never answers: data are kept, and nothing can be written.
             client.execute_command("REPLICAOF", "127.0.0.1", "1")
-            assert store.load(KEY) == LOGIN
+            assert store.load(NAME) == FIRST
             for work in writing(store):
                 refused(work, "client of the primary")
             client.execute_command("REPLICAOF", "NO", "ONE")
-            assert store.load(KEY) == LOGIN
+            assert store.load(NAME) == FIRST
             locking(store)
 
     def test_a_disk_that_fails_is_named(self, serve, tmp_path):
-        """A Redis that cannot snapshot takes no writes; the record stands."""
+        """A Redis that cannot snapshot takes no writes; the entry stands."""
         server = serve()
         with connected(server.url) as client:
             store = RedisTokenStore(client)
-            store.save(KEY, LOGIN, expected=None)
+            store.save(NAME, TEXT, expected=None)
             client.config_set("save", "3600 1")
             (tmp_path / "redis0" / "dump.rdb").mkdir()
             with pytest.raises(redis.ResponseError):
@@ -644,10 +579,10 @@ class TestServer:
             client.bgsave()
             while client.info("persistence")["rdb_bgsave_in_progress"]:
                 os.sched_yield()
-            assert store.load(KEY) == LOGIN
+            assert store.load(NAME) == FIRST
             for work in writing(store):
                 refused(work, "MISCONF", "disk")
-            assert store.load(KEY) == LOGIN
+            assert store.load(NAME) == FIRST
 
     def test_a_password_is_asked_for_and_never_shown(self, serve):
         """Without, with a wrong and with the right one; in no error, pickle or repr."""
@@ -655,17 +590,17 @@ class TestServer:
         for password in (None, "wrong-secret"):
             with connected(server.url, password=password) as client:
                 store = RedisTokenStore(client)
-                for work in (lambda store=store: store.load(KEY), *writing(store)):
+                for work in (lambda store=store: store.load(NAME), *writing(store)):
                     refused(work, f"127.0.0.1:{server.port}/0", "username and password")
         with connected(server.url, password="secret") as client:
             store = RedisTokenStore(client)
-            store.save(KEY, LOGIN, expected=None)
-            assert store.load(KEY) == LOGIN
+            store.save(NAME, TEXT, expected=None)
+            assert store.load(NAME) == FIRST
             assert "secret" not in repr(store)
             assert b"secret" not in pickle.dumps(store)
             client.execute_command("ACL", "SETUSER", "guest", "on", ">secret", "allkeys", "+ping")
         with connected(server.url, username="guest", password="secret") as client:
-            refused(lambda: RedisTokenStore(client).load(KEY), "Permit eval")
+            refused(lambda: RedisTokenStore(client).load(NAME), "Permit eval")
 
     def test_what_the_documentation_permits_is_enough(self, serve):
         """A Redis user for one prefix, with the commands of the scripts."""
@@ -677,25 +612,25 @@ class TestServer:
             )
         with connected(server.url, username="logins", password="secret") as client:
             store = RedisTokenStore(client, prefix="ours:", lease=0.03)
-            store.save(KEY, LOGIN, expected=None)
-            with store.lock(KEY, timeout=0):
-                store.save(KEY, NEWER, expected=7)
-            assert store.load(KEY) == NEWER
-            store.delete(KEY)
+            store.save(NAME, TEXT, expected=None)
+            with store.lock(NAME, timeout=0):
+                store.save(NAME, NEWER, expected=1)
+            assert store.load(NAME) == SECOND
+            store.delete(NAME)
 
     def test_a_server_that_hangs_is_no_busy_lock(self, serve):
         """The client's own timeout speaks, and afterwards all is as before."""
         server = serve()
         with connected(server.url, socket_timeout=0.05) as client:
             store = RedisTokenStore(client, lease=0.5)
-            store.save(KEY, LOGIN, expected=None)
+            store.save(NAME, TEXT, expected=None)
             with server.paused():
-                for work in (lambda: store.load(KEY), *writing(store)[::2]):
+                for work in (lambda: store.load(NAME), *writing(store)[::2]):
                     refused(work, "TimeoutError", "does not answer in time")
         with connected(server.url) as client:
             store = RedisTokenStore(client, lease=0.5)
             # What the paused server had received has now been done, or not.
-            assert store.load(KEY) in (LOGIN, NEWER)
+            assert store.load(NAME) in (FIRST, SECOND)
             locking(store, timeout=PATIENCE)
 
     def test_a_cut_off_holder_keeps_its_lease_through_a_short_outage(self, serve, relay):
@@ -704,7 +639,7 @@ class TestServer:
         between, url = relay(server.url)
         with connected(url) as client, connected(server.url) as direct:
             store = RedisTokenStore(client, lease=3)
-            with store.lock(KEY, timeout=0):
+            with store.lock(NAME, timeout=0):
                 with between.outage():
                     before = ttl(direct)
                     until(lambda: ttl(direct) < before - 1000)
@@ -716,7 +651,7 @@ class TestServer:
         """With a cluster's client all works; with a plain one the error says which to give."""
         server = serve("--cluster-enabled", "yes")
         with connected(server.url) as node:
-            refused(lambda: RedisTokenStore(node).load(KEY), "look at CLUSTER INFO")
+            refused(lambda: RedisTokenStore(node).load(NAME), "look at CLUSTER INFO")
             node.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
             until(lambda: b"cluster_state:ok" in raw(node, "CLUSTER", "INFO"))
 
@@ -728,18 +663,18 @@ class TestServer:
             )
 
         store = RedisTokenStore(connect)
-        assert repr(store).startswith(f"RedisTokenStore(<cluster 127.0.0.1:{server.port}>")
-        assert store == RedisTokenStore(connect())
-        store.save(KEY, LOGIN, expected=None)
+        for one in store, RedisTokenStore(connect()):
+            assert repr(one).startswith(f"RedisTokenStore(<cluster 127.0.0.1:{server.port}>")
+        store.save(NAME, TEXT, expected=None)
         with pytest.raises(StaleRecordError):
-            store.save(KEY, NEWER, expected=None)
-        with store.lock(KEY, timeout=0), pytest.raises(TokenStoreTimeoutError):
+            store.save(NAME, NEWER, expected=None)
+        with store.lock(NAME, timeout=0), pytest.raises(TokenStoreTimeoutError):
             locking(store)
-        assert in_forked_child(lambda: store.load(KEY) == LOGIN)
-        store.delete(KEY)
-        assert store.load(KEY) is None
+        assert in_forked_child(lambda: store.load(NAME) == FIRST)
+        store.delete(NAME)
+        assert store.load(NAME) is None
         server.kill()
-        refused(lambda: store.load(KEY), str(server.port))
+        refused(lambda: store.load(NAME), str(server.port))
         refused(lambda: RedisTokenStore(connect), "function")
 
 
@@ -748,9 +683,9 @@ def raw(client, *command):
     return client.execute_command(*command, NEVER_DECODE=True)
 
 
-def ttl(client, name=f"atlassian_auth_adapter:{NAME}:lock"):
-    """Milliseconds that the lease of KEY still has, by the Redis."""
-    return client.pttl(name)
+def ttl(client, key=f"atlassian_auth_adapter:{{{NAME}}}"):
+    """Milliseconds that the lease of an entry still has, by the Redis."""
+    return client.pttl(f"{key}:lock")
 
 
 def until(condition):
@@ -811,20 +746,20 @@ class TestAdvice:
         """In our words; the server's may repeat what it was sent."""
         with answering(f"-{line}\r\n".encode()) as url, connected(url, protocol=2) as client:
             store = RedisTokenStore(client)
-            for work in (lambda: store.load(KEY), *writing(store)):
+            for work in (lambda: store.load(NAME), *writing(store)):
                 refused(work, advice, url.removeprefix("redis://"))
 
     @pytest.mark.parametrize("line", [b"HTTP/1.1 400 Bad Request\r\n", b"secret\r\n", b"\0\r\n"])
     def test_what_is_no_redis_is_no_redis(self, line):
         """Something else listens on that port."""
         with answering(line) as url, connected(url, protocol=2) as client:
-            refused(lambda: RedisTokenStore(client).load(KEY), url.removeprefix("redis://"))
+            refused(lambda: RedisTokenStore(client).load(NAME), url.removeprefix("redis://"))
 
     def test_a_password_in_an_answer_is_not_shown(self):
         """A server too old for HELLO repeats its arguments, the password among them."""
         line = b"-ERR unknown command 'HELLO', with args: 'AUTH' 'default' 'secret'\r\n"
         with answering(line) as url, connected(url, protocol=3, password="secret") as client:
-            refused(lambda: RedisTokenStore(client).load(KEY))
+            refused(lambda: RedisTokenStore(client).load(NAME))
 
     @pytest.mark.parametrize(
         ("make", "words"),
@@ -840,8 +775,19 @@ class TestAdvice:
         client = make()
         client.set_retry(Retry(NoBackoff(), 0))
         store = RedisTokenStore(client)
-        for work in (lambda: store.load(KEY), *writing(store)):
+        for work in (lambda: store.load(NAME), *writing(store)):
             refused(work, *words)
+
+    def test_no_frame_of_an_error_holds_a_secret(self, client, store, key):
+        """Error reporters print what the variables of each frame hold."""
+        store.save(NAME, TEXT, expected=None)
+        with pytest.raises(StaleRecordError) as stale:
+            store.save(NAME, NEWER, expected=7)
+        client.hset(key, "version", "damaged")
+        for error in (stale.value, refused(lambda: store.save(NAME, NEWER, expected=1))):
+            for frame, _ in traceback.walk_tb(error.__traceback__):
+                if "/atlassian_auth_adapter/" in frame.f_code.co_filename:
+                    assert "secret" not in repr(list(frame.f_locals.values()))
 
     def test_what_happened_before_is_no_reason(self):
         """A store that is used while an error is handled names its own trouble."""
@@ -851,7 +797,7 @@ class TestAdvice:
                 Path("/nowhere").stat()
             except OSError:
                 with pytest.raises(TokenStoreError, match="BusyLoadingError"):
-                    store.load(KEY)
+                    store.load(NAME)
 
     def test_a_password_provider_that_fails_is_named(self):
         """Its text is not shown."""
@@ -861,7 +807,7 @@ class TestAdvice:
                 raise ValueError("secret")
 
         with answering(b"+OK\r\n") as url, connected(url, credential_provider=Provider()) as client:
-            refused(lambda: RedisTokenStore(client).load(KEY), "ValueError")
+            refused(lambda: RedisTokenStore(client).load(NAME), "ValueError")
 
 
 def run(code, data):
@@ -879,10 +825,10 @@ def run(code, data):
 
 
 LOOK = """
-from atlassian_auth_adapter import TokenStoreError
-from atlassian_auth_adapter.testing.contracts.stores import KEY
+from atlassian_auth_adapter.errors import TokenStoreError
+from atlassian_auth_adapter.testing.contracts.stores import NAME
 try:
-    print(store, store.load(KEY).generation)
+    print(store, store.load(NAME).version)
 except TokenStoreError as error:
     print(store, "refused", error)
 """
@@ -892,11 +838,11 @@ class TestPickle:
     def test_a_store_made_from_a_function_goes_anywhere(self, connect, redis_url, prefix):
         """The pickle names the function, and holds nothing of its client."""
         store = RedisTokenStore(connect(redis_url, client_name="secret"), prefix=prefix, lease=9)
-        store.save(KEY, LOGIN, expected=None)
+        store.save(NAME, TEXT, expected=None)
         pickled = pickle.dumps(store)
         assert b"secret" not in pickled
         assert b"redis://" not in pickled
-        assert run(LOOK, pickled) == f"{store!r} 7\n"
+        assert run(LOOK, pickled) == f"{store!r} 1\n"
         assert run("print(store._lease)", pickled) == "9.0\n"
 
     @pytest.mark.parametrize("made", ["client", "lambda", "bound"])
@@ -919,20 +865,20 @@ class TestPickle:
     def test_a_forked_child_follows_the_pickle(self, store):
         """It leads to the child's own side of the store."""
         needs_fork()
-        store.save(KEY, LOGIN, expected=None)
+        store.save(NAME, TEXT, expected=None)
         pickled = pickle.dumps(store)
-        assert in_forked_child(lambda: pickle.loads(pickled).load(KEY) == LOGIN)
+        assert in_forked_child(lambda: pickle.loads(pickled).load(NAME) == FIRST)
 
 
 class TestFork:
     def test_a_forked_child_has_its_own_connections(self, client, store):
         """The server sees another connection, and the parent's goes on."""
         needs_fork()
-        store.save(KEY, LOGIN, expected=None)
+        store.save(NAME, TEXT, expected=None)
         ours = client.client_id()
 
         def child():
-            return store.load(KEY) == LOGIN, client.client_id()
+            return store.load(NAME) == FIRST, client.client_id()
 
         loaded, theirs = in_forked_child(child)
         assert loaded
@@ -951,29 +897,28 @@ class TestFork:
         store = RedisTokenStore(connect, prefix=prefix)
 
         def child():
-            store.load(KEY)
-            store.load(KEY)
+            store.load(NAME)
+            store.load(NAME)
             return os.getpid(), calls
 
-        store.load(KEY)
+        store.load(NAME)
         pid, called = in_forked_child(child)
         assert called == [os.getpid(), pid]
         assert calls == [os.getpid()]
 
     def test_parent_and_child_at_once_mix_up_no_answers(self, store):
-        """Each reads its own records, a hundred times."""
+        """Each reads its own entry, a hundred times."""
         needs_fork()
-        keys = [replace(KEY, account=str(number)) for number in range(2)]
-        for number, key in enumerate(keys):
-            store.save(key, Record(number), expected=None)
+        for name in ("parents", "childs"):
+            store.save(name, name, expected=None)
         read, write = os.pipe()
         with forking():
             child = os.fork()
         if not child:
-            seen = {store.load(keys[1]) for _ in range(100)}
-            os.write(write, b"+" if seen == {Record(1)} else b"-")
+            seen = {store.load("childs") for _ in range(100)}
+            os.write(write, b"+" if seen == {Entry("childs", 1)} else b"-")
             os._exit(0)
-        assert {store.load(keys[0]) for _ in range(100)} == {Record(0)}
+        assert {store.load("parents") for _ in range(100)} == {Entry("parents", 1)}
         assert os.read(read, 1) == b"+"
         os.waitpid(child, 0)
         os.close(read)
@@ -981,55 +926,55 @@ class TestFork:
 
 
 class TestLease:
-    def test_a_lease_is_renewed_beyond_its_time(self, client, store, prefix, name):
+    def test_a_lease_is_renewed_beyond_its_time(self, client, store, prefix, key):
         """As long as its holder lives, others wait."""
         short = RedisTokenStore(client, prefix=prefix, lease=1.5)
-        with short.lock(KEY, timeout=0):
+        with short.lock(NAME, timeout=0):
             for _ in range(3):
-                before = ttl(client, f"{name}:lock")
-                until(lambda before=before: ttl(client, f"{name}:lock") < before)
-                before = ttl(client, f"{name}:lock")
-                until(lambda before=before: ttl(client, f"{name}:lock") > before)
-            with pytest.raises(TokenStoreTimeoutError, match=re.escape(f"{name}:lock in ")):
+                before = ttl(client, key)
+                until(lambda before=before: ttl(client, key) < before)
+                before = ttl(client, key)
+                until(lambda before=before: ttl(client, key) > before)
+            with pytest.raises(TokenStoreTimeoutError, match=re.escape(f"{key}:lock in ")):
                 locking(store)
-        assert not client.exists(f"{name}:lock")
+        assert not client.exists(f"{key}:lock")
 
-    def test_a_lost_lease_is_neither_renewed_nor_freed(self, client, prefix, name):
-        """It is somebody else's now."""
+    def test_a_lost_lease_is_neither_renewed_nor_freed(self, client, prefix, key):
+        """It is another process's now."""
         store = RedisTokenStore(client, prefix=prefix, lease=0.03)
-        with store.lock(KEY, timeout=0):
-            client.set(f"{name}:lock", "somebody")
+        with store.lock(NAME, timeout=0):
+            client.set(f"{key}:lock", "another")
             for thread in threading.enumerate():
                 if thread.name == "lease":
                     thread.join(PATIENCE)
                     assert not thread.is_alive()
-        assert client.get(f"{name}:lock") == b"somebody"
-        assert client.ttl(f"{name}:lock") == -1
+        assert client.get(f"{key}:lock") == b"another"
+        assert client.ttl(f"{key}:lock") == -1
 
-    def test_a_lease_that_vanished_is_not_renewed(self, client, prefix, name):
-        """A Redis that lost its data has no lease to prolong; whoever comes next gets it."""
+    def test_a_lease_that_vanished_is_not_renewed(self, client, prefix, key):
+        """A Redis that lost its data has no lease to prolong; the next process gets it."""
         store = RedisTokenStore(client, prefix=prefix, lease=0.03)
-        with store.lock(KEY, timeout=0):
-            client.delete(f"{name}:lock")
+        with store.lock(NAME, timeout=0):
+            client.delete(f"{key}:lock")
             for thread in threading.enumerate():
                 if thread.name == "lease":
                     thread.join(PATIENCE)
             locking(store)
 
-    def test_the_clock_of_the_host_plays_no_part(self, client, store, name, monkeypatch):
+    def test_the_clock_of_the_host_plays_no_part(self, client, store, key, monkeypatch):
         """A holder whose clock is off by years excludes others for as long as any."""
         monkeypatch.setattr(time, "time", lambda: 0.0)
-        with store.lock(KEY, timeout=0):
+        with store.lock(NAME, timeout=0):
             monkeypatch.setattr(time, "time", lambda: 4e9)
             with pytest.raises(TokenStoreTimeoutError):
                 locking(store)
-            assert 30_000 < ttl(client, f"{name}:lock") <= 60_000
+            assert 30_000 < ttl(client, key) <= 60_000
 
-    def test_a_paused_holder_cannot_do_harm(self, client, redis_url, prefix, name):
+    def test_a_paused_holder_cannot_do_harm(self, client, redis_url, prefix, key):
         """It wakes up after its lease has ended: its save is stale, and it frees no other's."""
         needs_fork()
         store = RedisTokenStore(lambda: connected(redis_url), prefix=prefix, lease=0.3)
-        store.save(KEY, LOGIN, expected=None)
+        store.save(NAME, TEXT, expected=None)
         said, say = os.pipe()
         with forking():
             child = os.fork()
@@ -1037,10 +982,10 @@ class TestLease:
             try:
                 outcome = b"saved"
                 try:
-                    with store.lock(KEY, timeout=PATIENCE):
+                    with store.lock(NAME, timeout=PATIENCE):
                         os.write(say, b"held ")
                         os.kill(os.getpid(), signal.SIGSTOP)
-                        store.save(KEY, replace(NEWER, dead="overwritten"), expected=7)
+                        store.save(NAME, "overwritten", expected=1)
                 except StaleRecordError:
                     outcome = b"stale"
                 os.write(say, outcome)
@@ -1049,29 +994,29 @@ class TestLease:
         assert os.read(said, 5) == b"held "
         os.waitpid(child, os.WUNTRACED)
         long = RedisTokenStore(client, prefix=prefix)
-        with long.lock(KEY, timeout=PATIENCE):
-            owner = client.get(f"{name}:lock")
-            long.save(KEY, NEWER, expected=7)
+        with long.lock(NAME, timeout=PATIENCE):
+            owner = client.get(f"{key}:lock")
+            long.save(NAME, NEWER, expected=1)
             os.kill(child, signal.SIGCONT)
             assert os.read(said, 5) == b"stale"
             os.waitpid(child, 0)
-            assert client.get(f"{name}:lock") == owner
-            assert ttl(client, f"{name}:lock") > 1000
-        assert long.load(KEY) == NEWER
+            assert client.get(f"{key}:lock") == owner
+            assert ttl(client, key) > 1000
+        assert long.load(NAME) == SECOND
         os.close(said)
         os.close(say)
 
-    def test_the_lease_of_a_killed_holder_ends_by_itself(self, connect, redis_url, prefix, name):
+    def test_the_lease_of_a_killed_holder_ends_by_itself(self, connect, redis_url, prefix, key):
         """Not before its time, which the Redis measures."""
         store = RedisTokenStore(connect(redis_url), prefix=prefix, lease=1.0)
         with process(_hold, store, killed=True) as holder:
             assert holder.recv() == "held"
         with connected(redis_url) as client:
-            assert client.exists(f"{name}:lock")
+            assert client.exists(f"{key}:lock")
         locking(store, timeout=PATIENCE)
 
 
 def _hold(store, connection):
-    with store.lock(KEY, timeout=PATIENCE):
+    with store.lock(NAME, timeout=PATIENCE):
         connection.send("held")
         connection.recv()
