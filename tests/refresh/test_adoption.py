@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,7 @@ def test_what_is_saved_between_look_and_journal_is_adopted(
 def test_what_is_saved_during_a_refresh_is_not_overwritten(
     emulator: AtlassianEmulator, clock: FakeClock, make_client: Any, start: Any, theirs: TokenSet
 ) -> None:
-    """Another process saved without the lock while we were refreshing: theirs stays and is used."""
+    """Another process began after us, for our lease had ended, and saved first: theirs is used."""
     store = FragileStore()
     client = make_client(store=store)
     clock.advance(3600)
@@ -108,8 +109,11 @@ def test_what_is_saved_during_a_refresh_is_not_overwritten(
     emulator.weather.next("token", hold)
     waiting = start(client.token_set)
     hold.wait_arrived()
-    version = stored_version(client)
-    save_login(client, successor(stored_login(client), theirs))
+    version, journaled = stored_version(client), stored_login(client)
+    assert journaled
+    assert journaled.journal
+    save_login(client, replace(journaled, journal=replace(journaled.journal, owner="another")))
+    save_login(client, successor(journaled, theirs))
     hold.release()
     assert waiting.result() == theirs
     assert stored_login(client).token_set == theirs  # type: ignore[union-attr]
