@@ -24,6 +24,8 @@ import sqlalchemy
 from atlassian_auth_adapter import (
     Event,
     FileTokenStore,
+    RedisTokenStore,
+    SQLTokenStore,
     TokenNotSavedError,
     TokenStore,
     TokenStoreUnavailableError,
@@ -101,8 +103,6 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
             disk = request.getfixturevalue("small_disk")
             yield files(disk / "logins", disk_full if kind == "full" else read_only)
         case "redis":
-            from atlassian_auth_adapter import RedisTokenStore
-
             url = request.getfixturevalue("redis_url")
             relay, there = request.getfixturevalue("relay")(url)
             prefix = f"test:{uuid.uuid4().hex}:"
@@ -116,8 +116,6 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
                 for key in client.scan_iter(f"{prefix}*"):
                     client.delete(key)
         case _:
-            from atlassian_auth_adapter import SQLTokenStore
-
             mariadb = request.param == "mariadb"
             url = request.getfixturevalue("mysql_url" if mariadb else "postgres_url")
             relay, there = request.getfixturevalue("relay")(url)

@@ -10,23 +10,30 @@ import asyncio
 import contextvars
 import random
 import threading
+import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
+import sqlalchemy
+from cryptography.fernet import Fernet
 
 from atlassian_auth_adapter import (
     AtlassianAuthError,
     AtlassianOAuthClient,
     ContextTokenStore,
+    EncryptedTokenStore,
     FileTokenStore,
     LoginRequiredError,
     MemoryTokenStore,
+    RedisTokenStore,
+    SQLTokenStore,
     TokenStore,
     TokenStoreError,
 )
@@ -90,15 +97,114 @@ def moment(request: pytest.FixtureRequest) -> Form:
     return contexts(request.param)
 
 
-@pytest.fixture(params=["global variable", "context variable", "directories", "memory"])
-def form(request: pytest.FixtureRequest, tmp_path: Path) -> Form:
-    """Each way to keep two tenants apart."""
+FORMS = ["global variable", "context variable", "directories", "memory", "schemas", "databases"]
+
+
+@pytest.fixture(params=FORMS)
+def form(
+    request: pytest.FixtureRequest, tmp_path: Path, landed: Callable[[], None]
+) -> Iterator[Form]:
+    """Each way to keep two tenants apart: PostgreSQL schemas and Redis databases among them."""
     match request.param:
         case "directories":
-            return Form(lambda tenant: FileTokenStore(tmp_path / tenant))
+            yield Form(lambda tenant: FileTokenStore(tmp_path / tenant))
         case "memory":
-            return Form(defaultdict(MemoryTokenStore).__getitem__)
-    return contexts(request.param)
+            yield Form(defaultdict(MemoryTokenStore).__getitem__)
+        case "schemas":
+            with schemas(request.getfixturevalue("postgres_url")) as engines:
+                for engine in engines.values():
+                    SQLTokenStore(engine).create_table()
+                yield Form(lambda tenant: SQLTokenStore(engines[tenant]))
+                landed()  # no flight uses a connection any more
+        case "databases":
+            prefix = f"test:{uuid.uuid4().hex}:"
+            url = request.getfixturevalue("redis_url")
+            with ExitStack() as stack:
+                clients = {}
+                for number, tenant in enumerate((A, B)):
+                    database = f"{url.rpartition('/')[0]}/{number}"
+                    clients[tenant] = stack.enter_context(redis_at(database, prefix))
+                yield Form(lambda tenant: RedisTokenStore(clients[tenant], prefix=prefix))
+        case _:
+            yield contexts(request.param)
+
+
+@contextmanager
+def schemas(url: str) -> Iterator[dict[str, sqlalchemy.Engine]]:
+    """Two engines whose URLs differ in the search path only."""
+    names = {tenant: f"test_{uuid.uuid4().hex}_{tenant}" for tenant in (A, B)}
+    admin = sqlalchemy.create_engine(url)
+    engines = {
+        tenant: sqlalchemy.create_engine(
+            sqlalchemy.make_url(url).update_query_dict({"options": f"-csearch_path={name}"})
+        )
+        for tenant, name in names.items()
+    }
+    with admin.begin() as connection:
+        for name in names.values():
+            connection.execute(sqlalchemy.text(f"CREATE SCHEMA {name}"))
+    try:
+        yield engines
+    finally:
+        for engine in engines.values():
+            engine.dispose()
+        with admin.begin() as connection:
+            for name in names.values():
+                connection.execute(sqlalchemy.text(f"DROP SCHEMA {name} CASCADE"))
+        admin.dispose()
+
+
+@contextmanager
+def redis_at(url: str, prefix: str) -> Iterator[redis.Redis]:
+    """A Redis client; afterwards the keys with that prefix are gone."""
+    with redis.Redis.from_url(url) as client:
+        try:
+            yield client
+        finally:
+            for key in client.scan_iter(f"{prefix}*"):
+                client.delete(key)
+
+
+@pytest.fixture(params=["load", "key", "role", "user"])
+def same_place(
+    request: pytest.FixtureRequest, landed: Callable[[], None]
+) -> Iterator[tuple[TokenStore, TokenStore]]:
+    """Two stores on one place, the second of which may not read what the first one keeps."""
+    name = f"test_{uuid.uuid4().hex}"
+    match request.param:
+        case "load":
+            place = MemoryTokenStore()
+            refused = FragileStore(place)
+            refused.fail("load")
+            yield place, refused
+        case "key":
+            inner, keys = MemoryTokenStore(), [Fernet.generate_key().decode() for _ in range(2)]
+            yield EncryptedTokenStore(inner, keys[0]), EncryptedTokenStore(inner, keys[1])
+        case "role":
+            url = request.getfixturevalue("postgres_url")
+            admin = sqlalchemy.create_engine(url)
+            guest = sqlalchemy.create_engine(
+                sqlalchemy.make_url(url).set(username=name, password="secret")
+            )
+            owned = SQLTokenStore(admin, table=name)
+            owned.create_table()
+            with admin.begin() as connection:
+                connection.execute(sqlalchemy.text(f"CREATE ROLE {name} LOGIN PASSWORD 'secret'"))
+            yield owned, SQLTokenStore(guest, table=name)
+            landed()
+            guest.dispose()
+            with admin.begin() as connection:
+                connection.execute(sqlalchemy.text(f"DROP TABLE {name}"))
+                connection.execute(sqlalchemy.text(f"DROP ROLE {name}"))
+            admin.dispose()
+        case _:
+            url, prefix = request.getfixturevalue("redis_url"), f"{name}:"
+            with redis_at(url, prefix) as own:
+                rights = ("on", ">secret", "~other:*", "+@all")
+                own.execute_command("ACL", "SETUSER", name, *rights)
+                with redis.Redis.from_url(url, username=name, password="secret") as guest:
+                    yield RedisTokenStore(own, prefix=prefix), RedisTokenStore(guest, prefix=prefix)
+                own.execute_command("ACL", "DELUSER", name)
 
 
 @pytest.fixture
@@ -177,23 +283,27 @@ def test_a_tenant_without_a_login_gets_none(
 
 
 def test_a_tenant_whose_store_refuses_it_gets_nothing(
-    make_client: Any, clock: FakeClock, emulator: AtlassianEmulator
+    same_place: tuple[TokenStore, TokenStore],
+    make_client: Any,
+    clock: FakeClock,
+    emulator: AtlassianEmulator,
 ) -> None:
-    """Same place and same login, but no right to read it: what others have read does not help."""
-    place = FragileStore()
-    signed_in = make_client(store=place)
-    refused = FragileStore(place)
-    refused.fail("load")
+    """Same place and same login, but no right to read it, or another key: what other clients of
+    this process have read there does not help.
+    """
+    allowed, refused = same_place
+    signed_in = make_client(store=allowed)
     other = make_client(store=refused, login=False)
     for _ in range(2):
-        with pytest.raises(TokenStoreError, match="broken"):
+        with pytest.raises(TokenStoreError):
             other.get_access_token()
         assert other.current() is None
         clock.advance(3600)
         signed_in.get_access_token()
-    refused.mend()
-    assert other.get_access_token() == signed_in.get_access_token()
     assert emulator.count("refresh_token") == 2
+    if isinstance(refused, FragileStore):
+        refused.mend()
+        assert other.get_access_token() == signed_in.get_access_token()
 
 
 def test_what_could_not_be_saved_for_one_tenant_is_saved_in_its_row(
