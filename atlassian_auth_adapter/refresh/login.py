@@ -28,7 +28,15 @@ from atlassian_auth_adapter.refresh.steps import Instant, Memory, Request, Snaps
 from atlassian_auth_adapter.threads import after_fork
 from atlassian_auth_adapter.tokens import TokenSet
 
-__all__ = ["Flight", "Membership", "SharedLogin", "forget_process_state"]
+__all__ = ["AnotherLoginError", "Flight", "Membership", "SharedLogin", "forget_process_state"]
+
+
+class AnotherLoginError(Exception):
+    """The store has another login than the one that was to be refreshed beside the traffic.
+
+    Another person has signed in, or the store is that of the tenant of the moment, which has
+    changed since. Only a flight that a caller waits for finds out.
+    """
 
 
 @dataclass(slots=True, eq=False)

@@ -39,6 +39,7 @@ from atlassian_auth_adapter import (
 )
 from atlassian_auth_adapter.atlassian.gateway import Location
 from atlassian_auth_adapter.testing import AtlassianEmulator, FakeClock, save_login, stored_login
+from atlassian_auth_adapter.testing.emulator import Hold
 
 from .stores import FragileStore
 
@@ -346,6 +347,42 @@ def test_what_could_not_be_saved_for_one_tenant_is_saved_in_its_row(
     with moment.at(B):
         assert stored_login(clients[B]) == before
     assert emulator.count("refresh_token", "issued") == emulator.count("refresh_token") == 2
+
+
+def test_the_tenant_of_the_moment_changes_while_a_refresh_goes_on_beside_the_traffic(
+    moment: Form,
+    make_client: Any,
+    clock: FakeClock,
+    emulator: AtlassianEmulator,
+    family: Callable[[str], str],
+    landed: Callable[[], None],
+) -> None:
+    """A's stale token is renewed on a thread of ours; before the answer comes it is B's turn: each
+    goes on with its own login, and what was brought for A ends up in A's row.
+    """
+    clients = {}
+    for tenant in (A, B):
+        with moment.at(tenant):
+            clients[tenant] = make_client(store=moment.store(tenant))
+    clock.advance(3600 - 300)
+    hold = Hold(after=True)
+    emulator.weather.next("token", hold)
+    with moment.at(A):
+        assert clients[A].get_access_token()
+        hold.wait_arrived()
+    with moment.at(B):
+        hold.release()
+        landed()
+        assert family(clients[B].get_access_token()) == "family-2"
+        landed()
+    for _ in range(2):
+        with moment.at(A):
+            assert family(clients[A].get_access_token()) == "family-1"
+            assert family(stored_login(clients[A]).token_set.access_token) == "family-1"  # type: ignore[union-attr]
+        with moment.at(B):
+            assert family(stored_login(clients[B]).token_set.access_token) == "family-2"  # type: ignore[union-attr]
+        clock.advance(3600)
+    assert emulator.count(outcome="reuse_after_grace") == 0
 
 
 def test_context_variables_of_the_caller_are_seen_by_the_store(
