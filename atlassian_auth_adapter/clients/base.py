@@ -572,7 +572,11 @@ class AtlassianClient(Unique, TokenSource):
 
 
 def _checked_wait(seconds: object) -> float:
-    if isinstance(seconds, int | float) and 0 < seconds < threading.TIMEOUT_MAX:
+    if (
+        isinstance(seconds, int | float)
+        and not isinstance(seconds, bool)
+        and 0 < seconds < threading.TIMEOUT_MAX
+    ):
         return float(seconds)
     raise ConfigurationError(
         f"max_wait={seconds!r:.40} must be a positive number of seconds: how long a request waits "

@@ -19,7 +19,7 @@ from atlassian_auth_adapter.errors import (
 )
 from atlassian_auth_adapter.events import Event, OnEvent, report
 from atlassian_auth_adapter.records import Login, TokenKey
-from atlassian_auth_adapter.refresh.login import Flight, Membership, SharedLogin
+from atlassian_auth_adapter.refresh.login import AnotherLoginError, Flight, Membership, SharedLogin
 from atlassian_auth_adapter.refresh.steps import (
     FENCE,
     Delete,
@@ -122,11 +122,12 @@ class Driver:
         match step:
             case Recall():
                 return Seen(None, None, self.shared.memory(), parties.now())
-            case Load():
+            case Load(joins):
                 login, version = self._ask_store(
                     lambda: records.load(parties.store, parties.key, Login)
                 )
-                self._join(login)
+                if joins:
+                    self._join(login)
                 return Seen(login, version, self.shared.memory(), parties.now())
             case Save():
                 self._ask_store(
@@ -168,6 +169,9 @@ class Driver:
         )
 
     def _join(self, login: Login | None) -> None:
+        only = self.flight.request.only
+        if only and login is not None and login.login_id != only:
+            raise AnotherLoginError
         if self.membership is not None:
             self.shared = self.membership.join(login)
 

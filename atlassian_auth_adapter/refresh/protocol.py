@@ -200,12 +200,12 @@ def forget(revoke: bool) -> Protocol[None]:
 
     def attempt(_: Instant) -> Protocol[None]:
         if revoke:
-            seen: Seen = yield Load()
+            seen: Seen = yield Load(joins=False)
             newest = seen.memory.unsaved.login if seen.memory.unsaved else seen.login
             if newest and newest.token_set:
                 yield Send(newest.token_set)
-        yield from _erased()
         yield Hold(None)
+        yield from _erased()
         yield Publish(None)
 
     yield Locked(attempt)
@@ -383,9 +383,10 @@ def _budget_after_one_more(forced_until: float, now: Instant) -> float:
     resource that rejects whatever is sent must not cost a rotation per request.
     """
     burst = FORCED_BURST * FORCED_INTERVAL
-    # What lies further ahead was saved by a clock that was set back since.
-    until = min(max(forced_until, now.wall), now.wall + burst) + FORCED_INTERVAL
-    over = until - now.wall - burst
+    ahead = max(forced_until - now.wall, 0.0)
+    # A little too far ahead: by a clock that is fast. Much: by one that was set back since.
+    ahead = FORCED_INTERVAL + (ahead if ahead <= 2 * burst else 0.0)
+    over = ahead - burst
     if over > 0:
         raise FreshTokenRejectedError(
             f"resource servers have rejected {FORCED_BURST} tokens of this login, each soon after "
@@ -393,7 +394,7 @@ def _budget_after_one_more(forced_until: float, now: Instant) -> float:
             f"next refresh for such a reason is possible in {over:.0f} s.",
             retry_after=over,
         )
-    return until
+    return now.wall + ahead
 
 
 def _spend(
@@ -615,7 +616,7 @@ def _save_again(unsaved: Unsaved) -> Protocol[bool]:
     Raises:
         TokenStoreError: It cannot be saved, this time neither.
     """
-    seen: Seen = yield Load()
+    seen: Seen = yield Load(joins=False)
     verdict = _verdict(unsaved, seen)
     if verdict == "save":
         yield from _saved(unsaved, seen.version)
@@ -632,7 +633,7 @@ def _saved(unsaved: Unsaved, version: int | None) -> Protocol[bool]:
         with suppress(StaleRecordError):
             yield Save(login, version)
             return True
-        seen: Seen = yield Load()
+        seen: Seen = yield Load(joins=False)
         if seen.login and seen.login.token_set == login.token_set:
             return True  # only the answer of the store was lost
         if _verdict(unsaved, seen) != "save":
@@ -669,9 +670,11 @@ def _verdict(unsaved: Unsaved, seen: Seen) -> Literal["save", "wait", "drop"]:
             and latest.generation == new.generation
         )
         return "save" if is_older else "drop"
+    if before is not None and latest.login_id == before.login_id != "":
+        # Rotated or not, it is replaced; unless it was forgotten meanwhile, which was a decision.
+        return "drop" if before.token_set and latest.token_set is None else "save"
     is_followed = before is not None and (
-        latest.login_id == before.login_id != ""
-        or (latest.generation, latest.token_set) == (before.generation, before.token_set)
+        (latest.generation, latest.token_set) == (before.generation, before.token_set)
     )
     # Another login: that of another person, or, where a store is that of the tenant of the moment,
     # for a moment that of another tenant.

@@ -29,7 +29,7 @@ from atlassian_auth_adapter.records import Login
 from atlassian_auth_adapter.records import load as load_record
 from atlassian_auth_adapter.refresh import protocol
 from atlassian_auth_adapter.refresh.driver import Driver, Parties
-from atlassian_auth_adapter.refresh.login import Flight, Membership, SharedLogin
+from atlassian_auth_adapter.refresh.login import AnotherLoginError, Flight, Membership, SharedLogin
 from atlassian_auth_adapter.refresh.steps import Protocol, Request, Rules, Snapshot, token_set_of
 from atlassian_auth_adapter.stores.base import TokenStore
 from atlassian_auth_adapter.threads import (
@@ -171,6 +171,13 @@ class RefreshingTokenSource:
         now = self._parties.now()
         return Snapshot.of(login, now).freshness(now.wall, now.monotonic, self._rules.expiry)
 
+    def join_process(self, process: object) -> None:
+        """Share memory with the sources that have joined the same object, and know nothing yet.
+
+        For tests, in which one process plays several.
+        """
+        self._membership = Membership(self._rules.key.name, process)
+
     # --- one flight for all who wait --------------------------------------------------------------
 
     def _token_set_or_flight(self, rejected: str | None) -> TokenSet | Flight:
@@ -197,7 +204,7 @@ class RefreshingTokenSource:
         """Start a flight that has no waiters, unless one is under way or has just failed."""
         is_calm = self._clock.monotonic() >= shared.quiet_until
         if shared.flight_under_way() is None and is_calm and not is_exiting():
-            self._join_or_start(seen=seen, waiters=0)
+            self._join_or_start(seen=seen, waiters=0, only=seen.login.login_id)
 
     def _join_or_start(
         self,
@@ -206,9 +213,12 @@ class RefreshingTokenSource:
         obtained_before: float = -math.inf,
         seen: Snapshot | None = None,
         waiters: int = 1,
+        only: str = "",
     ) -> Flight:
         """The flight under way, or one that starts now."""
-        request = replace(self._request(), rejected=rejected, obtained_before=obtained_before)
+        request = replace(
+            self._request(), rejected=rejected, obtained_before=obtained_before, only=only
+        )
         flight = Flight(request, self, self._clock.monotonic(), waiters=waiters)
         shared = self._shared
         with shared.lock:
@@ -266,12 +276,14 @@ class RefreshingTokenSource:
                     error = protocol.not_saved(shared.unsaved.login)
             case _:
                 pass
-        is_remembered = isinstance(error, TokenRequestRefusedError) or (
-            isinstance(error, TokenEndpointUnavailableError) and error.outcome == "ambiguous"
-        )
-        if is_remembered and isinstance(error, AtlassianAuthError):
-            until = self._clock.monotonic() + REMEMBERED_FAILURE
-            self._failure = error.copied(), until
+        match error:
+            case FreshTokenRejectedError():
+                pass  # it concerns the rejected token alone, and nothing was sent
+            case TokenRequestRefusedError() | TokenEndpointUnavailableError(outcome="ambiguous"):
+                until = self._clock.monotonic() + REMEMBERED_FAILURE
+                self._failure = error.copied(), until
+            case _:
+                pass
         if not flight.future.done():
             flight.future.set_exception(error)
 
@@ -288,6 +300,8 @@ class RefreshingTokenSource:
             if flight.owner is self:
                 raise
             return None  # another client's secret was wrong; this one has its own
+        except AnotherLoginError:
+            return None
         shared = self._shared
         if flight.owner is not self and flight.login_id != shared.login_id:
             shared.leave()  # the other client's store has another login: look into our own

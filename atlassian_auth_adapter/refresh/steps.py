@@ -134,7 +134,14 @@ class Recall:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Look into the store. Gives `Seen`."""
+    """Look into the store. Gives `Seen`.
+
+    Attributes:
+        joins: Whether the login that is found is the one to share from now on. Not while another
+            one is being saved.
+    """
+
+    joins: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +253,8 @@ class Request:
         obtained_before: POSIX timestamp (seconds); token sets up to then are renewed in any case.
         owner: Host and process, for the journal.
         login_id: The name of a login that is saved for the first time: random.
+        only: The login_id of the login that may be refreshed, "" for any: no caller is there whose
+            store it is.
         jitter_share: This flight's share of every jitter, 0 to 1.
     """
 
@@ -253,6 +262,7 @@ class Request:
     obtained_before: float = -math.inf
     owner: str = ""
     login_id: str = ""
+    only: str = ""
     jitter_share: float = 0.0
 
 

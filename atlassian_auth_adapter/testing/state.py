@@ -1,0 +1,71 @@
+"""What a test may ask of a client's state, and change in it, without reaching into the package.
+
+A client's login lives in two places: in its store, and in the memory of the process, which the
+clients of one process share. These functions look at the first and take the second apart, so that
+one process can play several.
+"""
+
+# ruff: noqa: SLF001 - this is the one place that may know where a client keeps its parts
+
+from __future__ import annotations
+
+from atlassian_auth_adapter import records
+from atlassian_auth_adapter.clients.base import AtlassianClient
+from atlassian_auth_adapter.records import Login
+from atlassian_auth_adapter.refresh import login as shared_state
+
+__all__ = [
+    "forget_process_state",
+    "save_login",
+    "separate_process_state",
+    "stored_login",
+    "stored_version",
+]
+
+
+def stored_login(client: AtlassianClient) -> Login | None:
+    """The login that the client's own store holds, or None. May block on the store.
+
+    Raises:
+        TokenStoreError: The store failed.
+    """
+    return records.load(client._store, client.token_key, Login)[0]
+
+
+def stored_version(client: AtlassianClient) -> int | None:
+    """The version of that entry: how often it was saved. May block on the store.
+
+    Raises:
+        TokenStoreError: The store failed.
+    """
+    return records.load(client._store, client.token_key, Login)[1]
+
+
+def save_login(client: AtlassianClient, login: Login) -> None:
+    """The client's store holds this login, whatever it held before; the client is not told.
+
+    So a test does what another process, another program or a restored backup would do.
+
+    Raises:
+        TokenStoreError: The store failed.
+    """
+    records.change(client._store, client.token_key, Login, lambda _: login)
+
+
+def separate_process_state(*clients: AtlassianClient) -> None:
+    """These clients share memory with each other and with nobody else, as in a process of its own.
+
+    They know nothing at first: what they use next comes from their stores. Do it before they are
+    used; a refresh under way goes on where it was.
+    """
+    process = object()
+    for client in clients:
+        client._source.join_process(process)
+
+
+def forget_process_state() -> None:
+    """Clients that are made from now on behave as those of a new process.
+
+    Clients that are there already go on sharing what they share.
+    """
+    shared_state.forget_process_state()
