@@ -987,7 +987,7 @@ class DataCenter(AnySequence):
 
 @pytest.fixture
 def _threads_of_dead_processes_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """pytest would keep their SystemExit, and with its frames what those processes knew."""
+    """Their SystemExit is not kept by pytest, and with its frames what those processes knew."""
     hook = threading.excepthook
 
     def without_exits(args: threading.ExceptHookArgs) -> None:
