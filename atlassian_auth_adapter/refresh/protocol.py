@@ -365,8 +365,10 @@ def _budget_after_one_more(forced_until: float, now: Instant) -> float:
     resource that rejects whatever is sent must not cost a rotation per request.
     """
     burst = FORCED_BURST * FORCED_INTERVAL
-    # What lies further ahead was saved by a clock that was set back since.
-    until = min(max(forced_until, now.wall), now.wall + burst) + FORCED_INTERVAL
+    if forced_until > now.wall + burst:
+        # Saved by a clock that was set back since. It is spent after this one, and fills up again.
+        return now.wall + burst
+    until = max(forced_until, now.wall) + FORCED_INTERVAL
     over = until - now.wall - burst
     if over > 0:
         raise FreshTokenRejectedError(
