@@ -28,7 +28,7 @@ from atlassian_auth_adapter.refresh.steps import Instant, Memory, Request, Snaps
 from atlassian_auth_adapter.threads import after_fork
 from atlassian_auth_adapter.tokens import TokenSet
 
-__all__ = ["Flight", "Membership", "SharedLogin"]
+__all__ = ["Flight", "Membership", "SharedLogin", "forget_process_state"]
 
 
 @dataclass(slots=True, eq=False)
@@ -96,36 +96,38 @@ class Flight:
 
 
 _states: WeakSet[SharedLogin] = WeakSet()
-_by_login_id: WeakValueDictionary[tuple[str, str], SharedLogin] = WeakValueDictionary()
-_registry_lock = threading.RLock()  # guards both
+_by_login_id: WeakValueDictionary[tuple[object, str, str], SharedLogin] = WeakValueDictionary()
+_registry_lock = threading.RLock()  # guards _by_login_id; taken by threads of flights
 
 
 class SharedLogin:
     """The state of one login in this process.
 
-    `lock` guards every field; it is never held during I/O. A signal handler may come back for it.
+    Two locks, neither of which is held during I/O. `lock` is for callers: which flight to join. A
+    signal handler may come back for it, and then waits for a flight; so no flight may need it
+    before its answer is there. `writing` is for the threads of flights: what is known.
     `snapshot` is read without it: one assignment replaces it as a whole.
     """
 
     def __init__(self, login_id: str = "") -> None:
         self.login_id = login_id  # never changes
-        self.snapshot: Snapshot | None = None  # guarded by lock, but for reads
-        self.unsaved: Unsaved | None = None  # guarded by lock
+        self.snapshot: Snapshot | None = None  # guarded by writing, but for reads
+        self.unsaved: Unsaved | None = None  # guarded by writing, but for reads
         self.quiet_until = 0.0  # guarded by lock; monotonic; no refresh beside the traffic before
         self.reminded_at = -float("inf")  # guarded by lock; monotonic; of reauthorization_due
         self.renew()
-        with _registry_lock:
-            _states.add(self)
+        _states.add(self)  # without a lock: only a forked child, which has one thread, reads it
 
     def renew(self) -> None:
-        """No flight and a free lock: how a forked child begins."""
+        """No flight and free locks: how a forked child begins."""
         self.lock = threading.RLock()
-        self.flight: Flight | None = None  # guarded by lock
+        self.writing = threading.RLock()
+        self.flight: Flight | None = None  # guarded by lock, but for that in `join`
         self.has_saver = False  # guarded by lock; whether a thread saves `unsaved`
 
     def memory(self) -> Memory:
         """What is known, as the protocol sees it."""
-        with self.lock:
+        with self.writing:
             return Memory(self.snapshot, self.unsaved)
 
     def flight_under_way(self) -> Flight | None:
@@ -135,7 +137,7 @@ class SharedLogin:
 
     def publish(self, login: Login | None, now: Instant) -> None:
         """What is handed out from now on; None: nothing."""
-        with self.lock:
+        with self.writing:
             known = self.snapshot
             if login is None:
                 self.snapshot = None
@@ -146,17 +148,17 @@ class SharedLogin:
 
     def hold(self, unsaved: Unsaved | None) -> None:
         """What is not saved yet."""
-        with self.lock:
+        with self.writing:
             self.unsaved = unsaved
 
     def leave(self) -> None:
         """A source has found another login in its store: who shares this one looks there as well.
 
-        What is not saved yet is in no store, and stays.
+        What is not saved yet is in no store, and stays. Takes no lock, since callers do it: at
+        worst something that was just published is looked up once more.
         """
-        with self.lock:
-            if self.unsaved is None:
-                self.snapshot = None
+        if self.unsaved is None:
+            self.snapshot = None
 
 
 class Membership:
@@ -164,10 +166,12 @@ class Membership:
 
     Args:
         name: Of the login's key in the store.
+        process: Sources share with those of the same one: None is this process, another object a
+            process that a test plays.
     """
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, name: str, process: object = None) -> None:
+        self._name, self._process = name, process
         self.shared = SharedLogin()
 
     def join(self, login: Login | None) -> SharedLogin:
@@ -180,16 +184,22 @@ class Membership:
         if unsaved and unsaved.before and unsaved.before.login_id == login.login_id:
             return before  # what is not saved yet is about to replace that login
         with _registry_lock:
-            key = self._name, login.login_id
+            key = self._process, self._name, login.login_id
             shared = _by_login_id.get(key)
             if shared is None:
                 shared = _by_login_id[key] = SharedLogin(login.login_id)
-        with shared.lock:
-            if shared.flight_under_way() is None:
-                shared.flight = before.flight
+        # Without the lock, see there: at worst a flight that has just begun is not joined.
+        if shared.flight_under_way() is None:
+            shared.flight = before.flight
         before.leave()
         self.shared = shared
         return shared
+
+
+def forget_process_state() -> None:
+    """Sources that join from now on share nothing with those that have joined before."""
+    with _registry_lock:
+        _by_login_id.clear()
 
 
 def _renew_after_fork() -> None:

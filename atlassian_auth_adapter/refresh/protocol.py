@@ -365,11 +365,10 @@ def _budget_after_one_more(forced_until: float, now: Instant) -> float:
     resource that rejects whatever is sent must not cost a rotation per request.
     """
     burst = FORCED_BURST * FORCED_INTERVAL
-    if forced_until > now.wall + burst:
-        # Saved by a clock that was set back since. It is spent after this one, and fills up again.
-        return now.wall + burst
-    until = max(forced_until, now.wall) + FORCED_INTERVAL
-    over = until - now.wall - burst
+    ahead = max(forced_until - now.wall, 0.0)
+    # A little too far ahead: by a clock that is fast. Much: by one that was set back since.
+    ahead = FORCED_INTERVAL + (ahead if ahead <= 2 * burst else 0.0)
+    over = ahead - burst
     if over > 0:
         raise FreshTokenRejectedError(
             f"resource servers have rejected {FORCED_BURST} tokens of this login, each soon after "
@@ -377,7 +376,7 @@ def _budget_after_one_more(forced_until: float, now: Instant) -> float:
             f"next refresh for such a reason is possible in {over:.0f} s.",
             retry_after=over,
         )
-    return until
+    return now.wall + ahead
 
 
 def _spend(

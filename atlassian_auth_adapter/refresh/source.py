@@ -171,6 +171,13 @@ class RefreshingTokenSource:
         now = self._parties.now()
         return Snapshot.of(login, now).freshness(now.wall, now.monotonic, self._rules.expiry)
 
+    def join_process(self, process: object) -> None:
+        """Share memory with the sources that have joined the same object, and know nothing yet.
+
+        For tests, in which one process plays several.
+        """
+        self._membership = Membership(self._rules.key.name, process)
+
     # --- one flight for all who wait --------------------------------------------------------------
 
     def _token_set_or_flight(self, rejected: str | None) -> TokenSet | Flight:
@@ -266,12 +273,14 @@ class RefreshingTokenSource:
                     error = protocol.not_saved(shared.unsaved.login)
             case _:
                 pass
-        is_remembered = isinstance(error, TokenRequestRefusedError) or (
-            isinstance(error, TokenEndpointUnavailableError) and error.outcome == "ambiguous"
-        )
-        if is_remembered and isinstance(error, AtlassianAuthError):
-            until = self._clock.monotonic() + REMEMBERED_FAILURE
-            self._failure = error.copied(), until
+        match error:
+            case FreshTokenRejectedError():
+                pass  # it concerns the rejected token alone, and nothing was sent
+            case TokenRequestRefusedError() | TokenEndpointUnavailableError(outcome="ambiguous"):
+                until = self._clock.monotonic() + REMEMBERED_FAILURE
+                self._failure = error.copied(), until
+            case _:
+                pass
         if not flight.future.done():
             flight.future.set_exception(error)
 

@@ -1,4 +1,4 @@
-"""For people who write tests: a local Atlassian, contract suites, a clock to move."""
+"""For people who write tests: a local Atlassian, contract suites, a clock to move, a login to look at."""
 
 from __future__ import annotations
 
@@ -10,15 +10,35 @@ if TYPE_CHECKING:
     from .contracts.adapters import AuthAdapterContract as AuthAdapterContract
     from .contracts.stores import TokenStoreContract as TokenStoreContract
     from .emulator import AtlassianEmulator as AtlassianEmulator
+    from .state import forget_process_state as forget_process_state
+    from .state import save_login as save_login
+    from .state import separate_process_state as separate_process_state
+    from .state import stored_login as stored_login
+    from .state import stored_version as stored_version
 
 _HOME_OF = {
     "AtlassianEmulator": "emulator",
     "AuthAdapterContract": "contracts.adapters",
     "FakeClock": "clock",
     "TokenStoreContract": "contracts.stores",
+    "forget_process_state": "state",
+    "save_login": "state",
+    "separate_process_state": "state",
+    "stored_login": "state",
+    "stored_version": "state",
 }
 
-__all__ = ["AtlassianEmulator", "AuthAdapterContract", "FakeClock", "TokenStoreContract"]
+__all__ = [
+    "AtlassianEmulator",
+    "AuthAdapterContract",
+    "FakeClock",
+    "TokenStoreContract",
+    "forget_process_state",
+    "save_login",
+    "separate_process_state",
+    "stored_login",
+    "stored_version",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,45 +1,101 @@
-"""What a process knows of its logins: for tests that look at it, or play several processes."""
+"""What a test may ask of a client's state, and change in it, without reaching into the package.
+
+A client's login lives in two places: in its store, and in the memory of the process, which the
+clients of one process share. These functions look at the first and take the second apart, so that
+one process can play several.
+"""
+
+# ruff: noqa: SLF001 - this is the one place that may know where a client keeps its parts
 
 from __future__ import annotations
 
 import sys
 
+from atlassian_auth_adapter import records
 from atlassian_auth_adapter.clients.base import AtlassianClient
-from atlassian_auth_adapter.refresh import login
+from atlassian_auth_adapter.records import Login
+from atlassian_auth_adapter.refresh import login as shared_state
 from atlassian_auth_adapter.refresh.login import SharedLogin
 from atlassian_auth_adapter.refresh.source import RefreshingTokenSource
 
-__all__ = ["forget_process_state", "is_saving_later", "move_to_process", "shared_login"]
+__all__ = [
+    "forget_process_state",
+    "is_saving_later",
+    "move_to_process",
+    "save_login",
+    "separate_process_state",
+    "shared_login",
+    "stored_login",
+    "stored_version",
+]
+
+
+def stored_login(client: AtlassianClient) -> Login | None:
+    """The login that the client's own store holds, or None. May block on the store.
+
+    Raises:
+        TokenStoreError: The store failed.
+    """
+    return records.load(client._store, client.token_key, Login)[0]
+
+
+def stored_version(client: AtlassianClient) -> int | None:
+    """The version of that entry: how often it was saved. May block on the store.
+
+    Raises:
+        TokenStoreError: The store failed.
+    """
+    return records.load(client._store, client.token_key, Login)[1]
+
+
+def save_login(client: AtlassianClient, login: Login) -> None:
+    """The client's store holds this login, whatever it held before; the client is not told.
+
+    So a test does what another process, another program or a restored backup would do.
+
+    Raises:
+        TokenStoreError: The store failed.
+    """
+    records.change(client._store, client.token_key, Login, lambda _: login)
+
+
+def separate_process_state(*clients: AtlassianClient) -> None:
+    """These clients share memory with each other and with nobody else, as in a process of its own.
+
+    They know nothing at first: what they use next comes from their stores. Do it before they are
+    used; a refresh under way goes on where it was.
+    """
+    process = object()
+    for client in clients:
+        client._source.join_process(process)
 
 
 def forget_process_state() -> None:
-    """Clients that are made from now on find nothing in memory, as in a process that begins.
+    """Clients that are made from now on behave as those of a new process.
 
-    Those from before keep what they know.
+    Clients that are there already go on sharing what they share.
     """
-    with login._registry_lock:  # noqa: SLF001 - this module is the one that may
-        login._by_login_id.clear()  # noqa: SLF001
+    shared_state.forget_process_state()
 
 
-def move_to_process(client: AtlassianClient, name: str) -> None:
-    """The client shares what it knows with clients of that process only, as if it lived there.
+def move_to_process(client: AtlassianClient, process: object) -> None:
+    """The client shares memory with those that were moved to an equal `process`, and no others.
 
-    Call it before the client's first use.
+    It knows nothing at first. Do it before the client is used.
     """
-    membership = client._source._membership  # noqa: SLF001
-    membership._name = f"{name}:{client.token_key.name}"  # noqa: SLF001
+    client._source.join_process(process)
 
 
 def shared_login(client: AtlassianClient) -> SharedLogin:
-    """What the client knows, and shares with others of its process."""
-    return client._source._membership.shared  # noqa: SLF001
+    """What the client knows at this moment, and shares with others of its process."""
+    return client._source._membership.shared
 
 
 def is_saving_later() -> bool:
-    """Whether the calling thread tries again, beside the callers, to save what was not saved."""
-    frame = sys._getframe()  # noqa: SLF001
+    """Whether the calling thread is one that tries again, beside the callers, to save a login."""
+    frame = sys._getframe()
     while frame.f_back is not None:
         frame = frame.f_back
-        if frame.f_code is RefreshingTokenSource._save_later.__code__:  # noqa: SLF001
+        if frame.f_code is RefreshingTokenSource._save_later.__code__:
             return True
     return False

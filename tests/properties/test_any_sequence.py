@@ -425,7 +425,7 @@ class AnySequence(RuleBasedStateMachine):
         else:
             arguments["server_url"] = side.url
         client = create_atlassian_oauth_client(**arguments)
-        move_to_process(client, str(process.number))
+        move_to_process(client, process.number)
         return client
 
     def passes(self, seconds: float) -> None:

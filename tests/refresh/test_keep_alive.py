@@ -15,7 +15,7 @@ from atlassian_auth_adapter import (
     MemoryTokenStore,
     TokenEndpointUnavailableError,
 )
-from atlassian_auth_adapter.testing import AtlassianEmulator, FakeClock
+from atlassian_auth_adapter.testing import AtlassianEmulator, FakeClock, save_login, stored_login
 from atlassian_auth_adapter.testing.emulator import Status
 
 DAY = 86400.0
@@ -39,7 +39,7 @@ def test_refresh_keeps_a_login_alive(
 
 
 @flavours
-def test_a_login_that_nobody_refreshes_ends_when_its_status_said(
+def test_a_login_that_is_not_refreshed_ends_when_its_status_said(
     make_client: Any, clock: FakeClock, flavour: str
 ) -> None:
     """A day before `idle_until` it lives, a day after it a person has to log in."""
@@ -88,26 +88,21 @@ def test_a_clock_that_was_ahead_keeps_no_login_from_being_refreshed(
 
 
 def test_a_fleet_that_keeps_a_login_alive_refreshes_once(
-    emulator: AtlassianEmulator, make_client: Any, clock: FakeClock, tmp_path: Any
+    emulator: AtlassianEmulator,
+    make_client: Any,
+    another_process: Any,
+    clock: FakeClock,
+    tmp_path: Any,
 ) -> None:
-    """Eight hosts call refresh(older_than=...) in the same night: one of them rotates."""
-    store = FileTokenStore(tmp_path / "logins")
-    make_client(store=store)
+    """Eight processes call refresh(older_than=...) in the same night: one of them rotates."""
+    place = tmp_path / "logins"
+    make_client(store=FileTokenStore(place))
     clock.advance(30 * DAY)
-    # A store object of its own that equals no other: no flight is shared, as on separate hosts.
-    hosts = [make_client(store=Elsewhere(store), login=False) for _ in range(8)]
+    hosts = [another_process(store=FileTokenStore(place)) for _ in range(8)]
     with ThreadPoolExecutor(8) as pool:
         statuses = list(pool.map(lambda host: host.refresh(older_than=7 * DAY), hosts))
     assert {status.generation for status in statuses} == {2}
     assert emulator.count("refresh_token") == 1
-
-
-class Elsewhere:
-    """The same place, seen from another host: equal to itself only."""
-
-    def __init__(self, store: FileTokenStore) -> None:
-        self.load, self.save = store.load, store.save
-        self.delete, self.lock = store.delete, store.lock
 
 
 def test_the_status_tells_when_a_person_has_to_log_in(make_client: Any, clock: FakeClock) -> None:
@@ -137,12 +132,11 @@ def test_a_data_center_login_has_no_other_end_than_idleness(
 def test_a_new_consent_begins_a_new_year(
     emulator: AtlassianEmulator, make_client: Any, clock: FakeClock
 ) -> None:
-    """Whoever logs in again in time has the whole year again."""
+    """A sign-in that is repeated in time brings the whole year again."""
     client = make_client()
     clock.advance(50 * DAY)
     client.oauth_complete(emulator.cloud.authorize(client.oauth_start()))
-    record = client._store.load(client._key)
-    assert record.authorized_at == clock.time()
+    assert stored_login(client).authorized_at == clock.time()  # type: ignore[union-attr]
 
 
 def test_a_login_that_was_taken_over_has_no_known_beginning(
@@ -159,7 +153,7 @@ def test_a_login_that_was_taken_over_has_no_known_beginning(
     assert client.status().reauthorize_by == clock.time() + 90 * DAY
 
 
-def test_nobody_logged_in_has_no_end(make_client: Any) -> None:
+def test_without_a_login_there_is_no_end(make_client: Any) -> None:
     """The fields are None, as for a server whose limits are not known."""
     status = make_client(login=False).status()
     assert (status.idle_until, status.reauthorize_by) == (None, None)
@@ -209,11 +203,11 @@ def test_idle_days_that_run_out_are_announced_when_the_refresh_fails(
 
 
 def test_a_record_without_the_consent_is_read(make_client: Any, clock: FakeClock) -> None:
-    """Logins of an earlier release know only their idle days, and go on."""
+    """Logins of programs before this package know only their idle days, and go on."""
     client = make_client()
-    record = client._store.load(client._key)
-    old = replace(record, login="", authorized_at=0.0)
-    client._store.save(client._key, old, expected=record.generation)
+    login = stored_login(client)
+    assert login
+    save_login(client, replace(login, login_id="", authorized_at=0.0))
     clock.advance(89 * DAY)
     assert client.refresh().reauthorize_by == clock.time() + 90 * DAY
-    assert client._store.load(client._key).login
+    assert stored_login(client).login_id  # type: ignore[union-attr]

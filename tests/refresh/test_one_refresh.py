@@ -1,4 +1,4 @@
-"""Many want a token at one moment: there is one token request and nobody fails."""
+"""Many threads, tasks and loops want a token at one moment: one token request, and none fails."""
 
 from __future__ import annotations
 
@@ -21,8 +21,15 @@ from atlassian_auth_adapter import (
     AtlassianOAuthClient,
     MemoryTokenStore,
 )
-from atlassian_auth_adapter.testing import AtlassianEmulator, FakeClock
+from atlassian_auth_adapter.testing import (
+    AtlassianEmulator,
+    FakeClock,
+    forget_process_state,
+    separate_process_state,
+)
 from atlassian_auth_adapter.testing.emulator import Hold
+
+from .stores import FragileStore
 
 MYSELF = {"cloud": "/rest/api/3/myself", "data_center": "/rest/api/2/myself"}
 
@@ -142,9 +149,7 @@ def test_every_library_shares_one_refresh(
     flavour: str,
     assert_one_refresh: Any,
 ) -> None:
-    """requests, httpx and httpx2, sync, asyncio and trio, over separate client objects, one
-    login.
-    """
+    """requests, httpx and httpx2, sync, asyncio and trio, over two client objects and one login."""
     store = MemoryTokenStore()
     first, second = (
         make_client(flavour, store=store),
@@ -254,12 +259,10 @@ def test_waiting_for_a_refresh_takes_none_of_the_programs_threads(
     assert emulator.count("refresh_token") == 1
 
 
-def test_nobody_waits_in_the_stale_window(
+def test_in_the_stale_window_no_request_waits(
     emulator: AtlassianEmulator, clock: FakeClock, make_client: Any, landed: Callable[[], None]
 ) -> None:
-    """Shortly before the end requests go on with the old token while a flight brings the new
-    one.
-    """
+    """Shortly before the end requests go on with the old token while a flight brings the new."""
     client = make_client()
     old = client.get_access_token()
     clock.advance(3600 - 300)
@@ -275,3 +278,90 @@ def test_nobody_waits_in_the_stale_window(
     landed()
     assert client.get_access_token() != old
     assert emulator.count("refresh_token") == 1
+
+
+@pytest.mark.parametrize("library", ["threads", "tasks"])
+def test_a_site_is_asked_for_its_id_once(
+    emulator: AtlassianEmulator, make_client: Any, library: str
+) -> None:
+    """64 threads or 500 tasks start with a site's URL only: one look-up, by one thread of ours."""
+    store = MemoryTokenStore()
+    make_client(store=store)
+    client = make_client(store=store, cloud_id="", login=False)
+    hold = Hold()
+    emulator.weather.next("tenant_info", hold)
+
+    async def tasks() -> set[str]:
+        waiting = [asyncio.create_task(client.token_set_async()) for _ in range(500)]
+        await asyncio.to_thread(hold.wait_arrived)
+        hold.release()
+        return {token_set.access_token for token_set in await asyncio.gather(*waiting)}
+
+    def threads() -> set[str]:
+        with ThreadPoolExecutor(64) as pool:
+            waiting = [pool.submit(client.token_set) for _ in range(64)]
+            hold.wait_arrived()
+            hold.release()
+            return {one.result().access_token for one in waiting}
+
+    assert len(asyncio.run(tasks()) if library == "tasks" else threads()) == 1
+    if library == "tasks":  # threads may look at the same instant, tasks cannot
+        assert [r.path for r in emulator.requests].count("/_edge/tenant_info") == 1
+
+
+def test_clients_that_begin_at_one_moment_share_one_refresh(
+    emulator: AtlassianEmulator, clock: FakeClock, make_client: Any, another_process: Any
+) -> None:
+    """Clients that know nothing yet, four of this process and four of others: one token request."""
+    store = MemoryTokenStore()
+    make_client(store=store)
+    clock.advance(3600)
+    clients = [make_client(store=store, login=False) for _ in range(4)]
+    clients += [another_process(store=store) for _ in range(4)]
+    barrier = threading.Barrier(8)
+
+    def one(client: AtlassianOAuthClient) -> str:
+        barrier.wait()
+        return client.get_access_token()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(one, clients))) == 1
+    assert emulator.count("refresh_token") == 1
+
+
+def test_what_one_client_has_refreshed_the_others_have_without_a_look(
+    clock: FakeClock, make_client: Any, another_process: Any
+) -> None:
+    """Clients that have read the same login share its memory; those of another process do not."""
+    store = FragileStore()
+    first, second = make_client(store=store), make_client(store=store, login=False)
+    other = another_process(store=store)
+    for client in (first, second, other):
+        client.get_access_token()
+    clock.advance(3600)
+    new = first.token_set()
+    assert second.current() == new
+    assert other.current() != new
+    store.fail("load")
+    assert second.token_set() == new
+
+
+def test_after_this_process_has_forgotten_its_memory_clients_are_those_of_a_new_one(
+    clock: FakeClock, make_client: Any
+) -> None:
+    """`forget_process_state` and `separate_process_state` do what they say, for other tests."""
+    store = FragileStore()
+    old = make_client(store=store)
+    forget_process_state()
+    first, second, third = (make_client(store=store, login=False) for _ in range(3))
+    separate_process_state(third)
+    for client in (first, second, third):
+        client.get_access_token()
+    clock.advance(3600)
+    new = first.token_set()
+    assert [client.current() == new for client in (old, first, second, third)] == [
+        False,
+        True,
+        True,
+        False,
+    ]

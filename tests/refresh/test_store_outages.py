@@ -1,7 +1,7 @@
-"""A store that breaks after the server has rotated, with real disks and real servers.
+"""A store that cannot be reached for a moment, or breaks: real disks, real servers.
 
-The new token serves from memory, the save is tried again until it works, the event and
-TokenNotSavedError say so, and there is no second token request.
+When it breaks after the server has rotated, the new token serves from memory, the save is tried
+again until it works, the event and TokenNotSavedError say so, and there is no second token request.
 """
 
 from __future__ import annotations
@@ -22,14 +22,16 @@ import redis
 import sqlalchemy
 
 from atlassian_auth_adapter import (
+    Event,
     FileTokenStore,
-    RedisTokenStore,
-    SQLTokenStore,
     TokenNotSavedError,
     TokenStore,
+    TokenStoreUnavailableError,
 )
 from atlassian_auth_adapter.testing import AtlassianEmulator, FakeClock
 from atlassian_auth_adapter.testing.emulator import Hold
+
+from .stores import FragileStore
 
 
 @dataclass
@@ -43,7 +45,7 @@ class World:
 
 @contextmanager
 def permission_lost(directory: Path) -> Iterator[None]:
-    """Somebody opens the directory to others, and the store refuses to use it."""
+    """The directory is opened to others, and the store refuses to use it."""
     directory.chmod(0o755)
     try:
         yield
@@ -84,7 +86,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     disk.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=256k,mode=0700", "tmpfs", disk]
     if subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("this machine lets nobody mount a file system")
+        pytest.skip("no file system can be mounted on this machine")
     yield disk
     subprocess.run(["umount", "--lazy", disk], check=True)
 
@@ -99,6 +101,8 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
             disk = request.getfixturevalue("small_disk")
             yield files(disk / "logins", disk_full if kind == "full" else read_only)
         case "redis":
+            from atlassian_auth_adapter import RedisTokenStore
+
             url = request.getfixturevalue("redis_url")
             relay, there = request.getfixturevalue("relay")(url)
             prefix = f"test:{uuid.uuid4().hex}:"
@@ -112,6 +116,8 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
                 for key in client.scan_iter(f"{prefix}*"):
                     client.delete(key)
         case _:
+            from atlassian_auth_adapter import SQLTokenStore
+
             mariadb = request.param == "mariadb"
             url = request.getfixturevalue("mysql_url" if mariadb else "postgres_url")
             relay, there = request.getfixturevalue("relay")(url)
@@ -137,13 +143,21 @@ def test_a_store_that_breaks_in_mid_refresh_loses_nothing(
     emulator: AtlassianEmulator,
     clock: FakeClock,
     make_client: Any,
+    another_process: Any,
     events: Any,
     landed: Callable[[], None],
 ) -> None:
     """See the module's docstring; afterwards another process finds the new token in the store."""
     # Its sleeps end when the test says so: else it would try to save thousands of times.
     own = FakeClock(clock.time(), skip_sleeps=False)
-    client = make_client(store=world.store, clock=own, on_event=events)
+    told: Future[str] = Future()
+
+    def hear(event: Event) -> None:
+        events(event)
+        if "not saved" in str(event.fields.get("error")):
+            told.set_result(event.name)
+
+    client = make_client(store=world.store, clock=own, on_event=hear)
 
     def advance(seconds: float) -> None:
         clock.advance(seconds)
@@ -172,11 +186,10 @@ def test_a_store_that_breaks_in_mid_refresh_loses_nothing(
                 done(pool.submit(client.refresh))
             assert raised.value.token_set.access_token == token
             assert emulator.count("refresh_token") == 1
-        (failure,) = (e for e in events if "not saved" in str(e.fields.get("error")))
-        assert failure.name == "store_failed"
+            assert done(told) == "store_failed"
         assert not any(secret in str(events) for secret in emulator.secrets)
         done(pool.submit(landed))
-    later = make_client(store=world.reopened, clock=own, login=False)
+    later = another_process(store=world.reopened, clock=own)
     assert later.get_access_token() == token
     assert emulator.count("refresh_token") == 1
     advance(3600)
@@ -196,3 +209,50 @@ def test_a_store_that_is_broken_before_costs_no_refresh_token(
     assert emulator.count("refresh_token") == 0
     client.test_connection()
     assert emulator.count("refresh_token") == 1
+
+
+# --- a store that is away for a moment ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("operation", ["lock", "load", "save"])
+def test_a_restart_of_the_store_fails_no_request(
+    emulator: AtlassianEmulator,
+    make_client: Any,
+    clock: FakeClock,
+    operation: str,
+    events: Any,
+    landed: Callable[[], None],
+) -> None:
+    """While nothing is spent, a flight waits some seconds for the store to come back."""
+    store = FragileStore()
+    client = make_client(store=store, on_event=events)
+    clock.advance(3600)
+    error = TokenStoreUnavailableError("the server is restarted by the test")
+    failed = store.fail(operation, error=error, times=10)
+    client.test_connection()
+    assert len(failed) == 10
+    assert emulator.count("refresh_token") == 1
+    landed()
+    assert events.names == ["refreshed"]
+
+
+def test_a_store_that_stays_away_is_told_and_nothing_is_spent(
+    emulator: AtlassianEmulator,
+    make_client: Any,
+    clock: FakeClock,
+    events: Any,
+    landed: Callable[[], None],
+) -> None:
+    """After about ten seconds the callers learn that the store cannot be reached."""
+    store = FragileStore()
+    client = make_client(store=store, on_event=events)
+    clock.advance(3600)
+    store.fail("lock", error=TokenStoreUnavailableError("away"))
+    with pytest.raises(TokenStoreUnavailableError, match="away"):
+        client.get_access_token()
+    landed()
+    assert events.names == ["store_failed"]
+    assert 9 <= sum(clock.slept) <= 11
+    assert emulator.count("refresh_token") == 0
+    store.mend()
+    client.test_connection()

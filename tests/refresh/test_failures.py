@@ -1,0 +1,477 @@
+"""The token endpoint fails: no usable answer, throttled, refused, misconfigured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from atlassian_auth_adapter import (
+    AtlassianOAuthClient,
+    ExpiryPolicy,
+    LoginRequiredError,
+    TokenEndpointUnavailableError,
+    TokenRequestRefusedError,
+)
+from atlassian_auth_adapter.testing import AtlassianEmulator, FakeClock, stored_login
+from atlassian_auth_adapter.testing.emulator import (
+    HTML,
+    CloseAfter,
+    CloseBefore,
+    CutBody,
+    Hold,
+    Status,
+    TruncatedJSON,
+)
+
+from .stores import FragileStore, Sleeper
+
+Landed = Callable[[], None]
+
+
+def unavailable(client: AtlassianOAuthClient) -> TokenEndpointUnavailableError:
+    """What a caller is told."""
+    with pytest.raises(TokenEndpointUnavailableError) as caught:
+        client.get_access_token()
+    return caught.value
+
+
+# --- no usable answer -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "fault", [CloseAfter(), TruncatedJSON(), CutBody(), HTML(after=True), Status(502, after=True)]
+)
+def test_cloud_recovers_by_itself_from_a_lost_answer(
+    emulator: AtlassianEmulator,
+    clock: FakeClock,
+    make_client: Any,
+    events: Any,
+    landed: Landed,
+    fault: Any,
+) -> None:
+    """The server rotated, the answer was lost: the same refresh token again, inside the grace."""
+    client = make_client(on_event=events)
+    clock.advance(3600)
+    emulator.weather.next("token", fault)
+    assert client.test_connection().name
+    landed()
+    outcomes = [request.outcome for request in emulator.token_requests]
+    assert outcomes == ["issued", "issued", "replayed_in_grace"]
+    assert events.names == ["replayed"]
+    assert not emulator.revoked_families
+
+
+def test_a_lost_answer_is_asked_for_again_for_two_minutes(
+    emulator: AtlassianEmulator, clock: FakeClock, make_client: Any
+) -> None:
+    """The endpoint answers 500 for a long time: resent for two minutes, told, and tried anew."""
+    client = make_client()
+    clock.advance(3600)
+    began = clock.time()
+    emulator.weather.next("token", Status(500), times=None)
+    failure = unavailable(client)
+    assert (failure.outcome, failure.status) == ("ambiguous", 500)
+    assert 100 < clock.time() - began <= 120
+    emulator.weather.clear()
+    clock.advance(5)
+    assert client.get_access_token()
+    assert client.status().pending_since is None
+
+
+def test_for_five_seconds_after_a_failed_window_requests_fail_at_once(
+    emulator: AtlassianEmulator, clock: FakeClock, make_client: Any
+) -> None:
+    """The known reason is told, and the token endpoint is left alone; then it is asked again."""
+    client = make_client()
+    clock.advance(3600)
+    emulator.weather.next("token", Status(500), times=None)
+    first = unavailable(client)
+    emulator.reset_log()
+    for _ in range(10):
+        again = unavailable(client)
+        assert (str(again), again.outcome, again.status) == (str(first), "ambiguous", 500)
+        clock.advance(0.49)
+    assert not emulator.token_requests
+    clock.advance(0.2)
+    emulator.weather.clear()
+    assert client.get_access_token()
+
+
+def test_what_failed_a_moment_ago_is_not_asked_for_beside_the_traffic_either(
+    emulator: AtlassianEmulator, clock: FakeClock, make_client: Any, landed: Landed
+) -> None:
+    """A known failure is told to those who need a new token; a token that serves is handed out."""
+    client = make_client(expiry=ExpiryPolicy(jitter=0))
+    first = client.get_access_token()
+    clock.advance(3600 - 590)
+    emulator.weather.next("token", Status(500), times=None)
+    assert client.get_access_token() == first
+    landed()
+    assert emulator.count("refresh_token") > 3
+    emulator.reset_log()
+    assert client.get_access_token() == first
+    with pytest.raises(TokenEndpointUnavailableError):
+        client.token_set(rejected=first)
+    landed()
+    assert not emulator.token_requests
+
+
+def test_a_token_is_not_resent_after_the_grace_of_a_journalled_attempt(
+    emulator: AtlassianEmulator, clock: FakeClock, make_client: Any
+) -> None:
+    """What was sent nine and a half minutes ago is resent for half a minute, not for two."""
+    client = make_client()
+    clock.advance(3600)
+    emulator.weather.next("token", Status(500), times=None)
+    unavailable(client)
+    first_sent = client.status().pending_since
+    clock.advance(first_sent + 570 - clock.time())
+    emulator.reset_log()
+    unavailable(client)
+    assert all(request.at <= first_sent + 600 for request in emulator.token_requests)
+    assert len(emulator.token_requests) > 1
+
+
+def test_a_clock_that_is_set_back_stretches_no_resend(
+    emulator: AtlassianEmulator, make_client: Any, clock: FakeClock
+) -> None:
+    """The answer is lost, the server is down, and the wall clock goes back an hour meanwhile: two
+    minutes are two minutes, so the refresh token is not sent again after the grace.
+    """
+    sleeper = Sleeper(clock)
+    client = make_client(clock=sleeper)
+    clock.advance(3600)
+    emulator.weather.next("token", CloseAfter())
+    emulator.weather.next("token", Status(502), times=1000)
+    sleeper.dream = lambda: clock.jump(-3600)
+    began = clock.monotonic()
+    unavailable(client)
+    assert clock.monotonic() - began <= 120
+
+
+class Standing:
+    """A clock that test libraries have stopped: a sleep returns at once, and no time passes."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.time, self.monotonic = clock.time, clock.monotonic
+
+    def sleep(self, _: float) -> None:
+        """Nothing."""
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Status(503), Status(503, retry_after=1), Status(429), CloseBefore()],
+    ids=["503", "Retry-After", "429", "closed"],
+)
+@pytest.mark.parametrize("flavour", ["cloud", "data_center", "bitbucket"])
+def test_a_clock_that_stands_still_keeps_no_caller(
+    emulator: AtlassianEmulator, make_client: Any, clock: FakeClock, fault: Any, flavour: str
+) -> None:
+    """The refresh ends after a bounded number of requests, whatever the clock says."""
+    client = make_client(flavour, clock=Standing(clock))
+    clock.advance(7200)
+    emulator.weather.next("token", fault, times=None)
+    unavailable(client)
+    assert 1 < emulator.count("refresh_token") <= 21
+
+
+def test_data_center_says_what_happened_to_a_lost_answer(
+    emulator: AtlassianEmulator,
+    clock: FakeClock,
+    make_client: Any,
+    another_process: Any,
+    events: Any,
+    landed: Landed,
+    kept: Any,
+) -> None:
+    """No grace: one resend, then the truth. Nothing is deleted, nothing is asked again."""
+    store = FragileStore()
+    client = make_client("data_center", store=store, on_event=events)
+    before = kept(client)
+    clock.advance(3600)
+    emulator.weather.next("token", CloseAfter())
+    for another in (client, client, another_process("data_center", store=store)):
+        with pytest.raises(LoginRequiredError, match="answer was lost") as caught:
+            another.get_access_token()
+        assert caught.value.reason == "answer_lost"
+    assert kept(client) == before
+    assert client.status().state == "login_required"
+    landed()
+    assert emulator.count("refresh_token") == 2
+    assert events.names == ["refused"]
+
+
+def test_data_center_survives_an_answer_that_was_lost_before_the_rotation(
+    emulator: AtlassianEmulator, clock: FakeClock, make_client: Any
+) -> None:
+    """The connection broke before the server did anything: the one resend succeeds."""
+    client = make_client("data_center")
+    clock.advance(3600)
+    emulator.weather.next("token", CloseBefore())
+    assert client.test_connection().name
+    assert client.status().generation == 2
+
+
+def test_an_endpoint_that_cannot_be_reached_loses_nothing(
+    clock: FakeClock, make_client: Any, emulator: AtlassianEmulator, port: int
+) -> None:
+    """The server is down: three tries, a typed error, nothing of it on record; then it goes on."""
+    store = FragileStore()
+    client = make_client(store=store, proxy=f"http://127.0.0.1:{port}", login=False)
+    made = make_client(store=store)
+    before = stored_login(made)
+    clock.advance(3600)
+    failure = unavailable(client)
+    assert failure.outcome == "not_sent"
+    assert clock.slept == [0.5, 1.0]
+    assert stored_login(client) == before
+    assert made.get_access_token()
+
+
+# --- throttled ------------------------------------------------------------------------------------
+
+
+def test_a_short_retry_after_is_waited_for(
+    emulator: AtlassianEmulator, clock: FakeClock, make_client: Any
+) -> None:
+    """429 with Retry-After: 5: the flight waits for 5 s and goes on."""
+    client = make_client()
+    clock.advance(3600)
+    emulator.weather.next("token", Status(429, retry_after=5))
+    client.get_access_token()
+    assert clock.slept == [5.0]
+    assert emulator.count("refresh_token", "issued") == 1
+
+
+def test_two_short_waits_in_a_row_are_ridden_out(
+    emulator: AtlassianEmulator, clock: FakeClock, make_client: Any
+) -> None:
+    """Twice 503 with Retry-After: 1: both are waited for, and nobody is told."""
+    client = make_client()
+    clock.advance(3600)
+    emulator.weather.next("token", Status(503, retry_after=1), times=2)
+    assert client.get_access_token()
+    assert clock.slept == [1.0, 1.0]
+
+
+def test_a_throttle_without_a_time_is_waited_for_ever_longer(
+    emulator: AtlassianEmulator, clock: FakeClock, make_client: Any
+) -> None:
+    """429 without Retry-After: about 1, 2 and 4 s with jitter, and then it works."""
+    client = make_client()
+    clock.advance(3600)
+    emulator.weather.next("token", Status(429), times=3)
+    assert client.get_access_token()
+    assert len(clock.slept) == 3
+    for slept, base in zip(clock.slept, (1, 2, 4), strict=True):
+        assert base <= slept <= 1.5 * base
+
+
+def test_a_throttle_that_stays_is_told_and_remembered_by_all(
+    emulator: AtlassianEmulator,
+    clock: FakeClock,
+    make_client: Any,
+    another_process: Any,
+) -> None:
+    """After 20 s of waiting at most the callers learn when to come back, also those of another
+    process, and the endpoint is left alone until then.
+    """
+    store = FragileStore()
+    client = make_client(store=store)
+    clock.advance(3600)
+    emulator.weather.next("token", Status(429), times=None)
+    failure = unavailable(client)
+    assert failure.outcome == "throttled"
+    assert 8 <= failure.retry_after <= 24  # type: ignore[operator]
+    assert 7 <= sum(clock.slept) <= 20
+    emulator.reset_log()
+    other = unavailable(another_process(store=store))
+    assert (other.outcome, other.retry_after) == ("throttled", pytest.approx(failure.retry_after))
+    assert unavailable(client).retry_after == pytest.approx(failure.retry_after)
+    assert not emulator.token_requests
+    emulator.weather.clear()
+    clock.advance(failure.retry_after or 0)
+    assert client.get_access_token()
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_long_retry_after_is_told_and_remembered_by_all(
+    emulator: AtlassianEmulator,
+    clock: FakeClock,
+    make_client: Any,
+    events: Any,
+    landed: Landed,
+    status: int,
+) -> None:
+    """Retry-After: 300: the callers are told, nobody asks again before, then it goes on."""
+    client = make_client(on_event=events)
+    clock.advance(3600)
+    emulator.weather.next("token", Status(status, retry_after=300))
+    for _ in range(3):
+        failure = unavailable(client)
+        assert (failure.outcome, failure.retry_after) == ("throttled", 300)
+        landed()
+    assert emulator.count("refresh_token") == 1
+    assert client.status().throttled_until == clock.time() + 300
+    clock.advance(300)
+    assert client.get_access_token()
+    landed()
+    assert events.names == ["throttled"] * 3 + ["refreshed"]
+
+
+def test_a_throttle_far_ahead_is_a_clock_that_was_set_back(
+    emulator: AtlassianEmulator, clock: FakeClock, make_client: Any
+) -> None:
+    """The clock jumps back by a day: the remembered Retry-After does not lock anybody out."""
+    client = make_client()
+    clock.advance(3600)
+    emulator.weather.next("token", Status(429, retry_after=300))
+    unavailable(client)
+    clock.jump(-86400)
+    assert client.get_access_token()
+
+
+def test_a_failure_in_the_stale_window_disturbs_nobody(
+    emulator: AtlassianEmulator, clock: FakeClock, make_client: Any, events: Any, landed: Landed
+) -> None:
+    """The renewal beside the traffic fails: reported, not tried for 30 s, and the token serves."""
+    client = make_client(on_event=events, expiry=ExpiryPolicy(jitter=0))
+    first = client.get_access_token()
+    clock.advance(3600 - 590)
+    emulator.weather.next("token", Status(429, retry_after=60))
+    assert client.get_access_token() == first
+    landed()
+    assert events.names == ["throttled"]
+    for _ in range(5):
+        assert client.get_access_token() == first
+    landed()
+    assert emulator.count("refresh_token") == 1
+    clock.advance(61)
+    client.get_access_token()
+    landed()
+    assert client.get_access_token() != first
+    assert emulator.count("refresh_token") == 2
+
+
+# --- refused --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("flavour", ["cloud", "data_center"])
+@pytest.mark.parametrize("error", ["unauthorized_client", "invalid_grant"])
+def test_a_revoked_grant_asks_for_a_login_once(
+    emulator: AtlassianEmulator,
+    clock: FakeClock,
+    make_client: Any,
+    another_process: Any,
+    events: Any,
+    landed: Landed,
+    kept: Any,
+    flavour: str,
+    error: str,
+) -> None:
+    """LoginRequiredError says why, the record stays, no process sends the dead token again."""
+    store = FragileStore()
+    emulator.cloud.dead_refresh_token_error = error
+    client = make_client(flavour, store=store, on_event=events)
+    before = kept(client)
+    clock.advance(3600)
+    getattr(emulator, flavour).revoke_grants()
+    for another in (client, client, another_process(flavour, store=store)):
+        with pytest.raises(LoginRequiredError, match="oauth_start") as caught:
+            another.get_access_token()
+        assert caught.value.reason == "refused"
+    assert kept(client) == before
+    landed()
+    assert emulator.count("refresh_token") == 1
+    assert events.names == ["refused"]
+    client.oauth_complete(getattr(emulator, flavour).authorize(client.oauth_start()))
+    assert client.test_connection().name
+
+
+def test_without_a_login_the_error_says_how_to_make_one(
+    make_client: Any, emulator: AtlassianEmulator
+) -> None:
+    """No login is on record: no request is sent."""
+    client = make_client(login=False)
+    with pytest.raises(LoginRequiredError, match="oauth_complete") as caught:
+        client.get_access_token()
+    assert caught.value.reason == "no_token"
+    assert not emulator.requests
+
+
+def test_without_a_refresh_token_the_login_ends_with_the_access_token(
+    make_client: Any, clock: FakeClock, emulator: AtlassianEmulator
+) -> None:
+    """The error names the scope that is missing, offline_access."""
+    client = make_client(scopes=["read:jira-user"])
+    assert client.get_access_token()
+    clock.advance(3600)
+    with pytest.raises(LoginRequiredError, match="offline_access") as caught:
+        client.get_access_token()
+    assert caught.value.reason == "no_refresh_token"
+    assert emulator.count("refresh_token") == 0
+
+
+# --- misconfigured --------------------------------------------------------------------------------
+
+
+def test_a_wrong_secret_is_never_a_reason_to_log_in(
+    emulator: AtlassianEmulator, clock: FakeClock, make_client: Any
+) -> None:
+    """Cloud answers access_denied to a wrong secret: TokenRequestRefusedError, login kept."""
+    store = FragileStore()
+    good = make_client(store=store)
+    before = stored_login(good)
+    clock.advance(3600)
+    wrong = make_client(store=store, client_secret="not the secret", login=False)
+    with pytest.raises(TokenRequestRefusedError) as caught:
+        wrong.get_access_token()
+    assert (caught.value.error, caught.value.status) == ("access_denied", 401)
+    assert stored_login(good) == before
+    assert good.get_access_token()
+
+
+@pytest.mark.parametrize("flavour", ["cloud", "data_center", "bitbucket"])
+def test_a_wrong_secret_is_sent_once_in_five_seconds(
+    emulator: AtlassianEmulator, clock: FakeClock, make_client: Any, flavour: str
+) -> None:
+    """20 calls of one client: one token request. One with the right secret is not affected."""
+    store = FragileStore()
+    good = make_client(flavour, store=store)
+    wrong = make_client(flavour, store=store, client_secret="not the secret", login=False)
+    clock.advance(7200)
+    texts = set()
+    for _ in range(20):
+        with pytest.raises(TokenRequestRefusedError) as caught:
+            wrong.get_access_token()
+        texts.add(str(caught.value))
+        clock.advance(0.2)
+    assert len(texts) == emulator.count("refresh_token") == 1
+    clock.advance(1.1)
+    with pytest.raises(TokenRequestRefusedError):
+        wrong.get_access_token()
+    assert emulator.count("refresh_token") == 2
+    assert good.get_access_token()
+    assert wrong.get_access_token() == good.get_access_token()  # it may use what is there
+
+
+def test_a_client_with_the_right_secret_does_not_fail_with_the_wrong_one(
+    emulator: AtlassianEmulator, clock: FakeClock, make_client: Any, start: Any
+) -> None:
+    """It waits for the flight of another client, which is refused, and then asks by itself."""
+    store = FragileStore()
+    good = make_client(store=store)
+    wrong = make_client(store=store, client_secret="not the secret", login=False)
+    wrong.get_access_token()
+    clock.advance(3600)
+    hold = Hold()
+    emulator.weather.next("token", hold)
+    refused = start(wrong.get_access_token)
+    hold.wait_arrived()
+    served = start(good.get_access_token)
+    hold.release()
+    assert isinstance(refused.exception(20), TokenRequestRefusedError)
+    assert served.result(20)
