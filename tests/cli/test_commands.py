@@ -210,7 +210,7 @@ def test_the_short_way_prints_what_the_long_one_does(
     assert command("logout").code == 0
     long = subprocess.run(start, capture_output=True, text=True, check=False)
     assert (long.returncode, long.stdout) == (4, "")
-    assert "nobody has logged in" in long.stderr
+    assert "nobody has signed in" in long.stderr
 
 
 def test_token_refreshes_what_has_ended(
