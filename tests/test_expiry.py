@@ -100,7 +100,7 @@ def test_a_token_that_has_just_been_issued_can_be_used(
 def test_jitter_only_shortens_the_stale_window(
     lifetime: float, remaining: float, share: float
 ) -> None:
-    """Jitter may keep a token fresh a little longer; it moves neither its end nor an expired one."""
+    """It may keep a token fresh a little longer; it moves neither its end nor an expired one."""
     token_set, policy = _living(lifetime), ExpiryPolicy()
     late, early = (policy.freshness(token_set, remaining, each) for each in (share, 0.0))
     assert ORDER.index(late) >= ORDER.index(early)

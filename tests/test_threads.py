@@ -1,4 +1,4 @@
-"""Threads: work that goes on without its callers, and how sync code, asyncio and trio wait for it."""
+"""Threads: work that goes on without its callers; waiting for it, sync, in asyncio and in trio."""
 
 from __future__ import annotations
 

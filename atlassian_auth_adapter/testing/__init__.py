@@ -1,4 +1,4 @@
-"""For people who write tests: a local Atlassian, contract suites, a clock to move, a login to look at."""
+"""For people who write tests: a local Atlassian, contract suites, a clock, a login to look at."""
 
 from __future__ import annotations
 
