@@ -485,25 +485,24 @@ class AnySequence(RuleBasedStateMachine):
             return False
         if isinstance(end, TokenEndpointUnavailableError | TokenStoreError) and not was_calm:
             return False
-        if isinstance(end, TokenEndpointUnavailableError) and self.is_remembered(end):
-            self.passes(REMEMBERED_FAILURE)
-            return True
         if isinstance(end, TokenEndpointUnavailableError) and end.outcome == "throttled":
             assert end.retry_after is not None
             assert 0 < end.retry_after <= HOUR
             self.passes(end.retry_after + 1)
+            return True
+        if isinstance(end, TokenEndpointUnavailableError) and self.has_just_cleared:
+            self.passes(REMEMBERED_FAILURE)
             return True
         if isinstance(end, AccessDeniedError):  # the cool-down of a rejection
             self.passes(31)
             return True
         raise AssertionError(f"in good weather: {end!r}") from end
 
-    def is_remembered(self, failure: TokenEndpointUnavailableError) -> bool:
-        """Whether it may be told without a request, because bad weather has just passed."""
+    @property
+    def has_just_cleared(self) -> bool:
+        """Whether bad weather is so recent that its failure may be told without a request."""
         since = self.time.time() - REMEMBERED_FAILURE
-        return failure.outcome == "ambiguous" and any(
-            request.fault and request.at > since for request in self.emulator.token_requests
-        )
+        return any(request.fault and request.at > since for request in self.emulator.token_requests)
 
     def asks(self, process: Process) -> bool:
         """A request that works, or says the truth; whether it works."""
@@ -641,7 +640,7 @@ class AnySequence(RuleBasedStateMachine):
         was_calm, before = self.is_calm, self.emulator.count("refresh_token")
         stored = self.stored()
         is_throttled = stored is not None and stored.throttled_until > self.time.time() - HOUR
-        if not was_calm or is_throttled or not self.clocks_agree:
+        if not was_calm or self.has_just_cleared or is_throttled or not self.clocks_agree:
             return
         ends: list[Any] = []
         threads = [
