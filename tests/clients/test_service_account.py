@@ -123,7 +123,7 @@ def test_many_who_start_at_once_share_one_request(
 def test_processes_share_a_token_through_the_store(
     flavour: str, emulator: AtlassianEmulator, make: Any, tmp_path: Path
 ) -> None:
-    """Two clients with stores of their own over one directory: the second one sends no token request."""
+    """Two clients with stores of their own over one directory: one token request for both."""
     one, other = (make(flavour, store=FileTokenStore(tmp_path)) for _ in range(2))
     first = one.get_access_token()
     code = (
