@@ -22,7 +22,7 @@ def test_an_event_is_logged_and_handed_over(caplog: pytest.LogCaptureFixture) ->
 
 
 def test_a_hook_that_raises_does_no_harm(caplog: pytest.LogCaptureFixture) -> None:
-    """A refresh does not fail because somebody's metrics do; what they said is not repeated."""
+    """A refresh does not fail because a program's metrics do; what they said is not repeated."""
 
     def hook(_: Event) -> None:
         raise RuntimeError("s3cr3t")

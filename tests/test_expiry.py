@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atlassian_auth_adapter import ExpiryPolicy, TokenSet
-from atlassian_auth_adapter.expiry import Freshness, SystemClock
+from atlassian_auth_adapter.clock import SystemClock
+from atlassian_auth_adapter.expiry import Freshness
 
 F = Freshness
 ORDER = [F.EXPIRED, F.STALE, F.FRESH]
 lifetimes = st.floats(0, 400 * 86400) | st.sampled_from([0.0, 1.0, 10.0, 20.0, 3600.0, 7200.0])
-lucks = st.floats(0, 1)
+shares = st.floats(0, 1)
 seconds = st.floats(-1e6, 1e8)
 policies = st.builds(
     ExpiryPolicy,
@@ -33,7 +34,7 @@ def _living(lifetime: float) -> TokenSet:
 
 
 @pytest.mark.parametrize(
-    ("lifetime", "remaining", "luck", "expected"),
+    ("lifetime", "remaining", "share", "expected"),
     [
         (3600, 3600, 0, F.FRESH),
         (3600, 600.5, 0, F.FRESH),
@@ -56,54 +57,54 @@ def _living(lifetime: float) -> TokenSet:
     ],
 )
 def test_the_windows_are_where_the_documentation_says(
-    lifetime: float, remaining: float, luck: float, expected: Freshness
+    lifetime: float, remaining: float, share: float, expected: Freshness
 ) -> None:
     """A token is renewed beside the traffic in its last ten minutes, before it in the last one."""
-    assert ExpiryPolicy().freshness(_living(lifetime), remaining, luck) is expected
+    assert ExpiryPolicy().freshness(_living(lifetime), remaining, share) is expected
 
 
-@given(policies, lifetimes, seconds, seconds, lucks)
+@given(policies, lifetimes, seconds, seconds, shares)
 def test_a_token_with_more_time_left_is_never_worse(
-    policy: ExpiryPolicy, lifetime: float, one: float, other: float, luck: float
+    policy: ExpiryPolicy, lifetime: float, one: float, other: float, share: float
 ) -> None:
     """From fresh over stale to expired there is no way back as time passes."""
     token_set = _living(lifetime)
     more, less = max(one, other), min(one, other)
-    assert ORDER.index(policy.freshness(token_set, more, luck)) >= ORDER.index(
-        policy.freshness(token_set, less, luck)
+    assert ORDER.index(policy.freshness(token_set, more, share)) >= ORDER.index(
+        policy.freshness(token_set, less, share)
     )
 
 
-@given(policies, lifetimes, seconds, lucks)
+@given(policies, lifetimes, seconds, shares)
 def test_what_a_caller_gets_is_valid_for_ten_more_seconds(
-    policy: ExpiryPolicy, lifetime: float, remaining: float, luck: float
+    policy: ExpiryPolicy, lifetime: float, remaining: float, share: float
 ) -> None:
     """Whatever the policy, no token is handed out in its last 10 s (half its life, if shorter)."""
     token_set = _living(lifetime)
     if remaining <= min(10.0, token_set.lifetime / 2):
-        assert policy.freshness(token_set, remaining, luck) is F.EXPIRED
+        assert policy.freshness(token_set, remaining, share) is F.EXPIRED
 
 
-@given(policies, lifetimes, lucks)
+@given(policies, lifetimes, shares)
 def test_a_token_that_has_just_been_issued_can_be_used(
-    policy: ExpiryPolicy, lifetime: float, luck: float
+    policy: ExpiryPolicy, lifetime: float, share: float
 ) -> None:
     """No lifetime makes the usual policy renew a token that is still at the start of its life."""
     token_set = _living(lifetime)
     if token_set.lifetime > 0:
-        assert ExpiryPolicy().freshness(token_set, token_set.lifetime, luck) is F.FRESH
-        assert policy.freshness(token_set, math.inf, luck) is F.FRESH
+        assert ExpiryPolicy().freshness(token_set, token_set.lifetime, share) is F.FRESH
+        assert policy.freshness(token_set, math.inf, share) is F.FRESH
 
 
-@given(lifetimes, seconds, lucks)
+@given(lifetimes, seconds, shares)
 def test_jitter_only_shortens_the_stale_window(
-    lifetime: float, remaining: float, luck: float
+    lifetime: float, remaining: float, share: float
 ) -> None:
-    """Luck may keep a token fresh a little longer; it moves neither its end nor an expired one."""
+    """It may keep a token fresh a little longer; it moves neither its end nor an expired one."""
     token_set, policy = _living(lifetime), ExpiryPolicy()
-    lucky, unlucky = (policy.freshness(token_set, remaining, share) for share in (luck, 0.0))
-    assert ORDER.index(lucky) >= ORDER.index(unlucky)
-    assert (lucky is F.EXPIRED) == (unlucky is F.EXPIRED)
+    late, early = (policy.freshness(token_set, remaining, each) for each in (share, 0.0))
+    assert ORDER.index(late) >= ORDER.index(early)
+    assert (late is F.EXPIRED) == (early is F.EXPIRED)
 
 
 def test_a_token_without_an_end_stays_fresh() -> None:

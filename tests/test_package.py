@@ -71,7 +71,7 @@ def test_importing_the_package_loads_no_heavy_library() -> None:
     ],
 )
 def test_a_name_loads_only_what_it_needs(name: str, unneeded: set[str]) -> None:
-    """Whoever uses requests does not pay for httpx, and the other way round."""
+    """A program that uses requests does not pay for httpx, and the other way round."""
     code = f"import json, sys; from atlassian_auth_adapter import {name}"
     code += "; print(json.dumps(sorted(sys.modules)))"
     assert not unneeded & set(json.loads(_python(code)))
@@ -93,7 +93,7 @@ def test_the_tools_for_tests_are_importable(name: str) -> None:
 
 @pytest.mark.parametrize("name", CONTRACTS)
 def test_the_contracts_are_importable(name: str) -> None:
-    """Whoever writes a store or an adapter finds its contract, and no other name beside them."""
+    """Authors of a store or an adapter find its contract, and no other name beside them."""
     contracts = importlib.import_module("atlassian_auth_adapter.testing.contracts")
     assert getattr(contracts, name)
     assert sorted(contracts.__all__) == sorted(CONTRACTS)

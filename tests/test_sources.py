@@ -1,4 +1,4 @@
-"""Token sources: a static token, and the threads that bring what callers wait for."""
+"""Token sources that need no refresh: static tokens of each kind."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import copy
 import gc
 import pickle
 import re
-import threading
-from concurrent.futures import Future
 from typing import Any
 
 import httpx
@@ -25,12 +23,10 @@ from atlassian_auth_adapter import (
     ConfigurationError,
     ForeignOriginError,
     FreshTokenRejectedError,
-    LoginRequiredError,
     StaticTokenSource,
     create_atlassian_oauth_client,
 )
 from atlassian_auth_adapter.atlassian.gateway import Location
-from atlassian_auth_adapter.threads import landed, result_of, take_off
 from atlassian_auth_adapter.testing import AtlassianEmulator
 
 RUNNERS = {"asyncio": lambda function: asyncio.run(function()), "trio": trio.run}
@@ -152,7 +148,7 @@ def test_each_kind_of_static_token_works_with_each_library(sources: Any, kind: s
 def test_a_static_token_goes_nowhere_else(
     sources: Any, kind: str, emulator: AtlassianEmulator, session: requests.Session
 ) -> None:
-    """Each kind is unknown to the hosts of the others, and to anybody else's."""
+    """Each kind is unknown to the hosts of the others, and to foreign ones."""
     source, _ = sources[kind]
     session.auth = AtlassianAuth(source)
     base = Location.of(source.resource_server.base_url).origin
@@ -298,95 +294,3 @@ def test_a_request_that_goes_without_the_token_names_the_right_way(
     (event,) = events
     assert event.name == "foreign_origin"
     assert hint in event.fields["hint"]
-
-
-# --- flights --------------------------------------------------------------------------------------
-
-
-def test_a_flight_runs_on_a_thread_of_ours() -> None:
-    """Not on the caller's, no daemon, and `afterwards` comes with the result there."""
-    seen: list[Any] = []
-    flight: Future[threading.Thread] = Future()
-    done = threading.Event()
-
-    def afterwards() -> None:
-        seen.append((flight.done(), threading.current_thread()))
-        done.set()
-
-    assert take_off(threading.current_thread, afterwards, flight) is flight
-    thread = flight.result(10)
-    assert done.wait(10)
-    assert thread is not threading.current_thread()
-    assert not thread.daemon
-    assert seen == [(True, thread)]
-
-
-def test_nobody_can_cancel_a_flight() -> None:
-    """A refresh that was sent runs to its end, whoever was waiting."""
-    go = threading.Event()
-    flight = take_off(lambda: go.wait(10))
-    assert not flight.cancel()
-    go.set()
-    assert flight.result(10)
-
-
-def test_without_threads_the_work_is_done_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While the interpreter shuts down no thread can be started: nothing is lost all the same."""
-
-    def refuse(_: object) -> None:
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(threading.Thread, "start", refuse)
-    assert take_off(threading.get_ident).result(0) == threading.get_ident()
-
-
-@pytest.mark.parametrize("run", RUNNERS.values(), ids=RUNNERS)
-def test_each_waiter_gets_an_error_of_its_own(run: Any) -> None:
-    """One failed flight, many waiters: no traceback grows, no two raise the same object."""
-    cause = OSError("why")
-
-    def fail() -> None:
-        raise LoginRequiredError("log in", reason="refused") from cause
-
-    flight = take_off(fail)
-    errors: list[LoginRequiredError] = []
-
-    async def main() -> None:
-        with pytest.raises(LoginRequiredError, match="log in") as caught:
-            await landed(flight)
-        errors.append(caught.value)
-
-    for _ in range(2):
-        with pytest.raises(LoginRequiredError, match="log in") as caught:
-            result_of(flight)
-        errors.append(caught.value)
-        run(main)
-    assert len({id(error) for error in errors}) == 4
-    assert {error.reason for error in errors} == {"refused"}
-    assert all(error.__cause__ is cause for error in errors)
-
-
-@pytest.mark.parametrize("run", RUNNERS.values(), ids=RUNNERS)
-def test_a_foreign_error_arrives_as_it_is(run: Any) -> None:
-    """What a store of somebody else raises is not dressed up."""
-    flight = take_off(lambda: 1 / 0)
-
-    async def main() -> None:
-        with pytest.raises(ZeroDivisionError):
-            await landed(flight)
-
-    run(main)
-
-
-def test_a_loop_that_has_ended_does_not_stop_a_flight() -> None:
-    """The waiter's event loop is gone; the work is done and nobody is disturbed."""
-    go = threading.Event()
-    flight = take_off(lambda: go.wait(10))
-
-    async def main() -> None:
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(landed(flight), 0.01)
-
-    asyncio.run(main())
-    go.set()
-    assert flight.result(10)

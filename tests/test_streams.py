@@ -1,4 +1,4 @@
-"""Big uploads and downloads are streamed, whoever rejects the token."""
+"""Big uploads and downloads are streamed, also when the token is rejected."""
 
 from __future__ import annotations
 

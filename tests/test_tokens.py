@@ -20,7 +20,7 @@ token_set = TokenSet(*SECRET, 1e9 + 60, "read:a read:b", obtained_at=1e9)
 
 @pytest.mark.parametrize("shown", [repr, str, "{}".format, "{0!r}".format, ascii])
 def test_it_never_prints_its_secrets(shown: object) -> None:
-    """Whoever prints a token set sees scope and expiry, not the tokens."""
+    """A printed token set shows scope and expiry, not the tokens."""
     text = shown(token_set)  # type: ignore[operator]
     assert "read:a read:b" in text
     assert not any(secret in text for secret in SECRET)
@@ -46,7 +46,7 @@ def test_copies_are_the_same_object(copied: object) -> None:
 
 
 def test_it_cannot_be_changed() -> None:
-    """Threads share a token set because nobody can change it."""
+    """Threads share a token set because it cannot be changed."""
     with pytest.raises(dataclasses.FrozenInstanceError):
         token_set.access_token = "other"  # type: ignore[misc]
     assert not hasattr(token_set, "__dict__")

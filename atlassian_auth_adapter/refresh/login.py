@@ -187,6 +187,9 @@ class Membership:
         before = self.shared
         if login is None or not login.login_id or login.login_id == before.login_id:
             return before
+        unsaved = before.unsaved
+        if unsaved and unsaved.before and unsaved.before.login_id == login.login_id:
+            return before  # what is not saved yet is about to replace that login
         with _registry_lock:
             key = self._process, self._name, login.login_id
             shared = _by_login_id.get(key)

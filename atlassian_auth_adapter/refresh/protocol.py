@@ -25,6 +25,7 @@ import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 from atlassian_auth_adapter.errors import (
@@ -117,7 +118,7 @@ def refresh(request: Request, rules: Rules) -> Protocol[TokenSet]:
             if token_set := (yield from _adopted(seen, request, rules)):
                 return token_set
     tries = _Tries(rules, request.jitter_share)
-    return (yield from _exclusively(lambda at: _renew(at, tries, request, rules), request, rules))
+    return (yield from _exclusively(partial(_renew, tries, request, rules), request, rules))
 
 
 def take_over(refresh_token: str, scope: str, request: Request, rules: Rules) -> Protocol[TokenSet]:
@@ -136,14 +137,13 @@ def take_over(refresh_token: str, scope: str, request: Request, rules: Rules) ->
     """
     given, tries = TokenSet("", refresh_token, scope=scope), _Tries(rules, request.jitter_share)
 
-    def attempt(locked_at: Instant) -> Protocol[TokenSet | None]:
-        seen: Seen = yield Load()
+    def attempt(seen: Seen, locked_at: Instant) -> Protocol[TokenSet | None]:
         login = seen.login or Login()
         if login.taken_over == rules.hashed(given):
-            return (yield from _renew(locked_at, tries, request, rules))
+            return (yield from _renew(tries, request, rules, seen, locked_at))
         if login.token_set and login.token_set.refresh_token == refresh_token:
             now = replace(request, obtained_before=seen.now.wall)
-            return (yield from _renew(locked_at, tries, now, rules))
+            return (yield from _renew(tries, now, rules, seen, locked_at))
 
         def succeed(new: TokenSet) -> Login:
             taken_over = rules.hashed(given)
@@ -219,7 +219,7 @@ def save_later(unsaved: Unsaved) -> Protocol[None]:
         if seen.memory.unsaved is not unsaved:
             return  # a later flight has saved or replaced it
         with suppress(TokenStoreError):
-            if (yield from _save_again(unsaved)):
+            if (yield from _save_again(unsaved, creates=False)):
                 return
         if is_last:
             return
@@ -229,16 +229,35 @@ def save_later(unsaved: Unsaved) -> Protocol[None]:
 
 
 def _exclusively(
-    attempt: Callable[[Instant], Protocol[TokenSet | None]], request: Request, rules: Rules
+    attempt: Callable[[Seen, Instant], Protocol[TokenSet | None]], request: Request, rules: Rules
 ) -> Protocol[TokenSet]:
-    """Attempts, each under the lock, until one brings a token set; None means: look again."""
+    """Attempts, each under the lock, until one brings a token set.
+
+    Args:
+        attempt: From what is stored, and the time at which the lock was asked for; None means that
+            another process was faster: look again.
+        request: Of this flight.
+        rules: Of the login.
+    """
+
+    def locked(at: Instant) -> Protocol[TokenSet | None]:
+        seen: Seen = yield Load()
+        if unsaved := seen.memory.unsaved:
+            verdict = _verdict(unsaved, seen)
+            if verdict == "save" and (yield from _saved(unsaved, seen.version)):
+                yield Publish(unsaved.login)
+            if verdict != "wait":
+                yield Hold(None)
+                return None
+        return (yield from attempt(seen, at))
+
     outage_began: Instant | None = None
     for _ in range(MOST_ATTEMPTS):
         token_set: TokenSet | None = None
         try:
             while True:
                 try:
-                    token_set = yield Locked(attempt)
+                    token_set = yield Locked(locked)
                     break
                 except TokenStoreUnavailableError:
                     now = (yield Recall()).now
@@ -259,17 +278,9 @@ def _exclusively(
 
 
 def _renew(
-    locked_at: Instant, tries: _Tries, request: Request, rules: Rules
+    tries: _Tries, request: Request, rules: Rules, seen: Seen, locked_at: Instant
 ) -> Protocol[TokenSet | None]:
     """What the store holds by now, if that will do; else a new token set."""
-    seen: Seen = yield Load()
-    if unsaved := seen.memory.unsaved:
-        verdict = _verdict(unsaved, seen)
-        if verdict == "save" and (yield from _saved(unsaved, seen.version)):
-            yield Publish(unsaved.login)
-        if verdict != "wait":
-            yield Hold(None)
-            return None
     seen = yield from _restored(seen)
     if token_set := (yield from _adopted(seen, request, rules)):
         return token_set
@@ -422,10 +433,10 @@ def _spend(
     rules, token_hash = tries.rules, tries.rules.hashed(spent)
     if tries.refusal and tries.token_hash == token_hash:
         return (yield from _refused(spent, login, tries))
-    journal = getattr(login, journal_in)
+    journal: Journal | None = getattr(login, journal_in)
     if journal is None or journal.token_hash != token_hash:
         journal = Journal(token_hash, seen.now.wall, request.owner)
-    journaled = replace(login, **{journal_in: journal})
+    journaled = _with_journal(login, journal_in, journal)
     is_repeated = journaled == login  # it is on record: the token was sent before
     now: Instant = yield Save(journaled, seen.version)
     version = (seen.version or 0) + 1
@@ -441,19 +452,28 @@ def _spend(
         yield Report(
             "replayed" if tries.ambiguous else "refreshed", {"generation": brought.generation}
         )
-        unsaved = Unsaved(brought, journaled, version, tries.grace_end - GRACE_MARGIN)
+        replayable_until = tries.grace_end - GRACE_MARGIN
+        unsaved = Unsaved(brought, journaled, version, token_hash, replayable_until)
         return new if (yield from _keep(unsaved)) else None
     noted = journaled if tries.ambiguous else login
     if isinstance(failure, TokenRequestRefusedError):
         if rules.server.refuses_refresh_token(failure.error, failure.error_description):
             tries.refusal = failure
             return (yield from _refused(spent, journaled, tries))
-        noted = replace(login, **{journal_in: None})
+        noted = _with_journal(login, journal_in, None)
     elif isinstance(failure, TokenEndpointUnavailableError) and failure.outcome == "throttled":
         now = (yield Recall()).now
         noted = replace(noted, throttled_until=now.wall + (failure.retry_after or 0.0))
     yield from _noted(noted, version)
     raise failure
+
+
+def _with_journal(
+    login: Login, journal_in: Literal["journal", "takeover"], journal: Journal | None
+) -> Login:
+    if journal_in == "takeover":
+        return replace(login, takeover=journal)
+    return replace(login, journal=journal)
 
 
 def _refused(spent: TokenSet, login: Login, tries: _Tries) -> Protocol[TokenSet | None]:
@@ -610,14 +630,21 @@ def _keep(unsaved: Unsaved) -> Protocol[bool]:
     return True
 
 
-def _save_again(unsaved: Unsaved) -> Protocol[bool]:
+def _save_again(unsaved: Unsaved, *, creates: bool = True) -> Protocol[bool]:
     """Whether nothing is left to save: it is saved now, or something newer of the same login is.
+
+    Args:
+        unsaved: What is to be saved.
+        creates: Whether it is saved as well where nothing is stored. Not long afterwards: where a
+            store is that of the tenant of the moment, it may be another tenant's by now.
 
     Raises:
         TokenStoreError: It cannot be saved, this time neither.
     """
     seen: Seen = yield Load(joins=False)
     verdict = _verdict(unsaved, seen)
+    if seen.login is None and unsaved.before is not None and not creates:
+        verdict = "wait"
     if verdict == "save":
         yield from _saved(unsaved, seen.version)
     elif verdict == "wait":
@@ -649,18 +676,16 @@ def _verdict(unsaved: Unsaved, seen: Seen) -> Literal["save", "wait", "drop"]:
     new, before, latest = unsaved.login, unsaved.before, seen.login
     if latest is None:
         return "save"  # the store has lost what it held: forgetting would have left a record
+    # Another process sends the same refresh token after this one. Where the server keeps the newest
+    # answer only, its answer counts; if it gets none, the token can be sent again.
+    journals = filter(None, (latest.journal, latest.takeover))
+    is_at_work = seen.version != unsaved.version and unsaved.token_hash in {
+        journal.token_hash for journal in journals
+    }
+    if is_at_work and seen.now.monotonic < unsaved.replayable_until:
+        return "wait"
     if latest.precedes(new):
-        # Another process has sent the same refresh token after this one. Where the server keeps
-        # the newest answer only, its answer counts; if it has none, the token can be sent again.
-        sent, now_sent = before and before.journal, latest.journal
-        is_at_work = (
-            seen.version != unsaved.version
-            and now_sent is not None
-            and sent is not None
-            and now_sent.token_hash == sent.token_hash
-        )
-        is_replayable = seen.now.monotonic < unsaved.replayable_until
-        return "wait" if is_at_work and is_replayable else "save"
+        return "save"
     if latest.login_id == new.login_id:
         # Saved right over the journal of this one: by a process that has sent before it, and was
         # paused. What comes later begins with a journal of its own.
@@ -670,7 +695,7 @@ def _verdict(unsaved: Unsaved, seen: Seen) -> Literal["save", "wait", "drop"]:
             and latest.generation == new.generation
         )
         return "save" if is_older else "drop"
-    if before is not None and latest.login_id == before.login_id != "":
+    if before is not None and before.login_id == latest.login_id != "":
         # Rotated or not, it is replaced; unless it was forgotten meanwhile, which was a decision.
         return "drop" if before.token_set and latest.token_set is None else "save"
     is_followed = before is not None and (

@@ -99,6 +99,7 @@ class Unsaved:
         login: What is to be saved.
         before: The record that it follows.
         version: Of that record.
+        token_hash: Names the refresh token that was spent for it, as journals do; "" for a code.
         replayable_until: Monotonic time (seconds) until when the refresh token that was spent for
             it may be sent again, certainly; 0 when the server has no grace.
     """
@@ -106,6 +107,7 @@ class Unsaved:
     login: Login
     before: Login | None
     version: int | None
+    token_hash: str = ""
     replayable_until: float = 0.0
 
 

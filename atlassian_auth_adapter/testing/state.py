@@ -9,15 +9,22 @@ one process can play several.
 
 from __future__ import annotations
 
+import sys
+
 from atlassian_auth_adapter import records
 from atlassian_auth_adapter.clients.base import AtlassianClient
 from atlassian_auth_adapter.records import Login
 from atlassian_auth_adapter.refresh import login as shared_state
+from atlassian_auth_adapter.refresh.login import SharedLogin
+from atlassian_auth_adapter.refresh.source import RefreshingTokenSource
 
 __all__ = [
     "forget_process_state",
+    "is_saving_later",
+    "move_to_process",
     "save_login",
     "separate_process_state",
+    "shared_login",
     "stored_login",
     "stored_version",
 ]
@@ -69,3 +76,26 @@ def forget_process_state() -> None:
     Clients that are there already go on sharing what they share.
     """
     shared_state.forget_process_state()
+
+
+def move_to_process(client: AtlassianClient, process: object) -> None:
+    """The client shares memory with those that were moved to an equal `process`, and no others.
+
+    It knows nothing at first. Do it before the client is used.
+    """
+    client._source.join_process(process)
+
+
+def shared_login(client: AtlassianClient) -> SharedLogin:
+    """What the client knows at this moment, and shares with others of its process."""
+    return client._source._membership.shared
+
+
+def is_saving_later() -> bool:
+    """Whether the calling thread is one that tries again, beside the callers, to save a login."""
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        frame = frame.f_back
+        if frame.f_code is RefreshingTokenSource._save_later.__code__:
+            return True
+    return False

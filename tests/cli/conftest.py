@@ -14,7 +14,7 @@ from atlassian_auth_adapter import CloudEnvironment
 from atlassian_auth_adapter.cli.main import main
 from atlassian_auth_adapter.cli.terminal import console
 from atlassian_auth_adapter.profiles import Profile, client_from_profile, save_profile
-from atlassian_auth_adapter.testing import AtlassianEmulator
+from atlassian_auth_adapter.testing import AtlassianEmulator, save_login, stored_login
 
 
 @dataclass(frozen=True)
@@ -93,10 +93,9 @@ def end_token() -> Callable[[], None]:
 
     def end() -> None:
         client = client_from_profile("work")
-        record = client._store.load(client.token_key)
-        assert record is not None
-        assert record.token_set is not None
-        ended = replace(record, token_set=replace(record.token_set, expires_at=1.0))
-        client._store.save(client.token_key, ended, expected=record.generation)
+        login = stored_login(client)
+        assert login is not None
+        assert login.token_set is not None
+        save_login(client, replace(login, token_set=replace(login.token_set, expires_at=1.0)))
 
     return end

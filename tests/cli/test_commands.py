@@ -65,7 +65,7 @@ def test_without_a_profile_it_says_how_to_make_one(command: Any, name: str) -> N
 def test_an_unexpected_error_shows_its_traceback_with_debug_only(
     command: Any, profile: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """People are told how to see more; nobody is shown frames unasked."""
+    """People are told how to see more; frames are shown to those who ask."""
     profile()
 
     def broken(*_: Any) -> None:
@@ -112,7 +112,7 @@ def test_output_that_cannot_be_written_is_told_once(
     "arguments", ["token", "token --show", "status --json", "status", "--help"]
 )
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_nobody_who_reads_is_no_error(profile: Any, arguments: str, unbuffered: str) -> None:
+def test_a_reader_that_has_gone_is_no_error(profile: Any, arguments: str, unbuffered: str) -> None:
     """A reader that has gone, or a closed standard output: nothing is said, and the code is 0."""
     profile()
     reading, writing = os.pipe()
@@ -166,7 +166,7 @@ def test_status_says_what_is_kept(command: Any, profile: Any, local: AtlassianEm
     assert not any(request.role == "api" for request in local.requests[3:])
 
 
-def test_status_of_nobody(command: Any, profile: Any) -> None:
+def test_status_without_a_login(command: Any, profile: Any) -> None:
     """A profile without a login says what to do."""
     profile(login=False)
     run = command("status")
@@ -210,7 +210,7 @@ def test_the_short_way_prints_what_the_long_one_does(
     assert command("logout").code == 0
     long = subprocess.run(start, capture_output=True, text=True, check=False)
     assert (long.returncode, long.stdout) == (4, "")
-    assert "nobody has logged in" in long.stderr
+    assert "nobody has signed in" in long.stderr
 
 
 def test_token_refreshes_what_has_ended(
@@ -259,7 +259,7 @@ def test_refresh_does_not_hide_a_login_that_is_over(
     assert command("refresh", "--older-than", "7").code == 4
 
 
-def test_logout_of_nobody_claims_nothing(command: Any, profile: Any) -> None:
+def test_logout_without_a_login_claims_nothing(command: Any, profile: Any) -> None:
     """There was nothing to take back."""
     profile(login=False)
     run = command("logout")
@@ -310,13 +310,13 @@ def test_a_service_account_signs_in_without_a_person(
 
 
 def test_login_without_a_terminal_names_the_options(command: Any) -> None:
-    """Nobody is asked who is not there."""
+    """A person who is not there is not asked."""
     run = command("login")
     assert run.code == 2
     assert "--client-id" in run.err
 
 
-def test_login_asks_nobody_for_a_new_secret(command: Any, profile: Any) -> None:
+def test_login_without_a_terminal_cannot_ask_for_a_new_secret(command: Any, profile: Any) -> None:
     """Without a terminal it is told at once; nothing is read, and nothing is shown."""
     profile(login=False)
     run = command("login", "--new-secret")
@@ -415,7 +415,7 @@ def test_doctor_takes_any_date(zone: str) -> None:
 
 
 def test_doctor_finds_an_anonymous_server(command: Any, profile: Any, local: Any) -> None:
-    """A token that opens nothing: the server answers as to nobody."""
+    """A token that opens nothing: the server answers anonymously."""
     profile()
     local.cloud.anonymous_readable = True
     local.weather.next("/rest/api/3/myself", Status(401), times=None)

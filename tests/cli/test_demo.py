@@ -19,13 +19,15 @@ demo.THREADS, demo.TASKS = 4, 20
 raise SystemExit(demo.main())
 """
 NO_COALESCING = """
-from atlassian_auth_adapter.refresh import RefreshingTokenSource, _Flight, take_off
+from dataclasses import replace
+from atlassian_auth_adapter.refresh import protocol
+from atlassian_auth_adapter.refresh.login import SharedLogin
 
-def board(self, *_, **__):
-    flight = _Flight(self._clock.monotonic(), obtained_before=float("inf"))
-    return take_off(lambda: self._fly(flight), None, flight.future)
-
-RefreshingTokenSource._board = board
+refresh = protocol.refresh
+SharedLogin.flight_under_way = lambda self: None
+protocol.refresh = lambda request, rules: refresh(
+    replace(request, obtained_before=float("inf")), rules
+)
 """
 BEARER_EVERYWHERE = """
 from atlassian_auth_adapter.adapters._flow import HTTPXFamilyAuth

@@ -49,7 +49,7 @@ def terminal(home: Path) -> Iterator[Callable[..., Any]]:
 
 @pytest.fixture
 def port(port: int, profile: Any, local: AtlassianEmulator) -> int:
-    """A free port for the redirect of the profile "work", which nobody has signed in to."""
+    """A free port for the redirect of the profile "work", which has no login."""
     local.cloud.app.callback_url = f"http://127.0.0.1:{port}/callback"
     profile(login=False, callback_url=local.cloud.app.callback_url)
     return port
@@ -96,7 +96,7 @@ def test_pasting_while_the_receiver_waits(
 
 
 def test_ctrl_c_leaves_nothing_behind(terminal: Any, port: int, local: AtlassianEmulator) -> None:
-    """The port is free, the terminal as it was, nobody is signed in; exit code 130."""
+    """The port is free, the terminal as it was, there is no login; exit code 130."""
     child = terminal("login", "--no-browser")
     _url(child)
     child.expect("paste here")
@@ -227,7 +227,7 @@ def test_a_person_chooses_among_several_sites(
 def test_token_asks_before_it_prints_to_a_terminal(
     terminal: Any, profile: Any, answer: str, printed: bool
 ) -> None:
-    """Whoever looks over the shoulder would have it."""
+    """A person who looks over the shoulder would have it."""
     profile()
     token = client_from_profile("work").token_set().access_token
     child = terminal("token")
@@ -256,7 +256,7 @@ def test_sixty_columns_are_enough(terminal: Any, profile: Any, command: list[str
 
 @pytest.mark.parametrize("environment", [{}, {"NO_COLOR": "1"}])
 def test_no_color_is_honoured(terminal: Any, profile: Any, environment: dict[str, str]) -> None:
-    """Colours in a terminal, unless somebody does not want any."""
+    """Colours in a terminal, unless a person does not want any."""
     profile()
     _, shown = _end(terminal("status", env=environment))
     has_colours = bool(re.search(r"\x1b\[[0-9;]*3\d", shown)) or "\x1b[2m" in shown

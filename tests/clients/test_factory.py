@@ -287,7 +287,10 @@ CLOUD, ON_PREM = {"cloud_id": ID}, {"server_url": "https://jira.company.com"}
         ({"cert": "/no/such.pem", **ON_PREM}, "cert: there is no file"),
         ({"timeout": 0, **CLOUD}, "timeout: give seconds"),
         ({"proxy": "http://user:s3cr3t@:80", **CLOUD}, "proxy: give a URL"),
-        ({"store": "/var/lib/tokens.json", **CLOUD}, r"store: str is none.*FileTokenStore\(path\)"),
+        (
+            {"store": "/var/lib/tokens.json", **CLOUD},
+            r"store: a str is not a TokenStore.*FileTokenStore\(path\)",
+        ),
         ({"cloud": BAD_AUTH, **CLOUD}, "auth_url"),
         ({"cloud": BAD_API, **CLOUD}, "api_url"),
         ({"cloud": BAD_RESOURCES, **CLOUD}, "resources_url.*clear text"),

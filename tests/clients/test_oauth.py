@@ -33,8 +33,10 @@ from atlassian_auth_adapter import (
     TokenEndpointUnavailableError,
     TokenRequestRefusedError,
     create_atlassian_oauth_client,
+    records,
 )
-from atlassian_auth_adapter.stores.base import Record, TokenKey
+from atlassian_auth_adapter.records import Authorizations, Login, TokenKey
+from atlassian_auth_adapter.testing import stored_login
 from atlassian_auth_adapter.testing.emulator import (
     HTML,
     Body,
@@ -46,11 +48,6 @@ from atlassian_auth_adapter.testing.emulator import (
 
 FLAVOURS = ["cloud", "data_center"]
 both = pytest.mark.parametrize("flavour", FLAVOURS)
-
-
-def _record(client: Any) -> Record | None:
-    record: Record | None = client._store.load(client._key)
-    return record
 
 
 def _side(emulator: Any, flavour: str) -> Any:
@@ -95,10 +92,10 @@ def test_another_client_object_completes_what_one_has_started(
 
 
 @both
-def test_a_redirect_of_somebody_else_is_not_trusted(
+def test_a_redirect_of_another_program_is_not_trusted(
     flavour: str, emulator: Any, make_client: Any
 ) -> None:
-    """A state that nobody here has issued: no token request, no login."""
+    """A state that was not issued here: no token request, no login."""
     client = make_client(flavour, login=False)
     redirect = _side(emulator, flavour).authorize(client.oauth_start())
     state = parse_qs(urlsplit(redirect).query)["state"][0]
@@ -228,21 +225,27 @@ def test_a_code_without_a_start_cannot_work_on_data_center(make_client: Any) -> 
 
 def test_started_logins_do_not_pile_up(make_client: Any) -> None:
     """A page that starts a login per visit keeps a hundred of them at most."""
-    client = make_client(login=False)
+    store = MemoryTokenStore()
+    client = make_client(login=False, store=store)
     for _ in range(105):
         client.oauth_start()
-    record = client._store.load(client._key.for_authorizations())
-    assert len(record.authorizations) == 100
+    assert _started(store, client) == 100
 
 
 def test_old_starts_are_cleared_away(make_client: Any, clock: Any) -> None:
-    """Secrets of logins that nobody completed do not stay in the store for ever."""
-    client = make_client(login=False)
+    """Secrets of logins that were not completed do not stay in the store for ever."""
+    store = MemoryTokenStore()
+    client = make_client(login=False, store=store)
     client.oauth_start()
     clock.advance(601)
     client.oauth_start()
-    record = client._store.load(client._key.for_authorizations())
-    assert len(record.authorizations) == 1
+    assert _started(store, client) == 1
+
+
+def _started(store: MemoryTokenStore, client: Any) -> int:
+    """How many authorizations wait for their redirects."""
+    kept, _ = records.load(store, client.token_key.for_authorizations(), Authorizations)
+    return len(kept.requests) if kept else 0
 
 
 # --- oauth2_retrieve_access_token -----------------------------------------------------------------
@@ -288,11 +291,11 @@ def test_a_foreign_refresh_token_takes_over_a_login(
     client = make_client(flavour, login=False)
     brought = _side(emulator, flavour).issue()["refresh_token"]
     access_token = client.oauth2_retrieve_access_token(refresh_token=brought)
-    record = _record(client)
-    assert record
-    assert record.token_set
-    assert record.token_set.access_token == access_token
-    assert record.token_set.refresh_token not in ("", brought)
+    stored = stored_login(client)
+    assert stored
+    assert stored.token_set
+    assert stored.token_set.access_token == access_token
+    assert stored.token_set.refresh_token not in ("", brought)
     assert client.test_connection().id
 
 
@@ -302,12 +305,12 @@ def test_a_refused_refresh_token_leaves_the_login_alone(
 ) -> None:
     """What was stored before still is, and still works."""
     client = make_client(flavour)
-    before = _record(client)
+    before = stored_login(client)
     with pytest.raises(LoginRequiredError, match="Nothing was deleted") as caught:
         client.oauth2_retrieve_access_token(refresh_token="f0reign-s3cr3t")
     assert caught.value.reason == "refused"
     assert "f0reign" not in str(caught.value)
-    assert _record(client) == before
+    assert stored_login(client) == before
     assert client.test_connection().id
 
 
@@ -323,14 +326,14 @@ def test_a_malformed_answer_leaves_the_login_as_it_was(
 ) -> None:
     """However broken the answers are, the stored token set is the one from before."""
     client = make_client(flavour)
-    before = _record(client)
+    before = stored_login(client)
     emulator.weather.next("token", Body(body), times=None)
     with pytest.raises(TokenEndpointError):
         client.oauth2_retrieve_access_token(refresh_token=client.token_set().refresh_token)
-    record = _record(client)
+    stored = stored_login(client)
     assert before
-    assert record
-    assert record.token_set == before.token_set
+    assert stored
+    assert stored.token_set == before.token_set
     emulator.weather.clear()
     assert client.test_connection().id
 
@@ -399,7 +402,7 @@ def test_the_sites_of_a_grant_are_listed(emulator: Any, make_client: Any) -> Non
 
 
 def test_a_wrong_site_is_told(emulator: Any, make_client: Any) -> None:
-    """The cloud id of somebody else's site: not a login problem, and the right ones are named."""
+    """The cloud id of another site: not a login problem, and the right ones are named."""
     client = make_client(cloud_id="99999999-aaaa", site_url="")
     with pytest.raises(AccessDeniedError, match=emulator.cloud.sites[0].id):
         client.test_connection()
@@ -418,8 +421,8 @@ def test_a_missing_scope_is_told_and_burns_no_rotation(emulator: Any, make_clien
 
 
 @both
-def test_nobody_is_not_taken_for_somebody(flavour: str, emulator: Any, make_client: Any) -> None:
-    """A server that goes on answering as to nobody: denied, the same way each time we ask."""
+def test_an_anonymous_answer_is_no_identity(flavour: str, emulator: Any, make_client: Any) -> None:
+    """A server that goes on answering anonymously: denied, the same way each time we ask."""
     client = make_client(flavour)
     anonymous = Body(
         b'{"name": "anonymous"}',
@@ -446,7 +449,7 @@ def test_nobody_is_not_taken_for_somebody(flavour: str, emulator: Any, make_clie
 def test_an_unusable_answer_is_not_a_denial(
     flavour: str, fault: Any, emulator: Any, make_client: Any
 ) -> None:
-    """A page of somebody in between or an outage says nothing about the login."""
+    """A page of a proxy in between or an outage says nothing about the login."""
     client = make_client(flavour)
     emulator.weather.next("resource", fault)
     with pytest.raises(ResourceUnavailableError) as caught:
@@ -459,8 +462,8 @@ def test_an_unusable_answer_is_not_a_denial(
 def test_a_login_page_of_data_center_is_answered_with_a_better_token(
     emulator: Any, make_client: Any, times: int
 ) -> None:
-    """In place of a resource it means that we are nobody there: one refresh, one more try; if that
-    does not help, it is the account and not the token.
+    """In place of a resource it means that we are not logged in there: one refresh, one more try;
+    if that does not help, it is the account and not the token.
     """
     client = make_client("data_center")
     emulator.weather.next("resource", HTML(), times=times)
@@ -513,7 +516,7 @@ def test_a_site_url_finds_its_cloud_id(ask: Any, emulator: Any, make_client: Any
 
 @pytest.mark.parametrize("ask", ASKING.values(), ids=ASKING)
 def test_a_url_that_is_no_site_is_told(ask: Any, emulator: Any, make_client: Any) -> None:
-    """The server is there, but it is no Cloud site: a wrong setting, whoever asks."""
+    """The server is there, but it is no Cloud site: a wrong setting, however it is asked."""
     client = make_client(cloud_id="", site_url=emulator.foreign_url)
     with pytest.raises(ConfigurationError, match="does not look like an Atlassian Cloud site"):
         ask(client)
@@ -585,7 +588,7 @@ def test_the_status_tells_of_a_server_that_asks_to_wait(
 def test_the_status_tells_why_a_login_has_ended(
     emulator: Any, make_client: Any, clock: Any
 ) -> None:
-    """As the error has told it, for whoever looks later."""
+    """As the error has told it, for a program that looks later."""
     client = make_client()
     clock.advance(3600)
     emulator.cloud.revoke_grants()
@@ -599,7 +602,9 @@ def test_a_login_has_a_key(make_client: Any) -> None:
     store = MemoryTokenStore()
     client = make_client(store=store, account="ada")
     assert client.token_key.account == "ada"
-    assert store.load(client.token_key).token_set == client.current()
+    stored, _ = records.load(store, client.token_key, Login)
+    assert stored
+    assert stored.token_set == client.current()
 
 
 def test_a_login_without_a_refresh_token_needs_a_person_in_the_end(
@@ -650,7 +655,7 @@ def test_a_server_that_cannot_revoke_is_told() -> None:
     client.forget()
 
 
-def test_forgetting_tells_nobody(emulator: Any, make_client: Any) -> None:
+def test_forgetting_sends_nothing(emulator: Any, make_client: Any) -> None:
     """The login is deleted here; the server is not told."""
     client = make_client()
     emulator.reset_log()
@@ -766,7 +771,8 @@ def test_a_client_does_not_print_its_secrets(emulator: Any, make_client: Any) ->
     """Neither the client nor what hangs on it shows a secret in its repr."""
     client = make_client()
     client.oauth_start()
-    shown = repr(client) + repr(vars(client)) + repr(client._endpoint) + repr(client._transport)
+    parts = vars(client).values()
+    shown = f"{client!r} {vars(client)!r} {[vars(p) for p in parts if hasattr(p, '__dict__')]!r}"
     assert not [secret for secret in emulator.secrets if secret in shown]
 
 
@@ -778,6 +784,10 @@ def test_each_login_has_a_name_of_its_own() -> None:
     parts = ["a", "b", 'a","b', "a b", "", "\u00e9", "\ud83d\ude00", "../x", "A"]
     keys = [TokenKey(i, c, a) for i in parts for c in parts for a in parts]
     keys += [key.for_authorizations() for key in keys]
-    digests = {key.digest for key in keys}
-    assert len(digests) == len(keys)
-    assert all(len(digest) == 32 and digest.isalnum() for digest in digests)
+    names = {key.name for key in keys}
+    assert len(names) == len(keys)
+    for name in names:
+        digest, _, kind = name.partition(".")
+        assert len(digest) == 32
+        assert digest.isalnum()
+        assert kind in ("", "authorizations")

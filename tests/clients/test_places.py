@@ -24,13 +24,13 @@ from atlassian_auth_adapter import (
     ConfigurationError,
     FileTokenStore,
     MemoryTokenStore,
-    Record,
     Site,
     TokenStoreError,
     create_atlassian_oauth_client,
 )
 from atlassian_auth_adapter.atlassian.products import PRODUCTS
 from atlassian_auth_adapter.atlassian.sites import listed, only_site, site_at
+from atlassian_auth_adapter.stores.base import Entry
 from atlassian_auth_adapter.testing import AtlassianEmulator
 from atlassian_auth_adapter.testing.emulator import Body, Edit, Hold, Status
 
@@ -60,10 +60,10 @@ def two_sites() -> Any:
 
 
 class _Forgetful(MemoryTokenStore):
-    def save(self, key: Any, record: Any, *, expected: int | None) -> None:
-        if key.kind == "sites":
+    def save(self, name: str, text: str, *, expected: int | None) -> None:
+        if name.endswith(".sites"):
             raise TokenStoreError("the disk is full.")
-        super().save(key, record, expected=expected)
+        super().save(name, text, expected=expected)
 
 
 def _asked(emulator: AtlassianEmulator, *paths: str) -> int:
@@ -239,7 +239,7 @@ def test_nothing_carries_the_token_before_the_site_is_known(
 def test_a_site_is_remembered_in_the_store(
     emulator: AtlassianEmulator, make_client: Any, tmp_path: Path, named: bool
 ) -> None:
-    """The next process asks nobody: neither the site nor the gateway."""
+    """The next process asks neither the site nor the gateway."""
     site = emulator.cloud.sites[0]
     where = {"cloud_id": "", "site_url": site.url if named else ""}
     first = make_client(store=FileTokenStore(tmp_path), **where)
@@ -286,7 +286,7 @@ def test_a_forgotten_login_takes_its_sites_along(
 def test_a_store_that_does_not_remember_is_reported(
     emulator: AtlassianEmulator, make_client: Any, events: Any, landed: Any
 ) -> None:
-    """The site was found: the request goes on, somebody is told."""
+    """The site was found: the request goes on, and an event tells of the store."""
     client = make_client(store=_Forgetful(), on_event=events, **UNNAMED)
     assert client.base_url.endswith(emulator.cloud.sites[0].id)
     landed()
@@ -300,15 +300,15 @@ def test_a_damaged_memory_is_none(
     """What is no cloud id gets into no path; the login is not to be forgotten for it."""
 
     class Damaged(MemoryTokenStore):
-        def load(self, key: Any) -> Record | None:
-            if key.kind == "sites" and damage is None:
+        def load(self, name: str) -> Entry | None:
+            if name.endswith(".sites") and damage is None:
                 raise TokenStoreError("the record is damaged.")
-            record = super().load(key)
-            if record and key.kind == "sites":
-                return replace(
-                    record, sites=tuple((name, damage or "") for name, _ in record.sites)
-                )
-            return record
+            entry = super().load(name)
+            if entry and name.endswith(".sites"):
+                stored = json.loads(entry.text)
+                stored["cloud_ids"] = dict.fromkeys(stored["cloud_ids"], damage)
+                return replace(entry, text=json.dumps(stored))
+            return entry
 
     store = Damaged()
     for client in (make_client(store=store, **UNNAMED), make_client(store=store, **UNNAMED)):
@@ -396,7 +396,7 @@ def test_a_login_that_comes_while_a_site_is_looked_for_gets_its_own(two_sites: A
 
 
 def test_a_hook_may_use_the_client_that_looks_for_its_site(make_client: Any, landed: Any) -> None:
-    """It is told when the site is known; nobody waits for himself."""
+    """It is told when the site is known; nothing waits for itself."""
     seen = []
     client = make_client(
         store=_Forgetful(), on_event=lambda _: seen.append(client.base_url), **UNNAMED
@@ -412,8 +412,10 @@ def test_what_looks_for_a_site_cannot_wait_for_itself(
     """A store that uses the client it serves is told so, in place of waiting for ever."""
 
     class Curious(MemoryTokenStore):
-        def load(self, key: Any) -> Record | None:
-            return super().load(key) if key.kind != "sites" else client.base_url
+        def load(self, name: str) -> Entry | None:
+            if name.endswith(".sites"):
+                _ = client.base_url
+            return super().load(name)
 
     client = make_client(store=Curious(), on_event=events, **UNNAMED)
     assert client.test_connection().id
@@ -488,7 +490,7 @@ def test_the_cloud_id_of_another_site_is_told_once(
 def test_the_wrong_site_is_told_again_after_another_login(
     emulator: AtlassianEmulator, make_client: Any, events: Any, landed: Any
 ) -> None:
-    """Who logs in anew because of it wants to know whether that has helped."""
+    """After a login because of it, the event tells that it has not helped."""
     client = make_client(cloud_id="99999999-aaaa", site_url="", on_event=events)
     for _ in range(2):
         answer = requests.get(f"{client.base_url}/rest/api/3/myself", auth=AtlassianAuth(client))

@@ -123,7 +123,7 @@ def test_many_who_start_at_once_share_one_request(
 def test_processes_share_a_token_through_the_store(
     flavour: str, emulator: AtlassianEmulator, make: Any, tmp_path: Path
 ) -> None:
-    """Two clients with stores of their own over one directory: the second one asks nobody."""
+    """Two clients with stores of their own over one directory: one token request for both."""
     one, other = (make(flavour, store=FileTokenStore(tmp_path)) for _ in range(2))
     first = one.get_access_token()
     code = (
@@ -215,7 +215,7 @@ def test_scopes_for_cloud_are_refused_at_once(make: Any) -> None:
 
 @both
 def test_a_wrong_secret_is_told(flavour: str, make: Any) -> None:
-    """Nobody is asked to log in for it."""
+    """No person is asked to log in for it."""
     with pytest.raises(TokenRequestRefusedError, match="client_secret") as caught:
         make(flavour, client_secret="wrong").get_access_token()
     assert caught.value.status == 401

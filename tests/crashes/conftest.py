@@ -33,7 +33,7 @@ from atlassian_auth_adapter.stores.base import TokenStore
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "crash-matrix.md"
 
-#: Seconds. So short that nobody waits for long; what is measured here does not depend on it.
+#: Seconds. So short that no process waits for long; what is measured here does not depend on it.
 LEASE = 0.15
 
 SERVERS = {"cloud": "Cloud", "data_center": "Data Center"}
@@ -81,9 +81,9 @@ SAVED = Phase(KEPT, KEPT, requests=1, generation=2, journal=False)
 STEPS = {
     "before the lock": UNTOUCHED,
     "after the lock": UNTOUCHED,
-    "in the middle of the probe": UNTOUCHED,
-    "after the probe": JOURNALED,
-    "after `pending`": JOURNALED,
+    "in the middle of the journal": UNTOUCHED,
+    "in the middle of the journal, done": JOURNALED,
+    "after the journal": JOURNALED,
     "after the POST was sent": ROTATED,
     "after the server rotated": ROTATED,
     "after the answer was read": ROTATED,
@@ -93,14 +93,24 @@ STEPS = {
     "before release": SAVED,
 }
 
+#: The rows that depend on the store: its lock, and all of a save.
+OF_THE_STORE = {
+    "after the lock",
+    "in the middle of the journal",
+    "in the middle of the journal, done",
+    "in the middle of the save",
+    "in the middle of the save, done",
+    "after the save",
+}
 
-@pytest.fixture(params=SERVERS)
+
+@pytest.fixture
 def server(request: pytest.FixtureRequest) -> str:
     """Cloud has a grace of ten minutes for a spent refresh token, Data Center has none."""
     return str(request.param)
 
 
-@pytest.fixture(params=STEPS, ids=lambda step: step.replace("`", ""))
+@pytest.fixture
 def step(request: pytest.FixtureRequest) -> str:
     """Where the victim dies."""
     return str(request.param)
@@ -171,7 +181,7 @@ class Files(Place):
 
 
 class EncryptedFiles(Files):
-    """The same, encrypted."""
+    """The same, with sealed texts."""
 
     key = Fernet.generate_key()
 
@@ -180,7 +190,7 @@ class EncryptedFiles(Files):
 
 
 class Context(Files):
-    """Somebody's integration context: a JSON file, which its owner replaces by renaming."""
+    """An integration context: a JSON file, which its owner replaces by renaming."""
 
     def store(self) -> TokenStore:
         return ContextTokenStore(self.get, self.set, lock=self.directory / "locks")
@@ -198,28 +208,17 @@ class Context(Files):
         written.replace(self.file)
 
 
-class Keyring(Place):
-    """A keyring; a save counts with the head of a slot, behind all chunks."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
+class Keyring(Files):
+    """Files that are sealed with a key from a keyring, which another process has made."""
 
     def store(self) -> TokenStore:
         file = str(self.directory / "keyring.cfg")
         backend = PlaintextKeyring().with_properties(file_path=file)
-        return KeyringTokenStore(backend=backend, lock_directory=self.directory / "locks")
-
-    def set_trap(self, die: Callable[[], None], *, done: bool) -> None:
-        PlaintextKeyring.set_password = trapped(
-            PlaintextKeyring.set_password,
-            die,
-            done=done,
-            when=lambda _backend, _service, name, _text: name.endswith((".a", ".b")),
-        )
+        return KeyringTokenStore(backend=backend, directory=self.directory / "tokens")
 
 
 class Redis(Place):
-    """A Redis; a save counts when the script has run, whoever reads the reply."""
+    """A Redis; a save counts when the script has run, whether the reply is read or not."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -264,7 +263,7 @@ class Database(Place):
 
     def set_trap(self, die: Callable[[], None], *, done: bool) -> None:
         def at(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-            if statement.startswith("UPDATE") and "record=" in statement:
+            if statement.startswith("UPDATE") and "save_id=" in statement:
                 die()
 
         moment = "after_cursor_execute" if done else "before_cursor_execute"
@@ -292,6 +291,9 @@ URLS = {"RedisTokenStore": "redis_url", "SQLTokenStore, PostgreSQL": "postgres_u
 URLS |= {"SQLTokenStore, MariaDB": "mysql_url"}
 LEASED = [name for name in PLACES if name.startswith(("Redis", "SQL"))]
 
+#: The columns that every run of the tests measures from the first row to the last.
+WHOLE = ("FileTokenStore", "RedisTokenStore")
+
 
 @dataclass(frozen=True)
 class Column:
@@ -318,10 +320,7 @@ def shared_place(request: pytest.FixtureRequest) -> Iterator[Callable[[str], Pla
         yield shared
 
 
-@pytest.fixture(
-    params=[*((name, False) for name in PLACES), *((name, True) for name in LEASED)],
-    ids=lambda param: param[0] + (" after its lease" if param[1] else ""),
-)
+@pytest.fixture
 def column(
     request: pytest.FixtureRequest, tmp_path: Path, shared_place: Callable[[str], Place]
 ) -> Iterator[Column]:
@@ -334,11 +333,35 @@ def column(
             yield Column(name, place, after_the_lease)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The cells that are measured: in the short form, what the explorer of `tests/refresh` does not
+    prove for all stores at once.
+    """
+    if not {"server", "step", "column"} <= set(metafunc.fixturenames):
+        return
+    is_whole = is_asked_for(metafunc.config, "whole") or is_asked_for(metafunc.config, "write")
+    columns = [*((name, False) for name in PLACES), *((name, True) for name in LEASED)]
+    cells = [
+        pytest.param(
+            server,
+            step,
+            (name, after_the_lease),
+            id=f"{server}-{step}-{name}" + (" after its lease" if after_the_lease else ""),
+        )
+        for server in SERVERS
+        for step in STEPS
+        for name, after_the_lease in columns
+        if is_whole or step in OF_THE_STORE or (name in WHOLE and not after_the_lease)
+    ]
+    metafunc.parametrize(("server", "step", "column"), cells, indirect=True)
+
+
 # --- the document ---------------------------------------------------------------------------------
 
 Cells = dict[tuple[str, str, str], str]
 OBSERVED = pytest.StashKey[Cells]()
 COMMAND = "python -m pytest tests/crashes -q --write-crash-matrix"
+WHOLE_COMMAND = "python -m pytest tests/crashes -q --whole-crash-matrix"
 
 HEAD = f"""\
 # Crash matrix
@@ -357,33 +380,37 @@ an hour later, by yet another process:
   request with the same refresh token, which the server takes again for ten minutes, brought another
   new token set.
 - {LOST}: the server had rotated, its answer was gone, and it takes no refresh token
-  twice: nobody can get this login back. The request raised `LoginRequiredError` with
+  twice: nothing can get this login back. The request raised `LoginRequiredError` with
   `reason="answer_lost"` and a text that says just that. A person logged in, and all was well;
   nothing else had to be mended.
 
 This page is written by its test, and every run of the test compares it with what is observed:
 
     {COMMAND}
+
+Rows with an asterisk do not depend on the store: what a refresh does next is proved for all stores
+at once, in every order, by `tests/refresh`. A usual run of the tests measures them for
+{" and ".join(WHOLE)} only; the long form, which `make slow` runs, measures every cell:
+
+    {WHOLE_COMMAND}
 """
 
 NOTES = """
 ## Notes
 
-- Time runs downwards. The probe and `pending` are one step here: before a refresh token is spent, a
-  journal entry that it is about to be sent is saved, and that proves as well that the store can be
-  written. *After the probe*, the entry is in the store and the call that saves it has not returned;
-  *after `pending`* it has returned, and nothing has been sent.
-- *In the middle of the save* is right before a save counts, *done* is right after it, both inside
-  of the store: before and after a file is renamed (FileTokenStore, EncryptedTokenStore around one,
-  the file behind the callables of ContextTokenStore), the head of a slot is written, behind its
-  chunks (KeyringTokenStore), a script runs (RedisTokenStore; its reply stays unread), an UPDATE is
-  committed (SQLTokenStore; its result stays unread). *In the middle of the probe* is right before
-  the journal entry counts.
+- Time runs downwards. Before a refresh token is spent, a journal entry that it is about to be sent
+  is saved, which proves as well that the store can be written: *the journal*. *The save* is that of
+  the new token set.
+- *In the middle of* a save is right before it counts, *done* is right after it, both inside of the
+  store: before and after a file is renamed (FileTokenStore, EncryptedTokenStore and
+  KeyringTokenStore around one, the file behind the callables of ContextTokenStore), a script runs
+  (RedisTokenStore; its reply stays unread), an UPDATE is committed (SQLTokenStore; its result stays
+  unread). *After* a save, the call has returned.
 - *After the POST was sent*, the server had the request but had not looked at it when the process
-  was killed; then it rotated, for nobody.
+  was killed; then it rotated all the same.
 - On Data Center a kill costs the login from the moment the server rotates until the save counts:
-  the way of one answer and one save, once per refresh. A process that ends by itself waits for both
-  (`tests/interleaving/test_whoever_waits.py`).
+  the way of one answer and one save, once per refresh. A process that ends by itself waits for
+  both.
 - On Cloud the login is kept if the next request comes within the ten minutes of grace. Later a
   person has to log in.
 - Where the lock is a lease (RedisTokenStore, SQLTokenStore), it outlives its holder, by 60 s unless
@@ -391,9 +418,14 @@ NOTES = """
   the lease, and with one that came when the lease was over. The kernel frees the locks of all other
   stores at once.
 - MemoryTokenStore has no column: its logins end with their process, wherever that is killed.
-- ContextTokenStore had a directory for locks (`lock=`), KeyringTokenStore the plain text keyring of
-  keyrings.alt on a temporary file.
+- ContextTokenStore had a directory for locks (`lock=`), KeyringTokenStore a keyring of keyrings.alt
+  on a temporary file, with its key in it.
 """
+
+
+def titled(step: str) -> str:
+    """The first cell of its row."""
+    return step if step in OF_THE_STORE else f"{step} \\*"
 
 
 def rendered(cells: Cells) -> str:
@@ -405,7 +437,7 @@ def rendered(cells: Cells) -> str:
         parts += ["|---" * (len(names) + 1) + "|\n"]
         for step in STEPS:
             row = [cells[server, step, column] for column in PLACES]
-            parts += [f"| {step} | {' | '.join(row)} |\n"]
+            parts += [f"| {titled(step)} | {' | '.join(row)} |\n"]
     return "".join(parts) + NOTES
 
 
@@ -418,7 +450,8 @@ def _cells(document: str) -> Cells:
         for line in table[1].splitlines() if table else ():
             name, *row = line.strip("| ").split(" | ")
             cells |= {
-                (server, name, column): cell for column, cell in zip(PLACES, row, strict=False)
+                (server, name.removesuffix(" \\*"), column): cell
+                for column, cell in zip(PLACES, row, strict=False)
             }
     return cells
 
@@ -444,7 +477,7 @@ def observe(
 
     def observe(server: str, step: str, column: Column, outcome: str) -> None:
         cell = server, step, column.name
-        if config.getoption("write_crash_matrix", False):
+        if is_asked_for(config, "write"):
             config.stash.setdefault(OBSERVED, {})[cell] = outcome
         else:
             assert documented.get(cell) == outcome, f"{DOCUMENT} is stale; run: {COMMAND}"
@@ -452,8 +485,18 @@ def observe(
     return observe
 
 
+def is_asked_for(config: pytest.Config, form: str) -> bool:
+    """Whether the command has that option, which is known only when these tests are named in it."""
+    return bool(config.getoption(f"{form}_crash_matrix", False))
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The option that writes the document."""
+    """The options for all cells."""
+    parser.addoption(
+        "--whole-crash-matrix",
+        action="store_true",
+        help=f"measure every cell of {DOCUMENT.name}, not only those that depend on the store",
+    )
     parser.addoption(
         "--write-crash-matrix",
         action="store_true",
@@ -479,7 +522,7 @@ def pytest_testnodedown(node: Any) -> None:
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Write the document, if every cell was observed."""
-    if not config.getoption("write_crash_matrix", False):
+    if not is_asked_for(config, "write"):
         return
     cells = config.stash.get(OBSERVED, {})
     missing = len(SERVERS) * len(STEPS) * len(PLACES) - len(cells)

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 import requests
 
-from atlassian_auth_adapter import AtlassianAuth, LoginRequiredError, TokenKey, refresh
-from atlassian_auth_adapter.stores.base import Record, TokenStore
+from atlassian_auth_adapter import AtlassianAuth, LoginRequiredError, records
+from atlassian_auth_adapter.records import Login
+from atlassian_auth_adapter.stores.base import Entry, TokenStore
 from atlassian_auth_adapter.testing import AtlassianEmulator, FakeClock
 from atlassian_auth_adapter.testing.contracts.processes import (
     PATIENCE,
@@ -24,16 +25,27 @@ from atlassian_auth_adapter.testing.contracts.processes import (
     in_forked_child,
 )
 from atlassian_auth_adapter.testing.emulator import Hold
+from atlassian_auth_adapter.testing.state import forget_process_state
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
 MYSELF = {"cloud": "/rest/api/3/myself", "data_center": "/rest/api/2/myself"}
 
 #: The failpoints of the first save of a flight, the journal's, and of the second, the token set's:
-#: before it counts, when it counts, when it has returned.
+#: when it is called, before it counts, when it counts, when it has returned.
 SAVES = (
-    ("in the middle of the probe", "after the probe", "after `pending`"),
-    ("in the middle of the save", "in the middle of the save, done", "after the save"),
+    (
+        "",
+        "in the middle of the journal",
+        "in the middle of the journal, done",
+        "after the journal",
+    ),
+    (
+        "after the answer was read",
+        "in the middle of the save",
+        "in the middle of the save, done",
+        "after the save",
+    ),
 )
 #: These two are up to the server.
 SENT, ROTATED = "after the POST was sent", "after the server rotated"
@@ -56,23 +68,24 @@ class MortalStore:
         if step == self._step:
             die()
 
-    def load(self, key: TokenKey) -> Record | None:
-        return self._store.load(key)
+    def load(self, name: str) -> Entry | None:
+        return self._store.load(name)
 
-    def save(self, key: TokenKey, record: Record, *, expected: int | None) -> None:
-        before, done, after = next(self._saves)
+    def save(self, name: str, text: str, *, expected: int | None) -> None:
+        called, before, done, after = next(self._saves)
+        self.reach(called)
         if self._step in (before, done):
             self._place.set_trap(die, done=self._step == done)
-        self._store.save(key, record, expected=expected)
+        self._store.save(name, text, expected=expected)
         self.reach(after)
 
-    def delete(self, key: TokenKey) -> None:
-        self._store.delete(key)
+    def delete(self, name: str) -> None:
+        self._store.delete(name)
 
     @contextmanager
-    def lock(self, key: TokenKey, *, timeout: float) -> Iterator[None]:
+    def lock(self, name: str, *, timeout: float) -> Iterator[None]:
         self.reach("before the lock")
-        with self._store.lock(key, timeout=timeout):
+        with self._store.lock(name, timeout=timeout):
             self.reach("after the lock")
             yield
             self.reach("before release")
@@ -106,7 +119,7 @@ class World:
         self.server, self.place, self.emulator, self.clock = server, place, emulator, clock
         self._make, self._account = make, uuid.uuid4().hex
         if server == "cloud":
-            emulator.cloud.siblings_stay_valid = False  # nobody documents that they do
+            emulator.cloud.siblings_stay_valid = False  # it is documented nowhere that they do
         self.log_in()
         clock.advance(3600)
 
@@ -140,32 +153,22 @@ class World:
         begin_child()
         try:
             self._begin()
-            store = MortalStore(self.place, step)
-            client = self._client(store)
-            renew = client._source._renew
-
-            def answered(token_set: Any) -> Any:
-                renewed = renew(token_set)
-                store.reach("after the answer was read")
-                return renewed
-
-            client._source._renew = answered
-            self._get(client)
+            self._get(self._client(MortalStore(self.place, step)))
         finally:
             os._exit(1)
 
     def left(self, *, after_the_lease: bool) -> tuple[int, bool]:
-        """The generation in the store, and whether the journal has an entry; if wished, when nobody
-        holds the lock any more.
+        """The generation in the store, and whether the journal has an entry; if wished, when no
+        process holds the lock any more.
         """
 
         def work() -> tuple[int, bool]:
             self._begin()
             store = self.place.store()
-            key = self._client(store)._key
-            with store.lock(key, timeout=PATIENCE) if after_the_lease else nullcontext():
-                record = store.load(key)
-                return record.generation, record.pending is not None
+            key = self._client(store).token_key
+            with store.lock(key.name, timeout=PATIENCE) if after_the_lease else nullcontext():
+                login, _ = records.load(store, key, Login)
+                return login.generation, login.journal is not None
 
         return in_forked_child(work)
 
@@ -192,7 +195,7 @@ class World:
 
     def _begin(self) -> None:
         """A process begins: it knows of no login, and ends if it hangs."""
-        refresh._logins.clear()
+        forget_process_state()
         signal.alarm(round(PATIENCE))
 
 
@@ -239,8 +242,8 @@ def test_a_killed_refresh(
     outcomes: Mapping[Any, str],
     observe: Callable[..., None],
 ) -> None:
-    """Wherever a process is killed, the next one goes on with the login; or, where a server without
-    grace had rotated and nobody has saved it, says that the answer was lost and what to do.
+    """A process is killed at a step, and the next one goes on with the login; or, where a server
+    without grace had rotated and the answer was not saved, says that it was lost and what to do.
     """
     kill(step)
     assert emulator.count("refresh_token") == phase.requests
@@ -269,7 +272,7 @@ def test_a_killed_refresh(
 def test_the_grace_has_an_end(
     world: World, kill: Callable[[str], None], clock: FakeClock, column: Any, server: str
 ) -> None:
-    """Nobody makes a request within Cloud's ten minutes: a person has to log in, and can."""
+    """No request comes within Cloud's ten minutes: a person has to log in, and can."""
     kill(ROTATED)
     clock.advance(600)
     found = world.request()

@@ -25,7 +25,7 @@ class SharedClock:
         return cls(file)
 
     def advance(self, seconds: float) -> None:
-        """Let time pass for everybody."""
+        """Let time pass for all who share it."""
         self._ahead[0] += seconds
 
     def time(self) -> float:
@@ -37,5 +37,5 @@ class SharedClock:
         return time.monotonic() + self._ahead[0]
 
     def sleep(self, seconds: float) -> None:
-        """Return after a tenth of the time: nobody has as much patience here."""
+        """Return after a tenth of the time: no test has as much patience."""
         time.sleep(seconds / 10)

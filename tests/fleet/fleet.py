@@ -34,11 +34,12 @@ from hosts import Host, Worker, can_be_separated
 from servers import PATIENCE, NoServerError, StoreServer, running, store_at
 from worker import client_from, hash_of
 
-from atlassian_auth_adapter import Record, SQLTokenStore, TokenKey
+from atlassian_auth_adapter import SQLTokenStore, records
+from atlassian_auth_adapter.records import Login
 from atlassian_auth_adapter.testing.emulator import AtlassianEmulator, Hold
 
 HOUR = 3600.0
-#: Seconds that others get to reach the lock while somebody holds it. Nothing depends on it.
+#: Seconds that others get to reach the lock while one process holds it. Nothing depends on it.
 A_MOMENT = 0.3
 
 
@@ -87,7 +88,7 @@ class Fleet:
             self.store.create_table()
         client = client_from(orders)
         client.oauth_complete(cloud.authorize(client.oauth_start()))
-        self.key = TokenKey(cloud.auth_url, cloud.app.client_id, "default")
+        self.key = client.token_key
         self.last = self.record
         stack.callback(server.remove, orders["store"]["name"])
 
@@ -114,16 +115,16 @@ class Fleet:
 
     @property
     def chaos(self) -> dict[str, tuple[Callable[[], None], int]]:
-        """What may happen in an hour, with the replays that it costs: by whoever finishes a refresh
-        whose outcome died with somebody.
+        """What may happen in an hour, with the replays that it costs: by the process that ends a
+        refresh whose outcome died with another one.
         """
         return {
             "nothing": (self.nothing, 0),
-            "idle process killed": (self.kill_somebody, 0),
+            "idle process killed": (self.kill_another, 0),
             "holder killed": (self.kill_the_holder, 1),
             "holder paused past its lease": (self.pause_the_holder, 1),
             "holder's host cut off": (self.cut_off_the_holder, 1),
-            "another host cut off": (self.cut_off_somebody, 0),
+            "another host cut off": (self.cut_off_another, 0),
             "store crashed between refreshes": (self.crash_between, 0),
             "store away when the hour began": (self.crash_before, 0),
             "store crashed in a refresh": (self.crash_in_a_refresh, 0),
@@ -131,13 +132,13 @@ class Fleet:
         }
 
     def pass_an_hour(self, what: str) -> None:
-        """Everybody's access token ends, everybody makes requests, and `what` happens."""
+        """The access token ends, every process makes requests, and `what` happens."""
         happens, replays = self.chaos[what]
         self.count = self.figures.setdefault(what, Counter())
         self.tokens: Counter[str] = Counter()  # those that were accepted
         self.is_cut: set[Host] = set()
         before = self.last.generation
-        self.check("somebody has written between the hours", self.record == self.last)
+        self.check("the store was written between the hours", self.record == self.last)
         self.emulator.reset_log()
         self.clock.advance(HOUR)
         happens()
@@ -156,7 +157,7 @@ class Fleet:
         self.check(f"the outcomes are {dict(outcomes)}", outcomes == _outcomes(replays))
         self.check(f"{len(rejected)} requests were rejected", not rejected)
         self.check(f"{record.generation - before} rotations", record.generation == before + 1)
-        self.check("the refresh is still on its way", record.pending is None)
+        self.check("the refresh is still on its way", record.journal is None)
         self.check(
             f"the processes used {dict(self.tokens)}, the store has {self.hash}",
             set(self.tokens) == {self.hash},
@@ -170,9 +171,9 @@ class Fleet:
             self.broken.append(f"after {hours} rotations: {otherwise}")
 
     @property
-    def record(self) -> Record:
+    def record(self) -> Login:
         """What the store holds."""
-        record = self.store.load(self.key)
+        record, _ = records.load(self.store, self.key, Login)
         assert record is not None, "the login is lost"
         return record
 
@@ -194,7 +195,7 @@ class Fleet:
             try:
                 each.result(PATIENCE)
             except TimeoutError:
-                raise TimeoutError("somebody waits for ever") from None
+                raise TimeoutError("a process waits for ever") from None
 
     def _served(self, worker: Worker) -> None:
         """The process makes its requests, again if it was cut off from everything."""
@@ -227,15 +228,15 @@ class Fleet:
     def refreshing(self) -> Iterator[tuple[Worker, Hold, dict[Worker, Future[None]]]]:
         """The holder's token request was granted, and it has no answer yet; the others wait for it.
 
-        In the end everybody has to have been served.
+        In the end every process has to have been served.
         """
         hold = Hold(after=True)
         self.emulator.weather.next("token", hold)
         holder = self.random.choice(self.workers)
         served = dict(zip([holder], self.begin([holder]), strict=True))
         hold.wait_arrived()
-        pending = self.record.pending
-        is_named = pending is not None and pending.owner.endswith(f":{holder.pid}")
+        journal = self.record.journal
+        is_named = journal is not None and journal.owner.endswith(f":{holder.pid}")
         self.check("the journal does not name the holder", is_named)
         others = [worker for worker in self.workers if worker is not holder]
         served |= zip(others, self.begin(others), strict=True)
@@ -255,11 +256,11 @@ class Fleet:
     # --- what may happen --------------------------------------------------------------------------
 
     def nothing(self) -> None:
-        """Everybody meets the end of the token at one moment."""
+        """All processes meet the end of the token at one moment."""
         self.end(self.begin(self.workers))
 
-    def kill_somebody(self) -> None:
-        """Somebody who was idle is replaced."""
+    def kill_another(self) -> None:
+        """A process that was idle is replaced."""
         victim = self.random.choice(self.workers)
         victim.kill()
         self.count["processes killed"] += 1
@@ -267,7 +268,7 @@ class Fleet:
         self.end(self.begin(self.workers))
 
     def kill_the_holder(self) -> None:
-        """Somebody else finds its journal, and gets the answer by a replay."""
+        """Another process finds its journal, and gets the answer by a replay."""
         with self.refreshing() as (holder, hold, served):
             holder.kill()
             self.count["processes killed"] += 1
@@ -277,7 +278,7 @@ class Fleet:
             self.end(self.begin([holder]))
 
     def pause_the_holder(self) -> None:
-        """Its answer comes when somebody else has long saved another, which it must not touch."""
+        """Its answer comes when another process has long saved another, which it must not touch."""
         with self.refreshing() as (holder, hold, served):
             holder.pause()
             self.count["processes paused"] += 1
@@ -294,7 +295,7 @@ class Fleet:
         with self.refreshing() as (holder, hold, served):
             self._cut_off(holder.host, hold, served)
 
-    def cut_off_somebody(self) -> None:
+    def cut_off_another(self) -> None:
         """Those who waited for the holder cannot see what it saved until the network is back."""
         with self.refreshing() as (holder, hold, served):
             others = [host for host in self.hosts if host is not holder.host]
@@ -306,7 +307,7 @@ class Fleet:
         self.count["hosts cut off"] += 1
         hold.release()
         self.end(each for worker, each in served.items() if worker.host is not host)
-        # The token endpoint last: what is needed is in the store, so nobody may ask for it.
+        # The token endpoint last: what is needed is in the store, so no process may ask for it.
         host.mend(*self.other_ports)
         self.end(served.values())
         host.mend(self.auth_port)
@@ -318,7 +319,7 @@ class Fleet:
         self.end(self.begin(self.workers))
 
     def crash_before(self) -> None:
-        """Nothing can be refreshed until the store is back, and nobody is told so."""
+        """Nothing can be refreshed until the store is back, and no caller is told so."""
         self._crash()
         served = self.begin(self.workers)
         time.sleep(A_MOMENT)

@@ -57,7 +57,7 @@ class Door(Relay):
         self._is_cut = False
         self._listener = listener
         self.port = listener.getsockname()[1]
-        # A thread is in the namespace of whoever starts it: this one is outside.
+        # A thread is in the namespace of the thread that starts it: this one is outside.
         threading.Thread(target=self._accept, name="door", daemon=True).start()
 
 

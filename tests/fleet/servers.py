@@ -130,11 +130,11 @@ class BorrowedServer:
         self._url, self._relay = url, relay
 
     def kill(self) -> None:
-        """Nobody reaches it."""
+        """No client reaches it."""
         self._relay.cut()
 
     def start(self) -> None:
-        """Everybody reaches it again."""
+        """Every client reaches it again."""
         self._relay.mend()
 
     def remove(self, name: str) -> None:

@@ -21,7 +21,7 @@ def test_a_fleet_refreshes_once_an_hour_whatever_breaks(
     store: str, request: pytest.FixtureRequest
 ) -> None:
     """Processes are killed, paused and cut off, the store crashes; there is one token request per
-    rotation, a replay where its outcome died with somebody, and no failed request.
+    rotation, a replay where its outcome died with a process, and no failed request.
     """
     # Coverage would begin in each process, and leave half a file when that is killed.
     environment = {name: os.environ[name] for name in os.environ if "COVERAGE" not in name}

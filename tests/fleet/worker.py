@@ -57,7 +57,7 @@ def _go_through(doors: dict[int, int]) -> None:
 
 def main() -> None:
     """Follow the orders until there are none."""
-    logging.disable()  # what matters is told to whoever sends requests
+    logging.disable()  # what matters is told to the one that sends requests
     orders = json.loads(sys.stdin.readline())
     doors = {int(port): door for port, door in orders["ports"].items()}
     _go_through(doors)

@@ -32,8 +32,10 @@ from atlassian_auth_adapter import (
     CloudEnvironment,
     MemoryTokenStore,
     create_atlassian_oauth_client,
+    records,
 )
-from atlassian_auth_adapter.stores.base import Record, TokenKey
+from atlassian_auth_adapter.records import Authorizations, Login
+from atlassian_auth_adapter.stores.base import Entry
 from atlassian_auth_adapter.testing import AtlassianEmulator, FakeClock
 from atlassian_auth_adapter.testing.emulator import (
     HTML,
@@ -45,13 +47,14 @@ from atlassian_auth_adapter.testing.emulator import (
     Status,
     TruncatedJSON,
 )
+from atlassian_auth_adapter.testing.state import shared_login
 
 PACKAGE = Path(atlassian_auth_adapter.__file__).parent
 WRONG = "wr0ng+client/secret=&s3cr3t"
 
 
 class _Store:
-    """A store in memory that can be told to fail; its errors repeat whatever it was given."""
+    """A store in memory that can be told to fail; its errors repeat all that it was given."""
 
     def __init__(self) -> None:
         self.inner = MemoryTokenStore()
@@ -62,18 +65,18 @@ class _Store:
             self.failures -= 1
             raise RuntimeError(f"the disk is full: {given!r}")
 
-    def load(self, key: TokenKey) -> Record | None:
-        return self.inner.load(key)
+    def load(self, name: str) -> Entry | None:
+        return self.inner.load(name)
 
-    def save(self, key: TokenKey, record: Record, *, expected: int | None) -> None:
-        self._fail(key, record)
-        self.inner.save(key, record, expected=expected)
+    def save(self, name: str, text: str, *, expected: int | None) -> None:
+        self._fail(name, text)
+        self.inner.save(name, text, expected=expected)
 
-    def delete(self, key: TokenKey) -> None:
-        self.inner.delete(key)
+    def delete(self, name: str) -> None:
+        self.inner.delete(name)
 
-    def lock(self, key: TokenKey, *, timeout: float) -> AbstractContextManager[None]:
-        return self.inner.lock(key, timeout=timeout)
+    def lock(self, name: str, *, timeout: float) -> AbstractContextManager[None]:
+        return self.inner.lock(name, timeout=timeout)
 
 
 class _Log(logging.Handler):
@@ -170,13 +173,22 @@ class _World:
         return str(self.client.base_url) + self.path
 
     @property
+    def login(self) -> Login | None:
+        return records.load(self.store, self.client.token_key, Login)[0]
+
+    @property
+    def authorizations(self) -> Authorizations | None:
+        key = self.client.token_key.for_authorizations()
+        return records.load(self.store, key, Authorizations)[0]
+
+    @property
     def refresh_token(self) -> str:
-        record = self.store.load(self.client._key)
-        return record.token_set.refresh_token if record and record.token_set else "none-s3cr3t"
+        login = self.login
+        return login.token_set.refresh_token if login and login.token_set else "none-s3cr3t"
 
     def secrets(self) -> set[str]:
-        pending = self.store.load(self.client._key.for_authorizations())
-        started = pending.authorizations if pending else ()
+        pending = self.authorizations
+        started = pending.requests if pending else ()
         waiting = {secret for each in started for secret in (each.state, each.code_verifier)}
         return {WRONG, *self.emulator.secrets, *waiting} - {""}
 
@@ -247,26 +259,26 @@ def _wrong_secret(world: _World) -> None:
 
 def _failing_store(world: _World) -> None:
     world.store.failures = 1
-    world.client._source.refresh()
+    world.client.refresh()
 
 
 def _unsaved(world: _World) -> None:
-    record = world.store.load(world.client._key)
     world.store.failures = 0
-    if record:
-        saved = world.store.save
-        calls = iter([False, True])
+    if world.login is None:
+        return
+    saved = world.store.save
+    calls = iter([False, True])
 
-        def save(key: TokenKey, record: Record, *, expected: int | None) -> None:
-            if next(calls, False):
-                raise RuntimeError(f"the disk is full: {record!r}")
-            saved(key, record, expected=expected)
+    def save(name: str, text: str, *, expected: int | None) -> None:
+        if next(calls, False):
+            raise RuntimeError(f"the disk is full: {text!r}")
+        saved(name, text, expected=expected)
 
-        world.store.save = save  # type: ignore[method-assign]
-        try:
-            world.client._source.refresh()
-        finally:
-            del world.store.save
+    world.store.save = save  # type: ignore[method-assign]
+    try:
+        world.client.refresh()
+    finally:
+        del world.store.save
 
 
 def _pickled(world: _World) -> None:
@@ -278,9 +290,10 @@ def _printed(world: _World) -> None:
     client = world.client
     for thing in (client, vars(client), client.current(), client.status(), client.base_url):
         world.shown += [repr(thing), str(thing)]
-    world.shown += [repr(vars(client._source)), repr(client._source._login.__dict__)]
-    world.shown.append(repr(world.store.load(client._key)))
-    world.shown.append(repr(world.store.load(client._key.for_authorizations())))
+    inside = [shared_login(client), *vars(client).values()]
+    world.shown += [repr(vars(thing)) for thing in inside if hasattr(thing, "__dict__")]
+    world.shown.append(repr(world.store.load(client.token_key.name)))
+    world.shown += [repr(world.login), repr(world.authorizations)]
 
 
 def _weather(where: str, fault: Any, times: int = 1) -> Callable[[_World], None]:
@@ -305,7 +318,8 @@ OPERATIONS: dict[str, Callable[[_World], object]] = {
     "a minute passes": lambda world: world.clock.advance(60),
     "tokens end early": lambda world: world.side.expire_access_tokens(),
     "the grant is revoked": lambda world: world.side.revoke_grants(),
-    "a refresh": lambda world: world.client._source.refresh(),
+    "a refresh": lambda world: world.client.refresh(),
+    "a token": lambda world: world.client.get_access_token(),
     "take over": lambda world: world.client.oauth2_retrieve_access_token(
         refresh_token=world.side.issue()["refresh_token"]
     ),
@@ -403,7 +417,7 @@ def test_a_rejected_token_that_cannot_be_renewed_is_not_shown(
 @given(st.lists(st.sampled_from(sorted(OPERATIONS)), min_size=1, max_size=9))
 @settings(max_examples=25, deadline=None)
 def test_no_sequence_of_steps_shows_a_secret(flavour: str, operations: list[str]) -> None:
-    """Whatever happens in whatever order: not in a repr, a log, an error or its frames."""
+    """In any order of what may happen: not in a repr, a log, an error or its frames."""
     assert not _run(flavour, ["login", *operations])
 
 

@@ -486,7 +486,7 @@ class Explorer:
             step, who = node.step, f"process {i}, {self.world.roles[i]}"
             if isinstance(step, Locked) and state.holder not in (-1, i) and self._excludes:
                 continue
-            if node.waits and self._is_busy(state, i):
+            if node.waits and (self._is_busy(state, i) or _is_replaced(state, node)):
                 continue  # it would find what it has found
             yield f"{who}: {_named(step)}", partial(self._done, state, i)
             if sum(state.events) < self.world.most:
@@ -592,7 +592,10 @@ class Explorer:
         is_timed = node.waits or isinstance(node.step, Locked | Load | Save | Send)
         now = self._now(state, i) if is_timed else node.now
         child = self._runs[i].after(node, reply, key, now)
-        return state._replace(nodes=_with(state.nodes, i, child))
+        after = state._replace(nodes=_with(state.nodes, i, child))
+        if isinstance(child.error, LoginRequiredError) and not state.paused:
+            self._judge_loss(after, child.error)
+        return after
 
     def _is_in_time(self, state: State, i: int, step: Send) -> bool:
         return step.since is None or self._now(state, i).since(step.since) <= FENCE
@@ -661,7 +664,7 @@ class Explorer:
             if node is None:
                 self.outcomes["crashed"] += 1
                 continue
-            if node.step is not None:
+            if node.step is not None and not _is_replaced(state, node):
                 raise Violation(f"process {i} waits for ever, for {_named(node.step)}")
             if not node.answer and node.error is None:
                 raise Violation(f"the callers of process {i} have no answer")
@@ -669,8 +672,6 @@ class Explorer:
             unsaved = node.memory.unsaved
             if unsaved and state.login and unsaved.login.login_id == state.login.login_id:
                 raise Violation(f"process {i} has ended, and its answer is not saved")
-            if isinstance(node.error, LoginRequiredError) and not state.paused:
-                self._judge_loss(state, node.error)
         key = (self._logins[state.login], state.version, state.books, state.time)
         if key not in self._judged:
             self._judged.add(key)
@@ -714,6 +715,12 @@ class Explorer:
         if not told and not state.events[JUMP]:  # a clock that jumped tells no age
             raise Violation(f"the answer was lost, but the error does not say so: {error}")
         self.outcomes["lost without a way back"] += 1
+
+
+def _is_replaced(state: State, node: Node) -> bool:
+    """Whether what the run waits to save is replaced by another login, so that it waits in vain."""
+    unsaved, login = node.memory.unsaved, state.login
+    return bool(node.waits and unsaved and login and unsaved.login.login_id != login.login_id)
 
 
 def _counted(event: int, act: Callable[[], State]) -> State:

@@ -323,6 +323,37 @@ def test_what_was_never_saved_is_what_is_revoked(
     assert [family.revoked for family in emulator.families] == ["", "revoked by the client"]
 
 
+@pytest.mark.parametrize("way", ["signed in", "taken over"])
+def test_a_login_that_replaces_another_one_and_cannot_be_saved_is_not_lost(
+    client: AtlassianOAuthClient,
+    emulator: AtlassianEmulator,
+    store: FragileStore,
+    start: Any,
+    let_time_pass: LetTimePass,
+    kept: Any,
+    way: str,
+) -> None:
+    """The store still has the one before when it is looked at again: the new one goes on waiting
+    in memory, is handed out, and is saved later.
+    """
+    before = client.token_set()
+    redirect = emulator.cloud.authorize(client.oauth_start())
+    given = emulator.cloud.issue()["refresh_token"]
+    store.fail("answer")
+    if way == "signed in":
+        replacing = start(client.oauth_complete, redirect)
+    else:
+        replacing = start(lambda: client.oauth2_retrieve_access_token(refresh_token=given))
+    let_time_pass(replacing)
+    with pytest.raises(TokenNotSavedError) as caught:
+        replacing.result()
+    new = caught.value.token_set
+    assert client.token_set() == new != before == kept(client)
+    store.mend()
+    let_time_pass()
+    assert kept(client) == new == client.token_set()
+
+
 def test_a_new_login_replaces_one_that_was_never_saved(
     unsaved: TokenSet,
     client: AtlassianOAuthClient,
