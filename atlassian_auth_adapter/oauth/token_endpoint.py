@@ -212,8 +212,8 @@ def checked_secret(secret: object) -> str:
     if isinstance(secret, str) and secret.isascii() and secret.isprintable() and secret.strip():
         return secret
     raise ConfigurationError(
-        "client_secret is missing or malformed: it is printable ASCII on one line. Atlassian asks for "
-        "it even where PKCE is used; one that was read from a file may need .strip()."
+        "client_secret is missing or malformed: it is printable ASCII on one line. Atlassian asks "
+        "for it even where PKCE is used; one that was read from a file may need .strip()."
     )
 
 

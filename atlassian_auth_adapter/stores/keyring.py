@@ -44,7 +44,7 @@ from atlassian_auth_adapter.errors import (
 )
 from atlassian_auth_adapter.stores.encrypted import EncryptedTokenStore, Fernets, fernets
 from atlassian_auth_adapter.stores.file import FileTokenStore
-from atlassian_auth_adapter.threads import prepared, result_of
+from atlassian_auth_adapter.threads import bind_result, result_of
 
 __all__ = ["KeyringTokenStore"]
 
@@ -300,7 +300,7 @@ def _within(seconds: float, what: Hashable, work: Callable[[], T], whom: str) ->
     with _starting:
         started_at, future = _running.get(what, (time.monotonic(), Future()))
         if what not in _running:
-            run = prepared(ask, None, future)
+            run = bind_result(ask, future)
             try:
                 # A daemon, since nothing can cancel a call that hangs.
                 threading.Thread(target=run, name="atlassian-auth-keyring", daemon=True).start()

@@ -486,7 +486,7 @@ class Explorer:
             step, who = node.step, f"process {i}, {self.world.roles[i]}"
             if isinstance(step, Locked) and state.holder not in (-1, i) and self._excludes:
                 continue
-            if node.waits and (self._is_busy(state, i) or _is_replaced(state, node)):
+            if node.waits and (self._is_busy(state, i) or _is_replaced(state, i)):
                 continue  # it would find what it has found
             yield f"{who}: {_named(step)}", partial(self._done, state, i)
             if sum(state.events) < self.world.most:
@@ -664,7 +664,7 @@ class Explorer:
             if node is None:
                 self.outcomes["crashed"] += 1
                 continue
-            if node.step is not None and not _is_replaced(state, node):
+            if node.step is not None and not _is_replaced(state, i):
                 raise Violation(f"process {i} waits for ever, for {_named(node.step)}")
             if not node.answer and node.error is None:
                 raise Violation(f"the callers of process {i} have no answer")
@@ -703,10 +703,14 @@ class Explorer:
         if self.kind.grace and state.paused >= self.kind.grace:
             self.outcomes["lost by a pause beyond the grace"] += 1
             return
-        is_takeover = isinstance(error, TokenRequestRefusedError)
+        given_up = (
+            state.login.token_set.refresh_token if state.login and state.login.token_set else ""
+        )
+        if isinstance(error, TokenRequestRefusedError):
+            given_up = GIVEN
         for name in {*self._known_to(state)}:
-            if is_takeover and name[0] != GIVEN:
-                continue  # what is stored is not concerned
+            if name[:1] != given_up[:1]:
+                continue  # of another grant
             token = next(token for token in state.books if token.name == name)
             is_first = token.spent_at < 0 and token.is_alive
             if is_first or self.kind.is_usable(state.books, name, state.time):
@@ -717,10 +721,16 @@ class Explorer:
         self.outcomes["lost without a way back"] += 1
 
 
-def _is_replaced(state: State, node: Node) -> bool:
-    """Whether what the run waits to save is replaced by another login, so that it waits in vain."""
-    unsaved, login = node.memory.unsaved, state.login
-    return bool(node.waits and unsaved and login and unsaved.login.login_id != login.login_id)
+def _is_replaced(state: State, i: int) -> bool:
+    """Whether another login has replaced the one that the run waits to save, without the lock."""
+    node, login = state.nodes[i], state.login
+    if node is None or not node.waits or state.holder == i:
+        return False
+    unsaved = node.memory.unsaved
+    if unsaved is None or login is None:
+        return False
+    before = unsaved.before or Login()
+    return login.login_id not in (unsaved.login.login_id, before.login_id)
 
 
 def _counted(event: int, act: Callable[[], State]) -> State:
