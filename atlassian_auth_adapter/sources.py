@@ -28,6 +28,7 @@ from atlassian_auth_adapter.errors import (
     FreshTokenRejectedError,
 )
 from atlassian_auth_adapter.events import OnEvent
+from atlassian_auth_adapter.pacing import Pacing
 from atlassian_auth_adapter.pickling import Unique
 from atlassian_auth_adapter.threads import result_of, run_in_thread, wait_async
 from atlassian_auth_adapter.tokens import TokenSet, is_token
@@ -81,6 +82,16 @@ class TokenSource(ABC):
     def has_ended(self, token_set: TokenSet) -> bool:
         """Whether the token set is past its end by now, without any margin."""
         return time.time() >= token_set.expires_at
+
+    def monotonic(self) -> float:
+        """Monotonic time, seconds."""
+        return time.monotonic()
+
+    @property
+    def pacing(self) -> Pacing:
+        """Which paths reject tokens again and again; shared by all who use this source."""
+        found: Pacing | None = self.__dict__.get("_pacing")
+        return found or self.__dict__.setdefault("_pacing", Pacing(self.monotonic))
 
     def doubt(self) -> None:  # noqa: B027 - few have anything to look for
         """Told of an answer that a wrong site would give as well. Does not block."""

@@ -189,7 +189,41 @@ class AuthObject(Unique):
                 self._report("rate_limited", retry_after=wait, reason=reason, **where)
         if verdict is Verdict.FINE and status in _DOUBTFUL:
             self.source.doubt()
+        if _is_accepted(status, verdict):
+            self.source.pacing.accepted(location.origin_url + location.path)
         return verdict
+
+    def check_pace(self, location: Location, sent: str | None) -> None:
+        """What was rejected may have another token fetched.
+
+        Raises:
+            FreshTokenRejectedError: It is the newest token, and this path goes on rejecting.
+        """
+        current = self.source.current()
+        if current is None or current.access_token == sent:
+            self.source.pacing.check(location.origin_url + location.path, sent)
+
+    def note_answer(
+        self, location: Location, token_set: TokenSet, status: int, headers: Mapping[str, str]
+    ) -> None:
+        """What a path says to the token that was fetched because it had rejected the one before."""
+        verdict = judge(
+            status,
+            headers,
+            lambda: b"",
+            expired=False,
+            anonymous_fallback=self.source.resource_server.anonymous_fallback,
+            path=location.path,
+        )
+        if verdict.is_rejection or _is_accepted(status, verdict):
+            self.note_brought(location, token_set, is_rejected=verdict.is_rejection)
+
+    def note_brought(
+        self, location: Location, token_set: TokenSet, *, is_rejected: bool | None = None
+    ) -> None:
+        """A token set was fetched because this path had rejected the one before."""
+        path = location.origin_url + location.path
+        self.source.pacing.brought(path, token_set.access_token, is_rejected=is_rejected)
 
     def give_up(self, error: FreshTokenRejectedError, location: Location) -> None:
         """Report a rejection that goes to the caller, because no other token would help."""
@@ -203,6 +237,12 @@ class AuthObject(Unique):
 
     def _report(self, name: EventName, **fields: Any) -> None:
         report(self.source.on_event, Event(name, self.source.account, MappingProxyType(fields)))
+
+
+def _is_accepted(status: int, verdict: Verdict) -> bool:
+    """Whether an answer shows that the token is fine, whatever it says of the resource."""
+    is_told = verdict is not Verdict.RATE_LIMITED and status < HTTPStatus.INTERNAL_SERVER_ERROR
+    return is_told and not verdict.is_rejection
 
 
 def _made(
@@ -394,17 +434,24 @@ class HTTPXFamilyAuth(AuthObject):
         )
         if not verdict.is_rejection:
             return
-        fresh = yield _NeedTokenSet(rejected=token_set.access_token)
+        try:
+            self.check_pace(answered, token_set.access_token)
+            fresh = yield _NeedTokenSet(rejected=token_set.access_token)
+        except FreshTokenRejectedError as error:
+            fresh = error
         if isinstance(fresh, FreshTokenRejectedError):
             self.give_up(fresh, answered)
             return
         fresh = self._believed(fresh, request)
+        self.note_brought(answered, fresh)
         if response.request.method != request.method and request.method not in SAFE_METHODS:
             return  # carried out, and answered by a redirect to what was then rejected
         if not may_repeat(verdict, request.method) or not rewind():
             return  # the token is ready for the next request
         request.headers["Authorization"] = fresh.authorization
-        yield request
+        response = yield request
+        if response.request is request:
+            self.note_answer(answered, fresh, response.status_code, response.headers)
 
     def _was_sent_to_the_site(self, response: httpx.Response, answered: Location) -> bool:
         """Whether our server redirects to the site, which takes no token: the gateway does.

@@ -293,6 +293,10 @@ class AtlassianClient(Unique, TokenSource):
         """Whether the token set is past its end by now, without any margin."""
         return self._source.has_ended(token_set)
 
+    def monotonic(self) -> float:
+        """Monotonic time of the client's clock, seconds."""
+        return self._clock.monotonic()
+
     @without_frames
     def status(self) -> TokenStatus:
         """What the store knows of the login. No request, no secrets; may block on the store.
@@ -551,11 +555,17 @@ class AtlassianClient(Unique, TokenSource):
     def _get(self, url: Callable[[], str]) -> tuple[Answer, Verdict, str]:
         """A resource's answer with its verdict and the granted scopes; once more if rejected."""
         token_set = self._source.token_set()
-        answer, verdict = self._ask(url(), token_set)
+        asked = url()
+        answer, verdict = self._ask(asked, token_set)
         if verdict.is_rejection:
             with suppress(FreshTokenRejectedError):  # then the answer stands
+                if self.current() == token_set:
+                    self.pacing.check(asked, token_set.access_token)
                 token_set = self._source.token_set(token_set.access_token)
                 answer, verdict = self._ask(url(), token_set)
+                self.pacing.brought(asked, token_set.access_token, is_rejected=verdict.is_rejection)
+        else:
+            self.pacing.accepted(asked)
         return answer, verdict, token_set.scope
 
     def _ask(self, url: str, token_set: TokenSet) -> tuple[Answer, Verdict]:

@@ -172,15 +172,45 @@ class RejectionTests(AdapterTests):
         client = world.login(flavour)
         expire = partial(world.expire, flavour)
         methods = ["POST", "PUT", "PATCH", "DELETE"]
-        *done, last = self.exchange(
-            *(Call(method, echo(client), content=DATA, before=expire) for method in methods),
-            Call("GET", echo(client)),
-            auth=self.auth(client),
-        )
-        assert [(reply.status, reply.history) for reply in done] == [(200, ())] * 4
-        assert [request.method for request in world.echoes] == [*methods, "GET"]
-        assert b'"caller":""' not in last.body
+        calls = [
+            call
+            for method in methods
+            for call in (
+                Call(method, echo(client), content=DATA, before=expire),
+                Call("GET", echo(client)),
+            )
+        ]
+        replies = self.exchange(*calls, auth=self.auth(client))
+        assert [(reply.status, reply.history) for reply in replies] == [(200, ())] * 8
+        assert [request.method for request in world.echoes] == [call.method for call in calls]
+        assert all(b'"caller":""' not in reply.body for reply in replies[1::2])
         assert world.refreshes == 4
+
+    def test_a_path_that_goes_on_rejecting_waits_longer_each_time(self, world: World) -> None:
+        """A resource that always says 401, polled every 30 s for an hour beside one that answers:
+        a handful of refreshes, not 120.
+        """
+        client = world.login("cloud")
+        world.emulator.cloud.access_token_lifetime = 10 * 3600
+        client.refresh()
+        before, auth = world.refreshes, self.auth(client)
+        world.emulator.weather.next("/rest/echo/broken", UNAUTHORIZED, times=None)
+        broken, fine = f"{echo(client)}/broken", echo(client)
+        for _ in range(120):
+            bad, good = self._get(broken, fine, auth=auth)
+            assert (bad.status, good.status) == (401, 200)
+            world.clock.advance(30)
+        assert 3 <= world.refreshes - before <= 8
+
+    def test_tokens_that_are_revoked_early_are_replaced_each_time(self, world: World) -> None:
+        """Several in a row, seconds apart: no request fails."""
+        client = world.login("cloud")
+        auth = self.auth(client)
+        for count in range(1, 6):
+            world.expire("cloud")
+            (reply,) = self._get(echo(client), auth=auth)
+            assert (reply.status, world.refreshes) == (200, count)
+            world.clock.advance(5)
 
     def test_a_redirect_to_the_login_page_is_asked_for_again(self, world: World) -> None:
         """Data Center sends somebody with a dead token to the login page, which is a 200."""

@@ -221,9 +221,8 @@ class World:
         return client
 
     def expire(self, flavour: str = "cloud") -> None:
-        """The server rejects all access tokens of now, and the cool-down of a rejection is over."""
+        """The server rejects all access tokens of now."""
         getattr(self.emulator, flavour).expire_access_tokens()
-        self.clock.advance(60)
 
     def named(self, name: str) -> list[Event]:
         """The events of that name, once every flight has landed."""
