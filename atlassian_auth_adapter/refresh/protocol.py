@@ -118,7 +118,7 @@ def refresh(request: Request, rules: Rules) -> Protocol[TokenSet]:
             if token_set := (yield from _adopted(seen, request, rules)):
                 return token_set
     tries = _Tries(rules, request.jitter_share)
-    return (yield from _exclusively(partial(_renew, tries, request, rules), request, rules))
+    return (yield from _exclusively(partial(_renew, tries, rules), request, rules))
 
 
 def take_over(refresh_token: str, scope: str, request: Request, rules: Rules) -> Protocol[TokenSet]:
@@ -137,13 +137,13 @@ def take_over(refresh_token: str, scope: str, request: Request, rules: Rules) ->
     """
     given, tries = TokenSet("", refresh_token, scope=scope), _Tries(rules, request.jitter_share)
 
-    def attempt(seen: Seen, locked_at: Instant) -> Protocol[TokenSet | None]:
+    def attempt(request: Request, seen: Seen, locked_at: Instant) -> Protocol[TokenSet | None]:
         login = seen.login or Login()
         if login.taken_over == rules.hashed(given):
-            return (yield from _renew(tries, request, rules, seen, locked_at))
+            return (yield from _renew(tries, rules, request, seen, locked_at))
         if login.token_set and login.token_set.refresh_token == refresh_token:
-            now = replace(request, obtained_before=seen.now.wall)
-            return (yield from _renew(tries, now, rules, seen, locked_at))
+            request = replace(request, obtained_before=seen.now.wall)
+            return (yield from _renew(tries, rules, request, seen, locked_at))
 
         def succeed(new: TokenSet) -> Login:
             taken_over = rules.hashed(given)
@@ -211,16 +211,21 @@ def forget(revoke: bool) -> Protocol[None]:
     yield Locked(attempt)
 
 
-def save_later(unsaved: Unsaved) -> Protocol[None]:
+def save_later(unsaved: Unsaved, request: Request, rules: Rules) -> Protocol[None]:
     """What could not be saved is saved, or another process or login has made that needless."""
     for attempt in range(SAVES_AFTERWARDS):
         is_last = not (yield Sleep(BACKOFF[min(attempt, len(BACKOFF) - 1)]))
         seen: Seen = yield Recall()
         if seen.memory.unsaved is not unsaved:
             return  # a later flight has saved or replaced it
-        with suppress(TokenStoreError):
-            if (yield from _save_again(unsaved, creates=False)):
+        with suppress(AtlassianAuthError):
+            outcome = yield from _save_again(unsaved, creates=False)
+            if outcome == "done":
                 return
+            is_rotation = unsaved.before and unsaved.before.login_id == unsaved.login.login_id
+            if outcome == "replay" and is_rotation and not is_last:
+                tries = _Tries(rules, request.jitter_share)
+                yield from _exclusively(partial(_renew, tries, rules), request, rules)
         if is_last:
             return
 
@@ -229,27 +234,34 @@ def save_later(unsaved: Unsaved) -> Protocol[None]:
 
 
 def _exclusively(
-    attempt: Callable[[Seen, Instant], Protocol[TokenSet | None]], request: Request, rules: Rules
+    attempt: Callable[[Request, Seen, Instant], Protocol[TokenSet | None]],
+    request: Request,
+    rules: Rules,
 ) -> Protocol[TokenSet]:
     """Attempts, each under the lock, until one brings a token set.
 
     Args:
-        attempt: From what is stored, and the time at which the lock was asked for; None means that
-            another process was faster: look again.
+        attempt: From the request, what is stored, and the time at which the lock was asked for;
+            None means that another process was faster: look again.
         request: Of this flight.
         rules: Of the login.
     """
 
     def locked(at: Instant) -> Protocol[TokenSet | None]:
         seen: Seen = yield Load()
-        if unsaved := seen.memory.unsaved:
-            verdict = _verdict(unsaved, seen)
-            if verdict == "save" and (yield from _saved(unsaved, seen.version)):
-                yield Publish(unsaved.login)
-            if verdict != "wait":
-                yield Hold(None)
-                return None
-        return (yield from attempt(seen, at))
+        unsaved = seen.memory.unsaved
+        if unsaved is None:
+            return (yield from attempt(request, seen, at))
+        verdict = _verdict(unsaved, seen)
+        if verdict == "wait":
+            return (yield from attempt(request, seen, at))
+        if verdict == "replay":  # what is known may be dead
+            again = replace(request, obtained_before=seen.now.wall)
+            return (yield from attempt(again, seen, at))
+        if verdict == "save" and (yield from _saved(unsaved, seen.version)):
+            yield Publish(unsaved.login)
+        yield Hold(None)
+        return None
 
     outage_began: Instant | None = None
     for _ in range(MOST_ATTEMPTS):
@@ -278,10 +290,11 @@ def _exclusively(
 
 
 def _renew(
-    tries: _Tries, request: Request, rules: Rules, seen: Seen, locked_at: Instant
+    tries: _Tries, rules: Rules, request: Request, seen: Seen, locked_at: Instant
 ) -> Protocol[TokenSet | None]:
     """What the store holds by now, if that will do; else a new token set."""
-    seen = yield from _restored(seen)
+    if seen.memory.unsaved is None:
+        seen = yield from _restored(seen)
     if token_set := (yield from _adopted(seen, request, rules)):
         return token_set
     login = seen.login or Login()
@@ -625,13 +638,18 @@ def _keep(unsaved: Unsaved) -> Protocol[bool]:
         if not (yield Sleep(pause)):
             break
         with suppress(TokenStoreError):
-            if (yield from _save_again(unsaved)):
+            outcome = yield from _save_again(unsaved)
+            if outcome == "replay":
+                return False
+            if outcome == "done":
                 break
     return True
 
 
-def _save_again(unsaved: Unsaved, *, creates: bool = True) -> Protocol[bool]:
-    """Whether nothing is left to save: it is saved now, or something newer of the same login is.
+def _save_again(
+    unsaved: Unsaved, *, creates: bool = True
+) -> Protocol[Literal["done", "replay", "wait"]]:
+    """Save what is not saved yet; "done" when it is, or when something newer of the same login is.
 
     Args:
         unsaved: What is to be saved.
@@ -642,15 +660,15 @@ def _save_again(unsaved: Unsaved, *, creates: bool = True) -> Protocol[bool]:
         TokenStoreError: It cannot be saved, this time neither.
     """
     seen: Seen = yield Load(joins=False)
-    verdict = _verdict(unsaved, seen)
     if seen.login is None and unsaved.before is not None and not creates:
-        verdict = "wait"
+        return "wait"
+    verdict = _verdict(unsaved, seen)
+    if verdict in ("wait", "replay"):
+        return "wait" if verdict == "wait" else "replay"
     if verdict == "save":
         yield from _saved(unsaved, seen.version)
-    elif verdict == "wait":
-        return False
     yield Hold(None)
-    return True
+    return "done"
 
 
 def _saved(unsaved: Unsaved, version: int | None) -> Protocol[bool]:
@@ -671,19 +689,22 @@ def _saved(unsaved: Unsaved, version: int | None) -> Protocol[bool]:
     raise _overtaken()
 
 
-def _verdict(unsaved: Unsaved, seen: Seen) -> Literal["save", "wait", "drop"]:
-    """What becomes of a login that is not saved yet, beside what the store holds now."""
+def _verdict(unsaved: Unsaved, seen: Seen) -> Literal["save", "drop", "replay", "wait"]:
+    """What becomes of a login that is not saved yet, beside what the store holds now.
+
+    "replay": take the lock and send the same refresh token again. "wait": look again later.
+    """
     new, before, latest = unsaved.login, unsaved.before, seen.login
     if latest is None:
         return "save"  # the store has lost what it held: forgetting would have left a record
-    # Another process sends the same refresh token after this one. Where the server keeps the newest
-    # answer only, its answer counts; if it gets none, the token can be sent again.
+    # Another process has sent the same refresh token after this one. Where the server keeps the
+    # newest answer only, its answer counts; if it has got none, another one has to be asked for.
     journals = filter(None, (latest.journal, latest.takeover))
     is_at_work = seen.version != unsaved.version and unsaved.token_hash in {
         journal.token_hash for journal in journals
     }
     if is_at_work and seen.now.monotonic < unsaved.replayable_until:
-        return "wait"
+        return "replay"
     if latest.precedes(new):
         return "save"
     if latest.login_id == new.login_id:

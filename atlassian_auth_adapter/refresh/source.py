@@ -344,7 +344,7 @@ class RefreshingTokenSource:
                 shared.has_saver = True
             saver = Driver(driver.parties, shared, None, driver.flight, driver.is_hurried)
             try:
-                saver.perform(protocol.save_later(unsaved))
+                saver.perform(protocol.save_later(unsaved, self._request(), self._rules))
             finally:
                 with shared.lock:
                     shared.has_saver = False

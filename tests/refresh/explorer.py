@@ -333,7 +333,7 @@ class Runs:
             failure = error
         seen: Seen = yield Recall()
         if seen.memory.unsaved:
-            yield from self.protocol.save_later(seen.memory.unsaved)
+            yield from self.protocol.save_later(seen.memory.unsaved, self.request, self.rules)
         if failure:
             raise failure
 
@@ -355,6 +355,10 @@ class State(NamedTuple):
     paused: float  # seconds, the longest pause with the lock, or with an answer not saved
 
 
+EVENTS = ("crash", "pause", "long pause", "clock", "lost request", "lost answer", "store")
+CRASH, SHORT, LONG, JUMP, REQUEST, ANSWER, STORE = range(len(EVENTS))
+
+
 @dataclass(frozen=True)
 class World:
     """What is explored.
@@ -364,16 +368,14 @@ class World:
         roles: One for each run.
         most: Events in all.
         each: Events of one sort.
+        only: Sorts of events.
     """
 
     server: str
     roles: tuple[str, ...]
     most: int
     each: int = 1
-
-
-EVENTS = ("crash", "pause", "long pause", "clock", "lost request", "lost answer", "store")
-CRASH, SHORT, LONG, JUMP, REQUEST, ANSWER, STORE = range(len(EVENTS))
+    only: tuple[str, ...] = EVENTS
 
 
 class Violation(AssertionError):  # noqa: N818 - it is what is looked for, not a fault of the search
@@ -491,7 +493,7 @@ class Explorer:
             yield f"{who}: {_named(step)}", partial(self._done, state, i)
             if sum(state.events) < self.world.most:
                 for event, label, act in self._events(state, i, step):
-                    if state.events[event] < self.world.each:
+                    if state.events[event] < self.world.each and EVENTS[event] in self.world.only:
                         yield f"{who}: {label}", partial(_counted, event, act)
 
     def _is_busy(self, state: State, i: int) -> bool:
@@ -593,7 +595,8 @@ class Explorer:
         now = self._now(state, i) if is_timed else node.now
         child = self._runs[i].after(node, reply, key, now)
         after = state._replace(nodes=_with(state.nodes, i, child))
-        if isinstance(child.error, LoginRequiredError) and not state.paused:
+        given_up = LoginRequiredError | TokenRequestRefusedError
+        if isinstance(child.error, given_up) and not state.paused:
             self._judge_loss(after, child.error)
         return after
 
@@ -620,6 +623,8 @@ class Explorer:
         books, new, late = self.kind.answer(state.books, name, state.time)
         if late is not None:
             self._judge_replay(state, i, node, name, late)
+        else:
+            self._judge_rotation(state, i, step)
         state = state._replace(books=books)
         if not new:
             return state, TokenRequestRefusedError("refused", error="invalid_grant", status=400)
@@ -643,6 +648,14 @@ class Explorer:
             raise Violation(f"{name!r} was sent again and again, {late:.0f} s after its grace")
         if not state.paused and is_successor_known:
             raise Violation(f"{name!r} was sent after its grace; its successor is known")
+
+    def _judge_rotation(self, state: State, i: int, step: Send) -> None:
+        """A refresh token is spent for the first time."""
+        token_set, wall = step.token_set, self._now(state, i).wall
+        is_rejected = self._runs[i].request.rejected == token_set.access_token
+        is_fresh = token_set.access_token and wall < token_set.expires_at - 600.0
+        if is_fresh and not is_rejected and not state.events[JUMP]:
+            raise Violation(f"{token_set.refresh_token!r} was spent, although its token is fresh")
 
     def _is_known(self, state: State, matches: Callable[[str], bool]) -> bool:
         """Whether such a refresh token is in the store, or in the memory of a living process."""
