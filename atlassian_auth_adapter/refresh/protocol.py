@@ -498,6 +498,7 @@ def _refused(spent: TokenSet, login: Login, tries: _Tries) -> Protocol[TokenSet 
         tries: The requests of this flight, with the refusal.
     """
     rules, failure = tries.rules, tries.refusal
+    told: TokenRequestRefusedError | LoginRequiredError
     assert failure is not None  # noqa: S101 - for the type checker
     seen: Seen = yield Load()
     if seen.login and seen.login.generation == login.generation:
@@ -507,16 +508,24 @@ def _refused(spent: TokenSet, login: Login, tries: _Tries) -> Protocol[TokenSet 
     if latest is None or latest.generation != login.generation:
         return None
     if latest.token_set != spent:  # it was to be taken over: what is stored stays as it is
-        yield from _noted(replace(latest, takeover=None), seen.version)
-        raise failure
-    # Sent before, and never answered: inside the grace the server would have taken it again.
-    sent_ago = seen.now.wall - (latest.journal.started_at if latest.journal else 0.0)
-    is_lost = tries.ambiguous and not 0 <= sent_ago < rules.server.rotation_grace
-    reason: DeadReason = "answer_lost" if is_lost else "refused"
-    dead = replace(latest, journal=None, dead=tries.token_hash, dead_reason=reason)
-    yield from _noted(dead, seen.version)
-    yield Report("refused", {"reason": reason, "error": failure.error})
-    raise _login_required(reason, rules) from failure.copied()
+        noted, told = replace(latest, takeover=None), failure
+    else:
+        # Sent before, and never answered: inside the grace the server would have taken it again.
+        sent_ago = seen.now.wall - (latest.journal.started_at if latest.journal else 0.0)
+        is_lost = tries.ambiguous and not 0 <= sent_ago < rules.server.rotation_grace
+        reason: DeadReason = "answer_lost" if is_lost else "refused"
+        noted = replace(latest, journal=None, dead=tries.token_hash, dead_reason=reason)
+        told = _login_required(reason, rules)
+    try:
+        yield Save(noted, seen.version)
+    except StaleRecordError:
+        return None
+    except TokenStoreError as error:
+        yield Report("store_failed", {"error": f"not noted: {error}"})
+    if isinstance(told, LoginRequiredError):
+        yield Report("refused", {"reason": told.reason, "error": failure.error})
+        raise told from failure.copied()
+    raise told
 
 
 def _noted(login: Login, version: int | None) -> Protocol[None]:
