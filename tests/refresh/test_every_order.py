@@ -6,6 +6,7 @@ Writes docs/refresh.md (`--write-orders`); `--all-orders` explores the larger wo
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from collections.abc import Callable
 from types import ModuleType
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from atlassian_auth_adapter.refresh import protocol
+from atlassian_auth_adapter.refresh import protocol, saving, sending
 
 from .explorer import SERVERS, STORED, Explorer, Violation, World
 from .orders import DOCUMENT, LARGE, SMALL, row_of
@@ -63,13 +64,18 @@ CRASH, SHORT, LONG, CLOCK, REQUEST, ANSWER, STORE = (
 
 def broken(*changes: tuple[str, str]) -> ModuleType:
     """The protocol with other lines: each of them is there exactly once."""
-    source = inspect.getsource(protocol)
+    sources = {module: inspect.getsource(module) for module in (saving, sending, protocol)}
     for before, after in changes:
-        assert source.count(before) == 1, f"not once in the protocol: {before!r}"
-        source = source.replace(before, after)
-    module = sys.modules["broken_protocol"] = ModuleType("broken_protocol")  # for dataclasses
-    exec(compile(source, "broken_protocol.py", "exec"), module.__dict__)
-    return module
+        assert sum(text.count(before) for text in sources.values()) == 1, f"not once: {before!r}"
+        sources = {module: text.replace(before, after) for module, text in sources.items()}
+    made = ModuleType("")
+    for module, text in sources.items():
+        name = module.__name__.replace("atlassian_auth_adapter.refresh.", "broken_")
+        made = sys.modules[name] = ModuleType(name)
+        # Each imports the broken form of the ones before.
+        own = re.sub(r"atlassian_auth_adapter\.refresh\.(saving|sending)\b", r"broken_\1", text)
+        exec(compile(own, f"{name}.py", "exec"), made.__dict__)
+    return made
 
 
 #: A deliberate break: its name, what it changes in the protocol or in the model of the store, and a
