@@ -21,11 +21,11 @@ run one of these events may happen, within the bounds of a world, if it can make
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
@@ -383,6 +383,10 @@ class World:
         return f"{self.server}: {', '.join(self.roles)}, {self.most} events"
 
 
+#: How a state was reached: the last step, and how the state before it was.
+Link: TypeAlias = "tuple[str, Link] | None"
+
+
 class Violation(AssertionError):  # noqa: N818 - it is what is looked for, not a fault of the search
     """An invariant does not hold; the text has the schedule."""
 
@@ -454,28 +458,29 @@ class Explorer:
             Violation: One of them must not be.
         """
         start = self.start()
-        came_from: dict[Hashable, tuple[Hashable, str]] = {self._key(start): ((), "")}
-        todo = [start]
+        # Of each state only a hash of 64 bits is kept: of ten million, two are taken for one with a
+        # probability of some millionths.
+        visited = {hash(self._key(start))}
+        todo: list[tuple[State, Link]] = [(start, None)]
         while todo:
-            state = todo.pop()
-            key = self._key(state)
+            state, link = todo.pop()
             label = ""
             try:
                 is_over = True
                 for label, act in self._actions(state):
                     is_over = False
                     new = act()
-                    new_key = self._key(new)
-                    if new_key not in came_from:
-                        came_from[new_key] = key, label
-                        todo.append(new)
+                    key = hash(self._key(new))
+                    if key not in visited:
+                        visited.add(key)
+                        todo.append((new, (label, link)))
                 label = ""
                 if is_over:
                     self._judge_end(state)
             except Violation as violation:
-                text = f"{self.world.name}: {violation}\n{_schedule(came_from, key)}\n  {label}"
+                text = f"{self.world.name}: {violation}\n{_schedule((label, link))}"
                 raise Violation(text) from None
-        return len(came_from)
+        return len(visited)
 
     def _key(self, state: State) -> Hashable:
         """The same for states that differ in nothing, or in the order of equal runs only."""
@@ -803,10 +808,10 @@ def named(step: Any) -> str:
     return type(step).__name__.lower()
 
 
-def _schedule(came_from: Mapping[Hashable, tuple[Hashable, str]], key: Hashable) -> str:
+def _schedule(link: Link) -> str:
+    """What has led to a state, a step a line."""
     labels: list[str] = []
-    while key in came_from:
-        key, label = came_from[key]
-        labels.append(f"  {label}")
-    schedule = labels[-2::-1]
-    return "\n".join(schedule[:60] + ["  ..."] * (len(schedule) > 60))
+    while link is not None:
+        label, link = link
+        labels.insert(0, f"  {label}".rstrip())
+    return "\n".join(labels[:60] + ["  ..."] * (len(labels) > 60))

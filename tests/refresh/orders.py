@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from atlassian_auth_adapter.refresh.steps import Send
+
 from .explorer import SERVERS, Explorer, World, named
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "refresh.md"
@@ -61,13 +63,19 @@ def rendered(rows: dict[str, str]) -> str:
 
 def _diagram() -> str:
     """The steps of an undisturbed refresh, as the protocol really takes them."""
-    explorer = Explorer(World("with grace", ("expired", "expired"), 0))
-    lines: list[str] = []
+    explorer = Explorer(World("with grace", ("newcomer", "expired"), 0))
+    lines = [
+        "sequenceDiagram",
+        "    participant P as process",
+        "    participant S as store",
+        "    participant T as token endpoint",
+    ]
     state = explorer.start()
     while (node := state.nodes[0]) is not None and node.step is not None:
-        lines.append(named(node.step))
+        to = "T" if isinstance(node.step, Send) else "S"
+        lines.append(f"    P->>{to}: {named(node.step)}")
         state = explorer.done(state, 0)
-    return "\n".join(lines)
+    return "\n".join([*lines, "    Note over P: the callers have the answer"])
 
 
 _TEXT = """\
@@ -81,12 +89,13 @@ server, in every order of their steps, with failures at every step where they ca
 
 ## The steps of a refresh that nothing disturbs
 
-```text
+```mermaid
 {diagram}
 ```
 
-The process begins with a token that has expired. What it finds under the lock may end it earlier: a
-newer token set, a refresh token that is known to be dead, a server that has asked to wait.
+The process knows nothing yet, and the token that is stored has expired. What it finds, before it
+takes the lock or under it, may end it earlier: a token set that does, a refresh token that is known
+to be dead, a server that has asked to wait.
 
 ## What may happen
 
