@@ -8,9 +8,9 @@
 
 They are the tables of `profiles.toml` in the configuration directory of the platform, or in that of
 `ATLASSIAN_CONFIG_DIR`. The file holds no secret, so a person may write it by hand and keep it with
-other dotfiles. Client secrets and logins are kept where the profile's `store` says: in the keyring,
-or in files that nobody else can read, in the data directory of the platform or in that of
-`ATLASSIAN_TOKEN_DIRECTORY`.
+other dotfiles. Client secrets and logins are kept where the profile's `store` says, in files that
+only this user can read ("file"), or in files that are sealed with a key from the keyring as well
+("keyring"): in the data directory of the platform, or in that of `ATLASSIAN_TOKEN_DIRECTORY`.
 
 A client whose token is valid loads neither keyring nor HTTP library, unless that is its store.
 """
@@ -18,6 +18,7 @@ A client whose token is valid loads neither keyring nor HTTP library, unless tha
 from __future__ import annotations
 
 import os
+import threading
 import time
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -68,6 +69,7 @@ from atlassian_auth_adapter.records import ClientSecret, Login, TokenKey, change
 from atlassian_auth_adapter.records import load as load_record
 from atlassian_auth_adapter.stores.base import Entry, TokenStore
 from atlassian_auth_adapter.stores.file import FileTokenStore
+from atlassian_auth_adapter.threads import after_fork
 from atlassian_auth_adapter.tokens import TokenSet
 
 if TYPE_CHECKING:  # a token that is valid is handed out without them
@@ -108,8 +110,8 @@ class Profile:
 
     Attributes:
         name: Of the profile.
-        client_id, product, cloud_id, site_url, server_url, callback_url, verify, proxy: As in
-            `create_atlassian_oauth_client`.
+        client_id, product, cloud_id, site_url, server_url, callback_url, verify, proxy, max_wait:
+            As in `create_atlassian_oauth_client`.
         scopes: What to ask for; none: the product's defaults.
         account: Names the login within the store; "": as the profile, so that two profiles of one
             client have a login each.
@@ -120,7 +122,7 @@ class Profile:
             account. Source: RFC 6749 sections 4.1 and 4.4.
 
     Raises:
-        ConfigurationError: A value is none; the text begins with its name.
+        ConfigurationError: A value is not what it should be; the text begins with its name.
     """
 
     name: str = "default"
@@ -137,6 +139,7 @@ class Profile:
     proxy: Proxy = field(default=None, repr=False)
     store: Literal["", StoreName] = ""
     flow: Flow = "authorization_code"
+    max_wait: float = 30.0
 
     def __post_init__(self) -> None:
         for key in _DEFAULTS:
@@ -153,6 +156,8 @@ class Profile:
             raise ConfigurationError('flow: "authorization_code" or "client_credentials".')
         if any("@" in text for text in _texts(self.proxy)):
             raise ConfigurationError("proxy: a profile keeps no password. Set ATLASSIAN_PROXY.")
+        if isinstance(self.max_wait, bool) or not 0 < self.max_wait < threading.TIMEOUT_MAX:
+            raise ConfigurationError(f"max_wait: {_EXPECTED['max_wait']}.")
 
     def arguments(self) -> dict[str, Any]:
         """What it says of a client, by the names of `create_atlassian_oauth_client`."""
@@ -168,6 +173,7 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     "cloud": (str, CloudEnvironment),
     "verify": (bool, str),
     "proxy": (bool, str, Mapping, type(None)),
+    "max_wait": (int, float),
 }
 _EXPECTED = {
     "scopes": "a list of scopes, or scopes with spaces between them",
@@ -175,6 +181,7 @@ _EXPECTED = {
     "audience, resources_url",
     "verify": "true, false, or the path of a CA bundle",
     "proxy": "a URL, true (the environment's), false (none), or a table of scheme and URL",
+    "max_wait": "a positive number of seconds",
 }
 
 
@@ -405,8 +412,8 @@ def save_profile(profile: Profile, secret: str = "") -> Profile:
         The profile, with its store.
 
     Raises:
-        ConfigurationError: The file cannot be read or written, the secret is none, or no store
-            works.
+        ConfigurationError: The file cannot be read or written, it is not a secret, or no
+            store works.
         TokenStoreError: The secret cannot be saved.
     """
     profile = replace(profile, store=profile.store or choose_store())
@@ -521,7 +528,7 @@ def choose_store(preference: Literal["", StoreName] = "") -> StoreName:
     Profile(store=preference)  # refuses any other
     name: StoreName = preference or ("file" if os.environ.get(TOKEN_DIRECTORY) else "keyring")
     try:
-        _try_out(_opened(name, timeout=_UNLOCKING))
+        _try_out(_opened(name, timeout=_UNLOCKING, anew=True))
     except (ConfigurationError, TokenStoreError) as error:
         reason = str(error).removesuffix(error.advice).rstrip()
     else:
@@ -602,12 +609,27 @@ def _issuer_of(arguments: Mapping[str, Any]) -> str:
     return str(server_url.rstrip("/") or cloud.auth_url)
 
 
-def _opened(name: str, timeout: float = 5.0) -> TokenStore:
+#: By name and directory: what this process has opened, so that it reads the keyring once.
+_stores: dict[tuple[str, Path], TokenStore] = {}
+
+after_fork(_stores.clear)
+
+
+def _opened(name: str, timeout: float = 5.0, *, anew: bool = False) -> TokenStore:
+    """The store of that name. Threads that open it at once have one each, at worst."""
+    directory = _data_directory()
+    store = None if anew else _stores.get((name, directory))
+    if store is None:
+        store = _stores[name, directory] = _store_in(directory, name, timeout)
+    return store
+
+
+def _store_in(directory: Path, name: str, timeout: float) -> TokenStore:
     if name == "file":
-        return FileTokenStore(_data_directory())
+        return FileTokenStore(directory)
     from atlassian_auth_adapter.stores.keyring import KeyringTokenStore  # loads the keyring
 
-    return KeyringTokenStore(_APP, directory=_data_directory() / "keyring", timeout=timeout)
+    return KeyringTokenStore(_APP, directory=directory / "keyring", timeout=timeout)
 
 
 def _data_directory() -> Path:
