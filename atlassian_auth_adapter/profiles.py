@@ -247,8 +247,8 @@ def client_from_profile(name: str = "", **arguments: Any) -> AtlassianClient:
 def stored_token_set(name: str = "") -> TokenSet | None:
     """The token set of the profile's login as it is stored, if it is far from its end; else None.
 
-    For programs that run for a moment: it takes no client, and none of its libraries. Whoever gets
-    None asks a client.
+    For programs that run for a moment: it takes no client, and none of its libraries. After None,
+    ask a client.
 
     Raises:
         ConfigurationError, TokenStoreError: As `client_from_profile`.

@@ -756,7 +756,7 @@ class TestLogin:
     def test_a_service_account(
         self, emulator: AtlassianEmulator, vault: Keyring, home: Path
     ) -> None:
-        """The keyring keeps a key; the secret and the token are in files that are sealed with it."""
+        """The keyring keeps a key; secret and token are in files that are sealed with it."""
         server = emulator.data_center
         bot = server.service_account
         save_profile(
