@@ -69,7 +69,6 @@ from atlassian_auth_adapter.records import ClientSecret, Login, TokenKey, change
 from atlassian_auth_adapter.records import load as load_record
 from atlassian_auth_adapter.stores.base import Entry, TokenStore
 from atlassian_auth_adapter.stores.file import FileTokenStore
-from atlassian_auth_adapter.threads import after_fork
 from atlassian_auth_adapter.tokens import TokenSet
 
 if TYPE_CHECKING:  # a token that is valid is handed out without them
@@ -609,18 +608,17 @@ def _issuer_of(arguments: Mapping[str, Any]) -> str:
     return str(server_url.rstrip("/") or cloud.auth_url)
 
 
-#: By name and directory: what this process has opened, so that it reads the keyring once.
-_stores: dict[tuple[str, Path], TokenStore] = {}
-
-after_fork(_stores.clear)
+#: By process, name and directory: what was opened, so that a process reads the keyring once.
+_stores: dict[tuple[int, str, Path], TokenStore] = {}
 
 
 def _opened(name: str, timeout: float = 5.0, *, anew: bool = False) -> TokenStore:
     """The store of that name. Threads that open it at once have one each, at worst."""
     directory = _data_directory()
-    store = None if anew else _stores.get((name, directory))
+    place = os.getpid(), name, directory
+    store = None if anew else _stores.get(place)
     if store is None:
-        store = _stores[name, directory] = _store_in(directory, name, timeout)
+        store = _stores[place] = _store_in(directory, name, timeout)
     return store
 
 
