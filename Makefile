@@ -10,7 +10,7 @@ export PYTHONDONTWRITEBYTECODE =
 # Many tests wait for a lease, a process or a server: two workers share a core.
 WORKERS = $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
 
-.PHONY: test demo lint types layers tests fleet clean
+.PHONY: test slow demo lint types layers tests fleet clean
 
 test: lint types layers tests
 
@@ -33,6 +33,11 @@ tests: $(READY) $(OLDEST)
 	PYTEST_XDIST_AUTO_NUM_WORKERS=$(WORKERS) $(BIN)/coverage run -m pytest --numprocesses auto --dist worksteal
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
+
+# What takes minutes: every cell of docs/crash-matrix.md, and every order of the steps of a refresh
+slow: $(READY)
+	$(BIN)/python -m pytest tests/crashes --whole-crash-matrix
+	$(BIN)/python -m pytest tests/refresh/test_every_order.py --all-orders
 
 # The long form of tests/fleet, some minutes; docs/fleet.md tells what it is
 fleet: $(READY)

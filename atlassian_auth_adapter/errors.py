@@ -20,8 +20,8 @@
     |-- ForeignOriginError                this URL must not carry the token (foreign="raise")
     `-- TokenStoreError                   the store failed
         |-- TokenStoreUnavailableError        it cannot be reached just now: try again soon
-        |-- TokenStoreTimeoutError            somebody holds the lock too long (also TimeoutError)
-        |-- StaleRecordError                  somebody saved a newer generation first
+        |-- TokenStoreTimeoutError            the lock is held for too long (also TimeoutError)
+        |-- StaleRecordError                  another process saved a newer version first
         `-- TokenNotSavedError                rotated there, not saved here: .token_set
 
 No error holds a secret: not in its text, not in `vars()`, not in its pickle, and not in what it was
@@ -156,7 +156,7 @@ class LoginRequiredError(AtlassianAuthError):
     Attributes:
         reason: "no_token": nobody logged in yet. "no_refresh_token": the access token has ended and
             cannot be renewed. "refused": the server refused the refresh token (revoked, 90 days
-            idle, password changed, or spent by somebody who does not share this store).
+            idle, password changed, or spent by a program that does not share this store).
             "answer_lost": its answer to a refresh was lost, and the server has no rotation grace,
             or nobody asked again within it.
     """
@@ -252,11 +252,11 @@ class TokenStoreUnavailableError(TokenStoreError):
 
 
 class TokenStoreTimeoutError(TokenStoreError, TimeoutError):
-    """Somebody else has held the store's lock longer than any token request may take."""
+    """Another process or thread holds the store's lock for longer than a caller can wait."""
 
 
 class StaleRecordError(TokenStoreError):
-    """Compare-and-swap failed: somebody saved a newer generation first. Load again."""
+    """Compare-and-swap failed: another process saved a newer version first. Load it again."""
 
 
 class TokenNotSavedError(TokenStoreError):

@@ -18,13 +18,13 @@ logger = logging.getLogger("atlassian_auth_adapter")
 
 EventName = Literal[
     "refreshed",  # one token request brought a new token set
-    "adopted",  # somebody else had refreshed already: no token request
+    "adopted",  # another process had refreshed already: no token request
     "replayed",  # after a lost answer the same was asked again, as the server allows, and it worked
     "refused",  # the server refused the refresh token: a person must log in
     "throttled",  # the server asked to wait
     "unavailable",  # no usable answer from the token endpoint
     "store_failed",  # the store could not be read or written
-    "lock_timeout",  # somebody held the store's lock for too long
+    "lock_timeout",  # another process held the store's lock for too long
     "reauthorization_due",  # a person must log in again soon, or in any case the login ends
     "foreign_origin",  # a request outside the grant was passed on without a token
     "site_not_granted",  # the cloud id is that of a site which the login does not reach

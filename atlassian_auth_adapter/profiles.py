@@ -8,9 +8,9 @@
 
 They are the tables of `profiles.toml` in the configuration directory of the platform, or in that of
 `ATLASSIAN_CONFIG_DIR`. The file holds no secret, so a person may write it by hand and keep it with
-other dotfiles. Client secrets and logins are kept where the profile's `store` says: in the keyring,
-or in files that nobody else can read, in the data directory of the platform or in that of
-`ATLASSIAN_TOKEN_DIRECTORY`.
+other dotfiles. Client secrets and logins are kept where the profile's `store` says, in files that
+only this user can read ("file"), or in files that are sealed with a key from the keyring as well
+("keyring"): in the data directory of the platform, or in that of `ATLASSIAN_TOKEN_DIRECTORY`.
 
 A client whose token is valid loads neither keyring nor HTTP library, unless that is its store.
 """
@@ -18,6 +18,7 @@ A client whose token is valid loads neither keyring nor HTTP library, unless tha
 from __future__ import annotations
 
 import os
+import threading
 import time
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -108,8 +109,8 @@ class Profile:
 
     Attributes:
         name: Of the profile.
-        client_id, product, cloud_id, site_url, server_url, callback_url, verify, proxy: As in
-            `create_atlassian_oauth_client`.
+        client_id, product, cloud_id, site_url, server_url, callback_url, verify, proxy, max_wait:
+            As in `create_atlassian_oauth_client`.
         scopes: What to ask for; none: the product's defaults.
         account: Names the login within the store; "": as the profile, so that two profiles of one
             client have a login each.
@@ -120,7 +121,7 @@ class Profile:
             account. Source: RFC 6749 sections 4.1 and 4.4.
 
     Raises:
-        ConfigurationError: A value is none; the text begins with its name.
+        ConfigurationError: A value is not what it should be; the text begins with its name.
     """
 
     name: str = "default"
@@ -137,6 +138,7 @@ class Profile:
     proxy: Proxy = field(default=None, repr=False)
     store: Literal["", StoreName] = ""
     flow: Flow = "authorization_code"
+    max_wait: float = 30.0
 
     def __post_init__(self) -> None:
         for key in _DEFAULTS:
@@ -153,6 +155,8 @@ class Profile:
             raise ConfigurationError('flow: "authorization_code" or "client_credentials".')
         if any("@" in text for text in _texts(self.proxy)):
             raise ConfigurationError("proxy: a profile keeps no password. Set ATLASSIAN_PROXY.")
+        if isinstance(self.max_wait, bool) or not 0 < self.max_wait < threading.TIMEOUT_MAX:
+            raise ConfigurationError(f"max_wait: {_EXPECTED['max_wait']}.")
 
     def arguments(self) -> dict[str, Any]:
         """What it says of a client, by the names of `create_atlassian_oauth_client`."""
@@ -168,6 +172,7 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     "cloud": (str, CloudEnvironment),
     "verify": (bool, str),
     "proxy": (bool, str, Mapping, type(None)),
+    "max_wait": (int, float),
 }
 _EXPECTED = {
     "scopes": "a list of scopes, or scopes with spaces between them",
@@ -175,6 +180,7 @@ _EXPECTED = {
     "audience, resources_url",
     "verify": "true, false, or the path of a CA bundle",
     "proxy": "a URL, true (the environment's), false (none), or a table of scheme and URL",
+    "max_wait": "a positive number of seconds",
 }
 
 
@@ -240,8 +246,8 @@ def client_from_profile(name: str = "", **arguments: Any) -> AtlassianClient:
 def stored_token_set(name: str = "") -> TokenSet | None:
     """The token set of the profile's login as it is stored, if it is far from its end; else None.
 
-    For programs that run for a moment: it takes no client, and none of its libraries. Whoever gets
-    None asks a client.
+    For programs that run for a moment: it takes no client, and none of its libraries. After None,
+    ask a client.
 
     Raises:
         ConfigurationError, TokenStoreError: As `client_from_profile`.
@@ -405,8 +411,8 @@ def save_profile(profile: Profile, secret: str = "") -> Profile:
         The profile, with its store.
 
     Raises:
-        ConfigurationError: The file cannot be read or written, the secret is none, or no store
-            works.
+        ConfigurationError: The file cannot be read or written, it is not a secret, or no
+            store works.
         TokenStoreError: The secret cannot be saved.
     """
     profile = replace(profile, store=profile.store or choose_store())
@@ -521,7 +527,7 @@ def choose_store(preference: Literal["", StoreName] = "") -> StoreName:
     Profile(store=preference)  # refuses any other
     name: StoreName = preference or ("file" if os.environ.get(TOKEN_DIRECTORY) else "keyring")
     try:
-        _try_out(_opened(name, timeout=_UNLOCKING))
+        _try_out(_opened(name, timeout=_UNLOCKING, anew=True))
     except (ConfigurationError, TokenStoreError) as error:
         reason = str(error).removesuffix(error.advice).rstrip()
     else:
@@ -602,12 +608,26 @@ def _issuer_of(arguments: Mapping[str, Any]) -> str:
     return str(server_url.rstrip("/") or cloud.auth_url)
 
 
-def _opened(name: str, timeout: float = 5.0) -> TokenStore:
+#: By process, name and directory: what was opened, so that a process reads the keyring once.
+_stores: dict[tuple[int, str, Path], TokenStore] = {}
+
+
+def _opened(name: str, timeout: float = 5.0, *, anew: bool = False) -> TokenStore:
+    """The store of that name. Threads that open it at once have one each, at worst."""
+    directory = _data_directory()
+    place = os.getpid(), name, directory
+    store = None if anew else _stores.get(place)
+    if store is None:
+        store = _stores[place] = _store_in(directory, name, timeout)
+    return store
+
+
+def _store_in(directory: Path, name: str, timeout: float) -> TokenStore:
     if name == "file":
-        return FileTokenStore(_data_directory())
+        return FileTokenStore(directory)
     from atlassian_auth_adapter.stores.keyring import KeyringTokenStore  # loads the keyring
 
-    return KeyringTokenStore(_APP, directory=_data_directory() / "keyring", timeout=timeout)
+    return KeyringTokenStore(_APP, directory=directory / "keyring", timeout=timeout)
 
 
 def _data_directory() -> Path:

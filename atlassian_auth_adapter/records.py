@@ -1,4 +1,4 @@
-"""What is kept, as text: turned into the texts that stores keep and back, once for all stores.
+"""What is kept, turned into the texts that stores keep, and back: once for all stores.
 
     name   fb4c16e78550eae9a58551103306e889          the digest of the key; ".kind" behind others
     text   {"schema": 2,

@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import httpx2
@@ -37,10 +38,14 @@ from atlassian_auth_adapter import (
     AtlassianServiceAccountClient,
     CloudEnvironment,
     ConfigurationError,
+    EncryptedTokenStore,
+    FileTokenStore,
     JiraCloudOAuthClient,
     JiraOnPremOAuthClient,
     MemoryTokenStore,
     Profile,
+    TokenStoreError,
+    TokenStoreTimeoutError,
     choose_store,
     client_from_profile,
     delete_profile,
@@ -48,7 +53,7 @@ from atlassian_auth_adapter import (
     save_profile,
 )
 from atlassian_auth_adapter.clients.environment import VARIABLES
-from atlassian_auth_adapter.profiles import client_secret_of, config_file, profiles
+from atlassian_auth_adapter.profiles import _stores, client_secret_of, config_file, profiles
 from atlassian_auth_adapter.testing import AtlassianEmulator, FakeClock
 from atlassian_auth_adapter.testing.contracts.processes import PATIENCE, in_forked_child
 
@@ -74,6 +79,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "home"
 
 
+def sealed_files(home: Path) -> Path:
+    """Where the files are that are sealed with the key of the keyring."""
+    return home / "data" / "atlassian_auth_adapter" / "keyring"
+
+
 @pytest.fixture
 def written(home: Path) -> Callable[[str], Path]:
     """Writes the file of profiles, as a person does."""
@@ -96,6 +106,7 @@ class Keyring(KeyringBackend):
     def __init__(self, directory: Path) -> None:
         super().__init__()
         self.directory = directory
+        self.reads = 0
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Keyring) and self.directory == other.directory
@@ -107,10 +118,11 @@ class Keyring(KeyringBackend):
         if self.is_locked:
             raise KeyringLocked("it is locked")
         self.directory.mkdir(exist_ok=True)
-        return self.directory / f"{service} {username}"
+        return self.directory / quote(f"{service} {username}", safe="")
 
     def get_password(self, service: str, username: str) -> str | None:
         """The text, or None."""
+        self.reads += 1
         try:
             return self._file(service, username).read_text()
         except FileNotFoundError:
@@ -137,6 +149,12 @@ def found(monkeypatch: pytest.MonkeyPatch) -> Callable[[KeyringBackend], Keyring
         return backend
 
     return find
+
+
+@pytest.fixture
+def another_process() -> Callable[[], None]:
+    """Makes this process know as little of stores as one that has just begun."""
+    return _stores.clear
 
 
 @pytest.fixture
@@ -180,6 +198,7 @@ class TestFile:
             verify = "/etc/ca.pem"
             proxy = "http://proxy:8080"
             store = "keyring"
+            max_wait = 12.5
 
             ["Büro Süd"]
             server_url = "https://jira.example/jira"
@@ -187,6 +206,7 @@ class TestFile:
             verify = false
             proxy = {https = "http://proxy:8080"}
             flow = "client_credentials"
+            max_wait = 20
 
             [local.cloud]
             auth_url = "http://127.0.0.1:1"
@@ -207,7 +227,9 @@ class TestFile:
             "/etc/ca.pem",
             "http://proxy:8080",
             "keyring",
+            max_wait=12.5,
         )
+        assert (office.max_wait, local.max_wait) == (20.0, 30.0)
         assert (office.name, office.scopes, office.verify) == ("Büro Süd", ("WRITE", "READ"), False)
         assert (office.proxy, office.flow) == ({"https": "http://proxy:8080"}, "client_credentials")
         assert local.cloud == CloudEnvironment("http://127.0.0.1:1", "http://127.0.0.1:2", "")
@@ -233,6 +255,10 @@ class TestFile:
             ('proxy = {all = "me:s3cr3t@proxy"}', "proxy: a profile keeps no password"),
             ('store = "secret"', 'store: "keyring" or "file"'),
             ('flow = "password"', 'flow: "authorization_code" or "client_credentials"'),
+            *(
+                (f"max_wait = {value}", "max_wait: a positive number of seconds")
+                for value in ("0", "-1", "true", "inf", "nan", '"30"', "1e30")
+            ),
         ],
     )
     def test_what_is_wrong_is_named(
@@ -532,6 +558,7 @@ PROFILES = st.builds(
     proxy=st.none() | st.booleans() | PROXIES | st.dictionaries(PROXIES.filter(bool), PROXIES),
     store=st.sampled_from(["keyring", "file"]),
     flow=st.sampled_from(["authorization_code", "client_credentials"]),
+    max_wait=st.integers(1, 10**6) | st.floats(0.001, 1e6),
 )
 
 
@@ -650,6 +677,17 @@ class TestClient:
         with pytest.raises(ConfigurationError, match=advice):
             client_from_profile()
 
+    def test_how_long_a_request_waits(self, emulator: AtlassianEmulator, clock: FakeClock) -> None:
+        """The `max_wait` of the profile reaches the client; an argument wins over it."""
+        save_profile(replace(WORK, cloud=_hosts(emulator.cloud), max_wait=0.25), SECRET)
+        for arguments, seconds in (({}, "0.25"), ({"max_wait": 0.125}, "0.125")):
+            client: Any = client_from_profile("work", clock=clock, **arguments)
+            with (
+                client._store.lock(client.token_key.name, timeout=PATIENCE),
+                pytest.raises(TokenStoreTimeoutError, match=f"within {seconds} s"),
+            ):
+                client.get_access_token()
+
     def test_a_misspelt_argument_is_no_argument(self) -> None:
         """As with the factory."""
         save_profile(WORK)
@@ -715,8 +753,10 @@ class TestLogin:
         )
         assert done.stdout == b"2 Ada Example\n", done.stderr
 
-    def test_a_service_account(self, emulator: AtlassianEmulator, vault: Keyring) -> None:
-        """The secret and the token are in the keyring, nothing is in files."""
+    def test_a_service_account(
+        self, emulator: AtlassianEmulator, vault: Keyring, home: Path
+    ) -> None:
+        """The keyring keeps a key; secret and token are in files that are sealed with it."""
         server = emulator.data_center
         bot = server.service_account
         save_profile(
@@ -729,9 +769,14 @@ class TestLogin:
         client = client_from_profile("bot")
         assert client.test_connection().id
         token = client.get_access_token()
-        entries = "".join(path.read_text() for path in vault.directory.iterdir())
-        assert bot.client_secret in entries
-        assert token in entries
+        (key,) = vault.directory.iterdir()
+        sealed = EncryptedTokenStore(FileTokenStore(sealed_files(home)), key.read_text())
+        stored = [sealed.load(file.stem) for file in sealed_files(home).glob("*.json")]
+        texts = "".join(entry.text for entry in stored if entry)
+        in_clear = "".join(path.read_text() for path in home.rglob("*") if path.is_file())
+        for secret in (bot.client_secret, token):
+            assert secret in texts
+            assert secret not in in_clear
 
     def test_no_secret_is_where_a_person_looks(
         self, signed_in: Profile, emulator: AtlassianEmulator, home: Path
@@ -789,7 +834,7 @@ class TestSecrets:
     def test_a_file_that_others_can_access_is_refused(self, home: Path, mode: int) -> None:
         """As with logins; neither is a link followed."""
         save_profile(WORK, SECRET)
-        (file,) = (home / "data").rglob("secrets/*.json")
+        (file,) = (home / "data").rglob("*.client_secret.json")
         file.chmod(mode)
         with pytest.raises(Exception, match="others have access") as raised:
             client_secret_of(WORK)
@@ -812,30 +857,75 @@ class TestSecrets:
 
     def test_it_goes_with_the_last_profile_that_needs_it(self, vault: Keyring, home: Path) -> None:
         """With another store, another client, or the profile itself; nothing is left behind."""
-        kept: Callable[[], int] = lambda: len([*home.rglob("secrets/*.json")])  # noqa: E731
+
+        def kept() -> tuple[int, int]:
+            """How many secrets are kept in files, and in those that the keyring has the key of."""
+            sealed = [*sealed_files(home).glob("*.client_secret.json")]
+            return len([*home.rglob("*.client_secret.json")]) - len(sealed), len(sealed)
+
         save_profile(WORK, SECRET)
         save_profile(replace(WORK, name="two"), SECRET)
         delete_profile("work")
-        assert kept() == 1
+        assert kept() == (1, 0)
         save_profile(replace(WORK, name="two", client_id="x"), "another-s3cr3t")
-        assert kept() == 1
+        assert kept() == (1, 0)
         save_profile(replace(WORK, name="two", client_id="x", store="keyring"), "another-s3cr3t")
-        assert kept() == 0
-        assert any("another-s3cr3t" in path.read_text() for path in vault.directory.iterdir())
+        assert kept() == (0, 1)
+        assert client_secret_of(load_profile("two")) == "another-s3cr3t"
         delete_profile("two")
-        assert not any("another-s3cr3t" in path.read_text() for path in vault.directory.iterdir())
+        assert kept() == (0, 0)
 
-    def test_a_keyring_that_does_not_work_any_more_is_left(self, vault: Keyring) -> None:
-        """Who changes to files because of it, can; who deletes the profile, is told."""
-        save_profile(replace(WORK, store="keyring"), SECRET)
-        save_profile(replace(WORK, name="two", client_id="x", store="keyring"), SECRET)
+    def test_a_keyring_that_does_not_work_any_more_is_left(
+        self, vault: Keyring, found: Callable[[KeyringBackend], Any], another_process: Any
+    ) -> None:
+        """Who changes to files because of it, can; who deletes a profile that needs it, is told.
+
+        While it is locked, a profile can be deleted all the same: that needs no key.
+        """
+        for name in ("work", "two", "three"):
+            save_profile(replace(WORK, name=name, client_id=name, store="keyring"), SECRET)
+        another_process()
         vault.is_locked = True
-        save_profile(WORK, SECRET)
-        assert client_secret_of(load_profile("work")) == SECRET
-        with pytest.raises(Exception, match="It is locked: unlock it") as raised:
-            delete_profile("two")
+        with pytest.raises(TokenStoreError, match="It is locked: unlock it") as raised:
+            client_secret_of(load_profile("work"))
         assert SECRET not in str(raised.value)
+        save_profile(replace(WORK, client_id="work"), SECRET)
+        assert client_secret_of(load_profile("work")) == SECRET
+        delete_profile("three")
+        another_process()
+        found(fail.Keyring())
+        refused(lambda: delete_profile("two"), "no keyring that works")
         assert [*profiles()] == ["work", "two"]
+
+    def test_the_keyring_is_read_once(self, vault: Keyring, another_process: Any) -> None:
+        """By a process, for however many secrets, logins and clients; a forked child asks anew."""
+        save_profile(replace(WORK, store="keyring"), SECRET)
+        another_process()
+        vault.reads = 0
+        for _ in range(3):
+            assert client_secret_of(load_profile("work")) == SECRET
+            assert client_from_profile("work").status().state == "none"
+        assert vault.reads == 1
+
+        def child() -> int:
+            assert client_secret_of(load_profile("work")) == SECRET
+            return vault.reads
+
+        assert in_forked_child(child) == 2
+
+    def test_another_directory_is_another_store(
+        self, vault: Keyring, home: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Also when a running program names it; each has a key of its own."""
+        for store in ("file", "keyring"):
+            profile = replace(WORK, store=store)  # type: ignore[arg-type]
+            save_profile(profile, SECRET)
+            monkeypatch.setenv("ATLASSIAN_TOKEN_DIRECTORY", str(home / "tokens"))
+            refused(lambda profile=profile: client_secret_of(profile), "no client secret")
+            save_profile(profile, "another-s3cr3t")
+            monkeypatch.delenv("ATLASSIAN_TOKEN_DIRECTORY")
+            assert client_secret_of(profile) == SECRET
+        assert len([*vault.directory.iterdir()]) == 2
 
 
 # --- which store ----------------------------------------------------------------------------------
@@ -843,10 +933,11 @@ class TestSecrets:
 
 class TestWhichStore:
     def test_a_keyring_that_works_comes_first(self, vault: Keyring, home: Path) -> None:
-        """A record of the size of a login is written, read and deleted again; no file holds it."""
+        """A text of the size of a login is written, read and deleted again; the key stays."""
         assert choose_store() == "keyring"
-        assert not [*vault.directory.iterdir()]
-        assert not (home / "data").exists()
+        assert len([*vault.directory.iterdir()]) == 1
+        assert not [*home.rglob("*.json")]
+        assert choose_store() == "keyring"
 
     def test_what_is_asked_for_is_taken(
         self, vault: Keyring, home: Path, monkeypatch: pytest.MonkeyPatch

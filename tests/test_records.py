@@ -46,6 +46,7 @@ EVERY_FIELD = (
     '"refresh_token": "secret-refresh", "expires_at": 1764003600.25, "scope": '
     '"read:jira-work offline_access", "token_type": "bearer", "obtained_at": 1764000000.5}, '
     '"journal": {"token_hash": "salted$hash", "started_at": 1764000001.5, "owner": "host:123"}, '
+    '"takeover": {"token_hash": "salted$other", "started_at": 1764000002.5, "owner": "host:124"}, '
     '"throttled_until": 1764000009.5, "dead": "salted$dead", "dead_reason": "answer_lost", '
     '"forced_until": 1764000000.75, "taken_over": "1f0e", "authorized_at": 1763999999.25}'
 )
@@ -62,6 +63,7 @@ FROZEN = (
             "",
             TokenSet("secret", "", math.inf, "", "Bearer", 0.0),
             Journal("h", 1.5, ""),
+            None,
             0.0,
             "",
             "refused",
@@ -70,7 +72,7 @@ FROZEN = (
             0.0,
         ),
     ),
-    ("fb4c16e78550eae9a58551103306e889", _KEY[:-2] + "}", Login(0, "", None, None)),
+    ("fb4c16e78550eae9a58551103306e889", _KEY[:-2] + "}", Login(0, "", None, None, None)),
     (
         "fb4c16e78550eae9a58551103306e889.authorizations",
         _KEY.replace('"login"', '"authorizations"')
@@ -95,6 +97,10 @@ FROZEN = (
         ClientSecret("secret"),
     ),
 )
+
+
+#: The objects within the text of a login.
+PARTS = ("token_set", "journal", "takeover")
 
 
 def key_of(name):
@@ -146,7 +152,7 @@ class TestForm:
         """Anywhere in a record: what a later release has added to this schema hides no login."""
         for name, text, record in FROZEN:
             paths = [()]
-            paths += [(part,) for part in ("token_set", "journal") if part in json.loads(text)]
+            paths += [(part,) for part in PARTS if part in json.loads(text)]
             paths += [("requests", 0), ("requests", 1)] if "requests" in text else []
             for path in paths:
                 more = changed(text, path, new={"secret": [1, None]})
@@ -225,12 +231,12 @@ class TestRefusal:
             ((), "throttled_until forced_until authorized_at", no_float),
             ((), "login_id dead taken_over", (*never, None, 7, 10**400)),
             ((), "dead_reason", (*never, "secret", "", None, 7, ["refused"])),
-            ((), "token_set journal", no_object),
+            ((), "token_set journal takeover", no_object),
             (("token_set",), "access_token refresh_token", no_token),
             (("token_set",), "expires_at obtained_at", no_float),
             (("token_set",), "scope token_type", (*never, None, 7)),
-            (("journal",), "started_at", no_float),
-            (("journal",), "token_hash owner", (*never, None, 7)),
+            *((("journal",), "started_at", no_float), (("takeover",), "started_at", no_float)),
+            *(((part,), "token_hash owner", (*never, None, 7)) for part in PARTS[1:]),
         ):
             for field in fields.split():
                 for value in values:
@@ -242,6 +248,8 @@ class TestRefusal:
             ("token_set", "access_token"),
             ("journal", "token_hash"),
             ("journal", "started_at"),
+            ("takeover", "token_hash"),
+            ("takeover", "started_at"),
         ):
             content = json.loads(EVERY_FIELD)
             del content[path][field]
@@ -280,13 +288,15 @@ class TestRefusal:
 text = st.text()
 token = st.text(st.characters(min_codepoint=33, max_codepoint=126))
 number = st.floats(allow_nan=False, allow_infinity=False)
+journals = st.builds(Journal, text, number, text)
 logins = st.builds(
     Login,
     generation=st.integers(),
     login_id=text,
     token_set=st.none()
     | st.builds(TokenSet, token, token, number | st.just(math.inf), text, text, number),
-    journal=st.none() | st.builds(Journal, text, number, text),
+    journal=st.none() | journals,
+    takeover=st.none() | journals,
     throttled_until=number,
     dead=text,
     dead_reason=st.sampled_from(["refused", "answer_lost"]),

@@ -1,1 +1,1 @@
-"""Whoever keeps tokens; a store owns its lock."""
+"""Stores keep texts under names, and own the lock of a name."""

@@ -93,7 +93,7 @@ def test_all_figures_are_right_in_a_narrow_terminal() -> None:
     [
         (NO_COALESCING, "The token ends under a crowd: Refreshes: "),
         (BEARER_EVERYWHERE, "Other people's servers: of these with a token: 4, not 0"),
-        (NO_SECOND_SENDING, "A token ends early: Answers: 401 401 200 401 200, not"),
+        (NO_SECOND_SENDING, "A token ends early: Answers: 401 401 401 200, not"),
         (A_SCENE_BREAKS, "A scene of ours: The scene ended with: RuntimeError: for a reason, not"),
     ],
 )

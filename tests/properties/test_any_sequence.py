@@ -236,7 +236,7 @@ class Store:
     def kind_of(self, login: Login | None) -> str:
         if login is None:
             return "authorization"
-        if login.journal is not None:
+        if login.journal or login.takeover:
             return "journal"
         if login.token_set and login.token_set.refresh_token not in self.disk.saved():
             return "rotated"

@@ -22,6 +22,10 @@ def login_in(text: str) -> Login:
     return read(text, TokenKey(**json.loads(text)["key"]), Login, "")
 
 
+def _is_journaled(login: Login) -> bool:
+    return login.journal is not None or login.takeover is not None
+
+
 class FragileStore:
     """A store that does something before each operation, or fails in it.
 
@@ -74,12 +78,12 @@ class FragileStore:
         login = None if "." in name else login_in(text)
         self._do("save", login)
         if login:
-            self._do("journal" if login.journal else "answer", login)
+            self._do("journal" if _is_journaled(login) else "answer", login)
         self.place.save(name, text, expected=expected)
         if login:
             self.saves.append(login)
-        if login and not login.journal:
-            self._do("saved", login)
+            if not _is_journaled(login):
+                self._do("saved", login)
 
     def delete(self, name: str) -> None:
         self.place.delete(name)

@@ -364,12 +364,15 @@ def test_a_forked_child_does_not_keep_the_port(port: int) -> None:
         "uri = LoopbackURI.parse(f'http://localhost:{sys.argv[1]}/')\n"
         "with Receiver(uri, 'state') as receiver: pass\n"
         "read, write = os.pipe()\n"
+        "born, bear = os.pipe()\n"
         "child = os.fork()\n"
         "if not child:\n"
         "    os.close(write)\n"
+        "    os.write(bear, b'x')\n"
         "    os.read(read, 1)\n"  # until the parent is done
         "    with Receiver(uri, 'state'): pass\n"  # it may listen itself
         "    sys.exit()\n"
+        "os.read(born, 1)\n"  # the fork is over in the child, too
         "receiver.close()\n"
         "with Receiver(uri, 'state') as again: pass\n"
         "again.close()\n"

@@ -49,6 +49,7 @@ LOGIN = Login(
         obtained_at=1764000000.5,
     ),
     journal=Journal("salted$hash", 1764000001.5, "host:123"),
+    takeover=Journal("salted$other", 1764000002.5, "host:124"),
     throttled_until=1764000009.5,
     dead="salted$dead",
     dead_reason="answer_lost",
