@@ -266,7 +266,9 @@ def _exclusively(
         if what == "replay":  # what is known may be dead
             again = replace(request, obtained_before=seen.now.wall)
             return (yield from attempt(again, seen, at))
-        if what == "save" and (yield from saved(unsaved, seen.version)):
+        if what == "save":
+            if not (yield from saved(unsaved, seen.version)):
+                return None  # it has just changed
             yield Publish(unsaved.login)
         yield Hold(None)
         return None

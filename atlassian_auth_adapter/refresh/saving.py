@@ -79,8 +79,8 @@ def save_again(
     what = verdict(unsaved, seen)
     if what == "wait" or what == "replay":
         return what
-    if what == "save":
-        yield from saved(unsaved, seen.version)
+    if what == "save" and not (yield from saved(unsaved, seen.version)):
+        return "wait"  # it has just changed
     yield Hold(None)
     return "done"
 
