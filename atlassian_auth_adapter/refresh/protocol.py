@@ -10,13 +10,13 @@ against a model of store and server, in every order, with a failure at every ste
     forget      there is no login afterwards
     save_later  what could not be saved is saved
 
-The one way that spends a refresh token (`_spend`), all of it under the lock of the login:
+The one way that spends a refresh token, all of it under the lock of the login:
 
     Load      is there something newer, or a reason not to ask?
     Save      the journal: proves that the store can be written, before anything is spent
-    Send      the refresh token
-    Save      the answer, as the next generation
-    Publish   who waits has the answer
+    Send      the refresh token                                                    sending.py
+    Save      the answer, as the next generation                                   saving.py
+    Publish   the callers have the answer
 """
 
 from __future__ import annotations
@@ -24,9 +24,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Literal
 
 from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
@@ -34,21 +33,30 @@ from atlassian_auth_adapter.errors import (
     LoginRequiredError,
     StaleRecordError,
     TokenEndpointUnavailableError,
-    TokenNotSavedError,
-    TokenRequestRefusedError,
     TokenStoreError,
     TokenStoreTimeoutError,
     TokenStoreUnavailableError,
 )
 from atlassian_auth_adapter.expiry import Freshness
-from atlassian_auth_adapter.records import DeadReason, Journal, Login
+from atlassian_auth_adapter.records import Login
+from atlassian_auth_adapter.refresh.saving import (
+    BACKOFF,
+    MOST_OVERTAKINGS,
+    check_saved,
+    keep,
+    not_saved,
+    overtaken,
+    save_again,
+    saved,
+    verdict,
+)
+from atlassian_auth_adapter.refresh.sending import Tries, login_required, spend
 from atlassian_auth_adapter.refresh.steps import (
     Delete,
     Hold,
     Instant,
     Load,
     Locked,
-    PausedError,
     Protocol,
     Publish,
     Recall,
@@ -65,32 +73,16 @@ from atlassian_auth_adapter.refresh.steps import (
 )
 from atlassian_auth_adapter.tokens import TokenSet
 
-__all__ = ["forget", "not_saved", "refresh", "save_later", "sign_in", "take_over"]
+__all__ = ["forget", "refresh", "save_later", "sign_in", "take_over"]
 
-#: Seconds between requests whose outcome is not known, and between saves; the last one repeats.
-BACKOFF = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
-#: Requests of one flight whose outcome is not known: as many as two minutes have room for. Where a
-#: clock stands still, the flight ends all the same.
-MOST_AMBIGUOUS = 14
-#: Seconds before the end of the grace in which nothing is left to a request that is still to come.
-GRACE_MARGIN = 60.0
-#: Requests of one flight that never reach the server before it gives up.
-MOST_UNSENT = 3
-#: Seconds that one flight waits in all because the token endpoint asks for it; what is longer is
-#: told to the callers, and to all who share the store.
-LONGEST_THROTTLE = 20.0
 #: Seconds. A Retry-After is an hour at most: what lies further ahead is a clock that was set back.
 LONGEST_RETRY_AFTER = 3600.0
 #: Seconds that a store which cannot be reached is waited for.
 LONGEST_OUTAGE = 10.0
-#: Seconds between the two looks into the store after the server has refused a refresh token.
-SECOND_LOOK = 1.0
-#: Times that a failed save is tried again: under the lock (some 8 s), afterwards (about an hour).
-SAVES_UNDER_LOCK, SAVES_AFTERWARDS = 4, 240
+#: Times that a save is tried after the lock was given back: for about an hour.
+SAVES_AFTERWARDS = 240
 #: Times that a flight takes the lock, because another process was faster or it takes so long.
 MOST_ATTEMPTS = 30
-#: Times that another process may be faster in saving before the store is called broken.
-MOST_OVERTAKINGS = 10
 #: Forced refreshes of one login: so many at once, and one more every so many seconds.
 FORCED_BURST, FORCED_INTERVAL = 10, 30.0
 
@@ -106,7 +98,7 @@ def refresh(request: Request, rules: Rules) -> Protocol[TokenSet]:
         if seen.memory.snapshot and _will_do(seen.memory.snapshot, request, rules, seen.now):
             return token_set_of(seen.memory.snapshot.login)
         try:
-            yield from _save_again(unsaved)
+            yield from save_again(unsaved)
         except TokenStoreError:
             # Never spend a refresh token that cannot be replaced.
             raise not_saved(unsaved.login) from None
@@ -117,7 +109,7 @@ def refresh(request: Request, rules: Rules) -> Protocol[TokenSet]:
             seen = yield Load()
             if token_set := (yield from _adopted(seen, request, rules)):
                 return token_set
-    tries = _Tries(rules, request.jitter_share)
+    tries = Tries(rules, request.jitter_share)
     return (yield from _exclusively(partial(_renew, tries, rules), request, rules))
 
 
@@ -135,7 +127,7 @@ def take_over(refresh_token: str, scope: str, request: Request, rules: Rules) ->
         TokenNotSavedError: The token set is there, but could not be saved.
         LoginRequiredError, TokenEndpointError, TokenStoreError: As `refresh`.
     """
-    given, tries = TokenSet("", refresh_token, scope=scope), _Tries(rules, request.jitter_share)
+    given, tries = TokenSet("", refresh_token, scope=scope), Tries(rules, request.jitter_share)
 
     def attempt(request: Request, seen: Seen, locked_at: Instant) -> Protocol[TokenSet | None]:
         login = seen.login or Login()
@@ -150,11 +142,11 @@ def take_over(refresh_token: str, scope: str, request: Request, rules: Rules) ->
             return Login(login.generation + 1, request.login_id, new, taken_over=taken_over)
 
         return (
-            yield from _spend(given, login, succeed, seen, locked_at, tries, request, "takeover")
+            yield from spend(given, login, succeed, seen, locked_at, tries, request, "takeover")
         )
 
     token_set = yield from _exclusively(attempt, request, rules)
-    yield from _check_saved()
+    yield from check_saved()
     return token_set
 
 
@@ -171,7 +163,7 @@ def sign_in(request: Request) -> Protocol[TokenSet]:
         token_set: TokenSet = yield Send(TokenSet(""))
         generation = seen.login.generation + 1 if seen.login else 1
         login = Login(generation, request.login_id, token_set, authorized_at=token_set.obtained_at)
-        if not (yield from _keep(Unsaved(login, seen.login, seen.version))):
+        if not (yield from keep(Unsaved(login, seen.login, seen.version))):
             yield Hold(None)
             raise StaleRecordError(
                 "another process has changed this login at the same moment, and its login is kept. "
@@ -180,7 +172,7 @@ def sign_in(request: Request) -> Protocol[TokenSet]:
         return token_set
 
     token_set: TokenSet = yield Locked(attempt)
-    yield from _check_saved()
+    yield from check_saved()
     return token_set
 
 
@@ -219,15 +211,31 @@ def save_later(unsaved: Unsaved, request: Request, rules: Rules) -> Protocol[Non
         if seen.memory.unsaved is not unsaved:
             return  # a later flight has saved or replaced it
         with suppress(AtlassianAuthError):
-            outcome = yield from _save_again(unsaved, creates=False)
+            outcome = yield from save_again(unsaved, creates=False)
             if outcome == "done":
                 return
             is_rotation = unsaved.before and unsaved.before.login_id == unsaved.login.login_id
             if outcome == "replay" and is_rotation and not is_last:
-                tries = _Tries(rules, request.jitter_share)
+                tries = Tries(rules, request.jitter_share)
                 yield from _exclusively(partial(_renew, tries, rules), request, rules)
         if is_last:
             return
+
+
+def _erased() -> Protocol[None]:
+    """No login is on record; its generation is."""
+    for _ in range(MOST_OVERTAKINGS):
+        try:
+            seen: Seen = yield Load()
+        except TokenStoreError:  # damaged; or the store is gone, and says so once more
+            yield Delete()
+            return
+        if seen.login is None:
+            return
+        with suppress(StaleRecordError):
+            yield Save(Login(seen.login.generation + 1, seen.login.login_id), seen.version)
+            return
+    raise overtaken()
 
 
 # --- under the lock -------------------------------------------------------------------------------
@@ -252,13 +260,13 @@ def _exclusively(
         unsaved = seen.memory.unsaved
         if unsaved is None:
             return (yield from attempt(request, seen, at))
-        verdict = _verdict(unsaved, seen)
-        if verdict == "wait":
+        what = verdict(unsaved, seen)
+        if what == "wait":
             return (yield from attempt(request, seen, at))
-        if verdict == "replay":  # what is known may be dead
+        if what == "replay":  # what is known may be dead
             again = replace(request, obtained_before=seen.now.wall)
             return (yield from attempt(again, seen, at))
-        if verdict == "save" and (yield from _saved(unsaved, seen.version)):
+        if what == "save" and (yield from saved(unsaved, seen.version)):
             yield Publish(unsaved.login)
         yield Hold(None)
         return None
@@ -286,11 +294,11 @@ def _exclusively(
                 raise
         if token_set is not None:
             return token_set
-    raise _overtaken()
+    raise overtaken()
 
 
 def _renew(
-    tries: _Tries, rules: Rules, request: Request, seen: Seen, locked_at: Instant
+    tries: Tries, rules: Rules, request: Request, seen: Seen, locked_at: Instant
 ) -> Protocol[TokenSet | None]:
     """What the store holds by now, if that will do; else a new token set."""
     if seen.memory.unsaved is None:
@@ -314,7 +322,7 @@ def _renew(
             authorized_at=login.authorized_at,
         )
 
-    return (yield from _spend(spent, login, succeed, seen, locked_at, tries, request))
+    return (yield from spend(spent, login, succeed, seen, locked_at, tries, request))
 
 
 def _restored(seen: Seen) -> Protocol[Seen]:
@@ -389,7 +397,7 @@ def _spendable(login: Login, now: Instant, rules: Rules) -> TokenSet:
             reason="no_refresh_token",
         )
     elif login.dead == rules.hashed(token_set):
-        raise _login_required(login.dead_reason, rules)
+        raise login_required(login.dead_reason, rules)
     wait = login.throttled_until - now.wall
     if 0 < wait <= LONGEST_RETRY_AFTER:
         raise TokenEndpointUnavailableError(
@@ -419,368 +427,3 @@ def _budget_after_one_more(forced_until: float, now: Instant) -> float:
             retry_after=over,
         )
     return now.wall + ahead
-
-
-def _spend(
-    spent: TokenSet,
-    login: Login,
-    succeed: Callable[[TokenSet], Login],
-    seen: Seen,
-    locked_at: Instant,
-    tries: _Tries,
-    request: Request,
-    journal_in: Literal["journal", "takeover"] = "journal",
-) -> Protocol[TokenSet | None]:
-    """Journal, send, save. None: look again, under the lock that is taken anew.
-
-    Args:
-        spent: Whose refresh token is sent.
-        login: The record beside which the journal is written.
-        succeed: From the new token set to the record that follows.
-        seen: What was found under the lock.
-        locked_at: When the lock was taken.
-        tries: The requests of this flight so far.
-        request: Of this flight.
-        journal_in: The field of the record that has the journal.
-    """
-    rules, token_hash = tries.rules, tries.rules.hashed(spent)
-    if tries.refusal and tries.token_hash == token_hash:
-        return (yield from _refused(spent, login, tries))
-    journal: Journal | None = getattr(login, journal_in)
-    if journal is None or journal.token_hash != token_hash:
-        journal = Journal(token_hash, seen.now.wall, request.owner)
-    journaled = _with_journal(login, journal_in, journal)
-    is_repeated = journaled == login  # it is on record: the token was sent before
-    now: Instant = yield Save(journaled, seen.version)
-    version = (seen.version or 0) + 1
-    try:
-        tries.begin(journal, now, is_repeated=is_repeated)
-        new = yield from _sent(spent, locked_at, tries, version)
-    except PausedError:
-        return None
-    except AtlassianAuthError as error:
-        failure = error
-    else:
-        brought = succeed(new)
-        yield Report(
-            "replayed" if tries.ambiguous else "refreshed", {"generation": brought.generation}
-        )
-        replayable_until = tries.grace_end - GRACE_MARGIN
-        unsaved = Unsaved(brought, journaled, version, token_hash, replayable_until)
-        return new if (yield from _keep(unsaved)) else None
-    noted = journaled if tries.ambiguous else login
-    if isinstance(failure, TokenRequestRefusedError):
-        if rules.server.refuses_refresh_token(failure.error, failure.error_description):
-            tries.refusal = failure
-            return (yield from _refused(spent, journaled, tries))
-        noted = _with_journal(login, journal_in, None)
-    elif isinstance(failure, TokenEndpointUnavailableError) and failure.outcome == "throttled":
-        now = (yield Recall()).now
-        noted = replace(noted, throttled_until=now.wall + (failure.retry_after or 0.0))
-    yield from _noted(noted, version)
-    raise failure
-
-
-def _with_journal(
-    login: Login, journal_in: Literal["journal", "takeover"], journal: Journal | None
-) -> Login:
-    if journal_in == "takeover":
-        return replace(login, takeover=journal)
-    return replace(login, journal=journal)
-
-
-def _refused(spent: TokenSet, login: Login, tries: _Tries) -> Protocol[TokenSet | None]:
-    """The server has refused the refresh token; None: another process has left a better one.
-
-    Args:
-        spent: Whose refresh token it is.
-        login: The record that was found under the lock.
-        tries: The requests of this flight, with the refusal.
-    """
-    rules, failure = tries.rules, tries.refusal
-    assert failure is not None  # noqa: S101 - for the type checker
-    seen: Seen = yield Load()
-    if seen.login and seen.login.generation == login.generation:
-        yield Sleep(SECOND_LOOK)  # the process that has spent it may be about to save its answer
-        seen = yield Load()
-    latest = seen.login
-    if latest is None or latest.generation != login.generation:
-        return None
-    if latest.token_set != spent:  # it was to be taken over: what is stored stays as it is
-        yield from _noted(replace(latest, takeover=None), seen.version)
-        raise failure
-    # Sent before, and never answered: inside the grace the server would have taken it again.
-    sent_ago = seen.now.wall - (latest.journal.started_at if latest.journal else 0.0)
-    is_lost = tries.ambiguous and not 0 <= sent_ago < rules.server.rotation_grace
-    reason: DeadReason = "answer_lost" if is_lost else "refused"
-    dead = replace(latest, journal=None, dead=tries.token_hash, dead_reason=reason)
-    yield from _noted(dead, seen.version)
-    yield Report("refused", {"reason": reason, "error": failure.error})
-    raise _login_required(reason, rules) from failure.copied()
-
-
-def _noted(login: Login, version: int | None) -> Protocol[None]:
-    """Keep what was learnt; the failure that is on its way to the callers matters more."""
-    try:
-        yield Save(login, version)
-    except TokenStoreError as error:
-        yield Report("store_failed", {"error": f"not noted: {error}"})
-
-
-@dataclass(slots=True)
-class _Tries:
-    """The token requests of one flight, and how they may go on.
-
-    Attributes:
-        token_hash: Of the refresh token that is sent.
-        grace_end: Monotonic time (seconds) until when the server takes it again.
-        window_end: Monotonic time (seconds) until when it is sent again.
-        ambiguous: Requests whose outcome is not known, those of former flights included.
-        unsent: Requests that have not reached the server.
-        throttled: Requests that the server has not looked at.
-        waited: Seconds, because the server asked for it.
-        failure: How the last request has failed.
-        refusal: The server has said that the refresh token is dead.
-    """
-
-    rules: Rules
-    jitter_share: float
-    token_hash: str = ""
-    grace_end: float = 0.0
-    window_end: float = 0.0
-    ambiguous: int = 0
-    unsent: int = 0
-    throttled: int = 0
-    waited: float = 0.0
-    failure: TokenEndpointUnavailableError | None = None
-    refusal: TokenRequestRefusedError | None = None
-
-    def begin(self, journal: Journal, now: Instant, *, is_repeated: bool) -> None:
-        """The token of this journal is about to be sent; when it was before, this goes on.
-
-        Raises how the last request has failed, when the time for another one is over.
-        """
-        if journal.token_hash != self.token_hash:
-            self.token_hash, self.failure, self.refusal = journal.token_hash, None, None
-            self.ambiguous = 0
-            age = now.wall - journal.started_at if is_repeated else 0.0
-            # By the monotonic clock: a wall clock that is set back would stretch the time. Where
-            # the clocks of two processes contradict each other, the grace may have ended.
-            left = self.rules.server.rotation_grace - age if age >= 0 else 0.0
-            self.grace_end = now.monotonic + max(left, 0.0)
-            self.window_end = min(self.grace_end, now.monotonic + self.rules.server.resend_window)
-        elif self.failure and self.rules.server.resend_window and now.monotonic > self.window_end:
-            raise self.failure
-        self.ambiguous = max(self.ambiguous, int(is_repeated))
-
-    def pause_after(self, failure: TokenEndpointUnavailableError, now: Instant) -> float | None:
-        """Seconds until the next request; None: give up."""
-        self.failure = failure
-        if failure.outcome == "not_sent":
-            self.unsent += 1
-            return BACKOFF[self.unsent - 1] if self.unsent < MOST_UNSENT else None
-        if failure.outcome == "throttled":
-            if failure.retry_after is None:
-                failure.retry_after = 2.0**self.throttled * (1 + self.jitter_share / 2)
-            pause = max(failure.retry_after, BACKOFF[0])
-            self.throttled += 1
-            self.waited += pause
-            return pause if self.waited <= LONGEST_THROTTLE else None
-        pause = BACKOFF[min(self.ambiguous, len(BACKOFF) - 1)]
-        self.ambiguous += 1
-        if not self.rules.server.resend_window:  # without a grace once more, then the truth
-            return pause if self.ambiguous < 2 else None
-        is_over = now.monotonic + pause > self.window_end or self.ambiguous > MOST_AMBIGUOUS
-        return None if is_over else pause
-
-
-def _sent(spent: TokenSet, locked_at: Instant, tries: _Tries, version: int) -> Protocol[TokenSet]:
-    """The answer to the token request, which is sent again as often as that can do no harm.
-
-    Raises:
-        PausedError: Another process may have the lock by now, or has changed the record.
-    """
-    while True:
-        try:
-            new: TokenSet = yield Send(spent, locked_at)
-            return new
-        except TokenEndpointUnavailableError as error:
-            failure = error
-        pause = tries.pause_after(failure, (yield Recall()).now)
-        if pause is None or not (yield Sleep(pause)):
-            raise failure
-        seen: Seen = yield Load()
-        if seen.version != version:
-            raise PausedError
-
-
-# --- keeping what was brought ---------------------------------------------------------------------
-
-
-def _keep(unsaved: Unsaved) -> Protocol[bool]:
-    """Save what was brought, and hand it out; False: look at what the store holds by now.
-
-    A save that fails is tried again under the lock for a moment, so that meanwhile no other process
-    sends the same refresh token; afterwards `save_later` goes on.
-    """
-    yield Hold(unsaved)
-    try:
-        stands = yield from _saved(unsaved, unsaved.version)
-    except TokenStoreError as error:
-        yield Report("store_failed", {"error": f"not saved: {error}"})
-    else:
-        if stands:
-            yield Hold(None)
-            yield Publish(unsaved.login)
-        return stands
-    yield Publish(unsaved.login)
-    for pause in BACKOFF[:SAVES_UNDER_LOCK]:
-        if not (yield Sleep(pause)):
-            break
-        with suppress(TokenStoreError):
-            outcome = yield from _save_again(unsaved)
-            if outcome == "replay":
-                return False
-            if outcome == "done":
-                break
-    return True
-
-
-def _save_again(
-    unsaved: Unsaved, *, creates: bool = True
-) -> Protocol[Literal["done", "replay", "wait"]]:
-    """Save what is not saved yet; "done" when it is, or when something newer of the same login is.
-
-    Args:
-        unsaved: What is to be saved.
-        creates: Whether it is saved as well where nothing is stored. Not long afterwards: where a
-            store is that of the tenant of the moment, it may be another tenant's by now.
-
-    Raises:
-        TokenStoreError: It cannot be saved, this time neither.
-    """
-    seen: Seen = yield Load(joins=False)
-    if seen.login is None and unsaved.before is not None and not creates:
-        return "wait"
-    verdict = _verdict(unsaved, seen)
-    if verdict in ("wait", "replay"):
-        return "wait" if verdict == "wait" else "replay"
-    if verdict == "save":
-        yield from _saved(unsaved, seen.version)
-    yield Hold(None)
-    return "done"
-
-
-def _saved(unsaved: Unsaved, version: int | None) -> Protocol[bool]:
-    """Whether it is saved now; False: what the store holds counts more."""
-    login = unsaved.login
-    for _ in range(MOST_OVERTAKINGS):
-        with suppress(StaleRecordError):
-            yield Save(login, version)
-            return True
-        seen: Seen = yield Load(joins=False)
-        if seen.login and seen.login.token_set == login.token_set:
-            return True  # only the answer of the store was lost
-        if _verdict(unsaved, seen) != "save":
-            return False
-        version = seen.version
-        if seen.login and seen.login.generation >= login.generation:
-            login = replace(login, generation=seen.login.generation + 1)
-    raise _overtaken()
-
-
-def _verdict(unsaved: Unsaved, seen: Seen) -> Literal["save", "drop", "replay", "wait"]:
-    """What becomes of a login that is not saved yet, beside what the store holds now.
-
-    "replay": take the lock and send the same refresh token again. "wait": look again later.
-    """
-    new, before, latest = unsaved.login, unsaved.before, seen.login
-    if latest is None:
-        return "save"  # the store has lost what it held: forgetting would have left a record
-    # Another process has sent the same refresh token after this one. Where the server keeps the
-    # newest answer only, its answer counts; if it has got none, another one has to be asked for.
-    journals = filter(None, (latest.journal, latest.takeover))
-    is_at_work = seen.version != unsaved.version and unsaved.token_hash in {
-        journal.token_hash for journal in journals
-    }
-    if is_at_work and seen.now.monotonic < unsaved.replayable_until:
-        return "replay"
-    if latest.precedes(new):
-        return "save"
-    if latest.login_id == new.login_id:
-        # Saved right over the journal of this one: by a process that has sent before it, and was
-        # paused. What comes later begins with a journal of its own.
-        is_older = (
-            seen.version == (unsaved.version or 0) + 1
-            and latest.token_set is not None
-            and latest.generation == new.generation
-        )
-        return "save" if is_older else "drop"
-    if before is not None and before.login_id == latest.login_id != "":
-        # Rotated or not, it is replaced; unless it was forgotten meanwhile, which was a decision.
-        return "drop" if before.token_set and latest.token_set is None else "save"
-    is_followed = before is not None and (
-        (latest.generation, latest.token_set) == (before.generation, before.token_set)
-    )
-    # Another login: that of another person, or, where a store is that of the tenant of the moment,
-    # for a moment that of another tenant.
-    return "save" if is_followed else "wait"
-
-
-def _erased() -> Protocol[None]:
-    """No login is on record; its generation is."""
-    for _ in range(MOST_OVERTAKINGS):
-        try:
-            seen: Seen = yield Load()
-        except TokenStoreError:  # damaged; or the store is gone, and says so once more
-            yield Delete()
-            return
-        if seen.login is None:
-            return
-        with suppress(StaleRecordError):
-            yield Save(Login(seen.login.generation + 1, seen.login.login_id), seen.version)
-            return
-    raise _overtaken()
-
-
-def _check_saved() -> Protocol[None]:
-    """Raises TokenNotSavedError when something is not saved."""
-    seen: Seen = yield Recall()
-    if seen.memory.unsaved:
-        raise not_saved(seen.memory.unsaved.login)
-
-
-# --- what callers are told ------------------------------------------------------------------------
-
-
-def not_saved(login: Login) -> TokenNotSavedError:
-    """The error for a token set that could not be saved."""
-    return TokenNotSavedError(
-        "the refresh token was rotated, but the new one cannot be saved. It is served from memory "
-        "and saving it is tried again; repair the store before this process ends.",
-        token_set=login.token_set,
-    )
-
-
-def _overtaken() -> StaleRecordError:
-    return StaleRecordError("another process is always faster in saving this login. Try again.")
-
-
-def _login_required(reason: DeadReason, rules: Rules) -> LoginRequiredError:
-    if reason == "answer_lost":
-        text = (
-            "the server answered a refresh, the answer was lost on its way, and this server "
-            "takes no refresh token twice"
-        )
-        if grace := rules.server.rotation_grace:
-            text += f" after {grace / 60:.0f} minutes, in which nothing was asked again"
-    else:
-        text = (
-            "the server refuses the refresh token: the grant was revoked, was idle for 90 days, "
-            "the password changed, or a program that does not share this store has spent it"
-        )
-    return LoginRequiredError(
-        f"the login {rules.key.account!r} has to be renewed by a person: {text}. Open the URL of "
-        "oauth_start(), then call oauth_complete(). Nothing was deleted.",
-        reason=reason,
-    )

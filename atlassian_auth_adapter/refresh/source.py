@@ -30,6 +30,7 @@ from atlassian_auth_adapter.records import load as load_record
 from atlassian_auth_adapter.refresh import protocol
 from atlassian_auth_adapter.refresh.driver import Driver, Parties
 from atlassian_auth_adapter.refresh.login import AnotherLoginError, Flight, Membership, SharedLogin
+from atlassian_auth_adapter.refresh.saving import not_saved
 from atlassian_auth_adapter.refresh.steps import Protocol, Request, Rules, Snapshot, token_set_of
 from atlassian_auth_adapter.stores.base import TokenStore
 from atlassian_auth_adapter.threads import (
@@ -273,7 +274,7 @@ class RefreshingTokenSource:
             case TokenStoreError():
                 flight.events.append(("store_failed", {"error": str(error)}))
                 if shared.unsaved:
-                    error = protocol.not_saved(shared.unsaved.login)
+                    error = not_saved(shared.unsaved.login)
             case _:
                 pass
         match error:

@@ -21,11 +21,11 @@ run one of these events may happen, within the bounds of a world, if it can make
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
@@ -377,6 +377,15 @@ class World:
     each: int = 1
     only: tuple[str, ...] = EVENTS
 
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"{self.server}: {', '.join(self.roles)}, {self.most} events"
+
+
+#: How a state was reached: the last step, and how the state before it was.
+Link: TypeAlias = "tuple[str, Link] | None"
+
 
 class Violation(AssertionError):  # noqa: N818 - it is what is looked for, not a fault of the search
     """An invariant does not hold; the text has the schedule."""
@@ -423,18 +432,14 @@ class Explorer:
         self._judged: set[Hashable] = set()
         self.outcomes: Counter[str] = Counter()
 
-    def explore(self) -> int:
-        """How many states there are.
-
-        Raises:
-            Violation: One of them must not be.
-        """
+    def start(self) -> State:
+        """The state in the beginning."""
         books = tuple(
             Token(name) for name in (STORED, GIVEN) if name == STORED or len(self._later) > 1
         )
         roots = {runs: runs.start(Instant(START, START)) for runs in self._runs}
         nodes = tuple(roots[runs] for runs in self._runs)
-        start = State(
+        return State(
             nodes,
             (0.0,) * len(nodes),
             self._login,
@@ -445,28 +450,37 @@ class Explorer:
             (0,) * len(EVENTS),
             paused=0.0,
         )
-        came_from: dict[Hashable, tuple[Hashable, str]] = {self._key(start): ((), "")}
-        todo = [start]
+
+    def explore(self) -> int:
+        """How many states there are.
+
+        Raises:
+            Violation: One of them must not be.
+        """
+        start = self.start()
+        # Of each state only a hash of 64 bits is kept: of ten million, two are taken for one with a
+        # probability of some millionths.
+        visited = {hash(self._key(start))}
+        todo: list[tuple[State, Link]] = [(start, None)]
         while todo:
-            state = todo.pop()
-            key = self._key(state)
+            state, link = todo.pop()
             label = ""
             try:
                 is_over = True
                 for label, act in self._actions(state):
                     is_over = False
                     new = act()
-                    new_key = self._key(new)
-                    if new_key not in came_from:
-                        came_from[new_key] = key, label
-                        todo.append(new)
+                    key = hash(self._key(new))
+                    if key not in visited:
+                        visited.add(key)
+                        todo.append((new, (label, link)))
                 label = ""
                 if is_over:
                     self._judge_end(state)
             except Violation as violation:
-                text = f"{self.world}: {violation}\n{_schedule(came_from, key)}\n  {label}"
+                text = f"{self.world.name}: {violation}\n{_schedule((label, link))}"
                 raise Violation(text) from None
-        return len(came_from)
+        return len(visited)
 
     def _key(self, state: State) -> Hashable:
         """The same for states that differ in nothing, or in the order of equal runs only."""
@@ -490,7 +504,7 @@ class Explorer:
                 continue
             if node.waits and (self._is_busy(state, i) or _is_replaced(state, i)):
                 continue  # it would find what it has found
-            yield f"{who}: {_named(step)}", partial(self._done, state, i)
+            yield f"{who}: {named(step)}", partial(self.done, state, i)
             if sum(state.events) < self.world.most:
                 for event, label, act in self._events(state, i, step):
                     if state.events[event] < self.world.each and EVENTS[event] in self.world.only:
@@ -507,7 +521,7 @@ class Explorer:
     def _events(
         self, state: State, i: int, step: Any
     ) -> Iterator[tuple[int, str, Callable[[], State]]]:
-        name, has_lock = _named(step), state.holder == i
+        name, has_lock = named(step), state.holder == i
         if isinstance(step, Save | Send | Release):
             yield CRASH, f"crashes before {name}", partial(_crashed, state, i)
         if isinstance(step, Load | Save | Send):
@@ -552,7 +566,7 @@ class Explorer:
                 lambda: self._replied(self._saved(state, step), i, down, "down"),
             )
 
-    def _done(self, state: State, i: int) -> State:
+    def done(self, state: State, i: int) -> State:
         """The step of a run, as it should go."""
         node = state.nodes[i]
         assert node is not None
@@ -596,8 +610,9 @@ class Explorer:
         child = self._runs[i].after(node, reply, key, now)
         after = state._replace(nodes=_with(state.nodes, i, child))
         given_up = LoginRequiredError | TokenRequestRefusedError
-        if isinstance(child.error, given_up) and not state.paused:
-            self._judge_loss(after, child.error)
+        is_decided = isinstance(child.step, Release) and isinstance(child.step.result, given_up)
+        if is_decided and not isinstance(reply, TokenStoreUnavailableError):
+            self._judge_loss(after, child.step.result, self._runs[i].role)
         return after
 
     def _is_in_time(self, state: State, i: int, step: Send) -> bool:
@@ -678,7 +693,7 @@ class Explorer:
                 self.outcomes["crashed"] += 1
                 continue
             if node.step is not None and not _is_replaced(state, i):
-                raise Violation(f"process {i} waits for ever, for {_named(node.step)}")
+                raise Violation(f"process {i} waits for ever, for {named(node.step)}")
             if not node.answer and node.error is None:
                 raise Violation(f"the callers of process {i} have no answer")
             self.outcomes[type(node.error).__name__ if not node.answer else "token set"] += 1
@@ -700,10 +715,10 @@ class Explorer:
             node = runs.start(Instant(state.time, state.time))
             run = state._replace(nodes=(node,), offsets=(0.0,), holder=-1)
             while (last := run.nodes[0]) is not None and last.step is not None:
-                run = alone._done(run, 0)
+                run = alone.done(run, 0)
             assert last is not None
             if isinstance(last.error, LoginRequiredError | TokenRequestRefusedError):
-                self._judge_loss(state, last.error)
+                self._judge_loss(state, last.error, runs.role)
                 return
             if not last.answer:
                 raise Violation(f"a later process fails: {last.error}")
@@ -711,7 +726,7 @@ class Explorer:
                 login=run.login, version=run.version, books=run.books, time=run.time
             )
 
-    def _judge_loss(self, state: State, error: AtlassianAuthError) -> None:
+    def _judge_loss(self, state: State, error: AtlassianAuthError, role: str) -> None:
         """A person is asked to sign in: only if the server leaves no other way."""
         if self.kind.grace and state.paused >= self.kind.grace:
             self.outcomes["lost by a pause beyond the grace"] += 1
@@ -719,9 +734,11 @@ class Explorer:
         given_up = (
             state.login.token_set.refresh_token if state.login and state.login.token_set else ""
         )
-        if isinstance(error, TokenRequestRefusedError):
+        if role == "takes over" and isinstance(error, TokenRequestRefusedError):
             given_up = GIVEN
-        for name in {*self._known_to(state)}:
+        # A process that was paused may still have a token set that it has not saved.
+        nodes = () if state.paused else state.nodes
+        for name in {*self._known_to(state._replace(nodes=nodes))}:
             if name[:1] != given_up[:1]:
                 continue  # of another grant
             token = next(token for token in state.books if token.name == name)
@@ -773,7 +790,8 @@ def _with(values: tuple[Any, ...], i: int, value: Any) -> tuple[Any, ...]:
     return (*values[:i], value, *values[i + 1 :])
 
 
-def _named(step: Any) -> str:
+def named(step: Any) -> str:
+    """A step, for people."""
     match step:
         case Save(login, expected):
             what = "the journal" if login.journal else "the record"
@@ -790,10 +808,10 @@ def _named(step: Any) -> str:
     return type(step).__name__.lower()
 
 
-def _schedule(came_from: Mapping[Hashable, tuple[Hashable, str]], key: Hashable) -> str:
+def _schedule(link: Link) -> str:
+    """What has led to a state, a step a line."""
     labels: list[str] = []
-    while key in came_from:
-        key, label = came_from[key]
-        labels.append(f"  {label}")
-    schedule = labels[-2::-1]
-    return "\n".join(schedule[:60] + ["  ..."] * (len(schedule) > 60))
+    while link is not None:
+        label, link = link
+        labels.insert(0, f"  {label}".rstrip())
+    return "\n".join(labels[:60] + ["  ..."] * (len(labels) > 60))

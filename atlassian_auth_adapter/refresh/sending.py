@@ -1,0 +1,272 @@
+"""Sending a refresh token: once, or again for as long as that can do no harm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from atlassian_auth_adapter.errors import (
+    AtlassianAuthError,
+    LoginRequiredError,
+    StaleRecordError,
+    TokenEndpointUnavailableError,
+    TokenRequestRefusedError,
+    TokenStoreError,
+)
+from atlassian_auth_adapter.records import DeadReason, Journal, Login
+from atlassian_auth_adapter.refresh.saving import BACKOFF, keep
+from atlassian_auth_adapter.refresh.steps import (
+    Instant,
+    Load,
+    PausedError,
+    Protocol,
+    Recall,
+    Report,
+    Request,
+    Rules,
+    Save,
+    Seen,
+    Send,
+    Sleep,
+    Unsaved,
+)
+from atlassian_auth_adapter.tokens import TokenSet
+
+__all__ = ["Tries", "login_required", "spend"]
+
+#: Requests of one flight whose outcome is not known: as many as two minutes have room for. Where a
+#: clock stands still, the flight ends all the same.
+MOST_AMBIGUOUS = 14
+#: Seconds before the end of the grace in which nothing is left to a request that is still to come.
+GRACE_MARGIN = 60.0
+#: Requests of one flight that never reach the server before it gives up.
+MOST_UNSENT = 3
+#: Seconds that one flight waits in all because the token endpoint asks for it; what is longer is
+#: told to the callers, and to all who share the store.
+LONGEST_THROTTLE = 20.0
+#: Seconds between the two looks into the store after the server has refused a refresh token.
+SECOND_LOOK = 1.0
+
+
+def spend(
+    spent: TokenSet,
+    login: Login,
+    succeed: Callable[[TokenSet], Login],
+    seen: Seen,
+    locked_at: Instant,
+    tries: Tries,
+    request: Request,
+    journal_in: Literal["journal", "takeover"] = "journal",
+) -> Protocol[TokenSet | None]:
+    """Journal, send, save. None: look again, under the lock that is taken anew.
+
+    Args:
+        spent: Whose refresh token is sent.
+        login: The record beside which the journal is written.
+        succeed: From the new token set to the record that follows.
+        seen: What was found under the lock.
+        locked_at: When the lock was taken.
+        tries: The requests of this flight so far.
+        request: Of this flight.
+        journal_in: The field of the record that has the journal.
+    """
+    rules, token_hash = tries.rules, tries.rules.hashed(spent)
+    if tries.refusal and tries.token_hash == token_hash:
+        return (yield from _refused(spent, login, tries))
+    journal: Journal | None = getattr(login, journal_in)
+    if journal is None or journal.token_hash != token_hash:
+        journal = Journal(token_hash, seen.now.wall, request.owner)
+    journaled = _with_journal(login, journal_in, journal)
+    is_repeated = journaled == login  # it is on record: the token was sent before
+    now: Instant = yield Save(journaled, seen.version)
+    version = (seen.version or 0) + 1
+    try:
+        tries.begin(journal, now, is_repeated=is_repeated)
+        new = yield from _sent(spent, locked_at, tries, version)
+    except PausedError:
+        return None
+    except AtlassianAuthError as error:
+        failure = error
+    else:
+        brought = succeed(new)
+        yield Report(
+            "replayed" if tries.ambiguous else "refreshed", {"generation": brought.generation}
+        )
+        replayable_until = tries.grace_end - GRACE_MARGIN
+        unsaved = Unsaved(brought, journaled, version, token_hash, replayable_until)
+        return new if (yield from keep(unsaved)) else None
+    noted = journaled if tries.ambiguous else login
+    if isinstance(failure, TokenRequestRefusedError):
+        if rules.server.refuses_refresh_token(failure.error, failure.error_description):
+            tries.refusal = failure
+            return (yield from _refused(spent, journaled, tries))
+        noted = _with_journal(login, journal_in, None)
+    elif isinstance(failure, TokenEndpointUnavailableError) and failure.outcome == "throttled":
+        now = (yield Recall()).now
+        noted = replace(noted, throttled_until=now.wall + (failure.retry_after or 0.0))
+    yield from _noted(noted, version)
+    raise failure
+
+
+def _with_journal(
+    login: Login, journal_in: Literal["journal", "takeover"], journal: Journal | None
+) -> Login:
+    if journal_in == "takeover":
+        return replace(login, takeover=journal)
+    return replace(login, journal=journal)
+
+
+def _refused(spent: TokenSet, login: Login, tries: Tries) -> Protocol[TokenSet | None]:
+    """The server has refused the refresh token; None: another process has left a better one.
+
+    Args:
+        spent: Whose refresh token it is.
+        login: The record that was found under the lock.
+        tries: The requests of this flight, with the refusal.
+    """
+    rules, failure = tries.rules, tries.refusal
+    told: TokenRequestRefusedError | LoginRequiredError
+    assert failure is not None  # noqa: S101 - for the type checker
+    seen: Seen = yield Load()
+    if seen.login and seen.login.generation == login.generation:
+        yield Sleep(SECOND_LOOK)  # the process that has spent it may be about to save its answer
+        seen = yield Load()
+    latest = seen.login
+    if latest is None or latest.generation != login.generation:
+        return None
+    if latest.token_set != spent:  # it was to be taken over: what is stored stays as it is
+        noted, told = replace(latest, takeover=None), failure
+    else:
+        # Sent before, and never answered: inside the grace the server would have taken it again.
+        sent_ago = seen.now.wall - (latest.journal.started_at if latest.journal else 0.0)
+        is_lost = tries.ambiguous and not 0 <= sent_ago < rules.server.rotation_grace
+        reason: DeadReason = "answer_lost" if is_lost else "refused"
+        noted = replace(latest, journal=None, dead=tries.token_hash, dead_reason=reason)
+        told = login_required(reason, rules)
+    try:
+        yield Save(noted, seen.version)
+    except StaleRecordError:
+        return None
+    except TokenStoreError as error:
+        yield Report("store_failed", {"error": f"not noted: {error}"})
+    if isinstance(told, LoginRequiredError):
+        yield Report("refused", {"reason": told.reason, "error": failure.error})
+        raise told from failure.copied()
+    raise told
+
+
+def _noted(login: Login, version: int | None) -> Protocol[None]:
+    """Keep what was learnt; the failure that is on its way to the callers matters more."""
+    try:
+        yield Save(login, version)
+    except TokenStoreError as error:
+        yield Report("store_failed", {"error": f"not noted: {error}"})
+
+
+@dataclass(slots=True)
+class Tries:
+    """The token requests of one flight, and how they may go on.
+
+    Attributes:
+        token_hash: Of the refresh token that is sent.
+        grace_end: Monotonic time (seconds) until when the server takes it again.
+        window_end: Monotonic time (seconds) until when it is sent again.
+        ambiguous: Requests whose outcome is not known, those of former flights included.
+        unsent: Requests that have not reached the server.
+        throttled: Requests that the server has not looked at.
+        waited: Seconds, because the server asked for it.
+        failure: How the last request has failed.
+        refusal: The server has said that the refresh token is dead.
+    """
+
+    rules: Rules
+    jitter_share: float
+    token_hash: str = ""
+    grace_end: float = 0.0
+    window_end: float = 0.0
+    ambiguous: int = 0
+    unsent: int = 0
+    throttled: int = 0
+    waited: float = 0.0
+    failure: TokenEndpointUnavailableError | None = None
+    refusal: TokenRequestRefusedError | None = None
+
+    def begin(self, journal: Journal, now: Instant, *, is_repeated: bool) -> None:
+        """The token of this journal is about to be sent; when it was before, this goes on.
+
+        Raises how the last request has failed, when the time for another one is over.
+        """
+        if journal.token_hash != self.token_hash:
+            self.token_hash, self.failure, self.refusal = journal.token_hash, None, None
+            self.ambiguous = 0
+            age = now.wall - journal.started_at if is_repeated else 0.0
+            # By the monotonic clock: a wall clock that is set back would stretch the time. Where
+            # the clocks of two processes contradict each other, the grace may have ended.
+            left = self.rules.server.rotation_grace - age if age >= 0 else 0.0
+            self.grace_end = now.monotonic + max(left, 0.0)
+            self.window_end = min(self.grace_end, now.monotonic + self.rules.server.resend_window)
+        elif self.failure and self.rules.server.resend_window and now.monotonic > self.window_end:
+            raise self.failure
+        self.ambiguous = max(self.ambiguous, int(is_repeated))
+
+    def pause_after(self, failure: TokenEndpointUnavailableError, now: Instant) -> float | None:
+        """Seconds until the next request; None: give up."""
+        self.failure = failure
+        if failure.outcome == "not_sent":
+            self.unsent += 1
+            return BACKOFF[self.unsent - 1] if self.unsent < MOST_UNSENT else None
+        if failure.outcome == "throttled":
+            if failure.retry_after is None:
+                failure.retry_after = 2.0**self.throttled * (1 + self.jitter_share / 2)
+            pause = max(failure.retry_after, BACKOFF[0])
+            self.throttled += 1
+            self.waited += pause
+            return pause if self.waited <= LONGEST_THROTTLE else None
+        pause = BACKOFF[min(self.ambiguous, len(BACKOFF) - 1)]
+        self.ambiguous += 1
+        if not self.rules.server.resend_window:  # without a grace once more, then the truth
+            return pause if self.ambiguous < 2 else None
+        is_over = now.monotonic + pause > self.window_end or self.ambiguous > MOST_AMBIGUOUS
+        return None if is_over else pause
+
+
+def _sent(spent: TokenSet, locked_at: Instant, tries: Tries, version: int) -> Protocol[TokenSet]:
+    """The answer to the token request, which is sent again as often as that can do no harm.
+
+    Raises:
+        PausedError: Another process may have the lock by now, or has changed the record.
+    """
+    while True:
+        try:
+            new: TokenSet = yield Send(spent, locked_at)
+            return new
+        except TokenEndpointUnavailableError as error:
+            failure = error
+        pause = tries.pause_after(failure, (yield Recall()).now)
+        if pause is None or not (yield Sleep(pause)):
+            raise failure
+        seen: Seen = yield Load()
+        if seen.version != version:
+            raise PausedError
+
+
+def login_required(reason: DeadReason, rules: Rules) -> LoginRequiredError:
+    """The error for a refresh token that is dead."""
+    if reason == "answer_lost":
+        text = (
+            "the server answered a refresh, the answer was lost on its way, and this server "
+            "takes no refresh token twice"
+        )
+        if grace := rules.server.rotation_grace:
+            text += f" after {grace / 60:.0f} minutes, in which nothing was asked again"
+    else:
+        text = (
+            "the server refuses the refresh token: the grant was revoked, was idle for 90 days, "
+            "the password changed, or a program that does not share this store has spent it"
+        )
+    return LoginRequiredError(
+        f"the login {rules.key.account!r} has to be renewed by a person: {text}. Open the URL of "
+        "oauth_start(), then call oauth_complete(). Nothing was deleted.",
+        reason=reason,
+    )

@@ -1,0 +1,146 @@
+"""Which worlds are explored, and docs/refresh.md, which says how many states each of them has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from atlassian_auth_adapter.refresh.steps import Send
+
+from .explorer import SERVERS, Explorer, World, named
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "refresh.md"
+
+_PAIRS = (
+    ("expired", "expired"),
+    ("expired", "rejected"),
+    ("rejected", "rejected"),
+    ("takes over", "takes over"),
+    ("expired", "takes over"),
+    ("rejected", "takes over"),
+    ("newcomer", "expired"),
+)
+_CHEAP = {("expired", "expired"), ("expired", "rejected"), ("takes over", "takes over")}
+_TRIPLES = (
+    ("expired", "expired", "expired"),
+    ("expired", "rejected", "takes over"),
+)
+
+#: Explored by each run of the tests.
+SMALL = [
+    *(World(server, pair, 2 if pair in _CHEAP else 1) for server in SERVERS for pair in _PAIRS),
+    *(World(server, triple, 1) for server in SERVERS for triple in _TRIPLES),
+]
+#: Explored by the long form.
+LARGE = [
+    *(World(server, pair, 2) for server in SERVERS for pair in _PAIRS if pair not in _CHEAP),
+    *(World(server, ("expired", "expired"), 3) for server in SERVERS),
+    *(World(server, triple, 2) for server in SERVERS for triple in _TRIPLES),
+]
+
+
+def row_of(world: World, states: int) -> str:
+    """The row of the document for a world."""
+    form = "" if world in SMALL else "long form"
+    return f"| {world.server} | {', '.join(world.roles)} | {world.most} | {states:,} | {form} |"
+
+
+def rows_in(text: str) -> dict[str, str]:
+    """The rows of a document, by the names of their worlds."""
+    names = {row_of(world, 0).rsplit("| 0 |", 1)[0]: world.name for world in (*SMALL, *LARGE)}
+    found = {}
+    for line in text.splitlines():
+        for start, name in names.items():
+            if line.startswith(start):
+                found[name] = line
+    return found
+
+
+def rendered(rows: dict[str, str]) -> str:
+    """The document."""
+    worlds = "\n".join(rows[world.name] for world in (*SMALL, *LARGE) if world.name in rows)
+    return _TEXT.format(diagram=_diagram(), worlds=worlds)
+
+
+def _diagram() -> str:
+    """The steps of an undisturbed refresh, as the protocol really takes them."""
+    explorer = Explorer(World("with grace", ("newcomer", "expired"), 0))
+    lines = [
+        "sequenceDiagram",
+        "    participant P as process",
+        "    participant S as store",
+        "    participant T as token endpoint",
+    ]
+    state = explorer.start()
+    while (node := state.nodes[0]) is not None and node.step is not None:
+        to = "T" if isinstance(node.step, Send) else "S"
+        lines.append(f"    P->>{to}: {named(node.step)}")
+        state = explorer.done(state, 0)
+    return "\n".join([*lines, "    Note over P: the callers have the answer"])
+
+
+_TEXT = """\
+# The refresh, in every order
+
+Written by `pytest tests/refresh/test_every_order.py --all-orders --write-orders`; do not edit.
+
+`atlassian_auth_adapter/refresh/protocol.py` is the algorithm: generators that yield the steps they
+need. An explorer runs several of them, each a process of its own, against a model of store and
+server, in every order of their steps, with failures at every step where they can make a difference.
+
+## The steps of a refresh that nothing disturbs
+
+```mermaid
+{diagram}
+```
+
+The process knows nothing yet, and the token that is stored has expired. What it finds, before it
+takes the lock or under it, may end it earlier: a token set that does, a refresh token that is known
+to be dead, a server that has asked to wait.
+
+## What may happen
+
+| event | what it means |
+|---|---|
+| crash | the process is gone; its lock is free at once |
+| pause | 61 s pass: the lease of its lock has ended, and it does not know |
+| long pause | 601 s pass: the grace of a refresh token that was spent before has ended |
+| clock | its wall clock is set an hour forward, or back |
+| lost request | the token request never arrives; the process cannot know |
+| lost answer | the token request arrives, its answer does not |
+| store | a load, a save or a lock fails; of a save also: it was done, and it failed |
+
+Servers: *with grace*: a spent refresh token may be sent again for 10 minutes, and all its children
+stay alive; after that, sending it revokes the whole grant. *newest child only*: the same, but each
+new child kills the one before. *without grace*: a spent refresh token is dead.
+
+Processes: *expired*: its token has expired. *newcomer*: the same, and it knows nothing yet.
+*rejected*: a resource server has rejected its token. *takes over*: it brings a refresh token from
+elsewhere. Each ends by saving what it could not save before.
+
+## What holds in every state
+
+1. A refresh token that was spent is sent again only by a process that knows of the first time: from
+   the journal, or because its own request got no answer.
+2. After the grace it is sent once at most by each refresh, and only when no living process and no
+   store knows its successor. (Whether a request whose process is gone ever arrived cannot be known,
+   and if it did not, the token is good. Without a grace: one repetition of a lost request.)
+3. A token that is fresh and was not rejected is not replaced: one rotation per expiry.
+4. No newer token set is overwritten by an older one, and no login by a refresh of another one.
+5. A login is given up only where the server leaves no way: no refresh token that is in a store or
+   in the memory of a living process would be taken. Then the error says that the answer was lost.
+6. Every caller has an answer, nothing waits for ever, and what was brought is saved in the end.
+7. When all is over, another process gets a token set, and so does one an hour later.
+
+Two things are beyond any protocol, and excluded by name. A process that is paused *for longer than
+the grace* with an answer in its hands counts as lost: another one must assume so, and the server
+may then revoke the grant. And a server without grace that has rotated, while the answer was lost or
+its holder was killed before it was saved, ends the login.
+
+## What was explored
+
+Each sort of event happens once at most in a schedule, and so many events in all.
+
+| server | processes | events | states | |
+|---|---|---|---|---|
+{worlds}
+"""
