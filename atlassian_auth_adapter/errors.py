@@ -6,7 +6,7 @@
     |   `-- PortUnavailableError              free the callback URL's port, or paste
     |-- AuthorizationError                the owner or the server said no: start again
     |   |-- AuthorizationDeniedError          ask again, or stop
-    |   |-- AuthorizationTimeoutError         nobody came back: compare the registration, ask again
+    |   |-- AuthorizationTimeoutError         no answer came: compare the registration, ask again
     |   |                                         (also TimeoutError)
     |   |-- StateMismatchError                do not trust this redirect
     |   `-- AmbiguousSiteError                name the site: .sites lists the choices
@@ -154,11 +154,11 @@ class LoginRequiredError(AtlassianAuthError):
     """A person has to log in: `oauth_start()`, consent, `oauth_complete()`. Nothing was deleted.
 
     Attributes:
-        reason: "no_token": nobody logged in yet. "no_refresh_token": the access token has ended and
+        reason: "no_token": there was no login. "no_refresh_token": the access token has ended and
             cannot be renewed. "refused": the server refused the refresh token (revoked, 90 days
             idle, password changed, or spent by a program that does not share this store).
             "answer_lost": its answer to a refresh was lost, and the server has no rotation grace,
-            or nobody asked again within it.
+            or it was not asked again within it.
     """
 
     reason: Literal["no_token", "no_refresh_token", "refused", "answer_lost"] = "no_token"

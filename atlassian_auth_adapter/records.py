@@ -115,7 +115,7 @@ class Login:
             login was forgotten.
         login_id: Random name of the login from its first save on, the same through all rotations;
             "" when a program before this package has saved it.
-        token_set: The tokens, or None when nobody signed in, or the login was forgotten.
+        token_set: The tokens, or None before the first sign-in, or when the login was forgotten.
         journal: See `Journal`.
         takeover: The same for a refresh token from elsewhere, whose login is to replace this one.
         throttled_until: POSIX timestamp (seconds) before which the token endpoint is not asked.

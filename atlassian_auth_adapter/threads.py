@@ -1,4 +1,4 @@
-"""Threads: work that goes on whoever waits for it, and waiting from sync code, asyncio and trio.
+"""Threads: work that goes on without its callers, and waiting from sync code, asyncio and trio.
 
 A *flight* (of single-flight) is work that is done once for all who want its result. It runs on a
 daemon thread of ours: cancelling a caller does not cancel it, and no thread pool of the program is
@@ -101,7 +101,7 @@ def holding_exit(seconds: float) -> Iterator[None]:
     """The exit of the process waits until the context ends, at most so many seconds."""
     done = threading.Event()
     guard = _ExitGuard(target=done.wait, args=(seconds,), name="atlassian-auth-exit", daemon=False)
-    with suppress(RuntimeError):  # at shutdown: then whoever asked runs the work itself
+    with suppress(RuntimeError):  # at shutdown: then the caller runs the work itself
         guard.start()
     try:
         yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -154,6 +155,22 @@ def free_port() -> Callable[[], int]:
 def port(free_port: Callable[[], int]) -> int:
     """A port that nobody listens at."""
     return free_port()
+
+
+@pytest.fixture
+def signals() -> Iterator[None]:
+    """Programs that the test starts heed Ctrl-C and hang-ups, as in a terminal.
+
+    They inherit what is ignored, and a shell that runs the tests in the background, or `nohup`, has
+    these signals ignored.
+    """
+    names = [name for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)]
+    before = {getattr(signal, name): signal.getsignal(getattr(signal, name)) for name in names}
+    for number in before:
+        signal.signal(number, signal.default_int_handler)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -152,7 +152,7 @@ class AuthObject(Unique):
         method: str,
         location: Location,
     ) -> Verdict:
-        """What the response to a request with our bearer says; reports what somebody should know.
+        """What the response to a request with our bearer says; reports what people should know.
 
         Args:
             status: HTTP status.

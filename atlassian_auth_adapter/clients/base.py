@@ -79,7 +79,7 @@ class TokenStatus:
 
     Attributes:
         account: Whose login.
-        state: "none" (nobody logged in), "fresh", "stale", "expired" (the next use renews it) or
+        state: "none" (there is no login), "fresh", "stale", "expired" (the next use renews it) or
             "login_required" (the refresh token was refused; what is left of the access token's
             hour may still work).
         expires_at: POSIX timestamp (seconds) of the access token's end, or None.
@@ -430,7 +430,7 @@ class AtlassianClient(Unique, TokenSource):
             result_of(flight)
 
     def _finding_flight(self) -> Future[None]:
-        """The one flight that looks for the site, whoever waits for it."""
+        """The one flight that looks for the site, for all who wait for it."""
         if self._finder == (os.getpid(), threading.get_ident()):
             raise reentrancy_error()
         # Without a lock: at worst two look, and find the same. A forked child looks anew.

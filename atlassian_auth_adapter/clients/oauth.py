@@ -133,7 +133,7 @@ class AtlassianOAuthClient(AtlassianClient):
         self._exchange(response.code, request)
 
     def _claimed(self, response: AuthorizationResponse) -> AuthorizationRequest | None:
-        """The started request that this is the response to; nobody else can claim it any more."""
+        """The started request that this is the response to; it cannot be claimed again."""
         claimed: list[AuthorizationRequest | None] = []
 
         def claim(alive: Requests) -> Requests:

@@ -37,8 +37,8 @@ __all__ = ["AtlassianServiceAccountClient"]
 class AtlassianServiceAccountClient(AtlassianClient):
     """The tokens of a service account: fetched when they are needed, kept until they end.
 
-    There is no refresh token and nobody logs in. Threads, tasks and all who share the store share
-    one token request for each hour.
+    There is no refresh token, no person logs in. Threads, tasks and all who share the store
+    share one token request for each hour.
 
     Args:
         client_id: Of the credential: of the service account (Cloud), of the application link (Data

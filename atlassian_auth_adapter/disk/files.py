@@ -28,7 +28,7 @@ __all__ = [
 #: Bytes. A login is some 10 KiB; what is larger was not written by us.
 MAX_SIZE = 1 << 20
 
-#: O_NONBLOCK: opening a FIFO that somebody put there must not hang.
+#: O_NONBLOCK: opening a FIFO that was put there must not hang.
 _FLAGS = sum(getattr(os, name, 0) for name in ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
 
 _ADVICE = {
@@ -73,7 +73,7 @@ def private_directory(path: Path, *, create: bool = False) -> bool:
     """Whether the directory is there, and only ours.
 
     Raises:
-        TokenStoreError: It is somebody else's, or others have access to it.
+        TokenStoreError: It is another user's, or others have access to it.
     """
     with typed("use", path):
         if create:
@@ -92,7 +92,7 @@ def check_private(path: Path, status: os.stat_result, mode: str = "600") -> None
     """Refuse what others can access, naming the mode that it should have.
 
     Raises:
-        TokenStoreError: It is somebody else's, or others have access to it.
+        TokenStoreError: It is another user's, or others have access to it.
     """
     _check(path, status, "have access to", 0o077, mode, owners=set())
 
@@ -101,7 +101,7 @@ def check_trusted(path: Path, status: os.stat_result) -> None:
     """Refuse what others could have written; they may read it. Root's is as good as ours.
 
     Raises:
-        TokenStoreError: It is somebody else's, or others may write to it.
+        TokenStoreError: It is another user's, or others may write to it.
     """
     _check(path, status, "may write to", 0o022, "go-w", owners={0})
 
@@ -154,7 +154,7 @@ def read_file(file: Path, check: Callable[[Path, os.stat_result], None]) -> byte
         check: Refuses it by its owner and mode.
 
     Raises:
-        TokenStoreError: It is none of ours, or no file.
+        TokenStoreError: It is not one of ours, or not a file.
         OSError: It cannot be read.
     """
     try:
@@ -175,7 +175,7 @@ def read_file(file: Path, check: Callable[[Path, os.stat_result], None]) -> byte
 
 
 def temporary(file: Path) -> Path:
-    """The one file beside it that a save writes first; nobody else does under the lock of saves."""
+    """The one file beside it that a save writes first, under the lock of saves."""
     return file.with_suffix(".tmp")
 
 

@@ -18,7 +18,7 @@ from atlassian_auth_adapter.errors import TokenStoreTimeoutError
 
 __all__ = ["KernelLocks"]
 
-#: Seconds between two looks at a lock that somebody holds. A look costs about 0.15 ms.
+#: Seconds between two looks at a lock that another one holds. A look costs about 0.15 ms.
 _POLL = 0.02
 
 
@@ -44,7 +44,7 @@ class KernelLocks:
             timeout: Seconds to wait for another process.
 
         Raises:
-            TokenStoreTimeoutError: Somebody held it all that time.
+            TokenStoreTimeoutError: Another process held it all that time.
             TokenStoreError: There are no locks to be had in this directory.
         """
         private_directory(self.path, create=True)
@@ -64,7 +64,8 @@ class KernelLocks:
                 lock.acquire(poll_interval=_POLL)
             except Timeout:
                 raise TokenStoreTimeoutError(
-                    f"somebody has held {file} for {timeout:g} s. Look for a process that hangs."
+                    f"another process or thread has held {file} for {timeout:g} s. Look for a "
+                    "process that hangs."
                 ) from None
         try:
             yield

@@ -72,9 +72,9 @@ def login(
     Raises:
         ConfigurationError: There is no callback URL, or no way back: it does not lead to this
             machine and there is no `paste`.
-        PortUnavailableError: Somebody else listens at the callback URL, such as another login. No
+        PortUnavailableError: Another program listens at the callback URL, perhaps a login. No
             browser was opened.
-        AuthorizationTimeoutError: Nobody came back in time.
+        AuthorizationTimeoutError: No answer came in time.
         AuthorizationDeniedError: The person declined.
         AuthorizationError: The answer was refused, or what `paste` reads has ended and nothing else
             is waited for.

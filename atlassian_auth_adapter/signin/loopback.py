@@ -118,10 +118,10 @@ class LoopbackURI:
         return path == self.path and len(hosts) == 1 and hosts[0].lower() in allowed
 
     def listen(self) -> list[socket.socket]:
-        """Sockets that listen there, for nobody but this machine.
+        """Sockets that listen there, for this machine alone.
 
         Raises:
-            PortUnavailableError: Somebody else does, or we may not.
+            PortUnavailableError: Another program does, or we may not.
         """
         sockets: list[socket.socket] = []
         for address in _ADDRESSES[self.host]:
@@ -179,7 +179,7 @@ class Receiver:
         arrived: The redirects that answer the request, path and query; the first one counts.
 
     Raises:
-        PortUnavailableError: Nobody can listen there.
+        PortUnavailableError: The port cannot be had.
     """
 
     def __init__(self, uri: LoopbackURI, state: str) -> None:

@@ -2,7 +2,7 @@
 
 A lease is a name with an owner token and an end, kept by the place and measured by its clock. Its
 holder renews it while it lives; when it is killed, paused or cut off, the lease ends by itself. So
-a lease alone does not fence: whoever wakes up after its end believes to hold it still. The
+a lease alone does not fence: a process that wakes up after its end believes to hold it still. The
 compare-and-swap of `TokenStore.save` catches that.
 """
 
@@ -28,7 +28,7 @@ __all__ = ["LEASE", "LeaseKeeper", "checked_lease", "held"]
 #: a client with the default timeouts (35 s), also when the place cannot be reached in between.
 LEASE = 60.0
 
-#: Seconds between two looks at a lease that somebody holds: the first, the longest.
+#: Seconds between two looks at a lease that another one holds: the first, the longest.
 _POLL = (0.01, 0.25)
 
 
@@ -65,12 +65,12 @@ def held(
     Args:
         keeper: Where the lease is.
         name: Which one.
-        lease: Seconds after which it ends when nobody renews it.
-        timeout: Seconds to wait for somebody else.
+        lease: Seconds after which it ends unless it is renewed.
+        timeout: Seconds to wait for another holder.
         place: What people call the keeper.
 
     Raises:
-        TokenStoreTimeoutError: Somebody held it all that time.
+        TokenStoreTimeoutError: Another process or thread held it all that time.
         TokenStoreError: The place failed before the lease was ours. (When it fails later, the lease
             ends by itself.)
     """
@@ -79,7 +79,7 @@ def held(
         if not _taken(keeper, name, owner, lease, timeout):
             where = f"{name} in {place}" if place else name
             raise TokenStoreTimeoutError(
-                f"somebody has held the lease of {where} for {max(timeout, 0):g} s. If its holder "
+                f"another process has held the lease of {where} for {max(timeout, 0):g} s. If it "
                 f"was killed, it ends by itself, at most {lease:g} s after the last renewal."
             )
         # A daemon: a process that dies in any way leaves the lease to end by itself.
@@ -112,4 +112,4 @@ def _renew(keeper: LeaseKeeper, name: str, owner: str, lease: float, done: threa
     while not done.wait(lease / 3):
         with suppress(TokenStoreError):  # the next attempt may reach the place again
             if not keeper.renew(name, owner, lease):
-                return  # somebody else has it; compare-and-swap protects what it guards
+                return  # another process has it; compare-and-swap protects what it guards

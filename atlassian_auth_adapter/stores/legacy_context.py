@@ -1,7 +1,7 @@
 """The dictionary of ContextTokenStore, which integrations from before this package read as well.
 
-They keep one login in four top-level keys. It goes on living there, so that nobody has to sign in
-again and the old integration can still read it:
+They keep one login in four top-level keys. It goes on living there, so that people need not sign in
+again, and the old integration can still read it:
 
     {
         "token": "<access token>",

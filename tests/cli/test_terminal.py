@@ -23,12 +23,13 @@ from atlassian_auth_adapter.testing.emulator.__main__ import _text, describe
 
 pexpect = pytest.importorskip("pexpect", reason="no pseudo terminals here")
 COMMAND = [sys.executable, "-m", "atlassian_auth_adapter.cli.start"]
-URL = r"(http://127\.0\.0\.1:\d+/authorize\?\S+)"
+#: Whole: a pseudo terminal may hand over half a line.
+URL = r"(http://127\.0\.0\.1:\d+/authorize\?\S+)\s"
 PATIENCE = 30
 
 
 @pytest.fixture
-def terminal(home: Path) -> Iterator[Callable[..., Any]]:
+def terminal(home: Path, signals: None) -> Iterator[Callable[..., Any]]:
     """Starts the command in a pseudo terminal of 60 columns."""
     started = []
 
@@ -69,6 +70,13 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def _type_hidden(child: Any, question: str, answer: str) -> None:
+    """Answer when nothing is shown any more: what was typed before that is thrown away."""
+    child.expect(question)
+    assert child.waitnoecho(PATIENCE)
+    child.sendline(answer)
 
 
 def _end(child: Any) -> tuple[int, str]:
@@ -156,9 +164,8 @@ def test_the_first_login_asks_for_what_is_missing(
         child.sendline(server.app.client_id)
     child.expect("Site or server")
     child.sendline(server.url)
-    child.expect("Client secret")
-    child.sendline(server.app.client_secret)
-    child.expect(r"(http://\S+/rest/oauth2/latest/authorize\?\S+)")
+    _type_hidden(child, "Client secret", server.app.client_secret)
+    child.expect(r"(http://\S+/rest/oauth2/latest/authorize\?\S+)\s")
     redirect = server.authorize(child.match[1])
     child.expect("paste here")
     child.sendline(redirect)
@@ -179,8 +186,7 @@ def test_a_wrong_secret_can_be_replaced(
     for option, expected in (("--no-browser", 3), ("--new-secret", 0)):
         child = terminal("login", option)
         if option == "--new-secret":
-            child.expect("Client secret")
-            child.sendline("another-secret")
+            _type_hidden(child, "Client secret", "another-secret")
         redirect = local.cloud.authorize(_url(child))
         child.expect("paste here")
         child.sendline(redirect)
@@ -312,7 +318,7 @@ def test_a_terminated_login_frees_its_port(port: int, local: AtlassianEmulator) 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_a_refresh_that_was_sent_is_saved_although_the_command_is_ended(
-    profile: Any, local: AtlassianEmulator, name: str
+    profile: Any, local: AtlassianEmulator, signals: None, name: str
 ) -> None:
     """The end of a session or a timeout: the answer may hold the only token that is left."""
     number: int = getattr(signal, name)

@@ -161,7 +161,9 @@ def test_a_forked_child_does_not_spend_its_parents_refresh_token(
     assert client.get_access_token() != valid
 
 
-def test_ctrl_c_while_waiting_loses_nothing(emulator: AtlassianEmulator, program: Program) -> None:
+def test_ctrl_c_while_waiting_loses_nothing(
+    emulator: AtlassianEmulator, signals: None, program: Program
+) -> None:
     """KeyboardInterrupt reaches the main thread, the refresh ends and is saved."""
     hold = Hold(after=True)
     emulator.weather.next("token", hold)

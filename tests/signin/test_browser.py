@@ -389,7 +389,7 @@ def test_breaking_off_leaves_nothing_behind(client: Any, port: int) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-def test_ctrl_c_ends_a_login_that_waits(port: int) -> None:
+def test_ctrl_c_ends_a_login_that_waits(port: int, signals: None) -> None:
     """A process that waits for the browser ends at once, quietly, and its port is free."""
     code = (
         "import atlassian_auth_adapter as a, sys\n"
@@ -398,14 +398,17 @@ def test_ctrl_c_ends_a_login_that_waits(port: int) -> None:
         "try: a.login(client, open_browser=False)\n"
         "except KeyboardInterrupt: sys.exit(7)\n"
     )
-    waiting = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-W", "error", "-c", code], cwd=ROOT, stderr=subprocess.PIPE, text=True
-    )
-    assert waiting.stderr is not None
-    told = [waiting.stderr.readline() for _ in range(3)]
-    assert "https://auth.atlassian.com/authorize?" in told[2]
-    waiting.send_signal(signal.SIGINT)
-    rest = waiting.communicate(timeout=20)[1]
+    ) as waiting:
+        try:
+            assert waiting.stderr is not None
+            told = [waiting.stderr.readline() for _ in range(3)]
+            assert "https://auth.atlassian.com/authorize?" in told[2]
+            waiting.send_signal(signal.SIGINT)
+            rest = waiting.communicate(timeout=20)[1]
+        finally:
+            waiting.kill()
     assert (waiting.returncode, rest.strip()) == (7, "")
     assert _is_free(port)
 
