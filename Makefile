@@ -36,8 +36,8 @@ tests: $(READY) $(OLDEST)
 
 # What takes minutes: every cell of docs/crash-matrix.md, and every order of the steps of a refresh
 slow: $(READY)
-	$(BIN)/python -m pytest tests/crashes --whole-crash-matrix
-	$(BIN)/python -m pytest tests/refresh/test_every_order.py --all-orders
+	PYTEST_XDIST_AUTO_NUM_WORKERS=$(WORKERS) $(BIN)/python -m pytest tests/crashes --whole-crash-matrix --numprocesses auto --dist worksteal
+	$(BIN)/python -m pytest tests/refresh/test_every_order.py --all-orders --numprocesses auto --dist worksteal
 
 # The long form of tests/fleet, some minutes; docs/fleet.md tells what it is
 fleet: $(READY)
