@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -169,9 +170,12 @@ class Driver:
         )
 
     def _join(self, login: Login | None) -> None:
-        only = self.flight.request.only
-        if only and login is not None and login.login_id != only:
-            raise AnotherLoginError
+        request = self.flight.request
+        if request.only and login is not None:
+            # The journal gives a login its name that had none.
+            names = request.only, request.login_id
+            if login.named(self.parties.key) not in names:
+                raise AnotherLoginError
         if self.membership is not None:
             self.shared = self.membership.join(login)
 
@@ -186,7 +190,8 @@ class Driver:
             raise PausedError
         # From here on the process does not end before the answer is saved.
         self._exit.enter_context(holding_exit(self.parties.send_timeout + TIME_TO_SAVE))
-        if is_exiting():
+        # The main thread ends after this; for another one there may be no time to save the answer.
+        if is_exiting() and threading.current_thread() is not threading.main_thread():
             raise TokenEndpointUnavailableError(
                 "the process is ending, so that nothing was sent. Nothing is lost.",
                 outcome="not_sent",
