@@ -131,6 +131,7 @@ class Driver:
                     self._join(login)
                 return Seen(login, version, self.shared.memory(), parties.now())
             case Save():
+                self._check_place()
                 self._ask_store(
                     lambda: records.save(
                         parties.store, parties.key, step.login, expected=step.expected
@@ -169,13 +170,31 @@ class Driver:
             "that store; nothing is lost."
         )
 
-    def _join(self, login: Login | None) -> None:
-        request = self.flight.request
-        if request.only and login is not None:
-            # The journal gives a login its name that had none.
-            names = request.only, request.login_id
-            if login.named(self.parties.key) not in names:
+    def _check_place(self) -> None:
+        """The store is still that of the login which is refreshed beside the traffic.
+
+        No caller waits whose store it is. Where it is that of the tenant of the moment, it may be
+        another tenant's by now: one with no login, or with one whose version is the same.
+        """
+        if self.flight.request.only:
+            login, _ = self._ask_store(
+                lambda: records.load(self.parties.store, self.parties.key, Login)
+            )
+            if login is None:
                 raise AnotherLoginError
+            self._check(login)
+
+    def _check(self, login: Login) -> None:
+        """It is the one that this flight is for."""
+        request = self.flight.request
+        # The journal gives a login its name that had none.
+        names = request.only, request.login_id
+        if request.only and login.named(self.parties.key) not in names:
+            raise AnotherLoginError
+
+    def _join(self, login: Login | None) -> None:
+        if login is not None:
+            self._check(login)
         if self.membership is not None:
             self.shared = self.membership.join(login)
 
