@@ -140,6 +140,10 @@ class Login:
     taken_over: str = ""
     authorized_at: float = 0.0
 
+    def named(self, key: TokenKey) -> str:
+        """Its login_id; before it has one, the hash of its refresh token."""
+        return self.login_id or (key.hashed(self.token_set.refresh_token) if self.token_set else "")
+
     def precedes(self, other: Login) -> bool:
         """Whether this is a former state of the very login that the other one is."""
         is_same = self.login_id == other.login_id != ""

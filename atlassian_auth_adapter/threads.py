@@ -138,6 +138,7 @@ def wait(future: Future[T], seconds: float | None = None) -> None:
 
 async def wait_async(future: Future[T], seconds: float | None = None) -> None:
     """`wait` for tasks of asyncio and trio: it does not block the loop, and takes no thread."""
+    global _main_waits  # noqa: PLW0603 - only the main thread writes it
     event: asyncio.Event | trio.Event
     trio_module = sys.modules.get("trio")
     if trio_module is not None and not trio_module.lowlevel.in_trio_task():
@@ -158,13 +159,20 @@ async def wait_async(future: Future[T], seconds: float | None = None) -> None:
             call_soon(event.set)
 
     future.add_done_callback(wake)
-    if trio_module is not None:
-        with trio_module.move_on_after(math.inf if seconds is None else seconds):
-            await event.wait()
-    else:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
+    is_atexit = threading.current_thread() is threading.main_thread() and is_exiting()
+    if is_atexit:
+        _main_waits = True
+    try:
+        if trio_module is not None:
+            with trio_module.move_on_after(math.inf if seconds is None else seconds):
                 await event.wait()
+        else:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await event.wait()
+    finally:
+        if is_atexit:
+            _main_waits = False
 
 
 def result_of(future: Future[T]) -> T:

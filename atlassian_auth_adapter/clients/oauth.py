@@ -29,10 +29,12 @@ from atlassian_auth_adapter.errors import (
     LoginRequiredError,
     ResourceUnavailableError,
     TokenRequestRefusedError,
+    TokenStoreError,
+    TokenStoreUnavailableError,
     without_frames,
 )
 from atlassian_auth_adapter.oauth.authorization import AuthorizationRequest, AuthorizationResponse
-from atlassian_auth_adapter.records import Authorizations, change
+from atlassian_auth_adapter.records import Authorizations, change, load
 from atlassian_auth_adapter.transport import Proxy
 
 __all__ = [
@@ -131,6 +133,21 @@ class AtlassianOAuthClient(AtlassianClient):
                 )
             request = AuthorizationRequest("", scope=" ".join(self.get_oauth_scopes()))
         self._exchange(response.code, request)
+
+    def forget(self) -> None:
+        """See `AtlassianClient.forget`; started authorizations go on waiting for their redirects.
+
+        Those that cannot be read, as after a change of keys, are forgotten as well: nobody could
+        sign in beside them.
+        """
+        super().forget()
+        key = self._key.for_authorizations()
+        try:
+            load(self._store, key, Authorizations)
+        except TokenStoreUnavailableError:
+            raise
+        except TokenStoreError:
+            self._store.delete(key.name)
 
     def _claimed(self, response: AuthorizationResponse) -> AuthorizationRequest | None:
         """The started request that this is the response to; it cannot be claimed again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -130,6 +131,7 @@ class Driver:
                     self._join(login)
                 return Seen(login, version, self.shared.memory(), parties.now())
             case Save():
+                self._check_place()
                 self._ask_store(
                     lambda: records.save(
                         parties.store, parties.key, step.login, expected=step.expected
@@ -168,10 +170,31 @@ class Driver:
             "that store; nothing is lost."
         )
 
-    def _join(self, login: Login | None) -> None:
-        only = self.flight.request.only
-        if only and login is not None and login.login_id != only:
+    def _check_place(self) -> None:
+        """The store is still that of the login which is refreshed beside the traffic.
+
+        No caller waits whose store it is. Where it is that of the tenant of the moment, it may be
+        another tenant's by now: one with no login, or with one whose version is the same.
+        """
+        if self.flight.request.only:
+            login, _ = self._ask_store(
+                lambda: records.load(self.parties.store, self.parties.key, Login)
+            )
+            if login is None:
+                raise AnotherLoginError
+            self._check(login)
+
+    def _check(self, login: Login) -> None:
+        """It is the one that this flight is for."""
+        request = self.flight.request
+        # The journal gives a login its name that had none.
+        names = request.only, request.login_id
+        if request.only and login.named(self.parties.key) not in names:
             raise AnotherLoginError
+
+    def _join(self, login: Login | None) -> None:
+        if login is not None:
+            self._check(login)
         if self.membership is not None:
             self.shared = self.membership.join(login)
 
@@ -186,7 +209,8 @@ class Driver:
             raise PausedError
         # From here on the process does not end before the answer is saved.
         self._exit.enter_context(holding_exit(self.parties.send_timeout + TIME_TO_SAVE))
-        if is_exiting():
+        # The main thread ends after this; for another one there may be no time to save the answer.
+        if is_exiting() and threading.current_thread() is not threading.main_thread():
             raise TokenEndpointUnavailableError(
                 "the process is ending, so that nothing was sent. Nothing is lost.",
                 outcome="not_sent",

@@ -157,7 +157,8 @@ class RefreshingTokenSource:
             TokenRequestRefusedError: The server refuses it; what is stored stays as it is.
         """
         request = self._request()
-        return self._perform(protocol.take_over(refresh_token, scope, request, self._rules))
+        steps = protocol.take_over(refresh_token, scope, request, self._rules)
+        return self._perform(steps, max_wait=self._max_wait)
 
     def forget(self, revoke: Callable[[TokenSet], object] | None = None) -> None:
         """There is no login on record afterwards; `revoke` gets it while nothing can renew it."""
@@ -205,7 +206,7 @@ class RefreshingTokenSource:
         """Start a flight that has no waiters, unless one is under way or has just failed."""
         is_calm = self._clock.monotonic() >= shared.quiet_until
         if shared.flight_under_way() is None and is_calm and not is_exiting():
-            self._join_or_start(seen=seen, waiters=0, only=seen.login.login_id)
+            self._join_or_start(seen=seen, waiters=0, only=seen.login.named(self._rules.key))
 
     def _join_or_start(
         self,
@@ -311,7 +312,13 @@ class RefreshingTokenSource:
 
     # --- other protocols --------------------------------------------------------------------------
 
-    def _perform(self, steps: Protocol[T], send: Callable[[TokenSet], object] | None = None) -> T:
+    def _perform(
+        self,
+        steps: Protocol[T],
+        send: Callable[[TokenSet], object] | None = None,
+        *,
+        max_wait: float | None = None,
+    ) -> T:
         """What another protocol brings, on a thread that outlives its caller."""
         parties = replace(self._parties, send=send) if send else self._parties
         driver = Driver(
@@ -328,11 +335,17 @@ class RefreshingTokenSource:
                 self._failure = None
                 driver.report_events()
 
+        def save_later(_: object) -> None:
+            if driver.shared.unsaved:
+                started(lambda: self._save_later(driver))
+
         future = run_in_thread(work)
-        wait(future)
-        if driver.shared.unsaved:
-            started(lambda: self._save_later(driver))
-        return result_of(future)
+        future.add_done_callback(save_later)
+        wait(future, max_wait)
+        try:
+            return result_of(future)
+        except NotDoneError:
+            raise driver.flight.too_slow(self._rules.key.account, max_wait or 0.0) from None
 
     def _save_later(self, driver: Driver) -> None:
         """Returns when everything is saved, or with a last try when the process ends."""

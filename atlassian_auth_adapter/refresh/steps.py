@@ -255,7 +255,7 @@ class Request:
         obtained_before: POSIX timestamp (seconds); token sets up to then are renewed in any case.
         owner: Host and process, for the journal.
         login_id: The name of a login that is saved for the first time: random.
-        only: The login_id of the login that may be refreshed, "" for any: no caller is there whose
+        only: `Login.named` of the login that may be refreshed, "" for any: no caller is there whose
             store it is.
         jitter_share: This flight's share of every jitter, 0 to 1.
     """

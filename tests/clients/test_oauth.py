@@ -32,6 +32,7 @@ from atlassian_auth_adapter import (
     TokenEndpointError,
     TokenEndpointUnavailableError,
     TokenRequestRefusedError,
+    TokenStoreError,
     create_atlassian_oauth_client,
     records,
 )
@@ -653,6 +654,36 @@ def test_a_server_that_cannot_revoke_is_told() -> None:
     with pytest.raises(ConfigurationError, match="forget"):
         client.revoke()
     client.forget()
+
+
+@pytest.mark.parametrize("text", ["{", '{"version": 1}', '{"schema": 3}'])
+def test_forgetting_helps_against_started_authorizations_that_cannot_be_read(
+    make_client: Any, emulator: Any, text: str
+) -> None:
+    """The error of oauth_start() says to forget() the login; afterwards a person can sign in."""
+    store = MemoryTokenStore()
+    client = make_client(store=store)
+    client.oauth_start()
+    name = client.token_key.for_authorizations().name
+    entry = store.load(name)
+    assert entry
+    store.save(name, text, expected=entry.version)
+    with pytest.raises(TokenStoreError):
+        client.oauth_start()
+    client.forget()
+    client.oauth_complete(emulator.cloud.authorize(client.oauth_start()))
+    assert client.get_access_token()
+
+
+def test_forgetting_leaves_a_started_authorization_to_be_completed(
+    make_client: Any, emulator: Any
+) -> None:
+    """A program that forgets the former login while a person signs in does no harm."""
+    client = make_client()
+    url = client.oauth_start()
+    client.forget()
+    client.oauth_complete(emulator.cloud.authorize(url))
+    assert client.get_access_token()
 
 
 def test_forgetting_sends_nothing(emulator: Any, make_client: Any) -> None:

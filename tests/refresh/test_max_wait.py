@@ -197,6 +197,49 @@ def test_a_refresh_on_demand_has_the_same_bound(
     assert client.status().generation == 2
 
 
+def test_a_takeover_has_the_same_bound(
+    emulator: AtlassianEmulator, make_client: Any, landed: Callable[[], None]
+) -> None:
+    """So has the refresh token from elsewhere, which is spent once: the next call has its token."""
+    client = make_client(login=False, max_wait=0.05)
+    given = emulator.cloud.issue()["refresh_token"]
+    hold = Hold(after=True)
+    emulator.weather.next("token", hold)
+    with pytest.raises(TokenEndpointUnavailableError, match=r"does not answer.*max_wait.*goes on"):
+        client.oauth2_retrieve_access_token(refresh_token=given)
+    hold.release()
+    landed()
+    token = client.oauth2_retrieve_access_token(refresh_token=given)
+    assert token == client.get_access_token()
+    assert emulator.count("refresh_token") == 1
+
+
+@ways
+@pytest.mark.parametrize("frozen", [5.0, 1e9])
+def test_a_clock_that_a_test_library_has_stopped_does_not_stretch_it(
+    emulator: AtlassianEmulator,
+    make_client: Any,
+    clock: FakeClock,
+    ask: Ask,
+    monkeypatch: pytest.MonkeyPatch,
+    frozen: float,
+) -> None:
+    """A caller waits for max_wait, whatever `time.monotonic` says when it has been replaced."""
+    client = make_client(max_wait=0.2)
+    clock.advance(3600)
+    hold = Hold()
+    emulator.weather.next("token", hold)
+    began, monotonic = time.monotonic(), time.monotonic
+    with monkeypatch.context() as patch:
+        patch.setattr("time.monotonic", lambda: frozen)
+        with pytest.raises(TokenEndpointUnavailableError, match="max_wait"):
+            client.get_access_token()
+    with pytest.raises(TokenEndpointUnavailableError, match="max_wait"):
+        ask(client)
+    assert 0.15 <= monotonic() - began < 10
+    hold.release()
+
+
 @pytest.mark.parametrize(
     "seconds", [0, -1, float("inf"), float("nan"), "30", None, True, 10**400], ids=repr
 )

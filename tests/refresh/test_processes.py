@@ -104,6 +104,41 @@ def test_a_refresh_at_interpreter_exit_works(emulator: AtlassianEmulator, progra
     assert emulator.count("refresh_token") == 1
 
 
+@pytest.mark.parametrize("loop", ["asyncio.run(client.token_set_async())", "trio.run(ask)"])
+def test_a_refresh_at_interpreter_exit_works_in_a_loop(
+    emulator: AtlassianEmulator, program: Program, loop: str
+) -> None:
+    """An atexit handler runs a loop that needs a token: it gets one, and it is saved."""
+    process = program(f"""
+        import asyncio, atexit, trio
+        ask = client.token_set_async
+        atexit.register(lambda: print({loop} is client.current(), client.status().generation))
+    """)
+    assert process.communicate(timeout=30) == ("True 2\n", "")
+    assert emulator.count("refresh_token") == 1
+
+
+@pytest.mark.parametrize("threads", ["as they are", "none"])
+def test_a_refresh_at_interpreter_exit_needs_no_thread(
+    emulator: AtlassianEmulator, program: Program, threads: str
+) -> None:
+    """From Python 3.12 on an atexit handler can start no thread: the refresh is done on the spot,
+    and saved.
+    """
+    process = program(f"""
+        import atexit, threading
+        def no_thread(self):
+            raise RuntimeError("can't create new thread at interpreter shutdown")
+        def handler():
+            if {threads == "none"}:
+                threading.Thread.start = no_thread
+            print(len(client.get_access_token()) > 10, client.status().generation)
+        atexit.register(handler)
+    """)
+    assert process.communicate(timeout=30) == ("True 2\n", "")
+    assert emulator.count("refresh_token") == 1
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_child_forked_in_mid_refresh_begins_anew(

@@ -385,6 +385,119 @@ def test_the_tenant_of_the_moment_changes_while_a_refresh_goes_on_beside_the_tra
     assert emulator.count(outcome="reuse_after_grace") == 0
 
 
+@pytest.mark.parametrize("others_version", [None, 2])
+def test_what_is_renewed_beside_the_traffic_is_never_saved_for_the_tenant_of_the_moment(
+    make_client: Any,
+    clock: FakeClock,
+    emulator: AtlassianEmulator,
+    family: Callable[[str], str],
+    let_time_pass: Callable[..., None],
+    others_version: int | None,
+) -> None:
+    """The moment is B's when the answer for A comes. B has no login, or one with the very version
+    that the save for A expects: B's row stays as it is, and A has the answer when it is A's turn.
+    """
+    moment, clients = contexts("global variable"), {}
+    for tenant, logins in ((A, 1), (B, others_version or 0)):
+        with moment.at(tenant):
+            clients[tenant] = make_client(store=moment.store(tenant), login=False)
+            for _ in range(logins):
+                clients[tenant].oauth_complete(
+                    emulator.cloud.authorize(clients[tenant].oauth_start())
+                )
+    with moment.at(B):
+        before = moment.store(B).load(clients[B].token_key.name)
+    assert (before and before.version) == others_version
+    clock.advance(3600 - 300)
+    hold = Hold(after=True)
+    emulator.weather.next("token", hold)
+    with moment.at(A):
+        assert family(clients[A].get_access_token()) == "family-1"
+        hold.wait_arrived()
+        journaled = moment.store(A).load(clients[A].token_key.name)
+        assert journaled is not None
+        assert journaled.version == 2
+    with moment.at(B):
+        hold.release()
+        let_time_pass()
+        assert moment.store(B).load(clients[B].token_key.name) == before
+    with moment.at(A):
+        assert family(clients[A].get_access_token()) == "family-1"
+        login = stored_login(clients[A])
+        assert login is not None
+        # Hours have passed: what was brought first has been saved and renewed once more.
+        assert login.generation == 3
+        assert family(login.token_set.access_token) == "family-1"  # type: ignore[union-attr]
+    assert emulator.count("refresh_token", "issued") == emulator.count("refresh_token") == 2
+
+
+def test_a_login_from_before_this_package_stays_with_the_tenant_of_the_moment(
+    make_client: Any,
+    clock: FakeClock,
+    emulator: AtlassianEmulator,
+    family: Callable[[str], str],
+    landed: Callable[[], None],
+) -> None:
+    """It has no name yet. A's stale token is to be renewed beside the traffic; before the store is
+    looked at it is B's turn: A goes on with its own login, and gets nothing of B.
+    """
+    contexts, turned = Contexts(None), threading.Event()
+    for tenant in (A, B):
+        issued = emulator.cloud.issue()
+        contexts.rows[tenant] = {
+            "token": issued["access_token"],
+            "refresh_token": issued["refresh_token"],
+            "valid_until": clock.time() + 3600,
+            "scopes": issued["scope"],
+        }
+    waits = False
+
+    def get() -> dict[str, Any] | None:
+        if waits:
+            turned.wait(10)
+        return contexts.get()
+
+    client = make_client(login=False, store=ContextTokenStore(get, contexts.set))
+    with contexts.at(A):
+        assert family(client.get_access_token()) == "family-1"
+        clock.advance(3600 - 300)
+        waits = True
+        assert family(client.get_access_token()) == "family-1"
+    with contexts.at(B):
+        turned.set()
+        landed()
+    assert emulator.count("refresh_token") == 0
+    with contexts.at(A):
+        assert family(client.get_access_token()) == "family-1"
+        clock.advance(300)
+        assert family(client.get_access_token()) == "family-1"
+        assert emulator.count("refresh_token") == 1
+        clock.advance(3600 - 300)
+        client.get_access_token()
+        landed()
+    assert emulator.count("refresh_token") == 2
+
+
+def test_a_login_from_before_this_package_is_renewed_beside_the_traffic(
+    make_client: Any, clock: FakeClock, emulator: AtlassianEmulator, landed: Callable[[], None]
+) -> None:
+    """Also before it has a name: nobody waits for its first refresh."""
+    issued, context = emulator.cloud.issue(), Contexts(None)
+    context.rows[""] = {
+        "token": issued["access_token"],
+        "refresh_token": issued["refresh_token"],
+        "valid_until": clock.time() + 3600,
+        "scopes": issued["scope"],
+    }
+    client = make_client(login=False, store=ContextTokenStore(context.get, context.set))
+    assert client.get_access_token() == issued["access_token"]
+    clock.advance(3600 - 300)
+    assert client.get_access_token() == issued["access_token"]
+    landed()
+    assert emulator.count("refresh_token") == 1
+    assert client.get_access_token() == context.rows[""]["token"] != issued["access_token"]
+
+
 def test_context_variables_of_the_caller_are_seen_by_the_store(
     make_client: Any, clock: FakeClock, landed: Callable[[], None], emulator: AtlassianEmulator
 ) -> None:
