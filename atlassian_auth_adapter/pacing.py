@@ -59,7 +59,7 @@ class Pacing:
         """A rejection by this path may have a token fetched.
 
         Args:
-            path: Origin and path, without a query.
+            path: Method, origin and path, without a query.
             rejected: The access token that it has rejected, which is the newest one.
 
         Raises:

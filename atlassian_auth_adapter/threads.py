@@ -192,3 +192,11 @@ def result_of(future: Future[T]) -> T:
         cause = error.__cause__
         raise error.copied() from cause and cause.with_traceback(None)
     raise error
+
+
+def _forget_after_fork() -> None:
+    global _main_waits  # noqa: PLW0603 - the thread that forked is the child's main thread
+    _main_waits = False
+
+
+after_fork(_forget_after_fork)

@@ -190,10 +190,10 @@ class AuthObject(Unique):
         if verdict is Verdict.FINE and status in _DOUBTFUL:
             self.source.doubt()
         if _is_accepted(status, verdict):
-            self.source.pacing.accepted(location.origin_url + location.path)
+            self.source.pacing.accepted(_paced(method, location))
         return verdict
 
-    def check_pace(self, location: Location, sent: str | None) -> None:
+    def check_pace(self, method: str, location: Location, sent: str | None) -> None:
         """What was rejected may have another token fetched.
 
         Raises:
@@ -201,10 +201,15 @@ class AuthObject(Unique):
         """
         current = self.source.current()
         if current is None or current.access_token == sent:
-            self.source.pacing.check(location.origin_url + location.path, sent)
+            self.source.pacing.check(_paced(method, location), sent)
 
     def note_answer(
-        self, location: Location, token_set: TokenSet, status: int, headers: Mapping[str, str]
+        self,
+        method: str,
+        location: Location,
+        token_set: TokenSet,
+        status: int,
+        headers: Mapping[str, str],
     ) -> None:
         """What a path says to the token that was fetched because it had rejected the one before."""
         verdict = judge(
@@ -216,14 +221,19 @@ class AuthObject(Unique):
             path=location.path,
         )
         if verdict.is_rejection or _is_accepted(status, verdict):
-            self.note_brought(location, token_set, is_rejected=verdict.is_rejection)
+            self.note_brought(method, location, token_set, is_rejected=verdict.is_rejection)
 
     def note_brought(
-        self, location: Location, token_set: TokenSet, *, is_rejected: bool | None = None
+        self,
+        method: str,
+        location: Location,
+        token_set: TokenSet,
+        *,
+        is_rejected: bool | None = None,
     ) -> None:
         """A token set was fetched because this path had rejected the one before."""
-        path = location.origin_url + location.path
-        self.source.pacing.brought(path, token_set.access_token, is_rejected=is_rejected)
+        path, token = _paced(method, location), token_set.access_token
+        self.source.pacing.brought(path, token, is_rejected=is_rejected)
 
     def give_up(self, error: FreshTokenRejectedError, location: Location) -> None:
         """Report a rejection that goes to the caller, because no other token would help."""
@@ -237,6 +247,11 @@ class AuthObject(Unique):
 
     def _report(self, name: EventName, **fields: Any) -> None:
         report(self.source.on_event, Event(name, self.source.account, MappingProxyType(fields)))
+
+
+def _paced(method: str, location: Location) -> str:
+    """What is paced: a method of a path. What one may do with it, another may not."""
+    return f"{method} {location.origin_url}{location.path}"
 
 
 def _is_accepted(status: int, verdict: Verdict) -> bool:
@@ -435,7 +450,7 @@ class HTTPXFamilyAuth(AuthObject):
         if not verdict.is_rejection:
             return
         try:
-            self.check_pace(answered, token_set.access_token)
+            self.check_pace(request.method, answered, token_set.access_token)
             fresh = yield _NeedTokenSet(rejected=token_set.access_token)
         except FreshTokenRejectedError as error:
             fresh = error
@@ -443,7 +458,7 @@ class HTTPXFamilyAuth(AuthObject):
             self.give_up(fresh, answered)
             return
         fresh = self._believed(fresh, request)
-        self.note_brought(answered, fresh)
+        self.note_brought(request.method, answered, fresh)
         if response.request.method != request.method and request.method not in SAFE_METHODS:
             return  # carried out, and answered by a redirect to what was then rejected
         if not may_repeat(verdict, request.method) or not rewind():
@@ -451,7 +466,9 @@ class HTTPXFamilyAuth(AuthObject):
         request.headers["Authorization"] = fresh.authorization
         response = yield request
         if response.request is request:
-            self.note_answer(answered, fresh, response.status_code, response.headers)
+            self.note_answer(
+                request.method, answered, fresh, response.status_code, response.headers
+            )
 
     def _was_sent_to_the_site(self, response: httpx.Response, answered: Location) -> bool:
         """Whether our server redirects to the site, which takes no token: the gateway does.

@@ -117,7 +117,7 @@ class AtlassianAuth(AuthObject, AuthBase):
         if not verdict.is_rejection:
             return response
         try:
-            self.check_pace(location, sent)
+            self.check_pace(request.method or "", location, sent)
             fresh = self.source.token_set(rejected=sent)
         except FreshTokenRejectedError as error:
             self.give_up(error, location)
@@ -126,11 +126,13 @@ class AtlassianAuth(AuthObject, AuthBase):
             response.close()
             failure, cause = _failed(error, request), error.__cause__
         else:
-            self.note_brought(location, fresh)
+            self.note_brought(request.method or "", location, fresh)
             if not may_repeat(verdict, request.method or "") or not _rewound(request):
                 return response  # the token is ready for the next request
             again = self._send_again(response, fresh, kwargs)
-            self.note_answer(location, fresh, again.status_code, again.headers)
+            self.note_answer(
+                request.method or "", location, fresh, again.status_code, again.headers
+            )
             return again
         del authorization, sent, kwargs  # error reporters print the locals of a frame
         raise failure from cause  # outside of the handler: its context would hold frames

@@ -13,6 +13,7 @@ from atlassian_auth_adapter import records
 from atlassian_auth_adapter.clock import Clock
 from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
+    StaleRecordError,
     TokenEndpointError,
     TokenEndpointUnavailableError,
     TokenStoreError,
@@ -20,7 +21,14 @@ from atlassian_auth_adapter.errors import (
 )
 from atlassian_auth_adapter.events import Event, OnEvent, report
 from atlassian_auth_adapter.records import Login, TokenKey
-from atlassian_auth_adapter.refresh.login import AnotherLoginError, Flight, Membership, SharedLogin
+from atlassian_auth_adapter.refresh.login import (
+    AnotherLoginError,
+    Flight,
+    Membership,
+    SharedLogin,
+    decisions,
+    note_decision,
+)
 from atlassian_auth_adapter.refresh.steps import (
     FENCE,
     Delete,
@@ -90,6 +98,7 @@ class Driver:
         shared: What the process knows of the login.
         membership: Of the source, which joins what is loaded; None: `shared` stays.
         flight: Whose waiters get the answer, and whose events are reported.
+        decides: Whether the protocol replaces or forgets the login.
         is_hurried: Whether a caller's own thread performs it, for want of another: once the answer
             is there, it sleeps no more.
     """
@@ -99,6 +108,10 @@ class Driver:
     membership: Membership | None
     flight: Flight
     is_hurried: bool = False
+    decides: bool = False
+    _decisions: int = 0  # when the store was looked at last
+    _stored: str = ""  # which login was found there, or was saved since
+    _is_locked: bool = False
     _exit: ExitStack = field(default_factory=ExitStack)
 
     def perform(self, protocol: Protocol[T]) -> T:
@@ -124,19 +137,22 @@ class Driver:
             case Recall():
                 return Seen(None, None, self.shared.memory(), parties.now())
             case Load(joins):
+                self._decisions = decisions()
                 login, version = self._ask_store(
                     lambda: records.load(parties.store, parties.key, Login)
                 )
+                self._stored = login.named(parties.key) if login else ""
                 if joins:
                     self._join(login)
                 return Seen(login, version, self.shared.memory(), parties.now())
             case Save():
-                self._check_place()
+                self._check_place(step)
                 self._ask_store(
                     lambda: records.save(
                         parties.store, parties.key, step.login, expected=step.expected
                     )
                 )
+                self._stored = step.login.named(parties.key)
                 return parties.now()
             case Delete():
                 return self._ask_store(lambda: parties.store.delete(parties.key.name))
@@ -170,19 +186,23 @@ class Driver:
             "that store; nothing is lost."
         )
 
-    def _check_place(self) -> None:
-        """The store is still that of the login which is refreshed beside the traffic.
+    def _check_place(self, step: Save) -> None:
+        """The login that is stored is the one that was found there last.
 
-        No caller waits whose store it is. Where it is that of the tenant of the moment, it may be
-        another tenant's by now: one with no login, or with one whose version is the same.
+        Compare-and-swap alone does not know: where a store is that of the tenant of the moment, it
+        may be another tenant's by now, with the same version or with no login.
         """
-        if self.flight.request.only:
-            login, _ = self._ask_store(
-                lambda: records.load(self.parties.store, self.parties.key, Login)
-            )
-            if login is None:
-                raise AnotherLoginError
+        if step.expected is None and not self.flight.request.only:
+            return
+        login, _ = self._ask_store(
+            lambda: records.load(self.parties.store, self.parties.key, Login)
+        )
+        if login is not None:
             self._check(login)
+        elif self.flight.request.only:
+            raise AnotherLoginError
+        if login is not None and login.named(self.parties.key) != self._stored:
+            raise StaleRecordError("another login is stored by now. Nothing was changed.")
 
     def _check(self, login: Login) -> None:
         """It is the one that this flight is for."""
@@ -199,6 +219,10 @@ class Driver:
             self.shared = self.membership.join(login)
 
     def _publish(self, login: Login | None) -> None:
+        if self.decides:
+            note_decision()
+        elif not self._is_locked and self._decisions != decisions():
+            raise AnotherLoginError
         self._join(login)
         self.shared.publish(login, self.parties.now())
         if login and login.token_set:
@@ -227,12 +251,15 @@ class Driver:
         try:
             with ExitStack() as stack:
                 locked_at = self._enter_lock(stack)
+                self._is_locked = True
                 with self._exit:
                     results.append(self.perform(attempt(locked_at)))
         except Exception as error:
             if not results:
                 raise
             failure = type(error).__name__
+        finally:
+            self._is_locked = False
         if failure:  # the token is there
             self.flight.events.append(("store_failed", {"error": f"lock not released: {failure}"}))
         if self.flight.future.done():

@@ -28,14 +28,22 @@ from atlassian_auth_adapter.refresh.steps import Instant, Memory, Request, Snaps
 from atlassian_auth_adapter.threads import after_fork
 from atlassian_auth_adapter.tokens import TokenSet
 
-__all__ = ["AnotherLoginError", "Flight", "Membership", "SharedLogin", "forget_process_state"]
+__all__ = [
+    "AnotherLoginError",
+    "Flight",
+    "Membership",
+    "SharedLogin",
+    "decisions",
+    "forget_process_state",
+    "note_decision",
+]
 
 
 class AnotherLoginError(Exception):
-    """The store has another login than the one that was to be refreshed beside the traffic.
+    """The login that a flight was for was replaced or forgotten meanwhile: look again.
 
-    Another person has signed in, or the store is that of the tenant of the moment, which has
-    changed since. Only a flight that a caller waits for finds out.
+    Or the store is that of the tenant of the moment, which has changed since a refresh beside the
+    traffic began. Only a flight that a caller waits for finds out.
     """
 
 
@@ -169,6 +177,21 @@ class SharedLogin:
         """
         if self.unsaved is None:
             self.snapshot = None
+
+
+#: How often a login was forgotten or replaced in this process. Only ever raised.
+_decisions = 0
+
+
+def decisions() -> int:
+    """How often a login was forgotten or replaced in this process so far."""
+    return _decisions
+
+
+def note_decision() -> None:
+    """A login is forgotten or replaced: what was loaded before, without the lock, is not used."""
+    global _decisions  # noqa: PLW0603 - a count, of which only changes matter
+    _decisions += 1
 
 
 class Membership:

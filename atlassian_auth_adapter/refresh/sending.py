@@ -217,7 +217,7 @@ class Tries:
             self.unsent += 1
             return BACKOFF[self.unsent - 1] if self.unsent < MOST_UNSENT else None
         if failure.outcome == "throttled":
-            if failure.retry_after is None:
+            if not failure.retry_after:  # 0, or a date that has passed, tells nothing
                 failure.retry_after = 2.0**self.throttled * (1 + self.jitter_share / 2)
             pause = max(failure.retry_after, BACKOFF[0])
             self.throttled += 1

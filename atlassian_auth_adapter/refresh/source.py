@@ -321,12 +321,8 @@ class RefreshingTokenSource:
     ) -> T:
         """What another protocol brings, on a thread that outlives its caller."""
         parties = replace(self._parties, send=send) if send else self._parties
-        driver = Driver(
-            parties,
-            self._shared,
-            self._membership,
-            Flight(Request(), self, self._clock.monotonic()),
-        )
+        flight = Flight(Request(), self, self._clock.monotonic())
+        driver = Driver(parties, self._shared, self._membership, flight, decides=True)
 
         def work() -> T:
             try:

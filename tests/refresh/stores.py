@@ -29,9 +29,9 @@ def _is_journaled(login: Login) -> bool:
 class FragileStore:
     """A store that does something before each operation, or fails in it.
 
-    The operations: "load", "lock", "unlock", "save" of anything, and of a login "journal" (a save
-    with a journal: the probe before a token request) and "answer" (one without, such as the save of
-    a new token set); and "saved", after an answer was saved.
+    The operations: "load", "loaded" (after it), "lock", "unlock", "save" of anything, and of a
+    login "journal" (a save with a journal: the probe before a token request) and "answer" (one
+    without, such as the save of a new token set); and "saved", after an answer was saved.
 
     Args:
         place: Where it really keeps its entries; several stores on one place are several hosts.
@@ -72,7 +72,9 @@ class FragileStore:
 
     def load(self, name: str) -> Entry | None:
         self._do("load")
-        return self.place.load(name)
+        entry = self.place.load(name)
+        self._do("loaded")
+        return entry
 
     def save(self, name: str, text: str, *, expected: int | None) -> None:
         login = None if "." in name else login_in(text)

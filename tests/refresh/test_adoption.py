@@ -338,3 +338,27 @@ def test_nothing_is_resent_that_another_process_has_rotated(
     assert client.get_access_token() == other.get_access_token()
     assert emulator.count("refresh_token", "reuse_after_grace") == 0
     other.test_connection()
+
+
+@pytest.mark.parametrize("way", ["forgotten", "replaced"])
+def test_a_look_into_the_store_does_not_bring_back_a_login_that_is_gone(
+    make_client: Any, emulator: AtlassianEmulator, start: Any, way: str
+) -> None:
+    """A client reads the store for the first time; before it can use what it has read, another
+    client forgets or replaces that login: the client looks again.
+    """
+    store = FragileStore()
+    first, other = make_client(store=store.place), make_client(store=store, login=False)
+    redirect = emulator.cloud.authorize(first.oauth_start())
+    pause = store.before["loaded"] = Pause()
+    asking = start(other.get_access_token)
+    pause.wait_arrived()
+    if way == "forgotten":
+        first.forget()
+        pause.release()
+        with pytest.raises(LoginRequiredError):
+            asking.result()
+    else:
+        first.oauth_complete(redirect)
+        pause.release()
+        assert asking.result() == first.get_access_token()

@@ -257,13 +257,16 @@ def test_two_short_waits_in_a_row_are_ridden_out(
     assert clock.slept == [1.0, 1.0]
 
 
+@pytest.mark.parametrize("retry_after", [None, 0], ids=["none", "zero"])
 def test_a_throttle_without_a_time_is_waited_for_ever_longer(
-    emulator: AtlassianEmulator, clock: FakeClock, make_client: Any
+    emulator: AtlassianEmulator, clock: FakeClock, make_client: Any, retry_after: int | None
 ) -> None:
-    """429 without Retry-After: about 1, 2 and 4 s with jitter, and then it works."""
+    """429 without Retry-After, or with one that tells nothing: about 1, 2 and 4 s with jitter, and
+    then it works.
+    """
     client = make_client()
     clock.advance(3600)
-    emulator.weather.next("token", Status(429), times=3)
+    emulator.weather.next("token", Status(429, retry_after=retry_after), times=3)
     assert client.get_access_token()
     assert len(clock.slept) == 3
     for slept, base in zip(clock.slept, (1, 2, 4), strict=True):

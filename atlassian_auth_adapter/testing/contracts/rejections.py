@@ -202,6 +202,18 @@ class RejectionTests(AdapterTests):
             world.clock.advance(30)
         assert 3 <= world.refreshes - before <= 8
 
+    def test_what_one_may_read_but_not_write_is_paced(self, world: World) -> None:
+        """POST is rejected each time, GET of the same path works: one refresh, not one a POST."""
+        client = world.login("cloud")
+        auth = self.auth(client)
+        for _ in range(5):
+            world.emulator.weather.next("/rest/echo", UNAUTHORIZED, times=None)
+            (refused,) = self.exchange(Call("POST", echo(client), content=DATA), auth=auth)
+            world.emulator.weather.clear()
+            (read,) = self._get(echo(client), auth=auth)
+            assert (refused.status, read.status) == (401, 200)
+        assert world.refreshes == 1
+
     def test_tokens_that_are_revoked_early_are_replaced_each_time(self, world: World) -> None:
         """Several in a row, seconds apart: no request fails."""
         client = world.login("cloud")
