@@ -73,16 +73,17 @@ def save_again(
     Raises:
         TokenStoreError: It cannot be saved, this time neither.
     """
-    seen: Seen = yield Load(joins=False)
-    if seen.login is None and unsaved.before is not None and not creates:
-        return "wait"
-    what = verdict(unsaved, seen)
-    if what == "wait" or what == "replay":
-        return what
-    if what == "save" and not (yield from saved(unsaved, seen.version)):
-        return "wait"  # it has just changed
-    yield Hold(None)
-    return "done"
+    for _ in range(MOST_OVERTAKINGS):
+        seen: Seen = yield Load(joins=False)
+        if seen.login is None and unsaved.before is not None and not creates:
+            return "wait"
+        what = verdict(unsaved, seen)
+        if what == "wait" or what == "replay":
+            return what
+        if what == "drop" or (yield from saved(unsaved, seen.version)):
+            yield Hold(None)
+            return "done"
+    raise overtaken()
 
 
 def saved(unsaved: Unsaved, version: int | None) -> Protocol[bool]:
