@@ -22,8 +22,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import combinations
 from types import ModuleType
 from typing import Any, NamedTuple, TypeAlias
 
@@ -376,6 +377,14 @@ class World:
     most: int
     each: int = 1
     only: tuple[str, ...] = EVENTS
+
+    def parts(self) -> list[World]:
+        """Smaller worlds whose schedules are together those of this one: each with as many sorts of
+        events as it has events.
+        """
+        if self.each > 1 or self.most >= len(self.only):
+            return [self]
+        return [replace(self, only=only) for only in combinations(self.only, self.most)]
 
     @property
     def name(self) -> str:
