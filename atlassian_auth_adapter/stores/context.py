@@ -57,6 +57,10 @@ class ContextTokenStore:
     functions of a module, since the pickle of a bound method carries its object. Blocks on the
     callables, which are never called by two threads at a time.
 
+    Callables that mean the tenant of the moment read it from a context variable (`contextvars`),
+    not from a global one: they are called on threads of the refresh as well, which see the
+    variables of its caller. Make a client for each tenant.
+
     Args:
         get_context: Returns the dictionary, a copy of it, or None when there is none.
         set_context: Takes the new dictionary, which holds JSON values only. What is in it beside
