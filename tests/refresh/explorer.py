@@ -389,7 +389,8 @@ class World:
     @property
     def name(self) -> str:
         """For people."""
-        return f"{self.server}: {', '.join(self.roles)}, {self.most} events"
+        sorts = "" if self.only == EVENTS else f" of {', '.join(self.only)}"
+        return f"{self.server}: {', '.join(self.roles)}, {self.most} events{sorts}"
 
 
 #: How a state was reached: the last step, and how the state before it was.
