@@ -44,6 +44,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 THREADS = ("atlassian-auth-flight", "atlassian-auth-doubt")
 
 
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Says how many states of the refresh were explored (tests/refresh/test_every_order.py)."""
+    counts = [
+        int(value)
+        for report in terminalreporter.getreports("passed")
+        for name, value in report.user_properties
+        if name == "states"
+    ]
+    if counts:
+        terminalreporter.write_line(
+            f"refresh: {sum(counts):,} states explored in {len(counts)} worlds"
+        )
+
+
 @pytest.fixture
 def clock() -> FakeClock:
     """Time that the test moves; library and emulator share it."""

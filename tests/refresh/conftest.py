@@ -194,17 +194,3 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if rows := session.config.stash.get(WRITTEN, None):
         before = rows_in(DOCUMENT.read_text(encoding="utf-8")) if DOCUMENT.exists() else {}
         DOCUMENT.write_text(rendered({**before, **rows}), encoding="utf-8")
-
-
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Says how many states were explored."""
-    counts = [
-        int(value)
-        for report in terminalreporter.getreports("passed")
-        for name, value in report.user_properties
-        if name == "states"
-    ]
-    if counts:
-        terminalreporter.write_line(
-            f"refresh: {sum(counts):,} states explored in {len(counts)} worlds"
-        )
