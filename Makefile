@@ -15,7 +15,7 @@ WORKERS = $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
 test: lint types layers tests
 
 demo: $(READY)
-	@$(BIN)/python -m atlassian_auth_adapter.cli.demo
+	@$(BIN)/python -m atlassian_auth_adapter.testing.demo
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -18,85 +18,76 @@ if TYPE_CHECKING:
     from atlassian_auth_adapter.adapters.httpx import AtlassianHTTPXAuth as AtlassianHTTPXAuth
     from atlassian_auth_adapter.adapters.httpx2 import AtlassianHTTPX2Auth as AtlassianHTTPX2Auth
     from atlassian_auth_adapter.adapters.requests import AtlassianAuth as AtlassianAuth
-    from atlassian_auth_adapter.atlassian.products import COMMERCIAL as COMMERCIAL
-    from atlassian_auth_adapter.atlassian.products import US_GOV_MODERATE as US_GOV_MODERATE
-    from atlassian_auth_adapter.atlassian.products import CloudEnvironment as CloudEnvironment
+    from atlassian_auth_adapter.atlassian.products import (
+        COMMERCIAL as COMMERCIAL,
+        US_GOV_MODERATE as US_GOV_MODERATE,
+        CloudEnvironment as CloudEnvironment,
+    )
     from atlassian_auth_adapter.atlassian.sites import Site as Site
-    from atlassian_auth_adapter.clients.base import AtlassianClient as AtlassianClient
-    from atlassian_auth_adapter.clients.base import Identity as Identity
-    from atlassian_auth_adapter.clients.base import TokenStatus as TokenStatus
-    from atlassian_auth_adapter.clients.environment import (
-        atlassian_oauth_client_from_env as atlassian_oauth_client_from_env,
+    from atlassian_auth_adapter.clients.base import (
+        AtlassianClient as AtlassianClient,
+        Identity as Identity,
+        TokenStatus as TokenStatus,
     )
     from atlassian_auth_adapter.clients.environment import (
+        atlassian_oauth_client_from_env as atlassian_oauth_client_from_env,
         atlassian_service_account_client_from_env as atlassian_service_account_client_from_env,
     )
     from atlassian_auth_adapter.clients.factory import (
         create_atlassian_oauth_client as create_atlassian_oauth_client,
-    )
-    from atlassian_auth_adapter.clients.factory import (
         create_jira_oauth_client as create_jira_oauth_client,
     )
-    from atlassian_auth_adapter.clients.oauth import AtlassianOAuthClient as AtlassianOAuthClient
     from atlassian_auth_adapter.clients.oauth import (
+        AtlassianOAuthClient as AtlassianOAuthClient,
         BitbucketCloudOAuthClient as BitbucketCloudOAuthClient,
-    )
-    from atlassian_auth_adapter.clients.oauth import (
         BitbucketOnPremOAuthClient as BitbucketOnPremOAuthClient,
-    )
-    from atlassian_auth_adapter.clients.oauth import (
         ConfluenceCloudOAuthClient as ConfluenceCloudOAuthClient,
-    )
-    from atlassian_auth_adapter.clients.oauth import (
         ConfluenceOnPremOAuthClient as ConfluenceOnPremOAuthClient,
+        JiraCloudOAuthClient as JiraCloudOAuthClient,
+        JiraOnPremOAuthClient as JiraOnPremOAuthClient,
     )
-    from atlassian_auth_adapter.clients.oauth import JiraCloudOAuthClient as JiraCloudOAuthClient
-    from atlassian_auth_adapter.clients.oauth import JiraOnPremOAuthClient as JiraOnPremOAuthClient
     from atlassian_auth_adapter.clients.service_account import (
         AtlassianServiceAccountClient as AtlassianServiceAccountClient,
     )
-    from atlassian_auth_adapter.errors import AccessDeniedError as AccessDeniedError
-    from atlassian_auth_adapter.errors import AmbiguousSiteError as AmbiguousSiteError
-    from atlassian_auth_adapter.errors import AtlassianAuthError as AtlassianAuthError
-    from atlassian_auth_adapter.errors import AuthorizationDeniedError as AuthorizationDeniedError
-    from atlassian_auth_adapter.errors import AuthorizationError as AuthorizationError
+    from atlassian_auth_adapter.clients.static import StaticTokenSource as StaticTokenSource
     from atlassian_auth_adapter.errors import (
+        AccessDeniedError as AccessDeniedError,
+        AmbiguousSiteError as AmbiguousSiteError,
+        AtlassianAuthError as AtlassianAuthError,
+        AuthorizationDeniedError as AuthorizationDeniedError,
+        AuthorizationError as AuthorizationError,
         AuthorizationTimeoutError as AuthorizationTimeoutError,
-    )
-    from atlassian_auth_adapter.errors import ConfigurationError as ConfigurationError
-    from atlassian_auth_adapter.errors import ForeignOriginError as ForeignOriginError
-    from atlassian_auth_adapter.errors import FreshTokenRejectedError as FreshTokenRejectedError
-    from atlassian_auth_adapter.errors import LoginRequiredError as LoginRequiredError
-    from atlassian_auth_adapter.errors import MissingExtraError as MissingExtraError
-    from atlassian_auth_adapter.errors import PortUnavailableError as PortUnavailableError
-    from atlassian_auth_adapter.errors import ResourceUnavailableError as ResourceUnavailableError
-    from atlassian_auth_adapter.errors import StaleRecordError as StaleRecordError
-    from atlassian_auth_adapter.errors import StateMismatchError as StateMismatchError
-    from atlassian_auth_adapter.errors import TokenEndpointError as TokenEndpointError
-    from atlassian_auth_adapter.errors import (
+        ConfigurationError as ConfigurationError,
+        ForeignOriginError as ForeignOriginError,
+        FreshTokenRejectedError as FreshTokenRejectedError,
+        LoginRequiredError as LoginRequiredError,
+        MissingExtraError as MissingExtraError,
+        PortUnavailableError as PortUnavailableError,
+        ResourceUnavailableError as ResourceUnavailableError,
+        StaleRecordError as StaleRecordError,
+        StateMismatchError as StateMismatchError,
+        TokenEndpointError as TokenEndpointError,
         TokenEndpointUnavailableError as TokenEndpointUnavailableError,
-    )
-    from atlassian_auth_adapter.errors import TokenNotSavedError as TokenNotSavedError
-    from atlassian_auth_adapter.errors import TokenRequestRefusedError as TokenRequestRefusedError
-    from atlassian_auth_adapter.errors import TokenStoreError as TokenStoreError
-    from atlassian_auth_adapter.errors import TokenStoreTimeoutError as TokenStoreTimeoutError
-    from atlassian_auth_adapter.errors import (
+        TokenNotSavedError as TokenNotSavedError,
+        TokenRequestRefusedError as TokenRequestRefusedError,
+        TokenStoreError as TokenStoreError,
+        TokenStoreTimeoutError as TokenStoreTimeoutError,
         TokenStoreUnavailableError as TokenStoreUnavailableError,
     )
     from atlassian_auth_adapter.events import Event as Event
     from atlassian_auth_adapter.expiry import ExpiryPolicy as ExpiryPolicy
-    from atlassian_auth_adapter.profiles import Profile as Profile
-    from atlassian_auth_adapter.profiles import choose_store as choose_store
-    from atlassian_auth_adapter.profiles import client_from_profile as client_from_profile
-    from atlassian_auth_adapter.profiles import delete_profile as delete_profile
-    from atlassian_auth_adapter.profiles import load_profile as load_profile
-    from atlassian_auth_adapter.profiles import save_profile as save_profile
+    from atlassian_auth_adapter.profiles import (
+        Profile as Profile,
+        choose_store as choose_store,
+        client_from_profile as client_from_profile,
+        delete_profile as delete_profile,
+        load_profile as load_profile,
+        save_profile as save_profile,
+    )
     from atlassian_auth_adapter.records import TokenKey as TokenKey
-    from atlassian_auth_adapter.signin.browser import login as login
-    from atlassian_auth_adapter.sources import StaticTokenSource as StaticTokenSource
+    from atlassian_auth_adapter.signin.login import login as login
     from atlassian_auth_adapter.sources import TokenSource as TokenSource
-    from atlassian_auth_adapter.stores.base import Entry as Entry
-    from atlassian_auth_adapter.stores.base import TokenStore as TokenStore
+    from atlassian_auth_adapter.stores.base import Entry as Entry, TokenStore as TokenStore
     from atlassian_auth_adapter.stores.context import ContextTokenStore as ContextTokenStore
     from atlassian_auth_adapter.stores.encrypted import EncryptedTokenStore as EncryptedTokenStore
     from atlassian_auth_adapter.stores.file import FileTokenStore as FileTokenStore
@@ -128,6 +119,7 @@ _HOMES = {
         "JiraOnPremOAuthClient",
     ],
     "clients.service_account": ["AtlassianServiceAccountClient"],
+    "clients.static": ["StaticTokenSource"],
     "errors": [
         "AccessDeniedError",
         "AmbiguousSiteError",
@@ -163,8 +155,8 @@ _HOMES = {
         "save_profile",
     ],
     "records": ["TokenKey"],
-    "signin.browser": ["login"],
-    "sources": ["StaticTokenSource", "TokenSource"],
+    "signin.login": ["login"],
+    "sources": ["TokenSource"],
     "stores.base": ["Entry", "TokenStore"],
     "stores.context": ["ContextTokenStore"],
     "stores.encrypted": ["EncryptedTokenStore"],

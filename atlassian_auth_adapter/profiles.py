@@ -65,8 +65,13 @@ from atlassian_auth_adapter.errors import (
 )
 from atlassian_auth_adapter.expiry import ExpiryPolicy, Freshness
 from atlassian_auth_adapter.pickling import Named
-from atlassian_auth_adapter.records import ClientSecret, Login, TokenKey, change
-from atlassian_auth_adapter.records import load as load_record
+from atlassian_auth_adapter.records import (
+    ClientSecret,
+    Login,
+    TokenKey,
+    change,
+    load as load_record,
+)
 from atlassian_auth_adapter.stores.base import Entry, TokenStore
 from atlassian_auth_adapter.stores.file import FileTokenStore
 from atlassian_auth_adapter.tokens import TokenSet

@@ -13,8 +13,7 @@ from types import MappingProxyType
 from typing import get_args, get_type_hints
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from atlassian_auth_adapter import records
 from atlassian_auth_adapter.errors import StaleRecordError, TokenStoreError

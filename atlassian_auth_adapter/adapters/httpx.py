@@ -9,7 +9,7 @@ except ImportError as error:
 
     raise MissingExtraError("httpx is not installed: pip install httpx") from error
 
-from atlassian_auth_adapter.adapters._flow import HTTPXFamilyAuth
+from atlassian_auth_adapter.adapters._httpx_family import HTTPXFamilyAuth
 
 __all__ = ["AtlassianHTTPXAuth"]
 

@@ -11,7 +11,7 @@ except ImportError as error:
         "httpx2 is not installed: pip install 'atlassian-auth-adapter[httpx2]'"
     ) from error
 
-from atlassian_auth_adapter.adapters._flow import HTTPXFamilyAuth
+from atlassian_auth_adapter.adapters._httpx_family import HTTPXFamilyAuth
 
 __all__ = ["AtlassianHTTPX2Auth"]
 

@@ -18,7 +18,7 @@ from requests.exceptions import UnrewindableBodyError
 from requests.utils import rewind_body
 from urllib3.util import parse_url
 
-from atlassian_auth_adapter.adapters._flow import (
+from atlassian_auth_adapter.adapters._auth import (
     SESSION_COOKIES,
     AuthObject,
     bridged,

@@ -23,7 +23,7 @@ from atlassian_auth_adapter.profiles import (
     profiles,
     save_profile,
 )
-from atlassian_auth_adapter.signin.browser import login
+from atlassian_auth_adapter.signin.login import login
 from atlassian_auth_adapter.signin.terminal import pasted_lines
 
 __all__ = ["command"]

@@ -40,8 +40,7 @@ from atlassian_auth_adapter.errors import (
     ResourceUnavailableError,
 )
 from atlassian_auth_adapter.oauth.server import AuthorizationServer
-from atlassian_auth_adapter.records import Login, Sites, TokenKey, change
-from atlassian_auth_adapter.records import load as load_record
+from atlassian_auth_adapter.records import Login, Sites, TokenKey, change, load as load_record
 from atlassian_auth_adapter.stores.base import TokenStore
 from atlassian_auth_adapter.transport import Transport
 

@@ -25,8 +25,7 @@ from atlassian_auth_adapter.errors import (
 )
 from atlassian_auth_adapter.events import OnEvent
 from atlassian_auth_adapter.expiry import Freshness
-from atlassian_auth_adapter.records import Login
-from atlassian_auth_adapter.records import load as load_record
+from atlassian_auth_adapter.records import Login, load as load_record
 from atlassian_auth_adapter.refresh import protocol
 from atlassian_auth_adapter.refresh.driver import Driver, Parties
 from atlassian_auth_adapter.refresh.login import AnotherLoginError, Flight, Membership, SharedLogin

@@ -18,7 +18,7 @@ from io import UnsupportedOperation
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from atlassian_auth_adapter.signin.browser import Paste
+    from atlassian_auth_adapter.signin.login import Paste
 
 __all__ = ["pasted_lines"]
 

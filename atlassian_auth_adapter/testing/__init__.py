@@ -10,11 +10,13 @@ if TYPE_CHECKING:
     from .contracts.adapters import AuthAdapterContract as AuthAdapterContract
     from .contracts.stores import TokenStoreContract as TokenStoreContract
     from .emulator import AtlassianEmulator as AtlassianEmulator
-    from .state import forget_process_state as forget_process_state
-    from .state import save_login as save_login
-    from .state import separate_process_state as separate_process_state
-    from .state import stored_login as stored_login
-    from .state import stored_version as stored_version
+    from .state import (
+        forget_process_state as forget_process_state,
+        save_login as save_login,
+        separate_process_state as separate_process_state,
+        stored_login as stored_login,
+        stored_version as stored_version,
+    )
 
 _HOME_OF = {
     "AtlassianEmulator": "emulator",

@@ -6,8 +6,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 import pytest
-from hypothesis import assume, given
-from hypothesis import strategies as st
+from hypothesis import assume, given, strategies as st
 
 from atlassian_auth_adapter import ConfigurationError
 from atlassian_auth_adapter.atlassian.gateway import (

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import Phase, find, given, settings
-from hypothesis import strategies as st
+from hypothesis import Phase, find, given, settings, strategies as st
 
 from atlassian_auth_adapter.atlassian import scopes
 from atlassian_auth_adapter.atlassian.products import PRODUCTS

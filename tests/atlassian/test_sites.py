@@ -6,8 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from atlassian_auth_adapter import ConfigurationError, ResourceUnavailableError, Site
 from atlassian_auth_adapter.atlassian.gateway import is_cloud_id

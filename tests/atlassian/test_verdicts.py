@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from requests.structures import CaseInsensitiveDict
 
 from atlassian_auth_adapter.atlassian.verdicts import Verdict, judge

@@ -10,8 +10,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote, quote_plus
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from requests.structures import CaseInsensitiveDict
 
 from atlassian_auth_adapter import (

@@ -20,8 +20,7 @@ import httpx2
 import pytest
 import requests
 import trio
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 import atlassian_auth_adapter
 from atlassian_auth_adapter import (

@@ -33,8 +33,7 @@ from atlassian_auth_adapter.errors import (
     TokenStoreTimeoutError,
     TokenStoreUnavailableError,
 )
-from atlassian_auth_adapter.stores import encrypted
-from atlassian_auth_adapter.stores import keyring as module
+from atlassian_auth_adapter.stores import encrypted, keyring as module
 from atlassian_auth_adapter.stores.base import Entry
 from atlassian_auth_adapter.stores.file import FileTokenStore
 from atlassian_auth_adapter.stores.keyring import KeyringTokenStore

@@ -44,8 +44,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .adapters import AuthAdapterContract as AuthAdapterContract
-    from .httpx_family import AsyncHTTPXFamilyContract as AsyncHTTPXFamilyContract
-    from .httpx_family import SyncHTTPXFamilyContract as SyncHTTPXFamilyContract
+    from .httpx_family import (
+        AsyncHTTPXFamilyContract as AsyncHTTPXFamilyContract,
+        SyncHTTPXFamilyContract as SyncHTTPXFamilyContract,
+    )
     from .stores import TokenStoreContract as TokenStoreContract
 
 # Loaded on first use: the processes that a store's tests start need nothing of the adapters'.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from atlassian_auth_adapter.sources import StaticTokenSource
+from atlassian_auth_adapter.clients.static import StaticTokenSource
 
 from .base import AdapterTests
 from .world import DATA, Call, World, echo

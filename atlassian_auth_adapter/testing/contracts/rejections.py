@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from atlassian_auth_adapter.sources import StaticTokenSource
+from atlassian_auth_adapter.clients.static import StaticTokenSource
 from atlassian_auth_adapter.testing.emulator import Body, Hold, Status
 
 from .base import AdapterTests, meanwhile

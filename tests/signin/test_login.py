@@ -25,7 +25,7 @@ from atlassian_auth_adapter import (
     TokenEndpointUnavailableError,
     login,
 )
-from atlassian_auth_adapter.signin import browser, loopback
+from atlassian_auth_adapter.signin import login as login_module, loopback
 from atlassian_auth_adapter.testing.emulator import CloseBefore
 
 ROOT = Path(__file__).parents[2]
@@ -69,14 +69,14 @@ def _is_free(port: int) -> bool:
 def test_the_name_at_the_top_is_the_function() -> None:
     """No submodule hides it, whatever was imported before."""
     code = (
-        "import atlassian_auth_adapter.signin.browser, atlassian_auth_adapter.signin.terminal\n"
+        "import atlassian_auth_adapter.signin.login, atlassian_auth_adapter.signin.terminal\n"
         "from atlassian_auth_adapter import login\n"
         "import atlassian_auth_adapter as a\n"
         "print(callable(login), a.login is login)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("True True\n", "")
-    assert atlassian_auth_adapter.login is browser.login
+    assert atlassian_auth_adapter.login is login_module.login
 
 
 # --- the two ways ---------------------------------------------------------------------------------
@@ -495,8 +495,8 @@ def test_a_browser_is_opened_where_the_person_sees_it(
     environ: dict[str, str], platform: str, expected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not at the other end of SSH, not in a container, not as text in this terminal."""
-    monkeypatch.setattr(browser, "_MARKS", ())
-    assert browser.has_browser(environ, platform) is expected
+    monkeypatch.setattr(login_module, "_MARKS", ())
+    assert login_module.has_browser(environ, platform) is expected
 
 
 def test_over_ssh_there_is_a_tunnel(
@@ -515,7 +515,7 @@ def test_nothing_secret_is_told(client: Any, emulator: Any, person: Any, capfd: 
 
     def tell(text: str) -> None:
         person(text)
-        browser._to_standard_error(text)
+        login_module._to_standard_error(text)
 
     person.does = lambda url: pasted.put(emulator.cloud.authorize(url))
     login(client, tell=tell, paste=pasted, timeout=20)

@@ -13,7 +13,7 @@ import pytest
 
 #: The demonstration with a smaller crowd, after something has been done to it.
 SMALL = """
-import atlassian_auth_adapter.cli.demo as demo
+import atlassian_auth_adapter.testing.demo as demo
 demo.THREADS, demo.TASKS = 4, 20
 {change}
 raise SystemExit(demo.main())
@@ -30,7 +30,7 @@ protocol.refresh = lambda request, rules: refresh(
 )
 """
 BEARER_EVERYWHERE = """
-from atlassian_auth_adapter.adapters._flow import HTTPXFamilyAuth
+from atlassian_auth_adapter.adapters._httpx_family import HTTPXFamilyAuth
 from atlassian_auth_adapter.atlassian.gateway import Route
 
 HTTPXFamilyAuth.admit = lambda self, location, **_: Route(location, bearer=True)
@@ -72,7 +72,7 @@ def run_demo() -> Callable[..., subprocess.CompletedProcess[str]]:
 def test_all_figures_are_right_in_a_narrow_terminal() -> None:
     """`make demo` ends well, ticks every line and stays within 60 columns."""
     run = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "atlassian_auth_adapter.cli.demo"],
+        [sys.executable, "-W", "error", "-m", "atlassian_auth_adapter.testing.demo"],
         env={**os.environ, "COLUMNS": "60", "PYTHONIOENCODING": "utf-8"},
         capture_output=True,
         encoding="utf-8",

@@ -1,0 +1,240 @@
+"""StaticTokenSource: a personal access token or an API token as a token source."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from typing import Any, Self
+
+from atlassian_auth_adapter.atlassian.gateway import (
+    CloudGateway,
+    DataCenter,
+    Location,
+    ResourceServer,
+    checked_cloud_id,
+    is_cloud_host,
+    normalized_base_url,
+    origin_of_site,
+)
+from atlassian_auth_adapter.atlassian.products import (
+    COMMERCIAL,
+    CloudEnvironment,
+    checked_environment,
+    product_named,
+)
+from atlassian_auth_adapter.errors import ConfigurationError, FreshTokenRejectedError
+from atlassian_auth_adapter.pickling import Unique
+from atlassian_auth_adapter.sources import TokenSource
+from atlassian_auth_adapter.tokens import TokenSet, is_token
+
+__all__ = ["StaticTokenSource"]
+
+
+class StaticTokenSource(Unique, TokenSource):
+    """A token that does not change, and where it is accepted.
+
+    There is a constructor for each kind, which knows the header, the URLs and the places: what is
+    mixed up is refused, with the name of the right one.
+
+    | kind | constructor | header | accepted by |
+    |---|---|---|---|
+    | personal access token, Data Center | `personal_access_token` | Bearer | the server |
+    | API token, Cloud | `api_token` | Basic | the site |
+    | API token with scopes, Cloud | `scoped_api_token` | Basic | the gateway |
+    | organization's API key, Cloud | `organization_key` | Bearer | the admin API |
+
+    Args:
+        access_token: What to send as the bearer.
+        base_url: Where it is accepted, context path included.
+
+    Raises:
+        ConfigurationError: There is no token, or the URL is not https, or that of a Cloud site.
+    """
+
+    def __init__(self, access_token: str, base_url: str) -> None:
+        self._token_set: TokenSet | None = _bearer(access_token)
+        self._resource_server: ResourceServer = DataCenter(_taking_bearers(base_url, "base_url"))
+        self._if_rejected = ""
+
+    @classmethod
+    def _of(
+        cls, token_set: TokenSet | None, resource_server: ResourceServer, if_rejected: str
+    ) -> Self:
+        source = cls.__new__(cls)
+        vars(source).update(
+            _token_set=token_set, _resource_server=resource_server, _if_rejected=if_rejected
+        )
+        return source
+
+    @classmethod
+    def personal_access_token(cls, token: str, server_url: str) -> Self:
+        """A personal access token of Jira, Confluence or Bitbucket Data Center.
+
+        Args:
+            token: As the server has shown it.
+            server_url: Base URL of the server, context path included.
+
+        Raises:
+            ConfigurationError: There is no token, or the URL is not https, or that of a Cloud site.
+        """
+        base_url = normalized_base_url(server_url, "server_url")
+        if is_cloud_host(Location.of(base_url).host):
+            raise ConfigurationError(
+                f"server_url: {base_url} is Atlassian Cloud, which has no personal access tokens. "
+                "Use StaticTokenSource.api_token(email, token, site_url)."
+            )
+        advice = (
+            "A personal access token is accepted by its own server only; for Cloud use "
+            "StaticTokenSource.api_token(email, token, site_url) or an OAuth client."
+        )
+        return cls._of(_bearer(token), DataCenter(base_url, elsewhere=advice), advice)
+
+    @classmethod
+    def api_token(cls, email: str, token: str, site_url: str) -> Self:
+        """A Cloud API token without scopes, which is accepted on the site itself.
+
+        Args:
+            email: Of the account that made it.
+            token: As id.atlassian.com has shown it.
+            site_url: Such as https://acme.atlassian.net.
+
+        Raises:
+            ConfigurationError: One of them is missing, or the URL is that of the gateway.
+        """
+        base_url = origin_of_site(site_url)
+        host = Location.of(base_url).host
+        if is_cloud_host(host) and host.startswith("api."):
+            raise ConfigurationError(
+                f"site_url: {base_url} is the gateway, which takes API tokens with scopes only: "
+                "use StaticTokenSource.scoped_api_token(email, token, cloud_id), or the site's URL."
+            )
+        advice = (
+            "An API token without scopes is accepted on its own site only; for the gateway use "
+            "StaticTokenSource.scoped_api_token() with a token that has scopes."
+        )
+        return cls._of(_basic(email, token), DataCenter(base_url, False, advice), advice)
+
+    @classmethod
+    def scoped_api_token(
+        cls,
+        email: str,
+        token: str,
+        cloud_id: str,
+        site_url: str = "",
+        *,
+        product: str = "jira",
+        cloud: CloudEnvironment = COMMERCIAL,
+    ) -> Self:
+        """A Cloud API token with scopes, of a person or a service account: for the gateway only.
+
+        Args:
+            email: Of the account that made it; a service account's ends in
+                `@serviceaccount.atlassian.com`.
+            token: As id.atlassian.com or the administration has shown it.
+            cloud_id: Of the site; https://SITE/_edge/tenant_info tells it.
+            site_url: Of the same site, if requests to it are to be routed to the gateway.
+            product: Which product `base_url` is for.
+            cloud: The hosts of the Cloud.
+
+        Raises:
+            ConfigurationError: One of them is missing, or a URL is not https.
+        """
+        site, of = origin_of_site(site_url) if site_url else "", product_named(product)
+        checked_environment(cloud, of, Location.of(site).host)
+        api_url = normalized_base_url(cloud.api_url, "cloud.api_url")
+        gateway = CloudGateway(api_url, checked_cloud_id(cloud_id), of.gateway_path, site)
+        advice = (
+            "The gateway takes API tokens with scopes only; for one without scopes use "
+            "StaticTokenSource.api_token(email, token, site_url)."
+        )
+        return cls._of(_basic(email, token), gateway, advice)
+
+    @classmethod
+    def organization_key(cls, key: str, cloud: CloudEnvironment = COMMERCIAL) -> Self:
+        """An API key of a Cloud organization, for https://api.atlassian.com/admin/.
+
+        Args:
+            key: As the administration has shown it.
+            cloud: The hosts of the Cloud.
+
+        Raises:
+            ConfigurationError: There is no key.
+        """
+        api_url = normalized_base_url(cloud.api_url, "cloud.api_url")
+        advice = (
+            "The API key of an organization is for its administration only: use an API token or "
+            "OAuth for the products."
+        )
+        return cls._of(_bearer(key), DataCenter(f"{api_url}/admin", False, advice), advice)
+
+    def _elsewhere(self) -> tuple[Any, ...]:
+        return self._of, None, self._resource_server, self._if_rejected  # a pickle has no token
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(base_url={self._resource_server.base_url!r})"
+
+    @property
+    def resource_server(self) -> ResourceServer:
+        """Where the token is accepted."""
+        return self._resource_server
+
+    def current(self) -> TokenSet | None:
+        """The token."""
+        return self._token_set
+
+    def token_set(self, rejected: str | None = None) -> TokenSet:
+        """The token.
+
+        Raises:
+            FreshTokenRejectedError: It was rejected, and there is no other.
+            ConfigurationError: The source was unpickled in another process.
+        """
+        if self._token_set is None:
+            raise ConfigurationError(
+                "this StaticTokenSource was unpickled in another process, and a pickle carries no "
+                "token. Make it there."
+            )
+        if rejected == self._token_set.access_token:
+            raise FreshTokenRejectedError(
+                "the server rejects the static token: make a new one there, and check that it is "
+                f"meant for this server. {self._if_rejected}".rstrip()
+            )
+        return self._token_set
+
+    async def token_set_async(self, rejected: str | None = None) -> TokenSet:
+        """The token."""
+        return self.token_set(rejected)
+
+
+def _taking_bearers(url: str, name: str) -> str:
+    """The base URL of whoever takes bearers: not a Cloud site's.
+
+    Source: the sites refuse OAuth tokens, and personal access tokens are Data Center's.
+    """
+    base_url = normalized_base_url(url, name)
+    host = Location.of(base_url).host
+    if is_cloud_host(host) and not host.startswith("api."):
+        raise ConfigurationError(
+            f"{name}: {base_url} is a site of Atlassian Cloud, which takes no bearer. Use "
+            "StaticTokenSource.api_token(email, token, site_url), or for an OAuth token the "
+            "gateway: https://api.atlassian.com/ex/jira/CLOUD_ID."
+        )
+    return base_url
+
+
+def _bearer(token: str) -> TokenSet:
+    return TokenSet(_checked(token))
+
+
+def _basic(email: str, token: str) -> TokenSet:
+    if not isinstance(email, str) or "@" not in email or ":" in email:
+        raise ConfigurationError("email: give that of the account which made the token.")
+    credential = b64encode(f"{email}:{_checked(token)}".encode()).decode()
+    return TokenSet(credential, token_type="Basic")
+
+
+def _checked(token: str) -> str:
+    if not is_token(token):
+        raise ConfigurationError(
+            "access_token: give the token as the server has shown it, without line breaks."
+        )
+    return token

@@ -1,0 +1,465 @@
+"""What the package is for, shown offline against a local Atlassian.
+
+    python -m atlassian_auth_adapter.testing.demo
+
+Each scene makes real requests, then compares figures with what they should be; most are counted by
+the emulator. It shares its clock with the clients, so an hour passes at once. The exit status is 0
+only if every figure is right.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import logging
+import os
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from hashlib import sha256
+from importlib.util import find_spec
+from inspect import getdoc
+from typing import Any
+from urllib.parse import unquote
+
+import httpx
+import requests
+
+from atlassian_auth_adapter import (
+    AtlassianAuth,
+    AtlassianHTTPXAuth,
+    AtlassianOAuthClient,
+    CloudEnvironment,
+    LoginRequiredError,
+    create_atlassian_oauth_client,
+)
+from atlassian_auth_adapter.testing import AtlassianEmulator, FakeClock
+from atlassian_auth_adapter.testing.emulator import CloseAfter, Hold, LoggedRequest
+
+__all__ = ["SCENES", "Check", "Stage", "main"]
+
+WIDTH = 60  # columns of the narrowest terminal that we write for
+THREADS, TASKS = 64, 500
+HOUR = 3600.0  # seconds; the lifetime of an access token
+PAUSE = 60.0  # seconds; longer than a token brought by a rejection is spared another refresh
+MYSELF, ECHO = "/rest/api/2/myself", "/rest/echo"
+INTRODUCTION = """
+Programs that use Jira or Confluence carry an access token, which ends every hour. A refresh token
+brings the next one and can be used once. Who spends it twice, or loses the answer, is logged out
+until a person logs in again.
+
+Here are the real package and a local Atlassian. The figures are measured, most of them by its
+servers.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A figure that was measured, beside what it should be."""
+
+    text: str
+    found: object
+    expected: object
+
+    @property
+    def held(self) -> bool:
+        """Whether it is what it should be."""
+        return self.found == self.expected
+
+    def __str__(self) -> str:
+        return f"{self.text}: {self.found}" + ("" if self.held else f", not {self.expected}")
+
+
+class Stage:
+    """The servers, the time, a client of Cloud and one of Data Center, HTTP clients for both.
+
+    Counts are those of one scene.
+    """
+
+    def __init__(self, stack: ExitStack) -> None:
+        self.clock = FakeClock()
+        self.log = io.StringIO()
+        logging.getLogger("atlassian_auth_adapter").setLevel(logging.DEBUG)
+        logging.getLogger().addHandler(handler := logging.StreamHandler(self.log))
+        stack.callback(logging.getLogger().removeHandler, handler)
+        self.emulator = stack.enter_context(AtlassianEmulator(self.clock))
+        cloud, server = self.emulator.cloud, self.emulator.data_center
+        hosts = CloudEnvironment(cloud.auth_url, cloud.api_url, cloud.audience)
+        self.cloud = self._client(cloud.app, site_url=cloud.sites[0].url, cloud=hosts)
+        self.server = self._client(server.app, server_url=server.url)
+        self.clients = (self.cloud, self.server)
+        self.httpx_family: list[tuple[Any, Any]] = [(httpx, AtlassianHTTPXAuth)]
+        if find_spec("httpx2"):
+            import httpx2
+
+            from atlassian_auth_adapter import AtlassianHTTPX2Auth
+
+            self.httpx_family.append((httpx2, AtlassianHTTPX2Auth))
+        self.loops: dict[str, Callable[..., object]] = {"asyncio": _run_in_asyncio}
+        if find_spec("trio"):
+            import trio
+
+            self.loops["trio"] = trio.run
+        self.http = {client: [*self._http_clients(client, stack)] for client in self.clients}
+
+    def _client(self, app: Any, **where: Any) -> AtlassianOAuthClient:
+        registered = (app.client_id, app.client_secret, app.callback_url)
+        return create_atlassian_oauth_client(*registered, clock=self.clock, **where)
+
+    def _http_clients(self, client: AtlassianOAuthClient, stack: ExitStack) -> Iterator[Any]:
+        session = stack.enter_context(requests.Session())
+        session.auth = AtlassianAuth(client)
+        yield session
+        for library, auth in self.httpx_family:
+            options = {"timeout": 30, "follow_redirects": True}  # redirects as in requests
+            yield stack.enter_context(library.Client(auth=auth(client), **options))
+
+    def begin(self) -> None:
+        """A new scene: its counts are 0, the weather is fine, some time has passed."""
+        self._requests = len(self.emulator.requests)
+        self._token_requests = len(self.emulator.token_requests)
+        self.emulator.weather.clear()
+        self.clock.advance(PAUSE)
+
+    def log_in(self, client: AtlassianOAuthClient) -> None:
+        """A person opens the URL, agrees, and is sent back to us."""
+        side = self.emulator.cloud if client is self.cloud else self.emulator.data_center
+        client.oauth_complete(side.authorize(client.oauth_start()))
+
+    def ask(self, client: AtlassianOAuthClient) -> str:
+        """The status of an answer, or why a person has to log in."""
+        try:
+            return str(self.http[client][0].get(client.base_url + MYSELF).status_code)
+        except LoginRequiredError as error:
+            return error.reason
+
+    def seen(self, role: str, path: str) -> list[LoggedRequest]:
+        """What hosts of this role were asked, where the path ends so."""
+        recent = self.emulator.requests[self._requests :]
+        return [one for one in recent if one.role == role and one.path.endswith(path)]
+
+    def answers(self, library: str = "") -> int:
+        """How many requests were told who we are; `library` as its User-Agent has it."""
+        asked = self.seen("api", MYSELF) + self.seen("server", MYSELF)
+        known = [one for one in asked if f"{library}/" in one.headers["user-agent"]]
+        return sum(one.status == requests.codes.ok for one in known)
+
+    def refreshes(self, outcome: str = "") -> int:
+        """How many refresh tokens were presented, and met with this outcome."""
+        recent = self.emulator.token_requests[self._token_requests :]
+        ours = [one for one in recent if one.grant_type == "refresh_token"]
+        return sum(outcome in ("", one.outcome) for one in ours)
+
+
+def _run_in_asyncio(run: Callable[..., Any], *args: object) -> None:
+    asyncio.run(run(*args))
+
+
+def _together(*works: Callable[[], object]) -> None:
+    """All at once, each on a thread, released by one barrier."""
+    barrier = threading.Barrier(len(works))
+
+    def work(do: Callable[[], object]) -> None:
+        barrier.wait(30)
+        do()
+
+    with ThreadPoolExecutor(len(works)) as pool:
+        list(pool.map(work, works))  # raises what they raised
+
+
+# --- the scenes: a title, the story, what was measured --------------------------------------------
+
+
+def _without_us(stage: Stage) -> Iterator[Check]:
+    """The problem
+
+    The token has ended. Eight threads notice, and each refreshes for itself, as scripts do. This
+    scene is without the package; all others are with it.
+    """
+    side = stage.emulator.data_center
+    form = {"grant_type": "refresh_token", "refresh_token": side.issue()["refresh_token"]}
+    form |= {"client_id": side.app.client_id, "client_secret": side.app.client_secret}
+    url = f"{side.url}/rest/oauth2/latest/token"
+    _together(*[lambda: requests.post(url, form, timeout=30)] * 8)
+    yield Check("Threads that got a token", stage.refreshes("issued"), 1)
+    yield Check("Threads that were turned away", stage.refreshes("reuse_after_grace"), 7)
+
+
+def _log_in(stage: Stage) -> Iterator[Check]:
+    """A person logs in
+
+    Once at Jira Cloud, once at Jira Data Center.
+    """
+    for name, client in (("Cloud", stage.cloud), ("Data Center", stage.server)):
+        stage.log_in(client)
+        yield Check(f"{name} knows us as", client.test_connection().name, "Ada Example")
+    urls = [one.target for one in stage.seen("server", "/authorize") if one.method == "GET"]
+    yield Check("Logins at Data Center", len(urls), 1)
+    yield Check("of these with PKCE", sum("method=S256" in url for url in urls), 1)
+
+
+def _every_library(stage: Stage) -> Iterator[Check]:
+    """One login, every HTTP library
+
+    Cloud and Data Center are asked who we are, with auth=... and nothing else to do.
+    """
+
+    async def get(library: Any, auth: Any, url: str) -> None:
+        async with library.AsyncClient(auth=auth, timeout=30) as http:
+            await http.get(url)
+
+    ways = {"requests": ["sync"]}
+    for client in stage.clients:
+        url = client.base_url + MYSELF
+        for http in stage.http[client]:
+            http.get(url)
+        for library, auth in stage.httpx_family:
+            ways[library.__name__] = ["sync", *stage.loops]
+            for run in stage.loops.values():
+                run(get, library, auth(client), url)
+    for name, kinds in ways.items():
+        expected = len(kinds) * len(stage.clients)
+        yield Check(f"Answers to {name} ({', '.join(kinds)})", stage.answers(name), expected)
+    yield Check("Refreshes", stage.refreshes(), 0)
+
+
+def _crowd(stage: Stage) -> Iterator[Check]:
+    """The token ends under a crowd
+
+    An hour later, threads and tasks start at once. The server keeps its answer back until all
+    tasks wait for a token.
+    """
+    url = stage.cloud.base_url + MYSELF
+    stage.clock.advance(HOUR)
+    stage.emulator.weather.next("token", hold := Hold())
+
+    async def let_go() -> None:  # its turn comes when the tasks before it wait
+        hold.wait_arrived()
+        hold.release()
+
+    async def tasks() -> None:
+        # With more it takes longer: httpcore compares every waiting request with every connection.
+        few = httpx.Limits(max_connections=8)
+        auth = AtlassianHTTPXAuth(stage.cloud)
+        async with httpx.AsyncClient(auth=auth, limits=few, timeout=30) as http:
+            await asyncio.gather(*(http.get(url) for _ in range(TASKS)), let_go())
+
+    both = [partial(http.get, url) for http in stage.http[stage.cloud][:2]]
+    _together(*both * (THREADS // 2), partial(_run_in_asyncio, tasks))
+    yield Check(f"Answers to {THREADS} threads, {TASKS} tasks", stage.answers(), THREADS + TASKS)
+    yield Check("Refreshes", stage.refreshes(), 1)
+
+
+def _ahead(stage: Stage) -> Iterator[Check]:
+    """Nobody waits
+
+    Five minutes before the end, the next token is fetched beside the traffic. A server that hangs
+    holds nobody up.
+    """
+    stage.emulator.weather.next("token", hold := Hold())
+    stage.clock.advance(HOUR - PAUSE - 300)
+    for http in stage.http[stage.cloud]:
+        http.get(stage.cloud.base_url + MYSELF)
+    hold.wait_arrived()
+    yield Check("Refreshes still without an answer", hold.arrived, 1)
+    yield Check("Requests answered", stage.answers(), len(stage.http[stage.cloud]))
+    hold.release()
+    stage.clock.advance(300)
+    yield Check("The answer after the hour", stage.ask(stage.cloud), "200")
+    yield Check("Refreshes in all", stage.refreshes(), 1)
+
+
+def _early_end(stage: Stage) -> Iterator[Check]:
+    """A token ends early
+
+    The server rejects a POST in the middle of the hour. Each library sends it again, with the
+    same body and a new token.
+    """
+    body = ["all of it"]  # which every library spells alike
+    for http in stage.http[stage.cloud]:
+        stage.clock.advance(PAUSE)
+        stage.emulator.cloud.revoke_access_tokens()
+        http.post(stage.cloud.base_url + ECHO, json=body)
+    times, posts = len(stage.http[stage.cloud]), stage.seen("api", ECHO)
+    statuses = " ".join(str(one.status) for one in posts)
+    yield Check("Answers", statuses, " ".join(["401 200"] * times))
+    digest = sha256(json.dumps(body).encode()).hexdigest()
+    whole = sum(one.body_sha256 == digest for one in posts)
+    yield Check("Bodies that arrived whole", whole, 2 * times)
+    yield Check("Refreshes", stage.refreshes(), times)
+
+
+def _lost_on_cloud(stage: Stage) -> Iterator[Check]:
+    """A lost answer, Cloud
+
+    The refresh token is spent, then the line breaks. For ten minutes Cloud takes the same token
+    once more.
+    """
+    stage.clock.advance(HOUR)
+    stage.emulator.weather.next("token", CloseAfter())
+    yield Check("The program gets", stage.ask(stage.cloud), "200")
+    yield Check("Refreshes with a lost answer", stage.refreshes("issued"), 1)
+    yield Check("Refreshes sent again", stage.refreshes("replayed_in_grace"), 1)
+    yield Check("Grants lost", len(stage.emulator.revoked_families), 0)
+
+
+def _lost_on_data_center(stage: Stage) -> Iterator[Check]:
+    """A lost answer, Data Center
+
+    There the new token is gone. The program is told so, the server is left in peace, and what
+    is stored stays.
+    """
+    stage.clock.advance(HOUR)
+    stage.emulator.weather.next("token", CloseAfter())
+    yield from _end_of_login(stage, stage.server, "answer_lost", refreshes=2)
+
+
+def _revoked(stage: Stage) -> Iterator[Check]:
+    """The person takes the grant back
+
+    Only a person can undo that. The program is told so, and the server is left in peace.
+    """
+    stage.emulator.cloud.revoke_grants()
+    yield from _end_of_login(stage, stage.cloud, "refused", refreshes=1)
+
+
+def _end_of_login(
+    stage: Stage, client: AtlassianOAuthClient, reason: str, refreshes: int
+) -> Iterator[Check]:
+    before = client.status()
+    told = {stage.ask(client) for _ in range(10)}
+    yield Check("Ten requests are told: log in", ", ".join(sorted(told)), reason)
+    yield Check("Refreshes for all ten", stage.refreshes(), refreshes)
+    after = replace(client.status(), state=before.state, reason=before.reason)
+    yield Check("What is stored", "unchanged" if after == before else "changed", "unchanged")
+    stage.log_in(client)
+    yield Check("The answer after a new login", stage.ask(client), "200")
+
+
+def _elsewhere(stage: Stage) -> Iterator[Check]:
+    """Other people's servers
+
+    Each library goes there directly and by a redirect of Jira's, and to somebody else's site at
+    the same gateway.
+    """
+    foreign, sent = stage.emulator.foreign_url, 0
+    for client in stage.clients:
+        for http in stage.http[client]:
+            http.get(f"{foreign}/direct")
+            http.get(f"{client.base_url}/rest/redirect?to={foreign}/redirected")
+            http.get(f"{stage.emulator.cloud.api_url}/ex/jira/neighbour")
+            sent += 1
+    for text, role, path in (
+        ("Direct requests that arrived", "foreign", "/direct"),
+        ("Redirected requests that arrived", "foreign", "/redirected"),
+        ("Requests for the neighbour's site", "api", "/neighbour"),
+    ):
+        seen = stage.seen(role, path)
+        yield Check(text, len(seen), sent)
+        yield Check("of these with a token", sum("authorization" in one.headers for one in seen), 0)
+
+
+def _leaks(stage: Stage) -> Iterator[Check]:
+    """Leaks
+
+    Every code, token and client secret of this demonstration is looked for.
+    """
+    secrets = stage.emulator.secrets
+    foreign = [one for one in stage.emulator.requests if one.role == "foreign"]
+    texts = [unquote(f"{one.target} {[*one.headers.values()]} {one.body!r}") for one in foreign]
+    logged = stage.log.getvalue().splitlines()
+    for where, lines in (("foreign requests", texts), ("lines of log", logged)):
+        found = sum(secret in line for secret in secrets for line in lines)
+        yield Check(f"{len(secrets)} secrets, found in {len(lines)} {where}", found, 0)
+
+
+Scene = Callable[[Stage], Iterator[Check]]
+SCENES: tuple[Scene, ...] = (
+    _without_us,
+    _log_in,
+    _every_library,
+    _crowd,
+    _ahead,
+    _early_end,
+    _lost_on_cloud,
+    _lost_on_data_center,
+    _revoked,
+    _elsewhere,
+    _leaks,
+)
+
+
+# --- on paper -------------------------------------------------------------------------------------
+
+
+def _play(scene: Scene, stage: Stage) -> Iterator[Check]:
+    stage.begin()
+    try:
+        yield from scene(stage)
+    except Exception as error:  # noqa: BLE001 - a scene that breaks is a result; others follow
+        yield Check("The scene ended with", f"{type(error).__name__}: {error}", "its last line")
+
+
+class _Paper:
+    """Prints WIDTH columns wide, in colour for terminals, with ticks that stdout can encode."""
+
+    def __init__(self) -> None:
+        self._in_colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        self._ticks = {True: "\N{CHECK MARK}", False: "\N{BALLOT X}"}
+        try:
+            "".join(self._ticks.values()).encode(sys.stdout.encoding or "ascii")
+        except UnicodeEncodeError:
+            self._ticks = {True: "ok", False: "NO"}
+
+    def text(self, text: str, colour: int = 0, mark: str = "") -> None:
+        """A paragraph; after a mark, which then is what has the colour."""
+        first = f"  {mark} " if mark else ""
+        text = " ".join(text.split())
+        text = textwrap.fill(text, WIDTH, initial_indent=first, subsequent_indent=" " * len(first))
+        if colour and self._in_colour:
+            text = text.replace(mark or text, f"\x1b[{colour}m{mark or text}\x1b[0m", 1)
+        print(text, flush=True)
+
+    def tick(self, held: bool, text: str) -> None:
+        """A line after a tick or a cross."""
+        self.text(text, 32 if held else 31, self._ticks[held])
+
+
+def main() -> int:
+    """The demonstration has been printed; 0 if every figure was right, else 1."""
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = "*"  # everything is on this machine
+    began, paper, count, wrong = time.monotonic(), _Paper(), 0, []
+    for paragraph in INTRODUCTION.split("\n\n"):
+        paper.text(paragraph)
+        print()
+    if missing := [name for name in ("httpx2", "trio") if not find_spec(name)]:
+        paper.text(f"Not installed, therefore left out: {', '.join(missing)}.")
+        print()
+    with ExitStack() as stack:
+        stage = Stage(stack)
+        for number, scene in enumerate(SCENES, 1):
+            title, _, story = (getdoc(scene) or scene.__name__).partition("\n\n")
+            paper.text(f"{number}. {title}", colour=1)
+            paper.text(story)
+            for check in _play(scene, stage):
+                paper.tick(check.held, str(check))
+                count += 1
+                if not check.held:
+                    wrong.append(f"{number}. {title}: {check}")
+            print()
+    right, seconds = count - len(wrong), time.monotonic() - began
+    paper.text(f"{right} of {count} figures are right ({seconds:.1f} s).", 31 if wrong else 32)
+    for line in wrong:
+        paper.tick(False, line)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
