@@ -32,7 +32,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, NoReturn, ParamSpec, Self, TypeVar
 
 if TYPE_CHECKING:
     from atlassian_auth_adapter.tokens import TokenSet
@@ -69,11 +69,21 @@ __all__ = [
 
 
 class AtlassianAuthError(Exception):
-    """Base of every error that this package raises on purpose."""
+    """Base of every error that this package raises on purpose.
+
+    Args:
+        message: What happened, and what to do next.
+        fields: Attributes that the class of the error declares.
+
+    Raises:
+        TypeError: The class does not declare the field.
+    """
 
     def __init__(self, message: str, **fields: Any) -> None:
         super().__init__(message)
         for name, value in fields.items():
+            if not hasattr(type(self), name):
+                raise TypeError(f"{type(self).__name__} has no field {name!r}")
             setattr(self, name, value)
 
     def copied(self) -> Self:
@@ -275,6 +285,17 @@ class TokenNotSavedError(TokenStoreError):
     def __reduce__(self) -> tuple[Any, ...]:
         fields = {name: value for name, value in vars(self).items() if name != "token_set"}
         return rebuilt, (type(self), self.args, fields)
+
+
+def raise_clean(error: BaseException, cause: BaseException | None = None) -> NoReturn:
+    """Raise the error, also inside of a handler, without the exception that is being handled.
+
+    Python keeps that one as the context of the error, and its text or its frames may hold a secret.
+    """
+    try:
+        raise error from cause
+    finally:
+        error.__context__ = None
 
 
 def without_frames(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:

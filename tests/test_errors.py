@@ -104,3 +104,26 @@ def test_errors_are_raised_with_texts_only() -> None:
     bare = re.compile(rf"raise (?:{'|'.join(errors.__all__)})(?:\(\))?\s*$", re.MULTILINE)
     guilty = [str(path) for path in package.rglob("*.py") if bare.search(path.read_text("utf-8"))]
     assert not guilty
+
+
+def test_a_field_that_the_class_does_not_declare_is_refused() -> None:
+    """A misspelled field would leave the declared one at its default, unseen."""
+    for leaf in LEAVES:
+        with pytest.raises(TypeError, match="has no field 'reson'"):
+            leaf("text", reson="refused")
+
+
+def _raise_while_handling(cause: Exception | None) -> None:
+    try:
+        int("secret")
+    except ValueError:
+        errors.raise_clean(errors.TokenStoreError("not saved"), cause)
+
+
+@pytest.mark.parametrize("cause", [None, OSError("disk full")])
+def test_an_error_is_raised_without_what_was_being_handled(cause: Exception | None) -> None:
+    """The text and the frames of a handled error may hold secrets; a given cause is kept."""
+    with pytest.raises(errors.TokenStoreError) as caught:
+        _raise_while_handling(cause)
+    assert caught.value.__context__ is None
+    assert caught.value.__cause__ is cause
