@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from atlassian_auth_adapter.errors import ConfigurationError
+from atlassian_auth_adapter.errors import ConfigurationError, ResourceUnavailableError
 
 if TYPE_CHECKING:
     import requests
@@ -108,8 +108,8 @@ class Transport:
         return self.timeout if isinstance(self.timeout, tuple) else (self.timeout, self.timeout)
 
     @property
-    def patience(self) -> float:
-        """Seconds after which one request has ended, one way or the other."""
+    def total_timeout(self) -> float:
+        """Upper bound of one request, seconds."""
         return sum(self._timeouts())
 
     @property
@@ -187,10 +187,33 @@ class Transport:
             f"{type(failure).__name__}: {text}", sent=_may_have_been_sent(failure)
         ) from type(failure)(text)
 
+    def get(self, url: str, authorization: str = "", accept: str = "application/json") -> Answer:
+        """The answer of a resource server to a GET request.
+
+        Args:
+            url: Absolute URL.
+            authorization: Value of the Authorization header; "": none is sent.
+            accept: Media type to ask for.
+
+        Raises:
+            ResourceUnavailableError: Without a complete answer.
+            ConfigurationError: The URL or the proxy is not one.
+        """
+        headers = {"Accept": accept} | ({"Authorization": authorization} if authorization else {})
+        try:
+            return self.send("GET", url, headers=headers)
+        except NoAnswerError as error:
+            failure = error
+        del authorization, headers
+        place = url.partition("?")[0]  # a query may hold a state or a code
+        raise ResourceUnavailableError(
+            f"no answer from {place}: {failure}. Try again, or check network, proxy and `verify`."
+        ) from failure.__cause__
+
     def _read(self, response: requests.Response) -> bytes:
         import requests
 
-        deadline = time.monotonic() + self.patience
+        deadline = time.monotonic() + self.total_timeout
         body = bytearray()
         for chunk in response.iter_content(8192):
             body += chunk
@@ -199,7 +222,7 @@ class Transport:
                     f"the answer is larger than {MAX_ANSWER} bytes"
                 )
             if time.monotonic() > deadline:
-                raise requests.ReadTimeout(f"the answer took longer than {self.patience} s")
+                raise requests.ReadTimeout(f"the answer took longer than {self.total_timeout} s")
         return bytes(body)
 
 

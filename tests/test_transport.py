@@ -23,6 +23,7 @@ from atlassian_auth_adapter import (
     AtlassianOAuthClient,
     CloudEnvironment,
     ConfigurationError,
+    ResourceUnavailableError,
     TokenEndpointUnavailableError,
     create_atlassian_oauth_client,
 )
@@ -702,3 +703,12 @@ def test_a_small_bomb_is_not_unpacked() -> None:
     ):
         _send(port)
     assert caught.value.sent
+
+
+def test_a_get_without_an_answer_holds_no_bearer() -> None:
+    """The error of a dead network has its cause, and its text and fields do not hold the bearer."""
+    with pytest.raises(ResourceUnavailableError, match="Try again") as caught:
+        Transport().get(f"http://127.0.0.1:{_dead_port()}/x?state=s3cr3t", "Bearer s3cr3t")
+    assert isinstance(caught.value.__cause__, requests.ConnectionError)
+    assert caught.value.__context__ is None
+    assert "s3cr3t" not in f"{caught.value}{vars(caught.value)}"

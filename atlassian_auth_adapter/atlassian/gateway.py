@@ -11,7 +11,7 @@ section 0, where each rule was measured.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Protocol, TypeGuard
 from urllib.parse import unquote, urlsplit
 
@@ -19,7 +19,7 @@ from atlassian_auth_adapter.errors import ConfigurationError
 
 __all__ = [
     "CloudGateway",
-    "DataCenter",
+    "OneServer",
     "Location",
     "ResourceServer",
     "Route",
@@ -148,16 +148,18 @@ class ResourceServer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class DataCenter:
-    """A server with one base URL: Data Center under its context path, or Bitbucket Cloud.
+class OneServer:
+    """A resource server with one base URL: Data Center, a Cloud site, an API such as Bitbucket's.
 
     Attributes:
-        base_url: Without a trailing slash.
-        anonymous_fallback: See `ResourceServer`. Source: Data Center treats a bad bearer as nobody.
+        base_url: Without a trailing slash, context path included.
+        anonymous_fallback: See `ResourceServer`. Source: Data Center answers a request with a bad
+            bearer as it answers one without.
         elsewhere: What to do for Cloud requests that the token cannot make here.
     """
 
     base_url: str
+    _: KW_ONLY
     anonymous_fallback: bool = True
     elsewhere: str = ""
     _base: Location = field(init=False, repr=False, compare=False)

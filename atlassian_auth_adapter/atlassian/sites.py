@@ -15,9 +15,9 @@ from atlassian_auth_adapter.errors import (
     ConfigurationError,
     ResourceUnavailableError,
 )
-from atlassian_auth_adapter.transport import Answer, NoAnswerError, Transport
+from atlassian_auth_adapter.transport import Answer, Transport
 
-__all__ = ["Site", "ask", "cloud_id_of", "listed", "only_site", "origin_at", "site_at", "sites_in"]
+__all__ = ["Site", "cloud_id_of", "listed", "only_site", "origin_at", "site_at", "sites_in"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,33 +37,6 @@ class Site:
     name: str = ""
     scopes: tuple[str, ...] = ()
     avatar_url: str = ""
-
-
-def ask(
-    transport: Transport, url: str, authorization: str = "", accept: str = "application/json"
-) -> Answer:
-    """The answer of a resource server to a GET of ours.
-
-    Args:
-        transport: How to reach it.
-        url: What to get.
-        authorization: Value of the header, "" for none.
-        accept: Media type to ask for.
-
-    Raises:
-        ResourceUnavailableError: There was no complete answer.
-    """
-    headers = {"Accept": accept}
-    if authorization:
-        headers["Authorization"] = authorization
-    try:
-        return transport.send("GET", url, headers=headers)
-    except NoAnswerError as error:
-        failure = error
-    place = url.partition("?")[0]  # a query may hold what is nobody else's affair
-    raise ResourceUnavailableError(
-        f"no answer from {place}: {failure}. Try again, or check network, proxy and `verify`."
-    ) from failure.__cause__
 
 
 def sites_in(answer: Answer) -> tuple[Site, ...]:
@@ -94,7 +67,7 @@ def cloud_id_of(transport: Transport, site_url: str) -> str:
         ResourceUnavailableError: No usable answer.
         ConfigurationError: The URL is not that of a Cloud site.
     """
-    answer = ask(transport, f"{site_url}/_edge/tenant_info")
+    answer = transport.get(f"{site_url}/_edge/tenant_info")
     parsed = answer.json() if answer.status == HTTPStatus.OK else None
     cloud_id = parsed.get("cloudId") if isinstance(parsed, dict) else None
     if is_cloud_id(cloud_id):

@@ -202,7 +202,7 @@ class AtlassianClient(Unique, TokenSource):
             ),
             self._store,
             self._token_request(),
-            send_timeout=self._transport.patience,
+            send_timeout=self._transport.total_timeout,
             max_wait=_checked_wait(settings.get("max_wait", 30.0)),
             clock=self._clock,
             on_event=self.on_event,
@@ -568,7 +568,7 @@ class AtlassianClient(Unique, TokenSource):
         return answer, verdict, token_set.scope
 
     def _ask(self, url: str, token_set: TokenSet) -> tuple[Answer, Verdict]:
-        answer = sites.ask(self._transport, url, token_set.authorization)
+        answer = self._transport.get(url, token_set.authorization)
         verdict = judge(
             answer.status,
             answer.headers,

@@ -8,7 +8,6 @@ from http import HTTPStatus
 from typing import ClassVar, Unpack
 from urllib.parse import parse_qs, urlsplit
 
-from atlassian_auth_adapter.atlassian import sites
 from atlassian_auth_adapter.atlassian.products import (
     BITBUCKET_CLOUD,
     COMMERCIAL,
@@ -174,7 +173,7 @@ class AtlassianOAuthClient(AtlassianClient):
         """
         request = AuthorizationRequest.new(self._server, " ".join(self.get_oauth_scopes()), 0.0)
         url = request.url(self._server, self.client_id, self.callback_url)
-        answer = sites.ask(self._transport, url, accept="text/html")
+        answer = self._transport.get(url, accept="text/html")
         location = urlsplit(answer.headers.get("Location", ""))
         refusal = parse_qs(location.query).get("error", [""])[0]
         if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -15,8 +15,8 @@ from typing import Any
 from atlassian_auth_adapter.atlassian import sites
 from atlassian_auth_adapter.atlassian.gateway import (
     CloudGateway,
-    DataCenter,
     Location,
+    OneServer,
     ResourceServer,
     checked_cloud_id,
     is_cloud_host,
@@ -135,10 +135,10 @@ class ServerPlace(Place):
         self.server = data_center_server(self.server_url)
         self.scopes = product.data_center_scopes
         self.identity_path = product.data_center_identity
-        self._resources = DataCenter(self.server_url)
+        self._resources = OneServer(self.server_url)
 
     @property
-    def resource_server(self) -> DataCenter:
+    def resource_server(self) -> OneServer:
         """The server itself."""
         return self._resources
 
@@ -160,10 +160,10 @@ class BitbucketCloudPlace(Place):
         self.server = bitbucket_cloud_server(replace(cloud, auth_url=auth_url))
         self.scopes = product.cloud_scopes
         self.identity_path = product.cloud_identity
-        self._resources = DataCenter(base_url, anonymous_fallback=False)
+        self._resources = OneServer(base_url, anonymous_fallback=False)
 
     @property
-    def resource_server(self) -> DataCenter:
+    def resource_server(self) -> OneServer:
         """The API."""
         return self._resources
 

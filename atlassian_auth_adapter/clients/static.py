@@ -7,8 +7,8 @@ from typing import Any, Self
 
 from atlassian_auth_adapter.atlassian.gateway import (
     CloudGateway,
-    DataCenter,
     Location,
+    OneServer,
     ResourceServer,
     checked_cloud_id,
     is_cloud_host,
@@ -52,7 +52,7 @@ class StaticTokenSource(Unique, TokenSource):
 
     def __init__(self, access_token: str, base_url: str) -> None:
         self._token_set: TokenSet | None = _bearer(access_token)
-        self._resource_server: ResourceServer = DataCenter(_taking_bearers(base_url, "base_url"))
+        self._resource_server: ResourceServer = OneServer(_taking_bearers(base_url, "base_url"))
         self._if_rejected = ""
 
     @classmethod
@@ -86,7 +86,7 @@ class StaticTokenSource(Unique, TokenSource):
             "A personal access token is accepted by its own server only; for Cloud use "
             "StaticTokenSource.api_token(email, token, site_url) or an OAuth client."
         )
-        return cls._of(_bearer(token), DataCenter(base_url, elsewhere=advice), advice)
+        return cls._of(_bearer(token), OneServer(base_url, elsewhere=advice), advice)
 
     @classmethod
     def api_token(cls, email: str, token: str, site_url: str) -> Self:
@@ -111,7 +111,11 @@ class StaticTokenSource(Unique, TokenSource):
             "An API token without scopes is accepted on its own site only; for the gateway use "
             "StaticTokenSource.scoped_api_token() with a token that has scopes."
         )
-        return cls._of(_basic(email, token), DataCenter(base_url, False, advice), advice)
+        return cls._of(
+            _basic(email, token),
+            OneServer(base_url, anonymous_fallback=False, elsewhere=advice),
+            advice,
+        )
 
     @classmethod
     def scoped_api_token(
@@ -164,7 +168,11 @@ class StaticTokenSource(Unique, TokenSource):
             "The API key of an organization is for its administration only: use an API token or "
             "OAuth for the products."
         )
-        return cls._of(_bearer(key), DataCenter(f"{api_url}/admin", False, advice), advice)
+        return cls._of(
+            _bearer(key),
+            OneServer(f"{api_url}/admin", anonymous_fallback=False, elsewhere=advice),
+            advice,
+        )
 
     def _elsewhere(self) -> tuple[Any, ...]:
         return self._of, None, self._resource_server, self._if_rejected  # a pickle has no token

@@ -11,8 +11,8 @@ from hypothesis import assume, given, strategies as st
 from atlassian_auth_adapter import ConfigurationError
 from atlassian_auth_adapter.atlassian.gateway import (
     CloudGateway,
-    DataCenter,
     Location,
+    OneServer,
     is_loopback,
     normalized_base_url,
 )
@@ -20,7 +20,7 @@ from atlassian_auth_adapter.atlassian.gateway import (
 API, SITE, ID = "https://api.atlassian.com", "https://acme.atlassian.net", "11111111-2222-3333"
 OTHER = "99999999-2222-3333"
 GATEWAY = CloudGateway(API, ID, site_url=SITE)
-SERVER = DataCenter("https://jira.company.com:8443/jira")
+SERVER = OneServer("https://jira.company.com:8443/jira")
 
 # Pieces of which hostile and harmless URLs are made.
 segments = st.sampled_from(
@@ -234,7 +234,7 @@ def test_the_urls_that_sdks_send(url: str, path: str | None) -> None:
 )
 def test_data_center_keeps_to_origin_and_context_path(base: str, url: str, bearer: bool) -> None:
     """Another product behind the same host name gets nothing."""
-    assert DataCenter(normalized_base_url(base, "x")).route(Location.of(url)).bearer is bearer
+    assert OneServer(normalized_base_url(base, "x")).route(Location.of(url)).bearer is bearer
 
 
 def test_who_treats_a_dead_token_like_none() -> None:

@@ -10,20 +10,17 @@ from hypothesis import given, strategies as st
 
 from atlassian_auth_adapter import ConfigurationError, ResourceUnavailableError, Site
 from atlassian_auth_adapter.atlassian.gateway import is_cloud_id
-from atlassian_auth_adapter.atlassian.sites import ask, cloud_id_of, sites_in
-from atlassian_auth_adapter.transport import Answer, NoAnswerError
+from atlassian_auth_adapter.atlassian.sites import cloud_id_of, sites_in
+from atlassian_auth_adapter.transport import Answer
 
 
 class _Transport:
-    def __init__(self, answer: Answer | Exception) -> None:
+    def __init__(self, answer: Answer) -> None:
         self.answer = answer
-        self.asked: list[tuple[str, dict[str, str]]] = []
+        self.asked: list[tuple[str, str]] = []
 
-    def send(self, method: str, url: str, *, headers: Any) -> Answer:
-        assert method == "GET"
-        self.asked.append((url, headers))
-        if isinstance(self.answer, Exception):
-            raise self.answer
+    def get(self, url: str, authorization: str = "", accept: str = "") -> Answer:
+        self.asked.append((url, authorization))
         return self.answer
 
 
@@ -79,9 +76,9 @@ def test_the_cloud_id_is_asked_without_a_token() -> None:
     """tenant_info is public; no Authorization goes there."""
     transport = _Transport(_answer({"cloudId": "11111111-2222"}))
     assert cloud_id_of(transport, "https://acme.atlassian.net") == "11111111-2222"  # type: ignore[arg-type]
-    ((url, headers),) = transport.asked
+    ((url, authorization),) = transport.asked
     assert url == "https://acme.atlassian.net/_edge/tenant_info"
-    assert "Authorization" not in headers
+    assert authorization == ""
 
 
 @pytest.mark.parametrize(
@@ -105,14 +102,3 @@ def test_a_site_that_is_none_is_told(body: Any, status: int, error: type[Excepti
     """A URL that is no Cloud site is a wrong setting; a server in trouble is not."""
     with pytest.raises(error, match="cloud_id"):
         cloud_id_of(_Transport(_answer(body, status)), "https://acme.atlassian.net")  # type: ignore[arg-type]
-
-
-def test_no_answer_leads_to_no_request() -> None:
-    """The error of a dead network has its cause, and nothing in it holds the bearer."""
-    failure = NoAnswerError("reset", sent=True)
-    failure.__cause__ = ConnectionError("reset")
-    with pytest.raises(ResourceUnavailableError, match="reset") as caught:
-        ask(_Transport(failure), "https://acme.atlassian.net/x", "s3cr3t")  # type: ignore[arg-type]
-    assert caught.value.__cause__ is failure.__cause__
-    assert caught.value.__context__ is None
-    assert "s3cr3t" not in f"{caught.value}{vars(caught.value)}"

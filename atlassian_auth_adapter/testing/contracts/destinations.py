@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from atlassian_auth_adapter.atlassian.gateway import DataCenter, ResourceServer
+from atlassian_auth_adapter.atlassian.gateway import OneServer, ResourceServer
 from atlassian_auth_adapter.errors import ForeignOriginError
 
 from .base import AdapterTests
@@ -143,7 +143,7 @@ _OUTSIDE_ROOT = (
 _OUTSIDE = [
     pytest.param(CLOUD, _OUTSIDE_CLOUD, id="cloud"),
     pytest.param(DATA_CENTER, _OUTSIDE_DATA_CENTER, id="data_center"),
-    pytest.param(DataCenter("https://jira.example.com"), _OUTSIDE_ROOT, id="data_center_at_root"),
+    pytest.param(OneServer("https://jira.example.com"), _OUTSIDE_ROOT, id="data_center_at_root"),
 ]
 
 #: What goes with the token, and as what it arrives.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from atlassian_auth_adapter.atlassian.gateway import CloudGateway, DataCenter, ResourceServer
+from atlassian_auth_adapter.atlassian.gateway import CloudGateway, OneServer, ResourceServer
 from atlassian_auth_adapter.atlassian.products import CloudEnvironment
 from atlassian_auth_adapter.clients.factory import create_atlassian_oauth_client
 from atlassian_auth_adapter.clients.oauth import AtlassianOAuthClient
@@ -58,7 +58,7 @@ BEARER = "secret-bearer"
 CLOUD_ID = "11111111-2222-3333-4444-555555555555"
 GATEWAY = f"https://api.atlassian.com/ex/jira/{CLOUD_ID}"
 CLOUD = CloudGateway("https://api.atlassian.com", CLOUD_ID, site_url="https://acme.atlassian.net")
-DATA_CENTER = DataCenter("https://jira.example.com/jira")
+DATA_CENTER = OneServer("https://jira.example.com/jira")
 
 #: Ways to write "up", of which some server or proxy understands each.
 UPS = ("..", "%2e%2e", "%2E%2e", ".%2e", "%252e%252e", "..;", "..;x=y")
