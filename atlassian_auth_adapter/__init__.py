@@ -76,7 +76,7 @@ if TYPE_CHECKING:
     )
     from atlassian_auth_adapter.events import Event as Event
     from atlassian_auth_adapter.expiry import ExpiryPolicy as ExpiryPolicy
-    from atlassian_auth_adapter.profiles import (
+    from atlassian_auth_adapter.profiles.file import (
         Profile as Profile,
         choose_store as choose_store,
         client_from_profile as client_from_profile,
@@ -146,7 +146,7 @@ _HOMES = {
     ],
     "events": ["Event"],
     "expiry": ["ExpiryPolicy"],
-    "profiles": [
+    "profiles.file": [
         "Profile",
         "choose_store",
         "client_from_profile",

@@ -30,7 +30,7 @@ from atlassian_auth_adapter.errors import (
     ConfigurationError,
     PortUnavailableError,
 )
-from atlassian_auth_adapter.profiles import (
+from atlassian_auth_adapter.profiles.file import (
     choose_store,
     client_from_profile,
     client_secret_of,

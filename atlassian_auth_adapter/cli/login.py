@@ -15,7 +15,7 @@ from atlassian_auth_adapter.cli.terminal import json_option, profile_option, say
 from atlassian_auth_adapter.clients.base import AtlassianClient
 from atlassian_auth_adapter.clients.oauth import AtlassianOAuthClient
 from atlassian_auth_adapter.errors import AmbiguousSiteError, ConfigurationError
-from atlassian_auth_adapter.profiles import (
+from atlassian_auth_adapter.profiles.file import (
     Profile,
     choose_store,
     client_from_profile,

@@ -6,7 +6,7 @@ import click
 
 from atlassian_auth_adapter.cli.terminal import json_option, profile_option, say, show
 from atlassian_auth_adapter.errors import ConfigurationError, TokenEndpointError
-from atlassian_auth_adapter.profiles import client_from_profile, delete_profile, load_profile
+from atlassian_auth_adapter.profiles.file import client_from_profile, delete_profile, load_profile
 
 __all__ = ["command"]
 

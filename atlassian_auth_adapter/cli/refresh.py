@@ -6,7 +6,7 @@ import click
 
 from atlassian_auth_adapter.cli.status import facts_of, print_status
 from atlassian_auth_adapter.cli.terminal import json_option, profile_option, show
-from atlassian_auth_adapter.profiles import client_from_profile
+from atlassian_auth_adapter.profiles.file import client_from_profile
 
 __all__ = ["command"]
 

@@ -16,7 +16,7 @@ from atlassian_auth_adapter.cli.terminal import (
     show,
 )
 from atlassian_auth_adapter.clients.base import AtlassianClient
-from atlassian_auth_adapter.profiles import client_from_profile, load_profile
+from atlassian_auth_adapter.profiles.file import client_from_profile, load_profile
 
 __all__ = ["command", "facts_of", "print_status"]
 

@@ -65,7 +65,7 @@ def _profiles(_context: Any, _parameter: Any, begun: str) -> list[CompletionItem
     """The names of profiles, for the completion of a shell."""
     from click.shell_completion import CompletionItem
 
-    from atlassian_auth_adapter.profiles import profiles
+    from atlassian_auth_adapter.profiles.file import profiles
 
     return [CompletionItem(name) for name in profiles() if name.startswith(begun)]
 

@@ -8,7 +8,7 @@ import sys
 import click
 
 from atlassian_auth_adapter.cli.terminal import json_option, profile_option
-from atlassian_auth_adapter.profiles import client_from_profile, stored_token_set
+from atlassian_auth_adapter.profiles.file import client_from_profile, stored_token_set
 from atlassian_auth_adapter.tokens import TokenSet
 
 __all__ = ["command"]

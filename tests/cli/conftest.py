@@ -13,7 +13,7 @@ import pytest
 from atlassian_auth_adapter import CloudEnvironment
 from atlassian_auth_adapter.cli.main import main
 from atlassian_auth_adapter.cli.terminal import console
-from atlassian_auth_adapter.profiles import Profile, client_from_profile, save_profile
+from atlassian_auth_adapter.profiles.file import Profile, client_from_profile, save_profile
 from atlassian_auth_adapter.testing import AtlassianEmulator, save_login, stored_login
 
 

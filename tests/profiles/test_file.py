@@ -52,7 +52,7 @@ from atlassian_auth_adapter import (
     save_profile,
 )
 from atlassian_auth_adapter.clients.environment import VARIABLES
-from atlassian_auth_adapter.profiles import _stores, client_secret_of, config_file, profiles
+from atlassian_auth_adapter.profiles.file import _stores, client_secret_of, config_file, profiles
 from atlassian_auth_adapter.testing import AtlassianEmulator, FakeClock
 from atlassian_auth_adapter.testing.contracts.processes import PATIENCE, in_forked_child
 
@@ -343,6 +343,7 @@ class TestWhoElse:
             save_profile(WORK, SECRET)
             for path in (Path(place, "config"), config_file()):
                 path.chmod(path.stat().st_mode | 0o055)
+            profiles()  # loads the codec: the other user cannot, where Python itself is private
 
             def child() -> str:
                 os.setegid(NOBODY)
