@@ -30,14 +30,11 @@ from atlassian_auth_adapter.errors import (
     ConfigurationError,
     PortUnavailableError,
 )
-from atlassian_auth_adapter.profiles.file import (
-    choose_store,
-    client_from_profile,
-    client_secret_of,
-    load_profile,
-)
+from atlassian_auth_adapter.profiles.client import client_of
+from atlassian_auth_adapter.profiles.file import load_profile
+from atlassian_auth_adapter.profiles.stores import choose_store, client_secret_of
 from atlassian_auth_adapter.signin.loopback import LoopbackURI
-from atlassian_auth_adapter.transport import Answer, NoAnswerError, Transport
+from atlassian_auth_adapter.transport import Answer, NoAnswerError
 
 __all__ = ["Check", "checks", "clock_check", "command"]
 
@@ -102,7 +99,7 @@ def checks(name: str) -> Iterator[Check]:
     """The checks, each made when it is asked for; those that cannot be made are left out."""
     try:
         profile = load_profile(name)
-        client = client_from_profile(profile.name)
+        client = client_of(profile)
     except AtlassianAuthError as error:
         yield Check("profile", "fail", str(error), "Make one with: atlassian-auth login")
         return
@@ -133,7 +130,7 @@ def _tried(name: str, look: Callable[[], str], advice: str = "") -> Check:
 
 def _network(client: AtlassianClient) -> Iterator[Check]:
     """Each host once: its name, the way to it, TLS, and its clock."""
-    transport = Transport(client.verify, client.proxy)
+    transport = client.transport
     urls = dict.fromkeys((client.issuer, client.resource_server.base_url, client.site_url))
     dates = []
     for url in filter(None, urls):

@@ -15,14 +15,10 @@ from atlassian_auth_adapter.cli.terminal import json_option, profile_option, say
 from atlassian_auth_adapter.clients.base import AtlassianClient
 from atlassian_auth_adapter.clients.oauth import AtlassianOAuthClient
 from atlassian_auth_adapter.errors import AmbiguousSiteError, ConfigurationError
-from atlassian_auth_adapter.profiles.file import (
-    Profile,
-    choose_store,
-    client_from_profile,
-    client_secret_of,
-    profiles,
-    save_profile,
-)
+from atlassian_auth_adapter.profiles.client import client_of
+from atlassian_auth_adapter.profiles.file import chosen_name, profiles, save_profile
+from atlassian_auth_adapter.profiles.profile import Profile
+from atlassian_auth_adapter.profiles.stores import choose_store, client_secret_of
 from atlassian_auth_adapter.signin.login import login
 from atlassian_auth_adapter.signin.terminal import pasted_lines
 
@@ -67,7 +63,7 @@ def command(
     # Before a person takes the trouble: what cannot be kept must not be fetched.
     profile = replace(profile, store=choose_store(profile.store))
     profile = save_profile(profile, _secret_for(profile, ask=new_secret))
-    client = client_from_profile(profile.name)
+    client = client_of(profile)
     if isinstance(client, AtlassianOAuthClient):
         with pasted_lines() as paste:
             login(
@@ -79,7 +75,7 @@ def command(
             )
     profile, client = _at_a_site(profile, client)
     identity = client.test_connection()
-    facts = facts_of(profile.name, client) | {"identity": identity.id, "name": identity.name}
+    facts = facts_of(profile, client) | {"identity": identity.id, "name": identity.name}
 
     def human() -> None:
         say(f"Signed in as {identity.name or identity.id}.", style="bold green")
@@ -91,9 +87,8 @@ def command(
 def _profile(name: str, given: dict[str, Any]) -> Profile:
     """The profile with what was given, and what a person has answered."""
     known = profiles()
-    wanted = name or os.environ.get("ATLASSIAN_PROFILE", "")
-    wanted = wanted or (next(iter(known)) if len(known) == 1 else "default")
-    profile = known.get(wanted, Profile(wanted))
+    chosen = chosen_name(name, known)
+    profile = known.get(chosen, Profile(chosen))
     if given.keys() & {"site_url", "cloud_id", "server_url"}:  # another place, not one more
         profile = replace(profile, site_url="", cloud_id="", server_url="")
     profile = replace(profile, **given)
@@ -160,5 +155,5 @@ def _at_a_site(profile: Profile, client: AtlassianClient) -> tuple[Profile, Atla
             say(f"  {number}  {site.url or site.name}", stderr=True)
         chosen = sites[click.prompt("Which site", type=click.Choice(list(sites)), err=True)]
         profile = save_profile(replace(profile, cloud_id=chosen.id, site_url=chosen.url))
-        client = client_from_profile(profile.name)
+        client = client_of(profile)
     return profile, client

@@ -6,7 +6,8 @@ import click
 
 from atlassian_auth_adapter.cli.terminal import json_option, profile_option, say, show
 from atlassian_auth_adapter.errors import ConfigurationError, TokenEndpointError
-from atlassian_auth_adapter.profiles.file import client_from_profile, delete_profile, load_profile
+from atlassian_auth_adapter.profiles.client import client_of
+from atlassian_auth_adapter.profiles.file import delete_profile, load_profile
 
 __all__ = ["command"]
 
@@ -19,7 +20,7 @@ __all__ = ["command"]
 def command(name: str, as_json: bool, local: bool, delete: bool) -> None:
     """Take the login back at the server where it can, then forget it."""
     profile = load_profile(name)
-    client = client_from_profile(profile.name)
+    client = client_of(profile)
     nobody = client.status().state == "none"
     revoked, why = False, ""
     if not (local or nobody):

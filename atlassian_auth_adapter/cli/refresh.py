@@ -6,7 +6,8 @@ import click
 
 from atlassian_auth_adapter.cli.status import facts_of, print_status
 from atlassian_auth_adapter.cli.terminal import json_option, profile_option, show
-from atlassian_auth_adapter.profiles.file import client_from_profile
+from atlassian_auth_adapter.profiles.client import client_of
+from atlassian_auth_adapter.profiles.file import load_profile
 
 __all__ = ["command"]
 
@@ -28,8 +29,9 @@ def command(name: str, as_json: bool, older_than: float) -> int:
 
     For cron: 0 6 * * * atlassian-auth refresh --older-than 7
     """
-    client = client_from_profile(name)
+    profile = load_profile(name)
+    client = client_of(profile)
     client.refresh(older_than * DAY)
-    facts = facts_of(name, client)
+    facts = facts_of(profile, client)
     show(facts, as_json, lambda: print_status(facts))
     return 4 if facts["state"] == "login_required" else 0  # nothing was refreshed, or ever will be

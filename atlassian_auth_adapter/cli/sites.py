@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from atlassian_auth_adapter.cli.terminal import json_option, profile_option, say, show
-from atlassian_auth_adapter.profiles.file import client_from_profile
+from atlassian_auth_adapter.profiles.client import client_from_profile
 
 __all__ = ["command"]
 

@@ -27,9 +27,10 @@ def run() -> None:
         form = SHORT_WAYS.get(tuple(sys.argv[1:]))
         if form and not sys.stdout.isatty():  # a terminal is asked first
             with suppress(Exception):  # the long way tells what is wrong
-                from atlassian_auth_adapter.profiles.file import stored_token_set
+                from atlassian_auth_adapter.profiles.client import stored_token_set
+                from atlassian_auth_adapter.profiles.file import load_profile
 
-                if token_set := stored_token_set():
+                if token_set := stored_token_set(load_profile()):
                     sys.stdout.write(form.format(token_set))
                     sys.stdout.flush()
                     return

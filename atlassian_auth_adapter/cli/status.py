@@ -16,7 +16,9 @@ from atlassian_auth_adapter.cli.terminal import (
     show,
 )
 from atlassian_auth_adapter.clients.base import AtlassianClient
-from atlassian_auth_adapter.profiles.file import client_from_profile, load_profile
+from atlassian_auth_adapter.profiles.client import client_of
+from atlassian_auth_adapter.profiles.file import load_profile
+from atlassian_auth_adapter.profiles.profile import Profile
 
 __all__ = ["command", "facts_of", "print_status"]
 
@@ -45,13 +47,14 @@ MOMENTS = {
 @json_option
 def command(name: str, as_json: bool) -> None:
     """What is kept of the login, and when it ends. No request, no secrets."""
-    facts = facts_of(name, client_from_profile(name))
+    profile = load_profile(name)
+    facts = facts_of(profile, client_of(profile))
     show(facts, as_json, lambda: print_status(facts))
 
 
-def facts_of(name: str, client: AtlassianClient) -> dict[str, Any]:
+def facts_of(profile: Profile, client: AtlassianClient) -> dict[str, Any]:
     """What is known of the login without a request; no secret is in it."""
-    profile, status = load_profile(name), client.status()
+    status = client.status()
     return {
         "profile": profile.name,
         "product": client.product.name,

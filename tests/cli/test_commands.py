@@ -18,12 +18,9 @@ from atlassian_auth_adapter.cli.doctor import _skew, clock_check
 from atlassian_auth_adapter.cli.main import COMMANDS, main
 from atlassian_auth_adapter.cli.start import SHORT_WAYS
 from atlassian_auth_adapter.cli.terminal import EXIT_CODES, distance, exit_code
-from atlassian_auth_adapter.profiles.file import (
-    Profile,
-    client_from_profile,
-    profiles,
-    save_profile,
-)
+from atlassian_auth_adapter.profiles.client import client_from_profile
+from atlassian_auth_adapter.profiles.file import profiles, save_profile
+from atlassian_auth_adapter.profiles.profile import Profile
 from atlassian_auth_adapter.testing import AtlassianEmulator
 from atlassian_auth_adapter.testing.emulator import Status
 from atlassian_auth_adapter.transport import Answer

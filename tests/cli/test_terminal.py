@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 import requests
 
-from atlassian_auth_adapter.profiles.file import client_from_profile, profiles
+from atlassian_auth_adapter.profiles.client import client_from_profile
+from atlassian_auth_adapter.profiles.file import profiles
 from atlassian_auth_adapter.testing import AtlassianEmulator
 from atlassian_auth_adapter.testing.emulator import Hold
 from atlassian_auth_adapter.testing.emulator.__main__ import _text, describe

@@ -52,7 +52,9 @@ from atlassian_auth_adapter import (
     save_profile,
 )
 from atlassian_auth_adapter.clients.environment import VARIABLES
-from atlassian_auth_adapter.profiles.file import _stores, client_secret_of, config_file, profiles
+from atlassian_auth_adapter.profiles.directories import config_file
+from atlassian_auth_adapter.profiles.file import profiles
+from atlassian_auth_adapter.profiles.stores import _stores, client_secret_of
 from atlassian_auth_adapter.testing import AtlassianEmulator, FakeClock
 from atlassian_auth_adapter.testing.contracts.processes import PATIENCE, in_forked_child
 
@@ -238,24 +240,24 @@ class TestFile:
         [
             ('clientid = "x"', "unknown key 'clientid'. Known: client_id, product"),
             ('name = "x"', "unknown key 'name'"),
-            ('client_secret = "s3cr3t"', "Secrets are not for this file"),
-            ("client_id = 1", "client_id: a text"),
-            ('client_id = "a\\nb"', "client_id: a text on one line"),
+            ('client_secret = "s3cr3t"', "This file is not for secrets"),
+            ("client_id = 1", "client_id: expected a text"),
+            ('client_id = "a\\nb"', "client_id: expected a text on one line"),
             ('product = "trello"', "product"),
             ('cloud = "mars"', "unknown Cloud 'mars'"),
-            ("cloud = {auth_url = 'http://x'}", "cloud: a name, such as"),
-            ("cloud = {auth_url = 'http://x', api_url = 'http://y', z = ''}", "cloud: a name"),
-            ("cloud = {auth_url = 1, api_url = 2}", "cloud: a name"),
-            ("scopes = 1", "scopes: a list"),
-            ("scopes = [1]", "scopes: a list"),
-            ("verify = 1", "verify: true, false"),
-            ("proxy = 1", "proxy: a URL"),
-            ('proxy = "http://me:s3cr3t@proxy"', "proxy: a profile keeps no password"),
-            ('proxy = {all = "me:s3cr3t@proxy"}', "proxy: a profile keeps no password"),
-            ('store = "secret"', 'store: "keyring" or "file"'),
-            ('flow = "password"', 'flow: "authorization_code" or "client_credentials"'),
+            ("cloud = {auth_url = 'http://x'}", "cloud: expected a name, such as"),
+            ("cloud = {auth_url = 'http://x', api_url = 'http://y', z = ''}", "cloud: expected a"),
+            ("cloud = {auth_url = 1, api_url = 2}", "cloud: expected a"),
+            ("scopes = 1", "scopes: expected a list"),
+            ("scopes = [1]", "scopes: expected a list"),
+            ("verify = 1", "verify: expected true, false"),
+            ("proxy = 1", "proxy: expected a URL"),
+            ('proxy = "http://me:s3cr3t@proxy"', "proxy: a profile must not hold a password"),
+            ('proxy = {all = "me:s3cr3t@proxy"}', "proxy: a profile must not hold a password"),
+            ('store = "secret"', 'store: expected "keyring" or "file"'),
+            ('flow = "password"', 'flow: expected "authorization_code" or "client_credentials"'),
             *(
-                (f"max_wait = {value}", "max_wait: a positive number of seconds")
+                (f"max_wait = {value}", "max_wait: expected a positive number of seconds")
                 for value in ("0", "-1", "true", "inf", "nan", '"30"', "1e30")
             ),
         ],
@@ -271,10 +273,10 @@ class TestFile:
     @pytest.mark.parametrize(
         ("text", "advice"),
         [
-            ('client_secret = "s3cr3t"', "client_secret: it stands outside of a profile"),
+            ('client_secret = "s3cr3t"', "client_secret: it is outside of a profile"),
             ('[work]\nclient_id = "s3cr3t', "Unterminated string"),
             ("[work]\n[work]", "line 2"),
-            ("[' ']\n[\"\"]", "name: a profile has one"),
+            ("[' ']\n[\"\"]", "name: a profile needs one"),
             ("a = " + "[" * 5000, "recursion"),
         ],
     )
@@ -316,8 +318,8 @@ class TestWhoElse:
         path = file if what == "file" else file.parent
         path.chmod(path.stat().st_mode | 0o020)
         text = refused(profiles, path, "chmod go-w")
-        command = text.partition("Run: ")[2].partition(" ATLASSIAN_CONFIG_DIR")[0]
-        subprocess.run(command.removesuffix("."), shell=True, check=True)
+        command = text.partition("Run: ")[2].partition(" Or set ATLASSIAN_CONFIG_DIR")[0]
+        subprocess.run(command, shell=True, check=True)
         assert [*profiles()] == ["work"]
 
     @needs_root
@@ -949,7 +951,7 @@ class TestWhichStore:
         assert (home / "tokens").is_dir()
         assert choose_store("keyring") == "keyring"
         assert not list(home.rglob("*.json"))
-        refused(lambda: choose_store("redis"), 'store: "keyring" or "file"')  # type: ignore[arg-type]
+        refused(lambda: choose_store("redis"), 'store: expected "keyring" or "file"')  # type: ignore[arg-type]
 
     @pytest.mark.parametrize("preference", ["", "keyring"])
     @pytest.mark.parametrize(
@@ -971,9 +973,7 @@ class TestWhichStore:
         """One sentence says why the keyring does not do, one names the explicit way."""
         found(backend())
         text = refused(lambda: choose_store(preference), "'keyring'", reason)
-        assert text.endswith(
-            "To keep logins in files that only you can read, say so: --store file."
-        )
+        assert text.endswith('choose the store "file": atlassian-auth login --store file')
         assert "TokenStore(" not in text
         assert not home.exists()
         with pytest.raises(ConfigurationError):
@@ -1010,7 +1010,7 @@ class TestWhichStore:
             timeout=PATIENCE,
         )
         assert "does not work here" in done.stdout, done.stderr
-        assert done.stdout.endswith("--store file.\n")
+        assert done.stdout.endswith("--store file\n")
         assert not done.stderr
 
     def test_without_the_library(self, monkeypatch: pytest.MonkeyPatch) -> None:
