@@ -44,7 +44,7 @@ from atlassian_auth_adapter.atlassian.products import (
     product_named,
 )
 from atlassian_auth_adapter.clients.environment import (
-    PLACE,
+    PLACE_ARGUMENTS,
     arguments_from_env,
     client_secret_from_env,
     has_client_secret,
@@ -292,7 +292,7 @@ def _described(name: str, arguments: Mapping[str, Any]) -> tuple[Profile, dict[s
 
 
 def _over(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    void = PLACE if PLACE & above.keys() else frozenset()
+    void = PLACE_ARGUMENTS if PLACE_ARGUMENTS & above.keys() else frozenset()
     return {key: value for key, value in below.items() if key not in void} | dict(above)
 
 
