@@ -24,11 +24,7 @@ if TYPE_CHECKING:
         CloudEnvironment as CloudEnvironment,
     )
     from atlassian_auth_adapter.atlassian.sites import Site as Site
-    from atlassian_auth_adapter.clients.base import (
-        AtlassianClient as AtlassianClient,
-        Identity as Identity,
-        TokenStatus as TokenStatus,
-    )
+    from atlassian_auth_adapter.clients.base import AtlassianClient as AtlassianClient
     from atlassian_auth_adapter.clients.environment import (
         atlassian_oauth_client_from_env as atlassian_oauth_client_from_env,
         atlassian_service_account_client_from_env as atlassian_service_account_client_from_env,
@@ -37,6 +33,7 @@ if TYPE_CHECKING:
         create_atlassian_oauth_client as create_atlassian_oauth_client,
         create_jira_oauth_client as create_jira_oauth_client,
     )
+    from atlassian_auth_adapter.clients.identity import Identity as Identity
     from atlassian_auth_adapter.clients.oauth import (
         AtlassianOAuthClient as AtlassianOAuthClient,
         BitbucketCloudOAuthClient as BitbucketCloudOAuthClient,
@@ -50,6 +47,7 @@ if TYPE_CHECKING:
         AtlassianServiceAccountClient as AtlassianServiceAccountClient,
     )
     from atlassian_auth_adapter.clients.static import StaticTokenSource as StaticTokenSource
+    from atlassian_auth_adapter.clients.status import TokenStatus as TokenStatus
     from atlassian_auth_adapter.errors import (
         AccessDeniedError as AccessDeniedError,
         AmbiguousSiteError as AmbiguousSiteError,
@@ -103,12 +101,13 @@ _HOMES = {
     "adapters.requests": ["AtlassianAuth"],
     "atlassian.products": ["COMMERCIAL", "US_GOV_MODERATE", "CloudEnvironment"],
     "atlassian.sites": ["Site"],
-    "clients.base": ["AtlassianClient", "Identity", "TokenStatus"],
+    "clients.base": ["AtlassianClient"],
     "clients.environment": [
         "atlassian_oauth_client_from_env",
         "atlassian_service_account_client_from_env",
     ],
     "clients.factory": ["create_atlassian_oauth_client", "create_jira_oauth_client"],
+    "clients.identity": ["Identity"],
     "clients.oauth": [
         "AtlassianOAuthClient",
         "BitbucketCloudOAuthClient",
@@ -120,6 +119,7 @@ _HOMES = {
     ],
     "clients.service_account": ["AtlassianServiceAccountClient"],
     "clients.static": ["StaticTokenSource"],
+    "clients.status": ["TokenStatus"],
     "errors": [
         "AccessDeniedError",
         "AmbiguousSiteError",

@@ -70,6 +70,3 @@ class TokenSource(ABC):
         """Which paths reject tokens again and again; shared by all who use this source."""
         found: Pacing | None = self.__dict__.get("_pacing")
         return found or self.__dict__.setdefault("_pacing", Pacing(self.monotonic))
-
-    def doubt(self) -> None:  # noqa: B027 - few have anything to look for
-        """Told of an answer that a wrong site would give as well. Does not block."""

@@ -15,9 +15,9 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from atlassian_auth_adapter.errors import AtlassianAuthError
+from atlassian_auth_adapter.errors import AtlassianAuthError, ConfigurationError
 
 if TYPE_CHECKING:
     import asyncio
@@ -26,10 +26,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NotDoneError",
+    "SingleFlight",
     "after_fork",
     "bind_result",
     "holding_exit",
     "is_exiting",
+    "reentrancy_error",
     "result_of",
     "run_in_thread",
     "started",
@@ -79,6 +81,54 @@ def run_in_thread(work: Callable[[], T]) -> Future[T]:
     if not started(run):
         run()
     return future
+
+
+class SingleFlight(Generic[T]):
+    """Work that is done once for all callers that want its result at one time.
+
+    Args:
+        work: Runs on a thread of ours.
+        afterwards: Called on that thread when callers have got the result.
+    """
+
+    def __init__(self, work: Callable[[], T], afterwards: Callable[[], object]) -> None:
+        self._work, self._afterwards = work, afterwards
+        # Both with the id of the process: a forked child has none of its parent's threads.
+        self._runner: tuple[int, int] | None = None  # and the thread that does the work
+        self._under_way: tuple[int, Future[T]] | None = None
+
+    def join_or_start(self) -> Future[T]:
+        """The future of the work that is under way, or of work that starts now.
+
+        Takes no lock, so that a signal handler may call it: at worst two threads do the work.
+
+        Raises:
+            ConfigurationError: The work has asked for its own result.
+        """
+        process = os.getpid()
+        if self._runner == (process, threading.get_ident()):
+            raise reentrancy_error()
+        owner, future = self._under_way or (0, None)
+        if future is None or owner != process or future.done():
+            future = run_in_thread(self._run)
+            future.add_done_callback(lambda _: self._afterwards())
+            self._under_way = process, future
+        return future
+
+    def _run(self) -> T:
+        self._runner = os.getpid(), threading.get_ident()
+        try:
+            return self._work()
+        finally:
+            self._runner = None
+
+
+def reentrancy_error() -> ConfigurationError:
+    """The error for code that would wait for its own result."""
+    return ConfigurationError(
+        "a token was asked for by what is fetching that token, and would wait for itself. A store, "
+        "a client_secret function or a log handler must not use the client that it serves."
+    )
 
 
 def bind_result(work: Callable[[], T], future: Future[T]) -> Callable[[], None]:

@@ -40,8 +40,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name not in LONGEST)
 
 
-#: Of the library: flights, and the look whether a login reaches its site.
-THREADS = ("atlassian-auth-flight", "atlassian-auth-doubt")
+#: Of the library: flights.
+THREADS = ("atlassian-auth-flight",)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -40,8 +40,6 @@ __all__ = [
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 #: Foreign origins and resources that have gone which are remembered so as to be reported once.
 MOST_REPORTED = 1000
-#: What a site answers, among others, to which the grant does not reach.
-_DOUBTFUL = (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
 
 #: Of Data Center. Source: documentation of Jira, Confluence, Bitbucket and Crowd, 2026-11-22.
 SESSION_COOKIES = frozenset(
@@ -191,8 +189,6 @@ class AuthObject(Unique):
             case Verdict.RATE_LIMITED:
                 wait, reason = headers.get("Retry-After", ""), headers.get("RateLimit-Reason", "")
                 self._report("rate_limited", retry_after=wait, reason=reason, **where)
-        if verdict is Verdict.FINE and status in _DOUBTFUL:
-            self.source.doubt()
         if _is_accepted(status, verdict):
             self.source.pacing.accepted(_paced(method, location))
         return verdict

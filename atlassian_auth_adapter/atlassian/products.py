@@ -1,12 +1,13 @@
 """A record per product: its scopes, its paths, its authorization server.
 
-What differs between products is a field here, not an `if` elsewhere. Sources are pages of
+What differs between products is a field here, not an `if` elsewhere: a new product is one record
+more in `PRODUCTS`. Sources are pages of
 developer.atlassian.com and confluence.atlassian.com as collected in `atlassian.md` on 2026-11-22.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from atlassian_auth_adapter.errors import ConfigurationError
@@ -85,13 +86,13 @@ def cloud_named(name: str) -> CloudEnvironment:
 def checked_environment(
     cloud: CloudEnvironment, product: Product, site_host: str = ""
 ) -> CloudEnvironment:
-    """The environment.
+    """The environment, if the product can be there.
 
     Raises:
         ConfigurationError: The product has hosts of its own, or the site lies in another one.
     """
     if cloud in _ENVIRONMENTS.values():  # of others it is not known what is where
-        if not product.gateway_path:
+        if product.own_cloud:
             raise ConfigurationError(
                 f"cloud: {product.name} has a Cloud of its own. Leave the argument out."
             )
@@ -151,7 +152,7 @@ def data_center_server(base_url: str) -> AuthorizationServer:
     )
 
 
-#: Where Bitbucket Cloud lives; it is not part of a CloudEnvironment.
+#: The hosts of Bitbucket Cloud, which are not those of Jira and Confluence.
 BITBUCKET_CLOUD = CloudEnvironment("https://bitbucket.org", "https://api.bitbucket.org", "")
 
 
@@ -174,28 +175,36 @@ def bitbucket_cloud_server(cloud: CloudEnvironment) -> AuthorizationServer:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Product:
     """What the package knows about one product.
 
     Attributes:
         name: As in `product=`.
         cloud_scopes: Default scopes of an authorization on Cloud.
-        data_center_scopes: Default scopes of an authorization on Data Center.
+        cloud_identity: Path below `base_url` that answers who we are, on Cloud.
+        cloud_server: The authorization server on Cloud.
         gateway_path: Path of the product on the Cloud gateway, before the cloud id; "" when it is
             not there.
-        cloud_identity: Path below `base_url` that answers who we are, on Cloud.
-        data_center_identity: The same on Data Center.
-        scope_words: What each scope for it on Cloud has one of in its name.
+        scope_words: Every Cloud scope of the product contains one of these words.
+        own_cloud: Its hosts, when it has a Cloud of its own, without sites; None: it is on the
+            sites of Atlassian Cloud.
+        own_api_path: Path of the API on the API host of its own Cloud.
+        data_center_scopes: Default scopes of an authorization on Data Center.
+        data_center_identity: Path below `base_url` that answers who we are, on Data Center; "" when
+            there is no Data Center of the product.
     """
 
     name: str
     cloud_scopes: tuple[str, ...]
-    data_center_scopes: tuple[str, ...]
-    gateway_path: str
     cloud_identity: str
-    data_center_identity: str
+    cloud_server: Callable[[CloudEnvironment], AuthorizationServer] = cloud_server
+    gateway_path: str = ""
     scope_words: tuple[str, ...] = ()
+    own_cloud: CloudEnvironment | None = None
+    own_api_path: str = ""
+    data_center_scopes: tuple[str, ...] = ()
+    data_center_identity: str = ""
 
     def is_reached_by(self, scopes: Iterable[str]) -> bool:
         """Whether some of the scopes are for this product."""
@@ -206,30 +215,33 @@ PRODUCTS = {
     product.name: product
     for product in (
         Product(
-            "jira",
+            name="jira",
             cloud_scopes=("read:audit-log:jira", "read:jira-user", "offline_access"),  # the seed's
-            data_center_scopes=("WRITE",),  # the seed's
-            gateway_path="/ex/jira",
             cloud_identity="/rest/api/3/myself",
-            data_center_identity="/rest/api/2/myself",
+            gateway_path="/ex/jira",
             scope_words=("jira", "servicedesk"),
+            data_center_scopes=("WRITE",),  # the seed's
+            data_center_identity="/rest/api/2/myself",
         ),
         Product(
-            "confluence",
+            name="confluence",
             cloud_scopes=("read:audit-log:confluence", "read:confluence-user", "offline_access"),
-            data_center_scopes=("WRITE",),
-            gateway_path="/ex/confluence",
             cloud_identity="/wiki/rest/api/user/current",
-            data_center_identity="/rest/api/user/current",
+            gateway_path="/ex/confluence",
             scope_words=("confluence",),
+            data_center_scopes=("WRITE",),
+            data_center_identity="/rest/api/user/current",
         ),
         Product(
-            "bitbucket",
+            name="bitbucket",
             cloud_scopes=("account", "repository"),
-            data_center_scopes=("REPO_READ",),
-            gateway_path="",
             cloud_identity="/user",
-            # It names nobody in its body, but who asked in X-AUSERNAME, as every answer does.
+            cloud_server=bitbucket_cloud_server,
+            own_cloud=BITBUCKET_CLOUD,
+            # Source: https://api.bitbucket.org/2.0, developer.atlassian.com/cloud/bitbucket/oauth-2
+            own_api_path="/2.0",
+            data_center_scopes=("REPO_READ",),
+            # Its body names no account, but every answer names the caller in X-AUSERNAME.
             # Source: social-core's bitbucket_datacenter.py, read 2026-11-22.
             data_center_identity="/rest/api/latest/application-properties",
         ),

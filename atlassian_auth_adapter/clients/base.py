@@ -2,117 +2,47 @@
 
 from __future__ import annotations
 
-import math
-import os
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Any, Literal, TypedDict
+from typing import Any, TypedDict
 
 from atlassian_auth_adapter.atlassian import sites
 from atlassian_auth_adapter.atlassian.gateway import Location, ResourceServer
 from atlassian_auth_adapter.atlassian.sites import Site
 from atlassian_auth_adapter.atlassian.verdicts import Verdict, judge
-from atlassian_auth_adapter.clients.places import CloudPlace, Place, SiteMemory
+from atlassian_auth_adapter.clients.identity import Identity, identity_in
+from atlassian_auth_adapter.clients.places import Place
+from atlassian_auth_adapter.clients.site import SiteFinder
+from atlassian_auth_adapter.clients.status import TokenStatus, status_of
 from atlassian_auth_adapter.clock import SYSTEM_CLOCK, Clock
 from atlassian_auth_adapter.errors import (
-    AccessDeniedError,
     AtlassianAuthError,
     ConfigurationError,
     FreshTokenRejectedError,
-    ResourceUnavailableError,
     without_frames,
 )
 from atlassian_auth_adapter.events import Event, EventName, OnEvent, report
-from atlassian_auth_adapter.expiry import ExpiryPolicy, Freshness
+from atlassian_auth_adapter.expiry import ExpiryPolicy
 from atlassian_auth_adapter.oauth.server import AuthorizationServer
 from atlassian_auth_adapter.oauth.token_endpoint import TokenEndpoint, checked_secret
 from atlassian_auth_adapter.pickling import Unique, is_named
 from atlassian_auth_adapter.records import Login, TokenKey, load as load_record
-from atlassian_auth_adapter.refresh.source import RefreshingTokenSource, reentrancy_error
+from atlassian_auth_adapter.refresh.source import RefreshingTokenSource
 from atlassian_auth_adapter.refresh.steps import Rules
 from atlassian_auth_adapter.sources import TokenSource
 from atlassian_auth_adapter.stores.base import TokenStore
 from atlassian_auth_adapter.stores.memory import MemoryTokenStore
-from atlassian_auth_adapter.threads import (
-    is_exiting,
-    result_of,
-    run_in_thread,
-    wait,
-    wait_async,
-)
 from atlassian_auth_adapter.tokens import TokenSet
 from atlassian_auth_adapter.transport import Answer, Proxy, Transport
 
-__all__ = ["AtlassianClient", "Identity", "Secret", "Settings", "TokenStatus"]
+__all__ = ["AtlassianClient", "Secret", "Settings"]
 
 #: The client secret, or a function that fetches it: pass a module-level function to be able to
 #: pickle a client into another process.
 Secret = str | Callable[[], str]
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who the resource server says we are.
-
-    Attributes:
-        id: Account id on Cloud, user key or name on Data Center.
-        name: For people.
-        email: "" when the server does not tell.
-        base_url: Which server said so.
-    """
-
-    id: str
-    name: str = ""
-    email: str = ""
-    base_url: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class TokenStatus:
-    """What is known of a login, without a request and without secrets.
-
-    Attributes:
-        account: Whose login.
-        state: "none" (there is no login), "fresh", "stale", "expired" (the next use renews it) or
-            "login_required" (the refresh token was refused; what is left of the access token's
-            hour may still work).
-        expires_at: POSIX timestamp (seconds) of the access token's end, or None.
-        obtained_at: POSIX timestamp (seconds) of the last token request, or None.
-        scopes: The granted scopes.
-        generation: Rotations and logins so far.
-        throttled_until: POSIX timestamp (seconds) before which the server is not asked, or None.
-        pending_since: POSIX timestamp (seconds) of a refresh whose end is not on record, or None.
-        pending_owner: "host:process" that has sent it, or "".
-        reason: Why the refresh token is dead, as in `LoginRequiredError.reason`, or "": the last
-            refresh, that of `obtained_at`, went well.
-        idle_until: POSIX timestamp (seconds) at which the login dies unless it is refreshed before,
-            by itself or with `refresh()`; None when not known. Cloud and Data Center: 90 days.
-        reauthorize_by: POSIX timestamp (seconds) by which a person has to log in again: the end of
-            `idle_until`, or of the 365 days after the consent that Cloud once documented, whichever
-            comes first; None when not known.
-    """
-
-    account: str
-    state: Literal["none", "fresh", "stale", "expired", "login_required"]
-    expires_at: float | None = None
-    obtained_at: float | None = None
-    scopes: tuple[str, ...] = ()
-    generation: int = 0
-    throttled_until: float | None = None
-    pending_since: float | None = None
-    idle_until: float | None = None
-    reauthorize_by: float | None = None
-    pending_owner: str = ""
-    reason: Literal["", "refused", "answer_lost"] = ""
-
-
-def _finite(instant: float) -> float | None:
-    return instant if math.isfinite(instant) else None
 
 
 class Settings(TypedDict, total=False):
@@ -193,9 +123,6 @@ class AtlassianClient(Unique, TokenSource):
             self._server, client_id, secret, callback_url, self._transport, self._clock
         )
         self._key = self._token_key()
-        self._finding: tuple[int, Future[None]] | None = None  # by which process
-        self._finder: tuple[int, int] | None = None  # process and thread of that flight
-        self._has_doubted = False
         self._source = RefreshingTokenSource(
             Rules(
                 self._key, self._server, settings.get("expiry", ExpiryPolicy()), self._needs_login
@@ -207,8 +134,17 @@ class AtlassianClient(Unique, TokenSource):
             clock=self._clock,
             on_event=self.on_event,
         )
+        self._site = SiteFinder(
+            place,
+            self._transport,
+            self._store,
+            self._key,
+            self.accessible_resources,
+            lambda failure: self._report("store_failed", error=failure),
+        )
         self._arguments = dict(
             place.arguments,
+            product=place.product.name,
             client_id=client_id,
             client_secret=client_secret if callable(client_secret) else None,
             callback_url=callback_url,
@@ -281,16 +217,13 @@ class AtlassianClient(Unique, TokenSource):
                 Cloud, when the site had to be found and was not.
         """
         token_set = self._source.token_set(rejected)
-        self._find_place()
+        self._site.find()
         return token_set
 
     async def token_set_async(self, rejected: str | None = None) -> TokenSet:
         """See `TokenSource.token_set_async`; raises what `token_set` does."""
         token_set = await self._source.token_set_async(rejected)
-        while not self._place.is_known:
-            flight = self._finding_flight()
-            await wait_async(flight)
-            result_of(flight)
+        await self._site.find_async()
         return token_set
 
     def has_ended(self, token_set: TokenSet) -> bool:
@@ -309,34 +242,13 @@ class AtlassianClient(Unique, TokenSource):
             TokenStoreError: The store failed.
         """
         login, _ = load_record(self._store, self._key, Login)
-        if login is None or login.token_set is None:
-            return TokenStatus(self.account, "none")
-        token_set = login.token_set
-        return TokenStatus(
+        return status_of(
             self.account,
-            self._state(login, token_set),
-            expires_at=token_set.expires_at,
-            obtained_at=token_set.obtained_at or None,
-            scopes=tuple(token_set.scope.split()),
-            generation=login.generation,
-            throttled_until=login.throttled_until or None,
-            pending_since=login.journal.started_at if login.journal else None,
-            idle_until=_finite(self._server.idle_until(token_set.obtained_at)),
-            reauthorize_by=_finite(
-                self._server.reauthorize_by(token_set.obtained_at, login.authorized_at)
-            ),
-            pending_owner=login.journal.owner if login.journal else "",
-            reason=login.dead_reason if login.dead else "",
+            login,
+            self._source.freshness_of,
+            self._server,
+            needs_login=self._needs_login,
         )
-
-    def _state(
-        self, login: Login, token_set: TokenSet
-    ) -> Literal["fresh", "stale", "expired", "login_required"]:
-        freshness = self._source.freshness_of(login)
-        is_over = freshness is Freshness.EXPIRED and not token_set.refresh_token
-        if login.dead or (self._needs_login and is_over):
-            return "login_required"
-        return freshness.value
 
     @without_frames
     def refresh(self, older_than: float = 0.0) -> TokenStatus:
@@ -371,7 +283,7 @@ class AtlassianClient(Unique, TokenSource):
         self._source.forget(
             lambda last: self._endpoint.revoke(last.refresh_token or last.access_token)
         )
-        self._forget_site()
+        self._site.forget()
 
     def forget(self) -> None:
         """The login is deleted from the store and from memory. The server is not told.
@@ -382,7 +294,7 @@ class AtlassianClient(Unique, TokenSource):
             TokenStoreError: The store failed.
         """
         self._source.forget()
-        self._forget_site()
+        self._site.forget()
 
     # --- the place --------------------------------------------------------------------------------
 
@@ -423,69 +335,16 @@ class AtlassianClient(Unique, TokenSource):
         On Cloud the site may have to be found first: then it blocks on the network and raises what
         `token_set` does.
         """
-        self._find_place()
+        self._site.find()
         return self.resource_server.base_url
 
-    def _find_place(self) -> None:
-        """The place is known afterwards."""
-        while not self._place.is_known:
-            flight = self._finding_flight()
-            wait(flight)
-            result_of(flight)
-
-    def _finding_flight(self) -> Future[None]:
-        """The one flight that looks for the site, for all who wait for it."""
-        if self._finder == (os.getpid(), threading.get_ident()):
-            raise reentrancy_error()
-        # Without a lock: at worst two look, and find the same. A forked child looks anew.
-        process, flight = self._finding or (0, None)
-        if flight is None or process != os.getpid() or flight.done():
-            failures: list[AtlassianAuthError] = []
-            flight = run_in_thread(lambda: self._find_site(failures))
-            flight.add_done_callback(lambda _: self._report_failures(failures))
-            self._finding = os.getpid(), flight
-        return flight
-
-    def _find_site(self, failures: list[AtlassianAuthError]) -> None:
-        assert isinstance(self._place, CloudPlace)  # noqa: S101 - other places are known
-        self._finder = os.getpid(), threading.get_ident()
-        try:
-            self._place.find(
-                self._transport,
-                SiteMemory(self._store, self._key),
-                self.accessible_resources,
-                failures.append,
-            )
-        finally:
-            self._finder = None
-
-    def _report_failures(self, failures: list[AtlassianAuthError]) -> None:
-        for error in failures:
-            self._report("store_failed", error=f"site not remembered: {error}")
-
-    def _forget_site(self) -> None:
-        """It is looked for again; what is remembered of it has to go with the login it was for."""
-        if isinstance(self._place, CloudPlace):
-            self._has_doubted = False
-            self._place.forget()
-            try:
-                self._store.delete(self._key.for_sites().name)
-            except AtlassianAuthError as error:
-                self._report("store_failed", error=f"site not forgotten: {error}")
-
-    def doubt(self) -> None:
-        """See `TokenSource.doubt`: looks once a login whether it reaches the site at all."""
-        if self._has_doubted or not isinstance(self._place, CloudPlace) or is_exiting():
-            return
-        self._has_doubted = True
-        with suppress(RuntimeError):  # no thread can be had: then nobody is told
-            # A daemon: no process waits for it at its end.
-            threading.Thread(
-                target=self._check_site, name="atlassian-auth-doubt", daemon=True
-            ).start()
-
-    def _check_site(self) -> None:
-        with suppress(AtlassianAuthError):  # the answer that has raised the doubt says enough
+    def _begin_login(self) -> None:
+        """The login was replaced: its site is found anew. Reports if it does not reach the site."""
+        self._site.forget()
+        if not self.cloud_id and not self.site_url:
+            return  # the first use tells whether there is one site
+        with suppress(AtlassianAuthError):  # the login is made all the same
+            self._site.find()
             reached = self.accessible_resources()
             if self.cloud_id not in {site.id for site in reached}:
                 self._report(
@@ -501,10 +360,10 @@ class AtlassianClient(Unique, TokenSource):
             ResourceUnavailableError: No usable answer.
             LoginRequiredError, TokenEndpointError, TokenStoreError: As `get_access_token`.
         """
-        place = self._place
-        if not isinstance(place, CloudPlace):
-            raise ConfigurationError("sites are a matter of Jira and Confluence Cloud.")
-        answer, _, _ = self._get(lambda: place.accessible_resources_url)
+        url = self._place.sites_url
+        if not url:
+            raise ConfigurationError("only Jira Cloud and Confluence Cloud have sites.")
+        answer, _, _ = self._get(lambda: url)
         return sites.sites_in(answer)
 
     # --- resources --------------------------------------------------------------------------------
@@ -519,36 +378,12 @@ class AtlassianClient(Unique, TokenSource):
             LoginRequiredError, TokenEndpointError, TokenStoreError: As `get_access_token`.
         """
         answer, verdict, granted = self._get(lambda: self.identity_url)
-        if verdict is Verdict.SCOPE_MISSING:
-            raise AccessDeniedError(
-                "the login works, but lacks a scope to ask who it belongs to (granted: "
-                f"{granted!r}). Add the scope to the app and to `scopes`, then log in again.",
-                granted=granted,
-            )
-        if verdict is Verdict.ANONYMOUS or answer.status == HTTPStatus.UNAUTHORIZED:
-            raise AccessDeniedError(
-                f"{self.base_url} answers as if nobody had logged in. Is the token meant for this "
-                "server, and may this account use the product?",
-                granted=granted,
-            )
-        if answer.status in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
-            raise AccessDeniedError(
-                f"{self.base_url} does not let this login in (HTTP {answer.status}). Check "
-                f"{self._other_places()}",
-                granted=granted,
-            )
-        identity = _identity(answer, self.base_url) if answer.status == HTTPStatus.OK else None
-        if identity is None:
-            raise ResourceUnavailableError(
-                f"unusable answer from {self.base_url} (HTTP {answer.status}, "
-                f"{answer.content_type or 'no content type'}). Is the URL right, is a login page "
-                "or a proxy in between?",
-                status=answer.status,
-            )
-        return identity
+        denied = answer.status in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
+        check = self._what_to_check() if denied else ""
+        return identity_in(answer, verdict, self.base_url, granted, check)
 
-    def _other_places(self) -> str:
-        if not isinstance(self._place, CloudPlace):
+    def _what_to_check(self) -> str:
+        if not self._place.sites_url:
             return "server_url and the rights of the account."
         try:
             reached = sites.listed(self.accessible_resources())
@@ -623,25 +458,4 @@ def _no_secret() -> str:
     raise ConfigurationError(
         "this client was unpickled in another process, and a pickle carries no secret. Give "
         "client_secret as a module-level function that fetches it, or make the client there."
-    )
-
-
-def _identity(answer: Answer, base_url: str) -> Identity | None:
-    """Who an answer describes, in any product's spelling, or else says to have answered to."""
-    parsed = answer.json()
-    if not isinstance(parsed, dict):
-        return None
-
-    def first(*names: str) -> str:
-        return next((str(parsed[name]) for name in names if parsed.get(name)), "")
-
-    account_id = first("accountId", "account_id", "key", "userKey", "name", "username")
-    if not account_id:
-        caller = answer.headers.get("X-AUSERNAME", "")
-        return Identity(caller, name=caller, base_url=base_url) if caller else None
-    return Identity(
-        account_id,
-        name=first("displayName", "display_name", "publicName", "name", "username"),
-        email=first("emailAddress", "email"),
-        base_url=base_url,
     )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # the variables alone are read by programs that have to start
     from atlassian_auth_adapter.clients.service_account import AtlassianServiceAccountClient
 
 __all__ = [
-    "PLACE",
+    "PLACE_ARGUMENTS",
     "VARIABLES",
     "arguments_from_env",
     "atlassian_oauth_client_from_env",
@@ -52,7 +52,7 @@ VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
 #: The secret itself, or the path of a file that holds it, such as a secret of a container.
 SECRET, SECRET_FILE = "ATLASSIAN_CLIENT_SECRET", "ATLASSIAN_CLIENT_SECRET_FILE"
 #: They name one place together: that of the program is not mixed with that of the environment.
-PLACE = frozenset({"cloud_id", "site_url", "server_url"})
+PLACE_ARGUMENTS = frozenset({"cloud_id", "site_url", "server_url"})
 
 
 def atlassian_oauth_client_from_env(**arguments: Any) -> AtlassianOAuthClient:
@@ -132,7 +132,7 @@ def arguments_from_env(given: Mapping[str, Any]) -> dict[str, Any]:
         ConfigurationError: A variable is wrong; the text names it.
     """
     found: dict[str, Any] = {}
-    settled = {*given, *(PLACE if any(map(given.get, PLACE)) else ())}
+    settled = {*given, *(PLACE_ARGUMENTS if any(map(given.get, PLACE_ARGUMENTS)) else ())}
     for variable, (name, make) in VARIABLES.items():
         if name not in settled and (text := _text(variable)):
             try:

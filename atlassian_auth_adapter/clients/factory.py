@@ -4,25 +4,10 @@ from __future__ import annotations
 
 from typing import Unpack
 
-from atlassian_auth_adapter.atlassian.products import (
-    BITBUCKET_CLOUD,
-    COMMERCIAL,
-    CloudEnvironment,
-    product_named,
-)
+from atlassian_auth_adapter.atlassian.products import CloudEnvironment
 from atlassian_auth_adapter.clients.base import Secret, Settings
-from atlassian_auth_adapter.clients.oauth import (
-    AtlassianOAuthClient,
-    BitbucketCloudOAuthClient,
-    BitbucketOnPremOAuthClient,
-    CloudOAuthClient,
-    ConfluenceCloudOAuthClient,
-    ConfluenceOnPremOAuthClient,
-    JiraCloudOAuthClient,
-    JiraOnPremOAuthClient,
-    OnPremOAuthClient,
-)
-from atlassian_auth_adapter.clients.places import is_cloud
+from atlassian_auth_adapter.clients.oauth import CLIENT_CLASSES, AtlassianOAuthClient
+from atlassian_auth_adapter.clients.places import place_of
 from atlassian_auth_adapter.transport import Proxy
 
 __all__ = ["create_atlassian_oauth_client", "create_jira_oauth_client"]
@@ -73,34 +58,21 @@ def create_atlassian_oauth_client(
     Raises:
         ConfigurationError: Something is missing or contradictory; the text says what to change.
     """
-    product_named(product)
-    common = (client_id, client_secret, callback_url)
-    if not is_cloud(cloud_id, site_url, server_url, cloud, product):
-        return _ON_PREM[product](*common, server_url, verify, proxy, **settings)
-    if product == "bitbucket":
-        return BitbucketCloudOAuthClient(
-            *common, verify, proxy, cloud=cloud or BITBUCKET_CLOUD, **settings
-        )
-    return _CLOUD[product](
-        *common,
-        cloud_id,
-        verify,
-        proxy,
-        site_url=site_url,
-        cloud=cloud or COMMERCIAL,
+    place = place_of(
+        product, cloud_id=cloud_id, server_url=server_url, site_url=site_url, cloud=cloud
+    )
+    cls = next(c for c in CLIENT_CLASSES[place.kind] if c.default_product in (product, ""))
+    return cls(
+        client_id,
+        client_secret,
+        callback_url,
+        verify=verify,
+        proxy=proxy,
+        product=product,
+        **place.arguments,
         **settings,
     )
 
 
 #: The seed's name of the same function.
 create_jira_oauth_client = create_atlassian_oauth_client
-
-_CLOUD: dict[str, type[CloudOAuthClient]] = {
-    "jira": JiraCloudOAuthClient,
-    "confluence": ConfluenceCloudOAuthClient,
-}
-_ON_PREM: dict[str, type[OnPremOAuthClient]] = {
-    "jira": JiraOnPremOAuthClient,
-    "confluence": ConfluenceOnPremOAuthClient,
-    "bitbucket": BitbucketOnPremOAuthClient,
-}

@@ -5,23 +5,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import ClassVar, Unpack
+from typing import Any, ClassVar, Unpack
 from urllib.parse import parse_qs, urlsplit
 
-from atlassian_auth_adapter.atlassian.products import (
-    BITBUCKET_CLOUD,
-    COMMERCIAL,
-    CloudEnvironment,
-    Product,
-    product_named,
-)
+from atlassian_auth_adapter.atlassian.products import COMMERCIAL, CloudEnvironment
 from atlassian_auth_adapter.clients.base import AtlassianClient, Secret, Settings
-from atlassian_auth_adapter.clients.places import (
-    BitbucketCloudPlace,
-    CloudPlace,
-    Place,
-    ServerPlace,
-)
+from atlassian_auth_adapter.clients.places import PlaceKind, place_of
 from atlassian_auth_adapter.errors import (
     AuthorizationError,
     ConfigurationError,
@@ -37,6 +26,7 @@ from atlassian_auth_adapter.records import Authorizations, change, load
 from atlassian_auth_adapter.transport import Proxy
 
 __all__ = [
+    "CLIENT_CLASSES",
     "AtlassianOAuthClient",
     "BitbucketCloudOAuthClient",
     "BitbucketOnPremOAuthClient",
@@ -46,6 +36,7 @@ __all__ = [
     "JiraCloudOAuthClient",
     "JiraOnPremOAuthClient",
     "OnPremOAuthClient",
+    "OwnCloudOAuthClient",
 ]
 
 #: Authorizations that may wait for their redirects at one time; the oldest give way.
@@ -59,24 +50,21 @@ class AtlassianOAuthClient(AtlassianClient):
     Its copies, its pickles and its attributes are those of `AtlassianClient`.
     """
 
-    default_product: ClassVar[str] = "jira"
+    #: The product of the class; "": one has to be named.
+    default_product: ClassVar[str] = ""
 
     @abstractmethod
-    def __init__(
-        self,
-        place: Place,
-        client_id: str,
-        client_secret: Secret,
-        callback_url: str,
-        verify: bool | str,
-        proxy: Proxy,
-        settings: Settings,
-    ) -> None:
-        super().__init__(place, client_id, client_secret, callback_url, verify, proxy, settings)
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
 
     @classmethod
-    def _product(cls) -> Product:
-        return product_named(cls.default_product)
+    def _product(cls, named: str) -> str:
+        if cls.default_product and named not in ("", cls.default_product):
+            raise ConfigurationError(
+                f"product: {cls.__name__} is for {cls.default_product}. Use "
+                f"create_atlassian_oauth_client(product={named!r})."
+            )
+        return cls.default_product or named
 
     # --- authorization ----------------------------------------------------------------------------
 
@@ -200,7 +188,7 @@ class AtlassianOAuthClient(AtlassianClient):
                 raise
             refusal = error.copied()
         else:
-            self._forget_site()
+            self._begin_login()
             return
         raise AuthorizationError(
             "the authorization code was refused: it is used, too old, or was issued for another "
@@ -254,7 +242,7 @@ class AtlassianOAuthClient(AtlassianClient):
 
 
 class CloudOAuthClient(AtlassianOAuthClient):
-    """A client of Jira or Confluence Cloud."""
+    """A client of a product on the sites of Atlassian Cloud."""
 
     def __init__(
         self,
@@ -265,19 +253,32 @@ class CloudOAuthClient(AtlassianOAuthClient):
         verify: bool | str = True,
         proxy: Proxy = None,
         *,
+        product: str = "",
         site_url: str = "",
         cloud: CloudEnvironment = COMMERCIAL,
         **settings: Unpack[Settings],
     ) -> None:
-        super().__init__(
-            CloudPlace(self._product(), cloud_id, site_url, cloud),
-            client_id,
-            client_secret,
-            callback_url,
-            verify,
-            proxy,
-            settings,
-        )
+        place = place_of(self._product(product), cloud_id=cloud_id, site_url=site_url, cloud=cloud)
+        super().__init__(place, client_id, client_secret, callback_url, verify, proxy, settings)
+
+
+class OwnCloudOAuthClient(AtlassianOAuthClient):
+    """A client of a product with a Cloud of its own, which has no sites."""
+
+    def __init__(
+        self,
+        client_id: str,
+        client_secret: Secret,
+        callback_url: str = "",
+        verify: bool | str = True,
+        proxy: Proxy = None,
+        *,
+        product: str = "",
+        cloud: CloudEnvironment | None = None,
+        **settings: Unpack[Settings],
+    ) -> None:
+        place = place_of(self._product(product), cloud=cloud)
+        super().__init__(place, client_id, client_secret, callback_url, verify, proxy, settings)
 
 
 class OnPremOAuthClient(AtlassianOAuthClient):
@@ -291,21 +292,23 @@ class OnPremOAuthClient(AtlassianOAuthClient):
         server_url: str = "",
         verify: bool | str = True,
         proxy: Proxy = None,
+        *,
+        product: str = "",
         **settings: Unpack[Settings],
     ) -> None:
-        super().__init__(
-            ServerPlace(self._product(), server_url),
-            client_id,
-            client_secret,
-            callback_url,
-            verify,
-            proxy,
-            settings,
-        )
+        if not server_url:
+            raise ConfigurationError(
+                "server_url is missing: the base URL of the server with its context path, such as "
+                "https://jira.company.com/jira. For Cloud pass cloud_id or site_url."
+            )
+        place = place_of(self._product(product), server_url=server_url)
+        super().__init__(place, client_id, client_secret, callback_url, verify, proxy, settings)
 
 
 class JiraCloudOAuthClient(CloudOAuthClient):
     """Jira Cloud. Default scopes: `read:audit-log:jira`, `read:jira-user`, `offline_access`."""
+
+    default_product = "jira"
 
 
 class ConfluenceCloudOAuthClient(CloudOAuthClient):
@@ -314,8 +317,16 @@ class ConfluenceCloudOAuthClient(CloudOAuthClient):
     default_product = "confluence"
 
 
+class BitbucketCloudOAuthClient(OwnCloudOAuthClient):
+    """Bitbucket Cloud, which has an authorization server of its own and no cloud id."""
+
+    default_product = "bitbucket"
+
+
 class JiraOnPremOAuthClient(OnPremOAuthClient):
     """Jira Data Center, with PKCE. Default scope: `WRITE`."""
+
+    default_product = "jira"
 
 
 class ConfluenceOnPremOAuthClient(OnPremOAuthClient):
@@ -330,28 +341,14 @@ class BitbucketOnPremOAuthClient(OnPremOAuthClient):
     default_product = "bitbucket"
 
 
-class BitbucketCloudOAuthClient(AtlassianOAuthClient):
-    """Bitbucket Cloud, which has an authorization server of its own and knows no cloud id."""
-
-    default_product = "bitbucket"
-
-    def __init__(
-        self,
-        client_id: str,
-        client_secret: Secret,
-        callback_url: str = "",
-        verify: bool | str = True,
-        proxy: Proxy = None,
-        *,
-        cloud: CloudEnvironment = BITBUCKET_CLOUD,
-        **settings: Unpack[Settings],
-    ) -> None:
-        super().__init__(
-            BitbucketCloudPlace(self._product(), cloud),
-            client_id,
-            client_secret,
-            callback_url,
-            verify,
-            proxy,
-            settings,
-        )
+#: Which classes a place of each kind has: those of one product first, then that of any.
+CLIENT_CLASSES: dict[PlaceKind, tuple[type[AtlassianOAuthClient], ...]] = {
+    "cloud_site": (JiraCloudOAuthClient, ConfluenceCloudOAuthClient, CloudOAuthClient),
+    "own_cloud": (BitbucketCloudOAuthClient, OwnCloudOAuthClient),
+    "server": (
+        JiraOnPremOAuthClient,
+        ConfluenceOnPremOAuthClient,
+        BitbucketOnPremOAuthClient,
+        OnPremOAuthClient,
+    ),
+}

@@ -1,16 +1,11 @@
-"""Where a client is at home: who issues its tokens, and who accepts them.
-
-A Cloud site, a server of Data Center, or Bitbucket Cloud. A Cloud site may have to be found first,
-by its URL or as the only one that the grant reaches; what was found is remembered in the store.
-"""
+"""Places: the authorization server and the resource server of a client, decided by `place_of`."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, ClassVar, Literal
 
 from atlassian_auth_adapter.atlassian import sites
 from atlassian_auth_adapter.atlassian.gateway import (
@@ -20,81 +15,90 @@ from atlassian_auth_adapter.atlassian.gateway import (
     ResourceServer,
     checked_cloud_id,
     is_cloud_host,
-    is_cloud_id,
     normalized_base_url,
     origin_of_site,
 )
 from atlassian_auth_adapter.atlassian.products import (
+    COMMERCIAL,
     CloudEnvironment,
     Product,
-    bitbucket_cloud_server,
     checked_environment,
-    cloud_server,
     data_center_server,
+    product_named,
 )
 from atlassian_auth_adapter.atlassian.sites import Site
 from atlassian_auth_adapter.errors import (
     AccessDeniedError,
-    AtlassianAuthError,
     ConfigurationError,
     ResourceUnavailableError,
 )
 from atlassian_auth_adapter.oauth.server import AuthorizationServer
-from atlassian_auth_adapter.records import Login, Sites, TokenKey, change, load as load_record
-from atlassian_auth_adapter.stores.base import TokenStore
 from atlassian_auth_adapter.transport import Transport
 
-__all__ = [
-    "BitbucketCloudPlace",
-    "CloudPlace",
-    "Place",
-    "ServerPlace",
-    "SiteMemory",
-    "is_cloud",
-]
+__all__ = ["AskForSites", "Place", "PlaceKind", "place_of"]
+
+PlaceKind = Literal["cloud_site", "own_cloud", "server"]
+#: Asks for the Cloud sites that a grant reaches.
+AskForSites = Callable[[], tuple[Site, ...]]
 
 
-def is_cloud(
-    cloud_id: str, site_url: str, server_url: str, cloud: CloudEnvironment | None, product: str
-) -> bool:
-    """Whether the arguments mean Cloud, and not a server.
+def place_of(
+    product: str,
+    *,
+    cloud_id: str = "",
+    server_url: str = "",
+    site_url: str = "",
+    cloud: CloudEnvironment | None = None,
+) -> Place:
+    """The place that the arguments of a client mean.
+
+    Args:
+        product: Name of a product.
+        cloud_id: Of a Cloud site. It wins over `server_url`.
+        server_url: Base URL of a Data Center product, context path included.
+        site_url: Of a Cloud site. It wins over `server_url`.
+        cloud: The hosts of the Cloud; None: those of the product. Alone it means the only site that
+            the login reaches.
 
     Raises:
-        ConfigurationError: They mean nothing.
+        ConfigurationError: They are missing or contradictory; the text says what to change.
     """
-    if cloud_id or site_url:
-        return True
-    if server_url:
-        return False
-    if cloud is None and product != "bitbucket":  # which has one Cloud, without sites
+    record = product_named(product)
+    if server_url and not (cloud_id or site_url):
+        return _Server(record, server_url)
+    if record.own_cloud:
+        return _OwnCloud(record, cloud or record.own_cloud)
+    if not (cloud_id or site_url or cloud):
         raise ConfigurationError(
             "say which site: pass cloud_id, or site_url such as https://acme.atlassian.net; or "
             "cloud=COMMERCIAL for the only site that the login reaches. For Data Center pass "
             "server_url."
         )
-    return True
+    return _CloudSite(record, cloud_id, site_url, cloud or COMMERCIAL)
 
 
 class Place(ABC):
-    """A home of clients. Threads share it.
+    """The authorization server and the resource server of a client. Threads share it.
 
     Attributes:
+        kind: "cloud_site": a site of Atlassian Cloud. "own_cloud": a product with a Cloud of its
+            own, without sites. "server": Data Center.
         product: Whose.
-        server: Who issues the tokens.
+        server: The authorization server.
         scopes: What an authorization asks for unless told otherwise.
         identity_path: Path below `base_url` that answers who we are.
-        arguments: What the place was made of, by the names that clients use.
-        cloud_id: Of a Cloud site; "" until it has been found, and elsewhere.
-        site_url: Of a Cloud site; "" when it is not known, and elsewhere.
+        arguments: What the place was made of, by the names of `place_of`.
+        sites_url: Lists the Cloud sites that a grant reaches; "" where there are no sites.
         server_url: Of a server of Data Center, context path included; "" elsewhere.
     """
 
+    kind: ClassVar[PlaceKind]
     product: Product
     server: AuthorizationServer
     scopes: tuple[str, ...]
     identity_path: str
     arguments: dict[str, Any]
-    cloud_id = site_url = server_url = ""
+    sites_url = server_url = ""
 
     @property
     @abstractmethod
@@ -102,34 +106,60 @@ class Place(ABC):
         """Who accepts the tokens."""
 
     @property
+    def cloud_id(self) -> str:
+        """Of the Cloud site; "" until it has been found, and elsewhere."""
+        return ""
+
+    @property
+    def site_url(self) -> str:
+        """Of the Cloud site; "" when it is not known, and elsewhere."""
+        return ""
+
+    @property
     def is_known(self) -> bool:
-        """Whether nothing has to be found first."""
+        """Whether nothing has to be found before a request."""
         return True
 
+    @property
+    def wanted(self) -> str:
+        """Names the site that has to be found, for the record of what was found before."""
+        return self.site_url or self.product.name
 
-class ServerPlace(Place):
-    """A product of Data Center.
+    def ask_for_site(self, transport: Transport, accessible: AskForSites) -> Site:
+        """The site that is wanted. Blocks on the network.
 
-    Args:
-        product: Which one.
-        server_url: Its base URL, context path included.
+        Args:
+            transport: How to reach the site.
+            accessible: Asks for the sites of the grant.
 
-    Raises:
-        ConfigurationError: There is no URL, it is none, or that of Cloud.
-    """
+        Raises:
+            AmbiguousSiteError: The grant reaches several sites and none was named.
+            AccessDeniedError: It reaches none, or not the one that was named.
+            ConfigurationError: The URL is not that of a site.
+            ResourceUnavailableError: No usable answer.
+        """
+        return Site(self.cloud_id, self.site_url)
+
+    def settle(self, site: Site | None) -> None:  # noqa: B027 - only some places have sites
+        """The site is this one; None: it is looked for again."""
+
+
+class _Server(Place):
+    """A product of Data Center."""
+
+    kind = "server"
 
     def __init__(self, product: Product, server_url: str) -> None:
-        if not server_url:
-            raise ConfigurationError(
-                "server_url is missing: the base URL of the server with its context path, such as "
-                "https://jira.company.com/jira. For Cloud pass cloud_id or site_url."
-            )
         self.product = product
         self.server_url = normalized_base_url(server_url, "server_url")
         if is_cloud_host(Location.of(self.server_url).host):
             raise ConfigurationError(
                 f"server_url: {self.server_url} is Atlassian Cloud. Pass site_url, such as "
                 "https://acme.atlassian.net, or cloud_id."
+            )
+        if not product.data_center_identity:
+            raise ConfigurationError(
+                f"server_url: there is no Data Center of {product.name}. Leave the argument out."
             )
         self.arguments = {"server_url": self.server_url}
         self.server = data_center_server(self.server_url)
@@ -143,24 +173,21 @@ class ServerPlace(Place):
         return self._resources
 
 
-class BitbucketCloudPlace(Place):
-    """Bitbucket Cloud, which has an authorization server of its own and knows no sites.
+class _OwnCloud(Place):
+    """A product with a Cloud of its own, which has no sites: Bitbucket."""
 
-    Args:
-        product: Bitbucket.
-        cloud: Its hosts.
-    """
+    kind = "own_cloud"
 
     def __init__(self, product: Product, cloud: CloudEnvironment) -> None:
         self.product = product
-        self.arguments = {"cloud": checked_environment(cloud, product)}
-        auth_url = normalized_base_url(cloud.auth_url, "cloud.auth_url")
-        # Source: https://api.bitbucket.org/2.0, developer.atlassian.com/cloud/bitbucket/oauth-2.
-        base_url = normalized_base_url(f"{cloud.api_url}/2.0", "cloud.api_url")
-        self.server = bitbucket_cloud_server(replace(cloud, auth_url=auth_url))
+        cloud = _normalized(checked_environment(cloud, product))
+        self.arguments = {"cloud": cloud}
+        self.server = product.cloud_server(cloud)
         self.scopes = product.cloud_scopes
         self.identity_path = product.cloud_identity
-        self._resources = OneServer(base_url, anonymous_fallback=False)
+        self._resources = OneServer(
+            f"{cloud.api_url}{product.own_api_path}", anonymous_fallback=False
+        )
 
     @property
     def resource_server(self) -> OneServer:
@@ -168,102 +195,32 @@ class BitbucketCloudPlace(Place):
         return self._resources
 
 
-@dataclass(frozen=True, slots=True)
-class SiteMemory:
-    """The cloud ids that were found out for a login, kept beside it.
+class _CloudSite(Place):
+    """A site of Atlassian Cloud. It has to be found first when its cloud id is not given."""
 
-    Each goes by what was asked for: the URL of the site, or the name of the product for the only
-    site of the grant that has it. Another login may reach other sites: nothing is known of them.
-    """
-
-    store: TokenStore
-    key: TokenKey  # of the login
-
-    def login_id(self) -> str:
-        """Names the login of now: the owner of what is asked of the server from now on.
-
-        Raises:
-            TokenStoreError: The store cannot be read.
-        """
-        login, _ = load_record(self.store, self.key, Login)
-        return login.login_id if login else ""
-
-    def recall(self, asked: str, login_id: str) -> Site | None:
-        """The site that was asked for, or None when it is not remembered.
-
-        Raises:
-            TokenStoreError: The store cannot be read.
-        """
-        known, _ = load_record(self.store, self.key.for_sites(), Sites)
-        cloud_ids = _of_login(known, login_id)
-        cloud_id = cloud_ids.get(asked)
-        if not is_cloud_id(cloud_id):  # it becomes part of a path
-            return None
-        urls = (sites.origin_at(name) for name, same in cloud_ids.items() if same == cloud_id)
-        return Site(cloud_id, next(filter(None, urls), ""))
-
-    def keep(self, asked: str, login_id: str, site: Site) -> None:
-        """Remember the site under what was asked for, and under its URL.
-
-        Raises:
-            TokenStoreError: The store cannot be read or written.
-        """
-        found = {name: site.id for name in (asked, site.url) if name}
-        change(
-            self.store,
-            self.key.for_sites(),
-            Sites,
-            lambda known: Sites(login_id, {**_of_login(known, login_id), **found}),
-        )
-
-
-def _of_login(known: Sites | None, login_id: str) -> dict[str, str]:
-    return dict(known.cloud_ids) if known and known.login_id == login_id else {}
-
-
-class CloudPlace(Place):
-    """A site of Atlassian Cloud, with Jira or Confluence.
-
-    Args:
-        product: Which one.
-        cloud_id: Of the site; "" if it is to be found.
-        site_url: Of the site; "" beside no `cloud_id`: the only site that the grant reaches.
-        cloud: Which Cloud.
-
-    Raises:
-        ConfigurationError: One of them is wrong.
-    """
+    kind = "cloud_site"
 
     def __init__(
         self, product: Product, cloud_id: str, site_url: str, cloud: CloudEnvironment
     ) -> None:
         self.product = product
-        self.cloud_id = checked_cloud_id(str(cloud_id)) if cloud_id else ""
-        self.site_url = origin_of_site(site_url) if site_url else ""
-        self.cloud = checked_environment(
-            replace(
-                cloud,
-                auth_url=normalized_base_url(cloud.auth_url, "cloud.auth_url"),
-                api_url=normalized_base_url(cloud.api_url, "cloud.api_url"),
-                resources_url=cloud.resources_url
-                and normalized_base_url(cloud.resources_url, "cloud.resources_url"),
-            ),
-            product,
-            Location.of(self.site_url).host,
+        self._given = Site(
+            checked_cloud_id(str(cloud_id)) if cloud_id else "",
+            origin_of_site(site_url) if site_url else "",
         )
+        cloud = _normalized(cloud)
+        self._cloud = checked_environment(cloud, product, Location.of(self._given.url).host)
         self.arguments = {
-            "cloud_id": self.cloud_id,
-            "site_url": self.site_url,
-            "cloud": self.cloud,
+            "cloud_id": self._given.id,
+            "site_url": self._given.url,
+            "cloud": self._cloud,
         }
-        self.server = cloud_server(self.cloud)
+        self.server = product.cloud_server(self._cloud)
         self.scopes = product.cloud_scopes
         self.identity_path = product.cloud_identity
-        self._gateway = self._gateway_to(self.cloud_id, self.site_url)
-        self._epoch = object()  # another one for each login
-
-    def _gateway_to(self, cloud_id: str, site_url: str) -> CloudGateway:
-        return CloudGateway(self.cloud.api_url, cloud_id, self.product.gateway_path, site_url)
+        origin = self._cloud.resources_url or self._cloud.api_url
+        self.sites_url = f"{origin}/oauth/token/accessible-resources"
+        self.settle(None)
 
     @property
     def resource_server(self) -> CloudGateway:
@@ -271,83 +228,58 @@ class CloudPlace(Place):
         return self._gateway
 
     @property
+    def cloud_id(self) -> str:
+        """Of the site; "" until it has been found."""
+        return self._gateway.cloud_id
+
+    @property
+    def site_url(self) -> str:
+        """Of the site; "" when it is not known."""
+        return self._gateway.site_url
+
+    @property
     def is_known(self) -> bool:
         """Whether the cloud id is known."""
         return bool(self.cloud_id)
 
-    @property
-    def accessible_resources_url(self) -> str:
-        """Where the sites of a grant are listed."""
-        origin = self.cloud.resources_url or self.cloud.api_url
-        return f"{origin}/oauth/token/accessible-resources"
+    def settle(self, site: Site | None) -> None:
+        """The site is this one; None: the given one, which is looked for again."""
+        found = site or self._given
+        # One assignment: threads see all of it or nothing.
+        self._gateway = CloudGateway(
+            self._cloud.api_url,
+            found.id,
+            self.product.gateway_path,
+            self._given.url or sites.origin_at(found.url),
+        )
 
-    def find(
-        self,
-        transport: Transport,
-        memory: SiteMemory,
-        accessible: Callable[[], tuple[Site, ...]],
-        reported: Callable[[AtlassianAuthError], object],
-    ) -> None:
-        """The cloud id is known afterwards, unless it was forgotten again in the meantime.
-
-        Blocks on the network and the store.
-
-        Args:
-            transport: How to reach the site.
-            memory: What was found before.
-            accessible: Asks for the sites of the grant.
-            reported: Told when the store fails, which can do without.
-
-        Raises:
-            AmbiguousSiteError: The grant reaches several sites and none was named.
-            AccessDeniedError: It reaches none, or not the one that was named.
-            ConfigurationError: The URL is not that of a site.
-            ResourceUnavailableError: No usable answer.
-        """
-        epoch, asked = self._epoch, self.site_url or self.product.name
-        login_id = site = None
-        with _told(reported):
-            login_id = memory.login_id()
-            site = memory.recall(asked, login_id)
-        if site is None:
-            site = self._asked_for(transport, accessible)
-            if login_id is not None:
-                with _told(reported):
-                    memory.keep(asked, login_id, site)
-        self.site_url = self.site_url or sites.origin_at(site.url)
-        self._gateway, self.cloud_id = self._gateway_to(site.id, self.site_url), site.id
-        if self._epoch is not epoch:  # the login was replaced meanwhile
-            self.forget()
-
-    def forget(self) -> None:
-        """What was found is looked for again: another login may reach other sites."""
-        self._epoch = object()
-        cloud_id, self.site_url = self.arguments["cloud_id"], self.arguments["site_url"]
-        self._gateway, self.cloud_id = self._gateway_to(cloud_id, self.site_url), cloud_id
-
-    def _asked_for(self, transport: Transport, accessible: Callable[[], tuple[Site, ...]]) -> Site:
-        if not self.site_url:
+    def ask_for_site(self, transport: Transport, accessible: AskForSites) -> Site:
+        """As `Place.ask_for_site`: by its URL, or as the only one that the grant reaches."""
+        url = self._given.url
+        if not url:
             return sites.only_site(accessible(), self.product)
         try:
-            return Site(sites.cloud_id_of(transport, self.site_url), self.site_url)
+            return Site(sites.cloud_id_of(transport, url), url)
         except (ConfigurationError, ResourceUnavailableError) as error:
             failure = error
-        # A site that does not tell, or cannot be reached from here: the grant may name it.
+        # The site does not tell, or cannot be reached from here: the grant may name it.
         try:
             reached = accessible()
         except (AccessDeniedError, ResourceUnavailableError):
             reached = ()
-        if site := sites.site_at(self.site_url, reached):
+        if site := sites.site_at(url, reached):
             return site
         if reached:
             failure.args = (f"{failure} The sites of this login: {sites.listed(reached)}.",)
         raise failure
 
 
-@contextmanager
-def _told(reported: Callable[[AtlassianAuthError], object]) -> Iterator[None]:
-    """Hands on the error that ends the block; what follows it goes on."""
-    try:
-        yield
-    except AtlassianAuthError as error:
-        reported(error)
+def _normalized(cloud: CloudEnvironment) -> CloudEnvironment:
+    """The environment with its URLs as they are compared."""
+    return replace(
+        cloud,
+        auth_url=normalized_base_url(cloud.auth_url, "cloud.auth_url"),
+        api_url=normalized_base_url(cloud.api_url, "cloud.api_url"),
+        resources_url=cloud.resources_url
+        and normalized_base_url(cloud.resources_url, "cloud.resources_url"),
+    )

@@ -11,20 +11,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Unpack
 
-from atlassian_auth_adapter.atlassian.products import (
-    BITBUCKET_CLOUD,
-    COMMERCIAL,
-    CloudEnvironment,
-    product_named,
-)
+from atlassian_auth_adapter.atlassian.products import CloudEnvironment
 from atlassian_auth_adapter.clients.base import AtlassianClient, Secret, Settings
-from atlassian_auth_adapter.clients.places import (
-    BitbucketCloudPlace,
-    CloudPlace,
-    Place,
-    ServerPlace,
-    is_cloud,
-)
+from atlassian_auth_adapter.clients.places import Place, place_of
 from atlassian_auth_adapter.errors import ConfigurationError
 from atlassian_auth_adapter.oauth.server import AuthorizationServer
 from atlassian_auth_adapter.records import TokenKey
@@ -59,24 +48,25 @@ class AtlassianServiceAccountClient(AtlassianClient):
         self,
         client_id: str,
         client_secret: Secret,
+        *,
         cloud_id: str = "",
         server_url: str = "",
         verify: bool | str = True,
         proxy: Proxy = None,
-        *,
         product: str = "jira",
         site_url: str = "",
         cloud: CloudEnvironment | None = None,
         **settings: Unpack[Settings],
     ) -> None:
-        place = _place(product, cloud_id, server_url, site_url, cloud)
+        place = place_of(
+            product, cloud_id=cloud_id, server_url=server_url, site_url=site_url, cloud=cloud
+        )
         if settings.get("scopes") and not place.server.scope_on_client_credentials:
             raise ConfigurationError(
-                "scopes: Cloud takes none from a service account. They are chosen when the "
-                "credential is made in the administration; leave the argument out."
+                "scopes: on Cloud a service account cannot ask for scopes. They are chosen when "
+                "the credential is made in the administration; leave the argument out."
             )
         super().__init__(place, client_id, client_secret, "", verify, proxy, settings)
-        self._arguments |= {"product": product}
         del self._arguments["callback_url"]
 
     def _authorization_server(self, place: Place) -> AuthorizationServer:
@@ -99,18 +89,3 @@ class AtlassianServiceAccountClient(AtlassianClient):
         endpoint, scope = self._endpoint, self._scope
         # A refresh token that a server gives all the same is not for a client that has its secret.
         return lambda _: replace(endpoint.client_credentials(scope), refresh_token="")
-
-
-def _place(
-    product_name: str,
-    cloud_id: str,
-    server_url: str,
-    site_url: str,
-    cloud: CloudEnvironment | None,
-) -> Place:
-    product = product_named(product_name)
-    if not is_cloud(cloud_id, site_url, server_url, cloud, product_name):
-        return ServerPlace(product, server_url)
-    if product_name == "bitbucket":
-        return BitbucketCloudPlace(product, cloud or BITBUCKET_CLOUD)
-    return CloudPlace(product, cloud_id, site_url, cloud or COMMERCIAL)

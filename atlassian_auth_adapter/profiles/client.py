@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from atlassian_auth_adapter.clients.environment import PLACE, arguments_from_env
+from atlassian_auth_adapter.clients.environment import PLACE_ARGUMENTS, arguments_from_env
 from atlassian_auth_adapter.errors import ConfigurationError
 from atlassian_auth_adapter.expiry import ExpiryPolicy, Freshness
 from atlassian_auth_adapter.profiles.directories import config_file
@@ -100,5 +100,5 @@ def _incomplete(profile: Profile, what: str) -> ConfigurationError:
 
 
 def _overlay(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    replaced = PLACE if PLACE & above.keys() else frozenset()
+    replaced = PLACE_ARGUMENTS if PLACE_ARGUMENTS & above.keys() else frozenset()
     return {key: value for key, value in below.items() if key not in replaced} | dict(above)

@@ -35,6 +35,7 @@ from atlassian_auth_adapter.stores.base import TokenStore
 from atlassian_auth_adapter.threads import (
     NotDoneError,
     is_exiting,
+    reentrancy_error,
     result_of,
     run_in_thread,
     started,
@@ -43,7 +44,7 @@ from atlassian_auth_adapter.threads import (
 )
 from atlassian_auth_adapter.tokens import TokenSet
 
-__all__ = ["RefreshingTokenSource", "reentrancy_error"]
+__all__ = ["RefreshingTokenSource"]
 
 T = TypeVar("T")
 
@@ -384,11 +385,3 @@ class RefreshingTokenSource:
                 return
             shared.reminded_at = now.monotonic
         driver.flight.events.append(("reauthorization_due", {"reauthorize_by": end}))
-
-
-def reentrancy_error() -> ConfigurationError:
-    """The error for code that would wait for its own refresh."""
-    return ConfigurationError(
-        "a token was asked for by what is fetching that token, and would wait for itself. A store, "
-        "a client_secret function or a log handler must not use the client that it serves."
-    )

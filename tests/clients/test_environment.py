@@ -76,7 +76,7 @@ def test_every_variable_reaches_its_argument(env: Any, tmp_path: Path) -> None:
     assert isinstance(client, JiraCloudOAuthClient)
     assert (client.cloud_id, client.account) == ("some-id", "bot")
     assert (client.verify, client.proxy) == (str(bundle), "http://proxy:8080")
-    assert client.oauth_start.__self__._place.cloud.auth_url == US_GOV_MODERATE.auth_url
+    assert client.issuer == US_GOV_MODERATE.auth_url
 
 
 def test_data_center_and_another_product(env: Any) -> None:

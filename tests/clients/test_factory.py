@@ -15,6 +15,7 @@ from atlassian_auth_adapter import (
     COMMERCIAL,
     US_GOV_MODERATE,
     AtlassianOAuthClient,
+    AtlassianServiceAccountClient,
     BitbucketCloudOAuthClient,
     BitbucketOnPremOAuthClient,
     CloudEnvironment,
@@ -24,9 +25,11 @@ from atlassian_auth_adapter import (
     ExpiryPolicy,
     JiraCloudOAuthClient,
     JiraOnPremOAuthClient,
+    atlassian_oauth_client_from_env,
     create_atlassian_oauth_client,
     create_jira_oauth_client,
 )
+from atlassian_auth_adapter.atlassian.products import PRODUCTS, Product
 from atlassian_auth_adapter.testing import AtlassianEmulator
 
 ID, CLIENT = "11111111-2222-3333-4444-555555555555", ("the-id", "the-secret")
@@ -352,3 +355,77 @@ def test_what_the_examples_import_is_public() -> None:
         assert [node.module for node in imports] == ["AtlassianApiModule"]
         for name in imports[0].names:
             assert hasattr(atlassian_auth_adapter, name.name)
+
+
+# --- a new product --------------------------------------------------------------------------------
+
+_NOTES = Product(
+    name="notes",
+    cloud_scopes=("read:note",),
+    cloud_identity="/members/me",
+    own_cloud=CloudEnvironment("https://auth.notes.example", "https://api.notes.example", ""),
+    own_api_path="/1",
+)
+_WIKI = Product(
+    name="wiki",
+    cloud_scopes=("read:page",),
+    cloud_identity="/myself",
+    gateway_path="/ex/wiki",
+    data_center_scopes=("READ",),
+    data_center_identity="/rest/myself",
+)
+
+
+@pytest.fixture
+def two_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A product with a Cloud of its own, and one on Atlassian's sites and on Data Center."""
+    for product in (_NOTES, _WIKI):
+        monkeypatch.setitem(PRODUCTS, product.name, product)
+
+
+@pytest.mark.usefixtures("two_products")
+@pytest.mark.parametrize(
+    ("arguments", "base_url", "scopes"),
+    [
+        ({"product": "notes"}, "https://api.notes.example/1", ["read:note"]),
+        (
+            {"product": "wiki", "cloud_id": "some-id"},
+            "https://api.atlassian.com/ex/wiki/some-id",
+            ["read:page"],
+        ),
+        (
+            {"product": "wiki", "server_url": "https://wiki.example/wiki"},
+            "https://wiki.example/wiki",
+            ["READ"],
+        ),
+    ],
+)
+def test_a_new_product_is_one_record(
+    arguments: dict[str, str], base_url: str, scopes: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It needs no class and no change elsewhere: every way to a client knows it."""
+    client = create_atlassian_oauth_client("id", "secret", "https://app.example/back", **arguments)
+    assert (client.base_url, client.get_oauth_scopes()) == (base_url, scopes)
+    assert client.product.name == arguments["product"]
+    assert client.oauth_start().startswith(client.issuer)
+    account = AtlassianServiceAccountClient("id", "secret", **arguments)
+    assert account.base_url == base_url
+    for name, value in {"client_id": "id", "client_secret": "s", **arguments}.items():
+        monkeypatch.setenv(f"ATLASSIAN_{name.upper()}", value)
+    of_environment = atlassian_oauth_client_from_env()
+    assert (type(of_environment), of_environment.base_url) == (type(client), base_url)
+    remade = type(client)(**client._arguments | {"client_secret": "secret"})
+    assert remade.base_url == base_url
+
+
+@pytest.mark.usefixtures("two_products")
+def test_a_product_without_a_data_center_says_so() -> None:
+    """Before any request."""
+    with pytest.raises(ConfigurationError, match="there is no Data Center of notes"):
+        create_atlassian_oauth_client("id", "s", product="notes", server_url="https://n.example")
+
+
+def test_a_class_of_one_product_is_for_no_other() -> None:
+    """The error names the function that makes the right client."""
+    with pytest.raises(ConfigurationError, match="JiraCloudOAuthClient is for jira"):
+        JiraCloudOAuthClient("id", "secret", cloud_id="some-id", product="confluence")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +20,7 @@ from atlassian_auth_adapter import (
     AccessDeniedError,
     AmbiguousSiteError,
     AtlassianAuth,
+    AtlassianHTTPX2Auth,
     AtlassianHTTPXAuth,
     AtlassianOAuthClient,
     CloudEnvironment,
@@ -464,59 +467,61 @@ def test_government_cloud_lists_its_sites_at_the_authorization_server(
 # --- a site that the grant does not reach ---------------------------------------------------------
 
 
-@pytest.mark.parametrize("library", ["requests", "httpx"])
-def test_the_cloud_id_of_another_site_is_told_once(
-    emulator: AtlassianEmulator, make_client: Any, events: Any, landed: Any, library: str
+@pytest.mark.parametrize("named_by", ["cloud_id", "site_url"])
+def test_each_sign_in_tells_that_it_does_not_reach_the_site(
+    two_sites: Any, events: Any, named_by: str
 ) -> None:
-    """The gateway says 404 and no more; the event names the sites that the login has."""
-    client = make_client(cloud_id="99999999-aaaa", site_url="", on_event=events)
-    url = f"{client.base_url}/rest/api/3/myself"
+    """The gateway says 404 and no more; the event of the sign-in names the sites of the login."""
+    emulator, make = two_sites
+    acme, globex = emulator.cloud.sites
+    named = {"cloud_id": globex.id, "site_url": globex.url}[named_by]
+    emulator.cloud.resource_choice = {acme.id}
+    client = make(on_event=events, **{named_by: named})
+    for logins in (1, 2):
+        told = [event for event in events if event.name == "site_not_granted"]
+        assert len(told) == logins
+        assert told[-1].fields["cloud_id"] == globex.id
+        assert acme.id in told[-1].fields["reached"]
+        assert _asked(emulator, "/accessible-resources") == logins
+        client.oauth_complete(emulator.cloud.authorize(client.oauth_start()))
+
+
+@pytest.mark.parametrize("library", ["requests", "httpx", "httpx2"])
+@pytest.mark.parametrize("status", [403, 404])
+def test_no_request_is_made_that_the_program_did_not_ask_for(
+    emulator: AtlassianEmulator, make_client: Any, library: str, status: int
+) -> None:
+    """After a 403 or 404 the program alone decides what to ask next."""
+    client = make_client(scopes=["read:jira-work", "offline_access"])
+    url = f"{client.base_url}/rest/api/3/issue/NO-1"
+    emulator.weather.next("resource", Status(status), times=None)
+    before = len(emulator.requests)
     for _ in range(3):
         if library == "requests":
             with requests.Session() as session:
                 session.auth = AtlassianAuth(client)
-                assert session.get(url).status_code == 404
+                assert session.get(url).status_code == status
         else:
-            with httpx.Client(auth=AtlassianHTTPXAuth(client)) as http:
-                assert http.get(url).status_code == 404
-        landed()
-    (event,) = (event for event in events if event.name == "site_not_granted")
-    assert event.fields["cloud_id"] == "99999999-aaaa"
-    assert emulator.cloud.sites[0].id in event.fields["reached"]
-    assert _asked(emulator, "/accessible-resources") == 1
-    assert emulator.count("refresh_token") == 0
+            of_library = {"httpx": AtlassianHTTPXAuth, "httpx2": AtlassianHTTPX2Auth}[library]
+            with importlib.import_module(library).Client(auth=of_library(client)) as http:
+                assert http.get(url).status_code == status
+    assert not [t for t in threading.enumerate() if t.name.startswith("atlassian-auth")]
+    assert len(emulator.requests) - before == 3
 
 
-def test_the_wrong_site_is_told_again_after_another_login(
-    emulator: AtlassianEmulator, make_client: Any, events: Any, landed: Any
+def test_a_sign_in_is_made_although_its_sites_cannot_be_listed(
+    emulator: AtlassianEmulator, make_client: Any, events: Any
 ) -> None:
-    """After a login because of it, the event tells that it has not helped."""
-    client = make_client(cloud_id="99999999-aaaa", site_url="", on_event=events)
-    for _ in range(2):
-        answer = requests.get(f"{client.base_url}/rest/api/3/myself", auth=AtlassianAuth(client))
-        assert answer.status_code == 404
-        landed()
-        client.oauth_complete(emulator.cloud.authorize(client.oauth_start()))
-    assert events.names.count("site_not_granted") == 2
-
-
-def test_what_is_missing_on_the_right_site_is_no_wrong_site(
-    emulator: AtlassianEmulator, make_client: Any, events: Any, landed: Any,
-    session: requests.Session,
-) -> None:  # fmt: skip
-    """An issue that does not exist is looked into once, and nothing is reported."""
-    client = make_client(on_event=events, scopes=["read:jira-work", "offline_access"])
-    session.auth = AtlassianAuth(client)
-    for _ in range(3):
-        assert session.get(f"{client.base_url}/rest/api/3/issue/NO-1").status_code == 404
-        landed()
-    assert _asked(emulator, "/accessible-resources") == 1
+    """Whether the site is reached is a hint: its failure fails no sign-in, and reports nothing."""
+    emulator.weather.next("accessible-resources", Status(503), times=None)
+    client = make_client(on_event=events)
+    assert client.get_access_token()
     assert "site_not_granted" not in events.names
 
 
-def test_sites_are_a_matter_of_cloud(make_client: Any) -> None:
+def test_only_cloud_has_sites(make_client: Any) -> None:
     """Data Center has no list to ask for."""
-    with pytest.raises(ConfigurationError, match="Jira and Confluence Cloud"):
+    with pytest.raises(ConfigurationError, match="only Jira Cloud and Confluence Cloud"):
         make_client("data_center").accessible_resources()
 
 

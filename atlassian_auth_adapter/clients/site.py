@@ -1,0 +1,132 @@
+"""The Cloud site of a client: found when it is first needed, remembered beside the login."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from atlassian_auth_adapter.atlassian import sites
+from atlassian_auth_adapter.atlassian.gateway import is_cloud_id
+from atlassian_auth_adapter.atlassian.sites import Site
+from atlassian_auth_adapter.clients.places import AskForSites, Place
+from atlassian_auth_adapter.errors import AtlassianAuthError
+from atlassian_auth_adapter.records import Login, Sites, TokenKey, change, load as load_record
+from atlassian_auth_adapter.stores.base import TokenStore
+from atlassian_auth_adapter.threads import SingleFlight, result_of, wait, wait_async
+from atlassian_auth_adapter.transport import Transport
+
+__all__ = ["SiteFinder"]
+
+
+class SiteFinder:
+    """Finds the site of a client, once for all threads and tasks that need it.
+
+    What was found is kept in the store beside the login, under what was asked for: the URL of the
+    site, or the name of the product for the only site of the grant that has it. It counts for that
+    login only, since another login may reach other sites.
+
+    Args:
+        place: Where the client is; told which site it is.
+        transport: How to reach the site.
+        store: Where the login is kept.
+        key: Of the login.
+        accessible: Asks for the sites that the grant reaches.
+        report_failure: Called with what a failure of the store is about; the search goes on.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        transport: Transport,
+        store: TokenStore,
+        key: TokenKey,
+        accessible: AskForSites,
+        report_failure: Callable[[str], object],
+    ) -> None:
+        self._place, self._transport = place, transport
+        self._store, self._key = store, key
+        self._accessible, self._report_failure = accessible, report_failure
+        self._flight = SingleFlight(self._find, self._report)
+        self._failures: list[AtlassianAuthError] = []
+        self._epoch = object()  # replaced with each login; a search of an earlier one is dropped
+
+    def find(self) -> None:
+        """The place is known afterwards. May block on the network and the store.
+
+        Raises:
+            AmbiguousSiteError, AccessDeniedError, ConfigurationError, ResourceUnavailableError: As
+                `Place.ask_for_site`.
+        """
+        while not self._place.is_known:
+            flight = self._flight.join_or_start()
+            wait(flight)
+            result_of(flight)
+
+    async def find_async(self) -> None:
+        """`find` for tasks of asyncio and trio."""
+        while not self._place.is_known:
+            flight = self._flight.join_or_start()
+            await wait_async(flight)
+            result_of(flight)
+
+    def forget(self) -> None:
+        """The site is looked for again, since the login was replaced or forgotten."""
+        self._epoch = object()
+        self._place.settle(None)
+        if self._place.sites_url:
+            try:
+                self._store.delete(self._key.for_sites().name)
+            except AtlassianAuthError as error:
+                self._report_failure(f"site not forgotten: {error}")
+
+    def _find(self) -> None:
+        epoch, login_id, site = self._epoch, None, None
+        with self._noting_failures():
+            login, _ = load_record(self._store, self._key, Login)
+            login_id = login.login_id if login else ""
+            site = self._recall(login_id)
+        if site is None:
+            site = self._place.ask_for_site(self._transport, self._accessible)
+            if login_id is not None:
+                with self._noting_failures():
+                    self._keep(login_id, site)
+        self._place.settle(site)
+        if self._epoch is not epoch:
+            self._place.settle(None)
+
+    def _recall(self, login_id: str) -> Site | None:
+        """The site that was found for this login before, or None."""
+        known, _ = load_record(self._store, self._key.for_sites(), Sites)
+        cloud_ids = _of_login(known, login_id)
+        cloud_id = cloud_ids.get(self._place.wanted)
+        if not is_cloud_id(cloud_id):  # it becomes part of a path
+            return None
+        urls = (sites.origin_at(name) for name, same in cloud_ids.items() if same == cloud_id)
+        return Site(cloud_id, next(filter(None, urls), ""))
+
+    def _keep(self, login_id: str, site: Site) -> None:
+        """Remember the site under what was asked for, and under its URL."""
+        found = {name: site.id for name in (self._place.wanted, site.url) if name}
+        change(
+            self._store,
+            self._key.for_sites(),
+            Sites,
+            lambda known: Sites(login_id, {**_of_login(known, login_id), **found}),
+        )
+
+    @contextmanager
+    def _noting_failures(self) -> Iterator[None]:
+        """An error that ends the block is reported; what follows the block goes on."""
+        try:
+            yield
+        except AtlassianAuthError as error:
+            self._failures.append(error)
+
+    def _report(self) -> None:
+        """Called when callers have got their answer: a slow hook delays none of them."""
+        while self._failures:
+            self._report_failure(f"site not remembered: {self._failures.pop()}")
+
+
+def _of_login(known: Sites | None, login_id: str) -> dict[str, str]:
+    return dict(known.cloud_ids) if known and known.login_id == login_id else {}
