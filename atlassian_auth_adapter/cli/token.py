@@ -20,16 +20,16 @@ __all__ = ["command"]
 @profile_option
 @json_option
 @click.option("--header", is_flag=True, help="atlassian-auth token --header | curl -H @- URL")
-@click.option("--show", is_flag=True, help="Print it even where people read.")
+@click.option("--show", is_flag=True, help="Print it even to a terminal.")
 def command(name: str, as_json: bool, header: bool, show: bool) -> None:
-    """Print a valid access token, for scripts; refreshed if need be.
+    """Print a valid access token, for scripts; it is refreshed if necessary.
 
-    Never prints to a terminal without being asked twice: give --show, or answer the question.
+    To a terminal it is only printed with --show, or when the question is answered with yes.
     """
     if sys.stdout.isatty() and not show:
         if not sys.stdin.isatty():
-            raise click.UsageError("standard output is a terminal: give --show to print it there.")
-        click.confirm("Whoever sees the screen can use the token. Print it?", abort=True, err=True)
+            raise click.UsageError("standard output is a terminal: give --show to print to it.")
+        click.confirm("Anyone who sees the token can use it. Print it?", abort=True, err=True)
     profile = load_profile(name)
     token_set = stored_token_set(profile) or _fetched(profile)
     if as_json:

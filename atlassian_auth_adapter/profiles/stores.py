@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from atlassian_auth_adapter.atlassian.products import BITBUCKET_CLOUD, COMMERCIAL
-from atlassian_auth_adapter.clients.environment import client_secret_from_env, has_client_secret
+from atlassian_auth_adapter.atlassian.products import COMMERCIAL, product_named
+from atlassian_auth_adapter.clients.environment import (
+    PLACE_ARGUMENTS,
+    client_secret_from_env,
+    has_client_secret,
+)
+from atlassian_auth_adapter.clients.places import Place, place_of
 from atlassian_auth_adapter.errors import ConfigurationError, TokenStoreError, raise_clean
 from atlassian_auth_adapter.pickling import Named
 from atlassian_auth_adapter.profiles.directories import APP, TOKEN_DIRECTORY, data_directory
@@ -23,9 +29,9 @@ __all__ = [
     "choose_store",
     "client_secret_of",
     "drop_secret",
-    "issuer_of",
     "keep_secret",
     "open_store",
+    "place_in",
     "secret_key",
 ]
 
@@ -167,22 +173,35 @@ def drop_secret(profile: Profile, others: Iterable[Profile]) -> None:
     Raises:
         ConfigurationError, TokenStoreError: The store does not work.
     """
-    key = secret_key(profile.arguments())
-    needed = ((other.store, secret_key(other.arguments())) for other in others)
-    if profile.store and (profile.store, key) not in needed:
-        open_store(profile.store).delete(key.name)
+    for store, key in _secrets_of([profile]):
+        if (store, key) not in _secrets_of(others):
+            open_store(store).delete(key.name)
+
+
+def _secrets_of(profiles: Iterable[Profile]) -> Iterator[tuple[StoreName, TokenKey]]:
+    """In which stores their secrets are, and under which keys."""
+    for profile in profiles:
+        with suppress(ConfigurationError):  # its place is invalid, so no secret is kept for it
+            if profile.store:
+                yield profile.store, secret_key(profile.arguments())
 
 
 def secret_key(arguments: Mapping[str, Any]) -> TokenKey:
-    """Names the secret of a client: it is for that client at that server only."""
-    return TokenKey(issuer_of(arguments), arguments.get("client_id", ""), "", "client_secret")
+    """Names the secret of a client: it is for that client at that server only.
+
+    Raises:
+        ConfigurationError: As `place_in`.
+    """
+    issuer = place_in(arguments).server.issuer
+    return TokenKey(issuer, arguments.get("client_id", ""), "", "client_secret")
 
 
-def issuer_of(arguments: Mapping[str, Any]) -> str:
-    """The authorization server of a client."""
-    cloud = arguments.get("cloud") or (
-        BITBUCKET_CLOUD if arguments.get("product") == "bitbucket" else COMMERCIAL
-    )
-    is_server = not (arguments.get("cloud_id") or arguments.get("site_url"))
-    server_url = arguments.get("server_url", "") if is_server else ""
-    return str(server_url.rstrip("/") or cloud.auth_url)
+def place_in(arguments: Mapping[str, Any]) -> Place:
+    """The place that the arguments of a client mean; without any, the Cloud of the product.
+
+    Raises:
+        ConfigurationError: They are invalid or contradictory.
+    """
+    product = product_named(arguments.get("product", "jira"))
+    given = {name: arguments[name] for name in (*PLACE_ARGUMENTS, "cloud") if arguments.get(name)}
+    return place_of(product.name, **(given or {"cloud": product.own_cloud or COMMERCIAL}))

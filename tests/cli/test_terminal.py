@@ -160,11 +160,11 @@ def test_the_first_login_asks_for_what_is_missing(
     known = {"ATLASSIAN_CLIENT_ID": server.app.client_id} if is_set else {}
     child = terminal("login", "--store", "file", "--callback-url", server.app.callback_url,
                      "--no-browser", env=known)  # fmt: skip
-    if not is_set:
-        child.expect("Client id")
-        child.sendline(server.app.client_id)
     child.expect("Site or server")
     child.sendline(server.url)
+    if not is_set:
+        child.expect("Client id, from the application link")
+        child.sendline(server.app.client_id)
     _type_hidden(child, "Client secret", server.app.client_secret)
     child.expect(r"(http://\S+/rest/oauth2/latest/authorize\?\S+)\s")
     redirect = server.authorize(child.match[1])
