@@ -99,7 +99,7 @@ def _profile(name: str, given: dict[str, Any]) -> Profile:
         url = _ask("Site or server (https://acme.atlassian.net)", "--site or --server")
         is_cloud = is_cloud_host(Location.of(url).host)
         profile = replace(profile, site_url=url) if is_cloud else replace(profile, server_url=url)
-    place = place_in(profile.arguments())  # refused before it is saved: a URL may hold a password
+    place = place_in(profile.arguments())  # an invalid one is refused before it is saved
     if not profile.client_id:  # the secret is kept under it, so that of the environment is kept too
         client_id = os.environ.get("ATLASSIAN_CLIENT_ID", "").strip()
         client_id = client_id or _ask(f"Client id, from {REGISTERED[place.kind]}", "--client-id")

@@ -37,7 +37,7 @@ class Profile:
             account. Source: RFC 6749 sections 4.1 and 4.4.
 
     Raises:
-        ConfigurationError: A value is invalid; the text begins with its name.
+        ConfigurationError: A value is invalid; the text names it.
     """
 
     name: str = "default"
@@ -74,6 +74,9 @@ class Profile:
             raise ConfigurationError(
                 "proxy: a profile must not hold a password. Set ATLASSIAN_PROXY."
             )
+        for key in ("site_url", "server_url"):
+            if "@" in getattr(self, key):
+                raise ConfigurationError(f"{key}: remove user name and password from the URL.")
         if isinstance(self.max_wait, bool) or not 0 < self.max_wait < threading.TIMEOUT_MAX:
             raise _invalid("max_wait")
 
