@@ -215,15 +215,21 @@ class TestLogin:
         self, emulator: AtlassianEmulator, signed_in: Profile, clock: FakeClock
     ) -> None:
         """No HTTP library, no keyring, none of the libraries of the command is loaded for it."""
-        code = (
-            "import json, sys; from atlassian_auth_adapter import client_from_profile\n"
-            "assert client_from_profile('work').get_access_token()\n"
-            "print(json.dumps(sorted(sys.modules)))"
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE
-        )
         unneeded = {"requests", "httpx", "httpx2", "authlib", "keyring", "tomlkit", "rich", "typer",
                     "cryptography", "asyncio", "ssl"}  # fmt: skip
-        assert not unneeded & set(json.loads(done.stdout)), done.stderr
+        client = (
+            "from atlassian_auth_adapter import client_from_profile\n"
+            "assert client_from_profile('work').get_access_token()"
+        )
+        token = (
+            "from atlassian_auth_adapter.profiles.client import stored_token_set\n"
+            "from atlassian_auth_adapter.profiles.file import load_profile\n"
+            "assert stored_token_set(load_profile('work'))"
+        )
+        for work in (client, token):
+            code = f"{work}\nimport json, sys; print(json.dumps(sorted(sys.modules)))"
+            done = subprocess.run(
+                [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE
+            )
+            assert not unneeded & set(json.loads(done.stdout)), done.stderr
         assert len(emulator.token_requests) == 1
