@@ -22,6 +22,7 @@ except ImportError as error:
     ) from error
 
 from atlassian_auth_adapter.cli.terminal import EXIT_CODES, exit_code, say
+from atlassian_auth_adapter.errors import LoginRequiredError
 
 __all__ = ["COMMANDS", "app", "main"]
 
@@ -93,14 +94,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
-        code = exit_code(error)
-        advice = " Run it again with --debug for the details." if code == 1 else ""
-        kind = f"{type(error).__name__}: " if code == 1 else ""
-        say(f"Error: {kind}{error}{advice}", stderr=True)
+        _print_error(error)
         if isinstance(error, OSError):  # perhaps that of standard output
             _drop_output()
-        return code
+        return exit_code(error)
     return result if isinstance(result, int) else 0
+
+
+def _print_error(error: Exception) -> None:
+    text = str(error)
+    if isinstance(error, LoginRequiredError):  # its own advice is for programs
+        text = f"{error.args[0]} Sign in: atlassian-auth login"
+    elif exit_code(error) == 1:
+        text = f"{type(error).__name__}: {error} Run it again with --debug for the details."
+    say(f"Error: {text}", stderr=True)
 
 
 def _drop_output() -> None:

@@ -120,7 +120,7 @@ class TestFile:
             refused(profiles, written(content), text)
 
     def test_other_encodings(self, written: Write) -> None:
-        """A byte order mark, as Windows' editors write it, is no harm; Latin-1 is named."""
+        """A byte order mark, as editors of Windows write it, is ignored; Latin-1 is an error."""
         file = written("")
         file.write_bytes(b"\xef\xbb\xbf[work]\r\naccount = 'ada'\r\n")
         assert load_profile().account == "ada"
@@ -143,7 +143,7 @@ class TestOtherUsers:
     @pytest.mark.parametrize("what", ["file", "directory"])
     def test_what_others_could_have_written_is_refused(self, written: Write, what: str) -> None:
         """They would choose where the secret is sent. The error holds the command that repairs it.
-        That others may read it does no harm: a file from a repository is like that.
+        Others may read it, as a file from a repository.
         """
         file = written("[work]")
         path = file if what == "file" else file.parent

@@ -37,7 +37,7 @@ def test_what_is_invalid_is_named() -> None:
 
 
 def test_its_arguments_are_those_of_a_client() -> None:
-    """Without defaults, store and flow; the login has the name of the profile unless it is told."""
+    """Without defaults, store and flow; the login has the name of the profile unless it has one."""
     assert WORK.arguments() == {
         "client_id": "id",
         "site_url": "https://acme.atlassian.net",

@@ -127,7 +127,7 @@ class TestSecrets:
     def test_a_keyring_that_does_not_work_any_more_is_left(
         self, vault: Keyring, found: Callable[[KeyringBackend], Any], another_process: Any
     ) -> None:
-        """Who changes to files because of it, can; who deletes a profile that needs it, is told.
+        """A profile can change to files because of it; deleting one that needs it is an error.
 
         While it is locked, a profile can be deleted all the same: that needs no key.
         """
@@ -293,7 +293,7 @@ class TestDisk:
     def test_a_read_only_home(
         self, small_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """As in a container: told before the login, and two variables help."""
+        """As in a container: an error before the login, and two variables help."""
         subprocess.run(["mount", "-o", "remount,ro", small_home], check=True)
         refused(
             lambda: choose_store("file"),
