@@ -9,8 +9,9 @@ from typing import Any, ClassVar, Unpack
 from urllib.parse import parse_qs, urlsplit
 
 from atlassian_auth_adapter.atlassian.products import COMMERCIAL, CloudEnvironment
-from atlassian_auth_adapter.clients.base import AtlassianClient, Secret, Settings
+from atlassian_auth_adapter.clients.base import AtlassianClient
 from atlassian_auth_adapter.clients.places import PlaceKind, place_of
+from atlassian_auth_adapter.clients.settings import Secret, Settings
 from atlassian_auth_adapter.errors import (
     AuthorizationError,
     ConfigurationError,
