@@ -122,7 +122,7 @@ class MissingExtraError(ConfigurationError, ImportError):
 
 
 class PortUnavailableError(ConfigurationError):
-    """Nobody can listen at the port of the callback URL, where the browser will be sent.
+    """The port of the callback URL, to which the browser will be sent, cannot be listened on.
 
     The text says why and what to do; raised before the browser opens.
     """
@@ -143,7 +143,7 @@ class AuthorizationDeniedError(AuthorizationError):
 
 
 class AuthorizationTimeoutError(AuthorizationError, TimeoutError):
-    """Nobody came back from the browser in time: the text says what to compare. Ask again."""
+    """The browser did not come back in time: the text says what to compare. Ask again."""
 
 
 class StateMismatchError(AuthorizationError):

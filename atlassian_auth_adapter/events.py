@@ -29,7 +29,7 @@ EventName = Literal[
     "foreign_origin",  # a request outside the grant was passed on without a token
     "site_not_granted",  # the cloud id is that of a site which the login does not reach
     "scope_missing",  # the resource server wants a scope that the grant lacks
-    "anonymous",  # the resource server answered as if nobody was logged in
+    "anonymous",  # the resource server answered as if not logged in
     "rejected",  # the resource server rejects a token that has no successor worth asking for
     "gone",  # the resource was removed, for OAuth at least
     "rate_limited",  # the resource server asks to wait; the token is not concerned

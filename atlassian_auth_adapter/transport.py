@@ -178,7 +178,7 @@ class Transport:
         except requests.RequestException as error:
             failure: Exception = error
         except (OSError, ValueError) as error:
-            failure = error  # a file that has gone, a host that is no name, a header that is none
+            failure = error  # a deleted file, an invalid host name or header
         # Raised outside of the handler: the original holds the request with its secrets.
         text, is_ours = _text_of(failure), isinstance(failure, requests.RequestException)
         if isinstance(failure, ValueError) or not is_ours:

@@ -125,8 +125,8 @@ class AtlassianOAuthClient(AtlassianClient):
     def forget(self) -> None:
         """See `AtlassianClient.forget`; started authorizations go on waiting for their redirects.
 
-        Those that cannot be read, as after a change of keys, are forgotten as well: nobody could
-        sign in beside them.
+        Those that cannot be read, as after a change of keys, are forgotten as well, since they
+        would prevent every later sign-in.
         """
         super().forget()
         key = self._key.for_authorizations()

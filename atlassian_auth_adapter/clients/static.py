@@ -214,7 +214,7 @@ class StaticTokenSource(Unique, TokenSource):
 
 
 def _taking_bearers(url: str, name: str) -> str:
-    """The base URL of whoever takes bearers: not a Cloud site's.
+    """The base URL of a server that accepts bearer tokens: not a Cloud site's.
 
     Source: the sites refuse OAuth tokens, and personal access tokens are Data Center's.
     """
@@ -222,7 +222,7 @@ def _taking_bearers(url: str, name: str) -> str:
     host = Location.of(base_url).host
     if is_cloud_host(host) and not host.startswith("api."):
         raise ConfigurationError(
-            f"{name}: {base_url} is a site of Atlassian Cloud, which takes no bearer. Use "
+            f"{name}: {base_url} is a site of Atlassian Cloud, which accepts no bearer token. Use "
             "StaticTokenSource.api_token(email, token, site_url), or for an OAuth token the "
             "gateway: https://api.atlassian.com/ex/jira/CLOUD_ID."
         )

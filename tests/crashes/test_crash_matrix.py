@@ -254,7 +254,7 @@ def test_a_killed_refresh(
     assert outcome == getattr(phase, server), found
     if found.answer == "answer_lost":
         assert "the answer was lost" in found.text
-        assert "takes no refresh token twice" in found.text
+        assert "accepts each refresh token once" in found.text
         assert "oauth_start()" in found.text
         assert world.request() == replace(found, sent=())  # known now, without a token request
         world.log_in()
