@@ -99,8 +99,8 @@ class Driver:
         membership: Of the source, which joins what is loaded; None: `shared` stays.
         flight: Whose waiters get the answer, and whose events are reported.
         decides: Whether the protocol replaces or forgets the login.
-        on_callers_thread: Whether a caller's own thread performs it, for want of another: once the answer
-            is there, it sleeps no more.
+        on_callers_thread: Whether a caller's own thread performs it, since no other could be had:
+            once the answer is there, it sleeps no more.
     """
 
     parties: Parties
