@@ -28,6 +28,7 @@ from atlassian_auth_adapter import (
     create_atlassian_oauth_client,
 )
 from atlassian_auth_adapter.testing import AtlassianEmulator, FakeClock
+from atlassian_auth_adapter.testing.emulator import Status
 from atlassian_auth_adapter.transport import MAX_ANSWER, Answer, NoAnswerError, Transport
 
 # --- a server of a few lines, for answers that no server should give ------------------------------
@@ -149,7 +150,7 @@ OWN_REQUESTS: dict[str, Callable[[AtlassianOAuthClient], object]] = {
 
 
 def _cloud_client(emulator: AtlassianEmulator, clock: FakeClock, **changes: Any) -> Any:
-    """A Cloud client that is logged in and knows its site by the URL only."""
+    """A Cloud client that is logged in, and still has to find its site by the URL."""
     cloud = emulator.cloud
     client = create_atlassian_oauth_client(
         **{
@@ -163,6 +164,8 @@ def _cloud_client(emulator: AtlassianEmulator, clock: FakeClock, **changes: Any)
             **changes,
         }
     )
+    for kind in ("tenant_info", "accessible-resources"):  # at sign-in
+        emulator.weather.next(kind, Status(503))
     client.oauth_complete(cloud.authorize(client.oauth_start()))
     return client
 
@@ -462,7 +465,7 @@ def test_netrc_is_never_read(
         ask(client)
     headers = [request.headers.get("authorization", "") for request in emulator.requests]
     assert not any(header.startswith("Basic") for header in headers)
-    assert sum(header.startswith("Bearer ") for header in headers) == 2  # resources and myself
+    assert sum(header.startswith("Bearer ") for header in headers) == 3  # resources twice, and myself
 
 
 # --- can the server have seen the request? --------------------------------------------------------
