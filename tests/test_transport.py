@@ -465,7 +465,7 @@ def test_netrc_is_never_read(
         ask(client)
     headers = [request.headers.get("authorization", "") for request in emulator.requests]
     assert not any(header.startswith("Basic") for header in headers)
-    assert sum(header.startswith("Bearer ") for header in headers) == 3  # resources twice, and myself
+    assert sum(header.startswith("Bearer ") for header in headers) == 3  # resources (2), myself
 
 
 # --- can the server have seen the request? --------------------------------------------------------
