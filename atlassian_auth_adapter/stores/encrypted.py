@@ -36,7 +36,7 @@ from atlassian_auth_adapter.errors import (
     TokenStoreError,
     without_frames,
 )
-from atlassian_auth_adapter.pickling import Unique, is_named
+from atlassian_auth_adapter.pickling import PickledByReference, is_named
 from atlassian_auth_adapter.stores.base import Entry, TokenStore, update
 
 __all__ = ["EncryptedTokenStore"]
@@ -55,7 +55,7 @@ _MAKE = "Make one with cryptography.fernet.Fernet.generate_key() and keep it apa
 _asking = threading.RLock()
 
 
-class EncryptedTokenStore(Unique):
+class EncryptedTokenStore(PickledByReference):
     """Keeps texts in another store, encrypted and authenticated (Fernet); shared as that one is.
 
     A program that can write to the inner store, but has no key, cannot read a text, change it, or
@@ -217,7 +217,7 @@ class EncryptedTokenStore(Unique):
     def __repr__(self) -> str:
         return f"EncryptedTokenStore({self.inner!r})"
 
-    def _elsewhere(self) -> tuple[Any, ...]:
+    def _reduce_for_other_process(self) -> tuple[Any, ...]:
         by_name = self._ask is not None and is_named(self._ask)
         return EncryptedTokenStore, self.inner, self._ask if by_name else _stayed_behind
 

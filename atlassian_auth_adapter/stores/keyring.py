@@ -188,7 +188,7 @@ class KeyringTokenStore(EncryptedTokenStore):
         where = f"backend=<{_named(self._backend)}>, directory={str(self._path)!r}"
         return f"KeyringTokenStore({self._service!r}, {where})"
 
-    def _elsewhere(self) -> tuple[Any, ...]:
+    def _reduce_for_other_process(self) -> tuple[Any, ...]:
         if self._passed and not _is_portable(self._passed):
             return _out_of_place, repr(self)
         options: dict[str, Any] = {"backend": self._passed, "directory": self._path}

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from atlassian_auth_adapter.errors import TokenStoreError, TokenStoreTimeoutError
-from atlassian_auth_adapter.pickling import Unique
+from atlassian_auth_adapter.pickling import PickledByReference
 from atlassian_auth_adapter.stores.base import Entry, check_version, checked_name
 
 __all__ = ["MemoryTokenStore"]
@@ -22,7 +22,7 @@ _stores: weakref.WeakSet[MemoryTokenStore] = weakref.WeakSet()
 _forked_from = 0
 
 
-class MemoryTokenStore(Unique):
+class MemoryTokenStore(PickledByReference):
     """Keeps entries in this object; threads may share it, processes cannot. Never blocks on I/O.
 
     A forked child inherits the entries, but a refresh token serves one process only: while the
@@ -119,7 +119,7 @@ class MemoryTokenStore(Unique):
     def __repr__(self) -> str:
         return f"MemoryTokenStore(<{len(self._entries)} entries>)"
 
-    def _elsewhere(self) -> tuple[Any, ...]:
+    def _reduce_for_other_process(self) -> tuple[Any, ...]:
         return (_out_of_place,)
 
 

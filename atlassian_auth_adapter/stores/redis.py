@@ -26,7 +26,7 @@ from atlassian_auth_adapter.errors import (
     TokenStoreUnavailableError,
     without_frames,
 )
-from atlassian_auth_adapter.pickling import Unique, is_named
+from atlassian_auth_adapter.pickling import PickledByReference, is_named
 from atlassian_auth_adapter.stores.base import KEPT, Entry, check_version, checked_name
 from atlassian_auth_adapter.stores.leases import LEASE, checked_lease, held
 
@@ -134,7 +134,7 @@ _PASSING = (
 )
 
 
-class RedisTokenStore(Unique):
+class RedisTokenStore(PickledByReference):
     """Keeps each entry in a hash of its own; threads, processes and hosts may share it.
 
         RedisTokenStore(redis.Redis(host="redis.example.com", socket_timeout=5))
@@ -272,7 +272,7 @@ class RedisTokenStore(Unique):
     def __repr__(self) -> str:
         return f"RedisTokenStore(<{self._place}>, prefix={self._prefix!r})"
 
-    def _elsewhere(self) -> tuple[Any, ...]:
+    def _reduce_for_other_process(self) -> tuple[Any, ...]:
         if is_named(self._function):
             return _remade, self._function, self._prefix, self._lease
         return _out_of_place, self._place, self._prefix, self._lease

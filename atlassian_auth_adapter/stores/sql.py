@@ -47,7 +47,7 @@ from atlassian_auth_adapter.errors import (
     TokenStoreUnavailableError,
     without_frames,
 )
-from atlassian_auth_adapter.pickling import Unique, is_named
+from atlassian_auth_adapter.pickling import PickledByReference, is_named
 from atlassian_auth_adapter.stores.base import KEPT, Entry, check_version, checked_name
 from atlassian_auth_adapter.stores.leases import LEASE, checked_lease, held
 
@@ -120,7 +120,7 @@ _making = threading.Lock()
 _inherited: list[sa.Pool] = []
 
 
-class SQLTokenStore(Unique):
+class SQLTokenStore(PickledByReference):
     """Keeps each entry in a row; threads, processes and hosts share it.
 
     PostgreSQL, MariaDB, MySQL, and SQLite in a file, which the processes of one host share. Call
@@ -248,7 +248,7 @@ class SQLTokenStore(Unique):
             return super().__reduce__()
         return _from_function, (self._function, self._table, self._lease)
 
-    def _elsewhere(self) -> tuple[Any, ...]:
+    def _reduce_for_other_process(self) -> tuple[Any, ...]:
         return _out_of_place, self._place, self._table
 
 
