@@ -254,14 +254,14 @@ class TestRefusal:
     def test_a_changed_version_is_detected(self, store, file, version):
         """The version in clear is compared with the sealed one."""
         file.write_text(json.dumps(json.loads(file.read_text()) | {"version": version}))
-        self.untouched(store, file, f"as version {version}", "saved as 2")
+        self.untouched(store, file, f"has version {version}", "saved as version 2")
 
     def test_an_earlier_text_that_was_put_back_is_detected(self, store, inner, file):
         """It does not pass for a later version."""
         earlier = sealed_in(inner)
         store.save(NAME, NEWER, expected=2)
         inner.save(NAME, earlier, expected=3)
-        self.untouched(store, file, "put back", "as version 4", "saved as 2")
+        self.untouched(store, file, "put back", "has version 4", "saved as version 2")
 
     def test_an_entry_that_was_moved_is_detected(self, store, inner, file):
         """Two files that change places do not swap the logins."""
@@ -270,7 +270,7 @@ class TestRefusal:
         mine, theirs = file.read_text(), file_of(inner, OTHER).read_text()
         file_of(inner, OTHER).write_text(mine)
         file.write_text(theirs)
-        refused(lambda: store.load(OTHER), "another name", OTHER)
+        refused(lambda: store.load(OTHER), "under another name", OTHER)
         self.untouched(store, file, "another name")
 
     @pytest.mark.parametrize("text", ["s", "se", "sec"])
@@ -501,7 +501,7 @@ class TestRotation:
         racer = _Racer(inner, _stale)
         racer.races = -1
         store = EncryptedTokenStore(racer, [NEW, OLD])
-        refused(lambda: store.rotate(NAME), "always faster", kind=StaleRecordError)
+        refused(lambda: store.rotate(NAME), "always saved it first", kind=StaleRecordError)
         assert old.load(NAME).text == TEXT
 
 
