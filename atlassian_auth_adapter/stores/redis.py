@@ -245,7 +245,7 @@ class RedisTokenStore(PickledByReference):
         return f"RedisTokenStore(<{self._place}>, prefix={self._prefix!r})"
 
     def _reduce_for_other_process(self) -> tuple[Any, ...]:
-        if is_named(self._function):
+        if self._function and is_named(self._function):
             options: dict[str, Any] = {"prefix": self._prefix, "lease": self._lease}
             return (partial(RedisTokenStore, self._function, **options),)
         reason = (
