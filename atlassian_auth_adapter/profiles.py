@@ -64,7 +64,7 @@ from atlassian_auth_adapter.errors import (
     without_frames,
 )
 from atlassian_auth_adapter.expiry import ExpiryPolicy, Freshness
-from atlassian_auth_adapter.pickling import Named
+from atlassian_auth_adapter.pickling import PickledByName
 from atlassian_auth_adapter.records import (
     ClientSecret,
     Login,
@@ -567,7 +567,7 @@ def client_secret_of(profile: Profile) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _StoredSecret(Named):
+class _StoredSecret(PickledByName):
     """Fetches a client secret; read anew for each token request, so that it can be changed."""
 
     store: Literal["", StoreName]

@@ -835,7 +835,7 @@ class TestSecrets:
         save_profile(WORK, SECRET)
         (file,) = (home / "data").rglob("*.client_secret.json")
         file.chmod(mode)
-        with pytest.raises(Exception, match="others have access") as raised:
+        with pytest.raises(Exception, match="users have access") as raised:
             client_secret_of(WORK)
         assert SECRET not in repr(raised.value)
         file.chmod(0o600)

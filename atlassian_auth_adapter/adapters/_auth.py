@@ -21,7 +21,7 @@ from atlassian_auth_adapter.errors import (
     rebuilt,
 )
 from atlassian_auth_adapter.events import Event, EventName, report
-from atlassian_auth_adapter.pickling import Unique
+from atlassian_auth_adapter.pickling import PickledByReference
 from atlassian_auth_adapter.sources import TokenSource
 from atlassian_auth_adapter.tokens import TokenSet
 
@@ -60,7 +60,7 @@ _CLASS_FOR = {
 _KNOWN = frozenset({*_CLASS_FOR, "niquests"})
 
 
-class AuthObject(Unique):
+class AuthObject(PickledByReference):
     """What all auth objects have in common: a source, and the rules of who gets its token.
 
     Threads, tasks and event loops share one. Copies are the same object; a pickle carries the
@@ -102,7 +102,7 @@ class AuthObject(Unique):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.source!r})"
 
-    def _elsewhere(self) -> tuple[Any, ...]:
+    def _reduce_for_other_process(self) -> tuple[Any, ...]:
         return _made, type(self), self.source, self.foreign
 
     @property

@@ -34,7 +34,7 @@ from atlassian_auth_adapter.expiry import ExpiryPolicy
 from atlassian_auth_adapter.oauth.server import AuthorizationServer
 from atlassian_auth_adapter.oauth.token_endpoint import TokenEndpoint
 from atlassian_auth_adapter.pacing import Pacing
-from atlassian_auth_adapter.pickling import Unique, is_named
+from atlassian_auth_adapter.pickling import PickledByReference, is_named
 from atlassian_auth_adapter.records import Login, TokenKey, load as load_record
 from atlassian_auth_adapter.refresh.source import RefreshingTokenSource
 from atlassian_auth_adapter.refresh.steps import Rules
@@ -45,7 +45,7 @@ from atlassian_auth_adapter.transport import Proxy, Transport
 __all__ = ["AtlassianClient"]
 
 
-class AtlassianClient(Unique, TokenSource):
+class AtlassianClient(PickledByReference, TokenSource):
     """One client with one login at one place: hands out tokens.
 
     Threads, tasks and event loops share a client. Copies of it are the same object. A pickle
@@ -154,7 +154,7 @@ class AtlassianClient(Unique, TokenSource):
             f"issuer={self._server.issuer!r})"
         )
 
-    def _elsewhere(self) -> tuple[Any, ...]:
+    def _reduce_for_other_process(self) -> tuple[Any, ...]:
         # Neither a hook nor a clock has to be picklable: in another process they are not ours.
         left_out = ("on_event", "clock")
         kept = {name: value for name, value in self._arguments.items() if name not in left_out}

@@ -22,14 +22,14 @@ from atlassian_auth_adapter.atlassian.products import (
     product_named,
 )
 from atlassian_auth_adapter.errors import ConfigurationError, FreshTokenRejectedError
-from atlassian_auth_adapter.pickling import Unique
+from atlassian_auth_adapter.pickling import PickledByReference
 from atlassian_auth_adapter.sources import TokenSource
 from atlassian_auth_adapter.tokens import TokenSet, is_token
 
 __all__ = ["StaticTokenSource"]
 
 
-class StaticTokenSource(Unique, TokenSource):
+class StaticTokenSource(PickledByReference, TokenSource):
     """A token that does not change, and where it is accepted.
 
     There is a constructor for each kind, which knows the header, the URLs and the places: what is
@@ -174,7 +174,7 @@ class StaticTokenSource(Unique, TokenSource):
             advice,
         )
 
-    def _elsewhere(self) -> tuple[Any, ...]:
+    def _reduce_for_other_process(self) -> tuple[Any, ...]:
         return self._of, None, self._resource_server, self._if_rejected  # a pickle has no token
 
     def __repr__(self) -> str:
