@@ -74,14 +74,14 @@ if TYPE_CHECKING:
     )
     from atlassian_auth_adapter.events import Event as Event
     from atlassian_auth_adapter.expiry import ExpiryPolicy as ExpiryPolicy
-    from atlassian_auth_adapter.profiles import (
-        Profile as Profile,
-        choose_store as choose_store,
-        client_from_profile as client_from_profile,
+    from atlassian_auth_adapter.profiles.client import client_from_profile as client_from_profile
+    from atlassian_auth_adapter.profiles.file import (
         delete_profile as delete_profile,
         load_profile as load_profile,
         save_profile as save_profile,
     )
+    from atlassian_auth_adapter.profiles.profile import Profile as Profile
+    from atlassian_auth_adapter.profiles.stores import choose_store as choose_store
     from atlassian_auth_adapter.records import TokenKey as TokenKey
     from atlassian_auth_adapter.signin.login import login as login
     from atlassian_auth_adapter.sources import TokenSource as TokenSource
@@ -146,14 +146,10 @@ _HOMES = {
     ],
     "events": ["Event"],
     "expiry": ["ExpiryPolicy"],
-    "profiles": [
-        "Profile",
-        "choose_store",
-        "client_from_profile",
-        "delete_profile",
-        "load_profile",
-        "save_profile",
-    ],
+    "profiles.client": ["client_from_profile"],
+    "profiles.file": ["delete_profile", "load_profile", "save_profile"],
+    "profiles.profile": ["Profile"],
+    "profiles.stores": ["choose_store"],
     "records": ["TokenKey"],
     "signin.login": ["login"],
     "sources": ["TokenSource"],

@@ -75,9 +75,14 @@ class AtlassianAuthError(Exception):
         message: What happened, and what to do next.
         fields: Attributes that the class of the error declares.
 
+    Attributes:
+        advice: The end of the text, where a command may have other advice to give; else "".
+
     Raises:
         TypeError: The class does not declare the field.
     """
+
+    advice: str = ""
 
     def __init__(self, message: str, **fields: Any) -> None:
         super().__init__(message)
@@ -85,6 +90,9 @@ class AtlassianAuthError(Exception):
             if not hasattr(type(self), name):
                 raise TypeError(f"{type(self).__name__} has no field {name!r}")
             setattr(self, name, value)
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, (super().__str__(), self.advice)))
 
     def copied(self) -> Self:
         """A new error of the same type, text and fields, without traceback or cause.
@@ -108,13 +116,7 @@ def rebuilt(cls: type[E], args: tuple[Any, ...], fields: dict[str, Any]) -> E:
 
 
 class ConfigurationError(AtlassianAuthError, ValueError):
-    """The program is set up wrongly; raised before any request. Change what the text names.
-
-    Attributes:
-        advice: The end of the text, if it says which other store to choose, or "".
-    """
-
-    advice: str = ""
+    """The program is set up wrongly; raised before any request. Change what the text names."""
 
 
 class MissingExtraError(ConfigurationError, ImportError):
@@ -245,13 +247,7 @@ class ForeignOriginError(AtlassianAuthError):
 
 
 class TokenStoreError(AtlassianAuthError):
-    """The store failed. The text names the place (file, key) and what to do.
-
-    Attributes:
-        advice: The end of the text, if it says which other store to choose, or "".
-    """
-
-    advice: str = ""
+    """The store failed. The text names the place (file, key) and what to do."""
 
 
 class TokenStoreUnavailableError(TokenStoreError):

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 import atlassian_auth_adapter as atlassian
-from atlassian_auth_adapter.profiles import save_profile
+from atlassian_auth_adapter.profiles.file import save_profile
 from atlassian_auth_adapter.testing import AtlassianEmulator
 
 ROUNDS = 30

@@ -95,7 +95,7 @@ class AuthObject(PickledByReference):
             MissingExtraError: The extra `cli` is not installed.
         """
         # The one import that points up; pyproject.toml declares it.
-        from atlassian_auth_adapter.profiles import client_from_profile
+        from atlassian_auth_adapter.profiles.client import client_from_profile
 
         return cls(client_from_profile(name, **arguments), foreign=foreign)
 

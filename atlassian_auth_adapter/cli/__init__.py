@@ -1,1 +1,1 @@
-"""A terminal: a file per command."""
+"""The command atlassian-auth: a file for each of its commands."""

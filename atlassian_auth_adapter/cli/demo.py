@@ -1,4 +1,4 @@
-"""Shows what the package promises, offline."""
+"""`atlassian-auth demo`: shows what the package promises, offline."""
 
 from __future__ import annotations
 

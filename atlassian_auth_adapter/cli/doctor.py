@@ -1,6 +1,6 @@
 """`atlassian-auth doctor`: one check after the other, from the profile to an answered request.
 
-Nothing that it prints is secret: it is made to be pasted into a ticket.
+It prints no secrets: the output is made to be pasted into a ticket.
 """
 
 from __future__ import annotations
@@ -30,36 +30,33 @@ from atlassian_auth_adapter.errors import (
     ConfigurationError,
     PortUnavailableError,
 )
-from atlassian_auth_adapter.profiles import (
-    choose_store,
-    client_from_profile,
-    client_secret_of,
-    load_profile,
-)
+from atlassian_auth_adapter.profiles.client import client_of
+from atlassian_auth_adapter.profiles.file import load_profile
+from atlassian_auth_adapter.profiles.stores import choose_store, client_secret_of
+from atlassian_auth_adapter.refresh.source import REAUTHORIZATION_NOTICE
 from atlassian_auth_adapter.signin.loopback import LoopbackURI
+from atlassian_auth_adapter.tokens import TokenSet
 from atlassian_auth_adapter.transport import Answer, NoAnswerError, Transport
 
 __all__ = ["Check", "checks", "clock_check", "command"]
 
 Result = Literal["ok", "warn", "fail"]
-#: Seconds by which the clock may differ from a server's: tokens are renewed 10 s before their end
-#: at the latest, and lifetimes are an hour.
+#: Seconds by which the clock may differ from a server's: tokens are refreshed at least 10 s before
+#: they expire, and they are valid for an hour.
 SKEW_WARN, SKEW_FAIL = 10.0, 300.0
-#: Seconds ahead of the end of a login from which on it is worth a warning.
-SOON = 14 * 86400.0
 
 MARKS = {"ok": ("\u2713", "green"), "warn": ("!", "yellow"), "fail": ("\u2717", "red")}
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What was looked at, and what to do about it.
+    """A check and its result.
 
     Attributes:
         name: Of the check.
         result: "ok", "warn" (works, but look at it) or "fail".
         text: What was found.
-        advice: What to do next, "" if nothing.
+        advice: What to do next; "" for nothing.
     """
 
     name: str
@@ -72,9 +69,10 @@ class Check:
 @profile_option
 @json_option
 def command(name: str, as_json: bool) -> int:
-    """Check what can be wrong, and say what to do. No secrets: safe to paste into a ticket.
+    """Check profile, network and login, and say what to do.
 
-    Makes requests to the servers of the profile, and a refresh if one is due.
+    Sends requests to the servers of the profile, and refreshes the token if it expires soon. The
+    output has no secrets: it can be pasted into a ticket.
     """
     found = []
     for check in checks(name):
@@ -83,11 +81,8 @@ def command(name: str, as_json: bool) -> int:
             _print(check)
     failed = sum(check.result == "fail" for check in found)
     facts = {"checks": [asdict(check) for check in found], "failed": failed}
-
-    def human() -> None:
-        say(f"{failed} of {len(found)} checks failed." if failed else "All is well.", style="bold")
-
-    show(facts, as_json, human)
+    summary = f"{failed} of {len(found)} checks failed."
+    show(facts, as_json, lambda: say(summary, style="bold"))
     return 8 if failed else 0
 
 
@@ -102,13 +97,13 @@ def checks(name: str) -> Iterator[Check]:
     """The checks, each made when it is asked for; those that cannot be made are left out."""
     try:
         profile = load_profile(name)
-        client = client_from_profile(profile.name)
+        client = client_of(profile)
     except AtlassianAuthError as error:
-        yield Check("profile", "fail", str(error), "Make one with: atlassian-auth login")
+        yield Check("profile", "fail", str(error), "Correct it, or make one: atlassian-auth login")
         return
     yield Check("profile", "ok", f"{profile.name}: {client!r}")
     yield _tried("store", lambda: f"{choose_store(profile.store)}: written and read back")
-    yield _tried("client secret", lambda: "it is there" if client_secret_of(profile) else "")
+    yield _tried("client secret", lambda: "found" if client_secret_of(profile) else "")
     yield from _network(client)
     if isinstance(client, AtlassianOAuthClient):
         yield _tried(
@@ -132,40 +127,39 @@ def _tried(name: str, look: Callable[[], str], advice: str = "") -> Check:
 
 
 def _network(client: AtlassianClient) -> Iterator[Check]:
-    """Each host once: its name, the way to it, TLS, and its clock."""
-    transport = Transport(client.verify, client.proxy)
+    """Each host once: its name, the connection, TLS; and the clock of the first that tells it."""
+    skews = []
     urls = dict.fromkeys((client.issuer, client.resource_server.base_url, client.site_url))
-    dates = []
     for url in filter(None, urls):
-        host = urlsplit(url).hostname or ""
-        proxy = transport.proxy_for(url)
-        way = f"through the proxy {proxy}" if proxy else "directly"
+        check, answer = _asked(client.transport, url)
+        yield check
+        if answer and (skew := _skew(answer)) is not None:
+            skews.append((urlsplit(url).hostname or "", skew))
+    if skews:
+        yield clock_check(*skews[0])
+
+
+def _asked(transport: Transport, url: str) -> tuple[Check, Answer | None]:
+    host = urlsplit(url).hostname or ""
+    proxy = transport.proxy_for(url)
+    way = f"through the proxy {proxy}" if proxy else "directly"
+    try:
         if not proxy:
-            try:
-                socket.getaddrinfo(host, None)
-            except (OSError, UnicodeError) as error:  # UnicodeError: it cannot be a name of DNS
-                yield Check(
-                    f"DNS {host}", "fail", str(error), "Is the URL right, is there a network?"
-                )
-                continue
-        try:
-            answer = transport.send("GET", url)
-        except NoAnswerError as error:
-            yield Check(
-                f"network {host}",
-                "fail",
-                f"no answer, asked {way}: {error}",
-                "Check proxy and firewall; for a company's own certificates give `verify` the "
-                "path of its CA bundle.",
-            )
-            continue
-        except AtlassianAuthError as error:
-            yield Check(f"network {host}", "fail", str(error))
-            continue
-        yield Check(f"network {host}", "ok", f"answers, asked {way}")
-        dates.append((host, _skew(answer)))
-    for host, skew in [(host, skew) for host, skew in dates if skew is not None][:1]:
-        yield clock_check(host, skew)
+            socket.getaddrinfo(host, None)
+        answer = transport.send("GET", url)
+    except NoAnswerError as error:
+        advice = (
+            "Check proxy and firewall. If the company signs certificates itself, set `verify` to "
+            "the path of its CA bundle."
+        )
+        text = f"no answer, asked {way}: {error}"
+        return Check(f"network {host}", "fail", text, advice), None
+    except AtlassianAuthError as error:
+        return Check(f"network {host}", "fail", str(error)), None
+    except (OSError, UnicodeError) as error:  # UnicodeError: it cannot be a name of DNS
+        advice = "Check the URL and the network connection."
+        return Check(f"DNS {host}", "fail", str(error), advice), None
+    return Check(f"network {host}", "ok", f"answers, asked {way}"), answer
 
 
 def _skew(answer: Answer) -> float | None:
@@ -177,13 +171,13 @@ def _skew(answer: Answer) -> float | None:
 
 
 def clock_check(host: str, skew: float) -> Check:
-    """What to say of a clock that is so many seconds ahead of a server's (negative: behind)."""
+    """The check of a clock that is so many seconds ahead of a server's (negative: behind)."""
     result: Result = "ok"
     if abs(skew) > SKEW_WARN:
         result = "warn" if abs(skew) < SKEW_FAIL else "fail"
     way = "ahead of" if skew > 0 else "behind"
-    text = f"{abs(skew):.0f} s {way} {host}"
-    return Check("clock", result, text, "" if result == "ok" else "Set it by NTP.")
+    advice = "" if result == "ok" else "Set the clock by NTP."
+    return Check("clock", result, f"{abs(skew):.0f} s {way} {host}", advice)
 
 
 # --- the registration and the login ---------------------------------------------------------------
@@ -198,7 +192,7 @@ def _callback(callback_url: str) -> Iterator[Check]:
         for opened in uri.listen():
             opened.close()
     except PortUnavailableError as error:
-        yield Check("callback port", "warn", str(error), "Signing in needs it for a moment.")
+        yield Check("callback port", "warn", str(error), "Free it while you sign in.")
     except ConfigurationError as error:
         yield Check("callback port", "fail", str(error))
     else:
@@ -206,56 +200,48 @@ def _callback(callback_url: str) -> Iterator[Check]:
 
 
 def _login(client: AtlassianClient) -> Iterator[Check]:
+    advice = "Sign in: atlassian-auth login"
     try:
+        status = client.status()
+        if isinstance(client, AtlassianOAuthClient):
+            if status.state == "none":
+                yield Check("login", "fail", "not signed in", advice)
+                return
+            if status.state == "login_required":
+                yield Check("login", "fail", f"it has ended: {status.reason}", advice)
+                return
+        token_set = client.token_set()
         status = client.status()
     except AtlassianAuthError as error:
         yield Check("login", "fail", str(error))
         return
-    if status.state in ("none", "login_required") and isinstance(client, AtlassianOAuthClient):
-        yield Check(
-            "login",
-            "fail",
-            "nobody has signed in" if status.state == "none" else f"it is over: {status.reason}",
-            "Sign in: atlassian-auth login",
-        )
-        return
-    try:
-        token_set = client.token_set()
-    except AtlassianAuthError as error:
-        yield Check("login", "fail", str(error))
-        return
     yield Check("login", "ok", f"the token is valid until {moment(token_set.expires_at)}")
-    status = client.status()
     if status.reauthorize_by is not None:
-        is_soon = status.reauthorize_by - time.time() < SOON
-        yield Check(
-            "end of the login",
-            "warn" if is_soon else "ok",
-            moment(status.reauthorize_by),
-            "Sign in again before: atlassian-auth login" if is_soon else "",
-        )
+        yield _end_of_login(status.reauthorize_by)
     if isinstance(client, AtlassianOAuthClient):
-        yield from _scopes(
-            client, token_set.scopes, has_refresh_token=bool(token_set.refresh_token)
-        )
+        yield from _scopes(client, token_set)
     yield _tried(
         "resource server",
-        lambda: f"answers to {client.test_connection().name or 'us'}, not to nobody",
+        lambda: f"accepts the token of {client.test_connection().name or 'this account'}",
     )
 
 
-def _scopes(
-    client: AtlassianOAuthClient, granted: frozenset[str], *, has_refresh_token: bool
-) -> Iterator[Check]:
-    if not has_refresh_token:
+def _end_of_login(end: float) -> Check:
+    is_soon = end - time.time() < REAUTHORIZATION_NOTICE
+    advice = "Sign in again before then: atlassian-auth login" if is_soon else ""
+    return Check("end of the login", "warn" if is_soon else "ok", moment(end), advice)
+
+
+def _scopes(client: AtlassianOAuthClient, token_set: TokenSet) -> Iterator[Check]:
+    if not token_set.refresh_token:
         yield Check(
             "refresh token",
             "fail",
-            "there is none: the login ends with its token",
+            "missing: the login ends with its access token",
             "Add offline_access to the scopes and sign in again.",
         )
-    asked = set(client.get_oauth_scopes()) - {"offline_access"}
-    if missing := sorted(asked - granted):
+    granted = token_set.scopes
+    if missing := sorted(set(client.get_oauth_scopes()) - {"offline_access"} - granted):
         yield Check(
             "scopes",
             "warn",
@@ -264,12 +250,11 @@ def _scopes(
         )
     else:
         yield Check("scopes", "ok", f"granted: {' '.join(sorted(granted))}")
-    path = urlsplit(client.identity_url).path
-    needed = scopes_for("GET", path)
+    needed = scopes_for("GET", urlsplit(client.identity_url).path)
     if needed and not any(set(each.split()) <= granted for each in needed):
         yield Check(
             "scopes of the product",
             "warn",
-            f"to ask who we are it takes {' or '.join(needed)}",
+            f"to read your own account, {' or '.join(needed)} is needed",
             "Add one of these to the app and to the profile, and sign in again.",
         )

@@ -14,7 +14,7 @@ __all__ = ["command"]
 )
 @click.pass_context
 def command(context: click.Context) -> int:
-    """Run a local Atlassian until Ctrl-C; `--help` tells its options."""
+    """Run the emulator of Atlassian until Ctrl-C. Its options: --help."""
     from atlassian_auth_adapter.testing.emulator.__main__ import main
 
     return main(context.args)

@@ -1,28 +1,27 @@
-"""`atlassian-auth login`: makes a profile, signs in, and shows who that is."""
+"""`atlassian-auth login`: makes a profile, signs in, and shows the account."""
 
 from __future__ import annotations
 
 import os
 import sys
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import click
 
-from atlassian_auth_adapter.atlassian.gateway import Location, is_cloud_host, normalized_base_url
+from atlassian_auth_adapter.atlassian.gateway import Location, is_cloud_host
+from atlassian_auth_adapter.atlassian.products import PRODUCTS, product_named
 from atlassian_auth_adapter.cli.status import facts_of, print_status
 from atlassian_auth_adapter.cli.terminal import json_option, profile_option, say, show
 from atlassian_auth_adapter.clients.base import AtlassianClient
+from atlassian_auth_adapter.clients.environment import PLACE_ARGUMENTS
 from atlassian_auth_adapter.clients.oauth import AtlassianOAuthClient
+from atlassian_auth_adapter.clients.places import PlaceKind
 from atlassian_auth_adapter.errors import AmbiguousSiteError, ConfigurationError
-from atlassian_auth_adapter.profiles import (
-    Profile,
-    choose_store,
-    client_from_profile,
-    client_secret_of,
-    profiles,
-    save_profile,
-)
+from atlassian_auth_adapter.profiles.client import client_of
+from atlassian_auth_adapter.profiles.file import chosen_name, profiles, save_profile
+from atlassian_auth_adapter.profiles.profile import Profile, StoreName
+from atlassian_auth_adapter.profiles.stores import choose_store, client_secret_of, place_in
 from atlassian_auth_adapter.signin.login import login
 from atlassian_auth_adapter.signin.terminal import pasted_lines
 
@@ -30,22 +29,28 @@ __all__ = ["command"]
 
 #: Where the redirect comes back unless told otherwise; register it for the app.
 CALLBACK_URL = "http://127.0.0.1:8765/callback"
+#: Where the client of a place is registered.
+REGISTERED: dict[PlaceKind, str] = {
+    "cloud_site": "developer.atlassian.com",
+    "own_cloud": "the OAuth consumer of the workspace",
+    "server": "the application link",
+}
 
 
 @click.command()
 @profile_option
 @json_option
 @click.option("--site", "site_url", metavar="URL", help="Cloud: https://acme.atlassian.net.")
-@click.option("--cloud-id", metavar="ID", help="Cloud, in place of the site.")
+@click.option("--cloud-id", metavar="ID", help="Cloud, in place of --site.")
 @click.option("--server", "server_url", metavar="URL", help="Data Center, context path included.")
-@click.option("--product", type=click.Choice(["jira", "confluence", "bitbucket"]))
+@click.option("--product", type=click.Choice([*PRODUCTS]))
 @click.option("--client-id", metavar="ID", help="Of the OAuth 2.0 app or application link.")
-@click.option("--callback-url", metavar="URL", help=f"As it is registered. Default: {CALLBACK_URL}")
-@click.option("--scope", "scopes", multiple=True, metavar="SCOPE", help="Once for each scope.")
-@click.option("--store", type=click.Choice(["keyring", "file"]), help="Where the login is kept.")
+@click.option("--callback-url", metavar="URL", help=f"As registered. Default: {CALLBACK_URL}")
+@click.option("--scope", "scopes", multiple=True, metavar="SCOPE", help="Repeat it for each scope.")
+@click.option("--store", type=click.Choice(get_args(StoreName)), help="Where the login is kept.")
 @click.option("--new-secret", is_flag=True, help="Ask for the client secret again.")
-@click.option("--service-account", is_flag=True, help="Client credentials: no person signs in.")
-@click.option("--no-browser", is_flag=True, help="Only show the address; paste where it leads.")
+@click.option("--service-account", is_flag=True, help="Use client credentials, no person.")
+@click.option("--no-browser", is_flag=True, help="Show the URL only, and paste the redirect.")
 @click.option("--timeout", type=click.IntRange(min=1), default=300, metavar="SECONDS")
 def command(
     name: str,
@@ -59,27 +64,20 @@ def command(
     """Sign in with the browser, or as a service account.
 
     The first time it makes the profile and asks for what is missing. The client secret is asked
-    for, or taken from $ATLASSIAN_CLIENT_SECRET; it is never an argument.
+    for, or taken from $ATLASSIAN_CLIENT_SECRET; it is never an option.
     """
     if service_account:
         options["flow"] = "client_credentials"
     profile = _profile(name, {key: value for key, value in options.items() if value})
-    # Before a person takes the trouble: what cannot be kept must not be fetched.
+    # Tried out before the person signs in: a login that cannot be stored must not be fetched.
     profile = replace(profile, store=choose_store(profile.store))
     profile = save_profile(profile, _secret_for(profile, ask=new_secret))
-    client = client_from_profile(profile.name)
+    client = client_of(profile)
     if isinstance(client, AtlassianOAuthClient):
-        with pasted_lines() as paste:
-            login(
-                client,
-                open_browser=not no_browser,
-                paste=paste,
-                timeout=timeout,
-                tell=lambda text: say(text, stderr=True, soft_wrap=True),
-            )
+        _sign_in(client, open_browser=not no_browser, timeout=timeout)
     profile, client = _at_a_site(profile, client)
     identity = client.test_connection()
-    facts = facts_of(profile.name, client) | {"identity": identity.id, "name": identity.name}
+    facts = facts_of(profile, client) | {"identity": identity.id, "name": identity.name}
 
     def human() -> None:
         say(f"Signed in as {identity.name or identity.id}.", style="bold green")
@@ -89,46 +87,37 @@ def command(
 
 
 def _profile(name: str, given: dict[str, Any]) -> Profile:
-    """The profile with what was given, and what a person has answered."""
+    """The profile with the options, and with the answers to what is missing."""
     known = profiles()
-    wanted = name or os.environ.get("ATLASSIAN_PROFILE", "")
-    wanted = wanted or (next(iter(known)) if len(known) == 1 else "default")
-    profile = known.get(wanted, Profile(wanted))
-    if given.keys() & {"site_url", "cloud_id", "server_url"}:  # another place, not one more
-        profile = replace(profile, site_url="", cloud_id="", server_url="")
+    chosen = chosen_name(name, known)
+    profile = known.get(chosen, Profile(chosen))
+    if PLACE_ARGUMENTS & given.keys():  # they replace the place as a whole
+        profile = replace(profile, cloud_id="", site_url="", server_url="")
     profile = replace(profile, **given)
-    is_cloud = not profile.server_url
+    has_place = {"cloud", *PLACE_ARGUMENTS} & profile.arguments().keys()
+    if not (has_place or product_named(profile.product).own_cloud):
+        url = _ask("Site or server (https://acme.atlassian.net)", "--site or --server")
+        is_cloud = is_cloud_host(Location.of(url).host)
+        profile = replace(profile, site_url=url) if is_cloud else replace(profile, server_url=url)
+    place = place_in(profile.arguments())  # an invalid one is refused before it is saved
     if not profile.client_id:  # the secret is kept under it, so that of the environment is kept too
-        where = "developer.atlassian.com" if is_cloud else "the application link"
         client_id = os.environ.get("ATLASSIAN_CLIENT_ID", "").strip()
-        client_id = client_id or _asked(f"Client id, from {where}", "--client-id")
+        client_id = client_id or _ask(f"Client id, from {REGISTERED[place.kind]}", "--client-id")
         profile = replace(profile, client_id=client_id)
-    if not (profile.site_url or profile.cloud_id or profile.server_url or profile.cloud) and (
-        profile.product != "bitbucket"
-    ):
-        place = _asked("Site or server (https://acme.atlassian.net)", "--site or --server")
-        profile = replace(profile, **_place(place))
-    for key in ("site_url", "server_url"):  # refused before it is saved: it may hold a password
-        if url := getattr(profile, key):
-            normalized_base_url(url, key)
     if not profile.callback_url and profile.flow == "authorization_code":
         profile = replace(profile, callback_url=CALLBACK_URL)
-        say(f"The app's callback URL has to be {CALLBACK_URL}", stderr=True)
+        say(f"Register {CALLBACK_URL} as the callback URL of the app.", stderr=True)
     return profile
 
 
-def _place(url: str) -> dict[str, Any]:
-    return {"site_url" if is_cloud_host(Location.of(url).host) else "server_url": url}
-
-
-def _asked(question: str, option: str) -> str:
-    if not _is_somebody_there():
-        raise click.UsageError(f"give {option}: there is nobody to ask.")
+def _ask(question: str, option: str) -> str:
+    if not _has_terminal():
+        raise click.UsageError(f"{option} is missing, and there is no terminal to ask for it.")
     answer: str = click.prompt(question, err=True)
     return answer.strip()
 
 
-def _is_somebody_there() -> bool:
+def _has_terminal() -> bool:
     return bool(sys.stdin and sys.stdin.isatty())
 
 
@@ -138,27 +127,38 @@ def _secret_for(profile: Profile, *, ask: bool) -> str:
         try:
             client_secret_of(profile)
         except ConfigurationError:
-            if not _is_somebody_there():
+            if not _has_terminal():
                 raise
         else:
             return ""
-    elif not _is_somebody_there():
-        raise click.UsageError("--new-secret: there is nobody to ask.")
+    elif not _has_terminal():
+        raise click.UsageError("--new-secret needs a terminal to ask for the secret.")
     secret: str = click.prompt("Client secret (not shown)", hide_input=True, err=True)
     return secret.strip()
 
 
+def _sign_in(client: AtlassianOAuthClient, *, open_browser: bool, timeout: int) -> None:
+    with pasted_lines() as paste:
+        login(
+            client,
+            open_browser=open_browser,
+            paste=paste,
+            timeout=timeout,
+            tell=lambda text: say(text, stderr=True, soft_wrap=True),
+        )
+
+
 def _at_a_site(profile: Profile, client: AtlassianClient) -> tuple[Profile, AtlassianClient]:
-    """With the site that a person has chosen, if the login reaches several."""
+    """With the site that the person chooses, if the login reaches several."""
     try:
         _ = client.base_url
     except AmbiguousSiteError as error:
-        if not _is_somebody_there():
+        if not _has_terminal():
             raise
         sites = {str(number): site for number, site in enumerate(error.sites, 1)}
         for number, site in sites.items():
             say(f"  {number}  {site.url or site.name}", stderr=True)
         chosen = sites[click.prompt("Which site", type=click.Choice(list(sites)), err=True)]
         profile = save_profile(replace(profile, cloud_id=chosen.id, site_url=chosen.url))
-        client = client_from_profile(profile.name)
+        client = client_of(profile)
     return profile, client

@@ -1,4 +1,4 @@
-"""`atlassian-auth logout`: takes the login back where the server can, then forgets it."""
+"""`atlassian-auth logout`: revokes the login at the server if possible, then forgets it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import click
 
 from atlassian_auth_adapter.cli.terminal import json_option, profile_option, say, show
 from atlassian_auth_adapter.errors import ConfigurationError, TokenEndpointError
-from atlassian_auth_adapter.profiles import client_from_profile, delete_profile, load_profile
+from atlassian_auth_adapter.profiles.client import client_of
+from atlassian_auth_adapter.profiles.file import delete_profile, load_profile
 
 __all__ = ["command"]
 
@@ -14,18 +15,18 @@ __all__ = ["command"]
 @click.command()
 @profile_option
 @json_option
-@click.option("--local", is_flag=True, help="Only forget it here; the server is not told.")
+@click.option("--local", is_flag=True, help="Only forget it here; do not revoke it.")
 @click.option("--delete", is_flag=True, help="Delete the profile and its client secret as well.")
 def command(name: str, as_json: bool, local: bool, delete: bool) -> None:
-    """Take the login back at the server where it can, then forget it."""
+    """Revoke the login at the server if possible, and forget it."""
     profile = load_profile(name)
-    client = client_from_profile(profile.name)
-    nobody = client.status().state == "none"
+    client = client_of(profile)
+    has_login = client.status().state != "none"
     revoked, why = False, ""
-    if not (local or nobody):
+    if has_login and not local:
         try:
             client.revoke()
-            revoked, why = True, ""
+            revoked = True
         except (ConfigurationError, TokenEndpointError) as error:
             why = str(error)
     client.forget()
@@ -34,14 +35,14 @@ def command(name: str, as_json: bool, local: bool, delete: bool) -> None:
     facts = {"profile": profile.name, "revoked": revoked, "forgotten": True, "deleted": delete}
 
     def human() -> None:
-        if nobody:
-            say(f"Nobody is signed in to the profile {profile.name!r}.")
+        if not has_login:
+            say(f"The profile {profile.name!r} has no login.")
             return
-        say(f"The login of profile {profile.name!r} is forgotten here.")
+        say(f"The login of the profile {profile.name!r} is forgotten here.")
         if revoked:
-            say("The server has taken it back.")
+            say("The server has revoked it.")
         elif not local:
-            say(f"The server has not taken it back: {why}", style="yellow")
-            say("Remove the app in the settings of your Atlassian account to be sure.")
+            say(f"The server has not revoked it: {why}", style="yellow")
+            say("To be sure, remove the app in the settings of your Atlassian account.")
 
     show(facts, as_json, human)

@@ -1,4 +1,4 @@
-"""`atlassian-auth`: sign in, and see what is kept. This module puts the commands together.
+"""`atlassian-auth`: puts the commands together, and prints their errors.
 
 Each command is `command` of a module of its name in this folder, and is imported when it is called:
 `atlassian-auth token` has to start quickly.
@@ -18,7 +18,7 @@ except ImportError as error:
     from atlassian_auth_adapter.errors import MissingExtraError
 
     raise MissingExtraError(
-        "the command needs more: pip install 'atlassian-auth-adapter[cli]'"
+        "click is not installed: pip install 'atlassian-auth-adapter[cli]'"
     ) from error
 
 from atlassian_auth_adapter.cli.terminal import EXIT_CODES, exit_code, say
@@ -28,13 +28,13 @@ __all__ = ["COMMANDS", "app", "main"]
 #: The commands, with what `--help` says of each.
 COMMANDS = {
     "login": "Sign in with the browser, or as a service account.",
-    "status": "What is kept of the login, and when it ends.",
+    "status": "Show the stored login, and when it ends.",
     "token": "Print a valid access token, for scripts.",
-    "sites": "The Cloud sites that the login reaches.",
-    "refresh": "Keep a login alive that is seldom used.",
-    "logout": "Take the login back where possible, and forget it.",
-    "doctor": "Check what can be wrong, and say what to do.",
-    "emulator": "Run a local Atlassian, for trying out and tests.",
+    "sites": "List the Cloud sites that the login reaches.",
+    "refresh": "Refresh now, so that a login does not end unused.",
+    "logout": "Revoke the login if possible, and forget it.",
+    "doctor": "Check profile, network and login, and say what to do.",
+    "emulator": "Run an emulator of Atlassian, to try things out.",
     "demo": "Show what this package promises, offline.",
 }
 EPILOG = "Exit codes: " + "; ".join(f"{code} {meaning}" for code, _, meaning in EXIT_CODES) + "."
@@ -73,11 +73,11 @@ def app(debug: bool) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code, or with --debug raises what it raises."""
     given = sys.argv[1:] if arguments is None else list(arguments)
-    debug = "--debug" in given  # wherever: it is added to what was typed before
+    debug = "--debug" in given  # at any position: people add it to what they typed before
     given = [argument for argument in given if argument != "--debug"]
     try:
         result = app.main(given, prog_name="atlassian-auth", standalone_mode=False)
-        sys.stdout.flush()  # here, where an error is told
+        sys.stdout.flush()  # here, where an error is printed
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -85,9 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say("Interrupted.", stderr=True)
         return 130
     except SystemExit as end:
-        # The emulator has a parser of its own: 0 or 2. click and rich end with 1 when nobody reads.
+        # The emulator has a parser of its own: 0 or 2. click and rich: 1 when the reader has gone.
         return 0 if end.code == 1 else int(end.code or 0)
-    except BrokenPipeError:  # whoever was reading has seen enough
+    except BrokenPipeError:  # the reader has gone, such as head
         _drop_output()
         return 0
     except Exception as error:
@@ -104,6 +104,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _drop_output() -> None:
-    """What could not be printed is not tried again at exit, which would tell it once more."""
+    """Python does not try at exit to print what could not be printed, and fail once more."""
     with suppress(OSError):  # UnsupportedOperation: it is no file
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,16 +1,16 @@
-"""`atlassian-auth refresh`: keeps a login alive; made for cron."""
+"""`atlassian-auth refresh`: refreshes the token; made for cron."""
 
 from __future__ import annotations
 
 import click
 
+from atlassian_auth_adapter.atlassian.products import DAY
 from atlassian_auth_adapter.cli.status import facts_of, print_status
 from atlassian_auth_adapter.cli.terminal import json_option, profile_option, show
-from atlassian_auth_adapter.profiles import client_from_profile
+from atlassian_auth_adapter.profiles.client import client_of
+from atlassian_auth_adapter.profiles.file import load_profile
 
 __all__ = ["command"]
-
-DAY = 86400.0  # seconds
 
 
 @click.command()
@@ -21,15 +21,16 @@ DAY = 86400.0  # seconds
     type=click.FloatRange(min=0),
     default=0.0,
     metavar="DAYS",
-    help="Leave a token alone that is no older: once a day with 7 makes one refresh a week.",
+    help="Only if the token is older: once a day with 7 makes one refresh a week.",
 )
 def command(name: str, as_json: bool, older_than: float) -> int:
-    """Refresh now, to keep a login alive that is seldom used (it dies after 90 days).
+    """Refresh the token now: a login ends when it is not used for 90 days.
 
     For cron: 0 6 * * * atlassian-auth refresh --older-than 7
     """
-    client = client_from_profile(name)
+    profile = load_profile(name)
+    client = client_of(profile)
     client.refresh(older_than * DAY)
-    facts = facts_of(name, client)
+    facts = facts_of(profile, client)
     show(facts, as_json, lambda: print_status(facts))
-    return 4 if facts["state"] == "login_required" else 0  # nothing was refreshed, or ever will be
+    return 4 if facts["state"] == "login_required" else 0  # also when no refresh was due

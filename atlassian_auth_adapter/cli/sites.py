@@ -1,11 +1,11 @@
-"""`atlassian-auth sites`: what the login reaches on Cloud."""
+"""`atlassian-auth sites`: the Cloud sites that the login reaches."""
 
 from __future__ import annotations
 
 import click
 
 from atlassian_auth_adapter.cli.terminal import json_option, profile_option, say, show
-from atlassian_auth_adapter.profiles import client_from_profile
+from atlassian_auth_adapter.profiles.client import client_from_profile
 
 __all__ = ["command"]
 
@@ -14,7 +14,7 @@ __all__ = ["command"]
 @profile_option
 @json_option
 def command(name: str, as_json: bool) -> None:
-    """The Cloud sites that the login reaches, with their cloud ids and scopes."""
+    """List the Cloud sites that the login reaches, with their cloud ids and scopes."""
     client = client_from_profile(name)
     found = client.accessible_resources()
     sites = [
@@ -26,7 +26,7 @@ def command(name: str, as_json: bool) -> None:
         for site in found:
             say(f"{site.url or site.name}", style="bold")
             say(f"  cloud id  {site.id}")
-            say(f"  scopes    {' '.join(site.scopes) or 'not told'}")
+            say(f"  scopes    {' '.join(site.scopes) or 'unknown'}")
         if not found:
             say("The login reaches no site.")
 

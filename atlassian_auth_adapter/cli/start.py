@@ -1,4 +1,4 @@
-"""Where the command starts: what scripts call all the time goes the short way.
+"""Where the command starts, with a fast path for what scripts call all the time.
 
 `atlassian-auth token` is called for each request of a shell script. While the stored token is valid
 it needs no parser of command lines, which would take half of its time.
@@ -13,8 +13,8 @@ from io import TextIOWrapper
 
 __all__ = ["run"]
 
-#: The calls that go the short way, and what they print of the token set.
-SHORT_WAYS = {
+#: Fast path: arguments that need no parser, and what is printed of the token set.
+FAST_PATHS = {
     ("token",): "{0.access_token}\n",
     ("token", "--header"): "Authorization: {0.authorization}\n",
 }
@@ -24,12 +24,13 @@ def run() -> None:
     """The console script."""
     _have_streams()
     try:
-        form = SHORT_WAYS.get(tuple(sys.argv[1:]))
-        if form and not sys.stdout.isatty():  # a terminal is asked first
-            with suppress(Exception):  # the long way tells what is wrong
-                from atlassian_auth_adapter.profiles import stored_token_set
+        form = FAST_PATHS.get(tuple(sys.argv[1:]))
+        if form and not sys.stdout.isatty():  # on a terminal there is a question first
+            with suppress(Exception):  # the other path says what is wrong
+                from atlassian_auth_adapter.profiles.client import stored_token_set
+                from atlassian_auth_adapter.profiles.file import load_profile
 
-                if token_set := stored_token_set():
+                if token_set := stored_token_set(load_profile()):
                     sys.stdout.write(form.format(token_set))
                     sys.stdout.flush()
                     return
@@ -37,13 +38,13 @@ def run() -> None:
         from atlassian_auth_adapter.cli.main import main
 
         code = main()
-    except KeyboardInterrupt:  # the long way had not begun
+    except KeyboardInterrupt:  # before main() could handle it
         code = 130
     sys.exit(code)
 
 
 def _have_streams() -> None:
-    """The standard streams are there, also if they were closed, and print every character.
+    """Open the standard streams that are closed, and let them print every character.
 
     Otherwise the next file or connection that is opened would get their descriptors.
     """
@@ -56,15 +57,15 @@ def _have_streams() -> None:
 
 
 def _end_in_order() -> None:
-    """SIGTERM and SIGHUP end us as Ctrl-C does: after the answer of a refresh that was sent.
+    """SIGTERM and SIGHUP end the process as Ctrl-C does: after the answer of a sent refresh.
 
-    It may hold the only refresh token that is left. A second signal ends us at once.
+    It may hold the only valid refresh token. A second signal ends the process at once.
     """
-    import signal  # the short way is over before
+    import signal  # the fast path does not need it
 
     def end(number: int, _frame: object) -> None:
         signal.signal(number, signal.SIG_DFL)
-        raise SystemExit(128 + number)  # as a shell tells it
+        raise SystemExit(128 + number)  # as a shell reports it
 
     for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
         number = getattr(signal, name, None)

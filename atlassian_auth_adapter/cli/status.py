@@ -1,4 +1,4 @@
-"""`atlassian-auth status`: what is kept of the login, and when it ends; safe to paste."""
+"""`atlassian-auth status`: the stored login, and when it ends; without secrets."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ from atlassian_auth_adapter.cli.terminal import (
     show,
 )
 from atlassian_auth_adapter.clients.base import AtlassianClient
-from atlassian_auth_adapter.profiles import client_from_profile, load_profile
+from atlassian_auth_adapter.profiles.client import client_of
+from atlassian_auth_adapter.profiles.file import load_profile
+from atlassian_auth_adapter.profiles.profile import Profile
 
 __all__ = ["command", "facts_of", "print_status"]
 
-#: What each state means for whoever reads it.
+#: What each state means for a person.
 STATES = {
-    "none": "nobody has signed in: atlassian-auth login",
+    "none": "not signed in: run atlassian-auth login",
     "fresh": "valid",
-    "stale": "valid; the next use renews it",
-    "expired": "ended; the next use renews it",
-    "login_required": "over: atlassian-auth login",
+    "stale": "valid; the next use refreshes it",
+    "expired": "expired; the next use refreshes it",
+    "login_required": "ended: run atlassian-auth login",
 }
 
-#: What happens when, by the words for people.
+#: Labels for people, and the facts that they show.
 MOMENTS = {
     "last refresh": "obtained_at",
     "token ends": "expires_at",
@@ -44,14 +46,15 @@ MOMENTS = {
 @profile_option
 @json_option
 def command(name: str, as_json: bool) -> None:
-    """What is kept of the login, and when it ends. No request, no secrets."""
-    facts = facts_of(name, client_from_profile(name))
+    """Show the stored login, and when it ends. No request, no secrets."""
+    profile = load_profile(name)
+    facts = facts_of(profile, client_of(profile))
     show(facts, as_json, lambda: print_status(facts))
 
 
-def facts_of(name: str, client: AtlassianClient) -> dict[str, Any]:
-    """What is known of the login without a request; no secret is in it."""
-    profile, status = load_profile(name), client.status()
+def facts_of(profile: Profile, client: AtlassianClient) -> dict[str, Any]:
+    """What is known of the login without a request; it holds no secret."""
+    status = client.status()
     return {
         "profile": profile.name,
         "product": client.product.name,
@@ -74,7 +77,7 @@ def facts_of(name: str, client: AtlassianClient) -> dict[str, Any]:
 
 
 def print_status(facts: dict[str, Any]) -> None:
-    """The facts for people: a line each, and only those that say something."""
+    """Print the facts for people: a line each, without those that are not known."""
     from rich.table import Table
     from rich.text import Text
 
@@ -88,7 +91,7 @@ def print_status(facts: dict[str, Any]) -> None:
         ("login", STATES[state] + (f" ({facts['reason']})" if facts["reason"] else "")),
     ]
     if state != "none":
-        rows.append(("scopes", " ".join(facts["scopes"]) or "not told"))
+        rows.append(("scopes", " ".join(facts["scopes"]) or "unknown"))
     for label, fact in MOMENTS.items():
         if facts[fact] is not None:
             rows.append((label, moment(facts[fact])))

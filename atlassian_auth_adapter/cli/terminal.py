@@ -28,14 +28,14 @@ __all__ = [
     "show",
 ]
 
-#: Exit code, the errors of ours that have it, and what it means.
+#: Exit code, the errors of the library that have it, and what it means.
 EXIT_CODES: tuple[tuple[int, tuple[str, ...], str], ...] = (
     (0, (), "done"),
-    (1, (), "an error that nobody expected: run it again with --debug"),
+    (1, (), "an unexpected error: run it again with --debug"),
     (2, (), "the command line is wrong"),
     (3, ("ConfigurationError", "TokenRequestRefusedError"), "fix the configuration"),
-    (4, ("LoginRequiredError",), "a person has to log in: atlassian-auth login"),
-    (5, ("AuthorizationError", "AccessDeniedError"), "the person or the server said no"),
+    (4, ("LoginRequiredError",), "sign in: atlassian-auth login"),
+    (5, ("AuthorizationError", "AccessDeniedError"), "the person or the server refused"),
     (
         6,
         (
@@ -47,7 +47,7 @@ EXIT_CODES: tuple[tuple[int, tuple[str, ...], str], ...] = (
         "no usable answer: try again soon",
     ),
     (7, ("TokenStoreError",), "the store failed"),
-    (8, (), "doctor has found something"),
+    (8, (), "a check of doctor failed"),
     (130, (), "interrupted"),
 )
 
@@ -65,7 +65,7 @@ def _profiles(_context: Any, _parameter: Any, begun: str) -> list[CompletionItem
     """The names of profiles, for the completion of a shell."""
     from click.shell_completion import CompletionItem
 
-    from atlassian_auth_adapter.profiles import profiles
+    from atlassian_auth_adapter.profiles.file import profiles
 
     return [CompletionItem(name) for name in profiles() if name.startswith(begun)]
 
@@ -86,16 +86,16 @@ json_option = click.option(
 
 @cache
 def console(*, stderr: bool = False) -> Console:
-    """Where people read; rich honours NO_COLOR and the width of the terminal."""
+    """The terminal, or what replaces it; rich honours NO_COLOR and its width."""
     from rich.console import Console
 
     return Console(stderr=stderr, highlight=False)
 
 
 def say(text: str = "", *, stderr: bool = False, **options: Any) -> None:
-    """Print text of any origin: nothing in it is taken for markup or for a control character.
+    """Print text of any origin: neither markup nor control characters in it have an effect.
 
-    Only a terminal breaks lines, so that a file or another program gets them whole.
+    Lines are broken for a terminal only: files and other programs get whole lines.
     """
     out = console(stderr=stderr)
     options.setdefault("soft_wrap", not out.is_terminal)
@@ -103,7 +103,7 @@ def say(text: str = "", *, stderr: bool = False, **options: Any) -> None:
 
 
 def plain(text: str) -> str:
-    """The text without anything that would steer a terminal."""
+    """The text without control characters."""
     return "".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in text)
 
 
@@ -118,7 +118,7 @@ def show(facts: Mapping[str, Any], as_json: bool, human: Callable[[], object]) -
 def moment(instant: float | None) -> str:
     """A POSIX timestamp (seconds) for people: the local time, and how far away it is."""
     if instant is None:
-        return "not known"
+        return "unknown"
     at = time.strftime("%Y-%m-%d %H:%M", time.localtime(instant))
     return f"{at} ({distance(instant - time.time())})"
 

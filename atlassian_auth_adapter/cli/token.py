@@ -8,7 +8,9 @@ import sys
 import click
 
 from atlassian_auth_adapter.cli.terminal import json_option, profile_option
-from atlassian_auth_adapter.profiles import client_from_profile, stored_token_set
+from atlassian_auth_adapter.profiles.client import client_of, stored_token_set
+from atlassian_auth_adapter.profiles.file import load_profile
+from atlassian_auth_adapter.profiles.profile import Profile
 from atlassian_auth_adapter.tokens import TokenSet
 
 __all__ = ["command"]
@@ -18,17 +20,18 @@ __all__ = ["command"]
 @profile_option
 @json_option
 @click.option("--header", is_flag=True, help="atlassian-auth token --header | curl -H @- URL")
-@click.option("--show", is_flag=True, help="Print it even where people read.")
+@click.option("--show", is_flag=True, help="Print it even to a terminal.")
 def command(name: str, as_json: bool, header: bool, show: bool) -> None:
-    """Print a valid access token, for scripts; refreshed if need be.
+    """Print a valid access token, for scripts; it is refreshed if necessary.
 
-    Never prints to a terminal without being asked twice: give --show, or answer the question.
+    To a terminal it is only printed with --show, or when the question is answered with yes.
     """
     if sys.stdout.isatty() and not show:
         if not sys.stdin.isatty():
-            raise click.UsageError("standard output is a terminal: give --show to print it there.")
-        click.confirm("Whoever sees the screen can use the token. Print it?", abort=True, err=True)
-    token_set = stored_token_set(name) or _fetched(name)
+            raise click.UsageError("standard output is a terminal: give --show to print to it.")
+        click.confirm("Anyone who sees the token can use it. Print it?", abort=True, err=True)
+    profile = load_profile(name)
+    token_set = stored_token_set(profile) or _fetched(profile)
     if as_json:
         facts = {
             "access_token": token_set.access_token,
@@ -43,8 +46,8 @@ def command(name: str, as_json: bool, header: bool, show: bool) -> None:
         sys.stdout.write(token_set.access_token + "\n")
 
 
-def _fetched(name: str) -> TokenSet:
-    client = client_from_profile(name)
+def _fetched(profile: Profile) -> TokenSet:
+    client = client_of(profile)
     client.get_access_token()  # which site it is for does not matter
     token_set = client.current()
     assert token_set is not None  # noqa: S101 - it has just been handed out

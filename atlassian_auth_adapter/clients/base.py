@@ -166,6 +166,11 @@ class AtlassianClient(PickledByReference, TokenSource):
         report(self.on_event, Event(name, self.account, MappingProxyType(fields)))
 
     @property
+    def transport(self) -> Transport:
+        """What sends the client's own requests: verify, proxy, cert and timeout."""
+        return self._transport
+
+    @property
     def token_key(self) -> TokenKey:
         """Names the login within its store, as in `store.rotate(client.token_key.name)`."""
         return self._key

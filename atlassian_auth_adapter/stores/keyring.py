@@ -210,7 +210,7 @@ def _failure(verb: str, backend: KeyringBackend, error: Exception) -> TokenStore
 
 
 def _advised(kind: type[E], reason: str) -> E:
-    return kind(f"{reason} {_ELSEWHERE}", advice=_ELSEWHERE)
+    return kind(reason, advice=_ELSEWHERE)
 
 
 # --- choosing the backend ---

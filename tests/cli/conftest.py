@@ -13,7 +13,9 @@ import pytest
 from atlassian_auth_adapter import CloudEnvironment
 from atlassian_auth_adapter.cli.main import main
 from atlassian_auth_adapter.cli.terminal import console
-from atlassian_auth_adapter.profiles import Profile, client_from_profile, save_profile
+from atlassian_auth_adapter.profiles.client import client_from_profile
+from atlassian_auth_adapter.profiles.file import save_profile
+from atlassian_auth_adapter.profiles.profile import Profile
 from atlassian_auth_adapter.testing import AtlassianEmulator, save_login, stored_login
 
 

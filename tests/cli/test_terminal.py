@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 import requests
 
-from atlassian_auth_adapter.profiles import client_from_profile, profiles
+from atlassian_auth_adapter.profiles.client import client_from_profile
+from atlassian_auth_adapter.profiles.file import profiles
 from atlassian_auth_adapter.testing import AtlassianEmulator
 from atlassian_auth_adapter.testing.emulator import Hold
 from atlassian_auth_adapter.testing.emulator.__main__ import _text, describe
@@ -26,6 +27,8 @@ COMMAND = [sys.executable, "-m", "atlassian_auth_adapter.cli.start"]
 #: Whole: a pseudo terminal may hand over half a line.
 URL = r"(http://127\.0\.0\.1:\d+/authorize\?\S+)\s"
 PATIENCE = 30
+#: Processes at once.
+MANY = 10
 
 
 @pytest.fixture
@@ -54,6 +57,17 @@ def port(port: int, profile: Any, local: AtlassianEmulator) -> int:
     local.cloud.app.callback_url = f"http://127.0.0.1:{port}/callback"
     profile(login=False, callback_url=local.cloud.app.callback_url)
     return port
+
+
+@pytest.fixture
+def without_receiver(profile: Any, local: AtlassianEmulator) -> Callable[..., None]:
+    """Makes a profile "work" whose redirect goes to another host, so that it has to be pasted."""
+
+    def make(**changes: Any) -> None:
+        local.cloud.app.callback_url = "https://app.example/callback"
+        profile(login=False, callback_url=local.cloud.app.callback_url, **changes)
+
+    return make
 
 
 def _url(child: Any) -> str:
@@ -85,10 +99,16 @@ def _end(child: Any) -> tuple[int, str]:
     return child.exitstatus, child.before
 
 
+def _paste(child: Any, redirect: str) -> tuple[int, str]:
+    child.expect("paste here")
+    child.sendline(redirect)
+    return _end(child)
+
+
 def test_pasting_while_the_receiver_waits(
     terminal: Any, port: int, local: AtlassianEmulator
 ) -> None:
-    """The pasted address wins over a browser that never comes; what is not one is told."""
+    """The pasted URL ends the login; what is not one is answered with an error."""
     child = terminal("login", "--no-browser")
     redirect = local.cloud.authorize(_url(child))
     child.expect("paste here")
@@ -133,11 +153,10 @@ def test_a_closed_standard_input_waits_for_the_browser(port: int, local: Atlassi
 
 
 def test_the_end_of_the_input_ends_a_login_that_only_pastes(
-    terminal: Any, profile: Any, local: AtlassianEmulator
+    terminal: Any, without_receiver: Any, local: AtlassianEmulator
 ) -> None:
-    """No receiver, and nothing will be pasted any more: told at once, not after minutes."""
-    local.cloud.app.callback_url = "https://app.example/callback"
-    profile(login=False, callback_url=local.cloud.app.callback_url)
+    """Without a receiver nothing can come any more: an error at once, not after minutes."""
+    without_receiver()
     child = terminal("login")
     _url(child)
     child.expect("paste here")
@@ -159,17 +178,15 @@ def test_the_first_login_asks_for_what_is_missing(
     known = {"ATLASSIAN_CLIENT_ID": server.app.client_id} if is_set else {}
     child = terminal("login", "--store", "file", "--callback-url", server.app.callback_url,
                      "--no-browser", env=known)  # fmt: skip
-    if not is_set:
-        child.expect("Client id")
-        child.sendline(server.app.client_id)
     child.expect("Site or server")
     child.sendline(server.url)
+    if not is_set:
+        child.expect("Client id, from the application link")
+        child.sendline(server.app.client_id)
     _type_hidden(child, "Client secret", server.app.client_secret)
     child.expect(r"(http://\S+/rest/oauth2/latest/authorize\?\S+)\s")
     redirect = server.authorize(child.match[1])
-    child.expect("paste here")
-    child.sendline(redirect)
-    code, shown = _end(child)
+    code, shown = _paste(child, redirect)
     assert code == 0, shown
     assert server.app.client_secret not in shown
     assert profiles()["default"].server_url == server.url
@@ -177,25 +194,22 @@ def test_the_first_login_asks_for_what_is_missing(
 
 
 def test_a_wrong_secret_can_be_replaced(
-    terminal: Any, profile: Any, local: AtlassianEmulator
+    terminal: Any, without_receiver: Any, local: AtlassianEmulator
 ) -> None:
     """The registration got another secret: the error says so, and --new-secret asks for it."""
-    local.cloud.app.callback_url = "https://app.example/callback"
-    profile(login=False, callback_url=local.cloud.app.callback_url)
+    without_receiver()
     local.cloud.app.client_secret = "another-secret"
     for option, expected in (("--no-browser", 3), ("--new-secret", 0)):
         child = terminal("login", option)
         if option == "--new-secret":
             _type_hidden(child, "Client secret", "another-secret")
         redirect = local.cloud.authorize(_url(child))
-        child.expect("paste here")
-        child.sendline(redirect)
-        code, shown = _end(child)
+        code, shown = _paste(child, redirect)
         assert code == expected, shown
         assert "another-secret" not in shown
 
 
-def test_the_emulator_tells_how_to_try_the_command(
+def test_the_profile_of_the_emulator_works(
     terminal: Any, home: Path, local: AtlassianEmulator
 ) -> None:
     """What `atlassian-auth emulator` prints is a profile that one can sign in with."""
@@ -205,19 +219,16 @@ def test_the_emulator_tells_how_to_try_the_command(
     secret = {"ATLASSIAN_CLIENT_SECRET": local.cloud.app.client_secret}
     child = terminal("login", "--profile", "emulator", "--no-browser", env=secret)
     redirect = local.cloud.authorize(_url(child))
-    child.expect("paste here")
-    child.sendline(redirect)
-    code, shown = _end(child)
+    code, shown = _paste(child, redirect)
     assert code == 0, shown
     assert "Signed in as Ada Example." in shown
 
 
 def test_a_person_chooses_among_several_sites(
-    terminal: Any, profile: Any, local: AtlassianEmulator
+    terminal: Any, without_receiver: Any, local: AtlassianEmulator
 ) -> None:
     """The login is made; then the site is asked for, and kept in the profile."""
-    local.cloud.app.callback_url = "https://app.example/callback"
-    profile(login=False, site_url="", callback_url=local.cloud.app.callback_url)
+    without_receiver(site_url="")
     child = terminal("login")
     redirect = local.cloud.authorize(_url(child))
     child.expect("paste here")
@@ -233,7 +244,7 @@ def test_a_person_chooses_among_several_sites(
 def test_token_asks_before_it_prints_to_a_terminal(
     terminal: Any, profile: Any, answer: str, printed: bool
 ) -> None:
-    """A person who looks over the shoulder would have it."""
+    """Anyone who sees the token can use it."""
     profile()
     token = client_from_profile("work").token_set().access_token
     child = terminal("token")
@@ -244,45 +255,43 @@ def test_token_asks_before_it_prints_to_a_terminal(
 
 
 def test_token_prints_to_a_terminal_when_told_to(terminal: Any, profile: Any) -> None:
-    """--show is the second asking."""
+    """With --show there is no question."""
     profile()
     code, shown = _end(terminal("token", "--show"))
     assert code == 0
     assert client_from_profile("work").token_set().access_token[:20] in shown
 
 
-@pytest.mark.parametrize("command", [["status"], ["doctor"], ["sites"], ["--help"]])
-def test_sixty_columns_are_enough(terminal: Any, profile: Any, command: list[str]) -> None:
+def test_sixty_columns_are_enough(terminal: Any, profile: Any) -> None:
     """No line is longer than the terminal is wide."""
     profile()
-    _, shown = _end(terminal(*command))
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
-    assert max(map(len, plain.splitlines())) <= 60, plain
+    for command in ("status", "doctor", "sites", "--help"):
+        _, shown = _end(terminal(command))
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
+        assert max(map(len, plain.splitlines())) <= 60, plain
 
 
-@pytest.mark.parametrize("environment", [{}, {"NO_COLOR": "1"}])
-def test_no_color_is_honoured(terminal: Any, profile: Any, environment: dict[str, str]) -> None:
-    """Colours in a terminal, unless a person does not want any."""
+def test_no_color_is_honoured(terminal: Any, profile: Any) -> None:
+    """Colours in a terminal, unless the person does not want any."""
     profile()
-    _, shown = _end(terminal("status", env=environment))
-    has_colours = bool(re.search(r"\x1b\[[0-9;]*3\d", shown)) or "\x1b[2m" in shown
-    assert has_colours or environment
-    assert not (environment and re.search(r"\x1b\[[0-9;]*3\dm", shown))
+    colour = re.compile(r"\x1b\[[0-9;]*3\d|\x1b\[2m")
+    assert colour.search(_end(terminal("status"))[1])
+    assert not re.search(r"\x1b\[[0-9;]*3\dm", _end(terminal("status", env={"NO_COLOR": "1"}))[1])
 
 
-def test_twenty_commands_at_an_expiry_refresh_once(
+def test_many_commands_at_an_expiry_refresh_once(
     profile: Any, local: AtlassianEmulator, end_token: Any
 ) -> None:
-    """A script with `xargs -P 20`: one token request, one token for all of them."""
+    """A script with `xargs -P`: one token request, one token for all of them."""
     profile()
     end_token()
     local.reset_log()
     started = [
         subprocess.Popen([*COMMAND, "token"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        for _ in range(20)
+        for _ in range(MANY)
     ]
     printed = {process.communicate(timeout=PATIENCE) for process in started}
-    assert [process.returncode for process in started] == [0] * 20, printed
+    assert [process.returncode for process in started] == [0] * MANY, printed
     assert len(printed) == 1
     assert [request.outcome for request in local.token_requests] == ["issued"]
 
@@ -290,7 +299,7 @@ def test_twenty_commands_at_an_expiry_refresh_once(
 def test_without_a_keyring_it_says_how_to_choose_files(
     command: Any, profile: Any, local: AtlassianEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Headless Linux: nothing is sent, nothing weaker is chosen, the way is named."""
+    """Headless Linux: nothing is sent, nothing weaker is chosen, the option is named."""
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
     monkeypatch.delenv("ATLASSIAN_TOKEN_DIRECTORY")
     monkeypatch.setenv("ATLASSIAN_CLIENT_SECRET", "s")

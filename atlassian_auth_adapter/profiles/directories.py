@@ -1,0 +1,46 @@
+"""Where profiles, logins and client secrets are kept; the one door to platformdirs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+try:
+    import platformdirs
+except ImportError as error:
+    from atlassian_auth_adapter.errors import MissingExtraError
+
+    raise MissingExtraError(
+        "platformdirs is not installed: pip install 'atlassian-auth-adapter[cli]'"
+    ) from error
+
+from atlassian_auth_adapter.disk.files import directory_path
+
+__all__ = ["APP", "CONFIG_DIR", "TOKEN_DIRECTORY", "config_file", "data_directory"]
+
+APP = "atlassian_auth_adapter"
+CONFIG_DIR, TOKEN_DIRECTORY = "ATLASSIAN_CONFIG_DIR", "ATLASSIAN_TOKEN_DIRECTORY"
+
+
+def config_file() -> Path:
+    """Path of profiles.toml: the file itself, with all links followed.
+
+    Raises:
+        ConfigurationError: `ATLASSIAN_CONFIG_DIR` cannot be a directory.
+    """
+    directory = os.environ.get(CONFIG_DIR) or platformdirs.user_config_path(APP, False)
+    return (_directory(directory, CONFIG_DIR) / "profiles.toml").resolve()
+
+
+def data_directory() -> Path:
+    """The directory of logins and client secrets; it need not exist yet.
+
+    Raises:
+        ConfigurationError: `ATLASSIAN_TOKEN_DIRECTORY` cannot be a directory.
+    """
+    directory = os.environ.get(TOKEN_DIRECTORY) or platformdirs.user_data_path(APP, False)
+    return _directory(directory, TOKEN_DIRECTORY)
+
+
+def _directory(path: str | Path, variable: str) -> Path:
+    return directory_path(path, f"Set {variable} to a directory.")

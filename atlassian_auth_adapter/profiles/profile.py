@@ -1,0 +1,143 @@
+"""A profile: a client as a person has set it up. The value and its checks."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from atlassian_auth_adapter.atlassian.products import CloudEnvironment, cloud_named, product_named
+from atlassian_auth_adapter.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from atlassian_auth_adapter.transport import Proxy
+
+__all__ = ["DEFAULTS", "Profile", "StoreName", "non_default"]
+
+StoreName = Literal["keyring", "file"]
+Flow = Literal["authorization_code", "client_credentials"]
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A client as a person has set it up. It holds no secret.
+
+    Attributes:
+        name: Of the profile.
+        client_id, product, cloud_id, site_url, server_url, callback_url, verify, proxy, max_wait:
+            As in `create_atlassian_oauth_client`.
+        scopes: What to ask for; empty: the product's defaults.
+        account: Names the login within the store; "": as the profile, so that two profiles of one
+            client have a login each.
+        cloud: Name of a Cloud, such as "us-gov-moderate", or the hosts of an emulator; "": the
+            commercial one.
+        store: Where the login and the client secret are kept; "": not chosen yet.
+        flow: "authorization_code" when a person logs in, "client_credentials" for a service
+            account. Source: RFC 6749 sections 4.1 and 4.4.
+
+    Raises:
+        ConfigurationError: A value is invalid; the text names it.
+    """
+
+    name: str = "default"
+    client_id: str = ""
+    product: str = "jira"
+    cloud_id: str = ""
+    site_url: str = ""
+    server_url: str = ""
+    callback_url: str = ""
+    scopes: tuple[str, ...] = ()
+    account: str = ""
+    cloud: str | CloudEnvironment = ""
+    verify: bool | str = True
+    proxy: Proxy = field(default=None, repr=False)
+    store: Literal["", StoreName] = ""
+    flow: Flow = "authorization_code"
+    max_wait: float = 30.0
+
+    def __post_init__(self) -> None:
+        for key in DEFAULTS:
+            value = getattr(self, key)
+            is_typed = isinstance(value, _TYPES.get(key, str))
+            if not is_typed or not all(map(_is_line, _strings_in(value))):
+                raise _invalid(key)
+        if not self.name:
+            raise ConfigurationError("name: a profile needs one.")
+        product_named(self.product)
+        _hosts(self.cloud)
+        if self.store not in ("", *get_args(StoreName)):
+            raise _invalid("store")
+        if self.flow not in get_args(Flow):
+            raise _invalid("flow")
+        if any("@" in text for text in _strings_in(self.proxy)):
+            raise ConfigurationError(
+                "proxy: a profile must not hold a password. Set ATLASSIAN_PROXY."
+            )
+        for key in ("site_url", "server_url"):
+            if "@" in getattr(self, key):
+                raise ConfigurationError(f"{key}: remove user name and password from the URL.")
+        if isinstance(self.max_wait, bool) or not 0 < self.max_wait < threading.TIMEOUT_MAX:
+            raise _invalid("max_wait")
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of its client, by the names of `create_atlassian_oauth_client`."""
+        arguments = non_default(self)
+        arguments.pop("store", None)
+        arguments.pop("flow", None)
+        if self.cloud:
+            arguments["cloud"] = _hosts(self.cloud)
+        return arguments | {"account": self.account or self.name}
+
+
+#: The keys of a profile, in the order of the fields.
+DEFAULTS = {item.name: item.default for item in fields(Profile)}
+#: Of keys that are not a str.
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "scopes": tuple,
+    "cloud": (str, CloudEnvironment),
+    "verify": (bool, str),
+    "proxy": (bool, str, Mapping, type(None)),
+    "max_wait": (int, float),
+}
+_EXPECTED = {
+    "scopes": "a list of scopes, or scopes with spaces between them",
+    "cloud": 'a name, such as "commercial", or a table with auth_url, api_url and perhaps '
+    "audience, resources_url",
+    "verify": "true, false, or the path of a CA bundle",
+    "proxy": "a URL, true (the environment's), false (no proxy), or a table of scheme and URL",
+    "store": '"keyring" or "file"',
+    "flow": '"authorization_code" or "client_credentials"',
+    "max_wait": "a positive number of seconds",
+}
+
+
+def non_default(profile: Profile) -> dict[str, Any]:
+    """The keys that do not have their default, without the name."""
+    values = {key: getattr(profile, key) for key in DEFAULTS if key != "name"}
+    return {key: value for key, value in values.items() if value != DEFAULTS[key]}
+
+
+def _invalid(key: str) -> ConfigurationError:
+    return ConfigurationError(f"{key}: expected {_EXPECTED.get(key, 'a text on one line')}.")
+
+
+def _strings_in(value: object) -> Iterable[Any]:
+    match value:
+        case str():
+            return (value,)
+        case tuple():
+            return value
+        case Mapping():
+            return (*value, *value.values())
+        case CloudEnvironment():
+            return asdict(value).values()
+    return ()
+
+
+def _is_line(text: object) -> bool:
+    return isinstance(text, str) and text.isprintable()
+
+
+def _hosts(cloud: str | CloudEnvironment) -> CloudEnvironment | None:
+    return (cloud_named(cloud) if cloud else None) if isinstance(cloud, str) else cloud

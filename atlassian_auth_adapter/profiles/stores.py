@@ -1,0 +1,207 @@
+"""Where a profile's login and client secret are kept: the stores, and the secrets in them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from atlassian_auth_adapter.atlassian.products import COMMERCIAL, product_named
+from atlassian_auth_adapter.clients.environment import (
+    PLACE_ARGUMENTS,
+    client_secret_from_env,
+    has_client_secret,
+)
+from atlassian_auth_adapter.clients.places import Place, place_of
+from atlassian_auth_adapter.errors import ConfigurationError, TokenStoreError, raise_clean
+from atlassian_auth_adapter.pickling import PickledByName
+from atlassian_auth_adapter.profiles.directories import APP, TOKEN_DIRECTORY, data_directory
+from atlassian_auth_adapter.profiles.profile import Profile, StoreName
+from atlassian_auth_adapter.records import ClientSecret, TokenKey, change, load as load_record
+from atlassian_auth_adapter.stores.base import Entry, TokenStore
+from atlassian_auth_adapter.stores.file import FileTokenStore
+
+__all__ = [
+    "StoredSecret",
+    "choose_store",
+    "client_secret_of",
+    "drop_secret",
+    "keep_secret",
+    "open_store",
+    "place_in",
+    "secret_key",
+]
+
+#: Seconds that a person has to unlock the keyring when it is tried before a login.
+UNLOCK_TIMEOUT = 30.0
+#: Seconds to wait for another process that tries the store.
+LOCK_TIMEOUT = 10.0
+#: Characters, as many as a login may have: a disk may have room for less.
+_PROBE_SIZE = 10_000
+
+_INSTEAD = {
+    "keyring": 'To keep logins in files that only you can read, choose the store "file": '
+    "atlassian-auth login --store file",
+    "file": f"Or set {TOKEN_DIRECTORY} to another directory.",
+}
+
+
+# --- stores ---------------------------------------------------------------------------------------
+
+
+def choose_store(preference: Literal["", StoreName] = "") -> StoreName:
+    """A store that works: a record was written, read back and deleted. Blocks on the store.
+
+    Call it before a person is asked to log in. Nothing weaker is ever chosen instead: without a
+    preference it is the keyring, or "file" if `ATLASSIAN_TOKEN_DIRECTORY` names the directory.
+
+    Args:
+        preference: Which one; "": no preference.
+
+    Raises:
+        ConfigurationError: It does not work; the text says why, and what to choose.
+    """
+    Profile(store=preference)  # refuses any other
+    name: StoreName = preference or ("file" if os.environ.get(TOKEN_DIRECTORY) else "keyring")
+    try:
+        _try_out(open_store(name, timeout=UNLOCK_TIMEOUT, anew=True))
+    except (ConfigurationError, TokenStoreError) as error:
+        reason = error.args[0]  # without its advice, which is for programs that make their store
+        text = f"the store {name!r} does not work here: {reason}"
+        raise_clean(ConfigurationError(text, advice=_INSTEAD[name]))
+    return name
+
+
+def _try_out(store: TokenStore) -> None:
+    name, text = "probe", "x" * _PROBE_SIZE
+    with store.lock(name, timeout=LOCK_TIMEOUT):
+        store.delete(name)  # what a killed process has left
+        try:
+            store.save(name, text, expected=None)
+            if store.load(name) != Entry(text, 1):
+                raise TokenStoreError(f"{store!r} did not keep what was written to it.")
+        finally:
+            store.delete(name)
+
+
+#: By process, name and directory: the stores that are open, so that a process reads the keyring
+#: once. Two threads that open the same one at the same moment may get a store each.
+_stores: dict[tuple[int, str, Path], TokenStore] = {}
+
+
+def open_store(name: str, timeout: float = 5.0, *, anew: bool = False) -> TokenStore:
+    """The store of that name.
+
+    Args:
+        name: "keyring" or "file".
+        timeout: Seconds that the keyring may take.
+        anew: Whether to leave the open one, which has read the keyring already.
+
+    Raises:
+        ConfigurationError, TokenStoreError: It cannot be used.
+    """
+    directory = data_directory()
+    place = os.getpid(), name, directory
+    store = None if anew else _stores.get(place)
+    if store is None:
+        store = _stores[place] = _store_in(directory, name, timeout)
+    return store
+
+
+def _store_in(directory: Path, name: str, timeout: float) -> TokenStore:
+    if name == "file":
+        return FileTokenStore(directory)
+    from atlassian_auth_adapter.stores.keyring import KeyringTokenStore  # loads the keyring
+
+    return KeyringTokenStore(APP, directory=directory / "keyring", timeout=timeout)
+
+
+# --- client secrets -------------------------------------------------------------------------------
+
+
+def client_secret_of(profile: Profile) -> str:
+    """The client secret: that of the environment, or else the stored one. May block on the store.
+
+    Raises:
+        ConfigurationError: There is no client secret.
+        TokenStoreError: It cannot be read.
+    """
+    return StoredSecret(profile.store, secret_key(profile.arguments()))()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSecret(PickledByName):
+    """Fetches a client secret; read anew for each token request, so that it can be changed."""
+
+    store: Literal["", StoreName]
+    key: TokenKey
+
+    def __call__(self) -> str:
+        """The secret; raises as `client_secret_of`."""
+        if has_client_secret():
+            return client_secret_from_env()
+        if self.store:
+            stored, _ = load_record(open_store(self.store), self.key, ClientSecret)
+            if stored:
+                return stored.secret
+        raise ConfigurationError(
+            f"no client secret is stored for client {self.key.client_id!r}. Run atlassian-auth "
+            "login, or set ATLASSIAN_CLIENT_SECRET."
+        )
+
+
+def keep_secret(profile: Profile, secret: str) -> None:
+    """Store the client secret in the profile's store.
+
+    Raises:
+        ConfigurationError: It is missing or malformed.
+        TokenStoreError: It cannot be saved.
+    """
+    from atlassian_auth_adapter.oauth.token_endpoint import checked_secret  # loads Authlib
+
+    kept = ClientSecret(checked_secret(secret))
+    key = secret_key(profile.arguments())
+    change(open_store(profile.store), key, ClientSecret, lambda _: kept)
+
+
+def drop_secret(profile: Profile, others: Iterable[Profile]) -> None:
+    """Delete the client secret of a profile, unless one of the other profiles needs it.
+
+    Raises:
+        ConfigurationError, TokenStoreError: The store does not work.
+    """
+    for store, key in _secrets_of([profile]):
+        if (store, key) not in _secrets_of(others):
+            open_store(store).delete(key.name)
+
+
+def _secrets_of(profiles: Iterable[Profile]) -> Iterator[tuple[StoreName, TokenKey]]:
+    """In which stores their secrets are, and under which keys."""
+    for profile in profiles:
+        with suppress(ConfigurationError):  # its place is invalid, so no secret is kept for it
+            if profile.store:
+                yield profile.store, secret_key(profile.arguments())
+
+
+def secret_key(arguments: Mapping[str, Any]) -> TokenKey:
+    """Names the secret of a client: it is for that client at that server only.
+
+    Raises:
+        ConfigurationError: As `place_in`.
+    """
+    issuer = place_in(arguments).server.issuer
+    return TokenKey(issuer, arguments.get("client_id", ""), "", "client_secret")
+
+
+def place_in(arguments: Mapping[str, Any]) -> Place:
+    """The place that the arguments of a client mean; without any, the Cloud of the product.
+
+    Raises:
+        ConfigurationError: They are invalid or contradictory.
+    """
+    product = product_named(arguments.get("product", "jira"))
+    given = {name: arguments[name] for name in (*PLACE_ARGUMENTS, "cloud") if arguments.get(name)}
+    return place_of(product.name, **(given or {"cloud": product.own_cloud or COMMERCIAL}))
