@@ -85,7 +85,11 @@ from atlassian_auth_adapter.testing.emulator import (
     Status,
     TruncatedJSON,
 )
-from atlassian_auth_adapter.testing.state import is_saving_later, move_to_process, shared_login
+from atlassian_auth_adapter.testing.state import (
+    is_saving_later,
+    separate_process_state,
+    shared_login,
+)
 
 HOUR, DAY = 3600.0, 86400.0
 #: A token set by its place in the books of the server: family and generation.
@@ -424,7 +428,7 @@ class AnySequence(RuleBasedStateMachine):
         else:
             arguments["server_url"] = side.url
         client = create_atlassian_oauth_client(**arguments)
-        move_to_process(client, process.number)
+        separate_process_state(client, process=process.number)
         return client
 
     def passes(self, seconds: float) -> None:
