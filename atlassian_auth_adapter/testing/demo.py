@@ -125,7 +125,7 @@ class Stage:
         """A new scene: its counts are 0, the weather is fine, some time has passed."""
         self._requests = len(self.emulator.requests)
         self._token_requests = len(self.emulator.token_requests)
-        self.emulator.weather.clear()
+        self.emulator.faults.clear()
         self.clock.advance(PAUSE)
 
     def log_in(self, client: AtlassianOAuthClient) -> None:
@@ -238,7 +238,7 @@ def _crowd(stage: Stage) -> Iterator[Check]:
     """
     url = stage.cloud.base_url + MYSELF
     stage.clock.advance(HOUR)
-    stage.emulator.weather.next("token", hold := Hold())
+    stage.emulator.faults.next("token", hold := Hold())
 
     async def let_go() -> None:  # its turn comes when the tasks before it wait
         hold.wait_arrived()
@@ -263,7 +263,7 @@ def _ahead(stage: Stage) -> Iterator[Check]:
     Five minutes before the end, the next token is fetched beside the traffic. A server that hangs
     holds nobody up.
     """
-    stage.emulator.weather.next("token", hold := Hold())
+    stage.emulator.faults.next("token", hold := Hold())
     stage.clock.advance(HOUR - PAUSE - 300)
     for http in stage.http[stage.cloud]:
         http.get(stage.cloud.base_url + MYSELF)
@@ -303,7 +303,7 @@ def _lost_on_cloud(stage: Stage) -> Iterator[Check]:
     once more.
     """
     stage.clock.advance(HOUR)
-    stage.emulator.weather.next("token", CloseAfter())
+    stage.emulator.faults.next("token", CloseAfter())
     yield Check("The program gets", stage.ask(stage.cloud), "200")
     yield Check("Refreshes with a lost answer", stage.refreshes("issued"), 1)
     yield Check("Refreshes sent again", stage.refreshes("replayed_in_grace"), 1)
@@ -317,7 +317,7 @@ def _lost_on_data_center(stage: Stage) -> Iterator[Check]:
     is stored stays.
     """
     stage.clock.advance(HOUR)
-    stage.emulator.weather.next("token", CloseAfter())
+    stage.emulator.faults.next("token", CloseAfter())
     yield from _end_of_login(stage, stage.server, "answer_lost", refreshes=2)
 
 

@@ -223,7 +223,7 @@ def test_log_weather_and_secrets_cover_bitbucket(
 ) -> None:
     """Faults, records, families and secrets are those of one emulator."""
     issued = consumer.flavour.issue()
-    emulator.weather.next("token", Status(503))
+    emulator.faults.next("token", Status(503))
     assert consumer.refresh(issued["refresh_token"]).status_code == 503
     consumer.request("GET", "/2.0/user", issued["access_token"])
     assert emulator.token_requests[-1].flavour == "bitbucket"

@@ -47,7 +47,7 @@ def test_starts_and_stops_at_once_in_spite_of_open_connections() -> None:
     with requests.Session() as session, connect(emulator.foreign_url) as silent:
         session.get(emulator.foreign_url, timeout=10)
         hold = Hold()
-        emulator.weather.next("foreign", hold)
+        emulator.faults.next("foreign", hold)
         with connect(emulator.foreign_url) as held:
             held.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             hold.wait_arrived()
@@ -316,7 +316,7 @@ def test_a_failing_handler_is_a_500_and_not_silence(
     def broken(_: object) -> Status:
         raise RuntimeError("bug in a test")
 
-    emulator.weather.next("me", Edit(broken))  # type: ignore[arg-type]
+    emulator.faults.next("me", Edit(broken))  # type: ignore[arg-type]
     response = cloud.get(f"{cloud.flavour.api_url}/me")
     assert response.status_code == 500
     assert "bug in a test" in response.text

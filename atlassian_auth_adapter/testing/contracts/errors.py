@@ -91,7 +91,7 @@ class ErrorTests(AdapterTests):
         auth = self.auth(client)
         with pytest.raises(TokenEndpointUnavailableError):
             self._get(echo(client), auth=auth)
-        world.emulator.weather.clear()
+        world.emulator.faults.clear()
         world.clock.advance(60)
         (reply,) = self._get(echo(client), auth=auth)
         assert reply.status == 200
@@ -119,7 +119,7 @@ def _broken(world: World, cause: str) -> tuple[AtlassianOAuthClient, type[Except
             return world.login("cloud", scopes=["read:jira-user"]), LoginRequiredError
         case "token endpoint down":
             client = world.login("cloud")
-            world.emulator.weather.next("token", Status(503), times=None)
+            world.emulator.faults.next("token", Status(503), times=None)
             return client, TokenEndpointUnavailableError
         case "wrong client secret":
             client = world.login("cloud")

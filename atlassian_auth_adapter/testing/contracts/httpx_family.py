@@ -20,7 +20,7 @@ from atlassian_auth_adapter.testing.emulator import Hold, Status
 
 from .adapters import AuthAdapterContract
 from .base import AdapterTests
-from .crowds import CrowdTests
+from .concurrency import ConcurrencyTests
 from .errors import ErrorTests
 from .world import (
     CLOUD,
@@ -318,8 +318,8 @@ class SyncHTTPXFamilyContract(HTTPXFamilyContract):
         """What was rejected is read to its end, so that its connection is used again."""
         client = world.login("cloud")
         url = echo(client)
-        world.emulator.weather.next("/rest/echo", Status(401, DATA))
-        world.emulator.weather.next("/rest/echo", Status(200, DATA))
+        world.emulator.faults.next("/rest/echo", Status(401, DATA))
+        world.emulator.faults.next("/rest/echo", Status(200, DATA))
         made: list[str] = []
         extensions = {"trace": lambda name, _: made.append(name)}
         with self._client(self.auth(client)) as http:
@@ -339,7 +339,7 @@ class SyncHTTPXFamilyContract(HTTPXFamilyContract):
         assert pickle.loads(pickle.dumps(response.request)).url == response.request.url
 
 
-class EventLoopTests(HTTPXFamilyTests, ErrorTests, CrowdTests):
+class EventLoopTests(HTTPXFamilyTests, ErrorTests, ConcurrencyTests):
     """What concerns event loops: crowds, waiting, cancelling, errors. For every further backend."""
 
     def test_the_event_loop_runs_on_while_a_token_is_fetched(self, world: World) -> None:
@@ -349,7 +349,7 @@ class EventLoopTests(HTTPXFamilyTests, ErrorTests, CrowdTests):
         client = world.login("cloud")
         world.clock.advance(3600)
         hold = Hold()
-        world.emulator.weather.next("token", hold)
+        world.emulator.faults.next("token", hold)
 
         async def main() -> list[int]:
             statuses: list[int] = []
@@ -381,7 +381,7 @@ class EventLoopTests(HTTPXFamilyTests, ErrorTests, CrowdTests):
         else:
             world.emulator.cloud.expire_access_tokens()
         hold = Hold(after=True)
-        world.emulator.weather.next("token", hold)
+        world.emulator.faults.next("token", hold)
 
         async def main() -> None:
             async with (
@@ -427,7 +427,7 @@ class EventLoopTests(HTTPXFamilyTests, ErrorTests, CrowdTests):
         auth = self.auth(client)
         url = echo(client)
         hold = Hold()
-        world.emulator.weather.next("/rest/echo", hold, times=2)
+        world.emulator.faults.next("/rest/echo", hold, times=2)
 
         def sync() -> int:
             with self._client(auth) as http:

@@ -176,7 +176,7 @@ class RedirectTests(AdapterTests):
         """A gateway that always sends to the site does not keep us busy."""
         client = world.login("cloud")
         site = f"{world.emulator.cloud.sites[0].url}/rest/echo"
-        world.emulator.weather.next("/rest/echo", Redirect(site, 302), times=None)
+        world.emulator.faults.next("/rest/echo", Redirect(site, 302), times=None)
         with suppress(self.request_error):
             self._get(redirect(client, site), auth=self.auth(client))
         assert len(world.emulator.requests) < 100
@@ -287,7 +287,7 @@ class RedirectTests(AdapterTests):
     ) -> None:
         """A POST is done and answered by 303; its page rejects the token: no second POST."""
         client = world.login("cloud")
-        world.emulator.weather.next("/rest/echo", UNAUTHORIZED)
+        world.emulator.faults.next("/rest/echo", UNAUTHORIZED)
         url = redirect(client, echo(client), 303)
         self.exchange(Call("POST", url, content=DATA), auth=self.auth(client))
         assert [request.method for request in world.at("/rest/redirect")] == ["POST"]
@@ -299,7 +299,7 @@ class RedirectTests(AdapterTests):
     ) -> None:
         """Nothing was carried out on the way: the upload arrives, whole and once."""
         client = world.login("cloud")
-        world.emulator.weather.next("/rest/echo", UNAUTHORIZED)
+        world.emulator.faults.next("/rest/echo", UNAUTHORIZED)
         url = redirect(client, echo(client), status)
         (reply,) = self.exchange(Call("POST", url, content=DATA), auth=self.auth(client))
         assert reply.status == 200

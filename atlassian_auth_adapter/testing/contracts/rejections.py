@@ -77,7 +77,7 @@ class RejectionTests(AdapterTests):
     def test_a_second_rejection_is_handed_back(self, world: World, flavour: str) -> None:
         """If the new token is rejected as well, the program gets that answer: no third attempt."""
         client = world.login(flavour)
-        world.emulator.weather.next("/rest/echo", UNAUTHORIZED, times=2)
+        world.emulator.faults.next("/rest/echo", UNAUTHORIZED, times=2)
         (reply,) = self._get(echo(client), auth=self.auth(client))
         assert (reply.status, reply.history) == (401, (401,))
         assert len(world.echoes) == 2
@@ -86,7 +86,7 @@ class RejectionTests(AdapterTests):
     def test_a_server_that_rejects_everything_burns_one_rotation(self, world: World) -> None:
         """Ten requests to a resource that always says 401 cost one refresh, not ten."""
         client = world.login("cloud")
-        world.emulator.weather.next("/rest/echo", UNAUTHORIZED, times=None)
+        world.emulator.faults.next("/rest/echo", UNAUTHORIZED, times=None)
         replies = self._get(*[echo(client)] * 10, auth=self.auth(client))
         assert {reply.status for reply in replies} == {401}
         assert world.refreshes == 1
@@ -95,7 +95,7 @@ class RejectionTests(AdapterTests):
         """A 401 for the token before the current one costs another request, but no refresh."""
         client = world.login("cloud")
         hold = Hold(then=UNAUTHORIZED)
-        world.emulator.weather.next("/rest/echo", hold)
+        world.emulator.faults.next("/rest/echo", hold)
 
         def replace() -> None:
             world.emulator.cloud.expire_access_tokens()
@@ -108,8 +108,8 @@ class RejectionTests(AdapterTests):
     def test_a_download_stays_a_stream(self, world: World) -> None:
         """Before and after a rejection nothing is read ahead, and the connection lives on."""
         client = world.login("cloud")
-        world.emulator.weather.next("/rest/echo", UNAUTHORIZED)
-        world.emulator.weather.next("/rest/echo", Status(200, DATA * 4), times=2)
+        world.emulator.faults.next("/rest/echo", UNAUTHORIZED)
+        world.emulator.faults.next("/rest/echo", Status(200, DATA * 4), times=2)
         replies = self.exchange(
             *[Call("GET", echo(client), stream=True)] * 2,
             Call("GET", echo(client)),
@@ -123,7 +123,7 @@ class RejectionTests(AdapterTests):
     def test_a_rejection_can_be_read_although_it_was_looked_into(self, world: World) -> None:
         """A streamed 401 still has its body when it is handed back."""
         client = world.login("cloud")
-        world.emulator.weather.next("/rest/echo", UNAUTHORIZED, times=2)
+        world.emulator.faults.next("/rest/echo", UNAUTHORIZED, times=2)
         (reply,) = self.exchange(Call("GET", echo(client), stream=True), auth=self.auth(client))
         assert reply.status == 401
         assert reply.body == b'{"code":401,"message":"Unauthorized"}'
@@ -138,7 +138,7 @@ class RejectionTests(AdapterTests):
         client = world.login("cloud")
         world.emulator.cloud.expired_as = status
         hold = Hold()
-        world.emulator.weather.next("/rest/echo", hold)
+        world.emulator.faults.next("/rest/echo", hold)
         call = Call("POST", echo(client), content=DATA)
         (reply,) = meanwhile(
             hold,
@@ -194,7 +194,7 @@ class RejectionTests(AdapterTests):
         world.emulator.cloud.access_token_lifetime = 10 * 3600
         client.refresh()
         before, auth = world.refreshes, self.auth(client)
-        world.emulator.weather.next("/rest/echo/broken", UNAUTHORIZED, times=None)
+        world.emulator.faults.next("/rest/echo/broken", UNAUTHORIZED, times=None)
         broken, fine = f"{echo(client)}/broken", echo(client)
         for _ in range(120):
             bad, good = self._get(broken, fine, auth=auth)
@@ -207,9 +207,9 @@ class RejectionTests(AdapterTests):
         client = world.login("cloud")
         auth = self.auth(client)
         for _ in range(5):
-            world.emulator.weather.next("/rest/echo", UNAUTHORIZED, times=None)
+            world.emulator.faults.next("/rest/echo", UNAUTHORIZED, times=None)
             (refused,) = self.exchange(Call("POST", echo(client), content=DATA), auth=auth)
-            world.emulator.weather.clear()
+            world.emulator.faults.clear()
             (read,) = self._get(echo(client), auth=auth)
             assert (refused.status, read.status) == (401, 200)
         assert world.refreshes == 1
@@ -237,7 +237,7 @@ class RejectionTests(AdapterTests):
         """Some servers answer 200 and show the page right there; a better token gets the answer."""
         client = world.login("data_center")
         page = Body(b"<title>Log in</title>", content_type="text/html;charset=UTF-8")
-        world.emulator.weather.next("/rest/echo", page)
+        world.emulator.faults.next("/rest/echo", page)
         world.clock.advance(60)
         (reply,) = self._get(echo(client), auth=self.auth(client))
         assert (reply.status, reply.history) == (200, (200,))
@@ -286,7 +286,7 @@ class RejectionTests(AdapterTests):
         client = world.login(flavour)
         statuses = [400, 402, 403, 404, 405, 407, 410, 429, 500, 503]
         for status in statuses:
-            world.emulator.weather.next("/rest/echo", Status(status, retry_after=5))
+            world.emulator.faults.next("/rest/echo", Status(status, retry_after=5))
         replies = self._get(*[echo(client)] * len(statuses), auth=self.auth(client))
         assert [(reply.status, reply.history) for reply in replies] == [
             (status, ()) for status in statuses

@@ -12,12 +12,12 @@ from typing import Any
 from urllib.parse import quote, urlencode
 from uuid import NAMESPACE_URL, uuid5
 
+from .accounts import ACCOUNT_NAME, BITBUCKET_APP_USER
 from .attachments import Attachment, Attachments
 from .bitbucket import Bitbucket
+from .echo import ECHO
 from .hosts import Call, Caller, Routes
 from .http import Request, Response, json_response, redirect_response
-from .people import ACCOUNT_NAME, BITBUCKET_APP_USER
-from .probes import add_probes
 from .scopes import BITBUCKET_NEEDS, needed
 
 WORKSPACE = "acme"
@@ -52,9 +52,9 @@ class BitbucketApi:
         issues = [_new_issue(n, {"title": f"Issue {n}"}) for n in range(1, _ISSUES + 1)]
         slugs = [f"repo-{number}" for number in range(1, _REPOSITORIES + 1)]
         self._by_slug = {slug: _Repository(slug, issues=list(issues)) for slug in slugs}
-        self._routes = Routes(_missing)
-        add_probes(self._routes)
-        for methods, path, handler in (
+        self._routes = Routes(
+            _missing,
+            *ECHO,
             ("GET", r"/2\.0/user", self._user),
             ("GET", r"/2\.0/user/workspaces", self._workspaces),
             ("GET", rf"/2\.0/workspaces/{WORKSPACE}", self._workspace),
@@ -67,14 +67,12 @@ class BitbucketApi:
             ("GET", f"{_REPOSITORY}/downloads", self._downloads),
             ("POST", f"{_REPOSITORY}/downloads", self._upload),
             ("GET", f"{_REPOSITORY}/downloads/(?P<name>.+)", self._download),
-        ):
-            self._routes.add(methods, path, handler)
+        )
 
     def answer(self, request: Request) -> Response:
-        """The answer of the API: to a bearer in the Authorization header, and to nobody else."""
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        record, state = self._bitbucket.bearer(token.strip())
-        if scheme.lower() != "bearer" or record is None or state != "live":
+        """The answer of the API, which knows bearers in the Authorization header only."""
+        record, state = self._bitbucket.bearer(request.credentials("bearer"))
+        if record is None or state != "live":
             text = _REJECTIONS.get(state, _REJECTIONS["unknown"])
             return json_response(401, _problem(text), {"WWW-Authenticate": "Bearer"})
         scopes = record.consent.scopes
@@ -87,11 +85,11 @@ class BitbucketApi:
         return self._routes.answer(request, caller)
 
     def media(self, request: Request) -> Response:
-        """A file at the media host, for whoever has the token in the URL."""
+        """A file at the media host, if its token is in the URL."""
         found = self.attachments.media(request)
         return found or Response(403, b"<Error/>", {"Content-Type": "application/xml"})
 
-    # -- people ------------------------------------------------------------------------------------
+    # -- accounts ----------------------------------------------------------------------------------
 
     def _user(self, call: Call) -> Response:
         return json_response(200, self._person(call.caller))

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from .accounts import ACCOUNT_ID, ACCOUNT_NAME, EMAIL
 from .attachments import Attachment, Attachments, xsrf_refusal
-from .hosts import Call, Caller, Routes
+from .echo import ECHO
+from .hosts import Call, Caller, Routes, Row
 from .http import Request, Response, json_response, redirect_response
-from .people import ACCOUNT_NAME, EMAIL
-from .probes import add_probes
 
 _SPACES = ("DOCS", "TEAM", "OPS")
 _SPACE_IDS = {str(number): key for number, key in enumerate(_SPACES, 1)}
@@ -62,12 +62,10 @@ class Confluence:
             for number in range(1, _PAGES + 1)
         }
         self._labels: dict[int, list[str]] = {}
-        self._routes = self._make_routes()
+        self._routes = Routes(_missing, *ECHO, *self._rows())
 
-    def _make_routes(self) -> Routes:
-        routes = Routes(_missing)
-        add_probes(routes)
-        for methods, path, handler in (
+    def _rows(self) -> list[Row]:
+        rows: list[Row] = [
             ("GET", r"/rest/api/user/current", self._user),
             ("GET", r"/rest/api/search", self._search),
             ("GET", r"/rest/api/content/?", self._content),
@@ -81,19 +79,20 @@ class Confluence:
             ("POST", f"{_ATTACHMENTS}/(?P<file>att\\d+)/data", self._attach_again),
             ("GET", r"/rest/api/space", self._old_spaces),
             ("GET", r"/rest/api/audit", self._audit),
-        ):
-            routes.add(methods, path, handler)
+        ]
         if self.cloud:
-            routes.add("PUT", _ATTACHMENTS, self._attach_again)
-            routes.add("GET", f"{_ATTACHMENTS}/(?P<file>att\\d+)/download", self._download)
-            routes.add("GET", r"/api/v2/pages", self._pages)
-            routes.add("POST", r"/api/v2/pages", self._create_page)
-            routes.add("GET", r"/api/v2/pages/(?P<id>\d+)", self._one_page)
-            routes.add("GET", r"/api/v2/pages/(?P<id>\d+)/attachments", self._page_attachments)
-            routes.add("GET", r"/api/v2/spaces", self._spaces)
+            rows += [
+                ("PUT", _ATTACHMENTS, self._attach_again),
+                ("GET", f"{_ATTACHMENTS}/(?P<file>att\\d+)/download", self._download),
+                ("GET", r"/api/v2/pages", self._pages),
+                ("POST", r"/api/v2/pages", self._create_page),
+                ("GET", r"/api/v2/pages/(?P<id>\d+)", self._one_page),
+                ("GET", r"/api/v2/pages/(?P<id>\d+)/attachments", self._page_attachments),
+                ("GET", r"/api/v2/spaces", self._spaces),
+            ]
         else:
-            routes.add("GET", r"/download/attachments/(?P<id>\d+)/(?P<name>.+)", self._file)
-        return routes
+            rows += [("GET", r"/download/attachments/(?P<id>\d+)/(?P<name>.+)", self._file)]
+        return rows
 
     def answer(self, request: Request, caller: Caller) -> Response:
         """The answer to a request below the product's root (on Cloud: without /wiki)."""
@@ -337,7 +336,7 @@ class Confluence:
             "status": "current",
             "title": page.title,
             "spaceId": str(_SPACES.index(page.space) + 1),
-            "authorId": "5b10ac8d82e05b22cc7d4ef5",
+            "authorId": ACCOUNT_ID,
             "createdAt": _CREATED,
             "version": {"number": 1, "createdAt": _CREATED},
             "body": body if representation == "storage" else {},
@@ -355,7 +354,7 @@ class Confluence:
             case _:
                 return _invalid("title and spaceId are required")
         if str(space) not in _SPACE_IDS:
-            return _invalid("There is no such space", 404)
+            return _invalid("The space does not exist", 404)
         page = self._new_page(_SPACE_IDS[str(space)], title, _value(more))
         if page is None:
             return _invalid("A page with this title already exists")

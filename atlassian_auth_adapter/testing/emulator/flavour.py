@@ -1,7 +1,7 @@
 """What the flavours have in common: consent, token endpoint, controls for tests.
 
-A flavour differs in data (`Refusals`, knobs) and in three methods: how it checks an authorization
-request, how it reads token parameters, what its token answer looks like.
+A flavour differs in data (class attributes, settings) and in three methods: how it checks an
+authorization request, how it reads token parameters, what its token answer looks like.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import ssl
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote, urlencode
 
 from . import browser
+from .accounts import App
 from .consent import consent_page
 from .grants import AccessToken, Consent, Grants, Issued, RefusedError, Rules
 from .http import Request, Response, html_response, json_response, redirect_response
-from .log import TokenNote
-from .people import App
+from .log import TokenRequest
 
 Refusals = Mapping[str, tuple[int, Mapping[str, Any]]]
 GRANT_TYPES = ("authorization_code", "refresh_token", "client_credentials")
@@ -29,7 +29,7 @@ _COOKIE = "emulator.consent"  # binds the consent form to the browser that got i
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """An authorization request that was found good and waits for the person."""
+    """A valid authorization request that waits for the person's decision."""
 
     consent: Consent
     state: str | None
@@ -49,11 +49,13 @@ class Flavour(Rules):
             client certificates; None: no certificate, and none is checked.
     """
 
-    name = ""
-    product = ""
-    words: Mapping[str, str]
-    refusals: Refusals
-    client_checked_first = True
+    name: ClassVar[str]
+    product: ClassVar[str]  # as the consent page calls it
+    words: ClassVar[Mapping[str, str]]  # what each scope says in plain words
+    refusals: ClassVar[Refusals]
+    subject: ClassVar[str]  # the account that logs in
+    service_subject: ClassVar[str]  # the account of the client credentials grant
+    client_checked_first: ClassVar[bool] = True
 
     def __init__(
         self, app: App, service_account: App, now: Callable[[], float], **rules: Any
@@ -70,7 +72,7 @@ class Flavour(Rules):
     # -- for tests ---------------------------------------------------------------------------------
 
     def authorize(self, url: str) -> str:
-        """Play the browser with a person who agrees: the redirect URL with the code.
+        """Play a person who opens the URL in a browser and agrees: the redirect URL with the code.
 
         Blocks on two requests to the emulator. Nothing follows the redirect.
 
@@ -80,13 +82,13 @@ class Flavour(Rules):
         return browser.decide(url, "accept", self._chosen_sites(), self.browser_ssl_context)
 
     def deny(self, url: str) -> str:
-        """Play the browser with a person who says no: the redirect URL with the error."""
+        """Play a person who denies access: the redirect URL with the error."""
         return browser.decide(url, "deny", self._chosen_sites(), self.browser_ssl_context)
 
     def issue(self, scope: str | None = None) -> dict[str, Any]:
-        """A token answer as if a person had just logged in; `scope` None: all there is."""
+        """A token answer as if a person had just logged in; `scope` None: every scope."""
         wanted = self._default_scope() if scope is None else scope
-        consent = Consent(self.app.client_id, self._subject(), wanted, self._chosen_sites())
+        consent = Consent(self.app.client_id, self.subject, wanted, self._chosen_sites())
         issued = self.grants.grant(consent, self.now(), refreshable=self._refreshable(wanted))
         return self.payload(issued)
 
@@ -110,17 +112,11 @@ class Flavour(Rules):
 
     # -- what the flavours decide ------------------------------------------------------------------
 
-    def _subject(self) -> str:
-        raise NotImplementedError
-
-    def _service_subject(self) -> str:
-        raise NotImplementedError
-
     def _default_scope(self) -> str:
         raise NotImplementedError
 
     def _preset_secrets(self) -> frozenset[str]:
-        raise NotImplementedError
+        return frozenset()
 
     def _chosen_sites(self) -> tuple[str, ...]:
         return ()
@@ -138,8 +134,16 @@ class Flavour(Rules):
         raise NotImplementedError
 
     def payload(self, issued: Issued) -> dict[str, Any]:
-        """The body of a successful token answer."""
-        raise NotImplementedError
+        """The body of a successful token answer. Source: RFC 6749 section 5.1."""
+        answer: dict[str, Any] = {
+            "access_token": issued.access_token,
+            "token_type": "bearer",
+            "expires_in": issued.expires_in,
+            "scope": issued.consent.scope,
+        }
+        if issued.refresh_token:
+            answer["refresh_token"] = issued.refresh_token
+        return answer
 
     # -- authorization endpoint --------------------------------------------------------------------
 
@@ -255,7 +259,7 @@ class Flavour(Rules):
             raise RefusedError("secret")
         scope = self._service_scope(params.get("scope"))
         sites = tuple(site for site, _ in self._site_choices())
-        consent = Consent(account.client_id, self._service_subject(), scope, sites)
+        consent = Consent(account.client_id, self.service_subject, scope, sites)
         return self.grants.grant(consent, now, refreshable=False)
 
     def _site_choices(self) -> tuple[tuple[str, str], ...]:
@@ -284,14 +288,14 @@ class Flavour(Rules):
         self.grants.revoke(params.get("token", ""))
         return Response(200, b"", {"Cache-Control": "no-store"})
 
-    def note(self, request: Request) -> TokenNote:
+    def note(self, request: Request) -> TokenRequest:
         """What the log says about a token request; changes nothing."""
         try:
             params = self._parameters(request)
         except RefusedError:
             params = {}
         record = self.grants.refresh_token(params.get("refresh_token", ""))
-        return TokenNote(
+        return TokenRequest(
             self.name,
             params.get("grant_type", ""),
             params.get("client_id", ""),

@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 @dataclass(kw_only=True)
 class Rules:
-    """The knobs of the state machine; durations in seconds. They may be turned at any time."""
+    """The settings of the state machine; durations in seconds. They may be changed at any time."""
 
     access_token_lifetime: float = 3600
     refresh_token_lifetime: float = 90 * 86400

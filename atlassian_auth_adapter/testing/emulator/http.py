@@ -108,6 +108,11 @@ class Request:
                 return value
         return ""
 
+    def credentials(self, scheme: str) -> str:
+        """What the Authorization header says after a scheme, in any case; "" without it."""
+        given, _, value = self.headers.get("authorization", "").partition(" ")
+        return value.strip() if given.lower() == scheme else ""
+
     @property
     def media_type(self) -> str:
         """The content type without its parameters, in lower case."""

@@ -1,6 +1,6 @@
 """Scripted faults: what happens to the next request of a kind.
 
-    weather.next("token", Status(503, retry_after=2), times=3)
+    faults.next("token", Status(503, retry_after=2), times=3)
     hold = Hold(); weather.next("token", hold); ...; hold.wait_arrived(); ...; hold.release()
 
 Kinds of request (`where`): `authorize` (also the consent form), `token`, `revoke`, `metadata`,
@@ -285,7 +285,7 @@ class Edit(Fault):
         return self.change(real)
 
 
-class Weather:
+class Faults:
     """The forecast: queues of faults per kind of request. Threads may share it."""
 
     def __init__(self) -> None:

@@ -41,7 +41,7 @@ def test_status_with_retry_after(
     cloud: Client, emulator: AtlassianEmulator, refresh_token: str
 ) -> None:
     """The fault comes as often as ordered; nothing is processed; then the sky is blue."""
-    emulator.weather.next("token", Status(503, retry_after=2), times=2)
+    emulator.faults.next("token", Status(503, retry_after=2), times=2)
     for _ in range(2):
         response = cloud.refresh(refresh_token)
         assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
@@ -57,7 +57,7 @@ def test_lost_connections(
     cloud: Client, emulator: AtlassianEmulator, refresh_token: str, fault: Body, rotated: bool
 ) -> None:
     """The client sees a broken connection; the log tells whether the token was rotated."""
-    emulator.weather.next("token", fault)
+    emulator.faults.next("token", fault)
     with pytest.raises(requests.RequestException):
         cloud.refresh(refresh_token)
     record = emulator.token_requests[-1]
@@ -83,7 +83,7 @@ def test_unusable_answers(
     cloud: Client, emulator: AtlassianEmulator, refresh_token: str, fault: Body, status: int
 ) -> None:
     """No access token can be read from the answer; `after` says whether it was rotated."""
-    emulator.weather.next("token", fault)
+    emulator.faults.next("token", fault)
     response = cloud.refresh(refresh_token)
     assert response.status_code == status
     with pytest.raises((ValueError, KeyError, TypeError)):
@@ -93,7 +93,7 @@ def test_unusable_answers(
 
 def test_redirect_fault(cloud: Client, emulator: AtlassianEmulator, refresh_token: str) -> None:
     """A token endpoint that redirects to a foreign host: the host's log shows what arrived."""
-    emulator.weather.next("token", Redirect(f"{emulator.foreign_url}/token", 307))
+    emulator.faults.next("token", Redirect(f"{emulator.foreign_url}/token", 307))
     cloud.refresh(refresh_token)
     arrived = [each for each in emulator.requests if each.role == "foreign"]
     assert refresh_token.encode() in arrived[0].body
@@ -103,7 +103,7 @@ def test_edit_changes_the_real_answer(
     cloud: Client, emulator: AtlassianEmulator, refresh_token: str
 ) -> None:
     """Any change of the real answer can be scripted."""
-    emulator.weather.next("token", Edit(lambda real: replace(real, body=b"{}")))
+    emulator.faults.next("token", Edit(lambda real: replace(real, body=b"{}")))
     assert cloud.refresh(refresh_token).json() == {}
 
 
@@ -112,7 +112,7 @@ def test_hold_schedules_a_race(
 ) -> None:
     """Two requests stand before the processing until they are released together."""
     hold = Hold()
-    emulator.weather.next("token", hold, times=2)
+    emulator.faults.next("token", hold, times=2)
     with ThreadPoolExecutor(2) as pool:
         answers = [pool.submit(cloud.refresh, refresh_token) for _ in range(2)]
         hold.wait_arrived(2)
@@ -127,7 +127,7 @@ def test_hold_after_the_processing(
 ) -> None:
     """The token is rotated, the answer waits; a further fault may follow."""
     hold = Hold(after=True, then=Body(b"oops", after=True))
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", hold)
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(cloud.refresh, refresh_token)
         hold.wait_arrived()
@@ -147,9 +147,9 @@ def test_delay_by_event_and_by_seconds(cloud: Client, emulator: AtlassianEmulato
     token = cloud.flavour.issue()["access_token"]
     event = threading.Event()
     event.set()
-    emulator.weather.next("resource", Delay(event))
+    emulator.faults.next("resource", Delay(event))
     assert cloud.whoami(token).status_code == 200
-    emulator.weather.next("resource", Delay(0.05))
+    emulator.faults.next("resource", Delay(0.05))
     begun = time.monotonic()
     assert cloud.whoami(token).status_code == 200
     assert time.monotonic() - begun >= 0.05
@@ -157,7 +157,7 @@ def test_delay_by_event_and_by_seconds(cloud: Client, emulator: AtlassianEmulato
 
 def test_drip(cloud: Client, emulator: AtlassianEmulator) -> None:
     """The real body comes in small pieces and is whole in the end."""
-    emulator.weather.next("resource", Drip(0.05))
+    emulator.faults.next("resource", Drip(0.05))
     token = cloud.flavour.issue()["access_token"]
     assert cloud.whoami(token).json()["active"] is True
 
@@ -165,10 +165,10 @@ def test_drip(cloud: Client, emulator: AtlassianEmulator) -> None:
 def test_faults_by_path_and_for_good(cloud: Client, emulator: AtlassianEmulator) -> None:
     """A path goes before a kind; `times=None` lasts until `clear`."""
     token = cloud.flavour.issue()["access_token"]
-    emulator.weather.next("/rest/api/2/myself", Status(500), times=None)
+    emulator.faults.next("/rest/api/2/myself", Status(500), times=None)
     assert [cloud.whoami(token).status_code for _ in range(3)] == [500] * 3
     assert cloud.get("/rest/echo", token).status_code == 200
-    emulator.weather.clear()
+    emulator.faults.clear()
     assert cloud.whoami(token).status_code == 200
 
 
@@ -176,7 +176,7 @@ def test_faults_by_path_and_for_good(cloud: Client, emulator: AtlassianEmulator)
 def test_unknown_kind_is_an_error(emulator: AtlassianEmulator, where: str) -> None:
     """A misspelt kind is told at once, not found as a fault that never happens."""
     with pytest.raises(ValueError, match="kind of request"):
-        emulator.weather.next(where, HTML())
+        emulator.faults.next(where, HTML())
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_unknown_kind_is_an_error(emulator: AtlassianEmulator, where: str) -> No
 )
 def test_kinds(cloud: Client, emulator: AtlassianEmulator, kind: str, path: str) -> None:
     """Each kind of request meets its own weather."""
-    emulator.weather.next(kind, Status(599))
+    emulator.faults.next(kind, Status(599))
     url = path.format(
         auth=emulator.cloud.auth_url,
         api=emulator.cloud.api_url,
@@ -206,4 +206,4 @@ def test_kinds(cloud: Client, emulator: AtlassianEmulator, kind: str, path: str)
         foreign=emulator.foreign_url,
     )
     assert cloud.get(url).status_code == 599
-    assert emulator.weather.pending(kind) == 0
+    assert emulator.faults.pending(kind) == 0

@@ -10,17 +10,17 @@ from atlassian_auth_adapter.testing.emulator import Hold
 from .base import AdapterTests, meanwhile
 from .world import DATA, DATA_SHA256, PATIENCE, Call, Reply, World, echo
 
-__all__ = ["CrowdTests"]
+__all__ = ["ConcurrencyTests"]
 
 
-class CrowdTests(AdapterTests):
+class ConcurrencyTests(AdapterTests):
     """How often a crowd refreshes."""
 
     def test_a_crowd_with_a_rejected_token_refreshes_once(self, world: World) -> None:
         """Sixteen requests are under way when the token dies: one refresh, sixteen answers."""
         client = world.login("cloud")
         hold = Hold()
-        world.emulator.weather.next("/rest/echo", hold, times=16)
+        world.emulator.faults.next("/rest/echo", hold, times=16)
         calls = [Call("POST", echo(client), content=DATA)] * 16
         replies = meanwhile(
             hold,
