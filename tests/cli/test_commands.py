@@ -285,7 +285,7 @@ def test_logout_forgets_although_the_server_does_not_answer(
 ) -> None:
     """What was not taken back is said, with what to do."""
     profile()
-    local.weather.next("revoke", Status(503))
+    local.faults.next("revoke", Status(503))
     run = command("logout")
     assert run.code == 0
     assert "The server has not taken it back" in run.out
@@ -418,7 +418,7 @@ def test_doctor_finds_an_anonymous_server(command: Any, profile: Any, local: Any
     """A token that opens nothing: the server answers anonymously."""
     profile()
     local.cloud.anonymous_readable = True
-    local.weather.next("/rest/api/3/myself", Status(401), times=None)
+    local.faults.next("/rest/api/3/myself", Status(401), times=None)
     assert _found(command("doctor", "--json"))["resource server"] == "fail"
 
 
