@@ -156,7 +156,7 @@ class TestContract(AuthAdapterContract):
             streamed,
         )
 
-    def rehearse(
+    def send_offline(
         self, *calls: Call, auth: Any, answers: Sequence[tuple[int, Mapping[str, str]]] = ()
     ) -> list[Sent]:
         """See the contract."""

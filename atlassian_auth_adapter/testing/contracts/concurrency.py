@@ -14,10 +14,10 @@ __all__ = ["ConcurrencyTests"]
 
 
 class ConcurrencyTests(AdapterTests):
-    """How often a crowd refreshes."""
+    """How often many requests at once refresh."""
 
-    def test_a_crowd_with_a_rejected_token_refreshes_once(self, world: World) -> None:
-        """Sixteen requests are under way when the token dies: one refresh, sixteen answers."""
+    def test_many_requests_with_a_rejected_token_refresh_once(self, world: World) -> None:
+        """Sixteen requests are under way when the token expires: one refresh, sixteen answers."""
         client = world.login("cloud")
         hold = Hold()
         world.emulator.faults.next("/rest/echo", hold, times=16)
@@ -32,8 +32,8 @@ class ConcurrencyTests(AdapterTests):
         assert [request.body_sha256 for request in world.echoes] == [DATA_SHA256] * 32
         assert world.refreshes == 1
 
-    def test_a_crowd_with_a_token_that_has_ended_refreshes_once(self, world: World) -> None:
-        """Sixteen requests start after its end: one refresh, and no request is rejected."""
+    def test_many_requests_with_an_expired_token_refresh_once(self, world: World) -> None:
+        """Sixteen requests start after its expiry: one refresh, and no request is rejected."""
         client = world.login("data_center")
         world.clock.advance(3600)
         calls = [Call("GET", echo(client))] * 16
@@ -54,6 +54,6 @@ class ConcurrencyTests(AdapterTests):
             return self.exchange(*[call] * 4, auth=auth, at_once=True)
 
         with ThreadPoolExecutor(4) as pool:
-            replies = [reply for crowd in pool.map(work, range(4)) for reply in crowd]
+            replies = [reply for each in pool.map(work, range(4)) for reply in each]
         assert [reply.status for reply in replies] == [200] * 16
         assert world.refreshes == 1
