@@ -1,11 +1,11 @@
-"""What a test may ask of a client's state, and change in it, without reaching into the package.
+"""What a test may read and change of a client's state, without private names of the package.
 
 A client's login lives in two places: in its store, and in the memory of the process, which the
-clients of one process share. These functions look at the first and take the second apart, so that
-one process can play several.
+clients of one process share. These functions read and write the first, and split the second, so
+that one process can act as several.
 """
 
-# ruff: noqa: SLF001 - this is the one place that may know where a client keeps its parts
+# ruff: noqa: SLF001 - the one place that may know where a client keeps its parts
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def stored_version(client: AtlassianClient) -> int | None:
 
 
 def save_login(client: AtlassianClient, login: Login) -> None:
-    """The client's store holds this login, whatever it held before; the client is not told.
+    """The client's store holds this login, whatever it held before; the client does not know it.
 
     So a test does what another process, another program or a restored backup would do.
 

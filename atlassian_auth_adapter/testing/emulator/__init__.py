@@ -1,6 +1,6 @@
 """A local Atlassian for tests: Cloud, Data Center, Bitbucket Cloud.
 
-Imports nothing of the library it judges.
+Imports nothing of the library that is tested with it.
 
     with AtlassianEmulator() as emulator:
         redirect = emulator.cloud.authorize(authorization_url)
@@ -81,7 +81,7 @@ F = TypeVar("F", bound=Flavour)
 
 
 class Clock(Protocol):
-    """Anything that tells the time."""
+    """Any clock."""
 
     def time(self) -> float:
         """Now, a POSIX timestamp in seconds."""
@@ -91,7 +91,7 @@ class AtlassianEmulator:
     """Atlassian's OAuth servers and resources on ports of 127.0.0.1, one port per host.
 
     Args:
-        clock: Tells the time for expiry, grace and the log; None: `time.time`.
+        clock: For expiry, grace and the log; None: `time.time`.
         cloud: Whether there is a Cloud flavour.
         data_center: Whether there is a Data Center flavour.
         bitbucket: Whether there is a Bitbucket Cloud flavour.
@@ -240,12 +240,12 @@ class AtlassianEmulator:
 
     @property
     def families(self) -> tuple[Family, ...]:
-        """Every token family so far; `generations` counts its refresh tokens' generations."""
+        """Every token family so far; `generations` is that of its latest refresh token."""
         return tuple(family for each in self._flavours() for family in each.grants.families)
 
     @property
     def revoked_families(self) -> tuple[Family, ...]:
-        """The families that are dead; `revoked` says why."""
+        """The families that were revoked; `revoked` says why."""
         return tuple(family for family in self.families if family.revoked)
 
     @property

@@ -1,4 +1,4 @@
-"""Bitbucket Cloud's authorization server (bitbucket.org): not Cloud's, and rotating since 2026.
+"""Bitbucket Cloud's authorization server (bitbucket.org), which rotates tokens since 2026.
 
 Source: developer.atlassian.com/cloud/bitbucket/oauth-2 (2026-02-24), community 99003 (rotation,
 2026-05-04) and the reports collected in our notes, read 2026-11-22. Statuses and texts marked

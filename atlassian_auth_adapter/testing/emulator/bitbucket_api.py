@@ -43,7 +43,7 @@ class _Repository:
 
 
 class BitbucketApi:
-    """What Bitbucket Cloud's resource hosts answer to whom. Threads may share it."""
+    """Bitbucket Cloud's resource hosts: which token opens what. Threads may share it."""
 
     def __init__(self, bitbucket: Bitbucket) -> None:
         self.attachments = Attachments("files", replacing=True)

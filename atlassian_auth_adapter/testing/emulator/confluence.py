@@ -2,7 +2,7 @@
 
 Links in answers are relative and `_links.base` names the site, also through the gateway: `next` of
 version 2 begins with the context /wiki, `next` of version 1 does not (atlassian-python-api #1655
-and markdown-to-confluence's work-around, read 2026-11-22). CQL is not understood: every page fits.
+and markdown-to-confluence's work-around, read 2026-11-22). Any CQL finds every page.
 """
 
 from __future__ import annotations

@@ -227,7 +227,7 @@ class DataCenter(Flavour):
         self._resources = [(product, product.make(url)) for product in SERVER_PRODUCTS]
 
     def close(self) -> None:
-        """Uploaded files are gone."""
+        """Uploaded files are removed."""
         for _, resources in self._resources:
             resources.attachments.close()
 

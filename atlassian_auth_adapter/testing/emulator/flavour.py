@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode
 
 from . import browser
 from .accounts import App
-from .consent import consent_page
+from .consent import consent_page, error_page
 from .grants import AccessToken, Consent, Grants, Issued, RefusedError, Rules
 from .http import Request, Response, html_response, json_response, redirect_response
 from .log import TokenRequest
@@ -93,15 +93,15 @@ class Flavour(Rules):
         return self.payload(issued)
 
     def expire_access_tokens(self) -> None:
-        """Every access token issued so far has expired at the resource server, unannounced."""
+        """Every access token issued so far has expired, before its time."""
         self.grants.end_access_tokens("expired")
 
     def revoke_access_tokens(self) -> None:
-        """Every access token issued so far is revoked; refresh tokens live."""
+        """Every access token issued so far is revoked; refresh tokens stay valid."""
         self.grants.end_access_tokens("revoked")
 
     def revoke_grants(self) -> None:
-        """The person removed the app: every token issued so far is dead."""
+        """The person removed the app: every token issued so far is invalid."""
         self.grants.revoke_families("revoked by the resource owner")
 
     @property
@@ -148,7 +148,7 @@ class Flavour(Rules):
     # -- authorization endpoint --------------------------------------------------------------------
 
     def authorization(self, request: Request) -> Response:
-        """GET: the consent page or an error. POST: the person's decision."""
+        """GET: the consent page or an error. POST: the decision."""
         if request.method == "POST":
             return self._decision(request)
         checked = self._check_authorization(request)
@@ -183,7 +183,8 @@ class Flavour(Rules):
         with self._lock:
             pending = self._pending.pop(form.get("ticket", ""), None)
         if pending is None or not hmac.compare_digest(request.cookie(_COOKIE), pending.browser):
-            return html_response(400, "<!doctype html><title>Error</title><h1>Start again</h1>")
+            page = error_page("This form is not valid", "invalid_request", "Start the login again.")
+            return html_response(400, page)
         consent = pending.consent
         if form.get("decision") != "accept":
             answer = {
@@ -278,7 +279,7 @@ class Flavour(Rules):
             raise RefusedError("secret")
 
     def revocation(self, request: Request) -> Response:
-        """The token in the body is dead; 200 also for an unknown one. Source: RFC 7009."""
+        """The token in the body is invalid; 200 also for an unknown one. Source: RFC 7009."""
         try:
             params = self._parameters(request)
             self._check_any_client(params)
@@ -289,7 +290,7 @@ class Flavour(Rules):
         return Response(200, b"", {"Cache-Control": "no-store"})
 
     def note(self, request: Request) -> TokenRequest:
-        """What the log says about a token request; changes nothing."""
+        """What the log says about a token request, before it is answered; changes nothing."""
         try:
             params = self._parameters(request)
         except RefusedError:

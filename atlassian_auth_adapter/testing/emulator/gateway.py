@@ -46,7 +46,7 @@ def cloud_kind(request: Request) -> str:
 
 
 class Gateway:
-    """What the Cloud's resource hosts answer to whom. Threads may share it."""
+    """The Cloud's resource hosts: which token opens what. Threads may share it."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
@@ -72,7 +72,7 @@ class Gateway:
         cloud.sites += (site,)
 
     def close(self) -> None:
-        """Uploaded files are gone."""
+        """Uploaded files are removed."""
         for resources in self._resources.values():
             resources.attachments.close()
 

@@ -111,7 +111,7 @@ class Host:
         fault = self.faults.take(kind, request.path)
         try:
             response, outcome = self._answer(request, fault)
-        except Exception:  # noqa: BLE001 - a bug in here must show as itself
+        except Exception:  # noqa: BLE001 - a bug of the emulator must be seen
             sys.stderr.write(traceback.format_exc())
             response = Response(
                 500, traceback.format_exc().encode(), {"Content-Type": "text/plain; charset=utf-8"}

@@ -2,7 +2,7 @@
 
 Two projects: ACME, which anonymous people may read on Data Center, and SEC, which they may not.
 Field names and types are those of the Jira Cloud OpenAPI document and of Jira Data Center's REST
-API 2; values are made up. JQL is understood as far as `project = X` and `key = X`.
+API 2; values are made up. Of JQL, `project = X` and `key = X` are interpreted.
 """
 
 from __future__ import annotations
