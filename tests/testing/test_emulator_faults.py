@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def refresh_token(cloud: Client) -> str:
     """A fresh refresh token of Cloud."""
-    return str(cloud.flavour.issue()["refresh_token"])
+    return cloud.refresh_token()
 
 
 def test_status_with_retry_after(
@@ -144,7 +144,7 @@ def test_wait_arrived_gives_up(emulator: AtlassianEmulator) -> None:
 
 def test_delay_by_event_and_by_seconds(cloud: Client, emulator: AtlassianEmulator) -> None:
     """A delay ends with its event, or after real seconds."""
-    token = cloud.flavour.issue()["access_token"]
+    token = cloud.access_token()
     event = threading.Event()
     event.set()
     emulator.faults.next("resource", Delay(event))
@@ -158,13 +158,13 @@ def test_delay_by_event_and_by_seconds(cloud: Client, emulator: AtlassianEmulato
 def test_drip(cloud: Client, emulator: AtlassianEmulator) -> None:
     """The real body comes in small pieces and is whole in the end."""
     emulator.faults.next("resource", Drip(0.05))
-    token = cloud.flavour.issue()["access_token"]
+    token = cloud.access_token()
     assert cloud.whoami(token).json()["active"] is True
 
 
 def test_faults_by_path_and_for_good(cloud: Client, emulator: AtlassianEmulator) -> None:
     """A path goes before a kind; `times=None` lasts until `clear`."""
-    token = cloud.flavour.issue()["access_token"]
+    token = cloud.access_token()
     emulator.faults.next("/rest/api/2/myself", Status(500), times=None)
     assert [cloud.whoami(token).status_code for _ in range(3)] == [500] * 3
     assert cloud.get("/rest/echo", token).status_code == 200

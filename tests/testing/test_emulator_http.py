@@ -63,7 +63,7 @@ def test_starts_and_stops_at_once_in_spite_of_open_connections() -> None:
 
 def test_five_hundred_connections_at_once(cloud: Client, emulator: AtlassianEmulator) -> None:
     """Five hundred open connections are all answered; each request is in the log."""
-    token = cloud.flavour.issue()["access_token"]
+    token = cloud.access_token()
     parts = urlsplit(cloud.product_url)
     head = (
         f"GET {parts.path}/rest/api/3/myself HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}"
@@ -84,7 +84,7 @@ def test_threads_rotate_without_losing_count(
     cloud: Client, emulator: AtlassianEmulator, client_of: Callable[..., Client]
 ) -> None:
     """Refreshes of one token from many threads: one is issued, the others are replays."""
-    token = cloud.flavour.issue()["refresh_token"]
+    token = cloud.refresh_token()
     clients = [client_of(emulator, "cloud") for _ in range(16)]
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda each: each.refresh(token).status_code, clients))
@@ -97,7 +97,7 @@ def test_early_refusal_of_a_big_upload_keeps_the_connection(cloud: Client) -> No
     """A 401 to five megabytes leaves the connection usable for the next request."""
     parts = urlsplit(cloud.product_url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=10)
-    token = cloud.flavour.issue()["access_token"]
+    token = cloud.access_token()
     for value, status in (("dead", 401), (token, 200)):
         headers = {"Authorization": f"Bearer {value}"}
         connection.request("POST", f"{parts.path}/rest/echo", b"x" * 5_000_000, headers)
@@ -110,7 +110,7 @@ def test_early_refusal_of_a_big_upload_keeps_the_connection(cloud: Client) -> No
 
 def test_expect_100_continue(cloud: Client) -> None:
     """A client that asks first gets `100 Continue`, then the answer."""
-    token = cloud.flavour.issue()["access_token"]
+    token = cloud.access_token()
     path = urlsplit(cloud.product_url).path
     with connect(cloud.product_url) as connection:
         head = f"POST {path}/rest/echo HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
@@ -127,7 +127,7 @@ def test_chunked_bodies_arrive_whole(client: Client) -> None:
         for index in range(100):
             yield bytes([index]) * 1000
 
-    token = client.flavour.issue()["access_token"]
+    token = client.access_token()
     body = client.request("POST", "/rest/echo", token, data=chunks()).json()
     assert body["body_length"] == 100_000
     assert body["body_sha256"] == hashlib.sha256(b"".join(chunks())).hexdigest()
@@ -136,7 +136,7 @@ def test_chunked_bodies_arrive_whole(client: Client) -> None:
 def test_big_attachments_do_not_live_in_memory(cloud: Client) -> None:
     """An upload of 40 MB costs the process next to no memory and comes back whole."""
     size = 40_000_000
-    token = cloud.flavour.issue()["access_token"]
+    token = cloud.access_token()
     frame = b'--B\r\nContent-Disposition: form-data; name="file"; filename="big"\r\n\r\n'
 
     def body() -> Iterator[bytes]:
@@ -159,7 +159,7 @@ def test_big_attachments_do_not_live_in_memory(cloud: Client) -> None:
 
 def test_head_and_options(client: Client) -> None:
     """HEAD has the headers of GET and no body; OPTIONS names the methods."""
-    token = client.flavour.issue()["access_token"]
+    token = client.access_token()
     path = "/rest/api/2/myself"
     got = client.get(path, token)
     head = client.request("HEAD", path, token)
@@ -232,7 +232,7 @@ def test_foreign_host(emulator: AtlassianEmulator, cloud: Client) -> None:
 
 def test_redirect_probe(client: Client, emulator: AtlassianEmulator) -> None:
     """/rest/redirect of a product sends a client with a good token elsewhere."""
-    token = client.flavour.issue()["access_token"]
+    token = client.access_token()
     params = {"to": f"{emulator.foreign_url}/trap", "status": "308"}
     response = client.request("POST", "/rest/redirect", token, params=params)
     assert (response.status_code, response.headers["Location"]) == (308, params["to"])
@@ -240,7 +240,7 @@ def test_redirect_probe(client: Client, emulator: AtlassianEmulator) -> None:
 
 def test_log_of_requests(cloud: Client, emulator: AtlassianEmulator) -> None:
     """Each request is logged with role, target, hash of the body and status; reset empties it."""
-    token = cloud.flavour.issue()["access_token"]
+    token = cloud.access_token()
     cloud.request("POST", "/rest/echo?a=1", token, data=b"12345")
     logged = emulator.requests[-1]
     assert (logged.role, logged.method, logged.status) == ("api", "POST", 200)

@@ -21,7 +21,7 @@ def outcomes(emulator: AtlassianEmulator) -> list[str]:
 
 def test_refresh_rotates(client: Client, emulator: AtlassianEmulator) -> None:
     """Each refresh brings a new pair; the log counts generations within the family."""
-    token = client.flavour.issue()["refresh_token"]
+    token = client.refresh_token()
     seen = {token}
     for _ in range(3):
         token = client.refresh(token).json()["refresh_token"]
@@ -36,7 +36,7 @@ def test_retry_within_the_grace_gives_a_sibling(
     cloud: Client, emulator: AtlassianEmulator, clock: StandingClock
 ) -> None:
     """The old token may be sent again for ten minutes; both children work."""
-    old = cloud.flavour.issue()["refresh_token"]
+    old = cloud.refresh_token()
     first = cloud.refresh(old).json()
     clock.now += 599
     second = cloud.refresh(old).json()
@@ -49,7 +49,7 @@ def test_retry_within_the_grace_gives_a_sibling(
 def test_siblings_may_die(cloud: Client, emulator: AtlassianEmulator) -> None:
     """`siblings_stay_valid` False: the retry ends the first child, and only that."""
     cloud.flavour.siblings_stay_valid = False
-    old = cloud.flavour.issue()["refresh_token"]
+    old = cloud.refresh_token()
     first, second = cloud.refresh(old).json(), cloud.refresh(old).json()
     assert cloud.whoami(first["access_token"]).status_code == 401
     assert cloud.refresh(first["refresh_token"]).status_code == 403
@@ -60,7 +60,7 @@ def test_reuse_after_the_grace_ends_the_family(
     cloud: Client, emulator: AtlassianEmulator, clock: StandingClock
 ) -> None:
     """Ten minutes later the old token ends every token of the grant; others' grants live."""
-    old, other = (cloud.flavour.issue()["refresh_token"] for _ in range(2))
+    old, other = (cloud.refresh_token() for _ in range(2))
     child = cloud.refresh(old).json()
     clock.now += 600
     assert cloud.refresh(old).status_code == 403
@@ -98,7 +98,7 @@ def test_companion_access_token_dies_early(cloud: Client, clock: StandingClock) 
 
 def test_idle_expiry_slides(client: Client, clock: StandingClock) -> None:
     """Ninety days count from each token's own issue; unused for so long it is dead."""
-    token = client.flavour.issue()["refresh_token"]
+    token = client.refresh_token()
     for _ in range(2):
         clock.now += 89 * DAY
         token = client.refresh(token).json()["refresh_token"]
@@ -112,7 +112,7 @@ def test_absolute_expiry(
 ) -> None:
     """A family ends 365 days after the consent, unless the knob says never."""
     cloud.flavour.absolute_lifetime = limit
-    token = cloud.flavour.issue()["refresh_token"]
+    token = cloud.refresh_token()
     for _ in range(5):
         clock.now += 72 * DAY
         token = cloud.refresh(token).json()["refresh_token"]
@@ -122,7 +122,7 @@ def test_absolute_expiry(
 
 def test_access_tokens_expire(client: Client, clock: StandingClock) -> None:
     """An access token lives for its lifetime and not a second longer."""
-    token = client.flavour.issue()["access_token"]
+    token = client.access_token()
     clock.now += 3599
     assert client.whoami(token).status_code == 200
     clock.now += 1
@@ -131,7 +131,7 @@ def test_access_tokens_expire(client: Client, clock: StandingClock) -> None:
 
 def test_data_center_admin_can_shorten_living_tokens(server: Client, clock: StandingClock) -> None:
     """Data Center computes expiry from today's setting, Cloud would keep its promise."""
-    token = server.flavour.issue()["access_token"]
+    token = server.access_token()
     clock.now += 100
     server.flavour.access_token_lifetime = 60
     assert server.whoami(token).status_code == 401
@@ -139,7 +139,7 @@ def test_data_center_admin_can_shorten_living_tokens(server: Client, clock: Stan
 
 def test_answer_without_refresh_token(cloud: Client) -> None:
     """`omit_refresh_token`: the answer lacks it and the old one stays valid, again and again."""
-    token = cloud.flavour.issue()["refresh_token"]
+    token = cloud.refresh_token()
     cloud.flavour.omit_refresh_token = True
     for _ in range(2):
         body = cloud.refresh(token).json()

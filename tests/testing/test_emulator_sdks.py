@@ -28,7 +28,7 @@ def session(client: Client) -> Iterator[requests.Session]:
 def jira(client: Client) -> Iterator[Any]:
     """The PyPI package `jira` with a living bearer."""
     module = pytest.importorskip("jira")
-    token = client.flavour.issue()["access_token"]
+    token = client.access_token()
     options = {"server": client.product_url, "headers": {"Authorization": f"Bearer {token}"}}
     made = module.JIRA(options=options)
     yield made
@@ -139,7 +139,7 @@ def test_atlassian_python_api_bitbucket_on_data_center(server: Client) -> None:
     """`Bitbucket` pages through repositories and pull requests, makes one, writes a file."""
     module = pytest.importorskip("atlassian")
     with requests.Session() as session:
-        token = server.flavour.issue("REPO_WRITE")["access_token"]
+        token = server.access_token("REPO_WRITE")
         session.headers["Authorization"] = f"Bearer {token}"
         bitbucket = module.Bitbucket(server.product_url, session=session)
         assert {each["key"] for each in bitbucket.project_list()} == {"ACME", "SEC"}

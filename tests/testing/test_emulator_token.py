@@ -98,7 +98,7 @@ def test_data_center_needs_the_secret_even_with_pkce(server: Client) -> None:
 def test_data_center_looks_for_the_token_before_the_client(server: Client) -> None:
     """A dead refresh token is invalid_grant even with a wrong secret."""
     assert server.refresh("dead", client_secret="wrong").json()["error"] == "invalid_grant"
-    token = server.flavour.issue()["refresh_token"]
+    token = server.refresh_token()
     assert server.refresh(token, client_secret="wrong").json()["error"] == "invalid_client"
     assert server.refresh(token).status_code == 200
 
@@ -207,7 +207,7 @@ def test_revocation(client: Client) -> None:
 
 def test_redirect_uri_on_refresh_is_checked_by_data_center(server: Client) -> None:
     """Sent and wrong it is invalid_grant, sent and right or not sent it is fine."""
-    token = server.flavour.issue()["refresh_token"]
+    token = server.refresh_token()
     wrong = server.refresh(token, redirect_uri="http://localhost/else")
     assert (wrong.status_code, wrong.json()["error"]) == (400, "invalid_grant")
     right = server.refresh(token, redirect_uri=server.flavour.app.callback_url)
