@@ -90,6 +90,12 @@ class Client:
         """A valid access token; None: with every scope."""
         return str(self.flavour.issue(scope)["access_token"])
 
+    def service_token(self, **changes: str) -> requests.Response:
+        """The answer to the client credentials of the service account."""
+        account = self.flavour.service_account
+        fields = {"client_id": account.client_id, "client_secret": account.client_secret}
+        return self.token(grant_type="client_credentials", **(fields | changes))
+
     def refresh_token(self) -> str:
         """A valid refresh token."""
         return str(self.flavour.issue()["refresh_token"])

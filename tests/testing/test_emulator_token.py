@@ -154,38 +154,26 @@ def test_malformed_token_requests(client: Client) -> None:
 
 def test_cloud_service_account(cloud: Client) -> None:
     """client_credentials without scope: a token for an hour, no refresh token; scopes are fixed."""
-    account = cloud.flavour.service_account
-    fields = {
-        "grant_type": "client_credentials",
-        "client_id": account.client_id,
-        "client_secret": account.client_secret,
-    }
-    body = cloud.token(**fields).json()
+    body = cloud.service_token().json()
     assert "refresh_token" not in body
     assert cloud.whoami(body["access_token"]).status_code == 200
-    refused = cloud.token(**fields, scope="read:jira-user")
+    refused = cloud.service_token(scope="read:jira-user")
     assert (refused.status_code, refused.json()["error"]) == (400, "invalid_scope")
-    unknown = cloud.token(**{**fields, "client_id": "unknown"})
+    unknown = cloud.service_token(client_id="unknown")
     assert (unknown.status_code, unknown.json()["error"]) == (400, "invalid_client")
-    wrong = cloud.token(**{**fields, "client_secret": "wrong"})
+    wrong = cloud.service_token(client_secret="wrong")
     assert (wrong.status_code, wrong.json()) == (401, UNAUTHORIZED)
-    url = f"{cloud.flavour.api_url}/oauth/token"
-    assert cloud.http.post(url, json=fields, timeout=10).status_code == 200
+    cloud.token_url = f"{cloud.flavour.api_url}/oauth/token"
+    assert cloud.service_token().status_code == 200
 
 
 def test_data_center_service_account_sends_its_scope(server: Client) -> None:
     """client_credentials on Data Center needs a scope the account has; no refresh token."""
-    account = server.flavour.service_account
-    fields = {
-        "grant_type": "client_credentials",
-        "client_id": account.client_id,
-        "client_secret": account.client_secret,
-    }
-    body = server.token(**fields, scope="READ").json()
+    body = server.service_token(scope="READ").json()
     assert "refresh_token" not in body
     assert server.whoami(body["access_token"]).headers["X-AUSERNAME"] == "svc-reports"
-    for scope in ({}, {"scope": "ADMIN"}):
-        assert server.token(**fields, **scope).json()["error"] == "invalid scope"
+    for refused in (server.service_token(), server.service_token(scope="ADMIN")):
+        assert refused.json()["error"] == "invalid scope"
 
 
 def test_revocation(client: Client) -> None:

@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode
 from .accounts import ACCOUNT_ID, ACCOUNT_NAME, EMAIL
 from .attachments import Attachment, Attachments, xsrf_refusal
 from .echo import ECHO
-from .hosts import Call, Caller, Routes, Row
+from .hosts import Call, Caller, Routes, Row, found_or
 from .http import Request, Response, json_response, redirect_response
 
 _SPACES = ("DOCS", "TEAM", "OPS")
@@ -65,29 +65,30 @@ class Confluence:
         self._routes = Routes(_missing, *ECHO, *self._rows())
 
     def _rows(self) -> list[Row]:
+        page = found_or(_missing, self._page)
         rows: list[Row] = [
             ("GET", r"/rest/api/user/current", self._user),
             ("GET", r"/rest/api/search", self._search),
             ("GET", r"/rest/api/content/?", self._content),
             ("POST", r"/rest/api/content/?", self._create),
             ("GET", r"/rest/api/content/search", self._content),
-            ("GET", _CONTENT, self._one_content),
-            ("GET", f"{_CONTENT}/label", self._list_labels),
-            ("POST", f"{_CONTENT}/label", self._add_labels),
-            ("GET", _ATTACHMENTS, self._list_attachments),
-            ("POST", _ATTACHMENTS, self._attach),
-            ("POST", f"{_ATTACHMENTS}/(?P<file>att\\d+)/data", self._attach_again),
+            ("GET", _CONTENT, page(self._one_content)),
+            ("GET", f"{_CONTENT}/label", page(self._list_labels)),
+            ("POST", f"{_CONTENT}/label", page(self._add_labels)),
+            ("GET", _ATTACHMENTS, page(self._list_attachments)),
+            ("POST", _ATTACHMENTS, page(self._attach)),
+            ("POST", f"{_ATTACHMENTS}/(?P<file>att\\d+)/data", page(self._attach_again)),
             ("GET", r"/rest/api/space", self._old_spaces),
             ("GET", r"/rest/api/audit", self._audit),
         ]
         if self.cloud:
             rows += [
-                ("PUT", _ATTACHMENTS, self._attach_again),
+                ("PUT", _ATTACHMENTS, page(self._attach_again)),
                 ("GET", f"{_ATTACHMENTS}/(?P<file>att\\d+)/download", self._download),
                 ("GET", r"/api/v2/pages", self._pages),
                 ("POST", r"/api/v2/pages", self._create_page),
-                ("GET", r"/api/v2/pages/(?P<id>\d+)", self._one_page),
-                ("GET", r"/api/v2/pages/(?P<id>\d+)/attachments", self._page_attachments),
+                ("GET", r"/api/v2/pages/(?P<id>\d+)", page(self._one_page)),
+                ("GET", r"/api/v2/pages/(?P<id>\d+)/attachments", page(self._page_attachments)),
                 ("GET", r"/api/v2/spaces", self._spaces),
             ]
         else:
@@ -220,28 +221,25 @@ class Confluence:
             return _refused(400, "A page with this title already exists")
         return json_response(200, self._content_bean(page, "body.storage,space,version"))
 
-    def _one_content(self, call: Call) -> Response:
-        page = self._page(call)
-        if page is None:
-            return _missing(call.request)
+    def _one_content(self, call: Call, page: _Page) -> Response:
         expand = call.request.first("expand", "space,version")
         return json_response(200, self._content_bean(page, expand))
 
-    def _list_labels(self, call: Call) -> Response:
+    def _list_labels(self, call: Call, page: _Page) -> Response:
         found = [
             {"id": str(number), "prefix": "global", "name": name, "label": name}
-            for number, name in enumerate(self._labels.get(int(call["id"]), ()), 1)
+            for number, name in enumerate(self._labels.get(page.number, ()), 1)
         ]
-        return self._offsets(call, found) if self._page(call) else _missing(call.request)
+        return self._offsets(call, found)
 
-    def _add_labels(self, call: Call) -> Response:
+    def _add_labels(self, call: Call, page: _Page) -> Response:
         sent = call.request.json()
         with self._lock:
-            labels = self._labels.setdefault(int(call["id"]), [])
+            labels = self._labels.setdefault(page.number, [])
             for each in sent if isinstance(sent, list) else [sent]:
                 if isinstance(each, dict) and each.get("name") not in (None, *labels):
                     labels.append(str(each["name"]))
-        return self._list_labels(call)
+        return self._list_labels(call, page)
 
     def _old_spaces(self, call: Call) -> Response:
         found = [
@@ -281,27 +279,23 @@ class Confluence:
             },
         }
 
-    def _list_attachments(self, call: Call) -> Response:
+    def _list_attachments(self, call: Call, _: _Page) -> Response:
         name = call.request.first("filename")
         files = [f for f in self.attachments.of(call["id"]) if name in ("", f.filename)]
-        if self._page(call) is None:
-            return _missing(call.request)
         return self._offsets(call, [self._attachment_bean(each) for each in files])
 
-    def _attach(self, call: Call, *, again: bool = False) -> Response:
+    def _attach(self, call: Call, _: _Page, *, again: bool = False) -> Response:
         if refused := xsrf_refusal(call.request):
             return refused
-        if self._page(call) is None:
-            return _missing(call.request)
         added = self.attachments.add(call["id"], call.request, replacing=again)
         if not added:
             return _refused(400, "No file was sent")
         beans = [self._attachment_bean(each) for each in added]
         return self._offsets(call, beans) if not again else json_response(200, beans[0])
 
-    def _attach_again(self, call: Call) -> Response:
+    def _attach_again(self, call: Call, page: _Page) -> Response:
         """A new version of the file of that name."""
-        return self._attach(call, again=True)
+        return self._attach(call, page, again=True)
 
     def _download(self, call: Call) -> Response:
         found = self.attachments.get(call["file"])
@@ -360,15 +354,10 @@ class Confluence:
             return _invalid("A page with this title already exists")
         return json_response(200, self._page_bean(page, "storage"))
 
-    def _one_page(self, call: Call) -> Response:
-        page = self._page(call)
-        if page is None:
-            return _missing(call.request)
+    def _one_page(self, call: Call, page: _Page) -> Response:
         return json_response(200, self._page_bean(page, call.request.first("body-format")))
 
-    def _page_attachments(self, call: Call) -> Response:
-        if self._page(call) is None:
-            return _missing(call.request)
+    def _page_attachments(self, call: Call, _: _Page) -> Response:
         found = [
             {
                 "id": each.id,

@@ -7,10 +7,13 @@ import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from .faults import Fault, Faults
 from .http import Answer, Request, Response
 from .log import Log, LoggedRequest, TokenRequest
+
+T = TypeVar("T")
 
 Note = Callable[[Request], TokenRequest]
 
@@ -57,6 +60,21 @@ def on_request(answer: Answer) -> Handler:
 def logged_in_or(refusal: Response) -> Callable[[Handler], Handler]:
     """Limits a handler to callers who are logged in; anonymous ones get the refusal."""
     return lambda handler: lambda call: refusal if call.caller.anonymous else handler(call)
+
+
+def found_or(
+    missing: Answer, find: Callable[[Call], T | None]
+) -> Callable[[Callable[[Call, T], Response]], Handler]:
+    """Gives a handler what `find` finds for the path; where that is None, `missing` answers."""
+
+    def limit(handler: Callable[[Call, T], Response]) -> Handler:
+        def answer(call: Call) -> Response:
+            found = find(call)
+            return missing(call.request) if found is None else handler(call, found)
+
+        return answer
+
+    return limit
 
 
 class Routes:

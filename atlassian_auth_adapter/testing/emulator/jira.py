@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode
 from .accounts import ACCOUNT_NAME, EMAIL
 from .attachments import Attachment, Attachments, xsrf_refusal
 from .echo import ECHO
-from .hosts import Call, Caller, Routes, Row, logged_in_or
+from .hosts import Call, Caller, Routes, Row, found_or, logged_in_or
 from .http import Request, Response, json_response, redirect_response
 
 PUBLIC_PROJECT, PRIVATE_PROJECT = "ACME", "SEC"
@@ -41,6 +41,8 @@ _FIELDS = (
     ("labels", "Labels", "array"),
 )
 
+_Issue = dict[str, Any]  # "id", "key" and "fields"
+
 
 class Jira:
     """One Jira: a Cloud site's, or the Data Center server's. Threads may share it."""
@@ -60,6 +62,8 @@ class Jira:
         return self._routes.answer(request, caller)
 
     def _rows(self) -> list[Row]:
+        issue = found_or(_no_issue, self._found)
+        file = found_or(_missing, self._seen)
         rows: list[Row] = [
             ("GET", f"{_API}/(?:myself|user)", _logged_in(self._myself)),
             ("GET", f"{_API}/serverInfo", self._server_info),
@@ -68,27 +72,31 @@ class Jira:
             ("GET", f"{_API}/project/search", self._project_search),
             ("GET", f"{_API}/project/(?P<key>[^/]+)", self._project),
             ("POST", f"{_API}/issue", _logged_in(self._create)),
-            ("GET", f"{_API}/issue/(?P<key>[^/]+)", self._read),
-            ("PUT", f"{_API}/issue/(?P<key>[^/]+)", _logged_in(self._update)),
-            ("DELETE", f"{_API}/issue/(?P<key>[^/]+)", _logged_in(self._delete)),
+            ("GET", f"{_API}/issue/(?P<key>[^/]+)", issue(self._read)),
+            ("PUT", f"{_API}/issue/(?P<key>[^/]+)", _logged_in(issue(self._update))),
+            ("DELETE", f"{_API}/issue/(?P<key>[^/]+)", _logged_in(issue(self._delete))),
             (
                 "POST",
                 f"{_API}/issue/(?P<key>[^/]+)/attachments",
-                _logged_in(self._attach),
+                _logged_in(issue(self._attach)),
             ),
             ("GET POST", f"{_API}/search", self._search),
             ("GET", f"{_API}/auditing/record", _logged_in(self._audit)),
-            ("GET", f"{_API}/attachment/(?P<id>\\d+)", self._attachment),
-            ("DELETE", f"{_API}/attachment/(?P<id>\\d+)", self._remove_attachment),
+            ("GET", f"{_API}/attachment/(?P<id>\\d+)", file(self._attachment)),
+            ("DELETE", f"{_API}/attachment/(?P<id>\\d+)", file(self._remove_attachment)),
         ]
         if self.cloud:
             rows += [
                 ("GET POST", f"{_API}/search/jql", self._search_jql),
-                ("GET", f"{_API}/attachment/content/(?P<id>\\d+)", self._content_elsewhere),
+                (
+                    "GET",
+                    f"{_API}/attachment/content/(?P<id>\\d+)",
+                    file(self._content_elsewhere),
+                ),
             ]
         else:
             rows += [
-                ("GET", r"/secure/attachment/(?P<id>\d+)/[^/]+", self._content_here),
+                ("GET", r"/secure/attachment/(?P<id>\d+)/[^/]+", file(self._content_here)),
                 ("GET", r"/rest/auth/1/session", self._session),
             ]
         return rows
@@ -215,14 +223,14 @@ class Jira:
 
     # -- issues ------------------------------------------------------------------------------------
 
-    def _new_issue(self, project: str, fields: dict[str, Any]) -> dict[str, Any]:
+    def _new_issue(self, project: str, fields: dict[str, Any]) -> _Issue:
         with self._lock:
             self._counts[project] += 1
             issue = _issue(project, self._counts[project], sum(self._counts.values()), fields)
             self._issues[issue["key"]] = issue
         return issue
 
-    def _issue_bean(self, issue: dict[str, Any], caller: Caller) -> dict[str, Any]:
+    def _issue_bean(self, issue: _Issue, caller: Caller) -> dict[str, Any]:
         project = issue["key"].partition("-")[0]
         files = self.attachments.of(issue["key"])
         return {
@@ -243,7 +251,7 @@ class Jira:
             },
         }
 
-    def _found(self, call: Call) -> dict[str, Any] | None:
+    def _found(self, call: Call) -> _Issue | None:
         with self._lock:
             issue = self._issues.get(call["key"]) or next(
                 (each for each in self._issues.values() if each["id"] == call["key"]), None
@@ -265,29 +273,23 @@ class Jira:
                 return json_response(201, {name: bean[name] for name in ("id", "key", "self")})
         return _invalid(project="Specify a valid project ID or key")
 
-    def _read(self, call: Call) -> Response:
-        issue = self._found(call)
-        return json_response(200, self._issue_bean(issue, call.caller)) if issue else _no_issue()
+    def _read(self, call: Call, issue: _Issue) -> Response:
+        return json_response(200, self._issue_bean(issue, call.caller))
 
-    def _update(self, call: Call) -> Response:
-        issue, sent = self._found(call), call.request.json()
-        if issue is None:
-            return _no_issue()
+    def _update(self, call: Call, issue: _Issue) -> Response:
+        sent = call.request.json()
         with self._lock:
             issue["fields"] = {**issue["fields"], **((sent or {}).get("fields") or {})}
         return Response(204)
 
-    def _delete(self, call: Call) -> Response:
-        issue = self._found(call)
-        if issue is None:
-            return _no_issue()
+    def _delete(self, call: Call, issue: _Issue) -> Response:
         with self._lock:
             self._issues.pop(issue["key"], None)
         return Response(204)
 
     # -- search ------------------------------------------------------------------------------------
 
-    def _matching(self, jql: str, caller: Caller) -> list[dict[str, Any]]:
+    def _matching(self, jql: str, caller: Caller) -> list[_Issue]:
         condition = re.search(r'\b(project|key)\s*=\s*"?([\w-]+)', jql, re.IGNORECASE)
         column, value = (condition[1].lower(), condition[2].upper()) if condition else ("", "")
         visible = self._visible(caller)
@@ -382,10 +384,7 @@ class Jira:
             "content": f"{caller.base}{content}",
         }
 
-    def _attach(self, call: Call) -> Response:
-        issue = self._found(call)
-        if issue is None:
-            return _no_issue()
+    def _attach(self, call: Call, issue: _Issue) -> Response:
         if refused := xsrf_refusal(call.request):
             return refused
         added = self.attachments.add(issue["key"], call.request)
@@ -399,35 +398,28 @@ class Jira:
             return attachment
         return None
 
-    def _attachment(self, call: Call) -> Response:
-        found = self._seen(call)
-        if found is None:
-            return _missing(call.request)
+    def _attachment(self, call: Call, found: Attachment) -> Response:
         return json_response(200, self._attachment_bean(found, call.caller))
 
-    def _remove_attachment(self, call: Call) -> Response:
-        if self._seen(call) is None or call.caller.anonymous:
+    def _remove_attachment(self, call: Call, found: Attachment) -> Response:
+        if call.caller.anonymous:
             return _missing(call.request)
-        self.attachments.remove(call["id"])
+        self.attachments.remove(found.id)
         return Response(204)
 
-    def _content_elsewhere(self, call: Call) -> Response:
-        found = self._seen(call)
-        if found is None:
-            return _missing(call.request)
+    def _content_elsewhere(self, _: Call, found: Attachment) -> Response:
         return redirect_response(found.link(self._media_url()), 303)
 
-    def _content_here(self, call: Call) -> Response:
-        found = self._seen(call)
-        return found.response() if found else _missing(call.request)
+    def _content_here(self, _: Call, found: Attachment) -> Response:
+        return found.response()
 
 
-def _issue(project: str, number: int, total: int, fields: dict[str, Any]) -> dict[str, Any]:
+def _issue(project: str, number: int, total: int, fields: dict[str, Any]) -> _Issue:
     return {"id": str(10000 + total), "key": f"{project}-{number}", "fields": fields}
 
 
 @cache
-def _seeds() -> dict[str, dict[str, Any]]:
+def _seeds() -> dict[str, _Issue]:
     """What every Jira begins with; made once, as many tests begin one."""
     names = [(project, n) for project, count in _SEEDS.items() for n in range(1, count + 1)]
     issues = (
@@ -441,7 +433,7 @@ def _missing(request: Request) -> Response:
     return json_response(404, {"errorMessages": ["Not found"], "errors": {}})
 
 
-def _no_issue() -> Response:
+def _no_issue(_: Request) -> Response:
     text = "Issue does not exist or you do not have permission to see it."
     return json_response(404, {"errorMessages": [text], "errors": {}})
 
