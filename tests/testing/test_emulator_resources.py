@@ -18,14 +18,14 @@ MISMATCH = {"code": 401, "message": "Unauthorized; scope does not match"}
 
 @pytest.fixture
 def token(client: Client) -> str:
-    """A living access token with every scope."""
+    """A valid access token with every scope."""
     return client.access_token()
 
 
 # -- Cloud: credentials ----------------------------------------------------------------------------
 
 
-def test_gateway_refuses_without_a_living_token(cloud: Client) -> None:
+def test_gateway_refuses_without_a_valid_token(cloud: Client) -> None:
     """No token and an unknown token: 401 with the gateway's JSON."""
     for token in ("", "nonsense"):
         response = cloud.whoami(token)
@@ -160,7 +160,7 @@ def test_personal_access_token(server: Client) -> None:
 
 
 def test_session_cookie_wins_over_the_bearer(server: Client) -> None:
-    """With a living JSESSIONID the request belongs to the session's user, by default."""
+    """With a valid JSESSIONID the request belongs to the session's user, by default."""
     token = server.access_token()
     headers = {"Cookie": f"JSESSIONID={server.flavour.session_cookie}"}
     response = server.get("/rest/api/2/myself", token, headers=headers)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def session(client: Client) -> Iterator[requests.Session]:
-    """A session with a living bearer."""
+    """A session with a valid bearer."""
     with requests.Session() as made:
         made.headers["Authorization"] = f"Bearer {client.flavour.issue()['access_token']}"
         yield made
@@ -26,7 +26,7 @@ def session(client: Client) -> Iterator[requests.Session]:
 
 @pytest.fixture
 def jira(client: Client) -> Iterator[Any]:
-    """The PyPI package `jira` with a living bearer."""
+    """The PyPI package `jira` with a valid bearer."""
     module = pytest.importorskip("jira")
     token = client.access_token()
     options = {"server": client.product_url, "headers": {"Authorization": f"Bearer {token}"}}

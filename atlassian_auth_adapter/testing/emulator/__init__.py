@@ -240,7 +240,7 @@ class AtlassianEmulator:
 
     @property
     def families(self) -> tuple[Family, ...]:
-        """Every token family so far; `generations` is that of its latest refresh token."""
+        """Every token family so far; `generations` is the highest of its refresh tokens."""
         return tuple(family for each in self._flavours() for family in each.grants.families)
 
     @property

@@ -35,7 +35,7 @@ class Cloud(Flavour):
         expires_in_as: "int", "string" or "missing".
         dead_refresh_token_error: "unauthorized_client" (live) or "invalid_grant" (documented).
         token_type: As sent in token answers.
-        anonymous_readable: A dead bearer gets 200 with anonymous data and `x-seraph-loginreason`.
+        anonymous_readable: An expired bearer gets 200, anonymous data and `x-seraph-loginreason`.
         expired_as: 401, 403 or 404: the gateway's answer to an expired token.
         rate_limit: None, or the Retry-After in seconds that every resource answers with 429.
         resource_choice: Site ids that the automatic consent picks; None: all.

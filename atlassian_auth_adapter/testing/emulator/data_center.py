@@ -40,7 +40,7 @@ class DataCenter(Flavour):
     Attributes:
         anonymous_access: Projects are readable without a login.
         pkce_required: The app was registered as one that uses PKCE.
-        session_cookie_wins: A JSESSIONID of a living session beats the Authorization header.
+        session_cookie_wins: The JSESSIONID of a valid session goes before the Authorization header.
         session_cookie: The JSESSIONID of a session of the user `grace`.
         login_page_as: 302: pages that want a login redirect to login.jsp, resources answer 401.
             200: both show the login page in place.
@@ -250,7 +250,11 @@ class DataCenter(Flavour):
 
     def _resource(self, request: Request, caller: Caller) -> Response:
         path, scopes = request.path, caller.scopes
-        product, resources = next(each for each in self._resources if each[0].paths.fullmatch(path))
+        product, resources = next(
+            (product, resources)
+            for product, resources in self._resources
+            if product.paths.fullmatch(path)
+        )
         if scopes is not None and not permitted(product.needs, request.method, path, scopes):
             return json_response(403, {"message": "The scope of the token does not allow this"})
         if caller.anonymous and not self.anonymous_access and not path.endswith("/serverInfo"):
