@@ -165,7 +165,7 @@ def _cloud_client(emulator: AtlassianEmulator, clock: FakeClock, **changes: Any)
         }
     )
     for kind in ("tenant_info", "accessible-resources"):  # at sign-in
-        emulator.weather.next(kind, Status(503))
+        emulator.faults.next(kind, Status(503))
     client.oauth_complete(cloud.authorize(client.oauth_start()))
     return client
 

@@ -156,7 +156,7 @@ class TestContract(AuthAdapterContract):
             streamed,
         )
 
-    def rehearse(
+    def send_offline(
         self, *calls: Call, auth: Any, answers: Sequence[tuple[int, Mapping[str, str]]] = ()
     ) -> list[Sent]:
         """See the contract."""
@@ -354,8 +354,8 @@ class TestContract(AuthAdapterContract):
         monkeypatch.setattr(HTTPConnection, "connect", counted)
         session.auth = AtlassianAuth(client)
         url = echo(client)
-        world.emulator.weather.next("/rest/echo", rejection)
-        world.emulator.weather.next("/rest/echo", Status(200, DATA))
+        world.emulator.faults.next("/rest/echo", rejection)
+        world.emulator.faults.next("/rest/echo", Status(200, DATA))
         with session.get(url, stream=True) as response:
             assert b"".join(response.iter_content(5000)) == DATA
         assert session.get(url).status_code == 200
@@ -390,7 +390,7 @@ class TestContract(AuthAdapterContract):
         session.auth = AtlassianAuth(client)
         cookie = {"Set-Cookie": "route=a; Path=/"}
         world.expire()
-        world.emulator.weather.next(
+        world.emulator.faults.next(
             "/rest/echo", Edit(lambda real: replace(real, headers={**real.headers, **cookie}))
         )
         assert session.get(echo(client)).status_code == 200
@@ -497,7 +497,7 @@ class TestContract(AuthAdapterContract):
         prepared = session.prepare_request(requests.Request("GET", echo(client)))
         prepared.prepare_auth(auth)
         assert len(prepared.hooks["response"]) == 1
-        world.emulator.weather.next("/rest/echo", UNAUTHORIZED, times=None)
+        world.emulator.faults.next("/rest/echo", UNAUTHORIZED, times=None)
         assert session.send(prepared).status_code == 401
         assert len(world.echoes) == 2
 

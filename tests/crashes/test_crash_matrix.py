@@ -214,7 +214,7 @@ def kill(world: World, emulator: AtlassianEmulator) -> Callable[[str], None]:
     def kill(step: str) -> None:
         hold = Hold(after=step == ROTATED)
         if step in (SENT, ROTATED):
-            emulator.weather.next("token", hold)
+            emulator.faults.next("token", hold)
         victim = world.victim(step)
         if step in (SENT, ROTATED):
             hold.wait_arrived()

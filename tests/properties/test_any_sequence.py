@@ -85,7 +85,11 @@ from atlassian_auth_adapter.testing.emulator import (
     Status,
     TruncatedJSON,
 )
-from atlassian_auth_adapter.testing.state import is_saving_later, move_to_process, shared_login
+from atlassian_auth_adapter.testing.state import (
+    is_saving_later,
+    separate_process_state,
+    shared_login,
+)
 
 HOUR, DAY = 3600.0, 86400.0
 #: A token set by its place in the books of the server: family and generation.
@@ -424,7 +428,7 @@ class AnySequence(RuleBasedStateMachine):
         else:
             arguments["server_url"] = side.url
         client = create_atlassian_oauth_client(**arguments)
-        move_to_process(client, process.number)
+        separate_process_state(client, process=process.number)
         return client
 
     def passes(self, seconds: float) -> None:
@@ -473,7 +477,7 @@ class AnySequence(RuleBasedStateMachine):
     @property
     def is_calm(self) -> bool:
         """Whether nothing is broken."""
-        return not (self.disk.is_broken or self.is_outage or self.emulator.weather.pending("token"))
+        return not (self.disk.is_broken or self.is_outage or self.emulator.faults.pending("token"))
 
     def judge(self, end: Any, known: list[tuple[str, str]], was_calm: bool) -> bool:
         """Whether to ask again in a moment; fails when the answer is none to be expected."""
@@ -687,7 +691,7 @@ class AnySequence(RuleBasedStateMachine):
         process = self.one(number)
         self.passes(HOUR)
         hold = Hold(after=True)
-        self.emulator.weather.next("token", hold)
+        self.emulator.faults.next("token", hold)
 
         async def main() -> None:
             task = asyncio.create_task(process.client.token_set_async())
@@ -772,13 +776,13 @@ class AnySequence(RuleBasedStateMachine):
     def a_process_is_killed(self, fate: str) -> None:
         """A forked child is killed in mid-refresh."""
         self.passes(HOUR)
-        self.emulator.weather.clear()
+        self.emulator.faults.clear()
         self.is_outage = False
         victim = self.process()
         victim.fate = fate
         hold = Hold(after=fate == "answered")
         if fate in ("on its way", "answered"):
-            self.emulator.weather.next("token", hold)
+            self.emulator.faults.next("token", hold)
         seen = self.emulator.count()
         saved = len(self.disk.saved())
 
@@ -795,7 +799,7 @@ class AnySequence(RuleBasedStateMachine):
             os.kill(child, signal.SIGKILL)
             answer_of(child, read)
         held_up = hold.arrived
-        self.emulator.weather.clear()
+        self.emulator.faults.clear()
         deadline = time.monotonic() + PATIENCE
         while held_up and self.emulator.count() == seen:
             assert time.monotonic() < deadline
@@ -863,7 +867,7 @@ class AnySequence(RuleBasedStateMachine):
     )
     def bad_weather(self, number: int, fault: Any, times: int, is_noticed: bool) -> None:
         process = self.one(number)
-        self.emulator.weather.next("token", fault, times)
+        self.emulator.faults.next("token", fault, times)
         if is_noticed:
             self.passes(HOUR)
             self.asks(process)
@@ -872,14 +876,14 @@ class AnySequence(RuleBasedStateMachine):
     def an_outage(self, first: Any, fault: Any) -> None:
         self.is_outage = True
         if first:
-            self.emulator.weather.next("token", first)
-        self.emulator.weather.next("token", fault, None)
+            self.emulator.faults.next("token", first)
+        self.emulator.faults.next("token", fault, None)
 
-    @precondition(lambda self: self.is_outage or self.emulator.weather.pending("token"))
+    @precondition(lambda self: self.is_outage or self.emulator.faults.pending("token"))
     @rule()
     def blue_sky(self) -> None:
         self.is_outage = False
-        self.emulator.weather.clear()
+        self.emulator.faults.clear()
 
     # --- the store --------------------------------------------------------------------------------
 

@@ -76,7 +76,7 @@ def held(emulator: AtlassianEmulator, clock: FakeClock) -> Held:
     def hold(_: AtlassianOAuthClient) -> Hold:
         clock.advance(3600)
         hold = Hold(after=True)
-        emulator.weather.next("token", hold)
+        emulator.faults.next("token", hold)
         return hold
 
     return hold

@@ -59,7 +59,7 @@ def test_a_refresh_token_that_was_refused_is_looked_up_once_more(
     clock.advance(3600)
     emulator.cloud.revoke_grants()
     hold = Hold()
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", hold)
     waiting = start(client.token_set)
     hold.wait_arrived()
     save_login(client, successor(stored_login(client), theirs))
@@ -106,7 +106,7 @@ def test_what_is_saved_during_a_refresh_is_not_overwritten(
     client = make_client(store=store)
     clock.advance(3600)
     hold = Hold(after=True)
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", hold)
     waiting = start(client.token_set)
     hold.wait_arrived()
     version, journaled = stored_version(client), stored_login(client)
@@ -250,7 +250,7 @@ def test_a_paused_process_revives_what_was_given_up(
     other = another_process("data_center", store=place)
     clock.advance(3600)
     hold = Hold(after=True)
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", hold)
     waiting = start(client.get_access_token)
     hold.wait_arrived()
     with pytest.raises(LoginRequiredError) as raised:
@@ -327,7 +327,7 @@ def test_nothing_is_resent_that_another_process_has_rotated(
     client = another_process(store=FragileStore(place, leases_end=True), clock=sleeper)
     other = another_process(store=place)
     clock.advance(3600)
-    emulator.weather.next("token", CloseAfter())
+    emulator.faults.next("token", CloseAfter())
 
     def dream() -> None:
         other.get_access_token()

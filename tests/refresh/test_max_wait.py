@@ -72,7 +72,7 @@ def test_a_token_endpoint_that_does_not_answer(
     client = make_client(max_wait=0.05)
     clock.advance(3600)
     hold = Hold(after=True)
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", hold)
     with pytest.raises(TokenEndpointUnavailableError, match=r"does not answer.*max_wait.*goes on"):
         ask(client)
     with pytest.raises(TokenEndpointUnavailableError):
@@ -90,8 +90,8 @@ def test_the_known_reason_is_told_while_the_same_is_sent_again(
     client = make_client(max_wait=0.05)
     clock.advance(3600)
     hold = Hold()
-    emulator.weather.next("token", Status(502))
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", Status(502))
+    emulator.faults.next("token", hold)
     with pytest.raises(TokenEndpointUnavailableError):
         client.get_access_token()
     hold.wait_arrived()
@@ -110,7 +110,7 @@ def test_an_outage_is_asked_about_by_one_flight(
     client = make_client(max_wait=0.05)
     clock.advance(3600)
     hold = Hold(then=Status(500))
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", hold)
     for _ in range(5):
         with pytest.raises(TokenEndpointUnavailableError):
             client.get_access_token()
@@ -172,7 +172,7 @@ def test_who_comes_late_waits_a_moment_as_well(
     client = make_client(max_wait=0.2)
     clock.advance(3600)
     hold = Hold()
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", hold)
     with pytest.raises(TokenEndpointUnavailableError):
         client.get_access_token()
     began = time.monotonic()
@@ -189,7 +189,7 @@ def test_a_refresh_on_demand_has_the_same_bound(
     """`refresh()` has the same bound."""
     client = make_client(max_wait=0.05)
     hold = Hold(after=True)
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", hold)
     with pytest.raises(TokenEndpointUnavailableError, match="max_wait"):
         client.refresh()
     hold.release()
@@ -204,7 +204,7 @@ def test_a_takeover_has_the_same_bound(
     client = make_client(login=False, max_wait=0.05)
     given = emulator.cloud.issue()["refresh_token"]
     hold = Hold(after=True)
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", hold)
     with pytest.raises(TokenEndpointUnavailableError, match=r"does not answer.*max_wait.*goes on"):
         client.oauth2_retrieve_access_token(refresh_token=given)
     hold.release()
@@ -228,7 +228,7 @@ def test_a_clock_that_a_test_library_has_stopped_does_not_stretch_it(
     client = make_client(max_wait=0.2)
     clock.advance(3600)
     hold = Hold()
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", hold)
     began, monotonic = time.monotonic(), time.monotonic
     with monkeypatch.context() as patch:
         patch.setattr("time.monotonic", lambda: frozen)

@@ -203,7 +203,7 @@ def test_64_simultaneous_rejections_share_one_refresh(
     clock.advance(60)
     emulator.cloud.revoke_access_tokens()
     hold = Hold(after=True)  # every 401 is decided before the first one is answered
-    emulator.weather.next("/rest/api/3/myself", hold, times=64)
+    emulator.faults.next("/rest/api/3/myself", hold, times=64)
     url = client.base_url + "/rest/api/3/myself"
 
     def one(_: int) -> tuple[int, int]:
@@ -228,7 +228,7 @@ def test_waiting_for_a_refresh_takes_none_of_the_programs_threads(
     client = make_client()
     clock.advance(3600)
     hold = Hold()
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", hold)
     finished: list[str] = []
 
     async def with_asyncio() -> None:
@@ -267,7 +267,7 @@ def test_in_the_stale_window_no_request_waits(
     old = client.get_access_token()
     clock.advance(3600 - 300)
     hold = Hold()
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", hold)
     with requests.Session() as session:
         session.auth = AtlassianAuth(client)
         for _ in range(10):
@@ -289,7 +289,7 @@ def test_a_site_is_asked_for_its_id_once(
     make_client(store=store)
     client = make_client(store=store, cloud_id="", login=False)
     hold = Hold()
-    emulator.weather.next("tenant_info", hold)
+    emulator.faults.next("tenant_info", hold)
 
     async def tasks() -> set[str]:
         waiting = [asyncio.create_task(client.token_set_async()) for _ in range(500)]

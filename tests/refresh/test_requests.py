@@ -99,7 +99,7 @@ def test_expiry_counts_from_the_moment_the_request_was_sent(
     clock.advance(3600)
     sent_at = clock.time()
     hold = Hold(after=True)
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", hold)
     waiting = start(client.token_set)
     hold.wait_arrived()
     clock.advance(50)
@@ -163,7 +163,7 @@ def test_what_is_about_to_be_spent_is_on_record_before_it_is_sent(
     clock.advance(3600)
     refresh_token = kept(client).refresh_token
     hold = Hold()
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", hold)
     waiting = start(client.get_access_token)
     hold.wait_arrived()
     journal = stored_login(client).journal  # type: ignore[union-attr]
@@ -209,7 +209,7 @@ def test_two_starts_at_once_take_an_installed_refresh_token_over_once(
     make = make_client if together else another_process
     clients = [make(flavour, store=store, login=False) for _ in range(2)]
     hold = Hold(after=True)
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", hold)
     starts = [
         start(client.oauth2_retrieve_access_token, refresh_token=installed) for client in clients
     ]

@@ -209,7 +209,7 @@ def test_a_store_that_lost_everything_in_mid_refresh_gets_the_new_token(
     """
     clock.advance(3600)
     hold = Hold(after=True)
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", hold)
     waiting = start(client.get_access_token)
     hold.wait_arrived()
     store.delete(client.token_key.name)
@@ -426,7 +426,7 @@ def test_revoke_takes_back_what_a_refresh_has_just_brought(
     client = make_client("data_center")
     clock.advance(3600)
     hold = Hold(after=True)
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", hold)
     waiting = start(client.get_access_token)
     hold.wait_arrived()
     revoking = start(client.revoke)

@@ -169,7 +169,7 @@ def test_a_store_that_breaks_in_mid_refresh_loses_nothing(
 
     advance(3600)
     hold = Hold(after=True)
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", hold)
     with ThreadPoolExecutor(1) as pool, ExitStack() as stack:
         stack.callback(hold.release)
         waiting = pool.submit(client.get_access_token)

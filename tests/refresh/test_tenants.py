@@ -366,7 +366,7 @@ def test_the_tenant_of_the_moment_changes_while_a_refresh_goes_on_beside_the_tra
             clients[tenant] = make_client(store=moment.store(tenant))
     clock.advance(3600 - 300)
     hold = Hold(after=True)
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", hold)
     with moment.at(A):
         assert clients[A].get_access_token()
         hold.wait_arrived()
@@ -410,7 +410,7 @@ def test_what_is_renewed_beside_the_traffic_is_never_saved_for_the_tenant_of_the
     assert (before and before.version) == others_version
     clock.advance(3600 - 300)
     hold = Hold(after=True)
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", hold)
     with moment.at(A):
         assert family(clients[A].get_access_token()) == "family-1"
         hold.wait_arrived()

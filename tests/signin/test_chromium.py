@@ -230,7 +230,7 @@ def test_an_exchange_that_fails(
     """Agreed, and yet not signed in: the page says whose turn it is, and holds no secret."""
     running = Login(client)
     if name == "unreachable":
-        emulator.weather.next("token", CloseBefore())
+        emulator.faults.next("token", CloseBefore())
         title, kind = "Atlassian could not be reached", TokenEndpointUnavailableError
     else:
         emulator.cloud.app.client_secret = "an0ther-s3cret"

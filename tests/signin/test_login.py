@@ -293,7 +293,7 @@ def test_success_is_shown_only_when_there_is_a_login(
     client: Any, emulator: Any, person: Any, visit: Any
 ) -> None:
     """The exchange fails: the page says so, and the error leaves without code and frames."""
-    emulator.weather.next("token", CloseBefore())
+    emulator.faults.next("token", CloseBefore())
     person.does = lambda url: visit(emulator.cloud.authorize(url))
     with pytest.raises(TokenEndpointUnavailableError) as caught:
         login(client, tell=person, timeout=20)
