@@ -11,7 +11,6 @@ from types import MappingProxyType
 from typing import Any, Literal, Self
 
 from atlassian_auth_adapter.atlassian.gateway import Location, Route
-from atlassian_auth_adapter.atlassian.scopes import scopes_for, successor_of
 from atlassian_auth_adapter.atlassian.verdicts import Verdict, judge
 from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
@@ -40,8 +39,6 @@ __all__ = [
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 #: Foreign origins and resources that have gone which are remembered so as to be reported once.
 MOST_REPORTED = 1000
-#: What a site answers, among others, to which the grant does not reach.
-_DOUBTFUL = (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
 
 #: Of Data Center. Source: documentation of Jira, Confluence, Bitbucket and Crowd, 2026-11-22.
 SESSION_COOKIES = frozenset(
@@ -180,19 +177,21 @@ class AuthObject(Unique):
         where = {"origin": location.origin_url, "path": location.path}
         match verdict:
             case Verdict.SCOPE_MISSING:
+                from atlassian_auth_adapter.atlassian.scopes import scopes_for  # a large table
+
                 granted = current.scope if current else ""
                 needed = " or ".join(scopes_for(method, location.path))
                 self._report("scope_missing", granted=granted, needed=needed, **where)
             case Verdict.ANONYMOUS:
                 self._report("anonymous", **where)
             case Verdict.GONE:
+                from atlassian_auth_adapter.atlassian.scopes import successor_of
+
                 if self._is_news(location.path):
                     self._report("gone", hint=successor_of(location.path), **where)
             case Verdict.RATE_LIMITED:
                 wait, reason = headers.get("Retry-After", ""), headers.get("RateLimit-Reason", "")
                 self._report("rate_limited", retry_after=wait, reason=reason, **where)
-        if verdict is Verdict.FINE and status in _DOUBTFUL:
-            self.source.doubt()
         if _is_accepted(status, verdict):
             self.source.pacing.accepted(_paced(method, location))
         return verdict
