@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, Literal, Self
 
 from atlassian_auth_adapter.atlassian.gateway import Location, Route
+from atlassian_auth_adapter.atlassian.scopes import scopes_for, successor_of
 from atlassian_auth_adapter.atlassian.verdicts import Verdict, judge
 from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
@@ -177,16 +178,12 @@ class AuthObject(Unique):
         where = {"origin": location.origin_url, "path": location.path}
         match verdict:
             case Verdict.SCOPE_MISSING:
-                from atlassian_auth_adapter.atlassian.scopes import scopes_for  # a large table
-
                 granted = current.scope if current else ""
                 needed = " or ".join(scopes_for(method, location.path))
                 self._report("scope_missing", granted=granted, needed=needed, **where)
             case Verdict.ANONYMOUS:
                 self._report("anonymous", **where)
             case Verdict.GONE:
-                from atlassian_auth_adapter.atlassian.scopes import successor_of
-
                 if self._is_news(location.path):
                     self._report("gone", hint=successor_of(location.path), **where)
             case Verdict.RATE_LIMITED:

@@ -118,7 +118,7 @@ def test_the_default_scopes_open_what_the_package_asks(product: str) -> None:
         assert any(set(each.split()) <= set(record.cloud_scopes) for each in alternatives)
 
 
-@pytest.mark.parametrize("rows", [rows for _, rows in scopes._APIS])
+@pytest.mark.parametrize("rows", [rows for _, rows in scopes._apis()])
 def test_every_row_can_be_reached(rows: tuple[scopes._Row, ...]) -> None:
     """No row is hidden by the rows above it: for each there is a path that it decides."""
 
