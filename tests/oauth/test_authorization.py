@@ -149,15 +149,16 @@ def test_no_text_makes_it_raise_anything_else(text: str) -> None:
         response = AuthorizationResponse.parse(text)
     except AuthorizationError:
         return
-    assert response.code
+    assert response.code or response.error
     with pytest.raises(StateMismatchError):
         AuthorizationResponse(response.code, response.state or "x").request_among([], 0.0)
 
 
 def test_denial_is_an_error_of_its_own() -> None:
     """The person pressed Deny: ask again, or stop."""
+    response = AuthorizationResponse.parse("?error=access_denied&error_description=no&state=s")
     with pytest.raises(AuthorizationDeniedError) as caught:
-        AuthorizationResponse.parse("http://h/?error=access_denied&error_description=no&state=s")
+        response.raise_for_error()
     assert caught.value.error == "access_denied"
 
 
@@ -167,8 +168,9 @@ def test_denial_is_an_error_of_its_own() -> None:
 )
 def test_another_error_of_the_server_is_named(error: str, shown: str) -> None:
     """The code of the error is told, cleaned of what could fool a terminal."""
+    response = AuthorizationResponse.parse(f"http://h/?error={error}&code=c&state=s")
     with pytest.raises(AuthorizationError) as caught:
-        AuthorizationResponse.parse(f"http://h/?error={error}&code=c&state=s")
+        response.raise_for_error()
     assert not isinstance(caught.value, AuthorizationDeniedError)
     assert caught.value.error == shown
     assert str(caught.value).isprintable()

@@ -303,7 +303,7 @@ def test_success_is_shown_only_when_there_is_a_login(
     assert client.status().state == "none"
     frame = caught.value.__traceback__
     while frame is not None:
-        assert frame.tb_frame.f_code.co_name not in ("_first", "oauth_complete", "_exchange")
+        assert frame.tb_frame.f_code.co_name not in ("_first_response", "_complete", "_exchange")
         frame = frame.tb_next
 
 
@@ -495,7 +495,7 @@ def test_a_browser_is_opened_where_the_person_sees_it(
     environ: dict[str, str], platform: str, expected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not at the other end of SSH, not in a container, not as text in this terminal."""
-    monkeypatch.setattr(login_module, "_MARKS", ())
+    monkeypatch.setattr(login_module, "_CONTAINER_FILES", ())
     assert login_module.has_browser(environ, platform) is expected
 
 
