@@ -15,7 +15,7 @@ class AtlassianHTTPXAuth(HTTPXFamilyAuth, httpx.Auth):
         client = httpx.Client(auth=AtlassianHTTPXAuth(source))
         client = httpx.AsyncClient(auth=AtlassianHTTPXAuth(source))
 
-    Its arguments and errors are those of `AuthObject`; each error also is a httpx.RequestError.
+    Arguments and errors are those of `AtlassianAuth`; each error also is a httpx.RequestError.
     """
 
     _error = httpx.RequestError

@@ -22,7 +22,7 @@ class AtlassianHTTPX2Auth(HTTPXFamilyAuth, httpx2.Auth):
         client = httpx2.Client(auth=AtlassianHTTPX2Auth(source))
         client = httpx2.AsyncClient(auth=AtlassianHTTPX2Auth(source))
 
-    Its arguments and errors are those of `AuthObject`; each error also is a httpx2.RequestError.
+    Arguments and errors are those of `AtlassianAuth`; each error also is a httpx2.RequestError.
     """
 
     _error = httpx2.RequestError
