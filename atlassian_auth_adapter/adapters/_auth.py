@@ -138,8 +138,8 @@ class AuthObject(Unique):
         )
         if self.foreign == "raise":
             raise ForeignOriginError(
-                f"{origin} is outside the site of this login, so the request would carry no token. "
-                f"{hint}"
+                f"a request to {origin} is outside the grant of this login and would carry no "
+                f"token. {hint}"
             )
         if self._first_time(origin):
             self._report("foreign_origin", origin=origin, hint=route.hint)

@@ -45,8 +45,8 @@ class AtlassianAuth(AuthObject, AuthBase):
 
     Args:
         source: A client of this package or any other TokenSource.
-        foreign: What happens to a request outside the site of the login: "bare" sends it without a
-            token and reports it once per origin, "raise" raises ForeignOriginError.
+        foreign: What happens to a request outside the grant of the login: "bare" sends it without
+            a token and reports it once per origin, "raise" raises ForeignOriginError.
 
     Raises:
         LoginRequiredError, TokenEndpointError, TokenStoreError, ForeignOriginError, and what

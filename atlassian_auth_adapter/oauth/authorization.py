@@ -27,8 +27,8 @@ class AuthorizationRequest:
     """An authorization that was started and waits for its redirect.
 
     Attributes:
-        state: Ties the redirect to this request. Not in the repr.
-        code_verifier: PKCE's secret, "" without PKCE. Not in the repr.
+        state: The redirect to this request has the same state. Not in the repr.
+        code_verifier: The secret of PKCE, or "". Not in the repr.
         created: POSIX timestamp, seconds.
         scope: Requested scopes, separated by spaces.
     """
@@ -40,7 +40,7 @@ class AuthorizationRequest:
 
     @classmethod
     def new(cls, server: AuthorizationServer, scope: str, now: float) -> AuthorizationRequest:
-        """A request with a fresh state, and a fresh code verifier if the server wants PKCE."""
+        """A request with a new state, and a new code verifier if the server uses PKCE."""
         from secrets import token_urlsafe  # not needed to read a store
 
         verifier = token_urlsafe(48) if server.pkce else ""  # 64 characters of 43 to 128
@@ -63,8 +63,8 @@ class AuthorizationRequest:
             code_verifier=self.code_verifier or None,
             **dict(server.authorization_parameters),
         )
-        # Authlib writes a space as "+", which Atlassian's documentation never does. A real plus
-        # sign is "%2B" at this point.
+        # Authlib writes a space as "+", Atlassian's documentation always as "%20". A plus sign is
+        # "%2B" at this point.
         return str(url).replace("+", "%20")
 
     def is_alive(self, now: float) -> bool:

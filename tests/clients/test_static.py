@@ -193,7 +193,7 @@ def test_a_rejected_static_token_is_the_callers_to_replace(
         ),
         (
             lambda: StaticTokenSource("an-oauth-token", "https://acme.atlassian.net"),
-            r"takes no bearer.*api_token\(.*https://api.atlassian.com/ex/jira/CLOUD_ID",
+            r"accepts no bearer.*api_token\(.*https://api.atlassian.com/ex/jira/CLOUD_ID",
         ),
         (lambda: StaticTokenSource.api_token("", "t", "https://acme.atlassian.net"), "email"),
         (
@@ -236,7 +236,7 @@ def test_what_is_mixed_up_is_refused_with_the_right_name(make: Any, names: str) 
         (
             lambda: StaticTokenSource.scoped_api_token("a@b.c", "t", "some-id"),
             "https://api.atlassian.com/ex/jira/other-id/rest/api/3/myself",
-            "this login is for the site some-id",
+            "not one of the site some-id, which this login is for",
         ),
         (
             lambda: StaticTokenSource.scoped_api_token(
@@ -268,7 +268,7 @@ def test_what_is_mixed_up_is_refused_with_the_right_name(make: Any, names: str) 
         (
             lambda: create_atlassian_oauth_client("id", "secret", cloud_id="some-id"),
             "https://api.atlassian.com/ex/jira/other-id/rest/api/3/myself",
-            "this login is for the site some-id",
+            "not one of the site some-id, which this login is for",
         ),
         (
             lambda: create_atlassian_oauth_client("id", "secret", server_url=BASE),

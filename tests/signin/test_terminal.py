@@ -171,4 +171,4 @@ def test_a_terminal_that_cannot_be_asked_is_left_alone(tty: Any, monkeypatch: An
         raise OSError(25, "Inappropriate ioctl for device")
 
     monkeypatch.setattr(os, "tcgetpgrp", refuse)
-    assert not terminal._is_ours(tty[1].fileno())
+    assert not terminal._may_read(tty[1].fileno())
