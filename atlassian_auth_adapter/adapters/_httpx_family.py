@@ -59,41 +59,31 @@ class HTTPXFamilyAuth(AuthObject):
         """Drives the flow for a sync client. Called by the library."""
         reply: Any = None
         flow = self._flow(request, _Trace)
-        while True:
-            try:
-                step = flow.send(reply)
-            except StopIteration:
-                return
-            match step:
-                case _NeedTokenSet():
-                    try:
-                        reply = self.source.token_set(step.rejected)
-                    except AtlassianAuthError as error:
-                        reply = error
-                case _NeedBody():
-                    reply = step.response.read()
-                case _:
-                    reply = yield step
+        while (step := _next_step(flow, reply)) is not None:
+            if isinstance(step, _NeedTokenSet):
+                try:
+                    reply = self.source.token_set(step.rejected)
+                except AtlassianAuthError as error:
+                    reply = error
+            elif isinstance(step, _NeedBody):
+                reply = step.response.read()
+            else:
+                reply = yield step
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
         """Drives the flow for an async client. Called by the library."""
         reply: Any = None
         flow = self._flow(request, _AsyncTrace)
-        while True:
-            try:
-                step = flow.send(reply)
-            except StopIteration:
-                return
-            match step:
-                case _NeedTokenSet():
-                    try:
-                        reply = await self.source.token_set_async(step.rejected)
-                    except AtlassianAuthError as error:
-                        reply = error
-                case _NeedBody():
-                    reply = await step.response.aread()
-                case _:
-                    reply = yield step
+        while (step := _next_step(flow, reply)) is not None:
+            if isinstance(step, _NeedTokenSet):
+                try:
+                    reply = await self.source.token_set_async(step.rejected)
+                except AtlassianAuthError as error:
+                    reply = error
+            elif isinstance(step, _NeedBody):
+                reply = await step.response.aread()
+            else:
+                reply = yield step
 
     def _flow(
         self, request: httpx.Request, trace: type[_Trace], *, redirected: bool = False
@@ -211,6 +201,14 @@ class HTTPXFamilyAuth(AuthObject):
         # What httpx gives out as `.request`: method and URL, without headers and body.
         failure.request = type(request)(request.method, request.url)  # type: ignore[attr-defined]
         return failure
+
+
+def _next_step(flow: Generator[Any, Any, None], reply: Any) -> Any:
+    """The next step of the flow, or None at its end."""
+    try:
+        return flow.send(reply)
+    except StopIteration:
+        return None
 
 
 def _location(url: httpx.URL) -> Location:
