@@ -511,10 +511,10 @@ BROKEN_ANSWERS = {
     "half a status line": b"HTTP/1",
     "no HTTP at all": b'{"access_token": "s3cr3t-new"}\r\n\r\n',
     "shorter than announced": HEAD + b'Content-Length: 99\r\n\r\n{"access_token": "s3cr3t-new"}',
-    "chunks that are none": HEAD
+    "invalid chunks": HEAD
     + b'Transfer-Encoding: chunked\r\n\r\n{"access_token": "s3cr3t-new"}\r\n',
     "a chunk cut off": HEAD + b'Transfer-Encoding: chunked\r\n\r\n40\r\n{"access_token": "s3cr',
-    "gzip that is none": HEAD
+    "invalid gzip": HEAD
     + b'Content-Encoding: gzip\r\nContent-Length: 30\r\n\r\n{"access_token": "s3cr3t-new"}',
     "too much": HEAD + b"Content-Length: 10000000\r\n\r\n" + b"s3cr3t" * (MAX_ANSWER // 4),
 }
@@ -571,7 +571,7 @@ def test_a_redirect_is_an_answer(emulator: AtlassianEmulator) -> None:
     assert not emulator.requests
 
 
-def test_a_body_that_is_not_json_is_none() -> None:
+def test_a_body_without_json_is_read_as_none() -> None:
     """Never an exception, however broken or deep it is."""
     for body in (
         *(b"", b"<html>", b'{"a": ', b"\xff\xfe\xff", b"[" * 100_000, b'{"a":' * 100_000),

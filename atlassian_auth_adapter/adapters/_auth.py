@@ -112,7 +112,7 @@ class AuthObject(Unique):
 
     @property
     def drops_sessions(self) -> bool:
-        """Whether session cookies must go, because the server prefers them to the token."""
+        """Whether session cookies are taken off, because the server prefers them to the token."""
         return self.source.resource_server.anonymous_fallback
 
     def admit(self, location: Location, *, again: bool = False) -> Route | None:
@@ -159,10 +159,9 @@ class AuthObject(Unique):
         headers: Mapping[str, str],
         body: Callable[[], bytes],
     ) -> Rejection | None:
-        """The rejection of the token that an answer means, if another token may help.
+        """A Rejection if the answer rejects the token and another token may help, otherwise None.
 
-        Reports what the answer says about token, scopes and rate. A rejection for which no other
-        token may be fetched yet is reported, and goes to the caller of the HTTP library.
+        Reports what the answer says about token, scopes and rate limits.
 
         Args:
             method: HTTP method of the request.
@@ -233,7 +232,7 @@ class AuthObject(Unique):
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """An answer that rejects the token. The adapter gets another one and calls these methods.
+    """An answer that rejects the token, so that the adapter has to get another one.
 
     Attributes:
         auth: The auth object.
@@ -253,12 +252,12 @@ class Rejection:
         return self.verdict is Verdict.REJECTED or self.method.upper() in SAFE_METHODS
 
     def report_final(self, error: FreshTokenRejectedError) -> None:
-        """No other token would help, so the caller gets the rejection: report that."""
+        """Report that no other token would help, so that the caller gets this answer."""
         place = {"origin": self.location.origin_url, "path": self.location.path}
         self.auth._report("rejected", error=str(error), **place)  # noqa: SLF001 - this module's own
 
     def note_token(self, token_set: TokenSet, *, is_rejected: bool | None = None) -> None:
-        """The token set was fetched because of this rejection.
+        """Remember that the token set was fetched because of this rejection.
 
         Args:
             token_set: The new token set.
@@ -269,7 +268,7 @@ class Rejection:
         )
 
     def note_answer(self, token_set: TokenSet, status: int, headers: Mapping[str, str]) -> None:
-        """The request was sent again with the new token set, and answered like this."""
+        """Remember the answer to the request that was sent again with the new token set."""
         verdict = judge(
             status,
             headers,
@@ -289,10 +288,9 @@ def _paced(method: str, location: Location) -> str:
 
 def _is_accepted(status: int, verdict: Verdict) -> bool:
     """Whether an answer shows that the server accepts the token, even if it denies the resource."""
-    was_looked_at = (
-        verdict is not Verdict.RATE_LIMITED and status < HTTPStatus.INTERNAL_SERVER_ERROR
-    )
-    return was_looked_at and not verdict.is_rejection
+    if verdict is Verdict.RATE_LIMITED or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return False  # the server may not have looked at the token
+    return not verdict.is_rejection
 
 
 def _auth_object(

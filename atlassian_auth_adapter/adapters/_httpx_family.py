@@ -121,7 +121,7 @@ class HTTPXFamilyAuth(AuthObject):
     def _routed(
         self, request: httpx.Request
     ) -> Generator[Any, Any, tuple[Location, TokenSet | None]]:
-        """Where the request goes from now on, and the token set for it; None: it carries none."""
+        """The location that the request is sent to, and its token set; None: no token."""
         location = _location(request.url)
         route = self._admitted(location, request)
         if route is None:
@@ -136,16 +136,16 @@ class HTTPXFamilyAuth(AuthObject):
         return route.location, token_set
 
     def _attach(self, request: httpx.Request, token_set: TokenSet, trace: type[_Trace]) -> None:
-        """The request carries the token, and hands each hop to `_strip`."""
+        """Add the token, and a trace extension that checks each hop after a redirect."""
         request.headers["Authorization"] = token_set.authorization
         if self.drops_sessions:
             cookies = without_session(request.headers.pop("Cookie", ""))
             if cookies:
                 request.headers["Cookie"] = cookies
-        callers = request.extensions.get("trace")
-        if isinstance(callers, _Trace):  # the same request was sent before
-            callers = callers.callers
-        request.extensions = {**request.extensions, "trace": trace(self, callers)}
+        inner = request.extensions.get("trace")
+        if isinstance(inner, _Trace):  # the same request was sent before
+            inner = inner.inner
+        request.extensions = {**request.extensions, "trace": trace(self, inner)}
 
     def _replace_token(
         self,
@@ -320,16 +320,16 @@ def _strip(auth: HTTPXFamilyAuth, name: str, info: Mapping[str, Any]) -> None:
 
 
 class _Trace:
-    """A trace extension that calls `_strip`, and then the caller's own extension, if any."""
+    """A trace extension that calls `_strip`, and then the extension of the program, if any."""
 
-    def __init__(self, auth: HTTPXFamilyAuth, callers: Callable[..., Any] | None) -> None:
+    def __init__(self, auth: HTTPXFamilyAuth, inner: Callable[..., Any] | None) -> None:
         self.auth = auth
-        self.callers = callers
+        self.inner = inner
 
     def __call__(self, name: str, info: Mapping[str, Any]) -> Any:
         _strip(self.auth, name, info)
-        if self.callers is not None:
-            self.callers(name, info)
+        if self.inner is not None:
+            self.inner(name, info)
 
 
 class _AsyncTrace(_Trace):
@@ -337,5 +337,5 @@ class _AsyncTrace(_Trace):
 
     async def __call__(self, name: str, info: Mapping[str, Any]) -> None:
         _strip(self.auth, name, info)
-        if self.callers is not None:
-            await self.callers(name, info)
+        if self.inner is not None:
+            await self.inner(name, info)

@@ -92,7 +92,7 @@ def test_the_terminal_is_afterwards_as_it_was(leaves: Any, tty: Any) -> None:
     assert stream.readline() == "next\n"
 
 
-@pytest.mark.parametrize("end", [b"\x04", None], ids=["Ctrl-D", "hung up"])
+@pytest.mark.parametrize("end", [b"\x04", None], ids=["Ctrl-D", "closed"])
 def test_the_end_of_a_terminal(end: bytes | None, tty: Any) -> None:
     """EOFError: there will be no more lines."""
     person, stream = tty
