@@ -96,8 +96,8 @@ class AtlassianAuth(AuthObject, AuthBase):
         request = response.request
         location = _location(request.url)
         authorization = request.headers.get("Authorization", "")
-        carried_token = authorization or _was_left_off(request)
-        if not carried_token or not self.may_carry_token(location):
+        had_token = bool(authorization) or _was_left_off(request)
+        if not had_token or not self.may_carry_token(location):
             return response
         token = credential_in(_text(authorization))
         rejection = self.rejection(
