@@ -98,7 +98,7 @@ def test_an_auth_object_is_taken_as_it_is(place_of: Any) -> None:
     place = place_of("site")
     auth = AtlassianAuth(place.client, foreign="raise")
     jira = jira_client(auth)
-    with pytest.raises(requests.RequestException, match="outside of what this login is for"):
+    with pytest.raises(requests.RequestException, match="outside the grant of this login"):
         jira._session.get(place.emulator.foreign_url)
 
 
