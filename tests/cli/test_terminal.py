@@ -270,19 +270,19 @@ def test_no_color_is_honoured(terminal: Any, profile: Any, environment: dict[str
     assert not (environment and re.search(r"\x1b\[[0-9;]*3\dm", shown))
 
 
-def test_twenty_commands_at_an_expiry_refresh_once(
+def test_eight_commands_at_an_expiry_refresh_once(
     profile: Any, local: AtlassianEmulator, end_token: Any
 ) -> None:
-    """A script with `xargs -P 20`: one token request, one token for all of them."""
+    """A script with `xargs -P 8`: one token request, one token for all of them."""
     profile()
     end_token()
     local.reset_log()
     started = [
         subprocess.Popen([*COMMAND, "token"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        for _ in range(20)
+        for _ in range(8)
     ]
     printed = {process.communicate(timeout=PATIENCE) for process in started}
-    assert [process.returncode for process in started] == [0] * 20, printed
+    assert [process.returncode for process in started] == [0] * 8, printed
     assert len(printed) == 1
     assert [request.outcome for request in local.token_requests] == ["issued"]
 

@@ -24,29 +24,12 @@ from atlassian_auth_adapter import (
 )
 from atlassian_auth_adapter.testing import AtlassianEmulator, FakeClock, stored_login
 
-from .stores import FragileStore
+from .stores import FragileStore, outcome_of
 
 Landed = Callable[[], None]
 PACKAGE = Path(atlassian_auth_adapter.__file__).parent
 #: What the thread of a caller executes.
 STEPPED = {str(PACKAGE / "refresh" / name) for name in ("source.py", "login.py", "steps.py")}
-
-
-def within(seconds: float, work: Callable[[], object]) -> list[Any]:
-    """What the work returns or raises; fails when it hangs."""
-    ends: list[Any] = []
-
-    def run() -> None:
-        try:
-            ends.append(work())
-        except BaseException as error:
-            ends.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    assert ends, "this waits for ever"
-    return ends
 
 
 def at_line(number: int, action: Callable[[], object], work: Callable[[], object]) -> int:
@@ -104,7 +87,7 @@ def test_ctrl_c_at_any_line_of_a_caller_blocks_no_other_one(
             break  # there are no more lines
         landed()
         clock.advance(3600)
-        assert isinstance(within(20, client.get_access_token)[0], str), f"line {number}"
+        assert isinstance(outcome_of(client.get_access_token), str), f"line {number}"
     assert number > 10
     assert {request.outcome for request in emulator.token_requests} == {"issued"}
 
@@ -125,7 +108,7 @@ def test_a_signal_handler_may_ask_for_a_token_at_any_line(
             at_line(number, handle, client.get_access_token)
             return str(client.get_access_token())
 
-        (token,) = within(20, work)
+        token = outcome_of(work)
         if not handled:
             break
         assert handled == [token], f"line {number}"
@@ -172,11 +155,11 @@ def test_without_threads_a_broken_store_does_not_keep_the_caller(
     clock.advance(3600)
     store.fail("answer")
     request.getfixturevalue("no_more_threads")
-    (token,) = within(20, client.get_access_token)
+    token = outcome_of(client.get_access_token)
     unsaved = client.current()
     assert token == unsaved.access_token
     store.mend()
-    within(20, client.refresh)
+    outcome_of(client.refresh)
     assert unsaved in [login.token_set for login in store.saves]
     assert stored_login(client).token_set == client.current()  # type: ignore[union-attr]
 
@@ -194,7 +177,7 @@ def test_what_fetches_the_token_must_not_ask_for_it(
     client = make_client(client_secret=fetch)
     clock.advance(3600)
     clients.append(client)
-    (error,) = within(20, client.get_access_token)
+    error = outcome_of(client.get_access_token)
     assert isinstance(error, ConfigurationError)
     clients.clear()
     assert client.status().pending_since is None

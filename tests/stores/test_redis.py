@@ -139,6 +139,7 @@ class TestContract(TokenStoreContract):
         return between[0].outage
 
 
+@pytest.mark.slow
 class TestContractDecodedRESP3(TestContract):
     options: ClassVar = {"decode_responses": True, "protocol": 3}
 

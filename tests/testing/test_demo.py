@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,7 @@ def run_demo() -> Callable[..., subprocess.CompletedProcess[str]]:
     return run
 
 
+@pytest.mark.slow
 def test_all_figures_are_right_in_a_narrow_terminal() -> None:
     """`make demo` ends well, ticks every line and stays within 60 columns."""
     run = subprocess.run(
@@ -88,12 +90,15 @@ def test_all_figures_are_right_in_a_narrow_terminal() -> None:
     assert "\x1b" not in run.stdout  # a pipe is no place for colours
 
 
+slow = partial(pytest.param, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
     ("sabotage", "named"),
     [
-        (NO_COALESCING, "The token ends under a crowd: Refreshes: "),
-        (BEARER_EVERYWHERE, "Other people's servers: of these with a token: 4, not 0"),
-        (NO_SECOND_SENDING, "A token ends early: Answers: 401 401 401 200, not"),
+        slow(NO_COALESCING, "The token ends under a crowd: Refreshes: "),
+        slow(BEARER_EVERYWHERE, "Other people's servers: of these with a token: 4, not 0"),
+        slow(NO_SECOND_SENDING, "A token ends early: Answers: 401 401 401 200, not"),
         (A_SCENE_BREAKS, "A scene of ours: The scene ended with: RuntimeError: for a reason, not"),
     ],
 )
