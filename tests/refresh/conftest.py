@@ -39,6 +39,27 @@ def start() -> Iterator[Start]:
 
 
 @pytest.fixture
+def expired_client(
+    make_client: Any, clock: FakeClock, emulator: AtlassianEmulator
+) -> Callable[..., AtlassianOAuthClient]:
+    """Makes a client whose access token has just expired, with the arguments of `make_client`.
+
+    The token endpoint will give that `answer`, so many times (None: always).
+    """
+
+    def make(
+        *arguments: Any, answer: Any = None, times: int | None = 1, **changes: Any
+    ) -> AtlassianOAuthClient:
+        client: AtlassianOAuthClient = make_client(*arguments, **changes)
+        clock.advance(3600)
+        if answer:
+            emulator.weather.next("token", answer, times=times)
+        return client
+
+    return make
+
+
+@pytest.fixture
 def theirs(clock: FakeClock) -> TokenSet:
     """A token set that another process has obtained; the emulator does not know it."""
     return TokenSet("theirs", "their-refresh", clock.time() + 7200, "", "Bearer", clock.time())

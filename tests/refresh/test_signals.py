@@ -146,13 +146,12 @@ def test_without_threads_no_request_waits_in_the_stale_window(
 
 
 def test_without_threads_a_broken_store_does_not_keep_the_caller(
-    make_client: Any, emulator: AtlassianEmulator, request: Any
+    request: Any, expired_client: Any
 ) -> None:
     """Saving is tried again by the next refresh, and not on the thread of a caller until then."""
     clock = FakeClock(skip_sleeps=False)
     store = FragileStore()
-    client = make_client(store=store, clock=clock)
-    clock.advance(3600)
+    client = expired_client(store=store, clock=clock)
     store.fail("answer")
     request.getfixturevalue("no_more_threads")
     token = outcome_of(client.get_access_token)
@@ -165,7 +164,7 @@ def test_without_threads_a_broken_store_does_not_keep_the_caller(
 
 
 def test_what_fetches_the_token_must_not_ask_for_it(
-    make_client: Any, clock: FakeClock, emulator: AtlassianEmulator
+    emulator: AtlassianEmulator, expired_client: Any
 ) -> None:
     """A client_secret function that uses its own client is told so instead of waiting for ever."""
     secret = emulator.cloud.app.client_secret
@@ -174,8 +173,7 @@ def test_what_fetches_the_token_must_not_ask_for_it(
     def fetch() -> str:
         return clients[0].get_access_token() if clients else secret
 
-    client = make_client(client_secret=fetch)
-    clock.advance(3600)
+    client = expired_client(client_secret=fetch)
     clients.append(client)
     error = outcome_of(client.get_access_token)
     assert isinstance(error, ConfigurationError)
@@ -202,15 +200,13 @@ def shown_by(error: BaseException | None) -> str:
 
 
 def test_a_full_disk_does_not_show_what_was_to_be_written(
-    make_client: Any,
-    clock: FakeClock,
     emulator: AtlassianEmulator,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    expired_client: Any,
 ) -> None:
     """Neither the error nor the OSError behind it leads to a frame that holds the record."""
-    client = make_client(store=FileTokenStore(tmp_path / "tokens"))
-    clock.advance(3600)
+    client = expired_client(store=FileTokenStore(tmp_path / "tokens"))
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -226,12 +222,11 @@ def test_a_full_disk_does_not_show_what_was_to_be_written(
 
 
 def test_a_secret_function_that_fails_does_not_show_the_refresh_token(
-    make_client: Any, clock: FakeClock, emulator: AtlassianEmulator
+    emulator: AtlassianEmulator, expired_client: Any
 ) -> None:
     """`os.environ[...]` raises KeyError: an error of ours, without frames that hold tokens."""
     secrets = {"JIRA": emulator.cloud.app.client_secret}
-    client = make_client(client_secret=lambda: secrets["JIRA"])
-    clock.advance(3600)
+    client = expired_client(client_secret=lambda: secrets["JIRA"])
     kept = secrets.pop("JIRA")
     with pytest.raises(AtlassianAuthError, match="KeyError") as caught:
         client.get_access_token()
