@@ -20,7 +20,7 @@ import httpx2
 import pytest
 import requests
 import trio
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 import atlassian_auth_adapter
 from atlassian_auth_adapter import (
@@ -414,7 +414,6 @@ def test_a_rejected_token_that_cannot_be_renewed_is_not_shown(
 
 @flavours
 @given(st.lists(st.sampled_from(sorted(OPERATIONS)), min_size=1, max_size=9))
-@settings(max_examples=25, deadline=None)
 def test_no_sequence_of_steps_shows_a_secret(flavour: str, operations: list[str]) -> None:
     """In any order of what may happen: not in a repr, a log, an error or its frames."""
     assert not _run(flavour, ["login", *operations])

@@ -100,21 +100,19 @@ async def _get_many_trio(url: str, auth: httpx.Auth, count: int) -> list[int]:
 
 
 def test_500_asyncio_tasks_share_one_refresh(
-    clock: FakeClock, make_client: Any, flavour: str, assert_one_refresh: Any
+    flavour: str, assert_one_refresh: Any, expired_client: Any
 ) -> None:
     """500 tasks of one asyncio loop meet an expired token at one moment."""
-    client = make_client(flavour)
-    clock.advance(3600)
+    client = expired_client(flavour)
     url = client.base_url + MYSELF[flavour]
     assert_one_refresh(asyncio.run(_get_many_asyncio(url, AtlassianHTTPXAuth(client), 500)))
 
 
 def test_500_trio_tasks_share_one_refresh(
-    clock: FakeClock, make_client: Any, flavour: str, assert_one_refresh: Any
+    flavour: str, assert_one_refresh: Any, expired_client: Any
 ) -> None:
     """500 tasks of one trio run meet an expired token at one moment."""
-    client = make_client(flavour)
-    clock.advance(3600)
+    client = expired_client(flavour)
     url = client.base_url + MYSELF[flavour]
     assert_one_refresh(trio.run(_get_many_trio, url, AtlassianHTTPXAuth(client), 500))
 
@@ -222,11 +220,10 @@ def test_64_simultaneous_rejections_share_one_refresh(
 
 @pytest.mark.parametrize("library", ["asyncio", "trio"])
 def test_waiting_for_a_refresh_takes_none_of_the_programs_threads(
-    emulator: AtlassianEmulator, clock: FakeClock, make_client: Any, library: str
+    emulator: AtlassianEmulator, library: str, expired_client: Any
 ) -> None:
     """While 500 tasks wait for a token request, the loop's default workers are free and it runs."""
-    client = make_client()
-    clock.advance(3600)
+    client = expired_client()
     hold = Hold()
     emulator.faults.next("token", hold)
     finished: list[str] = []

@@ -678,7 +678,7 @@ def test_logins_in_one_store_never_touch_each_other(
 
 
 def test_two_sites_of_one_account_share_its_login_and_nothing_else(
-    emulator: AtlassianEmulator, make_client: Any, clock: FakeClock
+    emulator: AtlassianEmulator, make_client: Any, expired_client: Any
 ) -> None:
     """One consent covers several sites: one refresh for both; each client knows its own site only.
     (Sites with logins of their own have accounts of their own.)
@@ -686,8 +686,7 @@ def test_two_sites_of_one_account_share_its_login_and_nothing_else(
     store = MemoryTokenStore()
     other_site = "https://beta.atlassian.net"
     here = make_client(store=store)
-    there = make_client(store=store, login=False, cloud_id="beta-id", site_url=other_site)
-    clock.advance(3600)
+    there = expired_client(store=store, login=False, cloud_id="beta-id", site_url=other_site)
     assert here.get_access_token() == there.get_access_token()
     assert emulator.count("refresh_token") == 1
     for client, foreign in (

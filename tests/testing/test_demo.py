@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,7 @@ def run_demo() -> Callable[..., subprocess.CompletedProcess[str]]:
     return run
 
 
+@pytest.mark.slow
 def test_all_figures_are_right_in_a_narrow_terminal() -> None:
     """`make demo` succeeds, ticks every line and stays within 60 columns."""
     run = subprocess.run(
@@ -79,11 +81,14 @@ def test_all_figures_are_right_in_a_narrow_terminal() -> None:
     assert "\x1b" not in run.stdout  # no colours in a pipe
 
 
+slow = partial(pytest.param, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        (NEW_TOKEN_EACH, ["Many requests need a new token at once: Refreshes: "]),
-        (
+        slow(NEW_TOKEN_EACH, ["Many requests need a new token at once: Refreshes: "]),
+        slow(
             BEARER_EVERYWHERE,
             [
                 "A token is revoked early: Answers: 401 401 200 401 200, not",
