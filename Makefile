@@ -7,11 +7,15 @@ OLDEST := $(VENV)/oldest-sdks/.ready
 # Tests start many processes; each would compile the package anew
 export PYTHONDONTWRITEBYTECODE =
 
-# Many tests wait for a lease, a process or a server: two workers share a core.
-WORKERS = $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))')
+# Many tests wait for a lease, a process or a server: three workers for two cores.
+WORKERS = $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) * 3 // 2)')
+PYTEST = pytest --numprocesses $(WORKERS) --dist worksteal
+ORDERS := tests/refresh/test_every_order.py
 
 .PHONY: test slow demo lint types layers tests fleet clean
 
+# What people run before each commit, two minutes. README and the examples are executed by
+# tests/test_readme.py and tests/test_examples.py.
 test: lint types layers tests
 
 demo: $(READY)
@@ -27,19 +31,20 @@ types: $(READY)
 layers: $(READY)
 	$(BIN)/lint-imports
 
-# README and the examples are executed by tests/test_readme.py and tests/test_examples.py
-tests: $(READY) $(OLDEST)
+tests: $(READY)
+	$(BIN)/python -m $(PYTEST)
+
+# All tests once more with those marked slow (the fleet, each cell of docs/crash-matrix.md in real
+# processes, the oldest SDKs, streams, long hypothesis runs) under coverage with its floor; and every
+# order of the steps of a refresh, which needs no coverage.
+slow: $(READY) $(OLDEST)
 	$(BIN)/coverage erase
-	PYTEST_XDIST_AUTO_NUM_WORKERS=$(WORKERS) $(BIN)/coverage run -m pytest --numprocesses auto --dist worksteal
+	$(BIN)/coverage run -m $(PYTEST) --slow --ignore $(ORDERS)
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
+	$(BIN)/python -m $(PYTEST) --slow $(ORDERS)
 
-# What takes minutes: every cell of docs/crash-matrix.md, and every order of the steps of a refresh
-slow: $(READY)
-	PYTEST_XDIST_AUTO_NUM_WORKERS=$(WORKERS) $(BIN)/python -m pytest tests/crashes --whole-crash-matrix --numprocesses auto --dist worksteal
-	$(BIN)/python -m pytest tests/refresh/test_every_order.py --all-orders --numprocesses auto --dist worksteal
-
-# The long form of tests/fleet, some minutes; docs/fleet.md tells what it is
+# The fleet at full length, some minutes; see docs/fleet.md
 fleet: $(READY)
 	$(BIN)/python tests/fleet/fleet.py --store redis
 	$(BIN)/python tests/fleet/fleet.py --store postgres

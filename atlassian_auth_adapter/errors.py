@@ -4,28 +4,28 @@
     |-- ConfigurationError                fix the program                  (also ValueError)
     |   |-- MissingExtraError                 install the extra            (also ImportError)
     |   `-- PortUnavailableError              free the callback URL's port, or paste
-    |-- AuthorizationError                the owner or the server said no: start again
+    |-- AuthorizationError                the person or the server refused: start again
     |   |-- AuthorizationDeniedError          ask again, or stop
     |   |-- AuthorizationTimeoutError         no answer came: compare the registration, ask again
     |   |                                         (also TimeoutError)
     |   |-- StateMismatchError                do not trust this redirect
     |   `-- AmbiguousSiteError                name the site: .sites lists the choices
     |-- LoginRequiredError                log in: .reason says why
-    |-- AccessDeniedError                 the token is fine, what it may do is not: .granted
+    |-- AccessDeniedError                 the token is valid but lacks a scope or site: .granted
     |-- TokenEndpointError                the token request failed; what is stored is untouched
     |   |-- TokenRequestRefusedError          fix the registration: .error .error_description
     |   `-- TokenEndpointUnavailableError     try again soon: .retry_after .outcome
-    |       `-- FreshTokenRejectedError           the rejected token is brand new: it is not that
+    |       `-- FreshTokenRejectedError           a new token is rejected too: check site and rights
     |-- ResourceUnavailableError          the resource server gave no usable answer: try again
     |-- ForeignOriginError                this URL must not carry the token (foreign="raise")
     `-- TokenStoreError                   the store failed
-        |-- TokenStoreUnavailableError        it cannot be reached just now: try again soon
+        |-- TokenStoreUnavailableError        it cannot be reached: try again soon
         |-- TokenStoreTimeoutError            the lock is held for too long (also TimeoutError)
         |-- StaleRecordError                  another process saved a newer version first
-        `-- TokenNotSavedError                rotated there, not saved here: .token_set
+        `-- TokenNotSavedError                rotated by the server, but not saved: .token_set
 
-No error holds a secret: not in its text, not in `vars()`, not in its pickle, and not in what it was
-raised from. Errors can be pickled and copied; a copy has the same type, text and fields.
+No error holds a secret: not in its text, in `vars()`, in its pickle, or in its cause. Errors can be
+pickled and copied; a copy has the same type, text and fields.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class AtlassianAuthError(Exception):
     def copied(self) -> Self:
         """A new error of the same type, text and fields, without traceback or cause.
 
-        One failed flight is reported to many waiters; each raises an error of its own.
+        When several callers wait for one flight, each raises an error of its own.
         """
         return rebuilt(type(self), self.args, self.__dict__)
 
@@ -106,9 +106,9 @@ class AtlassianAuthError(Exception):
 
 
 def rebuilt(cls: type[E], args: tuple[Any, ...], fields: dict[str, Any]) -> E:
-    """An error of that type, without its constructor."""
-    # Made by the base that lays out its memory, which need not be the first: a ValueError that is
-    # an OSError as well is made by OSError.
+    """An error of that type, made without its constructor."""
+    # `__base__` is the base class that defines the memory layout, and need not be the first one:
+    # for a ValueError that also is an OSError it is OSError.
     error: E = cls.__base__.__new__(cls, *args)
     error.args = args
     error.__dict__.update(fields)
@@ -124,9 +124,9 @@ class MissingExtraError(ConfigurationError, ImportError):
 
 
 class PortUnavailableError(ConfigurationError):
-    """Nobody can listen at the port of the callback URL, where the browser will be sent.
+    """The port of the callback URL is not free, so the redirect could not be received.
 
-    The text says why and what to do; raised before the browser opens.
+    The text says why and what to do. Raised before the browser opens.
     """
 
 
@@ -145,7 +145,7 @@ class AuthorizationDeniedError(AuthorizationError):
 
 
 class AuthorizationTimeoutError(AuthorizationError, TimeoutError):
-    """Nobody came back from the browser in time: the text says what to compare. Ask again."""
+    """The browser did not come back in time: the text says what to compare. Ask again."""
 
 
 class StateMismatchError(AuthorizationError):
@@ -166,18 +166,18 @@ class LoginRequiredError(AtlassianAuthError):
     """A person has to log in: `oauth_start()`, consent, `oauth_complete()`. Nothing was deleted.
 
     Attributes:
-        reason: "no_token": there was no login. "no_refresh_token": the access token has ended and
-            cannot be renewed. "refused": the server refused the refresh token (revoked, 90 days
-            idle, password changed, or spent by a program that does not share this store).
-            "answer_lost": its answer to a refresh was lost, and the server has no rotation grace,
-            or it was not asked again within it.
+        reason: "no_token": there was no login. "no_refresh_token": the access token has expired
+            and there is no refresh token. "refused": the server refused the refresh token (revoked,
+            90 days idle, password changed, or used by a program that does not share this store).
+            "answer_lost": the answer to a refresh was lost, and the server has no rotation grace,
+            or the request was not sent again within it.
     """
 
     reason: Literal["no_token", "no_refresh_token", "refused", "answer_lost"] = "no_token"
 
 
 class AccessDeniedError(AtlassianAuthError):
-    """The token was accepted but does not reach what was asked for; a refresh cannot help.
+    """The token is valid but does not reach the site or resource; a refresh cannot help.
 
     Attributes:
         granted: The scopes of the grant, separated by spaces.
@@ -187,7 +187,7 @@ class AccessDeniedError(AtlassianAuthError):
 
 
 class TokenEndpointError(AtlassianAuthError):
-    """A token request failed. What is stored is as it was.
+    """A token request failed. The store was not changed.
 
     Attributes:
         status: HTTP status of the answer, or None without one.
@@ -215,7 +215,7 @@ class TokenEndpointUnavailableError(TokenEndpointError):
 
     Attributes:
         retry_after: Seconds to wait, when the server named them.
-        outcome: "not_sent": the server never saw the request. "throttled": it declined to look at
+        outcome: "not_sent": the server has not seen the request. "throttled": it has not processed
             it. "ambiguous": it may or may not have rotated the refresh token.
     """
 
@@ -224,16 +224,15 @@ class TokenEndpointUnavailableError(TokenEndpointError):
 
 
 class FreshTokenRejectedError(TokenEndpointUnavailableError):
-    """A resource server rejects a token that has no successor worth asking for.
+    """A resource server rejects a token, and another token would not help.
 
-    It is a static token, or one that was brought by a refresh seconds ago because its predecessor
-    had been rejected: another refresh would only burn a rotation. The adapters hand the rejection
-    to the caller as it is.
+    It is a static token, or a new one that replaced a rejected one seconds ago: another refresh
+    would only use up a refresh token. From an adapter, the caller gets the answer of the server.
     """
 
 
 class ResourceUnavailableError(AtlassianAuthError):
-    """A request of our own to a resource server (who am I, which sites) got no usable answer.
+    """A request of this package to a resource server (identity, sites) got no usable answer.
 
     Attributes:
         status: HTTP status of the answer, or None without one.
@@ -243,7 +242,7 @@ class ResourceUnavailableError(AtlassianAuthError):
 
 
 class ForeignOriginError(AtlassianAuthError):
-    """The URL lies outside the grant and the adapter was made with `foreign="raise"`."""
+    """The URL is outside the grant of the login, and the auth object has `foreign="raise"`."""
 
 
 class TokenStoreError(AtlassianAuthError):
@@ -251,14 +250,14 @@ class TokenStoreError(AtlassianAuthError):
 
 
 class TokenStoreUnavailableError(TokenStoreError):
-    """The store's server cannot be reached just now, as while it is restarted: try again soon.
+    """The store's server cannot be reached, as during a restart: try again soon.
 
-    A refresh rides out such an outage for some seconds before it raises this.
+    A refresh retries for some seconds before it raises this.
     """
 
 
 class TokenStoreTimeoutError(TokenStoreError, TimeoutError):
-    """Another process or thread holds the store's lock for longer than a caller can wait."""
+    """Another process or thread holds the store's lock for too long."""
 
 
 class StaleRecordError(TokenStoreError):
@@ -268,12 +267,12 @@ class StaleRecordError(TokenStoreError):
 class TokenNotSavedError(TokenStoreError):
     """The refresh token was rotated at the server, but the new one could not be saved.
 
-    The process keeps serving it from memory and keeps trying to save it. If the process ends before
-    it succeeds, the login may be lost.
+    The process uses it from memory and keeps trying to save it. If the process ends before that,
+    the login may be lost.
 
     Attributes:
-        token_set: The unsaved token set, so that a program can put it somewhere safe. It does not
-            survive a pickle of the error.
+        token_set: The unsaved token set, so that a program can keep it. A pickle of the error does
+            not hold it.
     """
 
     token_set: TokenSet | None = None
@@ -284,9 +283,10 @@ class TokenNotSavedError(TokenStoreError):
 
 
 def raise_clean(error: BaseException, cause: BaseException | None = None) -> NoReturn:
-    """Raise the error, also inside of a handler, without the exception that is being handled.
+    """Raise the error inside an `except` block, without the exception that is being handled.
 
-    Python keeps that one as the context of the error, and its text or its frames may hold a secret.
+    Python would keep that one as the context of the error, and its text or its frames may hold a
+    secret.
     """
     try:
         raise error from cause
@@ -295,9 +295,9 @@ def raise_clean(error: BaseException, cause: BaseException | None = None) -> NoR
 
 
 def without_frames(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
-    """Errors of ours leave the method without the frames below it.
+    """Errors of this package leave the method without the frames below it.
 
-    Error reporters print the locals of each frame, and ours hold codes, tokens and secrets.
+    Error reporters print the locals of each frame, and those frames hold codes, tokens and secrets.
     """
 
     @functools.wraps(method)

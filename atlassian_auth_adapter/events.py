@@ -1,7 +1,7 @@
-"""What the package reports, to the `on_event` hook and to the one logger.
+"""What the package reports, to the `on_event` hook and to its logger.
 
-Events carry no secret, not even a prefix of one. They are reported outside every lock; a hook that
-raises is logged and does no harm.
+Events hold no secret, not even a prefix of one. They are reported outside every lock. An exception
+of the hook is logged and ignored.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ logger = logging.getLogger("atlassian_auth_adapter")
 EventName = Literal[
     "refreshed",  # one token request brought a new token set
     "adopted",  # another process had refreshed already: no token request
-    "replayed",  # after a lost answer the same was asked again, as the server allows, and it worked
+    "replayed",  # after a lost answer the request was sent again, as the server allows
     "refused",  # the server refused the refresh token: a person must log in
     "throttled",  # the server asked to wait
     "unavailable",  # no usable answer from the token endpoint
     "store_failed",  # the store could not be read or written
     "lock_timeout",  # another process held the store's lock for too long
     "reauthorization_due",  # a person must log in again soon, or in any case the login ends
-    "foreign_origin",  # a request outside the grant was passed on without a token
-    "site_not_granted",  # the cloud id is that of a site which the login does not reach
-    "scope_missing",  # the resource server wants a scope that the grant lacks
-    "anonymous",  # the resource server answered as if nobody was logged in
-    "rejected",  # the resource server rejects a token that has no successor worth asking for
+    "foreign_origin",  # a request outside the grant was sent without the token
+    "site_not_granted",  # the login does not reach the site with the cloud id
+    "scope_missing",  # the resource server requires a scope that the grant lacks
+    "anonymous",  # the resource server answered as if not logged in
+    "rejected",  # the resource server rejects the token, and another one would not help now
     "gone",  # the resource was removed, for OAuth at least
-    "rate_limited",  # the resource server asks to wait; the token is not concerned
+    "rate_limited",  # the resource server asks to wait
 ]
 
 _LEVELS = {
@@ -45,17 +45,17 @@ _LEVELS = {
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something worth knowing happened.
+    """Something that was reported.
 
     Attributes:
-        name: Which of the fixed outcomes.
-        account: The account of the token key concerned, "" when none is.
-        fields: Details, free of secrets. For the outcomes of a refresh: `duration` (seconds,
-            float), `waiters` (int), `generation` (int), `error` (text), `reauthorize_by` (POSIX
-            timestamp, seconds). For an answer of a resource server: `origin`, `path`, and what it
-            is about: `hint` (what to do instead, or ""), `granted` and `needed` (scopes; several
-            alternatives are parted by " or "), `error` (text), `retry_after` and `reason` (headers
-            of that kind, as text). For a site: `cloud_id`, `reached` (the sites of the login).
+        name: What happened.
+        account: The account of the login, or "".
+        fields: Details without secrets. For a refresh: `duration` (seconds, float), `waiters`
+            (int), `generation` (int), `error` (text), `reauthorize_by` (POSIX timestamp, seconds).
+            For an answer of a resource server: `origin`, `path`, and some of `hint` (what to do
+            instead, or ""), `granted` and `needed` (scopes; " or " stands between alternatives),
+            `error` (text), `retry_after` and `reason` (headers, as text). For a site: `cloud_id`,
+            `reached` (the sites of the login).
     """
 
     name: EventName
@@ -71,11 +71,11 @@ OnEvent = Callable[[Event], object]
 
 
 def report(on_event: OnEvent | None, event: Event) -> None:
-    """Log the event and hand it to the hook. Never raises; call it without holding a lock."""
+    """Log the event and call the hook with it. Never raises; call it without holding a lock."""
     logger.log(_LEVELS.get(event.name, logging.WARNING), "%s", event)
     if on_event is None:
         return
     try:
         on_event(event)
-    except Exception as error:  # noqa: BLE001 - a foreign callable must not break a refresh
+    except Exception as error:  # noqa: BLE001 - the hook must not break a refresh
         logger.warning("on_event raised %s for %s", type(error).__name__, event.name)

@@ -15,28 +15,27 @@ class Freshness(enum.Enum):
     """What may be done with an access token."""
 
     FRESH = "fresh"  # use it
-    STALE = "stale"  # use it, and renew it beside the traffic
-    EXPIRED = "expired"  # renew it first
+    STALE = "stale"  # use it, and refresh it in the background
+    EXPIRED = "expired"  # refresh it first
 
 
 @dataclass(frozen=True, slots=True)
 class ExpiryPolicy:
-    """How long before its end a token is renewed.
+    """How long before its end a token is refreshed.
 
-    Two windows, scaled to the token's lifetime so that a short-lived token is not renewed all the
-    time: in the *stale* window a renewal runs beside the traffic, in the *expired* window the
-    traffic waits for it.
+    There are two windows before the end. In the *stale* window a refresh runs in the background, in
+    the *expired* window requests wait for it. Both depend on the lifetime, so that a short-lived
+    token is not refreshed all the time.
 
     Attributes:
         stale: Longest stale window, seconds before the end.
         stale_fraction: The stale window is at most this part of the lifetime.
         jitter: The stale window of each token starts up to this many seconds later, drawn once per
-            token, so that a fleet does not renew in one instant.
+            token, so that many processes do not refresh at the same instant.
         expired: Longest expired window, seconds before the end.
         expired_fraction: The expired window is at most this part of the lifetime.
-        minimum: The expired window is never shorter than this many seconds, so what a caller gets
-            is valid for at least as long (half its life, for a token that lives less than twice
-            that).
+        minimum: The expired window is never shorter than this many seconds, so a caller's token is
+            valid for at least as long (half its life, for a token that lives less than twice that).
             Source: the seed document, "10-second expiry buffer".
     """
 
@@ -50,11 +49,11 @@ class ExpiryPolicy:
     def freshness(
         self, token_set: TokenSet, remaining: float, jitter_share: float = 0.0
     ) -> Freshness:
-        """What may be done with the token when it has `remaining` seconds to live.
+        """What may be done with the token when it is valid for `remaining` more seconds.
 
         Args:
-            token_set: Whose lifetime scales the windows.
-            remaining: Seconds until the end; the smaller of what wall and monotonic clock say.
+            token_set: The token set, which has the lifetime.
+            remaining: Seconds until the end, by the wall or the monotonic clock: the smaller one.
             jitter_share: The token's share of the jitter, 0 to 1.
         """
         if remaining == math.inf:

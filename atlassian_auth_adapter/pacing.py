@@ -1,9 +1,9 @@
-"""Pacing: how soon a path that goes on rejecting tokens may have another one fetched.
+"""How often a path that keeps rejecting tokens may cause a refresh.
 
-A resource server may reject a token that is fine: the site is wrong, a right is missing. Then the
-next token is rejected as well, and each costs a rotation. So a path that rejects the very token
-that a refresh has brought for it has to wait, longer each time. Where a token is accepted, the next
-rejection is believed at once: a token that was revoked early is replaced each time.
+A resource server may reject a valid token: the site is wrong, or a right is missing. Then it
+rejects the next token as well, and each one costs a rotation. So after a path has rejected the
+token of a refresh that it had caused itself, its next refresh has to wait, longer each time. After
+a token was accepted, the next rejection causes a refresh at once: a token may be revoked early.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["Pacing"]
 
 #: Seconds of the first pause, and of the longest: it doubles in between.
 FIRST_PAUSE, LONGEST_PAUSE = 30.0, 3600.0
-#: Paths that are remembered; the oldest give way.
+#: Paths that are remembered; beyond that the oldest are dropped.
 MOST_PATHS = 1000
 
 
@@ -26,7 +26,7 @@ class _Path:
     """What is known of a path.
 
     Attributes:
-        brought: The hash of the token that the last refresh for this path has brought.
+        brought: The hash of the token of the last refresh that this path has caused.
         pause: Seconds of the last pause, 0 before the first.
         until: Monotonic time (seconds) of its end; None while `brought` was not rejected here.
     """
@@ -44,8 +44,8 @@ class _Path:
 class Pacing:
     """The paths of one token source that reject tokens.
 
-    Threads share it without a lock, so that neither a signal handler nor a forked child finds one
-    taken: when two are told of the same path at once, at worst one more token is fetched.
+    Threads share it without a lock, because a signal handler or a forked child could find a lock
+    taken. When two threads report the same path at once, at worst one more token is fetched.
 
     Args:
         monotonic: The source's monotonic clock, seconds.
@@ -56,14 +56,14 @@ class Pacing:
         self._paths: dict[str, _Path] = {}
 
     def check(self, path: str, rejected: str | None) -> None:
-        """A rejection by this path may have a token fetched.
+        """Returns if a rejection by this path may cause a refresh now.
 
         Args:
             path: Method, origin and path, without a query.
             rejected: The access token that it has rejected, which is the newest one.
 
         Raises:
-            FreshTokenRejectedError: Not yet.
+            FreshTokenRejectedError: It may not yet.
         """
         known = self._paths.get(path)
         if known is None or known.brought != hash(rejected):
@@ -74,19 +74,19 @@ class Pacing:
         left = (known.until or now) - now
         if left > 0:
             raise FreshTokenRejectedError(
-                "the resource server rejects a token that a refresh brought because it had "
-                "rejected the one before: it is not the token. Check site, scopes and rights. The "
-                f"next refresh for this path is possible in {left:.0f} s.",
+                "the resource server rejects a new token as it rejected the one before, so the "
+                "token is not the reason. Check site, scopes and rights. The next refresh for this "
+                f"path is possible in {left:.0f} s.",
                 retry_after=left,
             )
 
     def brought(self, path: str, token: str, *, is_rejected: bool | None = None) -> None:
-        """A refresh has brought this token because the path had rejected the one before.
+        """A refresh that this path has caused brought this token.
 
         Args:
             path: As for `check`.
             token: The new access token.
-            is_rejected: What the path says of it; None when it was not tried yet.
+            is_rejected: Whether the path rejects it as well; None: it was not tried yet.
         """
         known = self._paths.pop(path, None) or _Path()
         if is_rejected is False:

@@ -1,4 +1,7 @@
-"""Objects that must not be doubled: there is one owner of a refresh token per process."""
+"""Pickling of objects that must exist once in a process, and of callables that give secrets.
+
+Two objects for one login would spend one refresh token twice; and a pickle must hold no secret.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,18 @@ from types import FunctionType
 from typing import Any, Self
 from weakref import WeakValueDictionary
 
-__all__ = ["Named", "Unique", "is_named"]
+__all__ = ["PickledByName", "PickledByReference", "is_named"]
 
-_by_name: WeakValueDictionary[str, Unique] = WeakValueDictionary()
+#: The objects that were pickled, by the random names in their pickles. Per process, weak; a forked
+#: child keeps it, and so follows its parent's pickles. No lock: each access is one atomic call.
+_pickled: WeakValueDictionary[str, PickledByReference] = WeakValueDictionary()
 
 
-class Unique:
-    """Its copies are the object itself, and its pickle holds a name and no secret.
+class PickledByReference:
+    """Its copies are the object itself, and its pickle holds a random name and no secret.
 
-    The same process and its forked children find the object by its name; any other process gets
-    what `_elsewhere` says.
+    In the same process and its forked children, unpickling finds the object by that name. In any
+    other process it calls what `_reduce_for_other_process` returns.
     """
 
     def __copy__(self) -> Self:
@@ -29,30 +34,30 @@ class Unique:
         from secrets import token_hex
 
         name = self.__dict__.setdefault("_name", token_hex(16))
-        _by_name[name] = self
-        return _found, (name, *self._elsewhere())
+        _pickled[name] = self
+        return _found, (name, *self._reduce_for_other_process())
 
-    def _elsewhere(self) -> tuple[Any, ...]:
-        """A picklable callable with its arguments that makes a stand-in in another process."""
+    def _reduce_for_other_process(self) -> tuple[Any, ...]:
+        """A callable and its arguments, which unpickling calls in another process."""
         raise NotImplementedError
 
 
-def _found(name: str, make: Callable[..., Unique], *arguments: Any) -> Unique:
-    return _by_name.get(name) or make(*arguments)
+def _found(name: str, make: Callable[..., object], *arguments: Any) -> object:
+    return _pickled.get(name) or make(*arguments)
 
 
-class Named:
+class PickledByName:
     """A callable whose pickle says where a secret is, and does not hold it."""
 
     __slots__ = ()
 
 
 def is_named(thing: object) -> bool:
-    """Whether it is a function or class of a module, whose pickle is its name, or a `Named`.
+    """Whether it is a function or class of a module, or a `PickledByName`.
 
-    The pickle of a bound method or of a partial may hold a secret.
+    Their pickle is a name. The pickle of a bound method or of a partial may hold a secret.
     """
-    if not isinstance(thing, FunctionType | type | Named):
+    if not isinstance(thing, FunctionType | type | PickledByName):
         return False
     import pickle
 

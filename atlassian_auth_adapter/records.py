@@ -1,14 +1,14 @@
 """What is kept, turned into the texts that stores keep, and back: once for all stores.
 
-    name   fb4c16e78550eae9a58551103306e889          the digest of the key; ".kind" behind others
+    name   fb4c16e78550eae9a58551103306e889          digest of the key, and ".kind" unless a login
     text   {"schema": 2,
             "key": {"issuer": "https://auth.atlassian.com", "client_id": "abc",
                     "account": "default", "kind": "login"},
             "generation": 7, "login_id": "5a1f...", "token_set": {...}, ...}
 
-The key stands beside the record, so that people can read whose it is; a record under another key's
-name is refused. Fields that have their default value are left out. Each value is checked when it is
-read. A float without an end (`math.inf`) is null.
+The key is stored with the record, so that people can read whose it is; a record under the name of
+another key is refused. Fields that have their default value are left out. Each value is checked
+when it is read. `math.inf` is written as null.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass,
 from functools import cache
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from atlassian_auth_adapter.errors import TokenStoreError
+from atlassian_auth_adapter.errors import TokenStoreError, raise_clean
 from atlassian_auth_adapter.oauth.authorization import AuthorizationRequest
 from atlassian_auth_adapter.stores.base import KEPT, Entry, TokenStore, update
 from atlassian_auth_adapter.tokens import TokenSet
@@ -42,7 +42,7 @@ __all__ = [
     "write",
 ]
 
-#: Version of the stored form. A reader refuses any other one instead of guessing.
+#: Version of the stored form. Every other one is refused.
 SCHEMA = 2
 
 R = TypeVar("R", "Login", "Authorizations", "Sites", "ClientSecret")
@@ -70,9 +70,9 @@ class TokenKey:
 
     @property
     def name(self) -> str:
-        """Under which name a store keeps it, on every host the same: "" or a kind after a digest.
+        """The name of its entry in a store, the same on every host.
 
-        The login's own name is the digest alone; what belongs to it has the same digest.
+        A login has a digest; every other kind has the digest of its login, a dot and the kind.
         """
         text = json.dumps([self.issuer, self.client_id, self.account, "login"])
         digest = hashlib.sha256(text.encode()).hexdigest()[:32]
@@ -87,13 +87,13 @@ class TokenKey:
         return replace(self, kind="sites")
 
     def hashed(self, secret: str) -> str:
-        """Names a secret without revealing it; the same for all who share the key."""
+        """A salted hash of the secret: the key's name is the salt."""
         return hashlib.sha256(f"{self.name}:{secret}".encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
 class Journal:
-    """A refresh that was sent, or is about to be, and whose end is not on record.
+    """A refresh that was sent, or is about to be, and whose result is not saved yet.
 
     Attributes:
         token_hash: Salted hash of the refresh token that is sent.
@@ -111,20 +111,20 @@ class Login:
     """What is kept of one login. Its secrets are in `token_set` only.
 
     Attributes:
-        generation: +1 with each rotation and each sign-in; it never starts anew, also not after a
-            login was forgotten.
-        login_id: Random name of the login from its first save on, the same through all rotations;
-            "" when a program before this package has saved it.
+        generation: +1 with each rotation and each sign-in; it never starts again at 1, not even
+            after the login was forgotten.
+        login_id: Random name of the login, made by its first save and kept through all rotations;
+            "" when a program from before this package has saved it.
         token_set: The tokens, or None before the first sign-in, or when the login was forgotten.
         journal: See `Journal`.
-        takeover: The same for a refresh token from elsewhere, whose login is to replace this one.
+        takeover: The same for a refresh token from another program, whose login replaces this one.
         throttled_until: POSIX timestamp (seconds) before which the token endpoint is not asked.
         dead: Salted hash of a refresh token that the server has refused, or "".
         dead_reason: Why it is dead, as in `LoginRequiredError.reason`.
         forced_until: POSIX timestamp (seconds) at which the budget of forced refreshes is full
             again; see `refresh.protocol`.
         taken_over: Salted hash of the refresh token with which the login was taken over from
-            elsewhere, or "": it is spent, however often a program offers it.
+            another program, or "": it is spent, however often a program offers it.
         authorized_at: POSIX timestamp (seconds) of the resource owner's consent, 0 when not known.
     """
 
@@ -145,14 +145,14 @@ class Login:
         return self.login_id or (key.hashed(self.token_set.refresh_token) if self.token_set else "")
 
     def precedes(self, other: Login) -> bool:
-        """Whether this is a former state of the very login that the other one is."""
+        """Whether the other one is a later state of the same login."""
         is_same = self.login_id == other.login_id != ""
         return is_same and self.generation < other.generation
 
 
 @dataclass(frozen=True, slots=True)
 class Authorizations:
-    """The authorizations that were started and wait for their redirects, in their order."""
+    """The authorizations that were started and wait for their redirects, the oldest first."""
 
     requests: tuple[AuthorizationRequest, ...] = ()
 
@@ -162,8 +162,8 @@ class Sites:
     """The cloud ids that were found for one login.
 
     Attributes:
-        login_id: Of that login: another one may reach other sites.
-        cloud_ids: By the URL of the site; by the name of the product for the only site that has it.
+        login_id: Of that login: another login may reach other sites.
+        cloud_ids: By the URL of the site, or by the name of the product when one site alone has it.
     """
 
     login_id: str = ""
@@ -188,27 +188,25 @@ def read(text: str, key: TokenKey, kind: type[R], place: str) -> R:
     Args:
         text: What is stored.
         key: Whose record it must be.
-        kind: What it must be.
+        kind: Which kind of record it must be.
         place: Where it is stored, for the error.
 
     Raises:
         TokenStoreError: It is damaged, is another key's, or was written by another release. Neither
             the error nor its context quotes what is stored.
     """
-    # An error of the parser holds what it parsed, also as the context of the error raised from it:
-    # everything is raised outside of the handlers.
     try:
         stored: Any = json.loads(text)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError):  # it holds what was parsed, so nothing is raised in here
         stored = None
-    wrong = _damage(stored, key)
-    if not wrong:
-        try:
-            record: R = _value(kind, stored)
-            return record
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            wrong = f"the record is damaged ({type(error).__name__}). {KEPT}"
-    raise TokenStoreError(f"{place}: {wrong}")
+    if wrong := _damage(stored, key):
+        raise TokenStoreError(f"{place}: {wrong}")
+    try:
+        record: R = _value(kind, stored)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        wrong = f"the record is damaged ({type(error).__name__}). {KEPT}"
+        raise_clean(TokenStoreError(f"{place}: {wrong}"))
+    return record
 
 
 def load(store: TokenStore, key: TokenKey, kind: type[R]) -> tuple[R | None, int | None]:
@@ -242,14 +240,14 @@ def save(
 def change(
     store: TokenStore, key: TokenKey, kind: type[R], how: Callable[[R | None], R | None]
 ) -> None:
-    """The record was changed by one caller at a time, without the lock.
+    """The record was changed as a whole, without the lock; see `stores.base.update`.
 
     Args:
         store: Where.
         key: Whose record.
-        kind: What it is.
-        how: From the record to the new one, None for no change; called again when another caller
-            was faster.
+        kind: Which kind of record it is.
+        how: From the record to the new one, None for no change; called again when another process
+            has saved first.
 
     Raises:
         TokenStoreError: As `load` and `save`.
@@ -267,10 +265,13 @@ def _place(store: TokenStore, key: TokenKey) -> str:
     return f"account {key.account!r} ({key.kind}, {key.name}) in {store!r}"
 
 
+_NO_RECORD = f"it is damaged: not a record of this package. {KEPT}"
+
+
 def _damage(stored: object, key: TokenKey) -> str:
     """Why this is not a record of that key in this schema, or ""."""
     if not isinstance(stored, dict):
-        return f"it is damaged: not a record of this package. {KEPT}"
+        return _NO_RECORD
     schema = stored.get("schema", stored.get("version"))
     if isinstance(schema, int) and schema > SCHEMA:
         return (
@@ -283,15 +284,15 @@ def _damage(stored: object, key: TokenKey) -> str:
             "not read. forget() the login, or delete the entry, and sign in again."
         )
     if schema != SCHEMA:
-        return f"it is damaged: not a record of this package. {KEPT}"
-    # A store that makes records of another program's logins knows the name alone.
+        return _NO_RECORD
+    # ContextTokenStore, which makes records of another program's logins, knows the name alone.
     if stored.get("key") not in (asdict(key), key.name):
         return f"it is the record of another key. {KEPT}"
     return ""
 
 
 def _stored(value: Any) -> Any:
-    """As JSON has it: a dataclass without its defaults, a number without an end as null."""
+    """As JSON: a dataclass without its defaults, `math.inf` as null."""
     if is_dataclass(value):
         return {
             item.name: _stored(getattr(value, item.name))
@@ -314,7 +315,7 @@ def _value(kind: Any, stored: Any) -> Any:
         hints = _hints(kind)
         if not isinstance(stored, dict):
             raise TypeError("not an object")
-        # What a later release has added to this schema hides no login.
+        # A later release may have added fields to this schema.
         known = stored.keys() & hints.keys()
         return kind(**{name: _value(hints[name], stored[name]) for name in known})
     match get_origin(kind), get_args(kind):

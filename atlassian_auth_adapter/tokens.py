@@ -1,4 +1,4 @@
-"""TokenSet: what one token request brought, as a frozen value that never prints its secrets."""
+"""TokenSet: the result of one token request, as a frozen value that never prints its secrets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["TokenSet", "is_token"]
 
 
 def is_token(value: object) -> TypeGuard[str]:
-    """Whether it can stand in a header: visible ASCII. Source: RFC 6749 appendix A.12."""
+    """Whether a header can hold it: visible ASCII. Source: RFC 6749 appendix A.12."""
     if not isinstance(value, str) or not value:
         return False
     return value.isascii() and value.isprintable() and " " not in value
@@ -20,21 +20,21 @@ def is_token(value: object) -> TypeGuard[str]:
 
 @dataclass(frozen=True, slots=True)
 class TokenSet:
-    """An access token with the refresh token and the facts that came with it.
+    """An access token, its refresh token, and what the server said about them.
 
     Attributes:
         access_token: The bearer token, or the credential of a Basic header. Not in the repr.
-        refresh_token: The token that brings the next one, "" when the server gave none. Not in the
+        refresh_token: The token that a refresh sends, "" when the server gave none. Not in the
             repr.
-        expires_at: POSIX timestamp (seconds) from which the access token is dead, counted from the
-            moment the token request was *sent*; `math.inf` for a token without an end.
+        expires_at: POSIX timestamp (seconds) at which the access token expires, counted from the
+            moment the token request was *sent*; `math.inf` for a token that does not expire.
         scope: Granted scopes, separated by spaces. Source: RFC 6749 section 3.3.
         token_type: As the server spelled it. Requests say `Basic` for exactly that (a static API
             token), else `Bearer`, whatever a server calls it.
         obtained_at: POSIX timestamp (seconds) at which the token request was sent.
 
     Raises:
-        ConfigurationError: A token holds what no header can carry, such as a line break.
+        ConfigurationError: A token has a character that no header can hold, such as a line break.
     """
 
     access_token: str = field(repr=False)
@@ -48,8 +48,8 @@ class TokenSet:
         for name in ("access_token", "refresh_token"):
             if (token := getattr(self, name)) != "" and not is_token(token):
                 raise ConfigurationError(
-                    f"the {name} holds a space, a line break or another character that no token "
-                    "has: give it as the server has issued it."
+                    f"the {name} contains a space, a line break or another character that no token "
+                    "has: give it exactly as the server has issued it."
                 )
 
     @property

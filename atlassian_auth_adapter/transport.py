@@ -1,8 +1,8 @@
 """Every HTTP request that the package makes itself goes through here.
 
-The caller's `verify`, `proxy`, `cert` and `timeout` reach each of them. Redirects are never
-followed, `.netrc` is never read, and what goes wrong is told apart by the one question that matters
-for a token that may be used once: can the server have seen the request?
+The caller's `verify`, `proxy`, `cert` and `timeout` apply to each of them. Redirects are never
+followed and `.netrc` is never read. Failures are divided by the question that matters for a token
+that may be used once: can the server have seen the request?
 """
 
 from __future__ import annotations
@@ -18,7 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from atlassian_auth_adapter.errors import ConfigurationError, ResourceUnavailableError
+from atlassian_auth_adapter.errors import (
+    ConfigurationError,
+    ResourceUnavailableError,
+    raise_clean,
+)
 
 if TYPE_CHECKING:
     import requests
@@ -27,13 +31,13 @@ __all__ = ["Answer", "NoAnswerError", "Proxy", "Transport"]
 
 Proxy = bool | str | Mapping[str, str] | None
 
-#: A token answer has a few kilobytes; nothing honest comes near this many bytes.
+#: Bytes. A token answer has a few kilobytes, so a longer answer is an error.
 MAX_ANSWER = 256 * 1024
 _PAIR = 2  # (certificate, key), and (connect, read)
 
 
 class NoAnswerError(Exception):
-    """There was no complete HTTP answer. Its cause holds neither request nor response.
+    """There was no complete HTTP answer. The cause of this error holds no request or response.
 
     Attributes:
         sent: Whether the server may have seen the request.
@@ -152,8 +156,8 @@ class Transport:
             body: Request body, ASCII.
 
         Raises:
-            NoAnswerError: Without a complete answer.
-            ConfigurationError: The URL or the proxy is not one.
+            NoAnswerError: There was no complete answer.
+            ConfigurationError: The URL, a header or the proxy is malformed.
         """
         import requests
 
@@ -175,17 +179,16 @@ class Transport:
                 ) as response,
             ):
                 return Answer(response.status_code, response.headers, self._read(response))
-        except requests.RequestException as error:
-            failure: Exception = error
-        except (OSError, ValueError) as error:
-            failure = error  # a file that has gone, a host that is no name, a header that is none
-        # Raised outside of the handler: the original holds the request with its secrets.
-        text, is_ours = _text_of(failure), isinstance(failure, requests.RequestException)
-        if isinstance(failure, ValueError) or not is_ours:
-            raise ConfigurationError(f"cannot send a request there: {text}")
-        raise NoAnswerError(
-            f"{type(failure).__name__}: {text}", sent=_may_have_been_sent(failure)
-        ) from type(failure)(text)
+        except (OSError, ValueError) as error:  # a RequestException is an OSError
+            text = _text_of(error)
+            if isinstance(error, ValueError) or not isinstance(error, requests.RequestException):
+                # A malformed URL or header, or a file of certificates that is gone.
+                raise_clean(ConfigurationError(f"cannot send a request there: {text}"))
+            failure = NoAnswerError(
+                f"{type(error).__name__}: {text}", sent=_may_have_been_sent(error)
+            )
+            # The original holds the request with its secrets; the cause is a copy without it.
+            raise_clean(failure, type(error)(text))
 
     def get(self, url: str, authorization: str = "", accept: str = "application/json") -> Answer:
         """The answer of a resource server to a GET request.
@@ -196,19 +199,19 @@ class Transport:
             accept: Media type to ask for.
 
         Raises:
-            ResourceUnavailableError: Without a complete answer.
-            ConfigurationError: The URL or the proxy is not one.
+            ResourceUnavailableError: There was no complete answer.
+            ConfigurationError: The URL or the proxy is malformed.
         """
         headers = {"Accept": accept} | ({"Authorization": authorization} if authorization else {})
         try:
             return self.send("GET", url, headers=headers)
         except NoAnswerError as error:
-            failure = error
-        del authorization, headers
-        place = url.partition("?")[0]  # a query may hold a state or a code
-        raise ResourceUnavailableError(
-            f"no answer from {place}: {failure}. Try again, or check network, proxy and `verify`."
-        ) from failure.__cause__
+            del authorization, headers
+            place = url.partition("?")[0]  # a query may hold a state or a code
+            failure = ResourceUnavailableError(
+                f"no answer from {place}: {error}. Try again, or check network, proxy and `verify`."
+            )
+            raise_clean(failure, error.__cause__)
 
     def _read(self, response: requests.Response) -> bytes:
         import requests
@@ -227,12 +230,12 @@ class Transport:
 
 
 def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Authenticates nothing; passing it keeps requests from reading `.netrc`."""
+    """Adds no authentication; without an auth function requests would read `.netrc`."""
     return request
 
 
 def _exists(path: object) -> bool:
-    """Whether it is the path of something; "" is the path of nothing."""
+    """Whether it is the path of a file or directory that exists; "" is not."""
     return isinstance(path, str | os.PathLike) and bool(path) and Path(path).exists()
 
 
@@ -247,7 +250,7 @@ def _are_seconds(values: tuple[object, ...]) -> bool:
 
 
 def _is_proxy(proxy: object) -> bool:
-    """Whether it is a proxy setting whose addresses can be addresses; the scheme may be missing."""
+    """Whether it is a valid proxy setting; an address may leave out the scheme."""
     if isinstance(proxy, Mapping):
         return all(isinstance(address, str) for address in proxy.values())
     if not isinstance(proxy, str):
@@ -260,18 +263,18 @@ def _is_proxy(proxy: object) -> bool:
 
 
 def _reason(error: Exception) -> object:
-    """What urllib3 said went wrong."""
+    """What went wrong, as urllib3 reports it."""
     inner = error.args[0] if error.args else None
     return getattr(inner, "reason", None) or inner
 
 
 def _original(reason: object) -> object:
-    """What the operating system said went wrong, if it was that."""
+    """The error of the operating system behind it, if there is one."""
     return getattr(reason, "original_error", None) or (getattr(reason, "args", ()) or (None,))[-1]
 
 
 def _may_have_been_sent(error: Exception) -> bool:
-    """False only when the connection was never usable, so the server cannot have seen a request."""
+    """False only if there was no connection, so that the server cannot have seen the request."""
     import requests
     from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
@@ -281,13 +284,13 @@ def _may_have_been_sent(error: Exception) -> bool:
         or isinstance(reason, NewConnectionError | ConnectTimeoutError)
         or (
             isinstance(error, requests.exceptions.SSLError)
-            and (_came_up_connecting(reason) or _came_up_connecting(_original(reason)))
+            and (_is_of_handshake(reason) or _is_of_handshake(_original(reason)))
         )
     )
 
 
-def _came_up_connecting(error: object) -> bool:
-    """Whether a TLS error is one of the handshake; a record may also break later, in an answer."""
+def _is_of_handshake(error: object) -> bool:
+    """Whether a TLS error is one of the handshake: TLS may also fail later, within an answer."""
     frames = traceback.walk_tb(getattr(error, "__traceback__", None))
     return any(frame.f_code.co_name == "connect" for frame, _ in frames)
 
@@ -295,8 +298,8 @@ def _came_up_connecting(error: object) -> bool:
 def _text_of(error: Exception) -> str:
     """A short text of the failure.
 
-    urllib3's texts repeat the URL, the proxy with its password, headers, and parts of a broken
-    answer: of those only the operating system's are shown.
+    urllib3's own texts may hold the URL, the password of the proxy, headers, and parts of a broken
+    answer, so only the texts of the operating system are shown.
     """
     from requests.exceptions import InvalidHeader
 

@@ -27,17 +27,32 @@ from atlassian_auth_adapter.testing import AtlassianEmulator, FakeClock
 from atlassian_auth_adapter.testing.contracts.relay import Relay
 
 # The same examples in every run, and no test that depends on how busy the machine is.
-hypothesis.settings.register_profile("steady", deadline=None, derandomize=True, database=None)
-hypothesis.settings.load_profile("steady")
+STEADY = hypothesis.settings(deadline=None, derandomize=True, database=None)
+hypothesis.settings.register_profile("short", STEADY, max_examples=24)
+hypothesis.settings.register_profile("slow", STEADY, max_examples=100)
 
 
-#: Tests of half a minute or so.
-LONGEST = ("test_any_sequence.py", "test_fleet.py", "test_oldest.py", "test_streams.py")
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The one option that chooses between `make test` and `make slow`."""
+    parser.addoption(
+        "--slow", action="store_true", help="also run the tests marked slow; more examples"
+    )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest begin first, so that in the end nobody waits for one of them."""
-    items.sort(key=lambda item: item.path.name not in LONGEST)
+def pytest_configure(config: pytest.Config) -> None:
+    """Test modules are imported after this, so `hypothesis.settings` there has these defaults."""
+    hypothesis.settings.load_profile("slow" if config.getoption("slow") else "short")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without --slow the tests marked slow are deselected; with it they begin first, so that no
+    worker is left alone with one of them in the end.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    if not config.getoption("slow"):
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        config.hook.pytest_deselected(items=slow)
+        del items[: len(slow)]
 
 
 #: Of the library: flights.

@@ -138,7 +138,6 @@ def test_an_unknown_name_is_an_attribute_error(module: str) -> None:
 @pytest.mark.parametrize(
     ("library", "name", "install"),
     [
-        ("httpx", "AtlassianHTTPXAuth", "pip install httpx"),
         ("httpx2", "AtlassianHTTPX2Auth", "pip install 'atlassian-auth-adapter[httpx2]'"),
         ("redis", "RedisTokenStore", "pip install 'atlassian-auth-adapter[redis]'"),
         ("sqlalchemy", "SQLTokenStore", "pip install 'atlassian-auth-adapter[sql]'"),

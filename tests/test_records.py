@@ -413,7 +413,7 @@ class TestChange:
     def test_it_gives_up_at_last(self):
         """A store in which every save is stale is broken, or others never rest."""
         store = Overtaken(10**6)
-        with pytest.raises(StaleRecordError, match="always faster") as raised:
+        with pytest.raises(StaleRecordError, match="always saved it first") as raised:
             records.change(store, KEY, Login, self.counted)
         assert_no_secret(raised.value)
         assert store.load(KEY.name).version == MOST_OVERTAKINGS

@@ -13,6 +13,7 @@ MEGABYTES = 32
 LINES = ("requests  open", "requests  download", "httpx     multipart", "httpx     async")
 
 
+@pytest.mark.slow
 def test_no_copy_of_a_big_body_is_in_memory() -> None:
     """The peak of a process does not grow with a body, sent once or twice; that of a copy does."""
     pytest.importorskip("resource", reason="ru_maxrss is of Unix")

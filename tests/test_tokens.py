@@ -17,12 +17,11 @@ SECRET = "s3cr3t-access", "s3cr3t-refresh"
 token_set = TokenSet(*SECRET, 1e9 + 60, "read:a read:b", obtained_at=1e9)
 
 
-@pytest.mark.parametrize("shown", [repr, str, "{}".format, "{0!r}".format, ascii])
-def test_it_never_prints_its_secrets(shown: object) -> None:
+def test_it_never_prints_its_secrets() -> None:
     """A printed token set shows scope and expiry, not the tokens."""
-    text = shown(token_set)  # type: ignore[operator]
-    assert "read:a read:b" in text
-    assert not any(secret in text for secret in SECRET)
+    for text in (repr(token_set), str(token_set), f"{token_set}", ascii(token_set)):
+        assert "read:a read:b" in text
+        assert not any(secret in text for secret in SECRET)
 
 
 def test_it_is_not_pickled() -> None:
@@ -38,10 +37,9 @@ def test_a_container_with_one_is_not_pickled_either() -> None:
         pickle.dumps({"cached": [token_set]})
 
 
-@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
-def test_copies_are_the_same_object(copied: object) -> None:
+def test_copies_are_the_same_object() -> None:
     """A frozen value needs no second instance."""
-    assert copied(token_set) is token_set  # type: ignore[operator]
+    assert copy.copy(token_set) is copy.deepcopy(token_set) is token_set
 
 
 def test_it_cannot_be_changed() -> None:
@@ -63,10 +61,11 @@ def test_scopes_are_the_words_of_the_scope(words: list[str]) -> None:
     assert TokenSet("a", scope=" ".join(words)).scopes == frozenset(words)
 
 
-@pytest.mark.parametrize(
-    ("obtained", "ends", "lifetime"),
-    [(5.0, 65.0, 60.0), (65.0, 5.0, 0.0), (0.0, math.inf, math.inf)],
-)
-def test_a_lifetime_is_never_negative(obtained: float, ends: float, lifetime: float) -> None:
+def test_a_lifetime_is_never_negative() -> None:
     """The lifetime counts from the token request to the end."""
-    assert TokenSet("a", expires_at=ends, obtained_at=obtained).lifetime == lifetime
+    for obtained, ends, lifetime in (
+        (5.0, 65.0, 60.0),
+        (65.0, 5.0, 0.0),
+        (0.0, math.inf, math.inf),
+    ):
+        assert TokenSet("a", expires_at=ends, obtained_at=obtained).lifetime == lifetime

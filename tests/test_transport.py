@@ -1,9 +1,9 @@
-"""Our own requests: settings reach each of them, and failures are told apart by one question."""
+"""The package's own requests: settings apply to each, and an error tells whether it was sent."""
 
 from __future__ import annotations
 
 import contextlib
-import json
+import gzip
 import os
 import socket
 import ssl
@@ -28,16 +28,17 @@ from atlassian_auth_adapter import (
     create_atlassian_oauth_client,
 )
 from atlassian_auth_adapter.testing import AtlassianEmulator, FakeClock
+from atlassian_auth_adapter.testing.emulator import Status
 from atlassian_auth_adapter.transport import MAX_ANSWER, Answer, NoAnswerError, Transport
 
-# --- a server of a few lines, for answers that no server should give ------------------------------
+# --- a server of a few lines, for broken answers --------------------------------------------------
 
 
 @contextlib.contextmanager
 def _raw_server(
     serve: Callable[[socket.socket], object], context: ssl.SSLContext | None = None
 ) -> Iterator[int]:
-    """A server that lets `serve` do with each connection what it likes; yields its port."""
+    """A server that calls `serve` with each connection; yields its port."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def accept() -> None:
@@ -65,7 +66,7 @@ def _raw_server(
 
 
 def _request(connection: socket.socket) -> bytes:
-    """One whole request."""
+    """Reads one whole request."""
     read = b""
     while b"\r\n\r\n" not in read or (read.startswith(b"POST") and not read.endswith(b"s3cr3t")):
         if not (more := connection.recv(65536)):
@@ -82,11 +83,6 @@ def _replying(reply: bytes) -> Callable[[socket.socket], None]:
     return serve
 
 
-def _resetting(connection: socket.socket) -> None:
-    _request(connection)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-
-
 def _send(port: int, scheme: str = "http", **settings: Any) -> Answer:
     transport = Transport(**{"proxy": False, **settings})
     return transport.send(
@@ -95,6 +91,19 @@ def _send(port: int, scheme: str = "http", **settings: Any) -> Answer:
         headers={"Content-Type": "application/x-www-form-urlencoded"},
         body="secret=s3cr3t",
     )
+
+
+def _failure(
+    serve: Callable[[socket.socket], object],
+    context: ssl.SSLContext | None = None,
+    *,
+    match: str | None = None,
+    **settings: Any,
+) -> NoAnswerError:
+    """The error of a request to a server like this; https if there is a TLS context."""
+    with _raw_server(serve, context) as port, pytest.raises(NoAnswerError, match=match) as caught:
+        _send(port, "https" if context else "http", **settings)
+    return caught.value
 
 
 # --- TLS ------------------------------------------------------------------------------------------
@@ -120,7 +129,7 @@ class _Pki:
 
 @pytest.fixture(scope="module")
 def pki(tmp_path_factory: pytest.TempPathFactory) -> _Pki:
-    """A certificate authority of our own, and a client certificate."""
+    """A certificate authority of the tests, and a client certificate."""
     folder = tmp_path_factory.mktemp("pki")
     authority = trustme.CA()
     authority.cert_pem.write_to_path(folder / "ca.pem")
@@ -136,7 +145,7 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> _Pki:
     )
 
 
-#: How to make each kind of request that is ours, and the kind's name in the weather.
+#: How to make each kind of request of the package.
 OWN_REQUESTS: dict[str, Callable[[AtlassianOAuthClient], object]] = {
     "token": lambda client: client.oauth2_retrieve_access_token(
         refresh_token=client.token_set().refresh_token
@@ -149,7 +158,7 @@ OWN_REQUESTS: dict[str, Callable[[AtlassianOAuthClient], object]] = {
 
 
 def _cloud_client(emulator: AtlassianEmulator, clock: FakeClock, **changes: Any) -> Any:
-    """A Cloud client that is logged in and knows its site by the URL only."""
+    """A Cloud client that is logged in, and still has to find its site by the URL."""
     cloud = emulator.cloud
     client = create_atlassian_oauth_client(
         **{
@@ -163,20 +172,22 @@ def _cloud_client(emulator: AtlassianEmulator, clock: FakeClock, **changes: Any)
             **changes,
         }
     )
+    for kind in ("tenant_info", "accessible-resources"):  # at sign-in
+        emulator.faults.next(kind, Status(503))
     client.oauth_complete(cloud.authorize(client.oauth_start()))
     return client
 
 
 @pytest.fixture(scope="module")
 def tls_emulator(pki: _Pki) -> Iterator[AtlassianEmulator]:
-    """A local Atlassian behind https with a certificate of our own authority."""
+    """A local Atlassian behind https with a certificate of that authority."""
     with AtlassianEmulator(ssl_context=pki.server_context()) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def mtls_emulator(pki: _Pki) -> Iterator[AtlassianEmulator]:
-    """A local Atlassian that wants a client certificate."""
+    """A local Atlassian that requires a client certificate."""
     with AtlassianEmulator(ssl_context=pki.server_context(client_certificates=True)) as running:
         browser = ssl.create_default_context(cafile=pki.bundle)
         browser.load_cert_chain(pki.client_pem)
@@ -184,35 +195,34 @@ def mtls_emulator(pki: _Pki) -> Iterator[AtlassianEmulator]:
         yield running
 
 
-@pytest.mark.parametrize("own", OWN_REQUESTS)
-def test_a_ca_bundle_reaches_every_request_of_ours(
-    own: str, tls_emulator: AtlassianEmulator, clock: FakeClock, pki: _Pki
-) -> None:
-    """`verify="/path/ca.pem"` makes each of our requests trust the company's authority."""
-    client = _cloud_client(tls_emulator, clock, verify=pki.bundle)
-    tls_emulator.reset_log()
-    OWN_REQUESTS[own](client)
-    assert {request.status for request in tls_emulator.requests} == {200}
+def _make_own_requests(client: Any, emulator: AtlassianEmulator) -> None:
+    """Makes each kind of request once; each is accepted."""
+    emulator.reset_log()
+    for make in OWN_REQUESTS.values():
+        make(client)
+    assert [request.status for request in emulator.requests] == [200] * len(OWN_REQUESTS)
 
 
-@pytest.mark.parametrize("flavour", ["bundle", "pair"])
-def test_a_client_certificate_reaches_every_request_of_ours(
-    flavour: str, mtls_emulator: AtlassianEmulator, clock: FakeClock, pki: _Pki
+def test_a_ca_bundle_applies_to_every_own_request(
+    tls_emulator: AtlassianEmulator, clock: FakeClock, pki: _Pki
 ) -> None:
-    """`cert=` is shown to every server that asks for it, as one file or as two."""
-    cert = pki.client_pem if flavour == "bundle" else pki.client_pair
-    client = _cloud_client(mtls_emulator, clock, verify=pki.bundle, cert=cert)
-    mtls_emulator.reset_log()
-    for ask in OWN_REQUESTS.values():
-        ask(client)
-    assert {request.status for request in mtls_emulator.requests} == {200}
-    assert len(mtls_emulator.requests) == len(OWN_REQUESTS)
+    """`verify="/path/ca.pem"`: each request trusts that authority."""
+    _make_own_requests(_cloud_client(tls_emulator, clock, verify=pki.bundle), tls_emulator)
+
+
+def test_a_client_certificate_applies_to_every_own_request(
+    mtls_emulator: AtlassianEmulator, clock: FakeClock, pki: _Pki
+) -> None:
+    """`cert=` is sent to every server that asks for it, as one file or as two."""
+    for cert in (pki.client_pem, pki.client_pair):
+        client = _cloud_client(mtls_emulator, clock, verify=pki.bundle, cert=cert)
+        _make_own_requests(client, mtls_emulator)
 
 
 def test_without_the_client_certificate_nothing_works(
     mtls_emulator: AtlassianEmulator, clock: FakeClock, pki: _Pki
 ) -> None:
-    """The emulator does insist on the certificate: the test above proves something."""
+    """The emulator refuses a client without it, so the test above proves something."""
     with pytest.raises(TokenEndpointUnavailableError):
         _cloud_client(mtls_emulator, clock, verify=pki.bundle)
 
@@ -220,7 +230,7 @@ def test_without_the_client_certificate_nothing_works(
 def test_an_unknown_authority_is_not_trusted(
     tls_emulator: AtlassianEmulator, clock: FakeClock
 ) -> None:
-    """Without `verify=` the login fails before the secret is sent, and says where to look."""
+    """Without `verify=` the login fails before the secret is sent; the text names `verify`."""
     tls_emulator.reset_log()
     with pytest.raises(TokenEndpointUnavailableError, match="verify") as caught:
         _cloud_client(tls_emulator, clock)
@@ -239,44 +249,27 @@ def test_verification_can_be_switched_off(
 # --- settings that cannot work --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("settings", "named"),
-    [
-        ({"verify": "/no/such/bundle.pem"}, "verify: there is no file '/no/such/bundle.pem'"),
-        ({"verify": ""}, "verify"),  # would switch verification off
-        ({"verify": 0}, "verify"),
-        ({"verify": None}, "verify"),
-        ({"cert": "/no/such/client.pem"}, "cert: there is no file"),
-        ({"cert": ("/no/such.crt", "/no/such.key")}, "cert"),
-        ({"cert": (__file__, "/no/such.key")}, "cert"),
-        ({"cert": (__file__,)}, "cert"),
-        ({"cert": ""}, "cert"),
-        ({"timeout": 0}, "timeout: give seconds above zero"),
-        ({"timeout": -1.0}, "timeout"),
-        ({"timeout": (5, 0)}, "timeout"),
-        ({"timeout": (5, 30, 60)}, "timeout"),
-        ({"timeout": ()}, "timeout"),
-        ({"timeout": None}, "timeout"),  # would wait for ever
-        ({"timeout": "30"}, "timeout"),
-        ({"timeout": float("nan")}, "timeout"),
-        ({"timeout": float("inf")}, "timeout"),
-        ({"timeout": True}, "timeout"),
-        ({"proxy": ""}, "proxy: give a URL"),
-        ({"proxy": "http://"}, "proxy"),
-        ({"proxy": "http://proxy:port"}, "proxy"),
-        ({"proxy": "http://pro xy:80"}, "proxy"),
-        ({"proxy": 0}, "proxy"),
-        ({"proxy": ["http://proxy"]}, "proxy"),
-        ({"proxy": {"https": 8080}}, "proxy"),
-    ],
-    ids=str,
-)
-def test_settings_that_cannot_work_are_refused_at_once(
-    settings: dict[str, Any], named: str
-) -> None:
-    """A bad setting is a ConfigurationError of the constructor that names it and what to give."""
-    with pytest.raises(ConfigurationError, match=named):
-        Transport(**settings)
+def test_settings_that_cannot_work_are_refused_at_once() -> None:
+    """The constructor raises a ConfigurationError that names the setting and what to give."""
+    wrong: dict[str, list[object]] = {
+        "verify: there is no file": ["/no/such/bundle.pem", "", 0, None],  # requests: no check
+        "cert: there is no file": [
+            *("/no/such/client.pem", ("/no/such.crt", "/no/such.key"), (__file__, "/no/such.key")),
+            *((__file__,), ""),
+        ],
+        "timeout: give seconds above zero": [
+            *(0, -1.0, (5, 0), (5, 30, 60), (), "30", float("nan"), float("inf"), True),
+            None,  # requests would wait for ever
+        ],
+        "proxy: give a URL": [
+            *("", "http://", "http://proxy:port", "http://pro xy:80", 0, ["http://proxy"]),
+            {"https": 8080},
+        ],
+    }
+    for text, values in wrong.items():
+        for value in values:
+            with pytest.raises(ConfigurationError, match=text):
+                Transport(**{text.partition(":")[0]: value})
 
 
 def test_a_path_object_is_a_path(pki: _Pki) -> None:
@@ -291,22 +284,21 @@ def test_a_bundle_named_in_the_environment_must_exist(monkeypatch: pytest.Monkey
         _send(9, "https", verify=True)
 
 
-@pytest.mark.parametrize("host", ["a" * 70 + ".example", "host..example"])
-def test_a_host_that_is_no_name_is_a_typed_error(host: str) -> None:
-    """What the network library refuses to look up is reported as what it is: a wrong URL."""
-    with pytest.raises(ConfigurationError, match="cannot send"):
-        Transport(proxy=False).send("GET", f"https://{host}/")
+def test_an_invalid_host_name_is_a_configuration_error() -> None:
+    """A host name that the network library refuses to look up: the URL is wrong."""
+    for host in ("a" * 70 + ".example", "host..example"):
+        with pytest.raises(ConfigurationError, match="cannot send"):
+            Transport(proxy=False).send("GET", f"https://{host}/")
 
 
-@pytest.mark.parametrize("token", ["s3cr3t\n", "s3cr3t\r\nX: y", "s3cr3t€", " s3cr3t", b"s3cr3t\n"])
-def test_a_header_that_cannot_be_sent_is_not_shown(token: str) -> None:
-    """A stored token with a line break ends in a typed error that does not repeat it."""
-    with _raw_server(_replying(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")) as port:
-        url = f"http://127.0.0.1:{port}/"
+def test_an_invalid_header_is_not_shown() -> None:
+    """A stored token with a line break is an error that does not repeat it."""
+    for token in ("s3cr3t\n", "s3cr3t\r\nX: y", "s3cr3t€", " s3cr3t", b"s3cr3t\n"):
+        headers: Any = {"Authorization": token}
         with pytest.raises(ConfigurationError) as caught:
-            Transport(proxy=False).send("GET", url, headers={"Authorization": token})
-    chain = caught.value, caught.value.__cause__, caught.value.__context__
-    assert not any("s3cr3t" in f"{error!r} {error}" for error in chain)
+            Transport(proxy=False).send("GET", "http://127.0.0.1:9/", headers=headers)
+        chain = caught.value, caught.value.__cause__, caught.value.__context__
+        assert not any("s3cr3t" in f"{error!r} {error}" for error in chain)
 
 
 # --- proxies --------------------------------------------------------------------------------------
@@ -357,7 +349,7 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
 
 @pytest.fixture
 def forward_proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[_ForwardProxy]:
-    """A forward proxy; the environment says nothing of proxies until a test does."""
+    """A forward proxy; the environment names no proxy."""
     for name in list(os.environ):
         if name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
@@ -367,66 +359,48 @@ def forward_proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[_ForwardProxy]:
         yield proxy
 
 
-@pytest.mark.parametrize("own", OWN_REQUESTS)
-def test_the_proxy_reaches_every_request_of_ours(
-    own: str,
-    tls_emulator: AtlassianEmulator,
-    clock: FakeClock,
-    pki: _Pki,
-    forward_proxy: _ForwardProxy,
+def test_the_proxy_applies_to_every_own_request(
+    tls_emulator: AtlassianEmulator, clock: FakeClock, pki: _Pki, forward_proxy: _ForwardProxy
 ) -> None:
-    """`proxy="http://..."`: each of our requests goes through a CONNECT tunnel of that proxy."""
+    """`proxy="http://..."`: each request goes through a CONNECT tunnel of that proxy."""
     client = _cloud_client(tls_emulator, clock, verify=pki.bundle, proxy=forward_proxy.url)
     forward_proxy.seen.clear()
-    tls_emulator.reset_log()
-    OWN_REQUESTS[own](client)
-    assert len(forward_proxy.seen) == len(tls_emulator.requests) >= 1
+    _make_own_requests(client, tls_emulator)
+    assert len(forward_proxy.seen) == len(OWN_REQUESTS)
     assert all(line.startswith("CONNECT 127.0.0.1:") for line in forward_proxy.seen)
 
 
-@pytest.mark.parametrize(
-    ("proxy", "environment", "through"),
-    [
+def test_which_proxy_is_used(forward_proxy: _ForwardProxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None and True follow the environment, False uses none, an address is used as given."""
+    proxy = forward_proxy.url
+    cases: list[tuple[Any, dict[str, str], bool]] = [
         (None, {}, False),
-        (None, {"HTTP_PROXY": "PROXY"}, True),
-        (None, {"http_proxy": "PROXY", "NO_PROXY": "127.0.0.1"}, False),
-        (True, {"HTTP_PROXY": "PROXY"}, True),
-        (True, {"ALL_PROXY": "PROXY"}, True),
-        (True, {"HTTP_PROXY": "PROXY", "no_proxy": "127.0.0.1"}, False),
-        (False, {"HTTP_PROXY": "PROXY"}, False),
-        (False, {"http_proxy": "PROXY", "ALL_PROXY": "PROXY"}, False),
-        ("PROXY", {}, True),
-        ("PROXY", {"HTTP_PROXY": "http://127.0.0.1:9"}, True),
-        ("BARE", {}, True),
-        ({"http": "PROXY"}, {}, True),
-        ({"https": "PROXY"}, {}, False),
-    ],
-    ids=str,
-)
-def test_which_proxy_is_used(
-    proxy: Any,
-    environment: dict[str, str],
-    through: bool,
-    forward_proxy: _ForwardProxy,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """None and True follow the environment, False takes none, an address is taken as given."""
-
-    def named(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: named(each) for key, each in value.items()}
-        bare = forward_proxy.url.removeprefix("http://")
-        return {"PROXY": forward_proxy.url, "BARE": bare}.get(value, value)
-
-    for name, value in environment.items():
-        monkeypatch.setenv(name, named(value))
+        (None, {"HTTP_PROXY": proxy}, True),
+        (None, {"http_proxy": proxy, "NO_PROXY": "127.0.0.1"}, False),
+        (True, {"HTTP_PROXY": proxy}, True),
+        (True, {"ALL_PROXY": proxy}, True),
+        (True, {"HTTP_PROXY": proxy, "no_proxy": "127.0.0.1"}, False),
+        (False, {"HTTP_PROXY": proxy}, False),
+        (False, {"http_proxy": proxy, "ALL_PROXY": proxy}, False),
+        (proxy, {}, True),
+        (proxy, {"HTTP_PROXY": "http://127.0.0.1:9"}, True),
+        (proxy.removeprefix("http://"), {}, True),
+        ({"http": proxy}, {}, True),
+        ({"https": proxy}, {}, False),
+    ]
     with _raw_server(_replying(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")) as port:
-        assert _send(port, proxy=named(proxy)).json() == {}
-        assert forward_proxy.seen == ([f"POST http://127.0.0.1:{port}/token"] if through else [])
+        line = f"POST http://127.0.0.1:{port}/token"
+        for setting, environment, is_used in cases:
+            forward_proxy.seen.clear()
+            with monkeypatch.context() as patch:
+                for name, value in environment.items():
+                    patch.setenv(name, value)
+                assert _send(port, proxy=setting).json() == {}
+            assert forward_proxy.seen == [line] * is_used, (setting, environment)
 
 
-def test_the_proxy_gets_its_password_and_nobody_sees_it(forward_proxy: _ForwardProxy) -> None:
-    """The proxy's password goes to the proxy; no error and no repr repeats it."""
+def test_the_password_of_the_proxy_is_sent_and_not_shown(forward_proxy: _ForwardProxy) -> None:
+    """The password is sent to the proxy; no error and no repr repeats it."""
     forward_proxy.refuse = b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"
     address = forward_proxy.url.replace("//", "//user:s3cr3t@")
     transport = Transport(proxy=address)
@@ -438,20 +412,18 @@ def test_the_proxy_gets_its_password_and_nobody_sees_it(forward_proxy: _ForwardP
     assert not caught.value.sent
 
 
-@pytest.mark.parametrize(
-    "address", ["http://user:s3cr3t@proxy:0", "http://user:s3cr3t@[::1", "h\0"]
-)
-def test_a_bad_proxy_address_is_not_repeated(address: str) -> None:
-    """The error for a proxy that is none does not show its password."""
-    with pytest.raises(AtlassianAuthError) as caught:
-        Transport(proxy=address).send("GET", "https://127.0.0.1:9/")
-    assert "s3cr3t" not in f"{caught.value!r} {caught.value.__cause__!r}"
+def test_a_malformed_proxy_address_is_not_repeated() -> None:
+    """The error for it does not show its password."""
+    for address in ("http://user:s3cr3t@proxy:0", "http://user:s3cr3t@[::1", "h\0"):
+        with pytest.raises(AtlassianAuthError) as caught:
+            Transport(proxy=address).send("GET", "https://127.0.0.1:9/")
+        assert "s3cr3t" not in f"{caught.value!r} {caught.value.__cause__!r}"
 
 
 def test_netrc_is_never_read(
     make_client: Any, emulator: AtlassianEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever `.netrc` says about the hosts, our requests carry what we gave them."""
+    """A login for the host in `.netrc` is not sent."""
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login bob password s3cr3t\n")
     netrc.chmod(0o600)
@@ -462,7 +434,7 @@ def test_netrc_is_never_read(
         ask(client)
     headers = [request.headers.get("authorization", "") for request in emulator.requests]
     assert not any(header.startswith("Basic") for header in headers)
-    assert sum(header.startswith("Bearer ") for header in headers) == 2  # resources and myself
+    assert sum(header.startswith("Bearer ") for header in headers) == 3  # resources (2), myself
 
 
 # --- can the server have seen the request? --------------------------------------------------------
@@ -473,51 +445,41 @@ def _dead_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def test_a_refused_connection_was_not_sent() -> None:
-    """Nobody listens: the refresh token is untouched and may be sent again at leisure."""
-    with pytest.raises(NoAnswerError, match="ConnectionError") as caught:
-        _send(_dead_port())
-    assert not caught.value.sent
+def test_without_a_connection_nothing_was_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A closed port, no DNS, a connection that times out: the refresh token was not used."""
+    failures: list[tuple[str, Any, str]] = [
+        ("", None, "ConnectionError"),
+        ("getaddrinfo", socket.gaierror(-3, "Temporary failure in name resolution"), "Error"),
+        ("create_connection", TimeoutError("timed out"), "ConnectTimeout"),
+    ]
+    for name, failure, text in failures:
+        with monkeypatch.context() as patch:
+            if failure is not None:
+                module = socket if name == "getaddrinfo" else urllib3.util.connection
+                patch.setattr(module, name, _raising(failure))
+            with pytest.raises(NoAnswerError, match=text) as caught:
+                _send(_dead_port())
+        assert not caught.value.sent, text
 
 
-def test_a_name_that_does_not_resolve_was_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """DNS is down: nothing was sent."""
+def _raising(error: Exception) -> Callable[..., Any]:
+    def fail(*_: object, **__: object) -> Any:
+        raise error
 
-    def down(*_: object, **__: object) -> Any:
-        raise socket.gaierror(-3, "Temporary failure in name resolution")
-
-    monkeypatch.setattr(socket, "getaddrinfo", down)
-    with pytest.raises(NoAnswerError) as caught:
-        Transport(proxy=False).send("POST", "https://auth.atlassian.com/oauth/token")
-    assert not caught.value.sent
+    return fail
 
 
-def test_a_connect_timeout_was_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server does not pick up: nothing was sent."""
-
-    def silent(*_: object, **__: object) -> Any:
-        raise TimeoutError("timed out")
-
-    monkeypatch.setattr(urllib3.util.connection, "create_connection", silent)
-    with pytest.raises(NoAnswerError, match="ConnectTimeout") as caught:
-        _send(9)
-    assert not caught.value.sent
-
-
-@pytest.mark.parametrize("proxy", ["dead", "refusing"])
-def test_a_proxy_that_does_not_let_us_through_has_not_sent(
-    proxy: str, forward_proxy: _ForwardProxy
-) -> None:
-    """A dead proxy and one that refuses the tunnel keep the request from the server."""
+def test_a_proxy_that_refuses_has_not_sent(forward_proxy: _ForwardProxy) -> None:
+    """A dead proxy, and one that refuses the tunnel: the server has not seen the request."""
     forward_proxy.refuse = b"HTTP/1.1 502 Bad Gateway\r\n\r\n"
-    address = forward_proxy.url if proxy == "refusing" else f"http://127.0.0.1:{_dead_port()}"
-    with pytest.raises(NoAnswerError, match="ProxyError") as caught:
-        _send(9, "https", proxy=address)
-    assert not caught.value.sent
+    for address in (forward_proxy.url, f"http://127.0.0.1:{_dead_port()}"):
+        with pytest.raises(NoAnswerError, match="ProxyError") as caught:
+            _send(9, "https", proxy=address)
+        assert not caught.value.sent
 
 
-def test_a_server_without_tls_was_not_sent_anything() -> None:
-    """The handshake fails: no request has left."""
+def test_after_a_failed_handshake_nothing_was_sent(pki: _Pki) -> None:
+    """The server speaks no TLS, or the `verify` file holds no certificates."""
     seen: list[bytes] = []
 
     def serve(connection: socket.socket) -> None:
@@ -528,52 +490,22 @@ def test_a_server_without_tls_was_not_sent_anything() -> None:
         _send(port, "https")
     assert not caught.value.sent
     assert b"s3cr3t" not in b"".join(seen)
-
-
-def test_a_bundle_that_is_none_has_sent_nothing(pki: _Pki) -> None:
-    """A `verify` file without certificates fails before anything is sent."""
-    with (
-        _raw_server(_replying(b""), pki.server_context()) as port,
-        pytest.raises(NoAnswerError) as caught,
-    ):
-        _send(port, "https", verify=__file__)
-    assert not caught.value.sent
+    assert not _failure(serve, pki.server_context(), verify=__file__).sent
 
 
 def test_tls_that_breaks_in_the_answer_may_have_been_sent(pki: _Pki) -> None:
-    """The handshake worked, the request was read, then a record was garbled: outcome unknown."""
+    """The handshake worked and the request was read, then a record of the answer was garbled."""
     seen: list[bytes] = []
+    for start in (b"", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"):
 
-    def serve(connection: socket.socket) -> None:
-        assert isinstance(connection, ssl.SSLSocket)
-        seen.append(_request(connection))
-        with socket.socket(fileno=os.dup(connection.fileno())) as beneath:
-            beneath.sendall(b"\x17\x03\x03\x00\x20" + bytes(32))
+        def serve(connection: socket.socket, start: bytes = start) -> None:
+            seen.append(_request(connection))
+            connection.sendall(start)
+            with socket.socket(fileno=os.dup(connection.fileno())) as beneath:
+                beneath.sendall(b"\x17\x03\x03\x00\x20" + bytes(32))
 
-    with (
-        _raw_server(serve, pki.server_context()) as port,
-        pytest.raises(NoAnswerError, match="SSL") as caught,
-    ):
-        _send(port, "https", verify=pki.bundle)
-    assert b"s3cr3t" in b"".join(seen)
-    assert caught.value.sent
-
-
-def test_tls_that_breaks_within_the_body_may_have_been_sent(pki: _Pki) -> None:
-    """Headers arrived and the body broke: the server has seen it all."""
-
-    def serve(connection: socket.socket) -> None:
-        _request(connection)
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{")
-        with socket.socket(fileno=os.dup(connection.fileno())) as beneath:
-            beneath.sendall(b"\x17\x03\x03\x00\x20" + bytes(32))
-
-    with (
-        _raw_server(serve, pki.server_context()) as port,
-        pytest.raises(NoAnswerError) as caught,
-    ):
-        _send(port, "https", verify=pki.bundle)
-    assert caught.value.sent
+        assert _failure(serve, pki.server_context(), match="SSL", verify=pki.bundle).sent
+    assert all(b"s3cr3t" in request for request in seen)
 
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -582,94 +514,79 @@ BROKEN_ANSWERS = {
     "half a status line": b"HTTP/1",
     "no HTTP at all": b'{"access_token": "s3cr3t-new"}\r\n\r\n',
     "shorter than announced": HEAD + b'Content-Length: 99\r\n\r\n{"access_token": "s3cr3t-new"}',
-    "chunks that are none": HEAD
+    "invalid chunks": HEAD
     + b'Transfer-Encoding: chunked\r\n\r\n{"access_token": "s3cr3t-new"}\r\n',
     "a chunk cut off": HEAD + b'Transfer-Encoding: chunked\r\n\r\n40\r\n{"access_token": "s3cr',
-    "gzip that is none": HEAD
+    "invalid gzip": HEAD
     + b'Content-Encoding: gzip\r\nContent-Length: 30\r\n\r\n{"access_token": "s3cr3t-new"}',
     "too much": HEAD + b"Content-Length: 10000000\r\n\r\n" + b"s3cr3t" * (MAX_ANSWER // 4),
 }
 
 
-@pytest.mark.parametrize("reply", BROKEN_ANSWERS.values(), ids=BROKEN_ANSWERS)
-def test_an_answer_that_broke_may_have_been_sent(reply: bytes) -> None:
+def test_a_broken_answer_may_have_been_sent() -> None:
     """Whatever breaks after sending is ambiguous, and no part of the answer is repeated."""
-    with _raw_server(_replying(reply)) as port, pytest.raises(NoAnswerError) as caught:
-        _send(port)
-    assert caught.value.sent
-    error: BaseException | None = caught.value
-    while error is not None:
-        assert "s3cr3t" not in f"{error!r} {error} {vars(error)}"
-        error = error.__cause__ or error.__context__
+    for name, reply in BROKEN_ANSWERS.items():
+        failure = _failure(_replying(reply))
+        assert failure.sent, name
+        error: BaseException | None = failure
+        while error is not None:
+            assert "s3cr3t" not in f"{error!r} {error} {vars(error)}", name
+            error = error.__cause__ or error.__context__
 
 
-def test_a_reset_after_sending_may_have_been_sent() -> None:
-    """The connection was reset while we waited for the answer."""
-    with _raw_server(_resetting) as port, pytest.raises(NoAnswerError) as caught:
-        _send(port)
-    assert caught.value.sent
+def test_without_an_answer_it_may_have_been_sent() -> None:
+    """The server read the request, and then reset the connection or stayed silent."""
 
+    def reset(connection: socket.socket) -> None:
+        _request(connection)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
 
-def test_a_read_timeout_may_have_been_sent() -> None:
-    """The server has the request and stays silent."""
-
-    def silent(connection: socket.socket) -> None:
+    def stay_silent(connection: socket.socket) -> None:
         while connection.recv(65536):
             pass
 
-    with _raw_server(silent) as port, pytest.raises(NoAnswerError, match="Timeout") as caught:
-        _send(port, timeout=(5, 0.05))
-    assert caught.value.sent
+    assert _failure(reset).sent
+    assert _failure(stay_silent, match="Timeout", timeout=(5, 0.05)).sent
 
 
 def test_an_endless_trickle_ends() -> None:
-    """A server that sends a byte now and then does not hold us for longer than the timeouts."""
+    """A server that keeps sending single bytes is not read for longer than the timeouts."""
 
     def trickle(connection: socket.socket) -> None:
         _request(connection)
         connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
-        while True:  # until we hang up
+        while True:  # until the client closes the connection
             connection.sendall(b"1\r\n \r\n")
             threading.Event().wait(0.01)
 
-    with _raw_server(trickle) as port, pytest.raises(NoAnswerError, match="longer") as caught:
-        _send(port, timeout=(0.05, 0.1))
-    assert caught.value.sent
+    assert _failure(trickle, match="longer", timeout=(0.05, 0.1)).sent
 
 
 # --- answers --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_is_an_answer(
-    status: int, emulator: AtlassianEmulator, make_client: Any
-) -> None:
-    """No redirect is followed: where it points gets nothing."""
-    reply = f"HTTP/1.1 {status} Moved\r\nLocation: {emulator.foreign_url}/\r\n\r\n".encode()
-    with _raw_server(_replying(reply)) as port:
-        assert _send(port).status == status
-    assert not [request for request in emulator.requests if request.role == "foreign"]
+def test_a_redirect_is_an_answer(emulator: AtlassianEmulator) -> None:
+    """No redirect is followed: its target gets no request."""
+    for status in (301, 302, 303, 307, 308):
+        reply = f"HTTP/1.1 {status} Moved\r\nLocation: {emulator.foreign_url}/\r\n\r\n"
+        with _raw_server(_replying(reply.encode())) as port:
+            assert _send(port).status == status
+    assert not emulator.requests
 
 
-@pytest.mark.parametrize(
-    ("body", "parsed"),
-    [
-        (b'{"a": 1}', {"a": 1}),
-        (b'\xef\xbb\xbf{"a": 1}', {"a": 1}),
-        ('{"a": "\u00e9"}'.encode("utf-16"), {"a": "\u00e9"}),
-        (b"", None),
-        (b"<html>", None),
-        (b'{"a": ', None),
-        (b"\xff\xfe\xff", None),
-        (b"[" * 100_000, None),
-        (b'{"a":' * 100_000, None),
-        (b'{"a": ' + b"9" * 5000 + b"}", None),
-    ],
-    ids=range(10),
-)
-def test_json_is_parsed_or_it_is_none(body: bytes, parsed: object) -> None:
-    """A body that is no JSON is None, never an exception."""
-    assert Answer(200, {}, body).json() == parsed
+def test_a_body_without_json_is_read_as_none() -> None:
+    """Never an exception, however broken or deep it is."""
+    for body in (
+        *(b"", b"<html>", b'{"a": ', b"\xff\xfe\xff", b"[" * 100_000, b'{"a":' * 100_000),
+        b'{"a": ' + b"9" * 5000 + b"}",
+    ):
+        assert Answer(200, {}, body).json() is None
+    for text, encoding in (
+        ('{"a": "é"}', "utf-8"),
+        ('{"a": "é"}', "utf-8-sig"),
+        ('{"a": "é"}', "utf-16"),
+    ):
+        assert Answer(200, {}, text.encode(encoding)).json() == {"a": "é"}
 
 
 def test_an_answer_does_not_print_its_body() -> None:
@@ -681,32 +598,21 @@ def test_an_answer_does_not_print_its_body() -> None:
     assert Answer(200, {}, b"").content_type == ""
 
 
-def test_a_compressed_answer_is_read() -> None:
-    """A gzip'ed answer is an answer."""
-    import gzip
+def test_a_compressed_answer_is_read_up_to_the_limit() -> None:
+    """A gzip answer is read; a gzip bomb ends at the size limit."""
 
-    body = gzip.compress(json.dumps({"a": 1}).encode())
-    head = HEAD + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body)
-    with _raw_server(_replying(head + body)) as port:
+    def zipped(text: bytes) -> Callable[[socket.socket], None]:
+        body = gzip.compress(text)
+        head = HEAD + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body)
+        return _replying(head + body)
+
+    with _raw_server(zipped(b'{"a": 1}')) as port:
         assert _send(port).json() == {"a": 1}
-
-
-def test_a_small_bomb_is_not_unpacked() -> None:
-    """A gzip bomb ends at the size limit."""
-    import gzip
-
-    body = gzip.compress(bytes(50_000_000))
-    head = HEAD + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body)
-    with (
-        _raw_server(_replying(head + body)) as port,
-        pytest.raises(NoAnswerError, match="larger") as caught,
-    ):
-        _send(port)
-    assert caught.value.sent
+    assert _failure(zipped(bytes(50_000_000)), match="larger").sent
 
 
 def test_a_get_without_an_answer_holds_no_bearer() -> None:
-    """The error of a dead network has its cause, and its text and fields do not hold the bearer."""
+    """The error without a connection has its cause; text and fields do not hold the bearer."""
     with pytest.raises(ResourceUnavailableError, match="Try again") as caught:
         Transport().get(f"http://127.0.0.1:{_dead_port()}/x?state=s3cr3t", "Bearer s3cr3t")
     assert isinstance(caught.value.__cause__, requests.ConnectionError)

@@ -1,4 +1,5 @@
-"""What every auth object does, for any HTTP library: who gets the token, what a response says.
+"""What every auth object does, for any HTTP library: which request carries the token, and what an
+answer says about it.
 
 Imports no HTTP library.
 """
@@ -6,6 +7,7 @@ Imports no HTTP library.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any, Literal, Self
@@ -21,16 +23,16 @@ from atlassian_auth_adapter.errors import (
     rebuilt,
 )
 from atlassian_auth_adapter.events import Event, EventName, report
-from atlassian_auth_adapter.pickling import Unique
+from atlassian_auth_adapter.pickling import PickledByReference
 from atlassian_auth_adapter.sources import TokenSource
 from atlassian_auth_adapter.tokens import TokenSet
 
 __all__ = [
     "AuthObject",
+    "Rejection",
     "bridged",
     "credential_in",
     "library_of",
-    "may_repeat",
     "refuse",
     "without_session",
 ]
@@ -38,10 +40,11 @@ __all__ = [
 #: Methods that may be sent again although the first answer was a success.
 #: Source: RFC 9110 section 9.2.1.
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-#: Foreign origins and resources that have gone which are remembered so as to be reported once.
+#: Foreign origins and gone resources that are remembered, so that each is reported once.
 MOST_REPORTED = 1000
 
-#: Of Data Center. Source: documentation of Jira, Confluence, Bitbucket and Crowd, 2026-11-22.
+#: The session cookies of Data Center.
+#: Source: documentation of Jira, Confluence, Bitbucket and Crowd, 2026-11-22.
 SESSION_COOKIES = frozenset(
     {
         *("JSESSIONID", "BITBUCKETSESSIONID", "crowd.token_key"),
@@ -54,16 +57,17 @@ _CLASS_FOR = {
     "httpx": "AtlassianHTTPXAuth",
     "httpx2": "AtlassianHTTPX2Auth",
 }
-#: niquests nearly fits, and breaks our promises. Source: measured 2026-11-24 with 3.21.2, HTTP/2.
-#: While it multiplexes it follows redirects before a response hook runs, so that the token goes
-#: along, and sends what was rejected twice more, POSTs too; AsyncSession cannot show hooks a body.
+#: niquests has nearly the interface of requests, but would leak the token. Source: measured
+#: 2026-11-24 with 3.21.2, HTTP/2. While it multiplexes it follows redirects before a response hook
+#: runs, with the token, and sends a rejected request twice more, even a POST; with AsyncSession a
+#: hook cannot read the body.
 _KNOWN = frozenset({*_CLASS_FOR, "niquests"})
 
 
-class AuthObject(Unique):
-    """What all auth objects have in common: a source, and the rules of who gets its token.
+class AuthObject(PickledByReference):
+    """What all auth objects have in common: a source, and the rules for its token.
 
-    Threads, tasks and event loops share one. Copies are the same object; a pickle carries the
+    Threads, tasks and event loops may share one. A copy is the same object; a pickle holds the
     source.
     """
 
@@ -83,18 +87,19 @@ class AuthObject(Unique):
     def from_profile(
         cls, name: str = "", *, foreign: Literal["bare", "raise"] = "bare", **arguments: Any
     ) -> Self:
-        """With the client that a person has set up and logged in with the command atlassian-auth.
+        """With the client of a profile that was made with the command atlassian-auth.
 
         Args:
-            name: Of the profile; "": that of `ATLASSIAN_PROFILE`, or the only one, or "default".
+            name: Name of the profile; "": that in `ATLASSIAN_PROFILE`, or the only one, or
+                "default".
             foreign: As in the constructor.
-            arguments: Arguments of `create_atlassian_oauth_client`, which win over the profile.
+            arguments: Arguments of `create_atlassian_oauth_client`; they replace the profile's.
 
         Raises:
             ConfigurationError: There is no such profile, or it does not describe a client.
             MissingExtraError: The extra `cli` is not installed.
         """
-        # The one import that points up; pyproject.toml declares it.
+        # The only import upwards; pyproject.toml declares it.
         from atlassian_auth_adapter.profiles.client import client_from_profile
 
         return cls(client_from_profile(name, **arguments), foreign=foreign)
@@ -102,28 +107,28 @@ class AuthObject(Unique):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.source!r})"
 
-    def _elsewhere(self) -> tuple[Any, ...]:
-        return _made, type(self), self.source, self.foreign
+    def _reduce_for_other_process(self) -> tuple[Any, ...]:
+        return _auth_object, type(self), self.source, self.foreign
 
     @property
     def drops_sessions(self) -> bool:
-        """Whether a session cookie would win over the token: on Data Center."""
+        """Whether session cookies are taken off, because the server prefers them to the token."""
         return self.source.resource_server.anonymous_fallback
 
     def admit(self, location: Location, *, again: bool = False) -> Route | None:
-        """Where the request goes with the token, or None when it goes without.
+        """The route of a request that carries the token, or None if it must not carry it.
 
-        A route that is undecided has to be asked for again when there is a token set.
+        If the route is undecided, get a token set and call this `again`: then the site is known.
 
         Raises:
-            ForeignOriginError: It would go without, and the option says to raise.
-            ResourceUnavailableError: It is still undecided.
+            ForeignOriginError: It must not carry the token, and `foreign` is "raise".
+            ResourceUnavailableError: The route is still undecided.
         """
         route = self.source.resource_server.route(location)
         if route.undecided and again:
             raise ResourceUnavailableError(
-                "the login was replaced or forgotten in the middle of a request. It was not sent: "
-                "try again."
+                "the login was replaced or forgotten during a request, which was not sent: try "
+                "again."
             )
         if route.bearer or route.undecided:
             return route
@@ -133,48 +138,72 @@ class AuthObject(Unique):
         )
         if self.foreign == "raise":
             raise ForeignOriginError(
-                f"{origin} is outside of what this login is for, so the request would carry no "
+                f"a request to {origin} is outside the grant of this login and would carry no "
                 f"token. {hint}"
             )
-        if self._is_news(origin):
+        if self._first_time(origin):
             self._report("foreign_origin", origin=origin, hint=route.hint)
         return None
 
-    def is_ours(self, location: Location) -> bool:
-        """Whether a request that is on its way as it stands may carry the token."""
+    def may_carry_token(self, location: Location) -> bool:
+        """Whether a request to this location may carry the token as it is, without a new route."""
         route = self.source.resource_server.route(location)
         return route.bearer and route.location == location
 
-    def verdict(
+    def rejection(
         self,
+        method: str,
+        location: Location,
+        token: str | None,
         status: int,
         headers: Mapping[str, str],
         body: Callable[[], bytes],
-        sent: str | None,
-        method: str,
-        location: Location,
-    ) -> Verdict:
-        """What the response to a request with our bearer says; reports what people should know.
+    ) -> Rejection | None:
+        """A Rejection if the answer rejects the token and another token may help, otherwise None.
+
+        Reports what the answer says about token, scopes and rate limits.
 
         Args:
+            method: HTTP method of the request.
+            location: Location of the request that was answered.
+            token: The access token that the request carried; None for another credential.
             status: HTTP status.
             headers: Response headers.
-            body: Called for the body when it matters.
-            sent: The access token that the request carried; None for another credential.
-            method: Of the request.
-            location: Where it went.
+            body: Returns the body; called only for a 401.
         """
         current = self.source.current()
+        is_newest = current is not None and current.access_token == token
         verdict = judge(
             status,
             headers,
             body,
-            expired=current is not None
-            and current.access_token == sent
-            and self.source.has_ended(current),
+            expired=current is not None and is_newest and self.source.has_ended(current),
             anonymous_fallback=self.source.resource_server.anonymous_fallback,
             path=location.path,
         )
+        if verdict is not Verdict.FINE:
+            self._report_verdict(verdict, method, location, headers, current)
+        if not verdict.is_rejection:
+            if _is_accepted(status, verdict):
+                self.source.pacing.accepted(_paced(method, location))
+            return None
+        rejection = Rejection(self, verdict, method, location)
+        if is_newest or current is None:
+            try:
+                self.source.pacing.check(_paced(method, location), token)
+            except FreshTokenRejectedError as error:
+                rejection.report_final(error)
+                return None
+        return rejection
+
+    def _report_verdict(
+        self,
+        verdict: Verdict,
+        method: str,
+        location: Location,
+        headers: Mapping[str, str],
+        current: TokenSet | None,
+    ) -> None:
         where = {"origin": location.origin_url, "path": location.path}
         match verdict:
             case Verdict.SCOPE_MISSING:
@@ -184,124 +213,123 @@ class AuthObject(Unique):
             case Verdict.ANONYMOUS:
                 self._report("anonymous", **where)
             case Verdict.GONE:
-                if self._is_news(location.path):
+                if self._first_time(location.path):
                     self._report("gone", hint=successor_of(location.path), **where)
             case Verdict.RATE_LIMITED:
                 wait, reason = headers.get("Retry-After", ""), headers.get("RateLimit-Reason", "")
                 self._report("rate_limited", retry_after=wait, reason=reason, **where)
-        if _is_accepted(status, verdict):
-            self.source.pacing.accepted(_paced(method, location))
-        return verdict
 
-    def check_pace(self, method: str, location: Location, sent: str | None) -> None:
-        """What was rejected may have another token fetched.
-
-        Raises:
-            FreshTokenRejectedError: It is the newest token, and this path goes on rejecting.
-        """
-        current = self.source.current()
-        if current is None or current.access_token == sent:
-            self.source.pacing.check(_paced(method, location), sent)
-
-    def note_answer(
-        self,
-        method: str,
-        location: Location,
-        token_set: TokenSet,
-        status: int,
-        headers: Mapping[str, str],
-    ) -> None:
-        """What a path says to the token that was fetched because it had rejected the one before."""
-        verdict = judge(
-            status,
-            headers,
-            lambda: b"",
-            expired=False,
-            anonymous_fallback=self.source.resource_server.anonymous_fallback,
-            path=location.path,
-        )
-        if verdict.is_rejection or _is_accepted(status, verdict):
-            self.note_brought(method, location, token_set, is_rejected=verdict.is_rejection)
-
-    def note_brought(
-        self,
-        method: str,
-        location: Location,
-        token_set: TokenSet,
-        *,
-        is_rejected: bool | None = None,
-    ) -> None:
-        """A token set was fetched because this path had rejected the one before."""
-        path, token = _paced(method, location), token_set.access_token
-        self.source.pacing.brought(path, token, is_rejected=is_rejected)
-
-    def give_up(self, error: FreshTokenRejectedError, location: Location) -> None:
-        """Report a rejection that goes to the caller, because no other token would help."""
-        self._report("rejected", error=str(error), origin=location.origin_url, path=location.path)
-
-    def _is_news(self, thing: str) -> bool:
-        """Whether it was not reported before; one thread only is told so."""
+    def _first_time(self, subject: str) -> bool:
+        """Whether the subject was not reported before; true for one thread only."""
         mine = object()
-        is_new = len(self._reported) < MOST_REPORTED and self._reported.setdefault(thing, mine)
-        return is_new is mine
+        if len(self._reported) >= MOST_REPORTED:
+            return False
+        return self._reported.setdefault(subject, mine) is mine
 
     def _report(self, name: EventName, **fields: Any) -> None:
         report(self.source.on_event, Event(name, self.source.account, MappingProxyType(fields)))
 
 
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """An answer that rejects the token, so that the adapter has to get another one.
+
+    Attributes:
+        auth: The auth object.
+        verdict: What the answer says.
+        method: HTTP method of the rejected request.
+        location: Location of the rejected request.
+    """
+
+    auth: AuthObject
+    verdict: Verdict
+    method: str
+    location: Location
+
+    @property
+    def may_resend(self) -> bool:
+        """Whether the request may be sent again: it was not carried out, or it is a safe method."""
+        return self.verdict is Verdict.REJECTED or self.method.upper() in SAFE_METHODS
+
+    def report_final(self, error: FreshTokenRejectedError) -> None:
+        """Report that no other token would help, so that the caller gets this answer."""
+        place = {"origin": self.location.origin_url, "path": self.location.path}
+        self.auth._report("rejected", error=str(error), **place)  # noqa: SLF001 - this module's own
+
+    def note_token(self, token_set: TokenSet, *, is_rejected: bool | None = None) -> None:
+        """Remember that the token set was fetched because of this rejection.
+
+        Args:
+            token_set: The new token set.
+            is_rejected: Whether it was rejected as well; None: it was not tried yet.
+        """
+        self.auth.source.pacing.brought(
+            _paced(self.method, self.location), token_set.access_token, is_rejected=is_rejected
+        )
+
+    def note_answer(self, token_set: TokenSet, status: int, headers: Mapping[str, str]) -> None:
+        """Remember the answer to the request that was sent again with the new token set."""
+        verdict = judge(
+            status,
+            headers,
+            lambda: b"",
+            expired=False,
+            anonymous_fallback=self.auth.source.resource_server.anonymous_fallback,
+            path=self.location.path,
+        )
+        if verdict.is_rejection or _is_accepted(status, verdict):
+            self.note_token(token_set, is_rejected=verdict.is_rejection)
+
+
 def _paced(method: str, location: Location) -> str:
-    """What is paced: a method of a path. What one may do with it, another may not."""
+    """The key for `Pacing`: a right may be missing for one method of a path and not for another."""
     return f"{method} {location.origin_url}{location.path}"
 
 
 def _is_accepted(status: int, verdict: Verdict) -> bool:
-    """Whether an answer shows that the token is fine, whatever it says of the resource."""
-    is_told = verdict is not Verdict.RATE_LIMITED and status < HTTPStatus.INTERNAL_SERVER_ERROR
-    return is_told and not verdict.is_rejection
+    """Whether an answer shows that the server accepts the token, even if it denies the resource."""
+    if verdict is Verdict.RATE_LIMITED or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return False  # the server may not have looked at the token
+    return not verdict.is_rejection
 
 
-def _made(
+def _auth_object(
     cls: type[AuthObject], source: TokenSource, foreign: Literal["bare", "raise"]
 ) -> AuthObject:
     return cls(source, foreign=foreign)
 
 
 def credential_in(authorization: str | None) -> str | None:
-    """What an Authorization header of a kind that we write carries; None for any other."""
+    """The token or API token in an Authorization header; None for another scheme."""
     scheme, _, credential = (authorization or "").partition(" ")
     return credential if scheme in ("Bearer", "Basic") and credential else None
 
 
 def without_session(cookies: str) -> str:
-    """A Cookie header without the sessions of Data Center, which would win over the token.
+    """A Cookie header without the sessions of Data Center, which it prefers to the token.
 
-    What balances load or counts visitors stays; "" when nothing does, and then there is no header
-    to send. Source: pycontribs/jira#1904.
+    Cookies of load balancers and of analytics stay. "": send no Cookie header.
+    Source: pycontribs/jira#1904.
     """
     kept = (pair for pair in cookies.split("; ") if pair.partition("=")[0] not in SESSION_COOKIES)
     return "; ".join(kept)
 
 
-def may_repeat(verdict: Verdict, method: str) -> bool:
-    """Whether sending again does no harm: what was rejected was not carried out."""
-    return verdict is Verdict.REJECTED or method.upper() in SAFE_METHODS
-
-
 def library_of(thing: object) -> str:
-    """The HTTP library that a request or a stream belongs to, also by inheritance."""
-    homes = [cls.__module__.partition(".")[0] for cls in type(thing).__mro__]
-    return next((home for home in homes if home in _KNOWN), homes[0])
+    """The HTTP library that a request or a stream comes from, also by inheritance."""
+    packages = [cls.__module__.partition(".")[0] for cls in type(thing).__mro__]
+    return next((package for package in packages if package in _KNOWN), packages[0])
 
 
 def refuse(auth: object, request: object) -> None:
-    """Say which auth object belongs to the library that has called this one.
+    """Called by a library that this auth object is not made for.
 
     Raises:
-        TypeError: Always.
+        TypeError: Always; it names the right auth object.
     """
     library = library_of(request)
     right = _CLASS_FOR.get(library)
-    supported = ", ".join(f"{name}(...) for {home}" for home, name in _CLASS_FOR.items())
+    supported = ", ".join(f"{name}(...) for {known}" for known, name in _CLASS_FOR.items())
     advice = f"use {right}(...) for {library}" if right else f"it is not supported. Use {supported}"
     raise TypeError(f"{type(auth).__name__} does not work with {library}: {advice}")
 
@@ -310,9 +338,9 @@ _bridges: dict[tuple[type, type], type[AtlassianAuthError]] = {}
 
 
 def bridged(error: AtlassianAuthError, foreign: type[Exception]) -> AtlassianAuthError:
-    """The same error, for callers that catch the HTTP library's errors as well.
+    """The same error, which also is an error of the HTTP library.
 
-    It holds neither request nor response: they carry the bearer.
+    It holds no request and no response: they carry the token.
     """
     leaf = type(error)
     return _rebuild(leaf, foreign, error.args, dict(vars(error)))

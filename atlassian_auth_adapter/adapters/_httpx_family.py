@@ -1,7 +1,8 @@
 """The auth flow of the httpx family: httpx and httpx2 speak the same interface.
 
-The flow is one generator. It yields what it needs (a token set, a response's body, an answer) and
-gets it back; two short drivers, one sync and one async, fetch it. Nothing is held across a yield.
+The flow is one generator. It yields what it needs (a token set, the body of a response, the
+response to a request) and gets it back; two short drivers, one sync and one async, provide it. No
+lock is held across a yield.
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 from atlassian_auth_adapter.adapters._auth import (
     SAFE_METHODS,
     AuthObject,
+    Rejection,
     bridged,
     credential_in,
     library_of,
-    may_repeat,
     refuse,
     without_session,
 )
 from atlassian_auth_adapter.atlassian.gateway import Location, Route
-from atlassian_auth_adapter.errors import AtlassianAuthError, FreshTokenRejectedError
+from atlassian_auth_adapter.errors import AtlassianAuthError, FreshTokenRejectedError, raise_clean
 from atlassian_auth_adapter.tokens import TokenSet
 
 if TYPE_CHECKING:
@@ -50,81 +51,55 @@ class HTTPXFamilyAuth(AuthObject):
     _error: type[Exception]
 
     def __call__(self, request: object) -> None:
-        """Reached only through the wrong library, which takes any callable for an auth function."""
+        """Reached only from another library, one that takes any callable as an auth function."""
         refuse(self, request)
 
-    # Typed as Any: the request is httpx's or httpx2's.
+    # Typed as Any: the request is one of httpx or of httpx2.
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
         """Drives the flow for a sync client. Called by the library."""
         reply: Any = None
         flow = self._flow(request, _Trace)
-        while True:
-            try:
-                step = flow.send(reply)
-            except StopIteration:
-                return
-            match step:
-                case _NeedTokenSet():
-                    try:
-                        reply = self.source.token_set(step.rejected)
-                    except AtlassianAuthError as error:
-                        reply = error
-                case _NeedBody():
-                    reply = step.response.read()
-                case _:
-                    reply = yield step
+        while (step := _next_step(flow, reply)) is not None:
+            if isinstance(step, _NeedTokenSet):
+                try:
+                    reply = self.source.token_set(step.rejected)
+                except AtlassianAuthError as error:
+                    reply = error
+            elif isinstance(step, _NeedBody):
+                reply = step.response.read()
+            else:
+                reply = yield step
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
         """Drives the flow for an async client. Called by the library."""
         reply: Any = None
         flow = self._flow(request, _AsyncTrace)
-        while True:
-            try:
-                step = flow.send(reply)
-            except StopIteration:
-                return
-            match step:
-                case _NeedTokenSet():
-                    try:
-                        reply = await self.source.token_set_async(step.rejected)
-                    except AtlassianAuthError as error:
-                        reply = error
-                case _NeedBody():
-                    reply = await step.response.aread()
-                case _:
-                    reply = yield step
+        while (step := _next_step(flow, reply)) is not None:
+            if isinstance(step, _NeedTokenSet):
+                try:
+                    reply = await self.source.token_set_async(step.rejected)
+                except AtlassianAuthError as error:
+                    reply = error
+            elif isinstance(step, _NeedBody):
+                reply = await step.response.aread()
+            else:
+                reply = yield step
 
     def _flow(
         self, request: httpx.Request, trace: type[_Trace], *, redirected: bool = False
     ) -> Generator[Any, Any, None]:
-        location = _location(request.url)
-        route = self._admitted(location, request)
-        if route is not None:
-            token_set = self._believed((yield _NeedTokenSet()), request)
-            if route.undecided:
-                route = self._admitted(location, request, again=True)
-        if route is None:
+        location, token_set = yield from self._routed(request)
+        if token_set is None:
             yield request
             return
-        if route.location != location:
-            _redirect(request, route.location)
         rewind = rewinder(request)
-        theirs = request.extensions.get("trace")
-        if isinstance(theirs, _Trace):  # the same request once more
-            theirs = theirs.theirs
-        request.extensions = {**request.extensions, "trace": trace(self, theirs)}
-        request.headers["Authorization"] = token_set.authorization
-        if self.drops_sessions:
-            cookies = without_session(request.headers.pop("Cookie", ""))
-            if cookies:
-                request.headers["Cookie"] = cookies
+        self._attach(request, token_set, trace)
         response = yield request
-        answered = route.location
-        if response.request is not request:  # after redirects this may be anybody's answer
-            answered = _location(response.request.url)
-            if not self.is_ours(answered):
-                # Once: servers that go on sending us there get no more from us.
-                if not redirected and self._was_sent_to_the_site(response, answered):
+        if response.request is not request:  # the library has followed redirects
+            location = _location(response.request.url)
+            if not self.may_carry_token(location):
+                # Once: a server that keeps redirecting there is not followed again.
+                if not redirected and self._was_sent_to_the_site(response, location):
                     yield from self._flow(_hop(response.request), trace, redirected=True)
                 return
         if credential_in(response.request.headers.get("Authorization")) != token_set.access_token:
@@ -132,46 +107,78 @@ class HTTPXFamilyAuth(AuthObject):
         body = b""
         if response.status_code == HTTPStatus.UNAUTHORIZED:
             body = yield _NeedBody(response)
-        verdict = self.verdict(
+        rejection = self.rejection(
+            response.request.method,
+            location,
+            token_set.access_token,
             response.status_code,
             response.headers,
             lambda: body,
-            token_set.access_token,
-            response.request.method,
-            answered,
         )
-        if not verdict.is_rejection:
-            return
-        try:
-            self.check_pace(request.method, answered, token_set.access_token)
-            fresh = yield _NeedTokenSet(rejected=token_set.access_token)
-        except FreshTokenRejectedError as error:
-            fresh = error
+        if rejection is not None:
+            yield from self._replace_token(request, rejection, token_set, rewind)
+
+    def _routed(
+        self, request: httpx.Request
+    ) -> Generator[Any, Any, tuple[Location, TokenSet | None]]:
+        """The location that the request is sent to, and its token set; None: no token."""
+        location = _location(request.url)
+        route = self._admitted(location, request)
+        if route is None:
+            return location, None
+        token_set = self._token_set_or_raise((yield _NeedTokenSet()), request)
+        if route.undecided:
+            route = self._admitted(location, request, again=True)
+            if route is None:
+                return location, None
+        if route.location != location:
+            _redirect(request, route.location)
+        return route.location, token_set
+
+    def _attach(self, request: httpx.Request, token_set: TokenSet, trace: type[_Trace]) -> None:
+        """Add the token, and a trace extension that checks each hop after a redirect."""
+        request.headers["Authorization"] = token_set.authorization
+        if self.drops_sessions:
+            cookies = without_session(request.headers.pop("Cookie", ""))
+            if cookies:
+                request.headers["Cookie"] = cookies
+        inner = request.extensions.get("trace")
+        if isinstance(inner, _Trace):  # the same request was sent before
+            inner = inner.inner
+        request.extensions = {**request.extensions, "trace": trace(self, inner)}
+
+    def _replace_token(
+        self,
+        request: httpx.Request,
+        rejection: Rejection,
+        token_set: TokenSet,
+        rewind: Callable[[], bool],
+    ) -> Generator[Any, Any, None]:
+        """Get another token set, and send the request again with it if that is safe."""
+        fresh = yield _NeedTokenSet(rejected=token_set.access_token)
         if isinstance(fresh, FreshTokenRejectedError):
-            self.give_up(fresh, answered)
+            rejection.report_final(fresh)
             return
-        fresh = self._believed(fresh, request)
-        self.note_brought(request.method, answered, fresh)
-        if response.request.method != request.method and request.method not in SAFE_METHODS:
-            return  # carried out, and answered by a redirect to what was then rejected
-        if not may_repeat(verdict, request.method) or not rewind():
+        fresh = self._token_set_or_raise(fresh, request)
+        rejection.note_token(fresh)
+        if rejection.method != request.method and request.method not in SAFE_METHODS:
+            return  # carried out; the server rejected the GET that its redirect asked for
+        if not rejection.may_resend or not rewind():
             return  # the token is ready for the next request
         request.headers["Authorization"] = fresh.authorization
         response = yield request
         if response.request is request:
-            self.note_answer(
-                request.method, answered, fresh, response.status_code, response.headers
-            )
+            rejection.note_answer(fresh, response.status_code, response.headers)
 
-    def _was_sent_to_the_site(self, response: httpx.Response, answered: Location) -> bool:
-        """Whether our server redirects to the site, which takes no token: the gateway does.
+    def _was_sent_to_the_site(self, response: httpx.Response, location: Location) -> bool:
+        """Whether servers of this login redirected to the site, which accepts no token.
 
-        The library has followed already, in vain. Who else sends us there has no say in this.
+        The gateway does that. The library has already followed, in vain.
         """
         return (
             response.request.method in SAFE_METHODS
-            and self.source.resource_server.route(answered).bearer
-            and all(self.is_ours(_location(hop.request.url)) for hop in response.history)
+            and self.source.resource_server.route(location).bearer
+            and all(self.may_carry_token(_location(hop.request.url)) for hop in response.history)
         )
 
     def _admitted(
@@ -180,19 +187,28 @@ class HTTPXFamilyAuth(AuthObject):
         try:
             return self.admit(location, again=again)
         except AtlassianAuthError as error:
-            refusal = error
-        raise self._failed(refusal, request)
+            raise_clean(self._failed(error, request))
 
-    def _believed(self, reply: TokenSet | AtlassianAuthError, request: httpx.Request) -> TokenSet:
+    def _token_set_or_raise(
+        self, reply: TokenSet | AtlassianAuthError, request: httpx.Request
+    ) -> TokenSet:
         if isinstance(reply, AtlassianAuthError):
             raise self._failed(reply, request) from reply.__cause__
         return reply
 
     def _failed(self, error: AtlassianAuthError, request: httpx.Request) -> AtlassianAuthError:
         failure = bridged(error, self._error)
-        # What httpx hands out as `.request`: where it was to go, without headers and body.
+        # What httpx gives out as `.request`: method and URL, without headers and body.
         failure.request = type(request)(request.method, request.url)  # type: ignore[attr-defined]
         return failure
+
+
+def _next_step(flow: Generator[Any, Any, None], reply: Any) -> Any:
+    """The next step of the flow, or None at its end."""
+    try:
+        return flow.send(reply)
+    except StopIteration:
+        return None
 
 
 def _location(url: httpx.URL) -> Location:
@@ -206,7 +222,7 @@ def _location(url: httpx.URL) -> Location:
 
 
 def _redirect(request: httpx.Request, location: Location) -> None:
-    """Send the request to the gateway instead; cookies of the site stay behind."""
+    """Send the request to the gateway instead, without the cookies of the site."""
     request.url = request.url.copy_with(
         scheme=location.scheme,
         host=location.host,
@@ -218,7 +234,7 @@ def _redirect(request: httpx.Request, location: Location) -> None:
 
 
 def _hop(request: httpx.Request) -> httpx.Request:
-    """The request once more, to be routed; without what belongs to the host it went to."""
+    """The same request for a new route, without the headers of the host that it was sent to."""
     headers = [(k, v) for k, v in request.headers.multi_items() if k not in ("host", "cookie")]
     return type(request)(
         request.method, request.url, headers=headers, extensions=request.extensions
@@ -226,40 +242,40 @@ def _hop(request: httpx.Request) -> httpx.Request:
 
 
 def rewinder(request: httpx.Request) -> Callable[[], bool]:
-    """What puts the request's body back to its start and says whether that has worked.
+    """A function that rewinds the body of the request and returns whether that has worked.
 
-    Only of the library's own streams is known how they read: bytes in memory, one over parts that
-    seeks each file by itself (`fields`), and one over any iterable (`_stream`), of which only
-    seekable files can be read twice. Files whose methods have to be awaited are none of those.
+    Only the library's own streams are known: bytes in memory, a stream of parts that seeks each
+    file by itself (`fields`), and a stream over any iterable (`_stream`), of which only seekable
+    files can be read twice. Files with async methods cannot.
     """
     stream: Any = request.stream
     if hasattr(request, "_content"):  # bytes in memory, or no body
-        return _nothing_to_do
+        return _always_rewound
     source: Any = getattr(stream, "_stream", None)
     if library_of(stream) != type(stream).__module__.partition(".")[0]:
-        return _cannot_be_done
+        return _never_rewound
     if hasattr(stream, "fields"):
         files = [field.file for field in stream.fields if hasattr(field, "file")]
         seekable = all(isinstance(file, str | bytes) or _is_seekable(file) for file in files)
-        return _nothing_to_do if seekable else _cannot_be_done
+        return _always_rewound if seekable else _never_rewound
     if hasattr(stream, "__aiter__") or not _is_seekable(source):
-        return _cannot_be_done
+        return _never_rewound
     start = source.tell()
 
     def rewind() -> bool:
         try:
             return bool(source.seek(start) == start)
-        except (OSError, ValueError):  # closed by now
+        except (OSError, ValueError):  # closed meanwhile
             return False
 
     return rewind
 
 
-def _nothing_to_do() -> bool:
+def _always_rewound() -> bool:
     return True
 
 
-def _cannot_be_done() -> bool:
+def _never_rewound() -> bool:
     return False
 
 
@@ -271,11 +287,11 @@ def _is_seekable(file: Any) -> bool:
 
 
 def _strip(auth: HTTPXFamilyAuth, name: str, info: Mapping[str, Any]) -> None:
-    """Take the bearer off a hop that may not carry it, and else a session that would win over it.
+    """Take the token off a hop that may not carry it; otherwise take off sessions of Data Center.
 
     The library follows redirects inside the flow, keeps the header on the same origin, whatever the
-    path, and adds its cookies. The trace extension sees each hop's request just before its headers
-    are written.
+    path, and adds its cookies. The trace extension gets the request of each hop just before its
+    headers are written.
     """
     if not name.endswith("send_request_headers.started"):
         return
@@ -287,7 +303,7 @@ def _strip(auth: HTTPXFamilyAuth, name: str, info: Mapping[str, Any]) -> None:
     else:
         path = target.partition("?")[0]
         location = Location(url.scheme.decode(), url.host.decode().lower(), url.port, path)
-    if not auth.is_ours(location):
+    if not auth.may_carry_token(location):
         request.headers = [
             (key, value)
             for key, value in request.headers
@@ -304,16 +320,16 @@ def _strip(auth: HTTPXFamilyAuth, name: str, info: Mapping[str, Any]) -> None:
 
 
 class _Trace:
-    """A trace extension that strips first and then calls the program's own, if there is one."""
+    """A trace extension that calls `_strip`, and then the extension of the program, if any."""
 
-    def __init__(self, auth: HTTPXFamilyAuth, theirs: Callable[..., Any] | None) -> None:
+    def __init__(self, auth: HTTPXFamilyAuth, inner: Callable[..., Any] | None) -> None:
         self.auth = auth
-        self.theirs = theirs
+        self.inner = inner
 
     def __call__(self, name: str, info: Mapping[str, Any]) -> Any:
         _strip(self.auth, name, info)
-        if self.theirs is not None:
-            self.theirs(name, info)
+        if self.inner is not None:
+            self.inner(name, info)
 
 
 class _AsyncTrace(_Trace):
@@ -321,5 +337,5 @@ class _AsyncTrace(_Trace):
 
     async def __call__(self, name: str, info: Mapping[str, Any]) -> None:
         _strip(self.auth, name, info)
-        if self.theirs is not None:
-            await self.theirs(name, info)
+        if self.inner is not None:
+            await self.inner(name, info)

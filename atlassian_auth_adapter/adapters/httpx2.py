@@ -22,17 +22,7 @@ class AtlassianHTTPX2Auth(HTTPXFamilyAuth, httpx2.Auth):
         client = httpx2.Client(auth=AtlassianHTTPX2Auth(source))
         client = httpx2.AsyncClient(auth=AtlassianHTTPX2Auth(source))
 
-    Threads, tasks and event loops share one.
-
-    Args:
-        source: A client of this package or any TokenSource.
-        foreign: What happens to a request outside the grant: "bare" sends it without a token and
-            reports it once per origin, "raise" raises ForeignOriginError.
-
-    Raises:
-        LoginRequiredError, TokenEndpointError, TokenStoreError, ForeignOriginError, and what
-            `AtlassianClient.token_set` raises for a site: From the request; each also is a
-            httpx2.RequestError.
+    Arguments and errors are those of `AtlassianAuth`; each error also is a httpx2.RequestError.
     """
 
     _error = httpx2.RequestError

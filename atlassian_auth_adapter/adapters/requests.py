@@ -24,12 +24,11 @@ from atlassian_auth_adapter.adapters._auth import (
     bridged,
     credential_in,
     library_of,
-    may_repeat,
     refuse,
     without_session,
 )
 from atlassian_auth_adapter.atlassian.gateway import Location
-from atlassian_auth_adapter.errors import AtlassianAuthError, FreshTokenRejectedError
+from atlassian_auth_adapter.errors import AtlassianAuthError, FreshTokenRejectedError, raise_clean
 from atlassian_auth_adapter.tokens import TokenSet
 
 __all__ = ["AtlassianAuth"]
@@ -40,13 +39,14 @@ class AtlassianAuth(AuthObject, AuthBase):
 
         session.auth = AtlassianAuth(source)
 
-    Threads share one. Being the session's auth, it also keeps `.netrc` from being read for the
-    first request; what requests reads from it for a redirect is put right when it is rejected.
+    Threads may share one. As the auth of the session it also keeps requests from reading `.netrc`
+    for the first request. For a redirect requests reads it all the same; when the server rejects
+    that login, the request is sent again with the token.
 
     Args:
-        source: A client of this package or any TokenSource.
-        foreign: What happens to a request outside the grant: "bare" sends it without a token and
-            reports it once per origin, "raise" raises ForeignOriginError.
+        source: A client of this package or any other TokenSource.
+        foreign: What happens to a request outside the grant of the login: "bare" sends it without
+            a token and reports it once per origin, "raise" raises ForeignOriginError.
 
     Raises:
         LoginRequiredError, TokenEndpointError, TokenStoreError, ForeignOriginError, and what
@@ -67,18 +67,11 @@ class AtlassianAuth(AuthObject, AuthBase):
             if route.undecided:
                 route = self.admit(location, again=True)
         except AtlassianAuthError as error:
-            failure, cause = _failed(error, request), error.__cause__
-        else:
-            if route is None:
-                return request
-            if route.location != location:
-                _send_to(request, route.location)
-            return self._with_token(request, token_set)
-        raise failure from cause  # outside of the handler: its context would hold frames
-
-    def _with_token(
-        self, request: requests.PreparedRequest, token_set: TokenSet
-    ) -> requests.PreparedRequest:
+            raise_clean(_failed(error, request), error.__cause__)
+        if route is None:
+            return request
+        if route.location != location:
+            _send_to(request, route.location)
         request.headers["Authorization"] = token_set.authorization
         self._drop_session(request)
         if encode_again := _encoding_again(request.body):
@@ -89,12 +82,12 @@ class AtlassianAuth(AuthObject, AuthBase):
         return request
 
     def _on_response(self, response: requests.Response, **kwargs: Any) -> requests.Response:
-        """Called by requests for the response of every hop, before it follows a redirect."""
+        """Called by requests for each response, before it follows a redirect."""
         answer = self._answer(response, kwargs)
         if answer.is_redirect:
             self._prepare_redirect(answer)
             if "Authorization" not in answer.request.headers:
-                # Redirects are made from the original request.
+                # requests makes the redirected request from the original one.
                 _leave_off(response.request)
         return answer
 
@@ -103,44 +96,40 @@ class AtlassianAuth(AuthObject, AuthBase):
         request = response.request
         location = _location(request.url)
         authorization = request.headers.get("Authorization", "")
-        if not (authorization or _was_left_off(request)) or not self.is_ours(location):
+        had_token = bool(authorization) or _was_left_off(request)
+        if not had_token or not self.may_carry_token(location):
             return response
-        sent = credential_in(_text(authorization))
-        verdict = self.verdict(
+        token = credential_in(_text(authorization))
+        rejection = self.rejection(
+            request.method or "",
+            location,
+            token,
             response.status_code,
             response.headers,
             lambda: response.content,
-            sent,
-            request.method or "",
-            location,
         )
-        if not verdict.is_rejection:
+        if rejection is None:
             return response
         try:
-            self.check_pace(request.method or "", location, sent)
-            fresh = self.source.token_set(rejected=sent)
+            fresh = self.source.token_set(rejected=token)
         except FreshTokenRejectedError as error:
-            self.give_up(error, location)
+            rejection.report_final(error)
             return response
         except AtlassianAuthError as error:
             response.close()
-            failure, cause = _failed(error, request), error.__cause__
-        else:
-            self.note_brought(request.method or "", location, fresh)
-            if not may_repeat(verdict, request.method or "") or not _rewound(request):
-                return response  # the token is ready for the next request
-            again = self._send_again(response, fresh, kwargs)
-            self.note_answer(
-                request.method or "", location, fresh, again.status_code, again.headers
-            )
-            return again
-        del authorization, sent, kwargs  # error reporters print the locals of a frame
-        raise failure from cause  # outside of the handler: its context would hold frames
+            del authorization, token, kwargs  # error reporters print the locals of a frame
+            raise_clean(_failed(error, request), error.__cause__)
+        rejection.note_token(fresh)
+        if not rejection.may_resend or not _rewound(request):
+            return response  # the token is ready for the next request
+        again = self._send_again(response, fresh, kwargs)
+        rejection.note_answer(fresh, again.status_code, again.headers)
+        return again
 
     def _send_again(
         self, response: requests.Response, token_set: TokenSet, kwargs: dict[str, Any]
     ) -> requests.Response:
-        """The answer to the same request with another token, the first one in its history."""
+        """The response to the same request with another token; its history holds the first one."""
         began = perf_counter()
         _ = response.content  # drained, so that the connection can be used again
         response.close()
@@ -153,7 +142,7 @@ class AtlassianAuth(AuthObject, AuthBase):
         self._drop_session(request)
         again: requests.Response = response.connection.send(request, **kwargs)
         if again.is_redirect:
-            # Redirects are made from the original request: they must not carry the rejected token.
+            # requests makes the redirected request from the original one, whose token was rejected.
             original.headers["Authorization"] = request.headers["Authorization"]
         again.history.append(response)
         again.request = request
@@ -166,18 +155,18 @@ class AtlassianAuth(AuthObject, AuthBase):
         cookies = without_session(_text(request.headers.pop("Cookie", "")))
         if cookies:
             request.headers["Cookie"] = cookies
-        # Redirects get a header of their own, made from a copy of this jar.
+        # requests makes the header of a redirected request from a copy of this jar.
         jar = RequestsCookieJar(_WithoutSessions(self))
         jar.update(request._cookies or {})  # type: ignore[attr-defined] # noqa: SLF001
         request._cookies = jar  # type: ignore[attr-defined] # noqa: SLF001
 
     def _prepare_redirect(self, response: requests.Response) -> None:
-        """Requests keeps the header on the same origin whatever the path: take it off where it must
-        not go, and turn a link to the site into one to the gateway."""
+        """Take the header off if the next request must not carry it, and send a link to the site to
+        the gateway: requests itself keeps the header on the same origin, whatever the path."""
         try:
             target = urljoin(response.url, response.headers["Location"])
             location = _location(target)
-        except ValueError:  # LocationParseError is one; requests says so itself
+        except ValueError:  # such as LocationParseError; requests raises its own error for it
             route = None
         else:
             route = self.source.resource_server.route(location)
@@ -188,7 +177,7 @@ class AtlassianAuth(AuthObject, AuthBase):
 
 
 class _WithoutSessions(DefaultCookiePolicy):
-    """Keeps sessions of Data Center, which would win over the token, from going with it."""
+    """Sends no session of Data Center with the token, because Data Center prefers the session."""
 
     def __init__(self, auth: AtlassianAuth) -> None:
         super().__init__()
@@ -196,7 +185,7 @@ class _WithoutSessions(DefaultCookiePolicy):
 
     def return_ok(self, cookie: Cookie, request: Request) -> bool:
         is_session = cookie.name in SESSION_COOKIES
-        if is_session and self.auth.is_ours(_location(request.get_full_url())):
+        if is_session and self.auth.may_carry_token(_location(request.get_full_url())):
             return False
         return super().return_ok(cookie, request)
 
@@ -206,9 +195,9 @@ def _text(header: str | bytes) -> str:
 
 
 def _location(url: str | None) -> Location:
-    """The URL as urllib3 sees it, which is who connects; the path as it is sent.
+    """The host as urllib3 parses it, because urllib3 connects; the path as it is sent.
 
-    For a redirect requests neither removes dot segments nor has urllib3 do it.
+    In a redirect neither requests nor urllib3 removes dot segments.
     """
     parsed = parse_url(url or "")
     return Location(
@@ -223,13 +212,13 @@ def _location(url: str | None) -> Location:
 def _failed(error: AtlassianAuthError, request: requests.PreparedRequest) -> AtlassianAuthError:
     failure: Any = bridged(error, requests.RequestException)
     failure.response = None
-    # Where it was to go, without headers and body.
+    # Method and URL only: headers and body may hold secrets.
     failure.request = requests.Request(request.method, request.url)
     return cast("AtlassianAuthError", failure)
 
 
 def _leave_off(request: requests.PreparedRequest) -> None:
-    """The request goes on without the token, and is ours all the same when it is sent once more."""
+    """Take the token off; the mark says that the request may get it back when it is sent again."""
     request.headers.pop("Authorization", None)
     request._atlassian_token_left_off = True  # type: ignore[attr-defined] # noqa: SLF001
 
@@ -239,13 +228,13 @@ def _was_left_off(request: requests.PreparedRequest) -> bool:
 
 
 def _url(url: str, location: Location) -> str:
-    """The URL moved to another place, with its query."""
+    """The URL at another location, with the same query."""
     query = parse_url(url).query
     return f"{location.origin_url}{location.path}" + (f"?{query}" if query else "")
 
 
 def _send_to(request: requests.PreparedRequest, location: Location) -> None:
-    """Send the request to the gateway instead; cookies of the site stay behind."""
+    """Send the request to the gateway instead, without the cookies of the site."""
     request.url = _url(request.url or "", location)
     request.headers.pop("Host", None)
     request.headers.pop("Cookie", None)
@@ -253,10 +242,10 @@ def _send_to(request: requests.PreparedRequest, location: Location) -> None:
 
 
 def _encoding_again(body: Any) -> Callable[[], Any] | None:
-    """What makes an encoder of requests-toolbelt anew, before any of it was read; else None.
+    """If the body is an encoder of requests-toolbelt: a function that makes the same one again.
 
-    It streams a form and cannot be rewound itself, but the files in it can. The SDK jira uploads
-    attachments so. Source: requests-toolbelt 1.0, multipart/encoder.py.
+    The encoder streams a form and cannot be rewound, but the files in it can. The SDK jira uploads
+    attachments with it. Source: requests-toolbelt 1.0, multipart/encoder.py.
     """
     if type(body).__name__ != "MultipartEncoder" or library_of(body) != "requests_toolbelt":
         return None
@@ -269,23 +258,23 @@ def _encoding_again(body: Any) -> Callable[[], Any] | None:
     except (AttributeError, OSError, ValueError):
         return None
 
-    # No function of this place: responses are pickled with their requests.
+    # Not a nested function: responses are pickled with their requests.
     return partial(_encoded_again, body, length, starts)
 
 
 def _encoded_again(spent: Any, length: int, starts: list[tuple[Any, int]]) -> Any:
-    """An encoder of the same form, or None when it would not be the same any more."""
+    """An encoder of the same form, or None if its files cannot be read from the start again."""
     try:
         if any(file.seek(start) != start for file, start in starts):
             return None
         encoder = type(spent)(spent.fields, spent.boundary_value, spent.encoding)
-    except (AttributeError, OSError, ValueError):  # closed by now, or never could
+    except (AttributeError, OSError, ValueError):  # closed meanwhile, or not seekable
         return None
     return encoder if encoder.len == length else None
 
 
 def _rewound(request: requests.PreparedRequest) -> bool:
-    """Whether the body stands at its start again, so that all of it would be sent."""
+    """Whether the body was rewound, so that all of it would be sent again."""
     if encode_again := getattr(request, "_atlassian_encode_again", None):
         encoder = encode_again()
         request.body = encoder or request.body
@@ -294,7 +283,7 @@ def _rewound(request: requests.PreparedRequest) -> bool:
     if body is None or isinstance(body, bytes | str):
         return True
     try:
-        rewind_body(request)  # refuses a generator, and what could not tell where it began
+        rewind_body(request)  # raises for a generator, and for a file without a known start
     except (UnrewindableBodyError, ValueError):
         return False
     return True

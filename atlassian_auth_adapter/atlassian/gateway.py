@@ -1,8 +1,8 @@
-"""Which URL may carry the token, and what a URL of the Cloud site is called on the gateway.
+"""Which URL may carry the token, and the gateway's URL for a URL of a Cloud site.
 
-An access token goes to the origin and path of its grant and nowhere else. The rules are applied to
-the URL as the *connecting* library has parsed it, because libraries disagree about hostile ones,
-and again to every redirect. The rules are idempotent: a mapped URL maps to itself.
+An access token is sent to the origin and path of its grant and nowhere else. The rules are applied
+to the URL as the *connecting* library has parsed it, because libraries parse hostile URLs
+differently, and again to every redirect. The rules are idempotent: a mapped URL maps to itself.
 
 Source: developer.atlassian.com oauth-2-3lo-apps (gateway paths), copy of 2026-09-26; `sdks.md`
 section 0, where each rule was measured.
@@ -35,12 +35,12 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _BASE_URL = re.compile(r"https?://[!-\[\]-~]+", re.IGNORECASE)  # visible ASCII, no backslash
 _DOT_SEGMENT = re.compile(r"(^|[/\\])\.{1,2}([/\\;]|$)")
 
-#: What a Cloud token may be used for on the gateway beside the products.
+#: The paths of the gateway for a Cloud token that belong to no product.
 #: Source: developer.atlassian.com oauth-2-3lo-apps, copy of 2026-09-26.
 _ACCOUNT_PATHS = frozenset({"/me", "/oauth/token/accessible-resources"})
-#: Resource paths of a site, and what each is called on the gateway ({}: the cloud id). Other paths
-#: of a site (pages, downloads, `/_edge`) have no counterpart there and take no OAuth token. The
-#: pages of attachments, to which answers link, name the ids of resources.
+#: Resource paths of a site, and the gateway path that each is rewritten to ({}: the cloud id).
+#: Other paths of a site (pages, downloads, `/_edge`) have no counterpart there and accept no OAuth
+#: token. Answers link to the pages of attachments, whose paths hold the ids of the resources.
 #: Source: Jira's OpenAPI document, /rest/api/3/attachment/..., read 2026-11-24.
 _SITE_PATHS = tuple(
     (re.compile(pattern, re.DOTALL), replacement)
@@ -51,9 +51,7 @@ _SITE_PATHS = tuple(
         (r"/secure/thumbnail/(\d+)(?:/[^/]*)?", r"/ex/jira/{}/rest/api/3/attachment/thumbnail/\1"),
     )
 )
-
-
-#: Sites, gateways. Source: developer.atlassian.com oauth-2-3lo-apps; Nango's providers.yaml.
+#: Sites and gateways. Source: developer.atlassian.com oauth-2-3lo-apps; Nango's providers.yaml.
 _CLOUD_HOSTS = (
     *(".atlassian.net", ".jira.com", ".api.atlassian.com"),
     *(".atlassian-us-gov-mod.net", ".api.atlassian-us-gov-mod.com"),
@@ -80,7 +78,7 @@ class Location:
 
     @classmethod
     def of(cls, url: str) -> Location:
-        """Parse a URL of our own configuration."""
+        """The location of a URL from the configuration."""
         parts = urlsplit(url)
         return cls(
             parts.scheme.lower(),
@@ -92,18 +90,18 @@ class Location:
 
     @property
     def origin(self) -> tuple[str, str, int | None]:
-        """Scheme, host and port, default ports named."""
+        """Scheme, host and port; the port is always a number."""
         return self.scheme, self.host, self.port or _DEFAULT_PORTS.get(self.scheme)
 
     @property
     def origin_url(self) -> str:
-        """The origin as a URL, for reports."""
+        """The origin as a URL, for errors and events."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}" + (f":{self.port}" if self.port else "")
 
     @property
     def is_plain(self) -> bool:
-        """Whether nothing in it could make a server see another path or another host."""
+        """Whether no server can read it as another path or another host."""
         path = self.path
         for _ in range(3):  # percent-encoding of percent-encoding
             if "\\" in path or ("." in path and _DOT_SEGMENT.search(path)):
@@ -120,10 +118,10 @@ class Route:
 
     Attributes:
         location: Where it goes.
-        bearer: Whether the token goes with it.
-        hint: If not: what to do instead, where that is known.
-        undecided: If not: whether it may yet, once the site is known; get a token set first, and
-            ask again.
+        bearer: Whether it carries the token.
+        hint: If not: what to do instead, or "".
+        undecided: If not: whether this may change once the site is known. Get a token set, and ask
+            for the route again.
     """
 
     location: Location
@@ -141,10 +139,10 @@ class ResourceServer(Protocol):
 
     @property
     def anonymous_fallback(self) -> bool:
-        """Whether a dead token is treated like no token, instead of being rejected."""
+        """Whether the server treats an invalid token like no token, instead of rejecting it."""
 
     def route(self, location: Location) -> Route:
-        """Where a request for this location goes, and whether with the token."""
+        """Where a request for this location goes, and whether it carries the token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,10 +150,9 @@ class OneServer:
     """A resource server with one base URL: Data Center, a Cloud site, an API such as Bitbucket's.
 
     Attributes:
-        base_url: Without a trailing slash, context path included.
-        anonymous_fallback: See `ResourceServer`. Source: Data Center answers a request with a bad
-            bearer as it answers one without.
-        elsewhere: What to do for Cloud requests that the token cannot make here.
+        base_url: With the context path, without a trailing slash.
+        anonymous_fallback: See `ResourceServer`. Data Center does so.
+        elsewhere: The hint for requests to Atlassian Cloud outside the base URL.
     """
 
     base_url: str
@@ -168,14 +165,14 @@ class OneServer:
         object.__setattr__(self, "_base", Location.of(self.base_url))
 
     def route(self, location: Location) -> Route:
-        """The location as it is; the token only under the base URL."""
+        """The same location, with the token if it is below the base URL."""
         base = self._base
-        ours = (
+        is_below = (
             location.origin == base.origin
             and f"{location.path}/".startswith(f"{base.path}/")
             and location.is_plain
         )
-        return Route(location, ours, "" if ours else self._hint(location))
+        return Route(location, is_below, "" if is_below else self._hint(location))
 
     def _hint(self, location: Location) -> str:
         if location.host == self._base.host and location.scheme != self._base.scheme:
@@ -187,14 +184,14 @@ class OneServer:
 
 @dataclass(frozen=True, slots=True)
 class CloudGateway:
-    """The Cloud gateway as one grant sees it.
+    """The Cloud gateway for one grant.
 
     Attributes:
         api_url: Origin of the gateway.
-        cloud_id: The site's cloud id; "" while it is not known yet: nothing is decided then, and
-            whoever has got a token set has a better gateway too.
+        cloud_id: The site's cloud id; "" while it is not known: then routes are undecided. After
+            the first token set, the token source has a gateway with a cloud id.
         gateway_path: Path of the product before the cloud id, such as `/ex/jira`.
-        site_url: Origin of the site, if known: its resource paths are sent to the gateway.
+        site_url: Origin of the site, or "". Its resource paths are rewritten to the gateway.
     """
 
     api_url: str
@@ -218,11 +215,11 @@ class CloudGateway:
 
     @property
     def anonymous_fallback(self) -> bool:
-        """The gateway rejects; some resources answer 200 as to nobody and say so in a header."""
+        """The gateway rejects. (Some resources answer 200 as if not logged in; a header tells.)"""
         return False
 
     def route(self, location: Location) -> Route:
-        """The gateway's counterpart of the location if it has one; the token only there."""
+        """The location on the gateway, with the token; the same location without it otherwise."""
         origin = location.origin
         on_site = origin == self._site.origin
         is_known = on_site or origin == self._api.origin
@@ -238,7 +235,7 @@ class CloudGateway:
         return Route(location, bearer=True)
 
     def _may_be_site(self, location: Location) -> bool:
-        """Whether the site of the grant, once it is known, may turn out to be this one."""
+        """Whether the location may be on the site of the grant, whose URL is not known yet."""
         if self.site_url:
             return False
         if is_loopback(self._api.host):  # an emulator's
@@ -246,34 +243,34 @@ class CloudGateway:
         return location.scheme == "https" and is_cloud_host(location.host)
 
     def _foreign_hint(self, location: Location) -> str:
-        """For the hosts that people mix up with ours."""
+        """The hint for another host: one of Cloud, or http instead of https."""
         is_cloud = is_cloud_host(location.host)
-        is_ours = location.host in (self._api.host, self._site.host)
-        if location.scheme == "http" and (is_cloud or is_ours):
+        is_own = location.host in (self._api.host, self._site.host)
+        if location.scheme == "http" and (is_cloud or is_own):
             return "Write https:// in place of http://."
         if not self.site_url and is_cloud:
             return (
-                f"Sites of Atlassian Cloud take no OAuth token: use {self.base_url}, or pass "
-                f"site_url={location.origin_url!r} to the client, whose requests are then routed."
+                f"Sites of Atlassian Cloud accept no OAuth token: use {self.base_url}, or pass "
+                f"site_url={location.origin_url!r} to the client, and its requests are rewritten."
             )
         return ""
 
     def _path_hint(self, path: str, *, on_site: bool) -> str:
-        """For the paths that have no counterpart on the gateway, or are not ours there."""
+        """The hint for a path without a counterpart on the gateway, or of another site."""
         if path.startswith("/ex/") or not on_site:
             return (
-                f"The path belongs to another site or to none; this login is for the site "
-                f"{self.cloud_id}: use {self.base_url}."
+                f"The path is not one of the site {self.cloud_id}, which this login is for: use "
+                f"{self.base_url}."
             )
         return (
-            f"{path} has no counterpart on the gateway, and the site itself takes no OAuth token: "
+            f"{path} has no counterpart on the gateway, and a site accepts no OAuth token: "
             "use a REST resource (/rest/..., /wiki/rest/..., /wiki/api/...); attachments are at "
             "/rest/api/3/attachment/content/ID and "
             "/wiki/rest/api/content/ID/child/attachment/ID/download."
         )
 
     def _gateway_path(self, path: str, *, on_site: bool) -> str | None:
-        """The path on the gateway, or None when the token has no business there."""
+        """The path on the gateway, or None if it must not carry the token."""
         if self._own_path.match(path):
             return path
         if path in _ACCOUNT_PATHS:
@@ -285,12 +282,12 @@ class CloudGateway:
 
 
 def is_cloud_host(host: str) -> bool:
-    """Whether it is a site or the gateway of Atlassian Cloud; custom domains are not known."""
+    """Whether it is a site or the gateway of Atlassian Cloud; False for custom domains."""
     return f".{host}".endswith(_CLOUD_HOSTS)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether the host is this machine, for which plain http is good enough."""
+    """Whether the host is this machine, for which plain http is accepted."""
     if host == "localhost":
         return True
     import ipaddress  # seldom needed: most URLs are https
@@ -302,7 +299,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_cloud_id(value: object) -> TypeGuard[str]:
-    """Whether it can be one: it becomes part of a path."""
+    """Whether it is a cloud id by its form, which makes it safe as a part of a path."""
     return isinstance(value, str) and bool(re.fullmatch("[A-Za-z0-9-]+", value))
 
 
@@ -310,12 +307,12 @@ def checked_cloud_id(cloud_id: str) -> str:
     """The cloud id.
 
     Raises:
-        ConfigurationError: It is none.
+        ConfigurationError: It is not a cloud id.
     """
     if not is_cloud_id(cloud_id):
         raise ConfigurationError(
-            f"cloud_id: {cloud_id!r} is not one. It is a UUID; https://SITE/_edge/tenant_info "
-            "tells it, or pass site_url instead."
+            f"cloud_id: {cloud_id!r} is not a cloud id. It is a UUID; find it at "
+            "https://SITE/_edge/tenant_info, or pass site_url instead."
         )
     return cloud_id
 
@@ -324,12 +321,12 @@ def normalized_base_url(url: str, name: str) -> str:
     """The URL without a trailing slash.
 
     Args:
-        url: What the program was configured with.
-        name: Of the argument, for the error.
+        url: The URL in the configuration.
+        name: Name of the argument, for the error.
 
     Raises:
-        ConfigurationError: It is no https URL (http is accepted for loopback), or has parts that a
-            base URL must not have.
+        ConfigurationError: It is not an https URL (http is accepted for loopback), or has parts
+            that a base URL must not have.
     """
     if not isinstance(url, str):
         raise ConfigurationError(f"{name}: a {type(url).__name__} is not a URL. Give text.")
@@ -355,7 +352,7 @@ def normalized_base_url(url: str, name: str) -> str:
 
 
 def origin_of_site(site_url: str) -> str:
-    """The origin of a Cloud site; what was copied from a browser has a path as well.
+    """The origin of a Cloud site; the URL may have a path, as when copied from a browser.
 
     Raises:
         ConfigurationError: As `normalized_base_url`.

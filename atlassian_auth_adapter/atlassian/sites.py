@@ -1,4 +1,4 @@
-"""Sites of Atlassian Cloud: what a grant reaches, and which cloud id a site URL has."""
+"""Sites of Atlassian Cloud: which ones a grant reaches, and the cloud id of a site URL."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Site:
 
     Attributes:
         id: The cloud id.
-        url: Of the site, such as https://acme.atlassian.net; "" when the answer left it out.
-        name: For people.
-        scopes: What the grant may do there.
-        avatar_url: A picture.
+        url: URL of the site, such as https://acme.atlassian.net, or "".
+        name: Name of the site, or "".
+        scopes: The scopes of the grant there.
+        avatar_url: URL of a picture, or "".
     """
 
     id: str
@@ -42,11 +42,11 @@ class Site:
 def sites_in(answer: Answer) -> tuple[Site, ...]:
     """The sites that an answer of accessible-resources lists.
 
-    Source: developer.atlassian.com oauth-2-3lo-apps, copy of 2026-09-26; fields have been seen
-    missing, so only the id is insisted on.
+    Only the id is required, because other fields have been seen missing.
+    Source: developer.atlassian.com oauth-2-3lo-apps, copy of 2026-09-26.
 
     Raises:
-        ResourceUnavailableError: No usable answer.
+        ResourceUnavailableError: The answer is not usable.
     """
     entries = answer.json() if answer.status == HTTPStatus.OK else None
     if not isinstance(entries, list):
@@ -64,8 +64,8 @@ def cloud_id_of(transport: Transport, site_url: str) -> str:
     Source: `/_edge/tenant_info`, knowledge base "retrieve-my-atlassian-sites-cloud-id", 2026-11-22.
 
     Raises:
-        ResourceUnavailableError: No usable answer.
-        ConfigurationError: The URL is not that of a Cloud site.
+        ResourceUnavailableError: There is no usable answer.
+        ConfigurationError: It is not the URL of a Cloud site.
     """
     answer = transport.get(f"{site_url}/_edge/tenant_info")
     parsed = answer.json() if answer.status == HTTPStatus.OK else None
@@ -85,31 +85,31 @@ def cloud_id_of(transport: Transport, site_url: str) -> str:
 
 
 def only_site(sites: Iterable[Site], product: Product) -> Site:
-    """The one site that the grant reaches with the product.
+    """The only site that the grant reaches with the product.
 
-    Entries of one site share the id, one for each product: their scopes tell them apart. An entry
-    that names no scopes may be any product's.
+    A site has one entry for each product, with the same id and other scopes. An entry without
+    scopes counts for every product.
 
     Raises:
-        AmbiguousSiteError: There are several; the error lists them.
-        AccessDeniedError: There is none.
+        AmbiguousSiteError: There are several sites; the error lists them.
+        AccessDeniedError: There is no such site.
     """
     every = tuple(sites)
-    fitting = {
+    found = {
         site.id: site for site in every if not site.scopes or product.is_reached_by(site.scopes)
     }
-    if len(fitting) == 1:
-        return next(iter(fitting.values()))
-    if not fitting:
+    if len(found) == 1:
+        return next(iter(found.values()))
+    if not found:
         raise AccessDeniedError(
             f"the grant reaches no site of {product.name} ({listed(every)}). Add scopes of the "
             "product to the app and to `scopes`, log in again and choose a site.",
             granted=" ".join(dict.fromkeys(scope for site in every for scope in site.scopes)),
         )
     raise AmbiguousSiteError(
-        f"the grant reaches several sites: {listed(fitting.values())}. Name one: pass site_url or "
+        f"the grant reaches several sites: {listed(found.values())}. Name one: pass site_url or "
         "cloud_id.",
-        sites=tuple(fitting.values()),
+        sites=tuple(found.values()),
     )
 
 
@@ -117,23 +117,23 @@ def site_at(site_url: str, sites: Iterable[Site]) -> Site | None:
     """The site of the grant at that URL, or None.
 
     Args:
-        site_url: Its origin.
-        sites: What the grant reaches.
+        site_url: Origin of the site.
+        sites: The sites that the grant reaches.
     """
     return next((site for site in sites if origin_at(site.url) == site_url), None)
 
 
 def listed(sites: Iterable[Site]) -> str:
-    """The sites in words, each one once, for errors and events."""
+    """A list of the sites as text, each one once, for errors and events."""
     names = {site.id: f"{site.url or site.name} (cloud_id {site.id})" for site in sites}
     return ", ".join(sorted(names.values())) or "it reaches no site"
 
 
 def origin_at(url: str) -> str:
-    """The origin of what should be the URL of a site, or "" when it is none."""
+    """The origin of a URL in an answer; "" if it is not a URL."""
     try:
         return origin_of_site(url)
-    except ConfigurationError:  # whatever the answer holds
+    except ConfigurationError:
         return ""
 
 

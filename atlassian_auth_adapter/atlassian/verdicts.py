@@ -1,4 +1,4 @@
-"""What a response says about the token that its request carried.
+"""What an answer says about the token that its request carried.
 
 Source: `atlassian.md` sections 1.5 and 4, collected 2026-11-22.
 """
@@ -11,29 +11,27 @@ from http import HTTPStatus
 
 __all__ = ["Verdict", "judge"]
 
-#: The gateway's text for a token that lives but lacks the scope.
+#: The gateway's text for a valid token without the scope.
 #: Source: {"code":401,"message":"Unauthorized; scope does not match"}, live traffic 2026.
 _SCOPE_MISSING = b"scope does not match"
-
-
-#: Where Data Center sends who has to log in. Source: Jira 8.14 does so with a bearer at
-#: /secure/attachment, mcp-atlassian#1634; Confluence's and Bitbucket's by their web applications.
+#: The login pages to which Data Center redirects. Source: Jira 8.14 does so with a bearer token at
+#: /secure/attachment, mcp-atlassian#1634; for Confluence and Bitbucket their web applications.
 _LOGIN_PAGES = ("/login.jsp", "/login.action", "/dologin.action", "/login")
 
 
 class Verdict(enum.Enum):
     """What to do about the token."""
 
-    FINE = "fine"  # nothing; whatever the response says, it is not about the token
+    FINE = "fine"  # nothing: the answer does not say anything about the token
     REJECTED = "rejected"  # get another token and send the request again
-    ANONYMOUS = "anonymous"  # answered as to nobody: another token, again if that does no harm
-    SCOPE_MISSING = "scope_missing"  # a refresh cannot help
-    GONE = "gone"  # the resource was removed, for OAuth at least
-    RATE_LIMITED = "rate_limited"  # too many requests; nothing to do with the token
+    ANONYMOUS = "anonymous"  # answered as if not logged in: the same, if the request is safe
+    SCOPE_MISSING = "scope_missing"  # nothing: a refresh cannot help
+    GONE = "gone"  # nothing: the resource was removed, for OAuth at least
+    RATE_LIMITED = "rate_limited"  # nothing: there were too many requests
 
     @property
     def is_rejection(self) -> bool:
-        """Whether another token may bring another answer."""
+        """Whether another token may get another answer."""
         return self in (Verdict.REJECTED, Verdict.ANONYMOUS)
 
 
@@ -52,20 +50,20 @@ def judge(
     anonymous_fallback: bool,
     path: str = "",
 ) -> Verdict:
-    """What the response says about the token.
+    """What the answer says about the token.
 
     Args:
         status: HTTP status.
         headers: Response headers, case-insensitive.
-        body: Called for the body only when it matters (on a 401).
-        expired: Whether the token is past its end by now.
-        anonymous_fallback: Whether the server treats a dead token like none (Data Center).
-        path: Of the URL that answered, after redirects if somebody followed them.
+        body: Returns the body; called only for a 401.
+        expired: Whether the token has expired by now.
+        anonymous_fallback: See `ResourceServer`.
+        path: Path of the URL that answered, after any redirects.
     """
     if status == HTTPStatus.UNAUTHORIZED:
         return Verdict.SCOPE_MISSING if _SCOPE_MISSING in body().lower() else Verdict.REJECTED
     if status in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND) and expired:
-        # One report has the gateway answer 403 (v1) or 404 (v2) to an expired token.
+        # By one report, the gateway answers an expired token with 403 (v1) or 404 (v2).
         return Verdict.REJECTED
     if status in _NOT_ABOUT_THE_TOKEN:
         return _NOT_ABOUT_THE_TOKEN[HTTPStatus(status)]
@@ -77,7 +75,7 @@ def judge(
 
 
 def _asks_for_a_login(status: int, headers: Mapping[str, str], path: str) -> bool:
-    """Whether Data Center answers as to nobody: it says so, or shows or sends to its login page."""
+    """Whether Data Center answers as if not logged in, by a header or with its login page."""
     if caller := headers.get("x-ausername", ""):
         return caller.lower() == "anonymous"
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:

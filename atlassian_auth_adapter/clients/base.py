@@ -2,64 +2,50 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
-from http import HTTPStatus
 from types import MappingProxyType
-from typing import Any, TypedDict
+from typing import Any
 
 from atlassian_auth_adapter.atlassian import sites
-from atlassian_auth_adapter.atlassian.gateway import Location, ResourceServer
+from atlassian_auth_adapter.atlassian.gateway import ResourceServer
 from atlassian_auth_adapter.atlassian.sites import Site
-from atlassian_auth_adapter.atlassian.verdicts import Verdict, judge
-from atlassian_auth_adapter.clients.identity import Identity, identity_in
+from atlassian_auth_adapter.clients.identity import Identity
 from atlassian_auth_adapter.clients.places import Place
+from atlassian_auth_adapter.clients.resources import Resources
+from atlassian_auth_adapter.clients.settings import (
+    Secret,
+    Settings,
+    checked_store,
+    checked_wait,
+    no_secret,
+    secret_fetcher,
+)
 from atlassian_auth_adapter.clients.site import SiteFinder
 from atlassian_auth_adapter.clients.status import TokenStatus, status_of
-from atlassian_auth_adapter.clock import SYSTEM_CLOCK, Clock
+from atlassian_auth_adapter.clock import SYSTEM_CLOCK
 from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
     ConfigurationError,
-    FreshTokenRejectedError,
     without_frames,
 )
-from atlassian_auth_adapter.events import Event, EventName, OnEvent, report
+from atlassian_auth_adapter.events import Event, EventName, report
 from atlassian_auth_adapter.expiry import ExpiryPolicy
 from atlassian_auth_adapter.oauth.server import AuthorizationServer
-from atlassian_auth_adapter.oauth.token_endpoint import TokenEndpoint, checked_secret
-from atlassian_auth_adapter.pickling import Unique, is_named
+from atlassian_auth_adapter.oauth.token_endpoint import TokenEndpoint
+from atlassian_auth_adapter.pacing import Pacing
+from atlassian_auth_adapter.pickling import PickledByReference, is_named
 from atlassian_auth_adapter.records import Login, TokenKey, load as load_record
 from atlassian_auth_adapter.refresh.source import RefreshingTokenSource
 from atlassian_auth_adapter.refresh.steps import Rules
 from atlassian_auth_adapter.sources import TokenSource
-from atlassian_auth_adapter.stores.base import TokenStore
-from atlassian_auth_adapter.stores.memory import MemoryTokenStore
 from atlassian_auth_adapter.tokens import TokenSet
-from atlassian_auth_adapter.transport import Answer, Proxy, Transport
+from atlassian_auth_adapter.transport import Proxy, Transport
 
-__all__ = ["AtlassianClient", "Secret", "Settings"]
-
-#: The client secret, or a function that fetches it: pass a module-level function to be able to
-#: pickle a client into another process.
-Secret = str | Callable[[], str]
+__all__ = ["AtlassianClient"]
 
 
-class Settings(TypedDict, total=False):
-    """Keyword arguments that every client takes; see `create_atlassian_oauth_client`."""
-
-    scopes: Iterable[str] | None
-    store: TokenStore | None
-    account: str
-    cert: str | tuple[str, str] | None
-    timeout: float | tuple[float, float]
-    max_wait: float
-    expiry: ExpiryPolicy
-    on_event: OnEvent | None
-    clock: Clock
-
-
-class AtlassianClient(Unique, TokenSource):
+class AtlassianClient(PickledByReference, TokenSource):
     """One client with one login at one place: hands out tokens.
 
     Threads, tasks and event loops share a client. Copies of it are the same object. A pickle
@@ -102,44 +88,42 @@ class AtlassianClient(Unique, TokenSource):
         self.product = place.product
         self.account = settings.get("account", "default")
         self.on_event = settings.get("on_event")
-        store = settings.get("store")
-        self._store = MemoryTokenStore() if store is None else store
-        if not isinstance(self._store, TokenStore):
-            raise ConfigurationError(
-                f"store: a {type(store).__name__} is not a TokenStore. Give one, such as "
-                "FileTokenStore(path)."
-            )
+        self._store = checked_store(settings.get("store"))
         scopes = settings.get("scopes")
         self._scopes = scopes.split() if isinstance(scopes, str) else scopes and list(scopes)
         self._clock = settings.get("clock", SYSTEM_CLOCK)
         self._transport = Transport(
             verify, proxy, settings.get("cert"), settings.get("timeout", (5.0, 30.0))
         )
-        known = "" if callable(client_secret) else checked_secret(client_secret)
-        secret = _typed(client_secret) if callable(client_secret) else lambda: known
         self._place = place
         self._server = self._authorization_server(place)
         self._endpoint = TokenEndpoint(
-            self._server, client_id, secret, callback_url, self._transport, self._clock
+            self._server,
+            client_id,
+            secret_fetcher(client_secret),
+            callback_url,
+            self._transport,
+            self._clock,
         )
         self._key = self._token_key()
+        expiry = settings.get("expiry", ExpiryPolicy())
         self._source = RefreshingTokenSource(
-            Rules(
-                self._key, self._server, settings.get("expiry", ExpiryPolicy()), self._needs_login
-            ),
+            Rules(self._key, self._server, expiry, self._needs_login),
             self._store,
             self._token_request(),
             send_timeout=self._transport.total_timeout,
-            max_wait=_checked_wait(settings.get("max_wait", 30.0)),
+            max_wait=checked_wait(settings.get("max_wait", 30.0)),
             clock=self._clock,
             on_event=self.on_event,
         )
+        self._pacing = Pacing(self._clock.monotonic)
+        self._resources = Resources(place, self._transport, self._source, self._pacing)
         self._site = SiteFinder(
             place,
             self._transport,
             self._store,
             self._key,
-            self.accessible_resources,
+            self._resources.accessible,
             lambda failure: self._report("store_failed", error=failure),
         )
         self._arguments = dict(
@@ -170,7 +154,7 @@ class AtlassianClient(Unique, TokenSource):
             f"issuer={self._server.issuer!r})"
         )
 
-    def _elsewhere(self) -> tuple[Any, ...]:
+    def _reduce_for_other_process(self) -> tuple[Any, ...]:
         # Neither a hook nor a clock has to be picklable: in another process they are not ours.
         left_out = ("on_event", "clock")
         kept = {name: value for name, value in self._arguments.items() if name not in left_out}
@@ -345,7 +329,7 @@ class AtlassianClient(Unique, TokenSource):
             return  # the first use tells whether there is one site
         with suppress(AtlassianAuthError):  # the login is made all the same
             self._site.find()
-            reached = self.accessible_resources()
+            reached = self._resources.accessible()
             if self.cloud_id not in {site.id for site in reached}:
                 self._report(
                     "site_not_granted", cloud_id=self.cloud_id, reached=sites.listed(reached)
@@ -360,11 +344,7 @@ class AtlassianClient(Unique, TokenSource):
             ResourceUnavailableError: No usable answer.
             LoginRequiredError, TokenEndpointError, TokenStoreError: As `get_access_token`.
         """
-        url = self._place.sites_url
-        if not url:
-            raise ConfigurationError("only Jira Cloud and Confluence Cloud have sites.")
-        answer, _, _ = self._get(lambda: url)
-        return sites.sites_in(answer)
+        return self._resources.accessible()
 
     # --- resources --------------------------------------------------------------------------------
 
@@ -373,89 +353,14 @@ class AtlassianClient(Unique, TokenSource):
         """Who we are for the resource server. May block on the network.
 
         Raises:
-            AccessDeniedError: It answers as to nobody, knows no such site, or wants another scope.
+            AccessDeniedError: It answers as if not logged in, knows no such site, or wants another
+                scope.
             ResourceUnavailableError: No usable answer.
             LoginRequiredError, TokenEndpointError, TokenStoreError: As `get_access_token`.
         """
-        answer, verdict, granted = self._get(lambda: self.identity_url)
-        denied = answer.status in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
-        check = self._what_to_check() if denied else ""
-        return identity_in(answer, verdict, self.base_url, granted, check)
-
-    def _what_to_check(self) -> str:
-        if not self._place.sites_url:
-            return "server_url and the rights of the account."
-        try:
-            reached = sites.listed(self.accessible_resources())
-            return f"cloud_id: the sites of this login are {reached}."
-        except AtlassianAuthError:
-            return "cloud_id: accessible_resources() lists the sites of this login."
-
-    def _get(self, url: Callable[[], str]) -> tuple[Answer, Verdict, str]:
-        """A resource's answer with its verdict and the granted scopes; once more if rejected."""
-        token_set = self._source.token_set()
-        asked = url()
-        answer, verdict = self._ask(asked, token_set)
-        if verdict.is_rejection:
-            with suppress(FreshTokenRejectedError):  # then the answer stands
-                if self.current() == token_set:
-                    self.pacing.check(asked, token_set.access_token)
-                token_set = self._source.token_set(token_set.access_token)
-                answer, verdict = self._ask(url(), token_set)
-                self.pacing.brought(asked, token_set.access_token, is_rejected=verdict.is_rejection)
-        else:
-            self.pacing.accepted(asked)
-        return answer, verdict, token_set.scope
-
-    def _ask(self, url: str, token_set: TokenSet) -> tuple[Answer, Verdict]:
-        answer = self._transport.get(url, token_set.authorization)
-        verdict = judge(
-            answer.status,
-            answer.headers,
-            lambda: answer.body,
-            expired=self.has_ended(token_set),
-            anonymous_fallback=self.resource_server.anonymous_fallback,
-            path=Location.of(url).path,
-        )
-        return answer, verdict
-
-
-def _checked_wait(seconds: object) -> float:
-    if (
-        isinstance(seconds, int | float)
-        and not isinstance(seconds, bool)
-        and 0 < seconds < threading.TIMEOUT_MAX
-    ):
-        return float(seconds)
-    raise ConfigurationError(
-        f"max_wait={seconds!r:.40} must be a positive number of seconds: how long a request waits "
-        "for a refresh at most."
-    )
+        return self._resources.identity(lambda: self.base_url)
 
 
 def _made_anew(cls: type[AtlassianClient], arguments: dict[str, Any]) -> AtlassianClient:
     """What a client of another process is here, by its configuration."""
-    return cls(**{**arguments, "client_secret": arguments["client_secret"] or _no_secret})
-
-
-def _typed(fetch: Callable[[], str]) -> Callable[[], str]:
-    """The function, whose errors are ours: theirs would take frames of ours along, with tokens."""
-
-    def fetch_typed() -> str:
-        try:
-            return fetch()
-        except AtlassianAuthError:
-            raise
-        except Exception as error:
-            raise ConfigurationError(
-                f"client_secret() raised {type(error).__name__}. Nothing was sent, nothing is lost."
-            ) from error
-
-    return fetch_typed
-
-
-def _no_secret() -> str:
-    raise ConfigurationError(
-        "this client was unpickled in another process, and a pickle carries no secret. Give "
-        "client_secret as a module-level function that fetches it, or make the client there."
-    )
+    return cls(**{**arguments, "client_secret": arguments["client_secret"] or no_secret})

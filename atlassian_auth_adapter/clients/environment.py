@@ -51,7 +51,7 @@ VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
 }
 #: The secret itself, or the path of a file that holds it, such as a secret of a container.
 SECRET, SECRET_FILE = "ATLASSIAN_CLIENT_SECRET", "ATLASSIAN_CLIENT_SECRET_FILE"
-#: They name one place together: that of the program is not mixed with that of the environment.
+#: When the program gives one of these, all three are ignored in the environment.
 PLACE_ARGUMENTS = frozenset({"cloud_id", "site_url", "server_url"})
 
 
@@ -108,7 +108,7 @@ def client_secret_from_env() -> str:
             return secret
         reason = "it is empty"
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
     raise ConfigurationError(f"{SECRET_FILE}: {path!r} cannot be read: {reason}.")
 
 

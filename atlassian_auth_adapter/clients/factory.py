@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Unpack
 
 from atlassian_auth_adapter.atlassian.products import CloudEnvironment
-from atlassian_auth_adapter.clients.base import Secret, Settings
 from atlassian_auth_adapter.clients.oauth import CLIENT_CLASSES, AtlassianOAuthClient
 from atlassian_auth_adapter.clients.places import place_of
+from atlassian_auth_adapter.clients.settings import Secret, Settings
 from atlassian_auth_adapter.transport import Proxy
 
 __all__ = ["create_atlassian_oauth_client", "create_jira_oauth_client"]

@@ -9,8 +9,9 @@ from typing import Any, ClassVar, Unpack
 from urllib.parse import parse_qs, urlsplit
 
 from atlassian_auth_adapter.atlassian.products import COMMERCIAL, CloudEnvironment
-from atlassian_auth_adapter.clients.base import AtlassianClient, Secret, Settings
+from atlassian_auth_adapter.clients.base import AtlassianClient
 from atlassian_auth_adapter.clients.places import PlaceKind, place_of
+from atlassian_auth_adapter.clients.settings import Secret, Settings
 from atlassian_auth_adapter.errors import (
     AuthorizationError,
     ConfigurationError,
@@ -19,6 +20,7 @@ from atlassian_auth_adapter.errors import (
     TokenRequestRefusedError,
     TokenStoreError,
     TokenStoreUnavailableError,
+    raise_clean,
     without_frames,
 )
 from atlassian_auth_adapter.oauth.authorization import AuthorizationRequest, AuthorizationResponse
@@ -83,6 +85,10 @@ class AtlassianOAuthClient(AtlassianClient):
             ConfigurationError: The client was made without a callback URL.
             TokenStoreError: The store cannot be written, so a login could not be kept either.
         """
+        return self._start()[1]
+
+    def _start(self) -> tuple[AuthorizationRequest, str]:
+        """A request that waits for its redirect from now on, and its URL."""
         if not self.callback_url:
             raise ConfigurationError(
                 "callback_url is missing. Pass the redirect URI that is registered for the OAuth "
@@ -92,7 +98,7 @@ class AtlassianOAuthClient(AtlassianClient):
             self._server, " ".join(self.get_oauth_scopes()), self._clock.time()
         )
         self._change_authorizations(lambda pending: (*pending, request))
-        return request.url(self._server, self.client_id, self.callback_url)
+        return request, request.url(self._server, self.client_id, self.callback_url)
 
     @without_frames
     def oauth_complete(self, code: str) -> None:
@@ -110,7 +116,10 @@ class AtlassianOAuthClient(AtlassianClient):
                 again.
             TokenStoreError: The store failed.
         """
-        response = AuthorizationResponse.parse(code)
+        self._complete(AuthorizationResponse.parse(code))
+
+    def _complete(self, response: AuthorizationResponse) -> None:
+        response.raise_for_error()
         request = self._claimed(response)
         if request is None:
             if self._server.pkce:
@@ -124,8 +133,8 @@ class AtlassianOAuthClient(AtlassianClient):
     def forget(self) -> None:
         """See `AtlassianClient.forget`; started authorizations go on waiting for their redirects.
 
-        Those that cannot be read, as after a change of keys, are forgotten as well: nobody could
-        sign in beside them.
+        Those that cannot be read, as after a change of keys, are forgotten as well, since they
+        would prevent every later sign-in.
         """
         super().forget()
         key = self._key.for_authorizations()
@@ -186,15 +195,14 @@ class AtlassianOAuthClient(AtlassianClient):
         except TokenRequestRefusedError as error:
             if error.error not in ("invalid_grant", "invalid_request"):
                 raise
-            refusal = error.copied()
-        else:
-            self._begin_login()
-            return
-        raise AuthorizationError(
-            "the authorization code was refused: it is used, too old, or was issued for another "
-            f"callback URL ({refusal.error}, HTTP {refusal.status}). Call oauth_start() again.",
-            error=refusal.error,
-        ) from refusal
+            failure = AuthorizationError(
+                "the authorization code was refused: it is used, too old, or was issued for "
+                f"another callback URL ({error.error}, HTTP {error.status}). Call oauth_start() "
+                "again.",
+                error=error.error,
+            )
+            raise_clean(failure, error.copied())
+        self._begin_login()
 
     def _change_authorizations(self, how: Callable[[Requests], Requests]) -> None:
         now = self._clock.time()

@@ -12,8 +12,9 @@ from dataclasses import replace
 from typing import Unpack
 
 from atlassian_auth_adapter.atlassian.products import CloudEnvironment
-from atlassian_auth_adapter.clients.base import AtlassianClient, Secret, Settings
+from atlassian_auth_adapter.clients.base import AtlassianClient
 from atlassian_auth_adapter.clients.places import Place, place_of
+from atlassian_auth_adapter.clients.settings import Secret, Settings
 from atlassian_auth_adapter.errors import ConfigurationError
 from atlassian_auth_adapter.oauth.server import AuthorizationServer
 from atlassian_auth_adapter.records import TokenKey

@@ -22,18 +22,18 @@ from atlassian_auth_adapter.atlassian.products import (
     product_named,
 )
 from atlassian_auth_adapter.errors import ConfigurationError, FreshTokenRejectedError
-from atlassian_auth_adapter.pickling import Unique
+from atlassian_auth_adapter.pickling import PickledByReference
 from atlassian_auth_adapter.sources import TokenSource
 from atlassian_auth_adapter.tokens import TokenSet, is_token
 
 __all__ = ["StaticTokenSource"]
 
 
-class StaticTokenSource(Unique, TokenSource):
+class StaticTokenSource(PickledByReference, TokenSource):
     """A token that does not change, and where it is accepted.
 
-    There is a constructor for each kind, which knows the header, the URLs and the places: what is
-    mixed up is refused, with the name of the right one.
+    There is a constructor for each kind of token. Each raises ConfigurationError if the token or a
+    URL is missing or malformed, or belongs to another kind; the text names the right constructor.
 
     | kind | constructor | header | accepted by |
     |---|---|---|---|
@@ -43,16 +43,17 @@ class StaticTokenSource(Unique, TokenSource):
     | organization's API key, Cloud | `organization_key` | Bearer | the admin API |
 
     Args:
-        access_token: What to send as the bearer.
-        base_url: Where it is accepted, context path included.
+        access_token: The bearer token.
+        base_url: Where it is accepted, with the context path.
 
     Raises:
-        ConfigurationError: There is no token, or the URL is not https, or that of a Cloud site.
+        ConfigurationError: The token is missing or malformed, or the URL is not https or is one of
+            a Cloud site.
     """
 
     def __init__(self, access_token: str, base_url: str) -> None:
         self._token_set: TokenSet | None = _bearer(access_token)
-        self._resource_server: ResourceServer = OneServer(_taking_bearers(base_url, "base_url"))
+        self._resource_server: ResourceServer = OneServer(_bearer_url(base_url, "base_url"))
         self._if_rejected = ""
 
     @classmethod
@@ -70,11 +71,8 @@ class StaticTokenSource(Unique, TokenSource):
         """A personal access token of Jira, Confluence or Bitbucket Data Center.
 
         Args:
-            token: As the server has shown it.
-            server_url: Base URL of the server, context path included.
-
-        Raises:
-            ConfigurationError: There is no token, or the URL is not https, or that of a Cloud site.
+            token: The token as the server has shown it.
+            server_url: Base URL of the server, with the context path.
         """
         base_url = normalized_base_url(server_url, "server_url")
         if is_cloud_host(Location.of(base_url).host):
@@ -93,18 +91,15 @@ class StaticTokenSource(Unique, TokenSource):
         """A Cloud API token without scopes, which is accepted on the site itself.
 
         Args:
-            email: Of the account that made it.
-            token: As id.atlassian.com has shown it.
-            site_url: Such as https://acme.atlassian.net.
-
-        Raises:
-            ConfigurationError: One of them is missing, or the URL is that of the gateway.
+            email: Email address of the account that made it.
+            token: The token as id.atlassian.com has shown it.
+            site_url: URL of the site, such as https://acme.atlassian.net.
         """
         base_url = origin_of_site(site_url)
         host = Location.of(base_url).host
         if is_cloud_host(host) and host.startswith("api."):
             raise ConfigurationError(
-                f"site_url: {base_url} is the gateway, which takes API tokens with scopes only: "
+                f"site_url: {base_url} is the gateway, which accepts only API tokens with scopes: "
                 "use StaticTokenSource.scoped_api_token(email, token, cloud_id), or the site's URL."
             )
         advice = (
@@ -131,23 +126,20 @@ class StaticTokenSource(Unique, TokenSource):
         """A Cloud API token with scopes, of a person or a service account: for the gateway only.
 
         Args:
-            email: Of the account that made it; a service account's ends in
+            email: Email address of the account that made it; that of a service account ends in
                 `@serviceaccount.atlassian.com`.
-            token: As id.atlassian.com or the administration has shown it.
-            cloud_id: Of the site; https://SITE/_edge/tenant_info tells it.
-            site_url: Of the same site, if requests to it are to be routed to the gateway.
-            product: Which product `base_url` is for.
+            token: The token as id.atlassian.com or the administration has shown it.
+            cloud_id: Cloud id of the site, see https://SITE/_edge/tenant_info.
+            site_url: URL of the same site, if requests to it are to be sent to the gateway.
+            product: The product that `base_url` is for.
             cloud: The hosts of the Cloud.
-
-        Raises:
-            ConfigurationError: One of them is missing, or a URL is not https.
         """
-        site, of = origin_of_site(site_url) if site_url else "", product_named(product)
-        checked_environment(cloud, of, Location.of(site).host)
+        site, record = origin_of_site(site_url) if site_url else "", product_named(product)
+        checked_environment(cloud, record, Location.of(site).host)
         api_url = normalized_base_url(cloud.api_url, "cloud.api_url")
-        gateway = CloudGateway(api_url, checked_cloud_id(cloud_id), of.gateway_path, site)
+        gateway = CloudGateway(api_url, checked_cloud_id(cloud_id), record.gateway_path, site)
         advice = (
-            "The gateway takes API tokens with scopes only; for one without scopes use "
+            "The gateway accepts only API tokens with scopes; for one without scopes use "
             "StaticTokenSource.api_token(email, token, site_url)."
         )
         return cls._of(_basic(email, token), gateway, advice)
@@ -157,11 +149,8 @@ class StaticTokenSource(Unique, TokenSource):
         """An API key of a Cloud organization, for https://api.atlassian.com/admin/.
 
         Args:
-            key: As the administration has shown it.
+            key: The key as the administration has shown it.
             cloud: The hosts of the Cloud.
-
-        Raises:
-            ConfigurationError: There is no key.
         """
         api_url = normalized_base_url(cloud.api_url, "cloud.api_url")
         advice = (
@@ -174,7 +163,7 @@ class StaticTokenSource(Unique, TokenSource):
             advice,
         )
 
-    def _elsewhere(self) -> tuple[Any, ...]:
+    def _reduce_for_other_process(self) -> tuple[Any, ...]:
         return self._of, None, self._resource_server, self._if_rejected  # a pickle has no token
 
     def __repr__(self) -> str:
@@ -193,13 +182,13 @@ class StaticTokenSource(Unique, TokenSource):
         """The token.
 
         Raises:
-            FreshTokenRejectedError: It was rejected, and there is no other.
+            FreshTokenRejectedError: It was rejected, and there is no other token.
             ConfigurationError: The source was unpickled in another process.
         """
         if self._token_set is None:
             raise ConfigurationError(
-                "this StaticTokenSource was unpickled in another process, and a pickle carries no "
-                "token. Make it there."
+                "this StaticTokenSource was unpickled in another process, and a pickle holds no "
+                "token. Make a new one in this process."
             )
         if rejected == self._token_set.access_token:
             raise FreshTokenRejectedError(
@@ -213,16 +202,13 @@ class StaticTokenSource(Unique, TokenSource):
         return self.token_set(rejected)
 
 
-def _taking_bearers(url: str, name: str) -> str:
-    """The base URL of whoever takes bearers: not a Cloud site's.
-
-    Source: the sites refuse OAuth tokens, and personal access tokens are Data Center's.
-    """
+def _bearer_url(url: str, name: str) -> str:
+    """The base URL of a server that accepts bearer tokens: a Cloud site does not."""
     base_url = normalized_base_url(url, name)
     host = Location.of(base_url).host
     if is_cloud_host(host) and not host.startswith("api."):
         raise ConfigurationError(
-            f"{name}: {base_url} is a site of Atlassian Cloud, which takes no bearer. Use "
+            f"{name}: {base_url} is a site of Atlassian Cloud, which accepts no bearer token. Use "
             "StaticTokenSource.api_token(email, token, site_url), or for an OAuth token the "
             "gateway: https://api.atlassian.com/ex/jira/CLOUD_ID."
         )
@@ -235,7 +221,7 @@ def _bearer(token: str) -> TokenSet:
 
 def _basic(email: str, token: str) -> TokenSet:
     if not isinstance(email, str) or "@" not in email or ":" in email:
-        raise ConfigurationError("email: give that of the account which made the token.")
+        raise ConfigurationError("email: give the email address of the account of the token.")
     credential = b64encode(f"{email}:{_checked(token)}".encode()).decode()
     return TokenSet(credential, token_type="Basic")
 

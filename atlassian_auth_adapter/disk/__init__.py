@@ -1,1 +1,1 @@
-"""Private files and kernel locks; stores, profiles and keys use them."""
+"""Private files and kernel locks, for stores and profiles."""

@@ -1,4 +1,4 @@
-"""Private files and directories: what stores and profiles use that keep something on a disk."""
+"""Private files and directories, for stores and profiles."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ __all__ = [
     "typed",
 ]
 
-#: Bytes. A login is some 10 KiB; what is larger was not written by us.
+#: Bytes. A login has some 10 KiB; this package writes no larger file.
 MAX_SIZE = 1 << 20
 
-#: O_NONBLOCK: opening a FIFO that was put there must not hang.
+#: O_NONBLOCK: opening a FIFO must not hang.
 _FLAGS = sum(getattr(os, name, 0) for name in ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
 
 _ADVICE = {
@@ -50,7 +50,7 @@ _ADVICE = {
 
 
 def directory_path(path: str | os.PathLike[str], purpose: str) -> Path:
-    """The absolute path of a directory that is there or can be made; `~` is expanded.
+    """The absolute path of a directory that exists or can be made; `~` is expanded.
 
     Args:
         path: As the program named it.
@@ -63,17 +63,17 @@ def directory_path(path: str | os.PathLike[str], purpose: str) -> Path:
         absolute = Path(path).expanduser().resolve()
         usable = absolute.is_dir() or not absolute.exists()
     except (OSError, RuntimeError, ValueError) as error:
-        raise ConfigurationError(f"{os.fspath(path)!r} is no usable path: {error}.") from error
+        raise ConfigurationError(f"{os.fspath(path)!r} is not a usable path: {error}.") from error
     if not usable:
         raise ConfigurationError(f"{absolute} is not a directory. {purpose}")
     return absolute
 
 
 def private_directory(path: Path, *, create: bool = False) -> bool:
-    """Whether the directory is there, and only ours.
+    """Whether the directory exists; if so, only this user has access to it.
 
     Raises:
-        TokenStoreError: It is another user's, or others have access to it.
+        TokenStoreError: It belongs to another user, or other users have access to it.
     """
     with typed("use", path):
         if create:
@@ -89,19 +89,19 @@ def private_directory(path: Path, *, create: bool = False) -> bool:
 
 
 def check_private(path: Path, status: os.stat_result, mode: str = "600") -> None:
-    """Refuse what others can access, naming the mode that it should have.
+    """Only this user has access; the error names the mode that would be right.
 
     Raises:
-        TokenStoreError: It is another user's, or others have access to it.
+        TokenStoreError: It belongs to another user, or other users have access to it.
     """
     _check(path, status, "have access to", 0o077, mode, owners=set())
 
 
 def check_trusted(path: Path, status: os.stat_result) -> None:
-    """Refuse what others could have written; they may read it. Root's is as good as ours.
+    """Only this user and root can write to it; other users may read it.
 
     Raises:
-        TokenStoreError: It is another user's, or others may write to it.
+        TokenStoreError: It belongs to another user, or other users may write to it.
     """
     _check(path, status, "may write to", 0o022, "go-w", owners={0})
 
@@ -111,7 +111,7 @@ def typed(verb: str, path: Path) -> Iterator[None]:
     """Turn an OSError into a TokenStoreError that says what to do."""
     try:
         yield
-    except TokenStoreError:  # the one about time is an OSError, too
+    except TokenStoreError:  # TokenStoreTimeoutError is an OSError as well
         raise
     except OSError as error:
         advice = _ADVICE.get(error.errno or 0, "Look at the disk.")
@@ -121,8 +121,8 @@ def typed(verb: str, path: Path) -> Iterator[None]:
 
 
 def sync_directory(path: Path) -> None:
-    """The names in it are on the disk when this returns."""
-    if not hasattr(os, "O_DIRECTORY"):  # Windows has no such call and keeps names by itself
+    """The names in the directory are on the disk when this returns."""
+    if not hasattr(os, "O_DIRECTORY"):  # Windows has no such call, and needs none
         return
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -151,10 +151,10 @@ def read_file(file: Path, check: Callable[[Path, os.stat_result], None]) -> byte
 
     Args:
         file: Which one; a link is not followed.
-        check: Refuses it by its owner and mode.
+        check: Raises for a wrong owner or mode.
 
     Raises:
-        TokenStoreError: It is not one of ours, or not a file.
+        TokenStoreError: As `check`; or it is not a regular file, or too large.
         OSError: It cannot be read.
     """
     try:
@@ -186,7 +186,7 @@ def replace_file(file: Path, data: bytes) -> None:
         OSError: It cannot be written.
     """
     new = temporary(file)
-    new.unlink(missing_ok=True)  # what a killed process has left
+    new.unlink(missing_ok=True)  # a killed process may have left one
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as stream:
@@ -209,9 +209,9 @@ def _check(
     if status.st_uid not in owners | {os.geteuid()}:
         raise TokenStoreError(
             f"{path} belongs to user id {status.st_uid}, this process runs as {os.geteuid()}. "
-            "Run it as that user, or name another directory."
+            "Run the program as that user, or name another directory."
         )
     if status.st_mode & mask:
         from shlex import quote
 
-        raise TokenStoreError(f"others {others} {path}. Run: chmod {mode} {quote(str(path))}")
+        raise TokenStoreError(f"other users {others} {path}. Run: chmod {mode} {quote(str(path))}")

@@ -1,7 +1,7 @@
-"""Kernel locks in a private directory: what stores use that the processes of one host share.
+"""Kernel locks in a private directory, for stores that the processes of one host share.
 
-The kernel frees a lock when its holder dies, however it dies. The file that a lock hangs on stays
-where it is: a lock file whose existence is the lock would outlive a crash.
+The kernel frees a lock when its holder dies, however it dies. The file of a lock is never deleted,
+and its existence means nothing: it would outlive a crash.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from atlassian_auth_adapter.errors import TokenStoreTimeoutError
 
 __all__ = ["KernelLocks"]
 
-#: Seconds between two looks at a lock that another one holds. A look costs about 0.15 ms.
+#: Seconds between two attempts to take a lock that is held. An attempt costs about 0.15 ms.
 _POLL = 0.02
 
 
@@ -26,7 +26,7 @@ _POLL = 0.02
 class KernelLocks:
     """The locks of a directory, by name; exclusive among all threads and processes of one host.
 
-    The directory has mode 0700 and is made by the first who needs it; anything looser or foreign is
+    The directory has mode 0700 and is made when it is first needed; another mode or owner is
     refused. Not reentrant. A forked child of a holder does not hold the lock.
 
     Args:
@@ -45,11 +45,11 @@ class KernelLocks:
 
         Raises:
             TokenStoreTimeoutError: Another process held it all that time.
-            TokenStoreError: There are no locks to be had in this directory.
+            TokenStoreError: The directory cannot be used, or its file system has no locks.
         """
         private_directory(self.path, create=True)
         file = self.path / f"{name}.lock"
-        # A new object each time: filelock refuses one that was inherited through a fork.
+        # A new object each time: filelock refuses one from before a fork.
         lock = FileLock(
             file,
             max(timeout, 0.0),

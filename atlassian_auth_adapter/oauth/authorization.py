@@ -27,8 +27,8 @@ class AuthorizationRequest:
     """An authorization that was started and waits for its redirect.
 
     Attributes:
-        state: Ties the redirect to this request. Not in the repr.
-        code_verifier: PKCE's secret, "" without PKCE. Not in the repr.
+        state: The redirect to this request has the same state. Not in the repr.
+        code_verifier: The secret of PKCE, or "". Not in the repr.
         created: POSIX timestamp, seconds.
         scope: Requested scopes, separated by spaces.
     """
@@ -40,8 +40,8 @@ class AuthorizationRequest:
 
     @classmethod
     def new(cls, server: AuthorizationServer, scope: str, now: float) -> AuthorizationRequest:
-        """A request with a fresh state, and a fresh code verifier if the server wants PKCE."""
-        from secrets import token_urlsafe  # who only reads a store needs none
+        """A request with a new state, and a new code verifier if the server uses PKCE."""
+        from secrets import token_urlsafe  # not needed to read a store
 
         verifier = token_urlsafe(48) if server.pkce else ""  # 64 characters of 43 to 128
         return cls(token_urlsafe(24), verifier, now, scope)
@@ -63,8 +63,8 @@ class AuthorizationRequest:
             code_verifier=self.code_verifier or None,
             **dict(server.authorization_parameters),
         )
-        # Authlib writes a space as "+", which Atlassian's documentation never does. A real plus
-        # sign is "%2B" at this point.
+        # Authlib writes a space as "+", Atlassian's documentation always as "%20". A plus sign is
+        # "%2B" at this point.
         return str(url).replace("+", "%20")
 
     def is_alive(self, now: float) -> bool:
@@ -74,18 +74,24 @@ class AuthorizationRequest:
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationResponse:
-    """What came back: an authorization code, and the state if the whole redirect URL is known."""
+    """What came back through the browser. Neither code nor state is in the repr.
+
+    Attributes:
+        code: The authorization code; "" if the server answered with an error.
+        state: The state; None for a code alone, and for an error that is not clear about it.
+        error: The error code of the server, or "".
+    """
 
     code: str = field(repr=False)
     state: str | None = field(default=None, repr=False)
+    error: str = ""
 
     @classmethod
     def parse(cls, code_or_url: str) -> AuthorizationResponse:
-        """Take a bare code or the full redirect URL.
+        """The response in a redirect URL, in its path and query, or in a code alone.
 
         Raises:
-            AuthorizationDeniedError: The redirect says that the resource owner declined.
-            AuthorizationError: There is no code in it, or the server reports an error.
+            AuthorizationError: It is none of these.
         """
         text = code_or_url.strip()
         if not text.isprintable() or " " in text or not text:
@@ -95,50 +101,58 @@ class AuthorizationResponse:
         if "?" not in text and "://" not in text:
             return cls(text)
         parameters = parse_qs(text.partition("?")[2].partition("#")[0])
-        if "error" in parameters:
-            raise _refusal(parameters)
-        codes, states = parameters.get("code", []), parameters.get("state", [])
-        if len(codes) != 1 or len(states) != 1:
+        codes, errors, states = (parameters.get(name, []) for name in ("code", "error", "state"))
+        is_clear = len(codes) + len(errors) == len(states) == 1
+        if errors:
+            return cls("", states[0] if is_clear else None, errors[0])
+        if not is_clear:
             raise AuthorizationError(
                 "the redirect URL must hold one `code` and one `state`. "
                 "Paste it whole, or call oauth_start() again."
             )
         return cls(codes[0], states[0])
 
+    def answers(self, state: str) -> bool:
+        """Whether this is the response to the authorization request with that state."""
+        from secrets import compare_digest
+
+        return self.state is not None and compare_digest(state.encode(), self.state.encode())
+
+    def raise_for_error(self) -> None:
+        """Returns if there is a code.
+
+        Raises:
+            AuthorizationDeniedError: The resource owner declined.
+            AuthorizationError: The server answered with another error.
+        """
+        if not self.error:
+            return
+        code = "".join(c for c in self.error if c.isalnum() or c == "_")[:60]
+        if code == "access_denied":
+            raise AuthorizationDeniedError(
+                "the resource owner declined the authorization. Ask again, or stop.", error=code
+            )
+        raise AuthorizationError(
+            f"the authorization server answered {code!r}. Check the scopes and the callback URL of "
+            "the OAuth 2.0 app, then call oauth_start() again.",
+            error=code,
+        )
+
     def request_among(
         self, requests: Iterable[AuthorizationRequest], now: float
     ) -> AuthorizationRequest | None:
-        """The started request this is the response to; for a bare code the latest, if any.
+        """The started request that this is the response to; for a code alone the latest, if any.
 
         Raises:
             StateMismatchError: The response names a state that none of the requests has.
         """
-        from secrets import compare_digest
-
         alive = [request for request in requests if request.is_alive(now)]
         if self.state is None:
             return max(alive, key=lambda request: request.created, default=None)
-        matching = [
-            request
-            for request in alive
-            if compare_digest(request.state.encode(), self.state.encode())
-        ]
+        matching = [request for request in alive if self.answers(request.state)]
         if not matching:
             raise StateMismatchError(
                 "this redirect belongs to no authorization started here in the last 10 minutes. "
                 "If you expected it, call oauth_start() again and use its URL."
             )
         return matching[0]
-
-
-def _refusal(parameters: dict[str, list[str]]) -> AuthorizationError:
-    code = "".join(c for c in parameters["error"][0] if c.isalnum() or c == "_")[:60]
-    if code == "access_denied":
-        return AuthorizationDeniedError(
-            "the resource owner declined the authorization. Ask again, or stop.", error=code
-        )
-    return AuthorizationError(
-        f"the authorization server answered {code!r}. Check the scopes and the callback URL of "
-        "the OAuth 2.0 app, then call oauth_start() again.",
-        error=code,
-    )

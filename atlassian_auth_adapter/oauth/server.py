@@ -1,4 +1,4 @@
-"""AuthorizationServer: what a client must know of an authorization server, as data."""
+"""AuthorizationServer: the properties of an authorization server, as data."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ class AuthorizationServer:
         revocation_endpoint: URL, or "" without one. Source: RFC 7009.
         client_authentication: How the client secret is sent. Source: RFC 6749 section 2.3.1.
         pkce: Whether authorization requests carry an S256 code challenge. Source: RFC 7636.
-        authorization_parameters: What the server wants beside the RFC's parameters.
-        redirect_uri_on_refresh: Whether a refresh names the redirect URI as well.
-        scope_on_client_credentials: Whether a client credentials request names its scopes.
-        rotation_grace: Seconds for which a spent refresh token may be sent again.
-        resend_window: Seconds, a safe part of the grace, during which we do so after a lost answer;
-            0 without grace: the request is sent once more and then given up.
-        refresh_token_lifetime: Seconds after which a refresh token that is not used dies.
-        authorization_lifetime: Seconds after the resource owner's consent in which everything that
-            came of it dies, however often it is refreshed.
-        dead_refresh_token: How the server says that a refresh token is dead: pairs of error code
-            and a part of the description (lower case, "" for any).
+        authorization_parameters: Parameters that the server requires beside those of the RFC.
+        redirect_uri_on_refresh: Whether a refresh sends the redirect URI as well.
+        scope_on_client_credentials: Whether a client credentials request sends its scopes.
+        rotation_grace: Seconds for which a used refresh token may be sent again.
+        resend_window: Seconds, a safe part of the grace, during which a refresh is sent again after
+            a lost answer. 0, without grace: it is sent again once.
+        refresh_token_lifetime: Seconds after which a refresh token that is not used expires.
+        authorization_lifetime: Seconds after the resource owner's consent until all its tokens
+            expire, however often they are refreshed.
+        dead_refresh_token: The error answers for an invalid refresh token: pairs of error code and
+            a part of the description (lower case, "" for any).
     """
 
     issuer: str
@@ -51,21 +51,21 @@ class AuthorizationServer:
     dead_refresh_token: tuple[tuple[str, str], ...] = (("invalid_grant", ""),)
 
     def for_client_credentials(self) -> AuthorizationServer:
-        """The same server for a client that acts for itself: nothing is rotated, nothing runs out.
+        """The same server for client credentials: no refresh token that is rotated or expires.
 
         A request whose answer was lost may be sent again at any time. Source: RFC 6749 section 4.4.
         """
         return replace(
             self,
             rotation_grace=math.inf,
-            resend_window=120.0,  # as long as a resource owner's login would be waited for
+            resend_window=120.0,  # as for the logins of resource owners
             refresh_token_lifetime=math.inf,
             authorization_lifetime=math.inf,
             dead_refresh_token=(),
         )
 
     def idle_until(self, obtained_at: float) -> float:
-        """When a refresh token dies unless it is used; POSIX timestamp (seconds), maybe infinite.
+        """When an unused refresh token expires: POSIX timestamp (seconds), or infinity.
 
         Args:
             obtained_at: When it was issued, POSIX timestamp (seconds); 0: not known.
@@ -73,7 +73,7 @@ class AuthorizationServer:
         return obtained_at + self.refresh_token_lifetime if obtained_at else math.inf
 
     def reauthorize_by(self, obtained_at: float, authorized_at: float) -> float:
-        """When a person has to log in again unless something refreshes, or in any case.
+        """When a person has to log in again, unless a refresh comes before; as `idle_until`.
 
         Args:
             obtained_at: As in `idle_until`.
@@ -83,7 +83,7 @@ class AuthorizationServer:
         return min(self.idle_until(obtained_at), absolute)
 
     def refuses_refresh_token(self, error: str, description: str) -> bool:
-        """Whether this error answer means that the refresh token is dead."""
+        """Whether this error answer means that the refresh token is invalid."""
         return any(
             error == code and part in description.lower() for code, part in self.dead_refresh_token
         )

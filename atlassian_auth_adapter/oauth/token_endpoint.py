@@ -1,9 +1,10 @@
 """The token endpoint: exchange, refresh, client credentials, revoke.
 
-Authlib builds the requests; what comes back is checked here before anyone believes it. An answer is
-believed only if it is a 200 with a JSON object that holds a usable `access_token`.
+Authlib builds the requests; the answers are checked here. Only a 200 with a JSON object that holds
+a usable `access_token` is accepted. Of the other fields of RFC 6749 section 5.1 (`refresh_token`,
+`expires_in`, `scope`, `token_type`) each has been seen missing.
 
-Source: RFC 6749 sections 4.1.3, 4.4, 5 and 6; RFC 7009; what Atlassian really answers:
+Source: RFC 6749 sections 4.1.3, 4.4, 5 and 6; RFC 7009; the answers of Atlassian's servers:
 `atlassian.md` section 1.4, read 2026-11-22.
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus, urlencode, urlsplit
 
 from atlassian_auth_adapter.clock import Clock
@@ -21,6 +22,7 @@ from atlassian_auth_adapter.errors import (
     TokenEndpointError,
     TokenEndpointUnavailableError,
     TokenRequestRefusedError,
+    raise_clean,
     without_frames,
 )
 from atlassian_auth_adapter.oauth.server import AuthorizationServer
@@ -33,31 +35,15 @@ if TYPE_CHECKING:
     from authlib.oauth2.auth import ClientAuth
     from authlib.oauth2.client import OAuth2Client
 
-__all__ = ["TokenAnswer", "TokenEndpoint", "checked_secret"]
+__all__ = ["TokenEndpoint", "checked_secret"]
 
 #: Lifetime in seconds of an access token whose answer does not name one.
 #: Source: 60 minutes, developer.atlassian.com oauth-2-3lo-apps, copy of 2026-09-26.
 DEFAULT_LIFETIME = 3600.0
 #: No access token lives longer than this many seconds, whatever an answer claims: 365 days.
 LONGEST_LIFETIME = 365 * 86400.0
-#: Error codes that describe a passing state. Source: RFC 6749 section 4.1.2.1.
-PASSING_ERRORS = frozenset({"temporarily_unavailable", "server_error", "slow_down"})
-
-
-class TokenAnswer(TypedDict, total=False):
-    """A successful token answer.
-
-    `{"access_token": "...", "refresh_token": "...", "expires_in": 3600, "scope": "read:jira-user",
-    "token_type": "Bearer"}`
-
-    Source: RFC 6749 section 5.1; every field but the first has been seen missing.
-    """
-
-    access_token: str
-    refresh_token: str
-    expires_in: int | str
-    scope: str
-    token_type: str
+#: Error codes of a temporary state. Source: RFC 6749 section 4.1.2.1.
+TEMPORARY_ERRORS = frozenset({"temporarily_unavailable", "server_error", "slow_down"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +51,12 @@ class TokenEndpoint:
     """Token requests of one client. Threads may share it; every call may block on the network.
 
     Attributes:
-        server: Whose endpoint.
+        server: The authorization server.
         client_id: Identifies the client.
         client_secret: Callable that returns the secret.
-        redirect_uri: The registered callback URL, "" without one.
+        redirect_uri: The registered callback URL, or "".
         transport: How to reach the server.
-        clock: Where instants come from.
+        clock: Tells when a token set was obtained.
     """
 
     server: AuthorizationServer
@@ -98,8 +84,8 @@ class TokenEndpoint:
         """The successor of a token set. Source: RFC 6749 section 6.
 
         Raises:
-            TokenRequestRefusedError: The server refused; whether it means the refresh token is for
-                `server.refuses_refresh_token` to say.
+            TokenRequestRefusedError: The server refused; `server.refuses_refresh_token` tells
+                whether it means the refresh token.
             TokenEndpointUnavailableError: No usable answer; `.outcome` says whether the server may
                 have rotated the refresh token.
         """
@@ -122,7 +108,7 @@ class TokenEndpoint:
 
     @without_frames
     def revoke(self, token: str) -> None:
-        """Returns when the server has taken the token back. Source: RFC 7009 section 2.1.
+        """Returns when the server has revoked the token. Source: RFC 7009 section 2.1.
 
         Raises:
             TokenRequestRefusedError: The server refused.
@@ -155,23 +141,22 @@ class TokenEndpoint:
         return token_set
 
     def _ask(self, secret: str, call: Callable[[OAuth2Client], Any]) -> Answer:
-        """Let a throw-away Authlib client send one request."""
+        """The answer to one request, sent by an Authlib client made for it."""
         client = _authlib_client(self, secret)
         try:
             answer: Answer = call(client)
             return answer
         except NoAnswerError as error:
-            failure = error
-        # Outside of the handler: neither cause nor context leads to the request or its frames.
-        raise TokenEndpointUnavailableError(
-            f"no answer from {_origin(self.server.token_endpoint)}: {failure}. Nothing is lost; "
-            "try again, or check network, proxy and `verify`.",
-            outcome="ambiguous" if failure.sent else "not_sent",
-        ) from failure.__cause__
+            failure = TokenEndpointUnavailableError(
+                f"no answer from {_origin(self.server.token_endpoint)}: {error}. Nothing is lost; "
+                "try again, or check network, proxy and `verify`.",
+                outcome="ambiguous" if error.sent else "not_sent",
+            )
+            raise_clean(failure, error.__cause__)
 
 
 def _authlib_client(endpoint: TokenEndpoint, secret: str) -> OAuth2Client:
-    """Authlib's transport-free core, made to hand back the plain answer."""
+    """Authlib's client without a transport of its own; it returns the answer as it is."""
     from authlib.oauth2.client import OAuth2Client
 
     class Client(OAuth2Client):
@@ -190,7 +175,7 @@ def _authlib_client(endpoint: TokenEndpoint, secret: str) -> OAuth2Client:
 
 @dataclass(frozen=True, slots=True)
 class _Sender:
-    """What Authlib takes for an HTTP session."""
+    """The HTTP session that Authlib uses."""
 
     transport: Transport
 
@@ -204,10 +189,10 @@ class _Sender:
 
 
 def checked_secret(secret: object) -> str:
-    """The client secret, which is one. Source: RFC 6749 appendix A.2.
+    """The client secret, if it is valid. Source: RFC 6749 appendix A.2.
 
     Raises:
-        ConfigurationError: It is empty, or holds what no secret holds, such as a line break.
+        ConfigurationError: It is empty, or holds something invalid, such as a line break.
     """
     if isinstance(secret, str) and secret.isascii() and secret.isprintable() and secret.strip():
         return secret
@@ -218,12 +203,12 @@ def checked_secret(secret: object) -> str:
 
 
 def _token_set(answer: Answer, sent_at: float, previous: TokenSet) -> TokenSet | None:
-    """What the answer brings, or None when it is not one to believe."""
+    """The token set in the answer, or None if the answer is not acceptable."""
     parsed = answer.json() if answer.status == HTTPStatus.OK else None
     if not isinstance(parsed, dict) or "error" in parsed:
         return None
     access_token = parsed.get("access_token")
-    # A server that leaves the refresh token out means: keep yours.
+    # A server that leaves out the refresh token lets the client keep the one it has.
     # Source: sample code of developer.atlassian.com oauth-2-3lo-apps, copy of 2026-09-26.
     refresh_token = parsed.get("refresh_token") or previous.refresh_token
     if not is_token(access_token) or (refresh_token and not is_token(refresh_token)):
@@ -239,7 +224,7 @@ def _token_set(answer: Answer, sent_at: float, previous: TokenSet) -> TokenSet |
 
 
 def _lifetime(expires_in: object) -> float:
-    """Seconds, whatever the server wrote: an int, a string, nothing, or nonsense."""
+    """Seconds; the default lifetime if the field is missing or invalid."""
     if isinstance(expires_in, bool) or not isinstance(expires_in, int | float | str):
         return DEFAULT_LIFETIME
     try:
@@ -252,7 +237,7 @@ def _lifetime(expires_in: object) -> float:
 
 
 def _failure(answer: Answer, secrets: tuple[str, ...]) -> TokenEndpointError:
-    """What an answer means that is not a token answer."""
+    """The error for an answer that holds no token set."""
     error, description = (_without(secrets, text) for text in _error_of(answer.json()))
     retry_after = _retry_after(answer)
     throttled = answer.status == HTTPStatus.TOO_MANY_REQUESTS or (
@@ -267,7 +252,7 @@ def _failure(answer: Answer, secrets: tuple[str, ...]) -> TokenEndpointError:
             outcome="throttled",
         )
     understood = HTTPStatus.BAD_REQUEST <= answer.status < HTTPStatus.INTERNAL_SERVER_ERROR
-    if error and understood and error not in PASSING_ERRORS:
+    if error and understood and error not in TEMPORARY_ERRORS:
         return TokenRequestRefusedError(
             f"the token endpoint refused the request: {error}"
             f"{f' ({description})' if description else ''}, HTTP {answer.status}. Check client_id, "
@@ -290,7 +275,7 @@ def _failure(answer: Answer, secrets: tuple[str, ...]) -> TokenEndpointError:
 
 
 def _error_of(parsed: object) -> tuple[str, str]:
-    """Error code and description, of RFC 6749's shape and of Data Center's second one."""
+    """Error code and description, in the format of RFC 6749 or in the second one of Data Center."""
     if not isinstance(parsed, dict):
         return "", ""
     if error := _printable(parsed.get("error")):
@@ -302,14 +287,14 @@ def _error_of(parsed: object) -> tuple[str, str]:
 
 
 def _printable(value: object) -> str:
-    """A text on one line, every other character than printable ASCII replaced; else ""."""
+    """A text as printable ASCII on one line; "" if it is not a text."""
     if not isinstance(value, str):
         return ""
     return "".join(char if " " <= char <= "~" else " " for char in value).strip()
 
 
 def _without(secrets: tuple[str, ...], text: str) -> str:
-    """The start of the text with every secret that it repeats blotted out."""
+    """The first 200 characters of the text, with each secret replaced."""
     for secret in filter(None, secrets):
         for spelling in (secret, quote(secret), quote(secret, safe=""), quote_plus(secret)):
             text = text.replace(spelling, "[secret]")
@@ -321,7 +306,7 @@ def _retry_after(answer: Answer) -> float | None:
     value = answer.headers.get("Retry-After", "").strip()
     if value.isascii() and value.isdigit():
         return min(float(value), 3600.0)
-    from email.utils import parsedate_to_datetime  # loads much, and is seldom needed
+    from email.utils import parsedate_to_datetime  # large, and seldom needed
 
     try:
         at = parsedate_to_datetime(value).timestamp()

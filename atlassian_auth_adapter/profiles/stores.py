@@ -17,7 +17,7 @@ from atlassian_auth_adapter.clients.environment import (
 )
 from atlassian_auth_adapter.clients.places import Place, place_of
 from atlassian_auth_adapter.errors import ConfigurationError, TokenStoreError, raise_clean
-from atlassian_auth_adapter.pickling import Named
+from atlassian_auth_adapter.pickling import PickledByName
 from atlassian_auth_adapter.profiles.directories import APP, TOKEN_DIRECTORY, data_directory
 from atlassian_auth_adapter.profiles.profile import Profile, StoreName
 from atlassian_auth_adapter.records import ClientSecret, TokenKey, change, load as load_record
@@ -133,7 +133,7 @@ def client_secret_of(profile: Profile) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredSecret(Named):
+class StoredSecret(PickledByName):
     """Fetches a client secret; read anew for each token request, so that it can be changed."""
 
     store: Literal["", StoreName]

@@ -99,15 +99,15 @@ class Driver:
         membership: Of the source, which joins what is loaded; None: `shared` stays.
         flight: Whose waiters get the answer, and whose events are reported.
         decides: Whether the protocol replaces or forgets the login.
-        is_hurried: Whether a caller's own thread performs it, for want of another: once the answer
-            is there, it sleeps no more.
+        on_callers_thread: Whether a caller's own thread performs it, since no other could be had:
+            once the answer is there, it sleeps no more.
     """
 
     parties: Parties
     shared: SharedLogin
     membership: Membership | None
     flight: Flight
-    is_hurried: bool = False
+    on_callers_thread: bool = False
     decides: bool = False
     _decisions: int = 0  # when the store was looked at last
     _stored: str = ""  # which login was found there, or was saved since
@@ -159,7 +159,7 @@ class Driver:
             case Send():
                 return self._send(step)
             case Sleep(seconds):
-                if is_exiting() or (self.is_hurried and self.flight.future.done()):
+                if is_exiting() or (self.on_callers_thread and self.flight.future.done()):
                     return False
                 parties.clock.sleep(seconds)
                 return not is_exiting()

@@ -388,7 +388,7 @@ def _spendable(login: Login, now: Instant, rules: Rules) -> TokenSet:
         token_set = token_set or TokenSet("")
     elif token_set is None:
         raise LoginRequiredError(
-            f"nobody has signed in as {rules.key.account!r} yet: open the URL of oauth_start(), "
+            f"the account {rules.key.account!r} is not signed in: open the URL of oauth_start(), "
             "then call oauth_complete().",
             reason="no_token",
         )

@@ -256,10 +256,10 @@ def login_required(reason: DeadReason, rules: Rules) -> LoginRequiredError:
     if reason == "answer_lost":
         text = (
             "the server answered a refresh, the answer was lost on its way, and this server "
-            "takes no refresh token twice"
+            "accepts each refresh token once"
         )
         if grace := rules.server.rotation_grace:
-            text += f" after {grace / 60:.0f} minutes, in which nothing was asked again"
+            text += f" after {grace / 60:.0f} minutes, within which the request was not sent again"
     else:
         text = (
             "the server refuses the refresh token: the grant was revoked, was idle for 90 days, "

@@ -195,17 +195,17 @@ class RefreshingTokenSource:
                 if freshness is Freshness.FRESH:
                     return token_set
                 if freshness is Freshness.STALE:
-                    self._refresh_beside_the_traffic(shared, snapshot)
+                    self._refresh_in_background(shared, snapshot)
                     return token_set
         failure = self._failure
         if failure is not None and self._clock.monotonic() < failure[1]:
             raise failure[0].copied()
         return self._join_or_start(rejected, seen=snapshot)
 
-    def _refresh_beside_the_traffic(self, shared: SharedLogin, seen: Snapshot) -> None:
+    def _refresh_in_background(self, shared: SharedLogin, seen: Snapshot) -> None:
         """Start a flight that has no waiters, unless one is under way or has just failed."""
-        is_calm = self._clock.monotonic() >= shared.quiet_until
-        if shared.flight_under_way() is None and is_calm and not is_exiting():
+        may_start = self._clock.monotonic() >= shared.quiet_until
+        if shared.flight_under_way() is None and may_start and not is_exiting():
             self._join_or_start(seen=seen, waiters=0, only=seen.login.named(self._rules.key))
 
     def _join_or_start(
@@ -239,13 +239,13 @@ class RefreshingTokenSource:
                 shared.flight = flight
                 return flight
         if waiters:
-            self._fly(flight, is_hurried=True)
+            self._fly(flight, on_callers_thread=True)
         return flight
 
-    def _fly(self, flight: Flight, *, is_hurried: bool = False) -> None:
+    def _fly(self, flight: Flight, *, on_callers_thread: bool = False) -> None:
         """Perform a flight, on the thread that was started for it."""
         flight.thread = threading.get_ident()
-        driver = Driver(self._parties, self._shared, self._membership, flight, is_hurried)
+        driver = Driver(self._parties, self._shared, self._membership, flight, on_callers_thread)
         backoff = 0.0
         try:
             token_set = driver.perform(protocol.refresh(flight.request, self._rules))
@@ -253,7 +253,7 @@ class RefreshingTokenSource:
                 flight.login_id = driver.shared.login_id
                 flight.future.set_result(token_set)
             self._failure = None
-        except BaseException as error:  # noqa: BLE001 - raised by whoever waits
+        except BaseException as error:  # noqa: BLE001 - raised by the callers that wait
             backoff = BACKGROUND_BACKOFF
             self._end_with(flight, error, driver.shared)
         with driver.shared.lock:
@@ -352,7 +352,7 @@ class RefreshingTokenSource:
                 if unsaved is None or shared.has_saver:
                     return
                 shared.has_saver = True
-            saver = Driver(driver.parties, shared, None, driver.flight, driver.is_hurried)
+            saver = Driver(driver.parties, shared, None, driver.flight, driver.on_callers_thread)
             try:
                 saver.perform(protocol.save_later(unsaved, self._request(), self._rules))
             finally:

@@ -1,1 +1,1 @@
-"""SDKs that take no auth object: one module each, imported only by whoever uses the SDK."""
+"""SDKs that take no auth object: one module each, imported only by programs that use the SDK."""

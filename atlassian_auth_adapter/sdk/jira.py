@@ -1,4 +1,4 @@
-"""The SDK `jira` (pycontribs): its client takes neither a session nor an auth object."""
+"""The SDK `jira` (pycontribs), whose constructor accepts neither a session nor an auth object."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from atlassian_auth_adapter.sources import TokenSource
 
 __all__ = ["jira_client"]
 
-#: Arguments of JIRA that are another login. `validate` asks for the session of a password.
+#: Arguments of JIRA for another login. `validate` requests the session of a password.
 _LOGINS = ("auth", "basic_auth", "jwt", "kerberos", "oauth", "token_auth", "validate")
 
 
@@ -29,17 +29,17 @@ def jira_client(source: TokenSource | AtlassianAuth, server: str = "", **options
         jira = jira_client(client)
         jira.search_issues("project = ACME", maxResults=False)
 
-    Threads share it as far as they may share a JIRA. May block on a token request, and on the
-    server: JIRA asks it for its version.
+    Threads may share it if they may share a JIRA. May block on a token request, and on the server,
+    which JIRA asks for its version.
 
     Args:
         source: A client of this package, any other TokenSource, or an auth object.
-        server: Which server JIRA is told; "": the site if the source knows it, so that
-            `permalink()` is right, else the gateway or the Data Center server.
-        options: What else JIRA takes: `options`, `timeout`, `max_retries`, `async_`, ...
+        server: URL of the server; "": the site if the source knows it, so that `permalink()` is
+            right, else the gateway or the Data Center server.
+        options: Other arguments of JIRA: `options`, `timeout`, `max_retries`, `async_`, ...
 
     Raises:
-        ConfigurationError: An option is another login.
+        ConfigurationError: An option is for another login.
         LoginRequiredError, TokenEndpointError, TokenStoreError: There is no valid token.
     """
     if logins := [name for name in _LOGINS if options.get(name)]:
@@ -49,16 +49,16 @@ def jira_client(source: TokenSource | AtlassianAuth, server: str = "", **options
         )
     auth = source if isinstance(source, AtlassianAuth) else AtlassianAuth(source)
     if not server and "server" not in (options.get("options") or {}):
-        auth.source.token_set()  # whoever has one knows the site
+        auth.source.token_set()  # afterwards the site is known
         resources = auth.source.resource_server
         server = getattr(resources, "site_url", "") or resources.base_url
     return _JIRA(server, token_auth=cast("Any", auth), **options)
 
 
 class _JIRA(JIRA):
-    """Puts the auth object where JIRA puts what it makes of a token: before the first request."""
+    """Sets the auth object where JIRA sets its own for a token: before the first request."""
 
     def _create_token_session(self, token_auth: Any, *more: Any) -> None:
-        # Until 3.5 this is where the session is made, and `more` is its timeout.
+        # Until version 3.5 this method makes the session, and `more` is its timeout.
         super()._create_token_session("", *more)
         self._session.auth = token_auth

@@ -1,4 +1,4 @@
-"""A person with a browser: the receiver of the redirect, its pages, and pasting instead.
+"""Signing in with a browser: `login`, the receiver of the redirect, its pages, and pasting.
 
 The folder is not called `login`: importing it would hide the function of that name at the top.
 """

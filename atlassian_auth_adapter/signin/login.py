@@ -9,9 +9,9 @@ import time
 import webbrowser
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 from queue import Empty
-from urllib.parse import parse_qs, urlencode, urlsplit
 
 from atlassian_auth_adapter.clients.oauth import AtlassianOAuthClient
 from atlassian_auth_adapter.errors import (
@@ -20,21 +20,22 @@ from atlassian_auth_adapter.errors import (
     ConfigurationError,
     without_frames,
 )
-from atlassian_auth_adapter.signin.loopback import LoopbackURI, Receiver, answers
+from atlassian_auth_adapter.oauth.authorization import AuthorizationResponse
+from atlassian_auth_adapter.signin.loopback import LoopbackURI, Receiver
 
 __all__ = ["Paste", "has_browser", "login"]
 
-#: Waits for a line for some seconds; None: none came. EOFError: none will come any more.
+#: Waits for a line for some seconds; None: there was none. EOFError: the input has ended.
 Paste = Callable[[float], str | None]
 
-#: Seconds between two looks at where else an answer may come from. Also what Ctrl-C has to wait
-#: for at most on Windows, where it does not interrupt a wait for another thread.
+#: Seconds to wait for one way before the other is looked at. On Windows, Ctrl-C takes as long at
+#: most: it does not interrupt a wait for another thread there.
 _TICK = 0.1
-#: Characters that a code has at least: it cannot be guessed, while "yes" can be typed. 128 bits
-#: would be 20 and more. Source: RFC 6749 section 10.10.
+#: A shorter line is no code but something typed, such as "yes". A code cannot be guessed: 128 bits
+#: take 20 characters and more. Source: RFC 6749 section 10.10.
 _SHORTEST_CODE = 12
-#: Files that there are in containers of Docker and of Podman.
-_MARKS = ("/.dockerenv", "/run/.containerenv")
+#: Files that exist in containers of Docker and of Podman.
+_CONTAINER_FILES = ("/.dockerenv", "/run/.containerenv")
 
 
 @without_frames
@@ -51,33 +52,32 @@ def login(
     """A person has signed in with a browser, and the login is saved.
 
     The redirect is received on this machine, if the callback URL is http on a loopback host
-    (`http://localhost:8080/callback`), and at the same time accepted from `paste`; whichever comes
-    first is used. Nothing else of the client may be needed in between. Blocks until then, on the
-    network and on the store. Ctrl-C ends it and leaves nothing behind; after any other end, a
-    thread answers a reload of the page in the browser for 20 seconds, unless another `login` of
-    the process wants the port.
+    (`http://localhost:8080/callback`), and at the same time accepted from `paste`; the first one is
+    used. Blocks until then, on the network and on the store. Ctrl-C ends it and leaves nothing
+    behind; after any other end, a thread answers a reload of the page in the browser for 20
+    seconds, unless another `login` of the process needs the port.
 
     Args:
-        client: Who signs in.
-        open_browser: Whether to open a browser, where there is one for this person to see: not
-            over SSH, in a container or without a display. The URL is told in any case.
-        receive: Whether to listen. False: only `paste` counts, and the port is left alone.
-        paste: Called again and again on the calling thread with seconds to wait; returns a line,
-            or None when there was none, and raises EOFError when there will be none any more. A
-            line holds the redirect URL whole, or the code; anything else is told and ignored.
+        client: The client to log in.
+        open_browser: Whether to open a browser, if the person can see it: not over SSH, in a
+            container or without a display. `tell` gets the URL in any case.
+        receive: Whether to listen for the redirect. False: only `paste` counts.
+        paste: Called again and again on the calling thread with seconds to wait; returns a line, or
+            None when there was none, and raises EOFError when the input has ended. A line holds the
+            whole redirect URL, or the code; for anything else `tell` gets advice.
             `signin.terminal.pasted_lines()` makes one that reads the terminal.
         timeout: Seconds to wait for the person; after 600 the authorization ends anyway.
-        tell: Takes what the person has to read, a text at a time. None: standard error.
+        tell: Called with each text that the person has to read. None: standard error.
 
     Raises:
-        ConfigurationError: There is no callback URL, or no way back: it does not lead to this
-            machine and there is no `paste`.
+        ConfigurationError: There is no callback URL, or it does not lead to this machine and there
+            is no `paste`.
         PortUnavailableError: Another program listens at the callback URL, perhaps a login. No
             browser was opened.
         AuthorizationTimeoutError: No answer came in time.
         AuthorizationDeniedError: The person declined.
-        AuthorizationError: The answer was refused, or what `paste` reads has ended and nothing else
-            is waited for.
+        AuthorizationError: The answer was refused, or the input of `paste` has ended and there is
+            no receiver.
         TokenEndpointError: The code could not be exchanged, as `oauth_complete` says.
         TokenStoreError: The store failed.
     """
@@ -89,78 +89,81 @@ def login(
             "localhost, or receive=False. Register such a URL (http://localhost:8080/callback), or "
             "give `paste`."
         )
-    url = client.oauth_start()
-    (state,) = parse_qs(urlsplit(url).query)["state"]
-    with Receiver(uri, state) if uri else nullcontext() as receiver:
+    request, url = client._start()  # noqa: SLF001 - what oauth_start() wraps for programs
+    with Receiver(uri, request.state) if uri else nullcontext() as receiver:
         tell(_invitation(url, uri, paste is not None, os.environ))
         if open_browser and has_browser(os.environ, sys.platform):
-            # A browser that does not return from its start must not keep us.
+            # On a thread, because some browsers do not return from their start.
             threading.Thread(
                 target=_open, args=(url,), name="atlassian-auth-browser", daemon=True
             ).start()
-        client.oauth_complete(_first(client, state, receiver, paste, tell, timeout))
+        response = _first_response(client, request.state, receiver, paste, tell, timeout)
+        client._complete(response)  # noqa: SLF001 - what oauth_complete() wraps for programs
 
 
-def _first(
+def _first_response(
     client: AtlassianOAuthClient,
     state: str,
     receiver: Receiver | None,
     paste: Paste | None,
     tell: Callable[[str], object],
     timeout: float,
-) -> str:
-    """The redirect that comes first, whichever way it comes."""
+) -> AuthorizationResponse:
+    """The response that comes first, from the receiver or from `paste`."""
     ends = time.monotonic() + timeout
     while (left := ends - time.monotonic()) > 0:
         pause = min(left, _TICK)
         if receiver is not None:
             with suppress(Empty):
                 return receiver.arrived.get(timeout=0 if paste else pause)
-        if paste is not None:
-            try:
-                line = (paste(pause) or "").strip()
-            except EOFError:
-                paste = None
-                if receiver is None:
-                    raise AuthorizationError(
-                        "the input ended before the redirect URL was pasted, and nothing else is "
-                        "waited for. Log in again and paste the address the browser was sent to."
-                    ) from None
-                continue
-            if redirect := _pasted(line, state):
-                return redirect
-            if line:
-                tell(
-                    "That is not the answer to this login. Paste the whole address that the "
-                    "browser was sent to after you agreed, on one line; it holds `code` and "
-                    "`state`."
-                )
+        if paste is None:
+            continue
+        try:
+            line = (paste(pause) or "").strip()
+        except EOFError:
+            if receiver is None:
+                raise AuthorizationError(
+                    "the input ended before the redirect URL was pasted, and there is no receiver. "
+                    "Log in again and paste the address that the browser was sent to."
+                ) from None
+            paste = None
+            continue
+        if response := _pasted(line, state):
+            return response
+        if line:
+            tell(
+                "That is not the answer to this login. Paste the whole address that the browser "
+                "was sent to after you agreed, on one line; it holds `code` and `state`."
+            )
     raise AuthorizationTimeoutError(
-        f"nobody came back from the browser within {timeout:g} seconds. If it showed an error, "
+        f"the browser did not come back within {timeout:g} seconds. If it showed an error, "
         f"compare letter by letter with the registration: callback_url {client.callback_url!r} "
         f"and client_id {client.client_id!r}. With a wrong one Atlassian never sends the browser "
         "back. Then log in again."
     )
 
 
-def _pasted(line: str, state: str) -> str | None:
-    """The redirect that a line stands for, or None.
+def _pasted(line: str, state: str) -> AuthorizationResponse | None:
+    """The response to the request with that state which a line holds, or None.
 
-    A code alone is given the state of this login: it belongs to no other one.
+    A code alone is taken for the response to this request, because no other one asks for it.
     """
-    if not line.isprintable() or " " in line or len(line) < _SHORTEST_CODE:
+    if len(line) < _SHORTEST_CODE:
         return None
-    if any(mark in line for mark in ("?", "://", "state=")):
-        query = (line.partition("?")[2] or line).partition("#")[0]
-    else:
-        query = urlencode({"code": line, "state": state})
-    return f"?{query}" if answers(query, state) else None
+    is_query = "state=" in line and "?" not in line
+    try:
+        response = AuthorizationResponse.parse(f"?{line}" if is_query else line)
+    except AuthorizationError:
+        return None
+    if response.code and response.state is None:
+        return replace(response, state=state)
+    return response if response.answers(state) else None
 
 
 def has_browser(environ: Mapping[str, str], platform: str) -> bool:
-    """Whether a browser that opens here is one that the person sees.
+    """Whether the person sees a browser that is opened by this process.
 
-    `BROWSER` decides if it is set: tools that carry a browser into a container set it.
+    If `BROWSER` is set, yes: tools that forward the browser of a container set it.
     """
     if environ.get("BROWSER"):
         return True
@@ -173,11 +176,11 @@ def has_browser(environ: Mapping[str, str], platform: str) -> bool:
 
 def _is_container(environ: Mapping[str, str]) -> bool:
     named = {"container", "KUBERNETES_SERVICE_HOST"} & environ.keys()  # systemd's, Kubernetes'
-    return bool(named) or any(Path(mark).exists() for mark in _MARKS)
+    return bool(named) or any(Path(mark).exists() for mark in _CONTAINER_FILES)
 
 
 def _open(url: str) -> None:
-    with suppress(webbrowser.Error, OSError):  # the URL was told: the person can open it
+    with suppress(webbrowser.Error, OSError):  # the person can open the URL, which was told
         webbrowser.open(url)
 
 

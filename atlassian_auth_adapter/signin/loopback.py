@@ -1,10 +1,9 @@
 """The receiver of the redirect: a small HTTP server on this machine's loopback addresses.
 
-It waits for the one request that answers our authorization request. Whatever else knocks (an icon
-wanted, a scanner, a page that guesses) gets a short refusal, and it keeps waiting. Nothing of a
-request is logged or shown.
+It waits for the one response to an authorization request. Any other request (for an icon, from a
+scanner, from a page that guesses) gets a short refusal. Nothing of a request is logged or shown.
 
-Source: RFC 8252 sections 7.3 and 8.3. The port is fixed, and not picked by us as the RFC would have
+Source: RFC 8252 sections 7.3 and 8.3. The port is fixed, although the RFC lets the program choose
 it: the redirect URI must match the registered one (developer.atlassian.com, OAuth 2.0 (3LO) apps,
 read 2026-11-22).
 """
@@ -13,8 +12,6 @@ from __future__ import annotations
 
 import atexit
 import errno
-import os
-import secrets
 import selectors
 import socket
 import sys
@@ -27,49 +24,41 @@ from http.server import BaseHTTPRequestHandler
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Self, cast
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
+    AuthorizationError,
     ConfigurationError,
     PortUnavailableError,
 )
+from atlassian_auth_adapter.oauth.authorization import AuthorizationResponse
 from atlassian_auth_adapter.signin.pages import ALREADY, HEADERS, SIGNED_IN, Page, page_of
+from atlassian_auth_adapter.threads import after_fork
 
-__all__ = ["LoopbackURI", "Receiver", "answers"]
+__all__ = ["LoopbackURI", "Receiver"]
 
-#: Seconds that a connection may be silent. Browsers open some in advance and leave them so.
+#: Seconds that a connection may be silent. Browsers open some in advance and do not use them.
 SILENCE = 10.0
-#: Connections at one time; the oldest give way, so that nobody keeps the browser out by holding on.
-MOST_CONNECTIONS = 32
 #: Seconds for the browser to fetch the page that tells the outcome.
 DELIVERY = 2.0
 #: Seconds for which that page can be loaded again after the login.
 LINGER = 20.0
 
-#: "localhost" is either address, as the browser likes; the names themselves are in RFC 6761.
+#: A browser takes "localhost" for either address. Source: RFC 6761 section 6.3.
 _ADDRESSES = {
     "localhost": ("127.0.0.1", "::1"),
     "127.0.0.1": ("127.0.0.1",),
     "::1": ("::1",),
 }
 _NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)  # a machine without IPv6
-_receivers: set[Receiver] = set()  # of this process, that listen
-
-
-def answers(query: str, state: str) -> bool:
-    """Whether a redirect with this query answers the authorization request with this state."""
-    parameters = parse_qs(query)
-    given = parameters.get("state", [])
-    outcomes = [*parameters.get("code", []), *parameters.get("error", [])]
-    if not len(given) == len(outcomes) == 1:
-        return False
-    return secrets.compare_digest(given[0].encode(), state.encode())
+#: The receivers of this process that listen. Changed by single set operations, which are atomic.
+_receivers: set[Receiver] = set()
 
 
 @dataclass(frozen=True, slots=True)
 class LoopbackURI:
-    """A redirect URI that leads to this machine, taken apart.
+    """The parts of a redirect URI that leads to this machine.
 
     Attributes:
         host: "localhost", "127.0.0.1" or "::1".
@@ -109,7 +98,8 @@ class LoopbackURI:
     def is_asked_for(self, hosts: list[str], path: str) -> bool:
         """Whether a request with these `Host` headers and this path was sent to this URI.
 
-        Another host is a page that has its own name resolve to this machine (DNS rebinding).
+        Another host comes from a page whose name was made to resolve to this machine (DNS
+        rebinding).
         """
         names = ("localhost", "127.0.0.1", "[::1]")
         allowed = {f"{name}:{self.port}" for name in names} | (
@@ -118,10 +108,10 @@ class LoopbackURI:
         return path == self.path and len(hosts) == 1 and hosts[0].lower() in allowed
 
     def listen(self) -> list[socket.socket]:
-        """Sockets that listen there, for this machine alone.
+        """Sockets that listen there, for connections from this machine only.
 
         Raises:
-            PortUnavailableError: Another program does, or we may not.
+            PortUnavailableError: Another program listens there, or it is not allowed.
         """
         sockets: list[socket.socket] = []
         for address in _ADDRESSES[self.host]:
@@ -145,8 +135,8 @@ def _listening(address: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
-        # Nobody may listen beside us. Everywhere but on Windows that is so anyway, and SO_REUSEADDR
-        # only means that connections which have just ended do not matter.
+        # No other program may listen at the same port. That is the default except on Windows;
+        # elsewhere SO_REUSEADDR only ignores connections that have just ended.
         if sys.platform == "win32":
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
         else:
@@ -161,25 +151,25 @@ def _listening(address: str, port: int) -> socket.socket:
 
 
 class Receiver:
-    """Listens at a redirect URI; within `with` it waits for the answer to one request.
+    """Listens at a redirect URI; within `with` it waits for the response to one request.
 
         with Receiver(uri, state) as receiver:
-            client.oauth_complete(receiver.arrived.get())
+            response = receiver.arrived.get()
 
     The browser is told the outcome of the block: that it succeeded, or which `AtlassianAuthError`
     left it. That page has an address without code and state, and can be loaded again for 20
-    seconds; a new receiver of this process takes the port over at once. Any other exception
-    (Ctrl-C) frees the port immediately.
+    seconds, or until a new receiver of this process needs the port. Any other exception (Ctrl-C)
+    frees the port immediately.
 
     Args:
         uri: Where to listen.
         state: The state of the authorization request.
 
     Attributes:
-        arrived: The redirects that answer the request, path and query; the first one counts.
+        arrived: The responses to that request; the first one counts.
 
     Raises:
-        PortUnavailableError: The port cannot be had.
+        PortUnavailableError: Another program listens there, or it is not allowed.
     """
 
     def __init__(self, uri: LoopbackURI, state: str) -> None:
@@ -187,14 +177,13 @@ class Receiver:
         for earlier in tuple(_receivers):
             if earlier.uri.port == uri.port and earlier.is_over:
                 earlier.close()
-        self.arrived: SimpleQueue[str] = SimpleQueue()
+        self.arrived: SimpleQueue[AuthorizationResponse] = SimpleQueue()
         self._state = state
         self._outcome: Future[Page] = Future()
-        self._is_expected = False
+        self._browser_waits = False
         self._shown = threading.Event()
         self._lock = threading.Lock()
-        self._threads: dict[socket.socket, threading.Thread] = {}
-        self._idle: dict[socket.socket, None] = {}  # in the order of their arrival
+        self._threads: dict[socket.socket, threading.Thread] = {}  # guarded by `_lock`
         self._ends = float("inf")
         self._sockets = uri.listen()
         self._woken, self._wake = socket.socketpair()
@@ -219,32 +208,32 @@ class Receiver:
             return
         self._outcome.set_result(SIGNED_IN if error is None else page_of(error))
         self._end(time.monotonic() + LINGER)
-        if self._is_expected:  # the program may be about to exit
+        if self._browser_waits:  # the program may be about to exit
             self._shown.wait(DELIVERY)
 
     def close(self) -> None:
-        """The port is free and no thread is left; may be called again."""
+        """The port is free and no thread is left. May be called again."""
         self._outcome.cancel()
         self._end(0.0)
         self._acceptor.join()
 
     def abandon(self) -> None:
-        """In a forked child, which has the sockets but not the threads: it has neither."""
+        """For a forked child, which has the sockets but not the threads: closes the sockets."""
         atexit.unregister(self.close)
         for each in (*self._sockets, self._woken, self._wake, *self._threads):
             each.close()
 
     @property
     def is_over(self) -> bool:
-        """Whether the login has an outcome, and the page about it is all that is left."""
+        """Whether the login has an outcome, so that only the page about it is served."""
         return self._outcome.done()
 
     def _end(self, instant: float) -> None:
         self._ends = instant
-        with suppress(OSError):  # it has ended already
+        with suppress(OSError):  # the acceptor has ended already
             self._wake.send(b"x")
 
-    # --- connections, on threads of ours ----------------------------------------------------------
+    # --- on the threads of the receiver -----------------------------------------------------------
 
     def _accept(self) -> None:
         with selectors.DefaultSelector() as selector:
@@ -256,19 +245,20 @@ class Receiver:
                     if ready is self._woken:
                         ready.recv(1)
                     else:
-                        with suppress(OSError):  # gone again
-                            self._take(*ready.accept())
+                        with suppress(OSError):  # the connection has ended already
+                            self._serve_in_thread(*ready.accept())
         for each in (*self._sockets, self._woken, self._wake):
             each.close()
         with self._lock:
             threads = dict(self._threads)
         for connection, thread in threads.items():
-            _shut(connection)
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
             thread.join()
         _receivers.discard(self)
         atexit.unregister(self.close)
 
-    def _take(self, connection: socket.socket, address: Any) -> None:
+    def _serve_in_thread(self, connection: socket.socket, address: Any) -> None:
         thread = threading.Thread(
             target=self._serve,
             args=(connection, address),
@@ -278,15 +268,10 @@ class Receiver:
         with self._lock:
             try:
                 thread.start()
-            except RuntimeError:  # no thread to be had
+            except RuntimeError:  # no more threads can be started
                 connection.close()
-                return
-            self._threads[connection] = thread
-            self._idle[connection] = None
-            if len(self._idle) > MOST_CONNECTIONS:
-                oldest = next(iter(self._idle))
-                del self._idle[oldest]
-                _shut(oldest)
+            else:
+                self._threads[connection] = thread
 
     def _serve(self, connection: socket.socket, address: Any) -> None:
         # CancelledError: the login was broken off while the browser waited for its outcome.
@@ -294,16 +279,17 @@ class Receiver:
             _Connection(connection, address, cast("Any", self))
         with self._lock:
             self._threads.pop(connection, None)
-            self._idle.pop(connection, None)
 
-    def takes(self, connection: socket.socket, target: str) -> bool:
-        """Whether this is the redirect; if so the login has ended, one way or another."""
-        if not answers(target.partition("?")[2], self._state):
+    def accept_response(self, target: str) -> bool:
+        """Whether the target holds the response; if so, returns after the end of the login."""
+        try:
+            response = AuthorizationResponse.parse(target)
+        except AuthorizationError:
             return False
-        with self._lock:
-            self._idle.pop(connection, None)
-        self._is_expected = True
-        self.arrived.put(target)
+        if not response.answers(self._state):
+            return False
+        self._browser_waits = True
+        self.arrived.put(response)
         self._outcome.result()
         return True
 
@@ -315,22 +301,22 @@ class Receiver:
         return ALREADY if page is SIGNED_IN and self._shown.is_set() else page
 
     def has_shown(self) -> None:
-        """The person has the page before them."""
+        """Called when the page was sent."""
         self._shown.set()
 
 
 class _Connection(BaseHTTPRequestHandler):
-    """One request; HTTP/1.0, so that no connection lives on."""
+    """Answers one request; HTTP/1.0, so that a connection ends with it."""
 
     timeout = SILENCE
 
     def do_GET(self) -> None:
-        """The redirect, the page about its outcome, or nothing of ours."""
+        """The answer to the redirect, the page about its outcome, or a refusal."""
         receiver = cast("Receiver", self.server)
         path, _, query = self.path.partition("?")
         if not receiver.uri.is_asked_for(self.headers.get_all("Host", []), path):
             self.send_error(404)
-        elif receiver.takes(self.connection, self.path):
+        elif receiver.accept_response(self.path):
             self._send(303, b"", Location=receiver.uri.clean)
         elif not query and (page := receiver.page()):
             self._send(200, page.html(receiver.uri.netloc))
@@ -339,7 +325,7 @@ class _Connection(BaseHTTPRequestHandler):
             self.send_error(400)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Refuse; nothing of the request is repeated."""
+        """Refuse, without repeating anything of the request."""
         body = b"" if self.command == "HEAD" else b"This is not the address of a sign-in.\n"
         self._send(code, body, **{"Content-Type": "text/plain"})
 
@@ -351,12 +337,7 @@ class _Connection(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Nothing is logged: a request may hold a code."""
-
-
-def _shut(connection: socket.socket) -> None:
-    with suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
+        """Log nothing: a request may hold a code."""
 
 
 def _after_fork_in_child() -> None:
@@ -365,5 +346,4 @@ def _after_fork_in_child() -> None:
     _receivers.clear()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+after_fork(_after_fork_in_child)

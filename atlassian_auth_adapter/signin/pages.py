@@ -1,7 +1,7 @@
-"""The pages of a login: plain HTML, no script, nothing from elsewhere; what is not ours is escaped.
+"""The pages of a login: plain HTML without script and without external resources, escaped.
 
-They hold no code, no state and no token. What went wrong is told twice: to the person in plain
-words, and below them, for whoever wrote the program, in the words of the error.
+They hold no code, no state and no token. A page for an error has a text for the person, and below
+it the text of the error for the developers of the program.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ __all__ = ["ALREADY", "HEADERS", "SIGNED_IN", "Page", "page_of"]
 _STYLE = """
 :root { color-scheme: light dark; --ink: #172b4d; --soft: #44546f; --page: #f1f2f4; --card: #fff;
   --line: #dcdfe4; --good: #1f845a; --good-tint: #dcfff1; --bad: #ae2e24; --bad-tint: #ffeceb;
-  --calm: #44546f; --calm-tint: #e9ebee; }
+  --neutral: #44546f; --neutral-tint: #e9ebee; }
 @media (prefers-color-scheme: dark) { :root { --ink: #dee4ea; --soft: #9fadbc; --page: #161a1d;
   --card: #22272b; --line: #454f59; --good: #4bce97; --good-tint: #1c3329; --bad: #f87168;
-  --bad-tint: #42221f; --calm: #b6c2cf; --calm-tint: #2c333a; } }
+  --bad-tint: #42221f; --neutral: #b6c2cf; --neutral-tint: #2c333a; } }
 * { box-sizing: border-box; }
 body { margin: 0; min-height: 100vh; display: grid; place-items: center; padding: 1.5rem;
   background: var(--page); color: var(--ink); font: 1rem/1.5 system-ui, sans-serif; }
@@ -41,7 +41,7 @@ svg { display: block; width: 3rem; height: 3rem; padding: .8rem; margin: 0 0 1.2
   stroke-linejoin: round; }
 .good { color: var(--good); background: var(--good-tint); }
 .bad { color: var(--bad); background: var(--bad-tint); }
-.calm { color: var(--calm); background: var(--calm-tint); }
+.neutral { color: var(--neutral); background: var(--neutral-tint); }
 h1 { font-size: 1.4rem; line-height: 1.3; margin: 0 0 .5rem; overflow-wrap: anywhere;
   text-wrap: balance; }
 p { color: var(--soft); margin: 0; overflow-wrap: anywhere; }
@@ -53,7 +53,7 @@ footer { margin-top: 1.5rem; font-size: .8rem; color: var(--soft); overflow-wrap
 @media (max-width: 26rem) { body { padding: 1rem; } main { padding: 1.5rem; } }
 """
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-_MARKS = {"good": "M3 13l6 6L21 5", "bad": "M5 5l14 14M19 5L5 19", "calm": "M12 4v10M12 19.5v.1"}
+_MARKS = {"good": "M3 13l6 6L21 5", "bad": "M5 5l14 14M19 5L5 19", "neutral": "M12 4v10M12 19.5v.1"}
 
 #: Headers of every answer to a browser.
 HEADERS = {
@@ -71,10 +71,10 @@ class Page:
     """What the person reads when a login is over.
 
     Attributes:
-        mark: "good", "bad" or "calm": the sign above the text.
+        mark: "good", "bad" or "neutral": the symbol above the text.
         title: The outcome.
         text: What to do now.
-        detail: For whoever wrote the program: the text of the error, or "".
+        detail: The text of the error, for the developers of the program, or "".
     """
 
     mark: str
@@ -83,7 +83,7 @@ class Page:
     detail: str = ""
 
     def html(self, host: str) -> bytes:
-        """The page, sent from this host."""
+        """The page as HTML, for a program at this host."""
         detail = f"<details><summary>Details</summary><p>{escape(self.detail)}</p></details>"
         return (
             '<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -106,36 +106,36 @@ ALREADY = Page(
 _NOT_SET_UP = (
     "bad",
     "This program is not set up correctly",
-    "You did nothing wrong, and another try will not help. Show the details to its makers.",
+    "You did nothing wrong, and another try will not help. Show the details to its developers.",
 )
-#: The first that fits an error: mark, title, text.
+#: Mark, title and text for an error; the first class that fits counts.
 _WORDS: dict[type[AtlassianAuthError], tuple[str, str, str]] = {
     AuthorizationDeniedError: (
-        "calm",
+        "neutral",
         "You did not give access",
         "Nothing was changed. If you want to sign in after all, start again in the program.",
     ),
     AuthorizationTimeoutError: (
-        "calm",
+        "neutral",
         "That took too long",
         "The program has stopped waiting. Start again there.",
     ),
     AuthorizationError: (
         "bad",
         "Signing in did not work",
-        "Start again in the program. If that does not help, show the details to its makers.",
+        "Start again in the program. If that does not help, show the details to its developers.",
     ),
     TokenRequestRefusedError: _NOT_SET_UP,
     ConfigurationError: _NOT_SET_UP,
     TokenEndpointUnavailableError: (
         "bad",
         "Atlassian could not be reached",
-        "Look whether this computer is connected, then start again in the program.",
+        "Check the network connection of this computer, then start again in the program.",
     ),
     TokenStoreError: (
         "bad",
         "Your sign-in could not be saved",
-        "The program has no place to keep the result. The details say what to change.",
+        "The program could not store the result. The details say what to change.",
     ),
     AtlassianAuthError: (
         "bad",
@@ -146,6 +146,6 @@ _WORDS: dict[type[AtlassianAuthError], tuple[str, str, str]] = {
 
 
 def page_of(error: AtlassianAuthError) -> Page:
-    """The page that tells a person about an error. Errors of ours hold no secrets."""
+    """The page for an error. Errors of this package hold no secrets."""
     mark, title, text = next(words for kind, words in _WORDS.items() if isinstance(error, kind))
-    return Page(mark, title, text, "" if mark == "calm" else str(error))
+    return Page(mark, title, text, "" if mark == "neutral" else str(error))

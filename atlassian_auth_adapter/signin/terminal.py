@@ -1,8 +1,8 @@
-"""Pasting into a terminal while something else is waited for: nobody is left in a read.
+"""Pasting into a terminal while a receiver waits as well: no thread is left in a blocking read.
 
 A redirect URL holds a code of many hundred characters, and a terminal that edits lines cuts them:
-at 4095 on Linux (measured 2026-11-24), at 1024 on macOS (MAX_CANON). So the terminal's own editing
-is switched off meanwhile, and its echo too: a code is a secret.
+at 4095 on Linux (measured 2026-11-24), at 1024 on macOS (MAX_CANON). So the editing of the terminal
+is switched off meanwhile. Its echo is off too, because a code is a secret.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _END = "\x04"  # Ctrl-D
 
 @contextmanager
 def pasted_lines(stream: Any = None) -> Iterator[Paste | None]:
-    """Within it, `login(client, paste=...)` takes lines from a stream; None when it cannot be read.
+    """A context with the `paste` argument of `login` for a stream; None if it cannot be read.
 
-    Nothing behind the end of a line is read, so what a program reads afterwards is whole. What was
-    typed on a terminal and not ended by Enter is dropped. The terminal is afterwards as it was.
-    Not on Windows, which can only wait for a console by reading it.
+    Nothing after the end of a line is read, so a program can read the rest afterwards. What was
+    typed on a terminal without Enter is dropped. The settings of the terminal are restored.
+    None on Windows, where the only way to wait for a console is to read it.
 
     Args:
-        stream: What to read; None: standard input.
+        stream: The stream to read; None: standard input.
     """
     stream = sys.stdin if stream is None else stream
     try:
@@ -44,15 +44,15 @@ def pasted_lines(stream: Any = None) -> Iterator[Paste | None]:
     except (AttributeError, ValueError, UnsupportedOperation):  # None, closed, or not a file
         yield None
         return
-    if sys.platform == "win32" or not _is_ours(descriptor):
+    if sys.platform == "win32" or not _may_read(descriptor):
         yield None
         return
     with _unedited(descriptor):
         yield _Lines(descriptor)
 
 
-def _is_ours(descriptor: int) -> bool:
-    """Whether reading does not stop us: a job in the background may not read its terminal."""
+def _may_read(descriptor: int) -> bool:
+    """Whether this process may read it: a job in the background is stopped when it does."""
     try:
         return not os.isatty(descriptor) or os.tcgetpgrp(descriptor) == os.getpgrp()
     except OSError:
@@ -78,7 +78,7 @@ def _unedited(descriptor: int) -> Iterator[None]:
 
 
 class _Lines:
-    """Lines of a file descriptor, each waited for at most some seconds."""
+    """Reads lines from a file descriptor, and waits for each at most some seconds."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -86,7 +86,7 @@ class _Lines:
         self._line = ""
 
     def __call__(self, seconds: float) -> str | None:
-        """The next line; None when it has not ended in time. EOFError at the end of the input."""
+        """The next line; None if it has not ended in time. EOFError at the end of the input."""
         ends = time.monotonic() + seconds
         while select.select([self._descriptor], [], [], max(0.0, ends - time.monotonic()))[0]:
             try:

@@ -10,19 +10,28 @@ import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, NoReturn, Protocol, runtime_checkable
 
-from atlassian_auth_adapter.errors import ConfigurationError, StaleRecordError
+from atlassian_auth_adapter.errors import ConfigurationError, StaleRecordError, TokenStoreError
+from atlassian_auth_adapter.pickling import PickledByReference
 
-__all__ = ["KEPT", "Entry", "TokenStore", "check_version", "checked_name", "update"]
+__all__ = [
+    "KEPT",
+    "Entry",
+    "StoreOfOtherProcess",
+    "TokenStore",
+    "check_version",
+    "checked_name",
+    "update",
+]
 
-#: What is said of an entry that cannot be read.
+#: The end of the error about an entry that cannot be read.
 KEPT = "It was kept as it is: move it away, or forget() the login, and sign in again."
 
 #: The names that `records.TokenKey.name` gives: safe in file names, SQL and Redis.
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}", re.ASCII)
 
-#: Times that another process may be faster in saving before the store is called broken.
+#: Times that another process may save first before the store counts as broken.
 MOST_OVERTAKINGS = 100
 
 
@@ -69,7 +78,7 @@ class TokenStore(Protocol):
             expected: Version that must be stored now; None: there must be no entry.
 
         Raises:
-            StaleRecordError: Another one was faster; nothing was written.
+            StaleRecordError: Another version is stored; nothing was written.
             TokenStoreError: It cannot be written; the previous entry still stands.
         """
 
@@ -81,15 +90,17 @@ class TokenStore(Protocol):
         """
 
     def lock(self, name: str, *, timeout: float) -> AbstractContextManager[None]:
-        """Exclusive among all who share the store, until the context ends or its holder dies.
+        """Exclusive among all that share the store, until the context ends or its holder dies.
+
+        Not reentrant. A forked child of the holder does not hold it.
 
         Args:
             name: What to lock; no entry needs to be there.
             timeout: Seconds to wait for another holder.
 
         Raises:
-            TokenStoreTimeoutError: Another one held it all that time.
-            TokenStoreError: The lock cannot be had here at all.
+            TokenStoreTimeoutError: Another thread or process held it all that time.
+            TokenStoreError: There is no such lock here.
         """
 
 
@@ -108,7 +119,7 @@ def checked_name(name: str) -> str:
 
 
 def check_version(stored: Entry | None, expected: int | None, where: str) -> int:
-    """The version of what may be saved now.
+    """The version to save next.
 
     Args:
         stored: What is there.
@@ -126,16 +137,16 @@ def check_version(stored: Entry | None, expected: int | None, where: str) -> int
 
 
 def update(store: TokenStore, name: str, change: Callable[[Entry | None], str | None]) -> None:
-    """What is stored was changed by one caller at a time, without the lock: compare-and-swap.
+    """What is stored was changed as a whole, without the lock: compare-and-swap.
 
     Args:
         store: Where.
         name: Under which name.
         change: From what is stored to what is to be stored, None for no change; called again when
-            another one was faster.
+            another process has saved first.
 
     Raises:
-        StaleRecordError: Others were always faster.
+        StaleRecordError: Other processes always saved first.
         TokenStoreError: As the store does.
     """
     for _ in range(MOST_OVERTAKINGS):
@@ -146,4 +157,30 @@ def update(store: TokenStore, name: str, change: Callable[[Entry | None], str | 
         with suppress(StaleRecordError):
             store.save(name, text, expected=entry.version if entry else None)
             return
-    raise StaleRecordError(f"others are always faster in changing {name!r}. Try again.")
+    raise StaleRecordError(
+        f"{name!r} was not changed: other processes always saved it first. Try again."
+    )
+
+
+class StoreOfOtherProcess(PickledByReference):
+    """What the pickle of a store becomes in a process that cannot reach the store's place.
+
+    Args:
+        shown: The repr of the store.
+        reason: Text of the error that every method raises.
+    """
+
+    def __init__(self, shown: str, reason: str) -> None:
+        self._shown, self._reason = shown, reason
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise TokenStoreError(self._reason)
+
+    load = save = delete = lock = _refuse
+    create_table = _refuse  # of SQLTokenStore
+
+    def __repr__(self) -> str:
+        return self._shown
+
+    def _reduce_for_other_process(self) -> tuple[Any, ...]:
+        return StoreOfOtherProcess, self._shown, self._reason

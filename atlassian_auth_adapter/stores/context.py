@@ -1,20 +1,18 @@
 """ContextTokenStore: logins in a dictionary that two callables read and write.
 
 The dictionary is what other programs call an integration context (Cortex XSOAR), an add-on's
-settings or a plugin's state. `legacy_context.py` knows what is in it, and what integrations from
-before this package find there; this module calls the two callables, one thread at a time.
+settings or a plugin's state. `legacy_context.py` knows its keys, also those of integrations from
+before this package. This module calls the two callables, in one thread at a time.
 """
 
 from __future__ import annotations
 
 import os
-import threading
 import time
 import traceback
-import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from typing import Any, Self
+from typing import Any
 
 from atlassian_auth_adapter.disk.files import directory_path
 from atlassian_auth_adapter.disk.kernel_locks import KernelLocks
@@ -22,57 +20,59 @@ from atlassian_auth_adapter.errors import (
     ConfigurationError,
     TokenStoreError,
     TokenStoreTimeoutError,
+    raise_clean,
 )
+from atlassian_auth_adapter.pickling import PickledByReference
 from atlassian_auth_adapter.stores.base import Entry, check_version, checked_name
 from atlassian_auth_adapter.stores.legacy_context import OURS, ContextDictionary
+from atlassian_auth_adapter.stores.thread_locks import ThreadLocks
 
 __all__ = ["ContextTokenStore"]
 
-#: Seconds that a look at the context waits for other processes, whose callables may use a network.
+#: Seconds that a method waits for other processes, whose callables may use a network.
 _CONTEXT_TIMEOUT = 30.0
 
-#: Locks by callables and name, "" for the dictionary. Weak: a lock lives as long as a thread holds
-#: it or waits for it.
-_LOCKS: weakref.WeakValueDictionary[tuple[Any, ...], threading.Lock] = weakref.WeakValueDictionary()
-_REGISTRY = threading.Lock()  # guards _LOCKS
+#: By the two callables and the name of the entry, "" for the dictionary. Per process; the locks in
+#: it are weak, and free in a forked child.
+_LOCKS = ThreadLocks()
 
 _Lock = AbstractContextManager[Any]
 
 
-class ContextTokenStore:
-    """Keeps entries in one dictionary; who may share it depends on `lock`.
+class ContextTokenStore(PickledByReference):
+    """Keeps entries in one dictionary. The argument `lock` decides which processes may share it:
 
-    - None: the threads of this process. Two callables offer no way to exclude another process:
-      where several share the dictionary, a refresh token can be spent twice.
+    - None: the threads of this process. Two callables cannot exclude another process: if several
+      processes share the dictionary, a refresh token can be spent twice.
     - A path: the processes of this host. Kernel locks in that directory, which is made when it is
       first needed and is for this context alone, guard both the logins and the dictionary. The
       context needs no lock of its own.
-    - A callable: all whom it excludes, also on other hosts.
+    - A callable: all processes that it excludes, also on other hosts.
 
-    The four keys of the integrations before us are open to every login until one is saved; from
-    then on they are that one's. When another program writes new tokens into them, these are the
-    login's, and its version and generation are one higher than what we had saved.
+    The four keys of the integrations from before this package are read by every login until one is
+    saved; from then on they belong to that login. When another program writes new tokens into them,
+    the login has these tokens, and its version and generation are one higher than what was saved.
 
-    Stores on equal callables share their thread locks. A pickle holds the callables by name: use
-    functions of a module, since the pickle of a bound method carries its object. Blocks on the
-    callables, which are never called by two threads at a time.
+    Stores on equal callables share their thread locks. A copy is the store itself. A pickle holds
+    the callables by name: use functions of a module, since the pickle of a bound method contains
+    its object. Blocks on the callables, which are never called by two threads at a time.
 
-    Callables that mean the tenant of the moment read it from a context variable (`contextvars`),
-    not from a global one: they are called on threads of the refresh as well, which see the
-    variables of its caller. Make a client for each tenant.
+    If the callables serve several tenants, they read the current tenant from a context variable
+    (`contextvars`), not from a global one: threads of the refresh call them as well, and see the
+    context variables of the refresh's caller. Make a client for each tenant.
 
     Args:
         get_context: Returns the dictionary, a copy of it, or None when there is none.
-        set_context: Takes the new dictionary, which holds JSON values only. What is in it beside
-            our keys is what `get_context` returned.
+        set_context: Takes the new dictionary, which holds JSON values only. Keys of other programs
+            have the values that `get_context` returned.
         lock: None, a directory, or `lock(name, timeout)`: returns a context manager that holds the
             lock of that name ("atlassian_auth_adapter" for the dictionary, and
             "atlassian_auth_adapter.<name>" for an entry) until it is left, and raises TimeoutError
-            when another process has held it for `timeout` seconds. It is left with three times
-            None, whatever happened inside. Its name is pickled, too.
+            when another process has held it for `timeout` seconds. Its `__exit__` is given three
+            times None, whatever happened inside. A pickle holds it by name.
 
     Raises:
-        ConfigurationError: One of them is not what it should be, or has no hash.
+        ConfigurationError: An argument is of another type, or has no hash.
     """
 
     def __init__(
@@ -82,7 +82,9 @@ class ContextTokenStore:
         lock: str | os.PathLike[str] | Callable[[str, float], _Lock] | None = None,
     ) -> None:
         if not (callable(get_context) and callable(set_context)):
-            raise ConfigurationError("ContextTokenStore takes two callables: one gets, one sets.")
+            raise ConfigurationError(
+                "ContextTokenStore takes two callables: one returns the context, one replaces it."
+            )
         self._get, self._set = get_context, set_context
         try:
             hash((get_context, set_context))  # their locks are found by it
@@ -95,28 +97,23 @@ class ContextTokenStore:
                 directory_path(lock, "The locks of ContextTokenStore need one of their own.")
             )
         else:
-            raise ConfigurationError("lock is None, a directory, or a callable (name, timeout).")
+            raise ConfigurationError(
+                "lock must be None, a directory, or a callable lock(name, timeout)."
+            )
 
     def load(self, name: str) -> Entry | None:
-        """See `TokenStore.load`.
+        """As `TokenStore.load`.
 
         Raises:
             TokenStoreTimeoutError: Another process has held the context for 30 s.
-            TokenStoreError: `get_context` or the lock raised, or what is stored is damaged; it was
-                left as it is.
+            TokenStoreError: Also: a callable or the lock raised.
         """
         checked_name(name)
         with self._exclusive():
             return self._read().entry(name)
 
     def save(self, name: str, text: str, *, expected: int | None) -> None:
-        """See `TokenStore.save`: `set_context` has returned.
-
-        Raises:
-            StaleRecordError: Another version is stored than was expected; nothing was written.
-            TokenStoreTimeoutError: Another process has held the context for 30 s.
-            TokenStoreError: One of the callables raised, or what is stored is damaged.
-        """
+        """As `TokenStore.save`: `set_context` has returned. Also raises what `load` does."""
         checked_name(name)
         with self._exclusive():
             context = self._read()
@@ -124,12 +121,10 @@ class ContextTokenStore:
             _call("set_context", self._set, context.with_entry(name, Entry(text, version)))
 
     def delete(self, name: str) -> None:
-        """See `TokenStore.delete`; also of a damaged entry. What belongs to others stays.
+        """As `TokenStore.delete`, also a damaged entry; other programs' keys stay.
 
         Raises:
-            TokenStoreTimeoutError: Another process has held the context for 30 s.
-            TokenStoreError: One of the callables raised, or our part of the context is damaged as a
-                whole.
+            TokenStoreError: Also: as `load` does, but for a damaged entry.
         """
         checked_name(name)
         with self._exclusive():
@@ -139,36 +134,23 @@ class ContextTokenStore:
 
     @contextmanager
     def lock(self, name: str, *, timeout: float) -> Iterator[None]:
-        """See `TokenStore.lock`: among the threads of this process and all whom `lock` excludes.
-
-        Not reentrant.
-
-        Raises:
-            TokenStoreTimeoutError: Another one held it all that time.
-            TokenStoreError: The store's `lock` raised something else.
-        """
+        """As `TokenStore.lock`, among the threads of this process and all that `lock` excludes."""
         deadline = time.monotonic() + timeout
-        lock = self._thread_lock(checked_name(name))
-        if not lock.acquire(timeout=min(max(timeout, 0.0), threading.TIMEOUT_MAX)):
-            raise TokenStoreTimeoutError(
-                f"another thread has held the lock of {name} for {timeout:g} s."
-            )
-        try:
-            with self._shared(f"{OURS}.{name}", max(deadline - time.monotonic(), 0.0)):
-                yield
-        finally:
-            lock.release()
+        with (
+            _LOCKS.held(self._key(checked_name(name)), timeout=timeout, name=name),
+            self._shared(f"{OURS}.{name}", max(deadline - time.monotonic(), 0.0)),
+        ):
+            yield
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
-        """Nothing else reads or writes the dictionary, under any name: it is set as a whole."""
-        with self._thread_lock(""), self._shared(OURS, _CONTEXT_TIMEOUT):
+        """No other thread or process reads or writes the dictionary, which is set as a whole."""
+        with _LOCKS.held(self._key("")), self._shared(OURS, _CONTEXT_TIMEOUT):
             yield
 
-    def _thread_lock(self, name: str) -> threading.Lock:
-        """The lock of a name, or the one that guards the callables."""
-        with _REGISTRY:
-            return _LOCKS.setdefault((self._get, self._set, name), threading.Lock())
+    def _key(self, name: str) -> tuple[object, ...]:
+        """Of the lock of an entry, or of the one that guards the callables."""
+        return self._get, self._set, name
 
     def _shared(self, name: str, timeout: float) -> AbstractContextManager[None]:
         """The lock of that name among processes, if they have one."""
@@ -187,14 +169,8 @@ class ContextTokenStore:
         names = (getattr(f, "__qualname__", type(f).__name__) for f in (self._get, self._set))
         return f"ContextTokenStore({', '.join(names)})"
 
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, _memo: object) -> Self:
-        return self  # the copy of a bound method's object would be another place
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return ContextTokenStore, (self._get, self._set, self._shared_lock)
+    def _reduce_for_other_process(self) -> tuple[Any, ...]:
+        return ContextTokenStore, self._get, self._set, self._shared_lock
 
 
 @contextmanager
@@ -217,35 +193,25 @@ def _entered(lock: Callable[[str, float], _Lock], name: str, timeout: float) -> 
         held = lock(name, timeout)
         held.__enter__()
         return held
-    except TokenStoreError:  # one of ours, of a directory
+    except TokenStoreError:  # raised by KernelLocks
         raise
     except TimeoutError:
-        failure: str | None = None
+        reason = f"another process has held the lock {name} for {timeout:g} s."
+        raise_clean(TokenStoreTimeoutError(reason))
     except Exception as error:  # noqa: BLE001 - it is the caller's
-        failure = _described(error)
-    if failure is None:
-        raise TokenStoreTimeoutError(f"another process has held the lock {name} for {timeout:g} s.")
-    raise TokenStoreError(f"lock raised {failure}. Its text is not shown: it may hold a token.")
+        raise_clean(_failure("lock", error))
 
 
 def _call(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return function(*arguments)
     except Exception as error:  # noqa: BLE001 - it is the caller's function
-        failure = _described(error)
-    # Raised out here, without a cause: the text of the error may quote the context.
-    raise TokenStoreError(f"{name} raised {failure}. Its text is not shown: it may hold a token.")
+        raise_clean(_failure(name, error))
 
 
-def _described(error: Exception) -> str:
+def _failure(name: str, error: Exception) -> TokenStoreError:
     place = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__} in {place.filename}, line {place.lineno}"
-
-
-def _after_fork_in_child() -> None:
-    global _LOCKS, _REGISTRY  # another thread of the parent may hold them
-    _LOCKS, _REGISTRY = weakref.WeakValueDictionary(), threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    return TokenStoreError(
+        f"{name} raised {type(error).__name__} in {place.filename}, line {place.lineno}. Its text "
+        "is not shown: it may contain a token."
+    )

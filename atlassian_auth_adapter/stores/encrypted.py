@@ -1,4 +1,4 @@
-"""EncryptedTokenStore: what another store keeps, readable only with a key of ours.
+"""EncryptedTokenStore: another store's texts, encrypted.
 
 In place of a text, the inner store is handed
 
@@ -13,7 +13,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import re
 import threading
 import traceback
@@ -34,10 +33,12 @@ from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
     ConfigurationError,
     TokenStoreError,
+    raise_clean,
     without_frames,
 )
-from atlassian_auth_adapter.pickling import Unique, is_named
+from atlassian_auth_adapter.pickling import PickledByReference, is_named
 from atlassian_auth_adapter.stores.base import Entry, TokenStore, update
+from atlassian_auth_adapter.threads import after_fork
 
 __all__ = ["EncryptedTokenStore"]
 
@@ -51,17 +52,19 @@ _SEALED = re.compile(r"([0-9a-f]{16})\.([\w=-]+)", re.ASCII)
 
 _MAKE = "Make one with cryptography.fernet.Fernet.generate_key() and keep it apart from the logins."
 
-#: Guards the calls of the functions that give keys. Reentrant: such a function may use a store.
+#: Guards the calls of the functions that return keys. Per process, renewed after a fork. Reentrant:
+#: such a function may use a store.
 _asking = threading.RLock()
 
 
-class EncryptedTokenStore(Unique):
-    """Keeps texts in another store, encrypted and authenticated (Fernet); shared as that one is.
+class EncryptedTokenStore(PickledByReference):
+    """Keeps texts in another store, encrypted and authenticated (Fernet).
 
     A program that can write to the inner store, but has no key, cannot read a text, change it, or
-    move it to another name or version. It can delete an entry, or put back a whole earlier state of
-    the inner store. Names and versions are in clear there. Blocks as the inner store does, and on
-    the function that gives the keys.
+    move it to another name or version. It can delete an entry, or restore a whole earlier state of
+    the inner store. Names and versions are not encrypted. The processes that can share the inner
+    store can share this one. Blocks as the inner store does, and on the function that returns the
+    keys.
 
     An entry that is not encrypted is refused. To seal one that exists already, while nothing else
     uses it:
@@ -73,17 +76,17 @@ class EncryptedTokenStore(Unique):
     name, then remove the old one.
 
     A copy is the store itself. A pickle holds no key: the same process and its forked children find
-    the very store by it; any other process rebuilds it if the keys are given by a function of a
-    module, and otherwise gets an error that says so.
+    this very store by it; any other process makes it anew if `keys` is a function of a module, and
+    otherwise gets an error that says so.
 
     Args:
         inner: Where the encrypted texts are kept.
         keys: A Fernet key, or several: the first one encrypts, all of them decrypt; or a function
-            without arguments that returns that. It is called once, on the first use.
+            without arguments that returns these. It is called once, on the first use.
 
     Raises:
-        ConfigurationError: There is no key, or one that is not a Fernet key. If a function gives
-            them, this is raised on the first use.
+        ConfigurationError: There is no key, or one that is not a Fernet key. If `keys` is a
+            function, this is raised on the first use.
     """
 
     #: What to do about an entry that was encrypted with another key.
@@ -102,12 +105,12 @@ class EncryptedTokenStore(Unique):
 
     @without_frames
     def load(self, name: str) -> Entry | None:
-        """See `TokenStore.load`.
+        """As the inner store's `load`.
 
         Raises:
-            TokenStoreError: The entry is not encrypted, was encrypted with a key that is not among
-                ours, was changed, or belongs to another name or version; or the function that gives
-                the keys raised. What is stored was left as it is. Also as the inner store does.
+            TokenStoreError: Also: the entry is not encrypted, was encrypted with another key, was
+                changed, or belongs to another name or version (it was left as it is); or the
+                function that returns the keys raised.
             ConfigurationError: As for the class.
         """
         stored = self.inner.load(name)
@@ -115,14 +118,11 @@ class EncryptedTokenStore(Unique):
 
     @without_frames
     def save(self, name: str, text: str, *, expected: int | None) -> None:
-        """See `TokenStore.save`. The first key encrypts.
-
-        What is stored already must be readable, or not encrypted.
+        """As the inner store's `save`. Encrypts with the first key.
 
         Raises:
-            StaleRecordError: Another version is stored than was expected; nothing was written.
-            TokenStoreError: What is stored already cannot be decrypted, as for `load`, and still
-                stands. Also as the inner store does.
+            TokenStoreError: Also: what is stored is encrypted, but cannot be decrypted; it was left
+                as it is.
             ConfigurationError: As for the class.
         """
         stored = self.inner.load(name)
@@ -132,11 +132,11 @@ class EncryptedTokenStore(Unique):
         self.inner.save(name, sealed, expected=expected)
 
     def delete(self, name: str) -> None:
-        """See `TokenStore.delete`; also of an entry that cannot be decrypted. Needs no key."""
+        """As the inner store's `delete`; also an entry that cannot be decrypted. Needs no key."""
         self.inner.delete(name)
 
     def lock(self, name: str, *, timeout: float) -> AbstractContextManager[None]:
-        """See `TokenStore.lock`: the inner store's. Needs no key."""
+        """The inner store's `lock`. Needs no key."""
         return self.inner.lock(name, timeout=timeout)
 
     @without_frames
@@ -150,8 +150,8 @@ class EncryptedTokenStore(Unique):
             timeout: Seconds to wait for another holder of the lock.
 
         Raises:
-            TokenStoreTimeoutError: Another one held the lock all that time.
-            StaleRecordError: Others were always faster; nothing was written.
+            TokenStoreTimeoutError: Another thread or process held the lock all that time.
+            StaleRecordError: Other processes always saved first; nothing was written.
             TokenStoreError: As `load` and `save` do.
         """
         with self.inner.lock(name, timeout=timeout):
@@ -184,7 +184,7 @@ class EncryptedTokenStore(Unique):
         sealed = _SEALED.fullmatch(stored.text)
         if sealed is None:
             raise TokenStoreError(
-                f"{place}: the entry is not encrypted, and was left as it is. To seal it, load it "
+                f"{place}: the entry is not encrypted; it was kept as it is. To seal it, load it "
                 "from the inner store and save it through this one: entry = inner.load(name); "
                 "EncryptedTokenStore(inner, keys).save(name, entry.text, expected=entry.version). "
                 "If an earlier release has encrypted it, delete it and sign in again."
@@ -199,27 +199,27 @@ class EncryptedTokenStore(Unique):
         match _decrypted(fernet, token):
             case {"name": str(own_name), "version": int(version), "text": str(text)}:
                 if own_name != name:
-                    wrong = "was moved here from another name"
+                    wrong = "was saved under another name"
                 elif version != stored.version:
                     wrong = (
-                        f"was changed, or put back: it stands there as version {stored.version}, "
-                        f"but was saved as {version}"
+                        f"was changed, or put back: it has version {stored.version}, but was saved "
+                        f"as version {version}"
                     )
                 else:
                     return text, key_id
             case _:
                 wrong = "was changed without the key, or is not an entry of this package"
         raise TokenStoreError(
-            f"{place}: the entry {wrong}. It was kept as it is: find out which program writes "
-            "there; to start over, delete it and sign in again."
+            f"{place}: the entry {wrong}. It was kept as it is: find out which program changes it; "
+            "to start over, delete it and sign in again."
         )
 
     def __repr__(self) -> str:
         return f"EncryptedTokenStore({self.inner!r})"
 
-    def _elsewhere(self) -> tuple[Any, ...]:
+    def _reduce_for_other_process(self) -> tuple[Any, ...]:
         by_name = self._ask is not None and is_named(self._ask)
-        return EncryptedTokenStore, self.inner, self._ask if by_name else _stayed_behind
+        return EncryptedTokenStore, self.inner, self._ask if by_name else _keys_of_other_process
 
 
 def fernets(keys: object) -> Fernets:
@@ -252,35 +252,34 @@ def _answer(ask: Callable[[], Keys]) -> Keys:
         raise
     except Exception as error:  # noqa: BLE001 - it is the caller's function
         place = traceback.extract_tb(error.__traceback__)[-1]
-        failure = f"{type(error).__name__} in {place.filename}, line {place.lineno}"
-    # Raised out here, without a cause: the text of the error may quote a key.
-    raise TokenStoreError(
-        f"the function that gives the EncryptedTokenStore its keys raised {failure}. Its text is "
-        "not shown: it may hold a key."
-    )
+        failure = TokenStoreError(
+            "the function that returns the keys of the EncryptedTokenStore raised "
+            f"{type(error).__name__} in {place.filename}, line {place.lineno}. Its text is not "
+            "shown: it may contain a key."
+        )
+        raise_clean(failure)
 
 
 def _decrypted(fernet: Fernet, token: str) -> Any:
-    """The JSON that was encrypted, or None when the token is not exactly what we have made."""
+    """The JSON that was encrypted, or None when the token is not, to the letter, what we made."""
     with suppress(InvalidToken, RecursionError, ValueError):
         content = json.loads(fernet.decrypt(token))
-        # The last character of base64 has bits that mean nothing.
+        # The last character of base64 has bits that are not used.
         exact = base64.urlsafe_b64encode(base64.urlsafe_b64decode(token)).decode() == token
         return content if exact else None
     return None
 
 
-def _stayed_behind() -> NoReturn:
+def _keys_of_other_process() -> NoReturn:
     raise TokenStoreError(
-        "this EncryptedTokenStore was unpickled in another process, where its keys are not. Give "
-        "the keys as a function on the top level of a module: EncryptedTokenStore(inner, get_keys)."
+        "this EncryptedTokenStore was unpickled in another process, without its keys. Give the "
+        "keys as a function on the top level of a module: EncryptedTokenStore(inner, get_keys)."
     )
 
 
-def _after_fork_in_child() -> None:
+def _renew_lock() -> None:
     global _asking  # noqa: PLW0603 - another thread of the parent may hold it
     _asking = threading.RLock()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+after_fork(_renew_lock)

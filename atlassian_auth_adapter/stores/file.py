@@ -1,12 +1,12 @@
-"""FileTokenStore: one file per entry in a directory of ours, shared by processes.
+"""FileTokenStore: one file per entry in a private directory, shared by processes.
 
     fb4c16e78550eae9a58551103306e889.json      {"version": 3, "text": "<what was saved>"}
-    fb4c16e78550eae9a58551103306e889.lock      what the lock hangs on; it stays
-    fb4c16e78550eae9a58551103306e889+save.lock the same for saves ("+" is in no name)
+    fb4c16e78550eae9a58551103306e889.lock      the file of the kernel lock; it is never deleted
+    fb4c16e78550eae9a58551103306e889+save.lock the same for saves (no name has a "+")
 
 A file is replaced as a whole (temporary file, fsync, rename, fsync of the directory), so a process
-that is killed at whatever moment leaves the old entry or the new one. Locks belong to the kernel,
-which frees them when their holder dies.
+that is killed at any moment leaves the old entry or the new one. The kernel frees the locks of a
+process that dies.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class FileTokenStore:
     """Keeps each entry in a file of its own; threads and processes of one host may share it.
 
     The directory has mode 0700 and is created when the first entry is saved; the files have mode
-    0600. Anything looser, foreign or linked is refused, not repaired. All methods block on file
-    I/O. A pickle holds the path only.
+    0600. What has another mode or owner, or is a link, is refused, not repaired. All methods block
+    on file I/O. A pickle holds the path only.
 
     Args:
         path: The directory; `~` is expanded.
@@ -57,11 +57,10 @@ class FileTokenStore:
         )
 
     def load(self, name: str) -> Entry | None:
-        """See `TokenStore.load`. Takes no lock.
+        """As `TokenStore.load`. Takes no lock.
 
         Raises:
-            TokenStoreError: The file or the directory is damaged, or others than this user have
-                access to it. The text names it and what to do; nothing was changed.
+            TokenStoreError: Also: other users have access to the file or the directory.
         """
         file = self._file(name)
         if not private_directory(self.path):
@@ -71,13 +70,12 @@ class FileTokenStore:
         return None if data is None else _entry(data, file)
 
     def save(self, name: str, text: str, *, expected: int | None) -> None:
-        """See `TokenStore.save`. Needs no lock: saves have one of their own.
+        """As `TokenStore.save`. Needs no lock: saves have a lock of their own.
 
         Raises:
-            StaleRecordError: Another version is stored than was expected; nothing was written.
-            TokenStoreTimeoutError: Other saves hang: the disk does not answer.
-            TokenStoreError: It cannot be written; the previous entry still stands. (Only when the
-                very last step failed, which makes the new file's name durable, the new one does.)
+            TokenStoreTimeoutError: Another save hangs: the disk does not answer.
+            TokenStoreError: As the protocol says. But when only the last step failed, which makes
+                the name of the new file durable, the new entry is stored.
         """
         file = self._file(name)
         with self._locked(f"{name}+save", _SAVE_TIMEOUT):
@@ -89,11 +87,10 @@ class FileTokenStore:
                 replace_file(file, data)
 
     def delete(self, name: str) -> None:
-        """See `TokenStore.delete`; the lock files stay.
+        """As `TokenStore.delete`; the lock files stay.
 
         Raises:
-            TokenStoreTimeoutError: Other saves hang: the disk does not answer.
-            TokenStoreError: It cannot be deleted.
+            TokenStoreTimeoutError: Another save hangs: the disk does not answer.
         """
         file = self._file(name)
         if not private_directory(self.path):
@@ -104,14 +101,7 @@ class FileTokenStore:
             sync_directory(self.path)
 
     def lock(self, name: str, *, timeout: float) -> AbstractContextManager[None]:
-        """See `TokenStore.lock`: exclusive among all processes of this host.
-
-        Not reentrant. A forked child of the holder does not hold it.
-
-        Raises:
-            TokenStoreTimeoutError: Another one held it all that time.
-            TokenStoreError: There are no locks to be had in this directory.
-        """
+        """As `TokenStore.lock`, among the processes of this host."""
         return self._locked(checked_name(name), timeout)
 
     def _locked(self, name: str, timeout: float) -> AbstractContextManager[None]:
@@ -128,10 +118,9 @@ class FileTokenStore:
 
 
 def _entry(data: bytes, file: Path) -> Entry:
-    # The parser's error holds what it parsed, so nothing is raised in its handler.
     try:
         stored: Any = json.loads(data)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError):  # it holds what was parsed, so nothing is raised in here
         stored = None
     match stored:
         case {"version": int(version), "text": str(text)} if version > 0:

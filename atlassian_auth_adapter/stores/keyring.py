@@ -1,11 +1,11 @@
-"""KeyringTokenStore: logins in private files, sealed with a key that the system's keyring keeps.
+"""KeyringTokenStore: logins in encrypted files, whose key is in the system's keyring.
 
     in the keyring      one entry: the service, the path of the directory, and a Fernet key (44
                         characters, where Windows allows 1,280)
-    in the directory    the files of FileTokenStore, their texts sealed by EncryptedTokenStore
+    in the directory    the files of FileTokenStore, with texts encrypted by EncryptedTokenStore
 
-The key is made for the first save, and only while the directory has no entry: a second key would
-make the entries unreadable for good.
+The key is made by the first save, and only while the directory has no entry: with a second key, the
+entries could never be read again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future, wait
 from functools import partial
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 try:
     import keyring
@@ -41,17 +41,19 @@ from atlassian_auth_adapter.errors import (
     ConfigurationError,
     TokenStoreError,
     TokenStoreUnavailableError,
+    raise_clean,
 )
+from atlassian_auth_adapter.stores.base import StoreOfOtherProcess
 from atlassian_auth_adapter.stores.encrypted import EncryptedTokenStore, Fernets, fernets
 from atlassian_auth_adapter.stores.file import FileTokenStore
-from atlassian_auth_adapter.threads import bind_result, result_of
+from atlassian_auth_adapter.threads import after_fork, bind_result, result_of
 
 __all__ = ["KeyringTokenStore"]
 
 T = TypeVar("T")
 E = TypeVar("E", ConfigurationError, TokenStoreError, TokenStoreUnavailableError)
 
-#: What to use without a keyring; also the `advice` of the errors.
+#: Which store to use without a keyring; also the `advice` of the errors.
 _ELSEWHERE = "FileTokenStore(path), or EncryptedTokenStore around it, is the store to choose then."
 
 #: A Fernet key: 32 bytes as base64url.
@@ -62,36 +64,38 @@ _PLACES = {"file_path", "keychain", "preferred_collection", "scheme", "appid"}
 
 
 class KeyringTokenStore(EncryptedTokenStore):
-    """Keeps texts in files sealed with a key from the keyring; processes of one host may share it.
+    """Keeps texts in files encrypted with a key from the keyring; processes of one host share it.
 
-    Which keyring is decided when the store is made. It is refused if it keeps nothing: there is
-    none, or it is switched off; and, unless it is passed, if it writes to a file in plain text.
-    Nothing weaker is ever chosen instead. Of a chain of keyrings, the first one is used.
+    The keyring is chosen when the store is made. The store refuses a system without a keyring, a
+    keyring that is switched off, and one that writes to a file in plain text, unless it is passed
+    as `backend`. It never chooses anything weaker instead. Of a chain of keyrings, it uses the
+    first.
 
-    The keyring is asked once, when a text is first sealed or opened; all else blocks on file I/O
-    alone. A keyring may hang for ever, so it is asked on a daemon thread: a caller that has waited
-    for `timeout` gets a TokenStoreUnavailableError, and every further one at once, until the
-    keyring has answered. `load` and `save` raise TokenStoreError when it fails, is locked, or has
-    lost the key. `delete` and `lock` never ask it. There is one key, so `rotate` changes nothing.
+    The keyring is asked once, when a text is first encrypted or decrypted; everything else blocks
+    on file I/O alone. A keyring may hang for ever, so it is asked on a daemon thread: a caller that
+    has waited for `timeout` gets a TokenStoreUnavailableError, and every further one at once, until
+    the keyring has answered. `load` and `save` raise TokenStoreError when it fails, is locked, or
+    has lost the key. `delete` and `lock` never ask it. There is one key, so `rotate` changes
+    nothing.
 
-    Without the key in the keyring the logins cannot be read any more: who deletes it has to sign in
-    again. A copy is the store itself. A pickle names the service, the directory and the timeout; in
-    another process the keyring is looked up anew, or, if it was passed, comes along as long as it
-    can be pickled without secrets.
+    When the key is deleted from the keyring, the logins cannot be read any more: sign in again. A
+    copy is the store itself. A pickle names the service, the directory and the timeout. Another
+    process looks the keyring up anew, or, if it was passed, unpickles it, if its pickle holds no
+    secret; if not, the store says so on its first use.
 
     Args:
-        service: Under which name the keyring shows the key; its user name there is the directory.
-            All who share the directory use the same service.
+        service: The service name of the key's entry in the keyring; its user name is the path of
+            the directory. All processes that share the directory use the same service.
         backend: A keyring. None: the one that `keyring.get_keyring()` finds.
-        directory: Where the sealed files are; no other store uses it. None: a directory below the
-            data directory of this user.
+        directory: Where the encrypted files are; no other store uses it. None: a directory below
+            the data directory of this user.
         timeout: Seconds that a method waits for the keyring, at most half of them for another
             process that makes the key.
 
     Raises:
-        ConfigurationError: There is no keyring that would keep the key, or an argument is not what
-            it should be.
-        TokenStoreUnavailableError: The look for a keyring hangs.
+        ConfigurationError: There is no keyring that would keep the key, or an argument is of
+            another type or range.
+        TokenStoreUnavailableError: The search for a keyring hangs.
     """
 
     _other_key = (
@@ -108,28 +112,28 @@ class KeyringTokenStore(EncryptedTokenStore):
         timeout: float = 5.0,
     ) -> None:
         if not (isinstance(service, str) and service):
-            raise ConfigurationError("service is the name of the entry in the keyring: a text.")
+            raise ConfigurationError("service must be a text: the entry's name in the keyring.")
         if not 0 < timeout < threading.TIMEOUT_MAX:
             raise ConfigurationError(f"timeout={timeout!r} must be a positive number of seconds.")
         if not isinstance(backend, KeyringBackend | None):
-            raise ConfigurationError("backend is a keyring, such as keyring.get_keyring() returns.")
+            raise ConfigurationError("backend must be a keyring, as keyring.get_keyring() returns.")
         if directory is None:
             directory = platformdirs.user_data_path("atlassian_auth_adapter", False) / "keyring"
-        self._path = directory_path(directory, "KeyringTokenStore keeps its sealed files there.")
+        self._path = directory_path(directory, "KeyringTokenStore keeps its files there.")
         self._service, self._timeout, self._passed = service, float(timeout), backend
-        look = partial(_usable, backend)
-        self._backend = _within(self._timeout, id(backend), look, "the look for a keyring")
+        search = partial(_usable, backend)
+        self._backend = _within(self._timeout, id(backend), search, "the search for a keyring")
         super().__init__(FileTokenStore(self._path), self._key)
 
     def _keys(self) -> Fernets:
         if not self._known:
             what = id(self._backend), self._service, self._path
-            self._known = _within(self._timeout, what, self._asked, _named(self._backend))
+            self._known = _within(self._timeout, what, self._ask_keyring, _named(self._backend))
         return self._known
 
-    # On the thread that asks the keyring
+    # --- on the thread that asks the keyring ---
 
-    def _asked(self) -> Fernets:
+    def _ask_keyring(self) -> Fernets:
         self._known = self._known or fernets(self._key())  # also when no caller waits any more
         return self._known
 
@@ -140,7 +144,7 @@ class KeyringTokenStore(EncryptedTokenStore):
             with KernelLocks(self._path)(".key", self._timeout / 2):
                 key = self._read()
                 if key is None:
-                    return self._made()
+                    return self._make_key()
         if not _KEY.fullmatch(str(key)):
             raise TokenStoreError(
                 f"the {self._entry} is not a key of this package, and was kept as it is. Put the "
@@ -149,7 +153,7 @@ class KeyringTokenStore(EncryptedTokenStore):
             )
         return key
 
-    def _made(self) -> str:
+    def _make_key(self) -> str:
         with typed("read", self._path):
             is_needed = any(file.suffix == ".json" for file in self._path.iterdir())
         if is_needed:
@@ -162,20 +166,17 @@ class KeyringTokenStore(EncryptedTokenStore):
         try:
             self._backend.set_password(self._service, str(self._path), key)
         except Exception as error:  # noqa: BLE001 - backends raise what their libraries do
-            failure = _failure("write", self._backend, error)
-        else:
-            if self._read() == key:
-                return key
+            raise_clean(_failure("write", self._backend, error))
+        if self._read() != key:
             reason = "did not keep what was written to it, and raised nothing."
-            failure = _advised(TokenStoreError, f"{_named(self._backend)} {reason}")
-        raise failure
+            raise _advised(TokenStoreError, f"{_named(self._backend)} {reason}")
+        return key
 
     def _read(self) -> str | None:
         try:
             return self._backend.get_password(self._service, str(self._path))
         except Exception as error:  # noqa: BLE001 - backends raise what their libraries do
-            failure = _failure("read", self._backend, error)
-        raise failure
+            raise_clean(_failure("read", self._backend, error))
 
     @property
     def _entry(self) -> str:
@@ -188,26 +189,23 @@ class KeyringTokenStore(EncryptedTokenStore):
         where = f"backend=<{_named(self._backend)}>, directory={str(self._path)!r}"
         return f"KeyringTokenStore({self._service!r}, {where})"
 
-    def _elsewhere(self) -> tuple[Any, ...]:
+    def _reduce_for_other_process(self) -> tuple[Any, ...]:
         if self._passed and not _is_portable(self._passed):
-            return _out_of_place, repr(self)
+            reason = (
+                f"{self!r} was unpickled in another process, and its keyring cannot be pickled. "
+                "Make the store there, or leave `backend` out."
+            )
+            return StoreOfOtherProcess, repr(self), reason
         options: dict[str, Any] = {"backend": self._passed, "directory": self._path}
         return (partial(KeyringTokenStore, self._service, timeout=self._timeout, **options),)
 
 
-def _out_of_place(store: str) -> NoReturn:
-    raise TokenStoreError(
-        f"{store} was unpickled in another process, and its keyring cannot be pickled. Make the "
-        "store there, or leave `backend` out."
-    )
-
-
 def _failure(verb: str, backend: KeyringBackend, error: Exception) -> TokenStoreError:
-    """What to raise outside of the handler: the error's text may quote the entry."""
+    """What to raise instead, without the backend's error, whose text may quote the key."""
     reason = f"cannot {verb} {_named(backend)} ({type(error).__name__})."
     if isinstance(error, KeyringLocked):
         return TokenStoreError(f"{reason} It is locked: unlock it, and try again.")
-    what = "there and unlocked" if verb == "read" else "unlocked, and may this program write to it"
+    what = "running and unlocked" if verb == "read" else "unlocked, and writable for this program"
     return _advised(TokenStoreError, f"{reason} Is it {what}?")
 
 
@@ -226,21 +224,21 @@ def _usable(passed: KeyringBackend | None) -> KeyringBackend:
             f"keyring cannot load its backend ({type(error).__name__}). Look at "
             "PYTHON_KEYRING_BACKEND and keyringrc.cfg."
         )
+        raise_clean(_advised(ConfigurationError, reason))
+    if found is None or isinstance(found, fail.Keyring):
+        reason = (
+            "this system has no keyring that works (typical for containers, servers and SSH "
+            "connections), so KeyringTokenStore cannot keep anything here."
+        )
+    elif isinstance(found, null.Keyring):
+        reason = "the keyring of this system is switched off: its null backend keeps nothing."
+    elif found is not passed and _is_kind(found, "PlaintextKeyring"):
+        reason = (
+            f"the only keyring here is {_named(found)}, which writes to a file in plain text: pass "
+            "it as `backend` if you want that."
+        )
     else:
-        if found is None or isinstance(found, fail.Keyring):
-            reason = (
-                "this system has no keyring that works (typical for containers, servers and SSH "
-                "connections), so KeyringTokenStore cannot keep anything here."
-            )
-        elif isinstance(found, null.Keyring):
-            reason = "the keyring of this system is switched off: its null backend keeps nothing."
-        elif found is not passed and _is_kind(found, "PlaintextKeyring"):
-            reason = (
-                f"the only keyring here is {_named(found)}, which writes to a file in plain text: "
-                "pass it as `backend` if it is what you want."
-            )
-        else:
-            return found
+        return found
     raise _advised(ConfigurationError, reason)
 
 
@@ -254,7 +252,7 @@ def _innermost(backend: KeyringBackend | None) -> KeyringBackend | None:
 
 
 def _is_kind(backend: KeyringBackend | None, name: str) -> bool:
-    # By its name, since keyrings.alt, where it is from, is not a dependency of ours.
+    # By name: its package, keyrings.alt, is not a dependency of this one.
     return any(kind.__name__ == name for kind in type(backend).__mro__)
 
 
@@ -276,17 +274,17 @@ def _is_portable(backend: KeyringBackend) -> bool:
 
 # --- calls that may hang ---
 
-#: By what it asks: when a call was made that has not returned, and its answer to come.
+#: The calls that have not returned, by what they ask: when each was made, and its answer to come.
+#: Per process, renewed after a fork, as the lock that guards it.
 _running: dict[Hashable, tuple[float, Future[Any]]] = {}
-#: Guards `_running`.
 _starting = threading.Lock()
 
 
 def _within(seconds: float, what: Hashable, work: Callable[[], T], whom: str) -> T:
-    """What `work()` returns within so many seconds; it runs once for all who ask the same.
+    """What `work()` returns; callers with the same `what` share one call.
 
     Raises:
-        TokenStoreUnavailableError: It has not returned so many seconds after it was called.
+        TokenStoreUnavailableError: It has not returned `seconds` after it was called.
     """
 
     def ask() -> T:
@@ -306,7 +304,8 @@ def _within(seconds: float, what: Hashable, work: Callable[[], T], whom: str) ->
                 threading.Thread(target=run, name="atlassian-auth-keyring", daemon=True).start()
             except RuntimeError:
                 raise TokenStoreError(
-                    "no thread can be started for the keyring: the program ends, or has too many."
+                    "cannot start a thread that asks the keyring: the program ends, or has too "
+                    "many threads."
                 ) from None
             _running[what] = started_at, future
     wait([future], max(started_at + seconds - time.monotonic(), 0.0))
@@ -314,16 +313,15 @@ def _within(seconds: float, what: Hashable, work: Callable[[], T], whom: str) ->
         return result_of(future)
     raise _advised(
         TokenStoreUnavailableError,
-        f"{whom} has not answered for {seconds:g} s. Perhaps it is locked and asks for a password "
-        "where you do not see it: unlock it, or raise the timeout. It is not asked again before it "
-        "answers.",
+        f"{whom} has not answered for {seconds:g} s. It may be locked and wait for a password in a "
+        "window that you do not see: unlock it, or raise the timeout. It is not asked again before "
+        "it answers.",
     )
 
 
-def _after_fork_in_child() -> None:
+def _forget_calls() -> None:
     global _running, _starting  # the parent's calls, and a lock it may hold
     _running, _starting = {}, threading.Lock()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+after_fork(_forget_calls)

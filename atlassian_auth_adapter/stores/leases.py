@@ -1,9 +1,9 @@
-"""Leases: the locks of places that have no kernel to free them when their holder dies.
+"""Leases: the locks of servers, where no kernel frees the lock of a process that dies.
 
-A lease is a name with an owner token and an end, kept by the place and measured by its clock. Its
+A lease is a name with an owner token and an end, kept by the server and measured by its clock. Its
 holder renews it while it lives; when it is killed, paused or cut off, the lease ends by itself. So
-a lease alone does not fence: a process that wakes up after its end believes to hold it still. The
-compare-and-swap of `TokenStore.save` catches that.
+a lease alone is not safe: a process that wakes up after the end of its lease does not know that it
+has ended. The compare-and-swap of `TokenStore.save` then refuses what it saves.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ __all__ = ["LEASE", "LeaseKeeper", "checked_lease", "held"]
 #: a client with the default timeouts (35 s), also when the place cannot be reached in between.
 LEASE = 60.0
 
-#: Seconds between two looks at a lease that another one holds: the first, the longest.
+#: Seconds between two attempts to take a lease that is held: the first, the longest.
 _POLL = (0.01, 0.25)
 
 
 class LeaseKeeper(Protocol):
-    """What a place must be able to do. Each call is atomic and compares owner tokens."""
+    """What a server must be able to do. Each call is atomic and compares owner tokens."""
 
     def take(self, name: str, owner: str, seconds: float) -> bool:
         """Whether the lease was free, or has ended, and is the owner's now."""
 
     def renew(self, name: str, owner: str, seconds: float) -> bool:
-        """Whether the lease is still the owner's, and lasts so long from now."""
+        """Whether the lease is still the owner's; if so, it lasts `seconds` from now."""
 
     def release(self, name: str, owner: str) -> None:
         """The lease is free if it was the owner's."""
@@ -60,19 +60,19 @@ def checked_lease(seconds: float) -> float:
 def held(
     keeper: LeaseKeeper, name: str, *, lease: float, timeout: float, place: str = ""
 ) -> Iterator[None]:
-    """The lease is ours within the context, and renewed every third of its time.
+    """The lease is held within the context, and renewed after each third of its time.
 
     Args:
         keeper: Where the lease is.
         name: Which one.
         lease: Seconds after which it ends unless it is renewed.
         timeout: Seconds to wait for another holder.
-        place: What people call the keeper.
+        place: Name of the keeper, for people.
 
     Raises:
         TokenStoreTimeoutError: Another process or thread held it all that time.
-        TokenStoreError: The place failed before the lease was ours. (When it fails later, the lease
-            ends by itself.)
+        TokenStoreError: The keeper failed before the lease was taken. (When it fails later, the
+            lease ends by itself.)
     """
     owner, process, done = secrets.token_hex(16), os.getpid(), threading.Event()
     try:
@@ -82,11 +82,11 @@ def held(
                 f"another process has held the lease of {where} for {max(timeout, 0):g} s. If it "
                 f"was killed, it ends by itself, at most {lease:g} s after the last renewal."
             )
-        # A daemon: a process that dies in any way leaves the lease to end by itself.
+        # A daemon: when the process dies, the renewals end with it.
         renewal = threading.Thread(
             target=_renew, args=(keeper, name, owner, lease, done), name="lease", daemon=True
         )
-        with suppress(RuntimeError):  # no thread to be had: the lease lasts as long as it lasts
+        with suppress(RuntimeError):  # no thread can be started: the lease is not renewed
             renewal.start()
         yield
     finally:

@@ -1,7 +1,7 @@
 """The dictionary of ContextTokenStore, which integrations from before this package read as well.
 
-They keep one login in four top-level keys. It goes on living there, so that people need not sign in
-again, and the old integration can still read it:
+They keep one login in four top-level keys. It stays there, so that people need not sign in again,
+and the old integration can still read it:
 
     {
         "token": "<access token>",
@@ -16,8 +16,8 @@ again, and the old integration can still read it:
         }
     }
 
-In the owner's text the two tokens are "". Of texts this module knows only what it needs for that:
-the text of a login is a JSON object that may have a "token_set", as `records.write` writes it.
+In the owner's text the two tokens are "". This module knows only one thing about texts: that of a
+login is a JSON object that may have a "token_set", as `records.write` writes it.
 
 Source of the four keys: Packs/Jira/Integrations/JiraV3/JiraV3.py of github.com/demisto/content,
 `oauth2_retrieve_access_token`, read 2026-11-22.
@@ -37,13 +37,13 @@ from atlassian_auth_adapter.stores.base import KEPT, Entry
 
 __all__ = ["OURS", "ContextDictionary"]
 
-#: Our one key of the dictionary.
+#: The key of this package in the dictionary.
 OURS = "atlassian_auth_adapter"
 
-#: Version of what is in it, and of the logins that are made of another program's tokens.
+#: Version of its value, and of the logins that are made from another program's tokens.
 _SCHEMA = 2
 
-#: The keys of the integrations before us.
+#: The keys of the integrations from before this package.
 _LEGACY = ("token", "refresh_token", "valid_until", "scopes")
 
 #: `valid_until` of a token without an end, POSIX seconds: the end of the year 9999.
@@ -56,11 +56,11 @@ _START_OVER = (
 
 @dataclass(frozen=True, slots=True)
 class ContextDictionary:
-    """The dictionary, taken apart. Nothing in it is changed.
+    """The dictionary, parsed. It is never changed.
 
     Attributes:
         everything: The dictionary itself.
-        owner: Name of the login whose tokens the four keys hold; "": they are open to every login.
+        owner: Name of the login whose tokens the four keys hold; "": every login may use them.
         seen: Hash of the two tokens when we wrote them.
         entries: What was saved, by name.
     """
@@ -72,10 +72,10 @@ class ContextDictionary:
 
     @classmethod
     def parse(cls, everything: Mapping[str, Any]) -> ContextDictionary:
-        """Take a dictionary apart.
+        """Parse a dictionary.
 
         Raises:
-            TokenStoreError: Our key is damaged, or was written by another release.
+            TokenStoreError: This package's key is damaged, or was written by another release.
         """
         match everything.get(OURS, {"schema": _SCHEMA, "entries": {}}):
             case {"schema": int(schema)} if schema > _SCHEMA:
@@ -105,7 +105,7 @@ class ContextDictionary:
             TokenStoreError: It is damaged.
         """
         stored = self._stored(name)
-        if not self._is_open_to(name):
+        if not self._may_use_legacy_keys(name):
             return stored
         token, refresh_token = _tokens(self.everything)
         if _hash(token, refresh_token) != self.seen:
@@ -119,7 +119,7 @@ class ContextDictionary:
         owner, seen = self.owner, self.seen
         entries = {key: value for key, value in self.entries.items() if key != name}
         text = entry.text if entry else ""
-        if self._is_open_to(name):
+        if self._may_use_legacy_keys(name):
             changed = {key: value for key, value in changed.items() if key not in _LEGACY}
             changed |= _legacy(text)
             seen, text = _hash(*_tokens(changed)), _with_tokens(text, "", "")
@@ -131,9 +131,9 @@ class ContextDictionary:
             changed[OURS] = ours
         return changed
 
-    def _is_open_to(self, name: str) -> bool:
-        """Whether the four keys are this login's, or still any login's."""
-        is_login = "." not in name  # the names of everything else have a kind behind
+    def _may_use_legacy_keys(self, name: str) -> bool:
+        """Whether this is the name of the login that the four keys belong to, or may belong to."""
+        is_login = "." not in name  # all other names end with a kind
         return is_login and self.owner in ("", name)
 
     def _stored(self, name: str) -> Entry | None:
@@ -154,7 +154,7 @@ def _hash(token: str, refresh_token: str) -> str:
 
 
 def _login(text: str) -> dict[str, Any]:
-    """The login that a text holds; nothing when it would not become that very text again."""
+    """The login that a text holds; empty unless `json.dumps` of it gives the same text again."""
     try:
         login: Any = json.loads(text)
         is_exact = json.dumps(login) == text
@@ -164,7 +164,7 @@ def _login(text: str) -> dict[str, Any]:
 
 
 def _token_set(login: dict[str, Any]) -> dict[str, Any] | None:
-    """A login's token set, if there is one with tokens that the four keys can hold."""
+    """A login's token set, or None without one whose tokens are strings."""
     token_set = login.get("token_set")
     if not isinstance(token_set, dict):
         return None
@@ -184,7 +184,7 @@ def _with_tokens(text: str, token: str, refresh_token: str) -> str:
 
 
 def _legacy(text: str) -> dict[str, Any]:
-    """The four keys as an integration before us would write a login; none for another text."""
+    """The four keys as an old integration writes a login; empty for any other text."""
     token_set = _token_set(_login(text))
     if token_set is None:
         return {}
@@ -198,9 +198,9 @@ def _legacy(text: str) -> dict[str, Any]:
 
 
 def _adopted(name: str, context: Mapping[str, Any], before: Entry | None) -> str:
-    """The text of a login that is made of another program's tokens.
+    """The text of a login that is made from another program's tokens.
 
-    Notes on the former tokens are not kept; for how long the token endpoint is not asked, is.
+    Of the former login, only the generation and `throttled_until` are used.
     """
     former = _login(before.text) if before else {}
     generation = former.get("generation")
@@ -217,7 +217,7 @@ def _adopted(name: str, context: Mapping[str, Any], before: Entry | None) -> str
         login["token_set"] = {
             "access_token": token,
             "refresh_token": refresh_token,
-            # An end that is not known is in the past: refresh before the first use.
+            # Without a known end, the token counts as expired: refresh before the first use.
             "expires_at": _seconds(context.get("valid_until")) if token else 0.0,
             "scope": scopes if isinstance(scopes, str) else "",
         }
@@ -227,7 +227,7 @@ def _adopted(name: str, context: Mapping[str, Any], before: Entry | None) -> str
 
 
 def _seconds(value: Any) -> float:
-    """A number of seconds; 0.0 for what is not one."""
+    """A number of seconds; 0.0 for any other value."""
     try:
         seconds = float(value)
     except (ArithmeticError, TypeError, ValueError):

@@ -4,8 +4,8 @@
     <prefix>{fb4c16e78550eae9a58551103306e889}:lock  <random>, with an end: the lease
 
 Each action on an entry or a lease is one script, which Redis runs as one step, on the primary and
-past any client-side copy. A client may send a command again when the answer was lost. So each
-script does the same once or twice: it finds the random number of its own save or lease.
+past any client-side cache. A client may send a command again when the answer was lost. So running a
+script twice has the same effect as once: it finds the random number of its own save or lease.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import os
 import re
 import secrets
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, TypeAlias
 
 from atlassian_auth_adapter.errors import (
@@ -24,10 +25,17 @@ from atlassian_auth_adapter.errors import (
     MissingExtraError,
     TokenStoreError,
     TokenStoreUnavailableError,
+    raise_clean,
     without_frames,
 )
-from atlassian_auth_adapter.pickling import Unique, is_named
-from atlassian_auth_adapter.stores.base import KEPT, Entry, check_version, checked_name
+from atlassian_auth_adapter.pickling import PickledByReference, is_named
+from atlassian_auth_adapter.stores.base import (
+    KEPT,
+    Entry,
+    StoreOfOtherProcess,
+    check_version,
+    checked_name,
+)
 from atlassian_auth_adapter.stores.leases import LEASE, checked_lease, held
 
 try:
@@ -47,7 +55,7 @@ Client: TypeAlias = "redis.Redis | redis.RedisCluster"
 
 _LOAD = b"return redis.call('HGETALL', KEYS[1])"
 
-# Returns 1, or what is there and was not replaced: another version, or something damaged. Versions
+# Returns 1, or what is stored and was not replaced: another version, or something damaged. Versions
 # are compared as text: Lua's numbers are exact up to 2**53 only.
 _SAVE = rb"""
 local expected, version, text, save = unpack(ARGV)
@@ -96,62 +104,59 @@ return 1
 #: What this store writes as a version.
 _VERSION = re.compile(rb"[1-9][0-9]{0,18}")
 
-#: What to do, by the name of an error's class or by the code in its text; the first row counts.
-_ADVICE = (
-    (
-        {"ReadOnlyError", "READONLY"},
-        "It is a replica: give a client of the primary; with Sentinel, that of master_for().",
+#: What to do, by the name of an error's class or by a code in its text; the first row counts.
+_ADVICE = {
+    ("ReadOnlyError", "READONLY"): (
+        "It is a replica: give a client of the primary; with Sentinel, that of master_for()."
     ),
-    ({"NoPermissionError", "NOPERM"}, "Permit eval and what it calls on these keys (ACL SETUSER)."),
-    (
-        {
-            *("AuthenticationError", "AuthenticationWrongNumberOfArgsError", "AuthorizationError"),
-            *("ExternalAuthProviderError", "NOAUTH", "WRONGPASS"),
-        },
-        "Give the client the server's username and password.",
+    ("NoPermissionError", "NOPERM"): (
+        "Permit eval and the commands that it calls on these keys (ACL SETUSER)."
     ),
-    ({"OutOfMemoryError", "OOM"}, "It has reached its maxmemory: raise it, or free some."),
-    ({"MISCONF"}, "It cannot write to its disk, so it takes no writes: look at its log."),
     (
-        {"WRONGTYPE"},
-        "That name is taken by something that is not ours and was kept: give another prefix.",
+        *("AuthenticationError", "AuthenticationWrongNumberOfArgsError", "AuthorizationError"),
+        *("ExternalAuthProviderError", "NOAUTH", "WRONGPASS"),
+    ): "Give the client the server's username and password.",
+    ("OutOfMemoryError", "OOM"): "It has reached its maxmemory: raise it, or free some.",
+    ("MISCONF",): "It cannot write to its disk, so it accepts no writes: look at its log.",
+    ("WRONGTYPE",): (
+        "Another program uses that name; its value was kept: give the store another prefix."
     ),
-    ({"MovedError", "AskError", "MOVED", "ASK"}, "It is part of a cluster: give a RedisCluster."),
-    ({"NOREPLICAS"}, "It has fewer replicas than it wants for a write: look at them."),
-)
+    ("MovedError", "AskError", "MOVED", "ASK"): "It is part of a cluster: give a RedisCluster.",
+    ("NOREPLICAS",): "It has fewer replicas than it needs for a write: look at them.",
+}
 
-#: The same for what passes by itself.
-_PASSING = (
-    ({"BusyLoadingError", "LOADING"}, "It is starting and reads its data: try again soon."),
-    (
-        {"ClusterError", "RedisClusterException", "TryAgainError", "CLUSTERDOWN", "MASTERDOWN"},
-        "Part of the cluster is down or moving: look at CLUSTER INFO, try again soon.",
+#: The same for errors that pass by themselves.
+_PASSING = {
+    ("BusyLoadingError", "LOADING"): "It is starting and reads its data: try again soon.",
+    ("ClusterError", "RedisClusterException", "TryAgainError", "CLUSTERDOWN", "MASTERDOWN"): (
+        "Part of the cluster is down or moving: look at CLUSTER INFO, try again soon."
     ),
-    ({"MasterNotFoundError"}, "Sentinel knows no primary of that name: look at SENTINEL MASTERS."),
-    ({"MaxConnectionsError"}, "The client's connections are all in use: raise max_connections."),
-    ({"TimeoutError"}, "It does not answer in time: look at the server and the network."),
-    ({"ConnectionError", "OSError"}, "Look whether it is running, and at the network."),
-)
+    ("MasterNotFoundError",): ("Sentinel knows no primary of that name: look at SENTINEL MASTERS."),
+    ("MaxConnectionsError",): "The client's connections are all in use: raise max_connections.",
+    ("TimeoutError",): "It does not answer in time: look at the server and the network.",
+    ("ConnectionError", "OSError"): "Look whether it is running, and at the network.",
+}
 
 
-class RedisTokenStore(Unique):
+class RedisTokenStore(PickledByReference):
     """Keeps each entry in a hash of its own; threads, processes and hosts may share it.
 
         RedisTokenStore(redis.Redis(host="redis.example.com", socket_timeout=5))
 
-    A login is as durable as the Redis: have it persist (`appendonly yes`) and evict nothing
-    (`maxmemory-policy noeviction`). All methods block on the network, for as long as the client's
-    timeouts and retries say.
+    A login is as durable as the Redis: configure it to persist (`appendonly yes`) and to evict
+    nothing (`maxmemory-policy noeviction`). All methods block on the network, as long as the
+    client's timeouts and retries allow.
 
-    A copy is the store itself. A pickle never holds a password. If `redis_client` is a function of
-    a module, the pickle names it, and any process can follow. Else the same process and its forked
-    children can; elsewhere the store says on its first use that it cannot.
+    A copy is the store itself. If `redis_client` is a function of a module, a pickle holds its
+    name, and works in every process. Otherwise a pickle is a reference, which the same process and
+    its forked children can follow; in any other process the store says on its first use that it
+    cannot.
 
     Args:
         redis_client: A synchronous `redis.Redis` or `redis.RedisCluster` (from Sentinel: that of
             `master_for`) with a `socket_timeout`. Or a function without arguments that returns one;
             it is called once per process, also in a forked child.
-        prefix: What the names of all keys begin with.
+        prefix: With what the names of all keys begin.
         lease: Seconds after which the lock of a killed process is free; longer than a token
             request takes.
 
@@ -174,7 +179,6 @@ class RedisTokenStore(Unique):
             raise ConfigurationError(f"prefix={prefix!r} must be text.") from None
         self._prefix, self._lease = prefix, checked_lease(lease)
         self._function: Callable[[], Client] | None = None
-        self._client: Client | None
         if _is_client(redis_client) or not callable(redis_client):
             self._client = _checked(redis_client)
         else:
@@ -184,25 +188,17 @@ class RedisTokenStore(Unique):
 
     @without_frames
     def load(self, name: str) -> Entry | None:
-        """See `TokenStore.load`. Takes no lock.
-
-        Raises:
-            TokenStoreUnavailableError: Redis cannot be reached just now.
-            TokenStoreError: It does not serve us, or what it has is damaged. The text names the
-                place and what to do; nothing was changed.
-        """
+        """As `TokenStore.load`. Takes no lock."""
         key = self._redis_key(name)
         return _entry(self._run("load", key, _LOAD), f"{key} in {self._place}")
 
     @without_frames
     def save(self, name: str, text: str, *, expected: int | None) -> None:
-        """See `TokenStore.save`. Needs no lock.
+        """As `TokenStore.save`. Needs no lock.
 
         Raises:
-            StaleRecordError: Another version is stored than was expected; nothing was written.
-            TokenStoreUnavailableError: Redis cannot be reached just now.
-            TokenStoreError: It does not serve us, or what it has is damaged. The previous entry
-                still stands. (Only when the answer was lost, the new one may.)
+            TokenStoreUnavailableError: Redis cannot be reached just now. The previous entry still
+                stands, unless only the answer was lost.
         """
         key = self._redis_key(name)
         before, after = "" if expected is None else expected, (expected or 0) + 1
@@ -213,32 +209,16 @@ class RedisTokenStore(Unique):
 
     @without_frames
     def delete(self, name: str) -> None:
-        """See `TokenStore.delete`.
-
-        Raises:
-            TokenStoreUnavailableError: Redis cannot be reached just now.
-            TokenStoreError: It does not serve us.
-        """
+        """As `TokenStore.delete`."""
         self._run("delete", self._redis_key(name), _DELETE)
 
-    @contextmanager
-    def lock(self, name: str, *, timeout: float) -> Iterator[None]:
-        """See `TokenStore.lock`: exclusive among all who share the Redis.
-
-        A lease by the clock of the Redis, renewed while the holder lives. Not reentrant. A forked
-        child of the holder does not hold it.
-
-        Raises:
-            TokenStoreTimeoutError: Another one held it all that time.
-            TokenStoreUnavailableError: Redis cannot be reached just now.
-            TokenStoreError: It does not serve us.
-        """
-        key = f"{self._redis_key(name)}:lock"
-        with held(_Leases(self._run), key, lease=self._lease, timeout=timeout, place=self._place):
-            yield
+    def lock(self, name: str, *, timeout: float) -> AbstractContextManager[None]:
+        """As `TokenStore.lock`, among all that share the Redis: a lease, see `leases.py`."""
+        key, place = f"{self._redis_key(name)}:lock", self._place
+        return held(_Leases(self._run), key, lease=self._lease, timeout=timeout, place=place)
 
     def _redis_key(self, name: str) -> str:
-        # In a cluster, what stands in braces decides on the node: entry and lease share one.
+        # In a cluster, the text in braces selects the node: entry and lease are on the same one.
         return f"{self._prefix}{{{checked_name(name)}}}"
 
     def _run(self, verb: str, key: str, script: bytes, *arguments: str | int) -> Any:
@@ -246,40 +226,38 @@ class RedisTokenStore(Unique):
         outer = sys.exception()
         try:
             # EVAL, not EVALSHA: the scripts are small, and a restarted Redis has forgotten them.
-            # Undecoded, since a decoding client may stumble over what is damaged.
+            # Undecoded, since a client that decodes may fail on a damaged entry.
             options = {NEVER_DECODE: True}
             return client.execute_command(
                 "EVAL", script, 1, key.encode(), *map(_encoded, arguments), **options
             )
         except Exception as error:  # noqa: BLE001 - the client's, and its password provider's
-            failure = _failure(f"cannot {verb} {key} in {self._place}", error, outer)
-        # Raised out here, without a cause: a server may repeat a password that it did not expect.
-        raise failure
+            raise_clean(_failure(f"cannot {verb} {key} in {self._place}", error, outer))
 
     def _connected(self) -> Client:
         """The client of this process."""
         if self._function and self._process != os.getpid():
             self._client = _made(self._function)
             self._process = os.getpid()
-        if self._client is None:
-            raise TokenStoreError(
-                f"this RedisTokenStore ({self._place}) was unpickled in another process, and a "
-                "pickle holds no client. Make the store from a function of a module that returns "
-                "the client: RedisTokenStore(connect)."
-            )
         return self._client
 
     def __repr__(self) -> str:
         return f"RedisTokenStore(<{self._place}>, prefix={self._prefix!r})"
 
-    def _elsewhere(self) -> tuple[Any, ...]:
-        if is_named(self._function):
-            return _remade, self._function, self._prefix, self._lease
-        return _out_of_place, self._place, self._prefix, self._lease
+    def _reduce_for_other_process(self) -> tuple[Any, ...]:
+        if self._function and is_named(self._function):
+            options: dict[str, Any] = {"prefix": self._prefix, "lease": self._lease}
+            return (partial(RedisTokenStore, self._function, **options),)
+        reason = (
+            f"this RedisTokenStore ({self._place}) was unpickled in another process, and a pickle "
+            "holds no client. Make the store from a function of a module that returns the client: "
+            "RedisTokenStore(connect)."
+        )
+        return StoreOfOtherProcess, repr(self), reason
 
 
 class _Leases:
-    """The LeaseKeeper that `held` asks for."""
+    """The LeaseKeeper of the store."""
 
     def __init__(self, run: Callable[..., Any]) -> None:
         self._run = run
@@ -292,18 +270,6 @@ class _Leases:
 
     def release(self, name: str, owner: str) -> None:
         self._run("release", name, _RELEASE, owner)
-
-
-def _remade(function: Callable[[], Client], prefix: str, lease: float) -> RedisTokenStore:
-    return RedisTokenStore(function, prefix=prefix, lease=lease)
-
-
-def _out_of_place(place: str, prefix: str, lease: float) -> RedisTokenStore:
-    store = RedisTokenStore.__new__(RedisTokenStore)
-    vars(store).update(
-        _function=None, _client=None, _place=place, _prefix=prefix, _lease=lease, _process=0
-    )
-    return store
 
 
 def _encoded(argument: str | int) -> bytes:
@@ -327,19 +293,16 @@ def _made(function: Callable[[], Client]) -> Client:
         raise ConfigurationError(f"{function!r} must be a function without arguments.") from None
     outer = sys.exception()
     try:
-        client = function()
+        return _checked(function())
     except (RedisError, RedisClusterException) as error:  # a RedisCluster connects at once
-        failure = _failure("the function that makes the Redis client failed", error, outer)
-    else:
-        return _checked(client)
-    raise failure
+        raise_clean(_failure("the function that makes the Redis client failed", error, outer))
 
 
 def _checked(client: Any) -> Client:
-    """A client that this store can be made from.
+    """The client, if the store can use it.
 
     Raises:
-        ConfigurationError: It is something else.
+        ConfigurationError: It cannot.
     """
     if not _is_client(client):
         raise ConfigurationError(
@@ -365,7 +328,7 @@ def _checked(client: Any) -> Client:
 
 
 def _connecting(client: Any) -> list[Any]:
-    """The plain clients that do a client's work."""
+    """The plain clients that connect for a client."""
     if isinstance(client, redis.RedisCluster):
         node = client.get_default_node()  # type: ignore[no-untyped-call]
         return [client.get_redis_connection(node)]
@@ -381,7 +344,7 @@ def _connection(client: Any) -> Any:
 
 
 def _place(client: Any) -> str:
-    """Which Redis a client means, for people."""
+    """The server and database of a client, for people."""
     if isinstance(client, redis.RedisCluster):
         return f"cluster {', '.join(sorted(client.nodes_manager.startup_nodes))}"
     connection = _connection(client)
@@ -400,7 +363,7 @@ def _failure(what: str, error: BaseException, outer: BaseException | None) -> To
     Args:
         what: What did not work.
         error: What the client raised.
-        outer: What was being handled when the client was called: no reason of its error.
+        outer: What was being handled when the client was called: not a cause of its error.
     """
     words = {kind.__name__ for kind in type(error).__mro__}
     words.update(re.findall("[A-Z]{3,}", str(error)))
@@ -413,8 +376,8 @@ def _failure(what: str, error: BaseException, outer: BaseException | None) -> To
             break
         below = below.__cause__ or below.__context__
     for kind, table in ((TokenStoreError, _ADVICE), (TokenStoreUnavailableError, _PASSING)):
-        for names, advice in table:
-            if names & words:
+        for names, advice in table.items():
+            if words.intersection(names):
                 return kind(f"{what}: {why}. {advice}")
     return TokenStoreError(f"{what}: {why}. Look at its log. It must be a Redis that permits EVAL.")
 

@@ -1,9 +1,10 @@
-"""For people who write tests: a local Atlassian, contract suites, a clock, and a look at logins."""
+"""For authors of tests: a local Atlassian, contract suites, a clock, and access to logins."""
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from atlassian_auth_adapter.testing.lazy import loading
 
 if TYPE_CHECKING:
     from .clock import FakeClock as FakeClock
@@ -18,17 +19,20 @@ if TYPE_CHECKING:
         stored_version as stored_version,
     )
 
-_HOME_OF = {
-    "AtlassianEmulator": "emulator",
-    "AuthAdapterContract": "contracts.adapters",
-    "FakeClock": "clock",
-    "TokenStoreContract": "contracts.stores",
-    "forget_process_state": "state",
-    "save_login": "state",
-    "separate_process_state": "state",
-    "stored_login": "state",
-    "stored_version": "state",
-}
+__getattr__ = loading(
+    __name__,
+    {
+        "AtlassianEmulator": "emulator",
+        "AuthAdapterContract": "contracts.adapters",
+        "FakeClock": "clock",
+        "TokenStoreContract": "contracts.stores",
+        "forget_process_state": "state",
+        "save_login": "state",
+        "separate_process_state": "state",
+        "stored_login": "state",
+        "stored_version": "state",
+    },
+)
 
 __all__ = [
     "AtlassianEmulator",
@@ -41,11 +45,3 @@ __all__ = [
     "stored_login",
     "stored_version",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    try:
-        home = _HOME_OF[name]
-    except KeyError:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
-    return getattr(importlib.import_module(f"{__name__}.{home}"), name)

@@ -1,4 +1,4 @@
-"""FakeClock: time that a test moves."""
+"""FakeClock: a clock that a test moves."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class FakeClock:
     Args:
         start: POSIX timestamp (seconds) to begin with; None: the machine's time.
         skip_sleeps: True: `sleep` advances the clock and returns at once. False: `sleep` returns
-            when somebody has advanced the clock far enough.
+            when another thread has advanced the clock far enough.
     """
 
     def __init__(self, start: float | None = None, *, skip_sleeps: bool = True) -> None:
@@ -37,7 +37,7 @@ class FakeClock:
             return self._monotonic
 
     def advance(self, seconds: float) -> None:
-        """Let time pass: both clocks move."""
+        """Move both clocks forward."""
         with self._changed:
             self._wall += seconds
             self._monotonic += seconds

@@ -2,9 +2,9 @@
 
     python -m atlassian_auth_adapter.testing.demo
 
-Each scene makes real requests, then compares figures with what they should be; most are counted by
-the emulator. It shares its clock with the clients, so an hour passes at once. The exit status is 0
-only if every figure is right.
+Each scene sends real requests, then compares figures with the expected ones; the emulator counts
+most of them. Emulator and clients share a clock, so that an hour passes at once. The exit status is
+0 only if every figure is right.
 """
 
 from __future__ import annotations
@@ -45,24 +45,24 @@ from atlassian_auth_adapter.testing.emulator import CloseAfter, Hold, LoggedRequ
 
 __all__ = ["SCENES", "Check", "Stage", "main"]
 
-WIDTH = 60  # columns of the narrowest terminal that we write for
+WIDTH = 60  # columns of the narrowest terminal that can show the text
 THREADS, TASKS = 64, 500
 HOUR = 3600.0  # seconds; the lifetime of an access token
-PAUSE = 60.0  # seconds; longer than a token brought by a rejection is spared another refresh
+PAUSE = 60.0  # seconds; longer than a forced refresh delays the next one
 MYSELF, ECHO = "/rest/api/2/myself", "/rest/echo"
 INTRODUCTION = """
-Programs that use Jira or Confluence carry an access token, which ends every hour. A refresh token
-brings the next one and can be used once. Who spends it twice, or loses the answer, is logged out
-until a person logs in again.
+Programs that use Jira or Confluence send an access token, which expires after an hour. A refresh
+token, which can be used once, gets the next one. A program that uses it twice, or loses the answer,
+is logged out until a person logs in again.
 
-Here are the real package and a local Atlassian. The figures are measured, most of them by its
-servers.
+This demonstration runs the real package against a local Atlassian. The figures are measured, most
+of them by its servers.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A figure that was measured, beside what it should be."""
+    """A figure that was measured, and the expected one."""
 
     text: str
     found: object
@@ -70,7 +70,7 @@ class Check:
 
     @property
     def held(self) -> bool:
-        """Whether it is what it should be."""
+        """Whether both are equal."""
         return self.found == self.expected
 
     def __str__(self) -> str:
@@ -78,9 +78,9 @@ class Check:
 
 
 class Stage:
-    """The servers, the time, a client of Cloud and one of Data Center, HTTP clients for both.
+    """The servers, the clock, a client of Cloud and one of Data Center, HTTP clients for both.
 
-    Counts are those of one scene.
+    Counts are those of the current scene.
     """
 
     def __init__(self, stack: ExitStack) -> None:
@@ -122,14 +122,14 @@ class Stage:
             yield stack.enter_context(library.Client(auth=auth(client), **options))
 
     def begin(self) -> None:
-        """A new scene: its counts are 0, the weather is fine, some time has passed."""
+        """A new scene: its counts are 0, no fault is scripted, some time has passed."""
         self._requests = len(self.emulator.requests)
         self._token_requests = len(self.emulator.token_requests)
-        self.emulator.weather.clear()
+        self.emulator.faults.clear()
         self.clock.advance(PAUSE)
 
     def log_in(self, client: AtlassianOAuthClient) -> None:
-        """A person opens the URL, agrees, and is sent back to us."""
+        """A person opens the URL, agrees, and is redirected to the program."""
         side = self.emulator.cloud if client is self.cloud else self.emulator.data_center
         client.oauth_complete(side.authorize(client.oauth_start()))
 
@@ -141,18 +141,18 @@ class Stage:
             return error.reason
 
     def seen(self, role: str, path: str) -> list[LoggedRequest]:
-        """What hosts of this role were asked, where the path ends so."""
+        """The requests to hosts of this role whose path ends so."""
         recent = self.emulator.requests[self._requests :]
         return [one for one in recent if one.role == role and one.path.endswith(path)]
 
     def answers(self, library: str = "") -> int:
-        """How many requests were told who we are; `library` as its User-Agent has it."""
+        """How many requests for the account succeeded; `library` as in its User-Agent."""
         asked = self.seen("api", MYSELF) + self.seen("server", MYSELF)
         known = [one for one in asked if f"{library}/" in one.headers["user-agent"]]
         return sum(one.status == requests.codes.ok for one in known)
 
     def refreshes(self, outcome: str = "") -> int:
-        """How many refresh tokens were presented, and met with this outcome."""
+        """How many refresh requests there were, with this outcome."""
         recent = self.emulator.token_requests[self._token_requests :]
         ours = [one for one in recent if one.grant_type == "refresh_token"]
         return sum(outcome in ("", one.outcome) for one in ours)
@@ -163,7 +163,7 @@ def _run_in_asyncio(run: Callable[..., Any], *args: object) -> None:
 
 
 def _together(*works: Callable[[], object]) -> None:
-    """All at once, each on a thread, released by one barrier."""
+    """All at once, each on a thread, started by one barrier."""
     barrier = threading.Barrier(len(works))
 
     def work(do: Callable[[], object]) -> None:
@@ -171,17 +171,17 @@ def _together(*works: Callable[[], object]) -> None:
         do()
 
     with ThreadPoolExecutor(len(works)) as pool:
-        list(pool.map(work, works))  # raises what they raised
+        list(pool.map(work, works))  # raises their errors
 
 
-# --- the scenes: a title, the story, what was measured --------------------------------------------
+# --- the scenes: a title, the story, what is measured --------------------------------------------
 
 
-def _without_us(stage: Stage) -> Iterator[Check]:
+def _without_the_package(stage: Stage) -> Iterator[Check]:
     """The problem
 
-    The token has ended. Eight threads notice, and each refreshes for itself, as scripts do. This
-    scene is without the package; all others are with it.
+    The access token has expired. Eight threads notice it, and each refreshes it, as scripts do.
+    This scene is without the package; all others are with it.
     """
     side = stage.emulator.data_center
     form = {"grant_type": "refresh_token", "refresh_token": side.issue()["refresh_token"]}
@@ -189,7 +189,7 @@ def _without_us(stage: Stage) -> Iterator[Check]:
     url = f"{side.url}/rest/oauth2/latest/token"
     _together(*[lambda: requests.post(url, form, timeout=30)] * 8)
     yield Check("Threads that got a token", stage.refreshes("issued"), 1)
-    yield Check("Threads that were turned away", stage.refreshes("reuse_after_grace"), 7)
+    yield Check("Threads that were refused", stage.refreshes("reuse_after_grace"), 7)
 
 
 def _log_in(stage: Stage) -> Iterator[Check]:
@@ -199,7 +199,7 @@ def _log_in(stage: Stage) -> Iterator[Check]:
     """
     for name, client in (("Cloud", stage.cloud), ("Data Center", stage.server)):
         stage.log_in(client)
-        yield Check(f"{name} knows us as", client.test_connection().name, "Ada Example")
+        yield Check(f"Account at {name}", client.test_connection().name, "Ada Example")
     urls = [one.target for one in stage.seen("server", "/authorize") if one.method == "GET"]
     yield Check("Logins at Data Center", len(urls), 1)
     yield Check("of these with PKCE", sum("method=S256" in url for url in urls), 1)
@@ -208,7 +208,7 @@ def _log_in(stage: Stage) -> Iterator[Check]:
 def _every_library(stage: Stage) -> Iterator[Check]:
     """One login, every HTTP library
 
-    Cloud and Data Center are asked who we are, with auth=... and nothing else to do.
+    Each one asks Cloud and Data Center for the account; all it needs is auth=...
     """
 
     async def get(library: Any, auth: Any, url: str) -> None:
@@ -230,26 +230,26 @@ def _every_library(stage: Stage) -> Iterator[Check]:
     yield Check("Refreshes", stage.refreshes(), 0)
 
 
-def _crowd(stage: Stage) -> Iterator[Check]:
-    """The token ends under a crowd
+def _many_at_once(stage: Stage) -> Iterator[Check]:
+    """Many requests need a new token at once
 
-    An hour later, threads and tasks start at once. The server keeps its answer back until all
-    tasks wait for a token.
+    The token has expired when threads and tasks start together. The server delays its answer
+    until all tasks wait for a token.
     """
     url = stage.cloud.base_url + MYSELF
     stage.clock.advance(HOUR)
-    stage.emulator.weather.next("token", hold := Hold())
+    stage.emulator.faults.next("token", hold := Hold())
 
-    async def let_go() -> None:  # its turn comes when the tasks before it wait
+    async def release() -> None:  # runs when the tasks before it wait
         hold.wait_arrived()
         hold.release()
 
     async def tasks() -> None:
-        # With more it takes longer: httpcore compares every waiting request with every connection.
+        # More would be slower: httpcore compares every waiting request with every connection.
         few = httpx.Limits(max_connections=8)
         auth = AtlassianHTTPXAuth(stage.cloud)
         async with httpx.AsyncClient(auth=auth, limits=few, timeout=30) as http:
-            await asyncio.gather(*(http.get(url) for _ in range(TASKS)), let_go())
+            await asyncio.gather(*(http.get(url) for _ in range(TASKS)), release())
 
     both = [partial(http.get, url) for http in stage.http[stage.cloud][:2]]
     _together(*both * (THREADS // 2), partial(_run_in_asyncio, tasks))
@@ -258,12 +258,12 @@ def _crowd(stage: Stage) -> Iterator[Check]:
 
 
 def _ahead(stage: Stage) -> Iterator[Check]:
-    """Nobody waits
+    """No request waits
 
-    Five minutes before the end, the next token is fetched beside the traffic. A server that hangs
-    holds nobody up.
+    Five minutes before the token expires, the next one is fetched in the background. A server
+    that does not answer delays no request.
     """
-    stage.emulator.weather.next("token", hold := Hold())
+    stage.emulator.faults.next("token", hold := Hold())
     stage.clock.advance(HOUR - PAUSE - 300)
     for http in stage.http[stage.cloud]:
         http.get(stage.cloud.base_url + MYSELF)
@@ -277,12 +277,12 @@ def _ahead(stage: Stage) -> Iterator[Check]:
 
 
 def _early_end(stage: Stage) -> Iterator[Check]:
-    """A token ends early
+    """A token is revoked early
 
-    The server rejects a POST in the middle of the hour. Each library sends it again, with the
-    same body and a new token.
+    The server rejects a POST long before the token expires. Each library sends it again, with
+    the same body and a new token.
     """
-    body = ["all of it"]  # which every library spells alike
+    body = ["all of it"]  # which every library encodes alike
     for http in stage.http[stage.cloud]:
         stage.clock.advance(PAUSE)
         stage.emulator.cloud.revoke_access_tokens()
@@ -292,18 +292,18 @@ def _early_end(stage: Stage) -> Iterator[Check]:
     yield Check("Answers", statuses, " ".join(["401 200"] * times))
     digest = sha256(json.dumps(body).encode()).hexdigest()
     whole = sum(one.body_sha256 == digest for one in posts)
-    yield Check("Bodies that arrived whole", whole, 2 * times)
+    yield Check("Bodies that arrived complete", whole, 2 * times)
     yield Check("Refreshes", stage.refreshes(), times)
 
 
 def _lost_on_cloud(stage: Stage) -> Iterator[Check]:
     """A lost answer, Cloud
 
-    The refresh token is spent, then the line breaks. For ten minutes Cloud takes the same token
-    once more.
+    The refresh token is used, then the connection breaks. For ten minutes Cloud accepts the same
+    token again.
     """
     stage.clock.advance(HOUR)
-    stage.emulator.weather.next("token", CloseAfter())
+    stage.emulator.faults.next("token", CloseAfter())
     yield Check("The program gets", stage.ask(stage.cloud), "200")
     yield Check("Refreshes with a lost answer", stage.refreshes("issued"), 1)
     yield Check("Refreshes sent again", stage.refreshes("replayed_in_grace"), 1)
@@ -313,18 +313,19 @@ def _lost_on_cloud(stage: Stage) -> Iterator[Check]:
 def _lost_on_data_center(stage: Stage) -> Iterator[Check]:
     """A lost answer, Data Center
 
-    There the new token is gone. The program is told so, the server is left in peace, and what
-    is stored stays.
+    There the new token is lost. The program gets an error that says so, the server gets no
+    further requests, and what is stored stays.
     """
     stage.clock.advance(HOUR)
-    stage.emulator.weather.next("token", CloseAfter())
+    stage.emulator.faults.next("token", CloseAfter())
     yield from _end_of_login(stage, stage.server, "answer_lost", refreshes=2)
 
 
 def _revoked(stage: Stage) -> Iterator[Check]:
-    """The person takes the grant back
+    """The person revokes the grant
 
-    Only a person can undo that. The program is told so, and the server is left in peace.
+    Only a new login helps. The program gets an error that says so, and the server gets no further
+    requests.
     """
     stage.emulator.cloud.revoke_grants()
     yield from _end_of_login(stage, stage.cloud, "refused", refreshes=1)
@@ -335,7 +336,7 @@ def _end_of_login(
 ) -> Iterator[Check]:
     before = client.status()
     told = {stage.ask(client) for _ in range(10)}
-    yield Check("Ten requests are told: log in", ", ".join(sorted(told)), reason)
+    yield Check("Ten requests get LoginRequiredError", ", ".join(sorted(told)), reason)
     yield Check("Refreshes for all ten", stage.refreshes(), refreshes)
     after = replace(client.status(), state=before.state, reason=before.reason)
     yield Check("What is stored", "unchanged" if after == before else "changed", "unchanged")
@@ -344,22 +345,22 @@ def _end_of_login(
 
 
 def _elsewhere(stage: Stage) -> Iterator[Check]:
-    """Other people's servers
+    """Foreign servers
 
-    Each library goes there directly and by a redirect of Jira's, and to somebody else's site at
-    the same gateway.
+    Each library sends requests there, directly and by a redirect of Jira, and to a foreign site
+    at the same gateway.
     """
     foreign, sent = stage.emulator.foreign_url, 0
     for client in stage.clients:
         for http in stage.http[client]:
             http.get(f"{foreign}/direct")
             http.get(f"{client.base_url}/rest/redirect?to={foreign}/redirected")
-            http.get(f"{stage.emulator.cloud.api_url}/ex/jira/neighbour")
+            http.get(f"{stage.emulator.cloud.api_url}/ex/jira/foreign-site")
             sent += 1
     for text, role, path in (
         ("Direct requests that arrived", "foreign", "/direct"),
         ("Redirected requests that arrived", "foreign", "/redirected"),
-        ("Requests for the neighbour's site", "api", "/neighbour"),
+        ("Requests for the foreign site", "api", "/foreign-site"),
     ):
         seen = stage.seen(role, path)
         yield Check(text, len(seen), sent)
@@ -369,7 +370,7 @@ def _elsewhere(stage: Stage) -> Iterator[Check]:
 def _leaks(stage: Stage) -> Iterator[Check]:
     """Leaks
 
-    Every code, token and client secret of this demonstration is looked for.
+    Foreign requests and the log are searched for every code, token and client secret.
     """
     secrets = stage.emulator.secrets
     foreign = [one for one in stage.emulator.requests if one.role == "foreign"]
@@ -382,10 +383,10 @@ def _leaks(stage: Stage) -> Iterator[Check]:
 
 Scene = Callable[[Stage], Iterator[Check]]
 SCENES: tuple[Scene, ...] = (
-    _without_us,
+    _without_the_package,
     _log_in,
     _every_library,
-    _crowd,
+    _many_at_once,
     _ahead,
     _early_end,
     _lost_on_cloud,
@@ -396,18 +397,18 @@ SCENES: tuple[Scene, ...] = (
 )
 
 
-# --- on paper -------------------------------------------------------------------------------------
+# --- output ---------------------------------------------------------------------------------------
 
 
 def _play(scene: Scene, stage: Stage) -> Iterator[Check]:
     stage.begin()
     try:
         yield from scene(stage)
-    except Exception as error:  # noqa: BLE001 - a scene that breaks is a result; others follow
-        yield Check("The scene ended with", f"{type(error).__name__}: {error}", "its last line")
+    except Exception as error:  # noqa: BLE001 - a scene that fails is a result; others follow
+        yield Check("The scene ended with", f"{type(error).__name__}: {error}", "its end")
 
 
-class _Paper:
+class _Output:
     """Prints WIDTH columns wide, in colour for terminals, with ticks that stdout can encode."""
 
     def __init__(self) -> None:
@@ -419,7 +420,7 @@ class _Paper:
             self._ticks = {True: "ok", False: "NO"}
 
     def text(self, text: str, colour: int = 0, mark: str = "") -> None:
-        """A paragraph; after a mark, which then is what has the colour."""
+        """A paragraph. With a mark in front, only the mark is coloured."""
         first = f"  {mark} " if mark else ""
         text = " ".join(text.split())
         text = textwrap.fill(text, WIDTH, initial_indent=first, subsequent_indent=" " * len(first))
@@ -433,31 +434,31 @@ class _Paper:
 
 
 def main() -> int:
-    """The demonstration has been printed; 0 if every figure was right, else 1."""
+    """Print the demonstration; 0 if every figure was right, else 1."""
     os.environ["no_proxy"] = os.environ["NO_PROXY"] = "*"  # everything is on this machine
-    began, paper, count, wrong = time.monotonic(), _Paper(), 0, []
+    began, output, count, wrong = time.monotonic(), _Output(), 0, []
     for paragraph in INTRODUCTION.split("\n\n"):
-        paper.text(paragraph)
+        output.text(paragraph)
         print()
     if missing := [name for name in ("httpx2", "trio") if not find_spec(name)]:
-        paper.text(f"Not installed, therefore left out: {', '.join(missing)}.")
+        output.text(f"Not installed, therefore left out: {', '.join(missing)}.")
         print()
     with ExitStack() as stack:
         stage = Stage(stack)
         for number, scene in enumerate(SCENES, 1):
             title, _, story = (getdoc(scene) or scene.__name__).partition("\n\n")
-            paper.text(f"{number}. {title}", colour=1)
-            paper.text(story)
+            output.text(f"{number}. {title}", colour=1)
+            output.text(story)
             for check in _play(scene, stage):
-                paper.tick(check.held, str(check))
+                output.tick(check.held, str(check))
                 count += 1
                 if not check.held:
                     wrong.append(f"{number}. {title}: {check}")
             print()
     right, seconds = count - len(wrong), time.monotonic() - began
-    paper.text(f"{right} of {count} figures are right ({seconds:.1f} s).", 31 if wrong else 32)
+    output.text(f"{right} of {count} figures are right ({seconds:.1f} s).", 31 if wrong else 32)
     for line in wrong:
-        paper.tick(False, line)
+        output.tick(False, line)
     return 1 if wrong else 0
 
 

@@ -1,11 +1,11 @@
-"""What a test may ask of a client's state, and change in it, without reaching into the package.
+"""What a test may read and change of a client's state, without private names of the package.
 
 A client's login lives in two places: in its store, and in the memory of the process, which the
-clients of one process share. These functions look at the first and take the second apart, so that
-one process can play several.
+clients of one process share. These functions read and write the first, and split the second, so
+that one process can act as several.
 """
 
-# ruff: noqa: SLF001 - this is the one place that may know where a client keeps its parts
+# ruff: noqa: SLF001 - the one place that may know where a client keeps its parts
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from atlassian_auth_adapter.refresh.source import RefreshingTokenSource
 __all__ = [
     "forget_process_state",
     "is_saving_later",
-    "move_to_process",
     "save_login",
     "separate_process_state",
     "shared_login",
@@ -49,7 +48,7 @@ def stored_version(client: AtlassianClient) -> int | None:
 
 
 def save_login(client: AtlassianClient, login: Login) -> None:
-    """The client's store holds this login, whatever it held before; the client is not told.
+    """The client's store holds this login, whatever it held before; the client does not know it.
 
     So a test does what another process, another program or a restored backup would do.
 
@@ -59,13 +58,17 @@ def save_login(client: AtlassianClient, login: Login) -> None:
     records.change(client._store, client.token_key, Login, lambda _: login)
 
 
-def separate_process_state(*clients: AtlassianClient) -> None:
-    """These clients share memory with each other and with nobody else, as in a process of its own.
+def separate_process_state(*clients: AtlassianClient, process: object = None) -> None:
+    """These clients share memory with each other and no others, as in a process of their own.
 
     They know nothing at first: what they use next comes from their stores. Do it before they are
     used; a refresh under way goes on where it was.
+
+    Args:
+        clients: Which.
+        process: Clients that were given an equal one share memory as well; None: a new one.
     """
-    process = object()
+    process = object() if process is None else process
     for client in clients:
         client._source.join_process(process)
 
@@ -73,17 +76,9 @@ def separate_process_state(*clients: AtlassianClient) -> None:
 def forget_process_state() -> None:
     """Clients that are made from now on behave as those of a new process.
 
-    Clients that are there already go on sharing what they share.
+    Clients that exist already go on sharing what they share.
     """
     shared_state.forget_process_state()
-
-
-def move_to_process(client: AtlassianClient, process: object) -> None:
-    """The client shares memory with those that were moved to an equal `process`, and no others.
-
-    It knows nothing at first. Do it before the client is used.
-    """
-    client._source.join_process(process)
 
 
 def shared_login(client: AtlassianClient) -> SharedLogin:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import httpx2
+import pytest
 
 from atlassian_auth_adapter import AtlassianHTTPX2Auth
 from atlassian_auth_adapter.testing.contracts import (
@@ -17,12 +18,14 @@ class TestSync(SyncHTTPXFamilyContract):
     auth_class = AtlassianHTTPX2Auth
 
 
+@pytest.mark.slow  # the same code as for httpx, with the same tests
 class TestAsyncio(AsyncHTTPXFamilyContract):
     library = httpx2
     auth_class = AtlassianHTTPX2Auth
     backend = "asyncio"
 
 
+@pytest.mark.slow
 class TestTrio(EventLoopTests):
     library = httpx2
     auth_class = AtlassianHTTPX2Auth

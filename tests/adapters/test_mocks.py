@@ -1,4 +1,4 @@
-"""Programs mock the network in their own tests: the auth objects work the same under a mock."""
+"""Programs mock the network in their own tests: the auth objects work the same with a mock."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import responses
 from atlassian_auth_adapter import AtlassianAuth, AtlassianHTTPX2Auth, AtlassianHTTPXAuth
 from atlassian_auth_adapter.testing import AtlassianEmulator, FakeClock
 
-#: What the gateway says of a token that has ended, and of one that lacks a scope (live traffic).
-ENDED = {"code": 401, "message": "Unauthorized"}
+#: The gateway's answers to an expired token, and to one that lacks a scope (live traffic).
+EXPIRED = {"code": 401, "message": "Unauthorized"}
 SCOPE_MISSING = {"code": 401, "message": "Unauthorized; scope does not match"}
 
 
@@ -27,7 +27,9 @@ def client(emulator: AtlassianEmulator, clock: FakeClock, make_client: Any) -> A
 
 
 @pytest.mark.parametrize(
-    ("first", "calls", "refreshes"), [(ENDED, 2, 1), (SCOPE_MISSING, 1, 0)], ids=["ended", "scope"]
+    ("first", "calls", "refreshes"),
+    [(EXPIRED, 2, 1), (SCOPE_MISSING, 1, 0)],
+    ids=["expired", "scope"],
 )
 def test_under_responses(
     emulator: AtlassianEmulator,
@@ -37,7 +39,7 @@ def test_under_responses(
     calls: int,
     refreshes: int,
 ) -> None:
-    """A rejected request is sent again through the mock; a missing scope is handed back."""
+    """A rejected request is sent again through the mock; a missing scope is returned."""
     old, url = client.get_access_token(), f"{client.base_url}/rest/api/3/issue"
     session.auth = AtlassianAuth(client)
     with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
@@ -60,7 +62,9 @@ def test_under_responses(
     ("library", "auth"), [(httpx, AtlassianHTTPXAuth), (httpx2, AtlassianHTTPX2Auth)]
 )
 @pytest.mark.parametrize(
-    ("first", "calls", "refreshes"), [(ENDED, 2, 1), (SCOPE_MISSING, 1, 0)], ids=["ended", "scope"]
+    ("first", "calls", "refreshes"),
+    [(EXPIRED, 2, 1), (SCOPE_MISSING, 1, 0)],
+    ids=["expired", "scope"],
 )
 def test_under_mock_transport(
     emulator: AtlassianEmulator,

@@ -1,4 +1,4 @@
-"""The auth object for requests: the contract, and what is special to requests."""
+"""The auth object for requests: the contract, and the tests for requests alone."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -47,7 +48,7 @@ from atlassian_auth_adapter.testing.emulator import Edit, Status
 
 
 class Double(BaseAdapter):
-    """A network that remembers what it was sent."""
+    """A network that records what was sent."""
 
     def __init__(self, answers: Sequence[tuple[int, Mapping[str, str]]] = ()) -> None:
         super().__init__()
@@ -73,7 +74,7 @@ class Double(BaseAdapter):
 
 
 class Stream:
-    """What requests-toolbelt takes for a stream; it may say where it stands, and cannot seek."""
+    """A stream for requests-toolbelt that cannot seek; it may know its position."""
 
     def __init__(self, data: bytes, position: int | OSError | None) -> None:
         self._data = io.BytesIO(data)
@@ -82,7 +83,7 @@ class Stream:
 
     @property
     def len(self) -> int:
-        """How much is left."""
+        """The number of bytes left."""
         return len(DATA) - self._data.tell()
 
     def __getattr__(self, name: str) -> Any:
@@ -156,7 +157,7 @@ class TestContract(AuthAdapterContract):
             streamed,
         )
 
-    def rehearse(
+    def send_offline(
         self, *calls: Call, auth: Any, answers: Sequence[tuple[int, Mapping[str, str]]] = ()
     ) -> list[Sent]:
         """See the contract."""
@@ -164,28 +165,33 @@ class TestContract(AuthAdapterContract):
         self.exchange(*calls, auth=auth, adapter=double)
         return double.sent
 
-    # --- what is special to requests ------------------------------------------------------------
+    # --- for requests alone ---------------------------------------------------------------------
 
     @pytest.fixture
     def netrc(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-        """The file that requests reads logins from, empty."""
+        """The empty file from which requests reads logins."""
         netrc = tmp_path / "netrc"
         netrc.touch(mode=0o600)
         monkeypatch.setenv("NETRC", str(netrc))
         return netrc
 
-    def test_hooks_of_the_program_see_the_final_response_only(
-        self, world: World, session: requests.Session
-    ) -> None:
-        """A hook that raises for a 401 does not get in the way of the second attempt."""
+    @pytest.fixture
+    def client(self, world: World, session: requests.Session) -> Any:
+        """A client that is logged in to Cloud, whose token the session uses."""
         client = world.login("cloud")
+        session.auth = AtlassianAuth(client)
+        return client
+
+    def test_hooks_of_the_program_see_the_final_response_only(
+        self, world: World, session: requests.Session, client: Any
+    ) -> None:
+        """A hook that raises for a 401 does not prevent the second attempt."""
         seen: list[int] = []
 
         def hook(response: requests.Response, **_: Any) -> None:
             seen.append(response.status_code)
             response.raise_for_status()
 
-        session.auth = AtlassianAuth(client)
         session.hooks["response"].append(hook)
         world.expire()
         session.get(echo(client))
@@ -199,11 +205,9 @@ class TestContract(AuthAdapterContract):
         assert seen == [200, 200, 200]
 
     def test_a_prepared_request_may_be_sent_twice(
-        self, world: World, session: requests.Session
+        self, world: World, session: requests.Session, client: Any
     ) -> None:
-        """Also one to the site, and also when its token has died in between."""
-        client = world.login("cloud")
-        session.auth = AtlassianAuth(client)
+        """Also one to the site, and also when its token has expired meanwhile."""
         url = f"{world.emulator.cloud.sites[0].url}/rest/echo"
         prepared = session.prepare_request(requests.Request("POST", url, data=DATA))
         statuses = [session.send(prepared).status_code]
@@ -213,20 +217,19 @@ class TestContract(AuthAdapterContract):
         assert world.refreshes == 1
         assert {request.role for request in world.emulator.requests} == {"api", "auth"}
 
-    @pytest.mark.parametrize("flavour", ["cloud", "data_center"])
-    @pytest.mark.parametrize("anonymous", [True, False])
     def test_a_prepared_request_that_was_redirected_away_may_be_sent_twice(
-        self, world: World, session: requests.Session, flavour: str, anonymous: bool
+        self, world: World, session: requests.Session
     ) -> None:
-        """The token was taken off it so as not to leave with the redirect: it comes back."""
-        client = world.login(flavour)
-        world.emulator.data_center.anonymous_access = anonymous
-        session.auth = AtlassianAuth(client)
-        url = redirect(client, f"{world.emulator.foreign_url}/x")
-        prepared = session.prepare_request(requests.Request("GET", url))
-        for _ in range(3):
-            assert session.send(prepared).url == f"{world.emulator.foreign_url}/x"
-        assert world.emulator.requests[-2].headers["authorization"].startswith("Bearer ")
+        """The token was taken off it because of the redirect: it gets it back."""
+        target = f"{world.emulator.foreign_url}/x"
+        for flavour, anonymous in product(["cloud", "data_center"], [True, False]):
+            client = world.login(flavour)
+            world.emulator.data_center.anonymous_access = anonymous
+            session.auth = AtlassianAuth(client)
+            prepared = session.prepare_request(requests.Request("GET", redirect(client, target)))
+            for _ in range(3):
+                assert session.send(prepared).url == target
+            assert world.emulator.requests[-2].headers["authorization"].startswith("Bearer ")
         assert world.leaks() == []
         assert world.refreshes == 0
 
@@ -238,7 +241,7 @@ class TestContract(AuthAdapterContract):
         flavour: str,
         netrc: Path,
     ) -> None:
-        """Neither at first, nor after a redirect, for which requests reads it once more."""
+        """Neither at first, nor after a redirect, for which requests reads it again."""
         netrc.write_text("machine 127.0.0.1 login somebody password else\n")
         basic = "Basic " + base64.b64encode(b"somebody:else").decode()
         client = world.login(flavour)
@@ -251,13 +254,11 @@ class TestContract(AuthAdapterContract):
         assert [hop.headers["authorization"] == basic for hop in hops] == [True, False]
         assert world.refreshes == 0
 
-    def test_netrc_for_a_stranger_does_not_open_the_door(
-        self, world: World, session: requests.Session, netrc: Path
+    def test_netrc_for_another_host_gets_no_token(
+        self, world: World, session: requests.Session, client: Any, netrc: Path
     ) -> None:
-        """Requests logs in to the target of a redirect by netrc; if refused, ours stays here."""
+        """Requests logs in to the target of a redirect by netrc; after a 401 no token follows."""
         netrc.write_text("machine localhost login somebody password else\n")
-        client = world.login("cloud")
-        session.auth = AtlassianAuth(client)
         foreign = f"{world.emulator.foreign_url.replace('127.0.0.1', 'localhost')}/status/401"
         assert session.get(redirect(client, foreign)).status_code == 401
         (seen,) = (request for request in world.emulator.requests if request.role == "foreign")
@@ -266,60 +267,54 @@ class TestContract(AuthAdapterContract):
         assert world.refreshes == 0
 
     def test_an_error_has_the_attributes_that_sdks_look_at(
-        self, world: World, session: requests.Session
+        self, world: World, session: requests.Session, client: Any
     ) -> None:
         """`error.response` is None, as it is for every request without a response."""
-        client = world.login("cloud")
-        session.auth = AtlassianAuth(client)
         world.emulator.cloud.revoke_grants()
         with pytest.raises(requests.RequestException) as raised:
             session.get(echo(client))
         assert raised.value.response is None
         assert raised.value.request is not None
 
-    @pytest.mark.parametrize("fields", ["one file", "a list with text", "a file at an offset"])
-    def test_an_encoder_of_toolbelt_is_made_anew(
-        self, world: World, session: requests.Session, fields: str
+    def test_an_encoder_of_toolbelt_is_made_again(
+        self, world: World, session: requests.Session, client: Any
     ) -> None:
-        """It streams and cannot be rewound, its files can: the whole form is sent once more."""
-        client = world.login("cloud")
-        session.auth = AtlassianAuth(client)
-        world.expire()
-        file = io.BytesIO(b"x" * 10 + DATA)
-        if fields == "a file at an offset":
-            file.seek(10)
-        encoder = toolbelt.MultipartEncoder(
-            [("comment", "Zoë"), ("file", ("a.bin", file)), ("raw", b"bytes")]
-            if fields == "a list with text"
-            else {"file": ("a.bin", file, "application/octet-stream")}
-        )
-        headers = {"Content-Type": encoder.content_type}
-        response = session.post(echo(client), data=encoder, headers=headers, timeout=PATIENCE)
-        first, second = world.echoes
-        assert (response.status_code, first.status, second.status) == (200, 401, 200)
-        assert first.body_sha256 == second.body_sha256
-        assert first.body_length == second.body_length > len(DATA)
+        """It streams and cannot be rewound, its files can: the whole form is sent again."""
+        at_an_offset = io.BytesIO(b"x" * 10 + DATA)
+        at_an_offset.seek(10)
+        forms: list[Any] = [
+            {"file": ("a.bin", io.BytesIO(DATA), "application/octet-stream")},
+            {"file": ("a.bin", at_an_offset, "application/octet-stream")},
+            [("comment", "Zoë"), ("file", ("a.bin", io.BytesIO(DATA))), ("raw", b"bytes")],
+        ]
+        for form in forms:
+            world.expire()
+            response = self._post(session, client, toolbelt.MultipartEncoder(form))
+            first, second = world.echoes[-2:]
+            assert (response.status_code, first.status, second.status) == (200, 401, 200)
+            assert first.body_sha256 == second.body_sha256
+            assert first.body_length == second.body_length > len(DATA)
 
-    @pytest.mark.parametrize("position", [None, 0, OSError("a pipe")])
-    def test_an_encoder_of_what_can_be_read_once_is_sent_once(
-        self, world: World, session: requests.Session, position: Any
-    ) -> None:
-        """A stream in the form: the 401 comes back, and no form without its file follows."""
-        client = world.login("cloud")
-        session.auth = AtlassianAuth(client)
-        world.expire()
-        encoder = toolbelt.MultipartEncoder({"file": ("a.bin", Stream(DATA, position))})
+    def _post(self, session: requests.Session, client: Any, encoder: Any) -> requests.Response:
         headers = {"Content-Type": encoder.content_type}
-        response = session.post(echo(client), data=encoder, headers=headers, timeout=PATIENCE)
-        assert (response.status_code, len(world.echoes)) == (401, 1)
-        assert session.get(echo(client)).status_code == 200
+        return session.post(echo(client), data=encoder, headers=headers, timeout=PATIENCE)
+
+    def test_an_encoder_of_a_stream_is_sent_once(
+        self, world: World, session: requests.Session, client: Any
+    ) -> None:
+        """The 401 is returned, and no form without its file follows."""
+        for position in (None, 0, OSError("a pipe")):
+            world.expire()
+            seen = len(world.echoes)
+            encoder = toolbelt.MultipartEncoder({"file": ("a.bin", Stream(DATA, position))})
+            assert self._post(session, client, encoder).status_code == 401
+            assert len(world.echoes) == seen + 1
+            assert session.get(echo(client)).status_code == 200
 
     def test_an_encoder_that_was_begun_is_sent_once(
-        self, world: World, session: requests.Session, tmp_path: Path
+        self, world: World, session: requests.Session, client: Any, tmp_path: Path
     ) -> None:
-        """Whatever of it is missing would be missing once more: it is not taken for a whole one."""
-        client = world.login("cloud")
-        session.auth = AtlassianAuth(client)
+        """A part was read already, so the rest is not sent as if it were the whole form."""
         (tmp_path / "a.bin").write_bytes(DATA)
         with (tmp_path / "a.bin").open("rb") as file:
             encoder = toolbelt.MultipartEncoder({"file": ("a.bin", file)})
@@ -342,7 +337,7 @@ class TestContract(AuthAdapterContract):
         rejection: Status,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """What was rejected is read to its end, so that its connection is used again."""
+        """The rejection is read to its end, so that its connection is used again."""
         client = world.login(flavour)
         connections = []
         connect = HTTPConnection.connect
@@ -354,8 +349,8 @@ class TestContract(AuthAdapterContract):
         monkeypatch.setattr(HTTPConnection, "connect", counted)
         session.auth = AtlassianAuth(client)
         url = echo(client)
-        world.emulator.weather.next("/rest/echo", rejection)
-        world.emulator.weather.next("/rest/echo", Status(200, DATA))
+        world.emulator.faults.next("/rest/echo", rejection)
+        world.emulator.faults.next("/rest/echo", Status(200, DATA))
         with session.get(url, stream=True) as response:
             assert b"".join(response.iter_content(5000)) == DATA
         assert session.get(url).status_code == 200
@@ -363,7 +358,7 @@ class TestContract(AuthAdapterContract):
         assert len(world.echoes) == 3
 
     def test_the_second_attempt_is_sent_as_the_first_was(self, world: World) -> None:
-        """Time limits, certificates, proxies and streaming are the program's both times."""
+        """Timeouts, certificates, proxies and streaming are the same both times."""
         client = world.login("cloud")
         double = Double([(401, {}), (200, {})])
         with requests.Session() as session:
@@ -383,22 +378,20 @@ class TestContract(AuthAdapterContract):
         assert first["stream"] is True
 
     def test_a_cookie_that_came_with_the_rejection_is_sent(
-        self, world: World, session: requests.Session
+        self, world: World, session: requests.Session, client: Any
     ) -> None:
-        """And is in the session's jar afterwards, as after any response."""
-        client = world.login("cloud")
-        session.auth = AtlassianAuth(client)
+        """And it is in the session's jar afterwards, as after any response."""
         cookie = {"Set-Cookie": "route=a; Path=/"}
         world.expire()
-        world.emulator.weather.next(
+        world.emulator.faults.next(
             "/rest/echo", Edit(lambda real: replace(real, headers={**real.headers, **cookie}))
         )
         assert session.get(echo(client)).status_code == 200
         assert world.echoes[-1].headers["cookie"] == "route=a"
         assert session.cookies.get_dict() == {"route": "a"}
 
-    def test_cookies_of_the_site_stay_behind(self) -> None:
-        """The gateway gets its own cookies; the session cookie of the site is none of them."""
+    def test_cookies_of_the_site_are_not_sent_to_the_gateway(self) -> None:
+        """The gateway gets its own cookies, not the session cookie of the site."""
         double = Double()
         with requests.Session() as session:
             session.mount("https://", double)
@@ -410,7 +403,7 @@ class TestContract(AuthAdapterContract):
         assert sent.headers["cookie"] == "route=r"
 
     def test_a_header_of_the_session_is_left_alone_elsewhere(self, world: World) -> None:
-        """And does not replace the token where the token belongs."""
+        """And it does not replace the token where the token is sent."""
         double = Double()
         with requests.Session() as session:
             session.mount("https://", double)
@@ -424,11 +417,9 @@ class TestContract(AuthAdapterContract):
         ]
 
     def test_the_next_request_of_a_redirect_carries_no_token_away(
-        self, world: World, session: requests.Session
+        self, world: World, session: requests.Session, client: Any
     ) -> None:
-        """A program that follows redirects by itself sends what requests has prepared."""
-        client = world.login("cloud")
-        session.auth = AtlassianAuth(client)
+        """A program that follows redirects by itself sends the request that requests prepared."""
         other = f"{world.emulator.cloud.api_url}/ex/jira/{world.emulator.cloud.sites[1].id}/x"
         for target in (world.emulator.foreign_url, other):
             response = session.get(redirect(client, target), allow_redirects=False)
@@ -437,45 +428,30 @@ class TestContract(AuthAdapterContract):
             session.send(response.next)
         assert world.leaks() == []
 
-    @pytest.mark.parametrize("source", ["client", "static"])
     def test_a_response_can_be_pickled(
-        self, world: World, session: requests.Session, source: str
+        self, world: World, session: requests.Session, client: Any
     ) -> None:
-        """As caches and process pools do; its request brings our hook along."""
+        """As caches and process pools do: its request holds the hook, also for a streamed form."""
         server = world.emulator.data_center
-        client: Any = world.login("data_center")
-        if source == "static":
-            client = StaticTokenSource(server.personal_access_token, server.url)
-        session.auth = AtlassianAuth(client)
-        response = session.get(f"{server.url}/rest/echo")
-        again = pickle.loads(pickle.dumps(response))
-        assert again.json() == response.json()
-
-    def test_a_response_to_a_streamed_form_can_be_pickled(
-        self, world: World, session: requests.Session
-    ) -> None:
-        """As it can without our auth object."""
-        client = world.login("cloud")
-        session.auth = AtlassianAuth(client)
         encoder = toolbelt.MultipartEncoder({"comment": "Zoë", "file": ("a.bin", io.BytesIO(DATA))})
-        headers = {"Content-Type": encoder.content_type}
-        response = session.post(echo(client), data=encoder, headers=headers)
-        assert pickle.loads(pickle.dumps(response)).content == response.content
+        responses = [session.get(echo(client)), self._post(session, client, encoder)]
+        session.auth = AtlassianAuth(StaticTokenSource(server.personal_access_token, server.url))
+        responses.append(session.get(f"{server.url}/rest/echo"))
+        for response in responses:
+            assert pickle.loads(pickle.dumps(response)).json() == response.json()
 
     def test_a_pickled_session_holds_no_secret(
-        self, world: World, session: requests.Session
+        self, world: World, session: requests.Session, client: Any
     ) -> None:
-        """A session brings its auth object along, which brings the login of this process."""
-        client = world.login("cloud")
-        session.auth = AtlassianAuth(client)
+        """A pickled session has its auth object, which uses the login of this process."""
         session.get(echo(client))
         pickled = pickle.dumps(session)
         assert secrets_in(pickled, world.emulator) == set()
         with pickle.loads(pickled) as again:
             assert again.get(echo(client)).status_code == 200
 
-    def test_a_location_that_is_no_url_gets_no_token(self, world: World) -> None:
-        """What requests makes of it is its affair; we take the token off and say nothing."""
+    def test_a_malformed_location_gets_no_token(self, world: World) -> None:
+        """The token is taken off; the error, if any, is the one of requests."""
         double = Double([(302, {"Location": "https://[::1"})])
         with requests.Session() as session:
             session.mount("https://", double)
@@ -489,38 +465,33 @@ class TestContract(AuthAdapterContract):
         assert response.next is not None
         assert BEARER not in str(response.next.headers)
 
-    def test_the_hook_is_there_once(self, world: World, session: requests.Session) -> None:
+    def test_the_hook_is_added_once(
+        self, world: World, session: requests.Session, client: Any
+    ) -> None:
         """However often a program prepares the auth of one request."""
-        client = world.login("cloud")
-        auth = AtlassianAuth(client)
-        session.auth = auth
         prepared = session.prepare_request(requests.Request("GET", echo(client)))
-        prepared.prepare_auth(auth)
+        prepared.prepare_auth(session.auth)
         assert len(prepared.hooks["response"]) == 1
-        world.emulator.weather.next("/rest/echo", UNAUTHORIZED, times=None)
+        world.emulator.faults.next("/rest/echo", UNAUTHORIZED, times=None)
         assert session.send(prepared).status_code == 401
         assert len(world.echoes) == 2
 
 
-@pytest.mark.parametrize(
-    "strangers",
-    [AtlassianHTTPXAuth, AtlassianHTTPX2Auth],
-)
-def test_the_wrong_object_names_the_right_one(strangers: Any) -> None:
-    """Requests calls any callable: ours says which class to use, before anything is sent."""
+def test_the_wrong_object_names_the_right_one() -> None:
+    """Requests calls any callable: the error names the right class, before anything is sent."""
     double = Double()
-    with requests.Session() as session:
-        session.mount("https://", double)
-        session.auth = strangers(FixedTokenSource(CLOUD))
-        with pytest.raises(TypeError, match=r"use AtlassianAuth\(") as raised:
-            session.get("https://api.atlassian.com/me")
-    assert strangers.__name__ in str(raised.value)
+    for wrong in (AtlassianHTTPXAuth, AtlassianHTTPX2Auth):
+        with requests.Session() as session:
+            session.mount("https://", double)
+            session.auth = wrong(FixedTokenSource(CLOUD))  # type: ignore[assignment]
+            with pytest.raises(TypeError, match=r"use AtlassianAuth\(") as raised:
+                session.get("https://api.atlassian.com/me")
+        assert wrong.__name__ in str(raised.value)
     assert double.sent == []
 
 
-@pytest.mark.parametrize("kind", [AtlassianAuth, AtlassianHTTPXAuth, AtlassianHTTPX2Auth])
-def test_niquests_is_refused(kind: Any) -> None:
-    """It calls what requests calls, and keeps none of our promises once it multiplexes."""
+def test_niquests_is_refused() -> None:
+    """It calls what requests calls, but would leak the token when it multiplexes."""
 
     class PreparedRequest:
         __module__ = "niquests.models"
@@ -530,7 +501,8 @@ def test_niquests_is_refused(kind: Any) -> None:
     class OfTheProgram(PreparedRequest):
         __module__ = "program"
 
-    for request in (PreparedRequest(), OfTheProgram()):
+    kinds: list[Any] = [AtlassianAuth, AtlassianHTTPXAuth, AtlassianHTTPX2Auth]
+    for kind, request in product(kinds, (PreparedRequest(), OfTheProgram())):
         with pytest.raises(TypeError, match=r"niquests: .* AtlassianHTTPXAuth\(...\) for httpx,"):
             kind(FixedTokenSource(CLOUD))(request)
         assert request.headers == {}
@@ -542,7 +514,7 @@ def test_niquests_is_refused(kind: Any) -> None:
 def test_other_libraries_are_told_what_to_use(library: Any, right: str) -> None:
     """Also when the program has a request class of its own."""
 
-    class TheirRequest(library.Request):  # type: ignore[misc]
+    class OfTheProgram(library.Request):  # type: ignore[misc]
         pass
 
     auth = AtlassianAuth(FixedTokenSource(CLOUD))
@@ -553,5 +525,5 @@ def test_other_libraries_are_told_what_to_use(library: Any, right: str) -> None:
     ):
         client.get("https://api.atlassian.com/me")
     with pytest.raises(TypeError, match=rf"use {right}\("):
-        auth(TheirRequest("GET", "https://api.atlassian.com/me"))
+        auth(OfTheProgram("GET", "https://api.atlassian.com/me"))
     assert sent == []

@@ -1,4 +1,4 @@
-"""Session cookies of Data Center: they would win over the token, so they do not go with it."""
+"""Session cookies of Data Center: it prefers them to the token, so they are not sent with it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,14 @@ from atlassian_auth_adapter import (
 )
 from atlassian_auth_adapter.testing import AtlassianEmulator, FakeClock
 
-WHO = "/rest/api/2/myself"
+MYSELF = "/rest/api/2/myself"
+
+
+@pytest.fixture
+def source(emulator: AtlassianEmulator) -> StaticTokenSource:
+    """A personal access token of Data Center."""
+    server = emulator.data_center
+    return StaticTokenSource.personal_access_token(server.personal_access_token, server.url)
 
 
 def _got(library: str, source: StaticTokenSource, url: str, cookies: dict[str, str]) -> Any:
@@ -47,80 +54,64 @@ def _got(library: str, source: StaticTokenSource, url: str, cookies: dict[str, s
 
 
 @pytest.mark.parametrize("library", ["requests", "httpx", "httpx2", "httpx, async"])
-def test_a_session_of_somebody_else_does_not_answer_for_us(
-    emulator: AtlassianEmulator, library: str
+def test_the_session_of_another_person_is_not_sent_with_the_token(
+    emulator: AtlassianEmulator, source: StaticTokenSource, library: str
 ) -> None:
-    """A JSESSIONID in the jar belongs to another person; the token's owner is who we are. Other
-    cookies stay.
-    """
+    """A JSESSIONID in the jar: other cookies stay, also in the hop after a redirect."""
     server = emulator.data_center
     cookies = {"JSESSIONID": server.session_cookie, "balancer": "node-2"}
-    source = StaticTokenSource.personal_access_token(server.personal_access_token, server.url)
-    answer = _got(library, source, server.url + WHO, cookies)
-    assert answer.json()["name"] != "grace"
-    assert emulator.requests[-1].headers["cookie"] == "balancer=node-2"
+    for url in (server.url + MYSELF, f"{server.url}/rest/redirect?to={server.url}{MYSELF}"):
+        answer = _got(library, source, url, cookies)
+        assert answer.status_code == 200
+        assert answer.json()["name"] != "grace"
+    assert [request.headers["cookie"] for request in emulator.requests] == ["balancer=node-2"] * 3
 
 
-@pytest.mark.parametrize("library", ["requests", "httpx", "httpx2", "httpx, async"])
-def test_a_session_does_not_join_after_a_redirect(
-    emulator: AtlassianEmulator, library: str
+def test_the_session_of_another_host_is_kept(
+    emulator: AtlassianEmulator, source: StaticTokenSource, session: requests.Session
 ) -> None:
-    """HTTP libraries add their cookies to each hop: on the way to our server none of a session."""
+    """The name is common: another host's session is sent to it after a redirect."""
     server = emulator.data_center
-    cookies = {"JSESSIONID": server.session_cookie, "balancer": "node-2"}
-    source = StaticTokenSource.personal_access_token(server.personal_access_token, server.url)
-    url = f"{server.url}/rest/redirect?to={server.url}{WHO}"
-    answer = _got(library, source, url, cookies)
-    assert answer.status_code == 200
-    assert answer.json()["name"] != "grace"
-    assert [request.headers["cookie"] for request in emulator.requests] == ["balancer=node-2"] * 2
-
-
-def test_a_session_with_somebody_else_is_kept(
-    emulator: AtlassianEmulator, session: requests.Session
-) -> None:
-    """The name is common: another host's session goes where a redirect leads."""
-    server = emulator.data_center
-    session.auth = AtlassianAuth(
-        StaticTokenSource.personal_access_token(server.personal_access_token, server.url)
-    )
+    session.auth = AtlassianAuth(source)
     session.cookies.set("JSESSIONID", "of-the-identity-provider")
     session.get(f"{server.url}/rest/redirect?to={emulator.foreign_url}/sso")
     assert emulator.requests[-1].headers["cookie"] == "JSESSIONID=of-the-identity-provider"
 
 
-def test_a_jar_of_the_program_is_left_as_it_was(emulator: AtlassianEmulator) -> None:
-    """What a request was prepared with is the program's, its policy as well."""
-    server = emulator.data_center
-    source = StaticTokenSource.personal_access_token(server.personal_access_token, server.url)
+def test_a_jar_of_the_program_is_not_changed(
+    emulator: AtlassianEmulator, source: StaticTokenSource
+) -> None:
+    """Neither its cookies nor its policy."""
     jar = requests.cookies.cookiejar_from_dict({"JSESSIONID": "mine"})
     policy = jar.get_policy()
-    prepared = requests.Request("GET", server.url, cookies=jar, auth=AtlassianAuth(source))
+    prepared = requests.Request(
+        "GET", emulator.data_center.url, cookies=jar, auth=AtlassianAuth(source)
+    )
     assert "Cookie" not in prepared.prepare().headers
     assert jar["JSESSIONID"] == "mine"
     assert jar.get_policy() is policy
 
 
-def test_a_session_that_begins_with_a_rejection_does_not_join_the_resend(
+def test_a_session_that_starts_with_a_rejection_is_not_sent_again(
     emulator: AtlassianEmulator, make_client: Any, clock: FakeClock, session: requests.Session
 ) -> None:
-    """The 401 sets a session cookie; the request that is sent again carries the token alone."""
+    """The 401 sets a session cookie; the request that is sent again carries the token only."""
     client = make_client("data_center")
     session.auth = AtlassianAuth(client)
     session.cookies.set("JSESSIONID", emulator.data_center.session_cookie)
     clock.advance(60)
     emulator.data_center.revoke_access_tokens()
-    answer = session.get(client.base_url + WHO)
+    answer = session.get(client.base_url + MYSELF)
     assert answer.status_code == 200
     assert answer.json()["name"] != "grace"
     assert len(answer.history) == 1
     assert "cookie" not in emulator.requests[-1].headers
 
 
-def test_on_cloud_cookies_are_the_programs_affair(
+def test_on_cloud_all_cookies_are_kept(
     emulator: AtlassianEmulator, make_client: Any, session: requests.Session
 ) -> None:
-    """The gateway knows no sessions: nothing is taken away."""
+    """The gateway has no sessions."""
     client = make_client()
     session.auth = AtlassianAuth(client)
     session.cookies.set("JSESSIONID", "kept")

@@ -1,4 +1,4 @@
-"""Sites: what accessible-resources and tenant_info say, leniently read."""
+"""Sites: how the answers of accessible-resources and tenant_info are read."""
 
 from __future__ import annotations
 
@@ -53,27 +53,25 @@ entries = st.fixed_dictionaries(
 
 
 @given(st.lists(entries | json_values, max_size=5))
-def test_missing_and_odd_fields_do_no_harm(listed: list[Any]) -> None:
-    """Only an id that can stand in a path is insisted on; what else is odd is left empty."""
+def test_missing_and_odd_fields_are_left_empty(listed: list[Any]) -> None:
+    """Only an id that is valid in a path is required."""
     sites = sites_in(_answer(listed))
     ids = [entry["id"] for entry in listed if isinstance(entry, dict) and "id" in entry]
     assert [site.id for site in sites] == [each for each in ids if is_cloud_id(each)]
     assert all(isinstance(scope, str) for site in sites for scope in site.scopes)
 
 
-@pytest.mark.parametrize(
-    ("body", "status"),
-    [({}, 200), (b"<html>", 200), (b"", 200), ([], 401), ([], 500), (b"[" * 100_000, 200)],
-)
-def test_an_unusable_list_is_an_error(body: Any, status: int) -> None:
-    """No list, no sites: told, not guessed."""
-    with pytest.raises(ResourceUnavailableError) as caught:
-        sites_in(_answer(body, status))
-    assert caught.value.status == status
+def test_an_unusable_list_is_an_error() -> None:
+    """Without a list, nothing is guessed."""
+    answers = [({}, 200), (b"<html>", 200), (b"", 200), ([], 401), ([], 500), (b"[" * 100_000, 200)]
+    for body, status in answers:
+        with pytest.raises(ResourceUnavailableError) as caught:
+            sites_in(_answer(body, status))
+        assert caught.value.status == status
 
 
 def test_the_cloud_id_is_asked_without_a_token() -> None:
-    """tenant_info is public; no Authorization goes there."""
+    """tenant_info is public; no Authorization header is sent."""
     transport = _Transport(_answer({"cloudId": "11111111-2222"}))
     assert cloud_id_of(transport, "https://acme.atlassian.net") == "11111111-2222"  # type: ignore[arg-type]
     ((url, authorization),) = transport.asked
@@ -81,24 +79,12 @@ def test_the_cloud_id_is_asked_without_a_token() -> None:
     assert authorization == ""
 
 
-@pytest.mark.parametrize(
-    ("body", "status", "error"),
-    [
-        (b"<html>", 200, ConfigurationError),
-        ({}, 200, ConfigurationError),
-        ({"cloudId": 5}, 200, ConfigurationError),
-        ({"cloudId": ""}, 200, ConfigurationError),
-        ({"cloudId": "../evil"}, 200, ConfigurationError),
-        ({"cloudId": "a/b"}, 200, ConfigurationError),
-        ({"cloudId": "a?b"}, 200, ConfigurationError),
-        ([], 200, ConfigurationError),
-        (b"", 404, ConfigurationError),
-        (b"", 302, ResourceUnavailableError),
-        (b"", 403, ResourceUnavailableError),
-        (b"", 503, ResourceUnavailableError),
-    ],
-)
-def test_a_site_that_is_none_is_told(body: Any, status: int, error: type[Exception]) -> None:
-    """A URL that is no Cloud site is a wrong setting; a server in trouble is not."""
-    with pytest.raises(error, match="cloud_id"):
-        cloud_id_of(_Transport(_answer(body, status)), "https://acme.atlassian.net")  # type: ignore[arg-type]
+def test_without_a_cloud_id_the_error_says_why() -> None:
+    """A URL that is not a Cloud site is a wrong setting; a server that fails is not."""
+    no_ids = [b"<html>", {}, [], *({"cloudId": each} for each in (5, "", "../evil", "a/b", "a?b"))]
+    not_a_site: list[tuple[Any, int]] = [*((body, 200) for body in no_ids), (b"", 404)]
+    failing: list[tuple[Any, int]] = [(b"", 302), (b"", 403), (b"", 503)]
+    for answers, error in ((not_a_site, ConfigurationError), (failing, ResourceUnavailableError)):
+        for body, status in answers:
+            with pytest.raises(error, match="cloud_id"):
+                cloud_id_of(_Transport(_answer(body, status)), "https://acme.atlassian.net")  # type: ignore[arg-type]

@@ -1,8 +1,7 @@
-"""What a response says about its token."""
+"""What an answer says about its token."""
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given, strategies as st
 from requests.structures import CaseInsensitiveDict
 
@@ -12,97 +11,89 @@ V = Verdict
 
 SCOPE = b'{"code":401,"message":"Unauthorized; scope does not match"}'
 FAILED = {"X-Seraph-LoginReason": "AUTHENTICATED_FAILED"}
-NOBODY = {"X-AUSERNAME": "anonymous"}
+ANONYMOUS = {"X-AUSERNAME": "anonymous"}
 
 
-@pytest.mark.parametrize(
-    ("status", "headers", "body", "expired", "fallback", "verdict"),
-    [
-        (200, {}, b"", False, False, V.FINE),
-        (200, {}, b"", True, True, V.FINE),
-        (401, {}, b"", False, False, V.REJECTED),
-        (401, {}, b'{"code":401,"message":"Unauthorized"}', False, False, V.REJECTED),
-        (401, NOBODY, b"", False, True, V.REJECTED),
-        (401, FAILED, b"", False, False, V.REJECTED),
-        (401, {}, SCOPE, False, False, V.SCOPE_MISSING),
-        (401, {}, SCOPE.upper(), True, True, V.SCOPE_MISSING),
-        (403, {}, b"", False, False, V.FINE),
-        (404, {}, b"", False, False, V.FINE),
-        (403, {}, b"", True, False, V.REJECTED),
-        (404, {}, b"", True, True, V.REJECTED),
-        (403, {}, SCOPE, False, False, V.FINE),
-        (410, {}, b"", True, True, V.GONE),
-        (429, {}, b"", True, True, V.RATE_LIMITED),
-        (500, {}, b"", True, True, V.FINE),
-        (302, {}, b"", True, True, V.FINE),
-        (200, FAILED, b"", False, False, V.ANONYMOUS),
-        (200, {"x-seraph-loginreason": "authenticated_failed"}, b"", False, False, V.ANONYMOUS),
-        (200, {"x-seraph-loginreason": "OK"}, b"", False, True, V.FINE),
-        (403, FAILED, b"", False, False, V.ANONYMOUS),
-        (200, NOBODY, b"", False, True, V.ANONYMOUS),
-        (200, {"x-ausername": "Anonymous"}, b"", False, True, V.ANONYMOUS),
-        (404, NOBODY, b"", False, True, V.ANONYMOUS),
-        (200, NOBODY, b"", False, False, V.FINE),  # the gateway means something else by it
-        (200, {"X-AUSERNAME": "ada"}, b"", True, True, V.FINE),
-    ],
-)  # fmt: skip
-def test_the_table_of_verdicts(
-    status: int,
-    headers: dict[str, str],
-    body: bytes,
-    expired: bool,
-    fallback: bool,
-    verdict: Verdict,
-) -> None:
+#: Status, headers, body, whether the token has expired, whether the server is Data Center.
+VERDICTS = [
+    (200, {}, b"", False, False, V.FINE),
+    (200, {}, b"", True, True, V.FINE),
+    (401, {}, b"", False, False, V.REJECTED),
+    (401, {}, b'{"code":401,"message":"Unauthorized"}', False, False, V.REJECTED),
+    (401, ANONYMOUS, b"", False, True, V.REJECTED),
+    (401, FAILED, b"", False, False, V.REJECTED),
+    (401, {}, SCOPE, False, False, V.SCOPE_MISSING),
+    (401, {}, SCOPE.upper(), True, True, V.SCOPE_MISSING),
+    (403, {}, b"", False, False, V.FINE),
+    (404, {}, b"", False, False, V.FINE),
+    (403, {}, b"", True, False, V.REJECTED),
+    (404, {}, b"", True, True, V.REJECTED),
+    (403, {}, SCOPE, False, False, V.FINE),
+    (410, {}, b"", True, True, V.GONE),
+    (429, {}, b"", True, True, V.RATE_LIMITED),
+    (500, {}, b"", True, True, V.FINE),
+    (302, {}, b"", True, True, V.FINE),
+    (200, FAILED, b"", False, False, V.ANONYMOUS),
+    (200, {"x-seraph-loginreason": "authenticated_failed"}, b"", False, False, V.ANONYMOUS),
+    (200, {"x-seraph-loginreason": "OK"}, b"", False, True, V.FINE),
+    (403, FAILED, b"", False, False, V.ANONYMOUS),
+    (200, ANONYMOUS, b"", False, True, V.ANONYMOUS),
+    (200, {"x-ausername": "Anonymous"}, b"", False, True, V.ANONYMOUS),
+    (404, ANONYMOUS, b"", False, True, V.ANONYMOUS),
+    (200, ANONYMOUS, b"", False, False, V.FINE),  # the gateway means something else by it
+    (200, {"X-AUSERNAME": "ada"}, b"", True, True, V.FINE),
+]  # fmt: skip
+
+
+def test_the_table_of_verdicts() -> None:
     """What an answer means: by status, headers, body and the token's age."""
-    found = judge(
-        status,
-        CaseInsensitiveDict(headers),
-        lambda: body,
-        expired=expired,
-        anonymous_fallback=fallback,
-    )
-    assert found is verdict
+    for status, headers, body, expired, fallback, verdict in VERDICTS:
+        found = judge(
+            status,
+            CaseInsensitiveDict(headers),
+            lambda body=body: body,
+            expired=expired,
+            anonymous_fallback=fallback,
+        )
+        assert found is verdict, (status, headers, body, expired, fallback)
 
 
 LOGIN = {"Location": "https://jira.company.com/jira/login.jsp?os_destination=%2Fsecure"}
 PAGE = {"Content-Type": "text/html;charset=UTF-8"}
 
 
-@pytest.mark.parametrize(
-    ("status", "headers", "path", "verdict"),
-    [
-        (302, LOGIN, "/jira/secure/attachment/1/x.png", V.ANONYMOUS),
-        (303, {"Location": "/dologin.action"}, "/rest/api/content", V.ANONYMOUS),
-        (302, {"Location": "https://jira.company.com/jira/browse/A-1"}, "/jira/x", V.FINE),
-        (302, LOGIN | {"X-AUSERNAME": "ada"}, "/jira/secure/Logout.jspa", V.FINE),
-        (200, PAGE, "/jira/login.jsp", V.ANONYMOUS),
-        (200, PAGE, "/jira/rest/api/2/myself", V.ANONYMOUS),
-        (200, PAGE | {"X-AUSERNAME": "ada"}, "/jira/rest/api/2/attachment/content/1", V.FINE),
-        (200, PAGE, "/jira/browse/A-1", V.FINE),
-        (500, PAGE, "/jira/rest/api/2/myself", V.FINE),
-        (200, {"Content-Type": "application/json"}, "/jira/rest/api/2/myself", V.FINE),
-    ],
-)
-def test_a_login_page_of_data_center_is_an_answer_to_nobody(
-    status: int, headers: dict[str, str], path: str, verdict: Verdict
-) -> None:
-    """Shown as a 200, or by a redirect; on Cloud neither says anything of the token."""
-    for fallback, expected in ((True, verdict), (False, V.FINE)):
-        found = judge(
-            status,
-            CaseInsensitiveDict(headers),
-            bytes,
-            expired=False,
-            anonymous_fallback=fallback,
-            path=path,
-        )
-        assert found is expected
+LOGIN_PAGES = [
+    (302, LOGIN, "/jira/secure/attachment/1/x.png", V.ANONYMOUS),
+    (303, {"Location": "/dologin.action"}, "/rest/api/content", V.ANONYMOUS),
+    (302, {"Location": "https://jira.company.com/jira/browse/A-1"}, "/jira/x", V.FINE),
+    (302, LOGIN | {"X-AUSERNAME": "ada"}, "/jira/secure/Logout.jspa", V.FINE),
+    (200, PAGE, "/jira/login.jsp", V.ANONYMOUS),
+    (200, PAGE, "/jira/rest/api/2/myself", V.ANONYMOUS),
+    (200, PAGE | {"X-AUSERNAME": "ada"}, "/jira/rest/api/2/attachment/content/1", V.FINE),
+    (200, PAGE, "/jira/browse/A-1", V.FINE),
+    (500, PAGE, "/jira/rest/api/2/myself", V.FINE),
+    (200, {"Content-Type": "application/json"}, "/jira/rest/api/2/myself", V.FINE),
+]
+
+
+def test_a_login_page_of_data_center_is_an_anonymous_answer() -> None:
+    """Sent with a 200, or as a redirect; on Cloud neither says anything about the token."""
+    for status, headers, path, verdict in LOGIN_PAGES:
+        for fallback, expected in ((True, verdict), (False, V.FINE)):
+            found = judge(
+                status,
+                CaseInsensitiveDict(headers),
+                bytes,
+                expired=False,
+                anonymous_fallback=fallback,
+                path=path,
+            )
+            assert found is expected, (status, headers, path)
 
 
 @given(st.integers(100, 599).filter(lambda status: status != 401), st.booleans(), st.booleans())
 def test_a_body_is_read_on_a_401_only(status: int, expired: bool, fallback: bool) -> None:
-    """Streams stay unread: nothing but a 401 makes us look at a body."""
+    """Streams are not read, except for a 401."""
 
     def body() -> bytes:
         raise AssertionError("read")
@@ -111,9 +102,8 @@ def test_a_body_is_read_on_a_401_only(status: int, expired: bool, fallback: bool
 
 
 @given(st.integers(100, 599), st.booleans())
-def test_being_throttled_never_refreshes(status: int, fallback: bool) -> None:
-    """Only 401, and 403 and 404 past the end, count as a rejection."""
+def test_which_statuses_are_rejections(status: int, fallback: bool) -> None:
+    """Only a 401, and for an expired token 403 and 404, count as a rejection."""
     for expired in (False, True):
         verdict = judge(status, {}, bytes, expired=expired, anonymous_fallback=fallback)
-        rejecting = status == 401 or (expired and status in (403, 404))
-        assert verdict is (V.REJECTED if rejecting else V.FINE)
+        assert verdict.is_rejection == (status == 401 or (expired and status in (403, 404)))

@@ -281,7 +281,7 @@ def test_logout_forgets_although_the_server_does_not_answer(
 ) -> None:
     """It says that the login was not revoked, and what to do."""
     profile()
-    local.weather.next("revoke", Status(503))
+    local.faults.next("revoke", Status(503))
     run = command("logout")
     assert run.code == 0
     assert "The server has not revoked it" in run.out
@@ -421,7 +421,7 @@ def test_doctor_finds_an_anonymous_server(command: Any, profile: Any, local: Any
     """The server ignores the token and answers anonymously."""
     profile()
     local.cloud.anonymous_readable = True
-    local.weather.next("/rest/api/3/myself", Status(401), times=None)
+    local.faults.next("/rest/api/3/myself", Status(401), times=None)
     assert _found(command("doctor", "--json"))["resource server"] == "fail"
 
 

@@ -332,7 +332,7 @@ def test_a_refresh_that_was_sent_is_saved_although_the_command_is_ended(
     """The end of a session or a timeout: the answer may hold the only token that is left."""
     number: int = getattr(signal, name)
     profile()
-    local.weather.next("token", hold := Hold())
+    local.faults.next("token", hold := Hold())
     with subprocess.Popen([*COMMAND, "refresh"], stderr=subprocess.PIPE, text=True) as process:
         hold.wait_arrived()
         process.send_signal(number)

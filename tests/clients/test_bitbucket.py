@@ -62,7 +62,7 @@ def test_a_request_that_never_arrived_is_sent_once_more(
     """Nothing is known of a grace: one resend, which is enough when nothing was rotated."""
     client = client_of(flavour)
     clock.advance(7200)
-    emulator.weather.next("token", CloseBefore())
+    emulator.faults.next("token", CloseBefore())
     assert client.get_access_token()
 
 
@@ -72,7 +72,7 @@ def test_a_lost_answer_of_cloud_is_told_as_what_it_is(
     """Without a grace the login has ended; the reason says so, and nothing was deleted."""
     client = client_of("bitbucket")
     clock.advance(7200)
-    emulator.weather.next("token", CloseAfter())
+    emulator.faults.next("token", CloseAfter())
     with pytest.raises(LoginRequiredError) as caught:
         client.get_access_token()
     assert caught.value.reason == "answer_lost"

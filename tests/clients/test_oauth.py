@@ -201,7 +201,7 @@ def test_a_login_without_a_usable_answer_says_so(
     """A code is good for one try: no login, no second request, start again."""
     client, side = make_client(flavour, login=False), _side(emulator, flavour)
     redirect = side.authorize(client.oauth_start())
-    emulator.weather.next("token", fault)
+    emulator.faults.next("token", fault)
     with pytest.raises(TokenEndpointUnavailableError):
         client.oauth_complete(redirect)
     assert emulator.count() == 1
@@ -328,14 +328,14 @@ def test_a_malformed_answer_leaves_the_login_as_it_was(
     """However broken the answers are, the stored token set is the one from before."""
     client = make_client(flavour)
     before = stored_login(client)
-    emulator.weather.next("token", Body(body), times=None)
+    emulator.faults.next("token", Body(body), times=None)
     with pytest.raises(TokenEndpointError):
         client.oauth2_retrieve_access_token(refresh_token=client.token_set().refresh_token)
     stored = stored_login(client)
     assert before
     assert stored
     assert stored.token_set == before.token_set
-    emulator.weather.clear()
+    emulator.faults.clear()
     assert client.test_connection().id
 
 
@@ -345,7 +345,7 @@ def test_a_redirected_token_request_goes_nowhere(
 ) -> None:
     """A redirect of the token endpoint is not followed: its target gets nothing at all."""
     client = make_client(flavour)
-    emulator.weather.next("token", Redirect(f"{emulator.foreign_url}/token"), times=None)
+    emulator.faults.next("token", Redirect(f"{emulator.foreign_url}/token"), times=None)
     with pytest.raises(TokenEndpointUnavailableError):
         client.oauth2_retrieve_access_token(refresh_token=client.token_set().refresh_token)
     assert not [request for request in emulator.requests if request.role == "foreign"]
@@ -407,7 +407,7 @@ def test_a_wrong_site_is_told(emulator: Any, make_client: Any) -> None:
     client = make_client(cloud_id="99999999-aaaa", site_url="")
     with pytest.raises(AccessDeniedError, match=emulator.cloud.sites[0].id):
         client.test_connection()
-    emulator.weather.next("accessible-resources", Status(503))
+    emulator.faults.next("accessible-resources", Status(503))
     with pytest.raises(AccessDeniedError, match=r"accessible_resources\(\) lists"):
         client.test_connection()
 
@@ -429,7 +429,7 @@ def test_an_anonymous_answer_is_no_identity(flavour: str, emulator: Any, make_cl
         b'{"name": "anonymous"}',
         headers={"X-AUSERNAME": "anonymous", "x-seraph-loginreason": "AUTHENTICATED_FAILED"},
     )
-    emulator.weather.next("resource", anonymous, times=None)
+    emulator.faults.next("resource", anonymous, times=None)
     for _ in range(2):
         with pytest.raises(AccessDeniedError, match="as if not logged in"):
             client.test_connection()
@@ -452,7 +452,7 @@ def test_an_unusable_answer_is_not_a_denial(
 ) -> None:
     """A page of a proxy in between or an outage says nothing about the login."""
     client = make_client(flavour)
-    emulator.weather.next("resource", fault)
+    emulator.faults.next("resource", fault)
     with pytest.raises(ResourceUnavailableError) as caught:
         client.test_connection()
     assert caught.value.status == getattr(fault, "status", getattr(fault, "code", None))
@@ -467,7 +467,7 @@ def test_a_login_page_of_data_center_is_answered_with_a_better_token(
     if that does not help, it is the account and not the token.
     """
     client = make_client("data_center")
-    emulator.weather.next("resource", HTML(), times=times)
+    emulator.faults.next("resource", HTML(), times=times)
     if times == 1:
         assert client.test_connection().name
     else:
@@ -479,7 +479,7 @@ def test_a_login_page_of_data_center_is_answered_with_a_better_token(
 def test_a_lost_connection_is_told(emulator: Any, make_client: Any) -> None:
     """No answer of the resource server is an error of its own."""
     client = make_client()
-    emulator.weather.next("resource", CloseAfter())
+    emulator.faults.next("resource", CloseAfter())
     with pytest.raises(ResourceUnavailableError, match="no answer"):
         client.test_connection()
 
@@ -528,8 +528,8 @@ def test_a_site_in_trouble_is_asked_again_next_time(
     ask: Any, emulator: Any, make_client: Any
 ) -> None:
     """A passing trouble of site and gateway is not remembered."""
-    emulator.weather.next("tenant_info", Status(503), times=2)
-    emulator.weather.next("accessible-resources", Status(503), times=2)
+    emulator.faults.next("tenant_info", Status(503), times=2)
+    emulator.faults.next("accessible-resources", Status(503), times=2)
     client = make_client(cloud_id="")  # which looks for the site at sign-in, in vain
     with pytest.raises(ResourceUnavailableError, match="did not tell its cloud id"):
         ask(client)
@@ -571,19 +571,19 @@ def test_the_status_tells_of_a_server_that_asks_to_wait(
     """Throttled until when, and that a refresh was sent whose end is not known."""
     client = make_client()
     clock.advance(3600)
-    emulator.weather.next("token", Status(429, retry_after=900))
+    emulator.faults.next("token", Status(429, retry_after=900))
     with pytest.raises(TokenEndpointUnavailableError):
         client.token_set()
     assert client.status().throttled_until == pytest.approx(clock.time() + 900, abs=60)
     clock.advance(1000)
-    emulator.weather.next("token", CloseAfter(), times=None)
+    emulator.faults.next("token", CloseAfter(), times=None)
     with pytest.raises(TokenEndpointUnavailableError):
         client.token_set()
     status = client.status()
     assert status.pending_since
     assert status.pending_owner.endswith(f":{os.getpid()}")
     assert status.reason == ""
-    emulator.weather.clear()
+    emulator.faults.clear()
 
 
 def test_the_status_tells_why_a_login_has_ended(
@@ -642,7 +642,7 @@ def test_a_revocation_that_was_not_confirmed_forgets_nothing(
 ) -> None:
     """The server did not answer: the login is still there to be revoked."""
     client = make_client(flavour)
-    emulator.weather.next("revoke", Status(503))
+    emulator.faults.next("revoke", Status(503))
     with pytest.raises(TokenEndpointUnavailableError):
         client.revoke()
     assert client.status().state == "fresh"

@@ -335,7 +335,7 @@ def test_a_site_whose_url_is_none_is_used_without_it(
         entries = [{**entry, "url": url} for entry in json.loads(response.body)]
         return replace(response, body=json.dumps(entries).encode())
 
-    emulator.weather.next("accessible-resources", Edit(edited))
+    emulator.faults.next("accessible-resources", Edit(edited))
     store = MemoryTokenStore()
     for login in (True, False):
         client = make_client(store=store, login=login, **UNNAMED)
@@ -353,7 +353,7 @@ def test_each_product_has_an_only_site_of_its_own(two_sites: Any) -> None:
             emulator.cloud.sites, ("read:jira-user", "read:confluence-user"), strict=True
         )
     ]
-    emulator.weather.next("accessible-resources", Body(json.dumps(entries).encode()), times=None)
+    emulator.faults.next("accessible-resources", Body(json.dumps(entries).encode()), times=None)
     store = MemoryTokenStore()
     make(store=store)
     for product, site in zip(("jira", "confluence"), emulator.cloud.sites, strict=True):
@@ -377,7 +377,7 @@ def test_a_login_that_comes_while_a_site_is_looked_for_gets_its_own(two_sites: A
     emulator.cloud.resource_choice = (old.id,)
     clients = make(store=store), make(store=store)
     held = Hold(after=True)
-    emulator.weather.next("accessible-resources", held, times=2)
+    emulator.faults.next("accessible-resources", held, times=2)
     with ThreadPoolExecutor() as pool:
         found = [pool.submit(lambda client=client: client.base_url) for client in clients]
         held.wait_arrived(2)
@@ -434,7 +434,7 @@ def test_a_site_that_does_not_tell_its_id_is_found_among_those_of_the_grant(
     emulator: AtlassianEmulator, make_client: Any, status: int
 ) -> None:
     """A site behind an allow-list, say: the gateway knows it as well."""
-    emulator.weather.next("tenant_info", Status(status, headers={"Location": "/login"}))
+    emulator.faults.next("tenant_info", Status(status, headers={"Location": "/login"}))
     client = make_client(cloud_id="")
     assert client.base_url.endswith(emulator.cloud.sites[0].id)
 
@@ -494,7 +494,7 @@ def test_no_request_is_made_that_the_program_did_not_ask_for(
     """After a 403 or 404 the program alone decides what to ask next."""
     client = make_client(scopes=["read:jira-work", "offline_access"])
     url = f"{client.base_url}/rest/api/3/issue/NO-1"
-    emulator.weather.next("resource", Status(status), times=None)
+    emulator.faults.next("resource", Status(status), times=None)
     before = len(emulator.requests)
     for _ in range(3):
         if library == "requests":
@@ -513,7 +513,7 @@ def test_a_sign_in_is_made_although_its_sites_cannot_be_listed(
     emulator: AtlassianEmulator, make_client: Any, events: Any
 ) -> None:
     """Whether the site is reached is a hint: its failure fails no sign-in, and reports nothing."""
-    emulator.weather.next("accessible-resources", Status(503), times=None)
+    emulator.faults.next("accessible-resources", Status(503), times=None)
     client = make_client(on_event=events)
     assert client.get_access_token()
     assert "site_not_granted" not in events.names

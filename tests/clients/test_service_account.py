@@ -99,7 +99,7 @@ def test_many_who_start_at_once_share_one_request(
     """64 threads with auth objects of their own, and an event loop."""
     client = make(flavour)
     hold = Hold()
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", hold)
 
     async def tasks() -> set[str]:
         async with httpx.AsyncClient(auth=AtlassianHTTPXAuth(client)) as http:
@@ -227,7 +227,7 @@ def test_a_lost_answer_is_asked_for_again(
 ) -> None:
     """Also on Data Center, which has no grace for refresh tokens: here nothing is spent."""
     client = make(flavour, on_event=events)
-    emulator.weather.next("token", CloseAfter(), times=2)
+    emulator.faults.next("token", CloseAfter(), times=2)
     assert client.get_access_token()
     landed()
     assert events.names == ["replayed"]
@@ -239,7 +239,7 @@ def test_a_throttled_request_is_waited_for_by_all(
 ) -> None:
     """Retry-After is kept in the store: the next client does not ask before."""
     store = MemoryTokenStore()
-    emulator.weather.next("token", Status(429, retry_after=60))
+    emulator.faults.next("token", Status(429, retry_after=60))
     with pytest.raises(TokenEndpointUnavailableError):
         make(flavour, store=store).get_access_token()
     with pytest.raises(TokenEndpointUnavailableError, match="try again in"):
@@ -255,7 +255,7 @@ def test_a_refresh_token_that_comes_all_the_same_is_not_kept(
     def generous(response: Any) -> Any:
         return replace(response, body=response.body.replace(b"{", b'{"refresh_token":"r",', 1))
 
-    emulator.weather.next("token", Edit(generous))
+    emulator.faults.next("token", Edit(generous))
     assert make().token_set().refresh_token == ""
 
 

@@ -1,4 +1,4 @@
-"""Token sources that need no refresh: static tokens of each kind."""
+"""Token sources without a refresh: static tokens of each kind."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import copy
 import gc
 import pickle
 import re
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import httpx
@@ -24,17 +26,17 @@ from atlassian_auth_adapter import (
     ForeignOriginError,
     FreshTokenRejectedError,
     StaticTokenSource,
+    TokenSource,
     create_atlassian_oauth_client,
 )
 from atlassian_auth_adapter.atlassian.gateway import Location
 from atlassian_auth_adapter.testing import AtlassianEmulator
 
-RUNNERS = {"asyncio": lambda function: asyncio.run(function()), "trio": trio.run}
 BASE = "https://jira.company.com/jira"
 
 
-def test_a_static_token_is_handed_out() -> None:
-    """A personal access token is used as it is, under its base URL only."""
+def test_a_static_token_is_used_as_it_is() -> None:
+    """Under its base URL only."""
     source = StaticTokenSource("p4t-s3cr3t", BASE + "/")
     assert source.token_set().access_token == "p4t-s3cr3t"
     assert source.current() is source.token_set()
@@ -45,9 +47,8 @@ def test_a_static_token_is_handed_out() -> None:
     assert not source.has_ended(source.token_set())
 
 
-@pytest.mark.parametrize("run", RUNNERS.values(), ids=RUNNERS)
-def test_a_rejected_static_token_has_no_successor(run: Any) -> None:
-    """The server's rejection is handed to the caller: there is no other token."""
+def test_a_rejected_static_token_is_an_error() -> None:
+    """There is no other token, so the caller gets the server's rejection."""
     source = StaticTokenSource("p4t-s3cr3t", BASE)
     with pytest.raises(FreshTokenRejectedError, match="make a new one") as caught:
         source.token_set("p4t-s3cr3t")
@@ -58,11 +59,12 @@ def test_a_rejected_static_token_has_no_successor(run: Any) -> None:
         with pytest.raises(FreshTokenRejectedError):
             await source.token_set_async("p4t-s3cr3t")
 
-    run(main)
+    asyncio.run(main())
+    trio.run(main)
 
 
 def test_a_static_source_does_not_print_its_token() -> None:
-    """Neither the repr nor a pickle has the token; the pickle leads back to the source."""
+    """Neither the repr nor a pickle holds the token; unpickling returns the same source."""
     source = StaticTokenSource("p4t-s3cr3t", BASE)
     assert "p4t" not in repr(source) + str(source)
     pickled = pickle.dumps(source)
@@ -70,8 +72,8 @@ def test_a_static_source_does_not_print_its_token() -> None:
     assert pickle.loads(pickled) is copy.deepcopy(source) is source
 
 
-def test_a_static_source_of_another_process_says_so() -> None:
-    """A pickle has no token to bring along: the first use says what to do."""
+def test_in_another_process_an_unpickled_source_has_no_token() -> None:
+    """The first use says what to do."""
     pickled = pickle.dumps(StaticTokenSource("p4t-s3cr3t", BASE))
     gc.collect()
     stranger = pickle.loads(pickled)
@@ -80,16 +82,17 @@ def test_a_static_source_of_another_process_says_so() -> None:
         stranger.token_set()
 
 
-@pytest.mark.parametrize("token", ["", "p4t\n", " p4t", "p4t with spaces", "p4t\u20ac", None, 5])
-def test_a_static_token_that_is_none_is_refused(token: Any) -> None:
-    """A token read from a file with its line break is told at once, not by a broken header."""
-    with pytest.raises(ConfigurationError, match="access_token") as caught:
-        StaticTokenSource(token, BASE)
-    assert "p4t" not in str(caught.value)
+def test_an_invalid_static_token_is_refused() -> None:
+    """A token that was read from a file with its line break is an error at once."""
+    tokens: list[Any] = ["", "p4t\n", " p4t", "p4t with spaces", "p4t\u20ac", None, 5]
+    for token in tokens:
+        with pytest.raises(ConfigurationError, match="access_token") as caught:
+            StaticTokenSource(token, BASE)
+        assert "p4t" not in str(caught.value)
 
 
 def test_a_static_token_is_not_sent_in_clear() -> None:
-    """Plain http is refused outside of this machine."""
+    """Plain http is refused for any other machine."""
     with pytest.raises(ConfigurationError, match="base_url"):
         StaticTokenSource("p4t", "http://jira.company.com")
 
@@ -99,7 +102,7 @@ def test_a_static_token_is_not_sent_in_clear() -> None:
 
 @pytest.fixture
 def sources(emulator: AtlassianEmulator) -> dict[str, tuple[StaticTokenSource, str]]:
-    """A source of each kind that the emulator knows, and a URL that it is good for."""
+    """A source of each kind that the emulator knows, and a URL that accepts its token."""
     cloud, server = emulator.cloud, emulator.data_center
     site = cloud.sites[0]
     environment = CloudEnvironment(cloud.auth_url, cloud.api_url, cloud.audience)
@@ -117,180 +120,117 @@ def sources(emulator: AtlassianEmulator) -> dict[str, tuple[StaticTokenSource, s
     }
 
 
-KINDS = (
-    "personal access token",
-    "API token",
-    "API token with scopes",
-    "API token with scopes, by the site",
-)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_each_kind_of_static_token_works_with_each_library(sources: Any, kind: str) -> None:
+def test_each_kind_of_static_token_works_with_each_library(sources: Any) -> None:
     """Header, host and path are right in requests, httpx and httpx2, sync and async."""
-    source, url = sources[kind]
-    with requests.Session() as session:
-        session.auth = AtlassianAuth(source)
-        assert session.get(url).json()["displayName"]
-    with httpx.Client(auth=AtlassianHTTPXAuth(source)) as client:
-        assert client.get(url).json()["displayName"]
-    with httpx2.Client(auth=AtlassianHTTPX2Auth(source)) as client2:
-        assert client2.get(url).json()["displayName"]
 
-    async def main() -> None:
-        async with httpx.AsyncClient(auth=AtlassianHTTPXAuth(source)) as async_client:
-            assert (await async_client.get(url)).json()["displayName"]
+    async def get_async(url: str, source: StaticTokenSource) -> Any:
+        async with httpx.AsyncClient(auth=AtlassianHTTPXAuth(source)) as client:
+            return await client.get(url)
 
-    asyncio.run(main())
+    for source, url in sources.values():
+        assert requests.get(url, auth=AtlassianAuth(source)).json()["displayName"]
+        assert httpx.get(url, auth=AtlassianHTTPXAuth(source)).json()["displayName"]
+        assert httpx2.get(url, auth=AtlassianHTTPX2Auth(source)).json()["displayName"]
+        assert asyncio.run(get_async(url, source)).json()["displayName"]
 
 
-@pytest.mark.parametrize("kind", KINDS[:3])
-def test_a_static_token_goes_nowhere_else(
-    sources: Any, kind: str, emulator: AtlassianEmulator, session: requests.Session
-) -> None:
-    """Each kind is unknown to the hosts of the others, and to foreign ones."""
-    source, _ = sources[kind]
-    session.auth = AtlassianAuth(source)
-    base = Location.of(source.resource_server.base_url).origin
-    others = {
-        emulator.data_center.url,
-        emulator.cloud.api_url,
-        emulator.cloud.sites[0].url,
-        emulator.foreign_url,
-    }
-    for other in others:
-        if Location.of(other).origin != base and not (
-            kind == "API token with scopes" and other == emulator.cloud.sites[0].url
-        ):
-            session.get(f"{other}/somewhere")
+def test_a_static_token_is_sent_to_no_other_host(sources: Any, emulator: AtlassianEmulator) -> None:
+    """Neither to the hosts of the other kinds nor to foreign ones."""
+    site = emulator.cloud.sites[0].url
+    hosts = {emulator.data_center.url, emulator.cloud.api_url, site, emulator.foreign_url}
+    for source, url in sources.values():
+        base = source.resource_server.base_url
+        own = {base, url, getattr(source.resource_server, "site_url", "")}
+        origins = {Location.of(each).origin for each in own}
+        others = [host for host in hosts if Location.of(host).origin not in origins]
+        assert len(others) in (2, 3)
+        for host in others:
+            requests.get(f"{host}/somewhere", auth=AtlassianAuth(source))
             assert "authorization" not in emulator.requests[-1].headers
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_rejected_static_token_is_the_callers_to_replace(
-    sources: Any, kind: str, emulator: AtlassianEmulator, session: requests.Session
+def test_a_rejection_of_a_static_token_is_returned(
+    sources: Any, emulator: AtlassianEmulator
 ) -> None:
-    """The server's answer is handed on as it is: one request, no second one."""
-    source, url = sources[kind]
+    """The caller gets the server's answer: one request, no second one."""
     emulator.data_center.personal_access_tokens.clear()
     emulator.cloud.api_token = emulator.cloud.scoped_api_token = "another"
-    session.auth = AtlassianAuth(source)
-    answer = session.get(url)
-    assert answer.status_code == 401
-    assert not answer.history
+    for source, url in sources.values():
+        answer = requests.get(url, auth=AtlassianAuth(source))
+        assert answer.status_code == 401
+        assert not answer.history
 
 
-@pytest.mark.parametrize(
-    ("make", "names"),
-    [
+def test_a_wrong_combination_is_refused_with_the_right_name() -> None:
+    """A token of one kind and a place of another: an error before any request."""
+    make = StaticTokenSource
+    pat, site = make.personal_access_token, "https://acme.atlassian.net"
+    api, scoped = (
+        partial(make.api_token, "a@b.c", "t"),
+        partial(make.scoped_api_token, "a@b.c", "t"),
+    )
+    wrong: list[tuple[Callable[[], object], str]] = [
+        (lambda: pat("t", site), "api_token"),
+        (lambda: api("https://api.atlassian.com"), "scoped_api_token"),
         (
-            lambda: StaticTokenSource.personal_access_token("t", "https://acme.atlassian.net"),
-            "api_token",
+            lambda: make("an-oauth-token", site),
+            r"accepts no bearer.*api_token\(.*https://api.atlassian.com/ex/jira/CLOUD_ID",
         ),
-        (
-            lambda: StaticTokenSource.api_token("a@b.c", "t", "https://api.atlassian.com"),
-            "scoped_api_token",
-        ),
-        (
-            lambda: StaticTokenSource("an-oauth-token", "https://acme.atlassian.net"),
-            r"takes no bearer.*api_token\(.*https://api.atlassian.com/ex/jira/CLOUD_ID",
-        ),
-        (lambda: StaticTokenSource.api_token("", "t", "https://acme.atlassian.net"), "email"),
-        (
-            lambda: StaticTokenSource.scoped_api_token("a@b.c", "t", "https://acme.atlassian.net"),
-            "cloud_id",
-        ),
-        (
-            lambda: StaticTokenSource.scoped_api_token(
-                "a@b.c", "t", "some-id", "https://acme.atlassian-us-gov-mod.net"
-            ),
-            "cloud=US_GOV_MODERATE",
-        ),
-        (
-            lambda: StaticTokenSource.scoped_api_token("a@b.c", "t", "x", product="bitbucket"),
-            "bitbucket has a Cloud of its own",
-        ),
-        (lambda: StaticTokenSource.organization_key("two words"), "access_token"),
-        (lambda: StaticTokenSource.api_token("a@b.c", "t", "http://acme.atlassian.net"), "https"),
-    ],
-)
-def test_what_is_mixed_up_is_refused_with_the_right_name(make: Any, names: str) -> None:
-    """A wrong combination of token and place is an error before any request."""
-    with pytest.raises(ConfigurationError, match=names):
-        make()
+        (lambda: make.api_token("", "t", site), "email"),
+        (lambda: scoped(site), "cloud_id"),
+        (lambda: scoped("id", "https://acme.atlassian-us-gov-mod.net"), "cloud=US_GOV_MODERATE"),
+        (lambda: scoped("x", product="bitbucket"), "bitbucket has a Cloud of its own"),
+        (lambda: make.organization_key("two words"), "access_token"),
+        (lambda: api("http://acme.atlassian.net"), "https"),
+    ]
+    for call, text in wrong:
+        with pytest.raises(ConfigurationError, match=text):
+            call()
 
 
-@pytest.mark.parametrize(
-    ("source", "url", "hint"),
-    [
+def test_a_request_without_the_token_comes_with_a_hint() -> None:
+    """With foreign="raise" in the error, otherwise in the event, once per origin."""
+    make, gateway = StaticTokenSource, "https://api.atlassian.com/ex/jira"
+    site = "https://acme.atlassian.net"
+    oauth = partial(create_atlassian_oauth_client, "id", "secret")
+    scoped = partial(make.scoped_api_token, "a@b.c", "t", "some-id")
+    path = "/rest/api/3/myself"
+    other_site = "not one of the site some-id, which this login is for"
+    cases: list[tuple[Callable[[], TokenSource], str, str]] = [
+        (lambda: make.api_token("a@b.c", "t", site), f"{gateway}/x{path}", "scoped_api_token"),
+        (scoped, f"{site}{path}", f"pass site_url='{site}'"),
+        (scoped, f"{gateway}/other-id{path}", other_site),
         (
-            lambda: StaticTokenSource.api_token("a@b.c", "t", "https://acme.atlassian.net"),
-            "https://api.atlassian.com/ex/jira/some-id/rest/api/3/myself",
-            "scoped_api_token",
-        ),
-        (
-            lambda: StaticTokenSource.scoped_api_token("a@b.c", "t", "some-id"),
-            "https://acme.atlassian.net/rest/api/3/myself",
-            "pass site_url='https://acme.atlassian.net'",
-        ),
-        (
-            lambda: StaticTokenSource.scoped_api_token("a@b.c", "t", "some-id"),
-            "https://api.atlassian.com/ex/jira/other-id/rest/api/3/myself",
-            "this login is for the site some-id",
-        ),
-        (
-            lambda: StaticTokenSource.scoped_api_token(
-                "a@b.c", "t", "some-id", "https://acme.atlassian.net"
-            ),
-            "https://acme.atlassian.net/wiki/download/attachments/1/x.png",
+            lambda: scoped(site),
+            f"{site}/wiki/download/attachments/1/x.png",
             "/rest/api/3/attachment/content/ID",
         ),
+        (scoped, f"http://api.atlassian.com/ex/jira/some-id{path}", "Write https://"),
         (
-            lambda: StaticTokenSource.scoped_api_token("a@b.c", "t", "some-id"),
-            "http://api.atlassian.com/ex/jira/some-id/rest/api/3/myself",
+            lambda: make.personal_access_token("t", BASE),
+            f"http://jira.company.com/jira{path}",
             "Write https://",
         ),
         (
-            lambda: StaticTokenSource.personal_access_token("t", BASE),
-            "http://jira.company.com/jira/rest/api/2/myself",
-            "Write https://",
-        ),
-        (
-            lambda: StaticTokenSource.personal_access_token("t", BASE),
-            "https://acme.atlassian.net/rest/api/3/myself",
+            lambda: make.personal_access_token("t", BASE),
+            f"{site}{path}",
             "for Cloud use StaticTokenSource.api_token",
         ),
         (
-            lambda: create_atlassian_oauth_client("id", "secret", cloud_id="some-id"),
-            "https://acme.atlassian.net/rest/api/3/myself",
-            "use https://api.atlassian.com/ex/jira/some-id, or pass site_url=",
+            lambda: oauth(cloud_id="some-id"),
+            f"{site}{path}",
+            f"use {gateway}/some-id, or pass site_url=",
         ),
-        (
-            lambda: create_atlassian_oauth_client("id", "secret", cloud_id="some-id"),
-            "https://api.atlassian.com/ex/jira/other-id/rest/api/3/myself",
-            "this login is for the site some-id",
-        ),
-        (
-            lambda: create_atlassian_oauth_client("id", "secret", server_url=BASE),
-            "http://jira.company.com/jira/rest/api/2/myself",
-            "Write https://",
-        ),
-        (
-            lambda: StaticTokenSource.organization_key("t"),
-            "https://acme.atlassian.net/rest/api/3/myself",
-            "administration only",
-        ),
-    ],
-)
-def test_a_request_that_goes_without_the_token_names_the_right_way(
-    source: Any, url: str, hint: str
-) -> None:
-    """With foreign="raise" the error says it, else the event, once per origin."""
-    with pytest.raises(ForeignOriginError, match=re.escape(hint)):
-        AtlassianAuth(source(), foreign="raise").admit(Location.of(url))
-    bare, events = source(), []
-    bare.on_event = events.append
-    assert AtlassianAuth(bare).admit(Location.of(url)) is None
-    (event,) = events
-    assert event.name == "foreign_origin"
-    assert hint in event.fields["hint"]
+        (lambda: oauth(cloud_id="some-id"), f"{gateway}/other-id{path}", other_site),
+        (lambda: oauth(server_url=BASE), f"http://jira.company.com/jira{path}", "Write https://"),
+        (lambda: make.organization_key("t"), f"{site}{path}", "administration only"),
+    ]
+    for new_source, url, hint in cases:
+        with pytest.raises(ForeignOriginError, match=re.escape(hint)):
+            AtlassianAuth(new_source(), foreign="raise").admit(Location.of(url))
+        source, events = new_source(), []
+        source.on_event = events.append
+        assert AtlassianAuth(source).admit(Location.of(url)) is None
+        (event,) = events
+        assert event.name == "foreign_origin"
+        assert hint in event.fields["hint"]

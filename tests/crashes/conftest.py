@@ -93,16 +93,6 @@ STEPS = {
     "before release": SAVED,
 }
 
-#: The rows that depend on the store: its lock, and all of a save.
-OF_THE_STORE = {
-    "after the lock",
-    "in the middle of the journal",
-    "in the middle of the journal, done",
-    "in the middle of the save",
-    "in the middle of the save, done",
-    "after the save",
-}
-
 
 @pytest.fixture
 def server(request: pytest.FixtureRequest) -> str:
@@ -291,8 +281,16 @@ URLS = {"RedisTokenStore": "redis_url", "SQLTokenStore, PostgreSQL": "postgres_u
 URLS |= {"SQLTokenStore, MariaDB": "mysql_url"}
 LEASED = [name for name in PLACES if name.startswith(("Redis", "SQL"))]
 
-#: The columns that every run of the tests measures from the first row to the last.
-WHOLE = ("FileTokenStore", "RedisTokenStore")
+#: The rows that each run of the tests measures for all stores, on Cloud; it measures the others for
+#: FileTokenStore on Data Center, where a login is lost most easily. `--slow` measures every cell.
+SHORT = ("in the middle of the save", "in the middle of the save, done")
+
+
+def is_short(server: str, step: str, name: str, *, after_the_lease: bool) -> bool:
+    """Whether the cell is measured without `--slow`."""
+    if server == "data_center":
+        return name == "FileTokenStore"
+    return step in SHORT and not after_the_lease
 
 
 @dataclass(frozen=True)
@@ -334,12 +332,9 @@ def column(
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """The cells that are measured: in the short form, what the explorer of `tests/refresh` does not
-    prove for all stores at once.
-    """
+    """All cells; most of them are slow."""
     if not {"server", "step", "column"} <= set(metafunc.fixturenames):
         return
-    is_whole = is_asked_for(metafunc.config, "whole") or is_asked_for(metafunc.config, "write")
     columns = [*((name, False) for name in PLACES), *((name, True) for name in LEASED)]
     cells = [
         pytest.param(
@@ -347,11 +342,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             step,
             (name, after_the_lease),
             id=f"{server}-{step}-{name}" + (" after its lease" if after_the_lease else ""),
+            marks=()
+            if is_short(server, step, name, after_the_lease=after_the_lease)
+            else pytest.mark.slow,
         )
         for server in SERVERS
         for step in STEPS
         for name, after_the_lease in columns
-        if is_whole or step in OF_THE_STORE or (name in WHOLE and not after_the_lease)
     ]
     metafunc.parametrize(("server", "step", "column"), cells, indirect=True)
 
@@ -360,8 +357,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 Cells = dict[tuple[str, str, str], str]
 OBSERVED = pytest.StashKey[Cells]()
-COMMAND = "python -m pytest tests/crashes -q --write-crash-matrix"
-WHOLE_COMMAND = "python -m pytest tests/crashes -q --whole-crash-matrix"
+COMMAND = "python -m pytest tests/crashes -q --slow --write-crash-matrix"
 
 HEAD = f"""\
 # Crash matrix
@@ -388,11 +384,8 @@ This page is written by its test, and every run of the test compares it with wha
 
     {COMMAND}
 
-Rows with an asterisk do not depend on the store: what a refresh does next is proved for all stores
-at once, in every order, by `tests/refresh`. A usual run of the tests measures them for
-{" and ".join(WHOLE)} only; the long form, which `make slow` runs, measures every cell:
-
-    {WHOLE_COMMAND}
+`make slow` measures every cell. `make test` measures those of FileTokenStore on Data Center, and on
+Cloud those in the middle of the save.
 """
 
 NOTES = """
@@ -423,11 +416,6 @@ NOTES = """
 """
 
 
-def titled(step: str) -> str:
-    """The first cell of its row."""
-    return step if step in OF_THE_STORE else f"{step} \\*"
-
-
 def rendered(cells: Cells) -> str:
     """The document with these cells."""
     names = [column.replace(", ", ",<br>") for column in PLACES]
@@ -437,7 +425,7 @@ def rendered(cells: Cells) -> str:
         parts += ["|---" * (len(names) + 1) + "|\n"]
         for step in STEPS:
             row = [cells[server, step, column] for column in PLACES]
-            parts += [f"| {titled(step)} | {' | '.join(row)} |\n"]
+            parts += [f"| {step} | {' | '.join(row)} |\n"]
     return "".join(parts) + NOTES
 
 
@@ -450,8 +438,7 @@ def _cells(document: str) -> Cells:
         for line in table[1].splitlines() if table else ():
             name, *row = line.strip("| ").split(" | ")
             cells |= {
-                (server, name.removesuffix(" \\*"), column): cell
-                for column, cell in zip(PLACES, row, strict=False)
+                (server, name, column): cell for column, cell in zip(PLACES, row, strict=False)
             }
     return cells
 
@@ -477,7 +464,7 @@ def observe(
 
     def observe(server: str, step: str, column: Column, outcome: str) -> None:
         cell = server, step, column.name
-        if is_asked_for(config, "write"):
+        if config.getoption("write_crash_matrix", False):
             config.stash.setdefault(OBSERVED, {})[cell] = outcome
         else:
             assert documented.get(cell) == outcome, f"{DOCUMENT} is stale; run: {COMMAND}"
@@ -485,18 +472,8 @@ def observe(
     return observe
 
 
-def is_asked_for(config: pytest.Config, form: str) -> bool:
-    """Whether the command has that option, which is known only when these tests are named in it."""
-    return bool(config.getoption(f"{form}_crash_matrix", False))
-
-
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The options for all cells."""
-    parser.addoption(
-        "--whole-crash-matrix",
-        action="store_true",
-        help=f"measure every cell of {DOCUMENT.name}, not only those that depend on the store",
-    )
+    """The option that writes the document."""
     parser.addoption(
         "--write-crash-matrix",
         action="store_true",
@@ -522,7 +499,7 @@ def pytest_testnodedown(node: Any) -> None:
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Write the document, if every cell was observed."""
-    if not is_asked_for(config, "write"):
+    if not config.getoption("write_crash_matrix", False):
         return
     cells = config.stash.get(OBSERVED, {})
     missing = len(SERVERS) * len(STEPS) * len(PLACES) - len(cells)

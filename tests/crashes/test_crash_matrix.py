@@ -214,7 +214,7 @@ def kill(world: World, emulator: AtlassianEmulator) -> Callable[[str], None]:
     def kill(step: str) -> None:
         hold = Hold(after=step == ROTATED)
         if step in (SENT, ROTATED):
-            emulator.weather.next("token", hold)
+            emulator.faults.next("token", hold)
         victim = world.victim(step)
         if step in (SENT, ROTATED):
             hold.wait_arrived()
@@ -254,7 +254,7 @@ def test_a_killed_refresh(
     assert outcome == getattr(phase, server), found
     if found.answer == "answer_lost":
         assert "the answer was lost" in found.text
-        assert "takes no refresh token twice" in found.text
+        assert "accepts each refresh token once" in found.text
         assert "oauth_start()" in found.text
         assert world.request() == replace(found, sent=())  # known now, without a token request
         world.log_in()

@@ -231,7 +231,7 @@ class Fleet:
         In the end every process has to have been served.
         """
         hold = Hold(after=True)
-        self.emulator.weather.next("token", hold)
+        self.emulator.faults.next("token", hold)
         holder = self.random.choice(self.workers)
         served = dict(zip([holder], self.begin([holder]), strict=True))
         hold.wait_arrived()

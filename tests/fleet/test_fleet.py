@@ -16,6 +16,7 @@ FLEET = Path(__file__).with_name("fleet.py")
 SHORT = ("--rotations", "10", "--processes", "6", "--hosts", "2", "--lease", "2")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("store", ["redis", "postgres"])
 def test_a_fleet_refreshes_once_an_hour_whatever_breaks(
     store: str, request: pytest.FixtureRequest

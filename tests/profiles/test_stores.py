@@ -57,7 +57,7 @@ class TestSecrets:
         (file,) = (home / "data").rglob("*.client_secret.json")
         for mode in (0o640, 0o604, 0o666):
             file.chmod(mode)
-            with pytest.raises(Exception, match="others have access") as raised:
+            with pytest.raises(Exception, match="users have access") as raised:
                 client_secret_of(WORK)
             assert SECRET not in repr(raised.value)
         file.chmod(0o600)

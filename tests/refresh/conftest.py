@@ -24,7 +24,7 @@ from atlassian_auth_adapter.testing import (
 )
 from atlassian_auth_adapter.testing.emulator import Hold
 
-from .orders import DOCUMENT, rendered, rows_in
+from .orders import DOCUMENT, rendered, states_in
 
 Start = Callable[..., Future[Any]]
 Held = Callable[[AtlassianOAuthClient], Hold]
@@ -36,6 +36,27 @@ def start() -> Iterator[Start]:
     """Starts a function on a thread of its own; its future."""
     with ThreadPoolExecutor(128) as pool:
         yield pool.submit
+
+
+@pytest.fixture
+def expired_client(
+    make_client: Any, clock: FakeClock, emulator: AtlassianEmulator
+) -> Callable[..., AtlassianOAuthClient]:
+    """Makes a client whose access token has just expired, with the arguments of `make_client`.
+
+    The token endpoint will give that `answer`, so many times (None: always).
+    """
+
+    def make(
+        *arguments: Any, answer: Any = None, times: int | None = 1, **changes: Any
+    ) -> AtlassianOAuthClient:
+        client: AtlassianOAuthClient = make_client(*arguments, **changes)
+        clock.advance(3600)
+        if answer:
+            emulator.faults.next("token", answer, times=times)
+        return client
+
+    return make
 
 
 @pytest.fixture
@@ -76,7 +97,7 @@ def held(emulator: AtlassianEmulator, clock: FakeClock) -> Held:
     def hold(_: AtlassianOAuthClient) -> Hold:
         clock.advance(3600)
         hold = Hold(after=True)
-        emulator.weather.next("token", hold)
+        emulator.faults.next("token", hold)
         return hold
 
     return hold
@@ -155,35 +176,25 @@ def program(
 
 # --- test_every_order -----------------------------------------------------------------------------
 
-WRITTEN = pytest.StashKey[dict[str, str]]()
+WRITTEN = pytest.StashKey[dict[str, int]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The options of the explorer."""
-    parser.addoption("--all-orders", action="store_true", help="explore the large worlds as well")
-    parser.addoption("--write-orders", action="store_true", help=f"write {DOCUMENT.name}")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """The marker of what only the long form explores."""
-    config.addinivalue_line("markers", "all_orders: explored with --all-orders only")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without the option the large worlds are left out."""
-    if not config.getoption("all_orders", False):
-        items[:] = [item for item in items if item.get_closest_marker("all_orders") is None]
+    """The option of the explorer."""
+    parser.addoption(
+        "--write-orders", action="store_true", help=f"with --slow: write {DOCUMENT.name}"
+    )
 
 
 @pytest.fixture(scope="session")
-def documented() -> dict[str, str]:
-    """The rows of docs/refresh.md, by the names of their worlds."""
-    return rows_in(DOCUMENT.read_text(encoding="utf-8")) if DOCUMENT.exists() else {}
+def documented() -> dict[str, int]:
+    """The states of docs/refresh.md, by the names of their worlds."""
+    return states_in(DOCUMENT.read_text(encoding="utf-8")) if DOCUMENT.exists() else {}
 
 
 @pytest.fixture
-def written(request: pytest.FixtureRequest) -> dict[str, str] | None:
-    """Where the rows go that are to be written; None when they are compared."""
+def written(request: pytest.FixtureRequest) -> dict[str, int] | None:
+    """Where the counts go that are to be written; None when they are compared."""
     if not request.config.getoption("write_orders", False):
         return None
     return request.config.stash.setdefault(WRITTEN, {})
@@ -191,6 +202,6 @@ def written(request: pytest.FixtureRequest) -> dict[str, str] | None:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Writes the document, if that was asked for."""
-    if rows := session.config.stash.get(WRITTEN, None):
-        before = rows_in(DOCUMENT.read_text(encoding="utf-8")) if DOCUMENT.exists() else {}
-        DOCUMENT.write_text(rendered({**before, **rows}), encoding="utf-8")
+    if states := session.config.stash.get(WRITTEN, None):
+        before = states_in(DOCUMENT.read_text(encoding="utf-8")) if DOCUMENT.exists() else {}
+        DOCUMENT.write_text(rendered({**before, **states}), encoding="utf-8")

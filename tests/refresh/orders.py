@@ -10,16 +10,15 @@ from .explorer import EVENTS, SERVERS, Explorer, World, named
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "refresh.md"
 
+_SAME = ("expired", "expired")
+_OTHER = ("expired", "rejected")
 _PAIRS = (
-    ("expired", "expired"),
-    ("expired", "rejected"),
     ("rejected", "rejected"),
     ("takes over", "takes over"),
     ("expired", "takes over"),
     ("rejected", "takes over"),
     ("newcomer", "expired"),
 )
-_CHEAP = {("expired", "expired"), ("expired", "rejected"), ("takes over", "takes over")}
 _TRIPLES = (
     ("expired", "expired", "expired"),
     ("expired", "rejected", "takes over"),
@@ -28,43 +27,46 @@ _TRIPLES = (
 #: The events that lose logins elsewhere.
 _WORST = ("crash", "pause", "lost answer", "store")
 
-#: Explored by each run of the tests.
+#: Explored by `make test`: one event for all, two where a login is lost most easily.
 SMALL = [
-    *(World(server, pair, 2 if pair in _CHEAP else 1) for server in SERVERS for pair in _PAIRS),
-    *(World(server, triple, 1) for server in SERVERS for triple in _TRIPLES),
+    *(World(server, roles, 1) for server in SERVERS for roles in (*_PAIRS, *_TRIPLES)),
+    *(World(server, _SAME, 2) for server in ("without grace", "newest child only")),
 ]
-#: Explored by the long form.
+#: Explored by `make slow` as well.
 LARGE = [
-    *(World(server, pair, 2) for server in SERVERS for pair in _PAIRS if pair not in _CHEAP),
-    *(World(server, ("expired", "expired"), 3) for server in SERVERS),
-    *(World(server, ("expired", "expired", "expired"), 3, only=_WORST) for server in SERVERS),
-    *(World(server, ("expired", "expired", "expired"), 2) for server in SERVERS),
-    *(World(server, ("expired", "rejected", "takes over"), 2) for server in SERVERS),
+    World("without grace", _SAME, 3),
+    World("with grace", _SAME, 2),
+    *(World(server, roles, 2) for server in SERVERS for roles in (_OTHER, *_PAIRS)),
+    *(World(server, _TRIPLES[0], 3, only=_WORST) for server in SERVERS),
+    *(World(server, roles, 2) for server in SERVERS for roles in _TRIPLES),
 ]
+#: Explored only with `--write-orders`, since each takes some minutes.
+LARGEST = [World("newest child only", _SAME, 3), World("with grace", _SAME, 3)]
+ALL = (*SMALL, *LARGE, *LARGEST)
 
 
-def row_of(world: World, states: int) -> str:
+def _row_of(world: World, states: int) -> str:
     """The row of the document for a world."""
-    form = "" if world in SMALL else "long form"
+    form = "test" if world in SMALL else "slow" if world in LARGE else "by hand"
     most = str(world.most) if world.only == EVENTS else f"{world.most} of {', '.join(world.only)}"
-    return f"| {world.server} | {', '.join(world.roles)} | {most} | {states:,} | {form} |"
+    return f"| {world.server} | {', '.join(world.roles)} | {most} | {form} | {states:,} |"
 
 
-def rows_in(text: str) -> dict[str, str]:
-    """The rows of a document, by the names of their worlds."""
-    names = {row_of(world, 0).rsplit("| 0 |", 1)[0]: world.name for world in (*SMALL, *LARGE)}
-    found = {}
-    for line in text.splitlines():
-        for start, name in names.items():
-            if line.startswith(start):
-                found[name] = line
-    return found
+def states_in(text: str) -> dict[str, int]:
+    """How many states the document gives to each world, by its name."""
+    starts = {_row_of(world, 0).removesuffix("0 |"): world.name for world in ALL}
+    rows = (line.removesuffix(" |").rpartition(" ") for line in text.splitlines())
+    return {
+        starts[start + " "]: int(states.replace(",", ""))
+        for start, _, states in rows
+        if start + " " in starts
+    }
 
 
-def rendered(rows: dict[str, str]) -> str:
+def rendered(states: dict[str, int]) -> str:
     """The document."""
-    worlds = "\n".join(rows[world.name] for world in (*SMALL, *LARGE) if world.name in rows)
-    return _TEXT.format(diagram=_diagram(), worlds=worlds)
+    rows = [_row_of(world, states[world.name]) for world in ALL if world.name in states]
+    return _TEXT.format(diagram=_diagram(), worlds="\n".join(rows))
 
 
 def _diagram() -> str:
@@ -87,7 +89,7 @@ def _diagram() -> str:
 _TEXT = """\
 # The refresh, in every order
 
-Written by `pytest tests/refresh/test_every_order.py --all-orders --write-orders`; do not edit.
+Written by `pytest tests/refresh/test_every_order.py --slow --write-orders`; do not edit.
 
 `atlassian_auth_adapter/refresh/protocol.py` is the algorithm: generators that yield the steps they
 need. An explorer runs several of them, each a process of its own, against a model of store and
@@ -147,7 +149,9 @@ its holder was killed before it was saved, ends the login.
 Each sort of event happens once at most in a schedule, and so many events in all. With three events
 the states are those of all choices of three sorts, added up.
 
-| server | processes | events | states | |
+`make test` explores the worlds of the first rows, `make slow` all but the last two.
+
+| server | processes | events | explored by | states |
 |---|---|---|---|---|
 {worlds}
 """

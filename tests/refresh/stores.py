@@ -13,6 +13,7 @@ from atlassian_auth_adapter import MemoryTokenStore, TokenKey, TokenSet, TokenSt
 from atlassian_auth_adapter.records import Login, read
 from atlassian_auth_adapter.stores.base import Entry, TokenStore
 from atlassian_auth_adapter.testing import FakeClock
+from atlassian_auth_adapter.testing.contracts.processes import PATIENCE
 
 Action = Callable[[Login | None], object]
 
@@ -96,6 +97,23 @@ class FragileStore:
         with self._locks.lock(name, timeout=timeout):
             yield
         self._do("unlock")
+
+
+def outcome_of(work: Callable[[], Any]) -> Any:
+    """What the work returns or raises, on a thread of its own; fails when it hangs."""
+    outcomes: list[Any] = []
+
+    def run() -> None:
+        try:
+            outcomes.append(work())
+        except BaseException as error:
+            outcomes.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    assert outcomes, "this waits for ever"
+    return outcomes[0]
 
 
 class Pause:

@@ -52,14 +52,13 @@ def test_a_token_of_another_process_is_adopted_without_a_request(
 
 
 def test_a_refresh_token_that_was_refused_is_looked_up_once_more(
-    emulator: AtlassianEmulator, clock: FakeClock, make_client: Any, start: Any, theirs: TokenSet
+    emulator: AtlassianEmulator, start: Any, theirs: TokenSet, expired_client: Any
 ) -> None:
     """Another process has saved a newer token meanwhile: it is used, nothing is marked dead."""
-    client = make_client()
-    clock.advance(3600)
+    client = expired_client()
     emulator.cloud.revoke_grants()
     hold = Hold()
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", hold)
     waiting = start(client.token_set)
     hold.wait_arrived()
     save_login(client, successor(stored_login(client), theirs))
@@ -69,12 +68,11 @@ def test_a_refresh_token_that_was_refused_is_looked_up_once_more(
 
 
 def test_what_is_saved_between_the_refusal_and_the_second_look_is_adopted(
-    emulator: AtlassianEmulator, clock: FakeClock, make_client: Any, theirs: TokenSet
+    emulator: AtlassianEmulator, clock: FakeClock, theirs: TokenSet, expired_client: Any
 ) -> None:
     """The process that has spent the refresh token saves its answer within the second after."""
     sleeper = Sleeper(clock)
-    client = make_client(clock=sleeper)
-    clock.advance(3600)
+    client = expired_client(clock=sleeper)
     emulator.cloud.revoke_grants()
     sleeper.dream = lambda: save_login(client, successor(stored_login(client), theirs))
     assert client.token_set() == theirs
@@ -82,12 +80,11 @@ def test_what_is_saved_between_the_refusal_and_the_second_look_is_adopted(
 
 
 def test_what_is_saved_between_look_and_journal_is_adopted(
-    emulator: AtlassianEmulator, clock: FakeClock, make_client: Any, theirs: TokenSet
+    emulator: AtlassianEmulator, theirs: TokenSet, expired_client: Any
 ) -> None:
     """The journal is written by compare-and-swap too: a newer login is found, nothing is spent."""
     store = FragileStore()
-    client = make_client(store=store)
-    clock.advance(3600)
+    client = expired_client(store=store)
 
     def be_faster(_: object) -> None:
         store.mend()
@@ -99,14 +96,13 @@ def test_what_is_saved_between_look_and_journal_is_adopted(
 
 
 def test_what_is_saved_during_a_refresh_is_not_overwritten(
-    emulator: AtlassianEmulator, clock: FakeClock, make_client: Any, start: Any, theirs: TokenSet
+    emulator: AtlassianEmulator, start: Any, theirs: TokenSet, expired_client: Any
 ) -> None:
     """Another process began after us, for our lease had ended, and saved first: theirs is used."""
     store = FragileStore()
-    client = make_client(store=store)
-    clock.advance(3600)
+    client = expired_client(store=store)
     hold = Hold(after=True)
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", hold)
     waiting = start(client.token_set)
     hold.wait_arrived()
     version, journaled = stored_version(client), stored_login(client)
@@ -122,17 +118,11 @@ def test_what_is_saved_during_a_refresh_is_not_overwritten(
 
 
 def test_after_the_lock_was_held_too_long_the_store_is_looked_at(
-    emulator: AtlassianEmulator,
-    clock: FakeClock,
-    make_client: Any,
-    events: Any,
-    landed: Landed,
-    theirs: TokenSet,
+    emulator: AtlassianEmulator, events: Any, landed: Landed, theirs: TokenSet, expired_client: Any
 ) -> None:
     """TokenStoreTimeoutError, no request; what the holder has saved is adopted all the same."""
     store = FragileStore()
-    client = make_client(store=store, on_event=events)
-    clock.advance(3600)
+    client = expired_client(store=store, on_event=events)
     store.fail("lock", error=TokenStoreTimeoutError("another process holds it"))
     with pytest.raises(TokenStoreTimeoutError, match="hangs"):
         client.get_access_token()
@@ -148,12 +138,11 @@ def test_after_the_lock_was_held_too_long_the_store_is_looked_at(
     "error", [OSError("EIO"), TokenStoreTimeoutError("late"), TokenStoreError("away")], ids=repr
 )
 def test_a_lock_that_cannot_be_released_does_not_cost_the_token(
-    clock: FakeClock, make_client: Any, events: Any, landed: Landed, kept: Any, error: Exception
+    events: Any, landed: Landed, kept: Any, error: Exception, expired_client: Any
 ) -> None:
     """The token is rotated and saved when the release fails: it is handed out, an event tells."""
     store = FragileStore()
-    client = make_client(store=store, on_event=events)
-    clock.advance(3600)
+    client = expired_client(store=store, on_event=events)
     store.fail("unlock", error=error)
     assert client.get_access_token() == kept(client).access_token
     landed()
@@ -250,7 +239,7 @@ def test_a_paused_process_revives_what_was_given_up(
     other = another_process("data_center", store=place)
     clock.advance(3600)
     hold = Hold(after=True)
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", hold)
     waiting = start(client.get_access_token)
     hold.wait_arrived()
     with pytest.raises(LoginRequiredError) as raised:
@@ -327,7 +316,7 @@ def test_nothing_is_resent_that_another_process_has_rotated(
     client = another_process(store=FragileStore(place, leases_end=True), clock=sleeper)
     other = another_process(store=place)
     clock.advance(3600)
-    emulator.weather.next("token", CloseAfter())
+    emulator.faults.next("token", CloseAfter())
 
     def dream() -> None:
         other.get_access_token()

@@ -44,17 +44,10 @@ def unavailable(client: AtlassianOAuthClient) -> TokenEndpointUnavailableError:
     "fault", [CloseAfter(), TruncatedJSON(), CutBody(), HTML(after=True), Status(502, after=True)]
 )
 def test_cloud_recovers_by_itself_from_a_lost_answer(
-    emulator: AtlassianEmulator,
-    clock: FakeClock,
-    make_client: Any,
-    events: Any,
-    landed: Landed,
-    fault: Any,
+    emulator: AtlassianEmulator, events: Any, landed: Landed, fault: Any, expired_client: Any
 ) -> None:
     """The server rotated, the answer was lost: the same refresh token again, inside the grace."""
-    client = make_client(on_event=events)
-    clock.advance(3600)
-    emulator.weather.next("token", fault)
+    client = expired_client(on_event=events, answer=fault)
     assert client.test_connection().name
     landed()
     outcomes = [request.outcome for request in emulator.token_requests]
@@ -64,29 +57,26 @@ def test_cloud_recovers_by_itself_from_a_lost_answer(
 
 
 def test_a_lost_answer_is_asked_for_again_for_two_minutes(
-    emulator: AtlassianEmulator, clock: FakeClock, make_client: Any
+    emulator: AtlassianEmulator, clock: FakeClock, expired_client: Any
 ) -> None:
     """The endpoint answers 500 for a long time: resent for two minutes, told, and tried anew."""
-    client = make_client()
-    clock.advance(3600)
+    client = expired_client()
     began = clock.time()
-    emulator.weather.next("token", Status(500), times=None)
+    emulator.faults.next("token", Status(500), times=None)
     failure = unavailable(client)
     assert (failure.outcome, failure.status) == ("ambiguous", 500)
     assert 100 < clock.time() - began <= 120
-    emulator.weather.clear()
+    emulator.faults.clear()
     clock.advance(5)
     assert client.get_access_token()
     assert client.status().pending_since is None
 
 
 def test_for_five_seconds_after_a_failed_window_requests_fail_at_once(
-    emulator: AtlassianEmulator, clock: FakeClock, make_client: Any
+    emulator: AtlassianEmulator, clock: FakeClock, expired_client: Any
 ) -> None:
     """The known reason is told, and the token endpoint is left alone; then it is asked again."""
-    client = make_client()
-    clock.advance(3600)
-    emulator.weather.next("token", Status(500), times=None)
+    client = expired_client(answer=Status(500), times=None)
     first = unavailable(client)
     emulator.reset_log()
     for _ in range(10):
@@ -95,7 +85,7 @@ def test_for_five_seconds_after_a_failed_window_requests_fail_at_once(
         clock.advance(0.49)
     assert not emulator.token_requests
     clock.advance(0.2)
-    emulator.weather.clear()
+    emulator.faults.clear()
     assert client.get_access_token()
 
 
@@ -106,7 +96,7 @@ def test_what_failed_a_moment_ago_is_not_asked_for_beside_the_traffic_either(
     client = make_client(expiry=ExpiryPolicy(jitter=0))
     first = client.get_access_token()
     clock.advance(3600 - 590)
-    emulator.weather.next("token", Status(500), times=None)
+    emulator.faults.next("token", Status(500), times=None)
     assert client.get_access_token() == first
     landed()
     assert emulator.count("refresh_token") > 3
@@ -119,12 +109,10 @@ def test_what_failed_a_moment_ago_is_not_asked_for_beside_the_traffic_either(
 
 
 def test_a_token_is_not_resent_after_the_grace_of_a_journalled_attempt(
-    emulator: AtlassianEmulator, clock: FakeClock, make_client: Any
+    emulator: AtlassianEmulator, clock: FakeClock, expired_client: Any
 ) -> None:
     """What was sent nine and a half minutes ago is resent for half a minute, not for two."""
-    client = make_client()
-    clock.advance(3600)
-    emulator.weather.next("token", Status(500), times=None)
+    client = expired_client(answer=Status(500), times=None)
     unavailable(client)
     first_sent = client.status().pending_since
     clock.advance(first_sent + 570 - clock.time())
@@ -135,16 +123,14 @@ def test_a_token_is_not_resent_after_the_grace_of_a_journalled_attempt(
 
 
 def test_a_clock_that_is_set_back_stretches_no_resend(
-    emulator: AtlassianEmulator, make_client: Any, clock: FakeClock
+    emulator: AtlassianEmulator, clock: FakeClock, expired_client: Any
 ) -> None:
     """The answer is lost, the server is down, and the wall clock goes back an hour meanwhile: two
     minutes are two minutes, so the refresh token is not sent again after the grace.
     """
     sleeper = Sleeper(clock)
-    client = make_client(clock=sleeper)
-    clock.advance(3600)
-    emulator.weather.next("token", CloseAfter())
-    emulator.weather.next("token", Status(502), times=1000)
+    client = expired_client(clock=sleeper, answer=CloseAfter())
+    emulator.faults.next("token", Status(502), times=1000)
     sleeper.dream = lambda: clock.jump(-3600)
     began = clock.monotonic()
     unavailable(client)
@@ -173,7 +159,7 @@ def test_a_clock_that_stands_still_keeps_no_caller(
     """The refresh ends after a bounded number of requests, whatever the clock says."""
     client = make_client(flavour, clock=Standing(clock))
     clock.advance(7200)
-    emulator.weather.next("token", fault, times=None)
+    emulator.faults.next("token", fault, times=None)
     unavailable(client)
     assert 1 < emulator.count("refresh_token") <= 21
 
@@ -192,7 +178,7 @@ def test_data_center_says_what_happened_to_a_lost_answer(
     client = make_client("data_center", store=store, on_event=events)
     before = kept(client)
     clock.advance(3600)
-    emulator.weather.next("token", CloseAfter())
+    emulator.faults.next("token", CloseAfter())
     for another in (client, client, another_process("data_center", store=store)):
         with pytest.raises(LoginRequiredError, match="answer was lost") as caught:
             another.get_access_token()
@@ -205,12 +191,10 @@ def test_data_center_says_what_happened_to_a_lost_answer(
 
 
 def test_data_center_survives_an_answer_that_was_lost_before_the_rotation(
-    emulator: AtlassianEmulator, clock: FakeClock, make_client: Any
+    expired_client: Any,
 ) -> None:
     """The connection broke before the server did anything: the one resend succeeds."""
-    client = make_client("data_center")
-    clock.advance(3600)
-    emulator.weather.next("token", CloseBefore())
+    client = expired_client("data_center", answer=CloseBefore())
     assert client.test_connection().name
     assert client.status().generation == 2
 
@@ -235,38 +219,30 @@ def test_an_endpoint_that_cannot_be_reached_loses_nothing(
 
 
 def test_a_short_retry_after_is_waited_for(
-    emulator: AtlassianEmulator, clock: FakeClock, make_client: Any
+    emulator: AtlassianEmulator, clock: FakeClock, expired_client: Any
 ) -> None:
     """429 with Retry-After: 5: the flight waits for 5 s and goes on."""
-    client = make_client()
-    clock.advance(3600)
-    emulator.weather.next("token", Status(429, retry_after=5))
+    client = expired_client(answer=Status(429, retry_after=5))
     client.get_access_token()
     assert clock.slept == [5.0]
     assert emulator.count("refresh_token", "issued") == 1
 
 
-def test_two_short_waits_in_a_row_are_ridden_out(
-    emulator: AtlassianEmulator, clock: FakeClock, make_client: Any
-) -> None:
+def test_two_short_waits_in_a_row_are_ridden_out(clock: FakeClock, expired_client: Any) -> None:
     """Twice 503 with Retry-After: 1: both are waited for, and nobody is told."""
-    client = make_client()
-    clock.advance(3600)
-    emulator.weather.next("token", Status(503, retry_after=1), times=2)
+    client = expired_client(answer=Status(503, retry_after=1), times=2)
     assert client.get_access_token()
     assert clock.slept == [1.0, 1.0]
 
 
 @pytest.mark.parametrize("retry_after", [None, 0], ids=["none", "zero"])
 def test_a_throttle_without_a_time_is_waited_for_ever_longer(
-    emulator: AtlassianEmulator, clock: FakeClock, make_client: Any, retry_after: int | None
+    clock: FakeClock, retry_after: int | None, expired_client: Any
 ) -> None:
     """429 without Retry-After, or with one that tells nothing: about 1, 2 and 4 s with jitter, and
     then it works.
     """
-    client = make_client()
-    clock.advance(3600)
-    emulator.weather.next("token", Status(429, retry_after=retry_after), times=3)
+    client = expired_client(answer=Status(429, retry_after=retry_after), times=3)
     assert client.get_access_token()
     assert len(clock.slept) == 3
     for slept, base in zip(clock.slept, (1, 2, 4), strict=True):
@@ -274,18 +250,13 @@ def test_a_throttle_without_a_time_is_waited_for_ever_longer(
 
 
 def test_a_throttle_that_stays_is_told_and_remembered_by_all(
-    emulator: AtlassianEmulator,
-    clock: FakeClock,
-    make_client: Any,
-    another_process: Any,
+    emulator: AtlassianEmulator, clock: FakeClock, another_process: Any, expired_client: Any
 ) -> None:
     """After 20 s of waiting at most the callers learn when to come back, also those of another
     process, and the endpoint is left alone until then.
     """
     store = FragileStore()
-    client = make_client(store=store)
-    clock.advance(3600)
-    emulator.weather.next("token", Status(429), times=None)
+    client = expired_client(store=store, answer=Status(429), times=None)
     failure = unavailable(client)
     assert failure.outcome == "throttled"
     assert 8 <= failure.retry_after <= 24  # type: ignore[operator]
@@ -295,7 +266,7 @@ def test_a_throttle_that_stays_is_told_and_remembered_by_all(
     assert (other.outcome, other.retry_after) == ("throttled", pytest.approx(failure.retry_after))
     assert unavailable(client).retry_after == pytest.approx(failure.retry_after)
     assert not emulator.token_requests
-    emulator.weather.clear()
+    emulator.faults.clear()
     clock.advance(failure.retry_after or 0)
     assert client.get_access_token()
 
@@ -304,15 +275,13 @@ def test_a_throttle_that_stays_is_told_and_remembered_by_all(
 def test_a_long_retry_after_is_told_and_remembered_by_all(
     emulator: AtlassianEmulator,
     clock: FakeClock,
-    make_client: Any,
     events: Any,
     landed: Landed,
     status: int,
+    expired_client: Any,
 ) -> None:
     """Retry-After: 300: the callers are told, nobody asks again before, then it goes on."""
-    client = make_client(on_event=events)
-    clock.advance(3600)
-    emulator.weather.next("token", Status(status, retry_after=300))
+    client = expired_client(on_event=events, answer=Status(status, retry_after=300))
     for _ in range(3):
         failure = unavailable(client)
         assert (failure.outcome, failure.retry_after) == ("throttled", 300)
@@ -326,12 +295,10 @@ def test_a_long_retry_after_is_told_and_remembered_by_all(
 
 
 def test_a_throttle_far_ahead_is_a_clock_that_was_set_back(
-    emulator: AtlassianEmulator, clock: FakeClock, make_client: Any
+    clock: FakeClock, expired_client: Any
 ) -> None:
     """The clock jumps back by a day: the remembered Retry-After does not lock anybody out."""
-    client = make_client()
-    clock.advance(3600)
-    emulator.weather.next("token", Status(429, retry_after=300))
+    client = expired_client(answer=Status(429, retry_after=300))
     unavailable(client)
     clock.jump(-86400)
     assert client.get_access_token()
@@ -344,7 +311,7 @@ def test_a_failure_in_the_stale_window_disturbs_nobody(
     client = make_client(on_event=events, expiry=ExpiryPolicy(jitter=0))
     first = client.get_access_token()
     clock.advance(3600 - 590)
-    emulator.weather.next("token", Status(429, retry_after=60))
+    emulator.faults.next("token", Status(429, retry_after=60))
     assert client.get_access_token() == first
     landed()
     assert events.names == ["throttled"]
@@ -471,7 +438,7 @@ def test_a_client_with_the_right_secret_does_not_fail_with_the_wrong_one(
     wrong.get_access_token()
     clock.advance(3600)
     hold = Hold()
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", hold)
     refused = start(wrong.get_access_token)
     hold.wait_arrived()
     served = start(good.get_access_token)

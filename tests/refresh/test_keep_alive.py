@@ -194,7 +194,7 @@ def test_idle_days_that_run_out_are_announced_when_the_refresh_fails(
     consent = clock.time()
     client.get_access_token()
     clock.advance(80 * DAY)
-    emulator.weather.next("token", Status(503, retry_after=600), times=5)
+    emulator.faults.next("token", Status(503, retry_after=600), times=5)
     with pytest.raises(TokenEndpointUnavailableError):
         client.get_access_token()
     landed()

@@ -62,17 +62,12 @@ def pauses() -> Iterator[Callable[[], Pause]]:
 
 @ways
 def test_a_token_endpoint_that_does_not_answer(
-    emulator: AtlassianEmulator,
-    make_client: Any,
-    clock: FakeClock,
-    landed: Callable[[], None],
-    ask: Ask,
+    emulator: AtlassianEmulator, landed: Callable[[], None], ask: Ask, expired_client: Any
 ) -> None:
     """The caller is told after max_wait; the flight goes on, and its result is for the next one."""
-    client = make_client(max_wait=0.05)
-    clock.advance(3600)
+    client = expired_client(max_wait=0.05)
     hold = Hold(after=True)
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", hold)
     with pytest.raises(TokenEndpointUnavailableError, match=r"does not answer.*max_wait.*goes on"):
         ask(client)
     with pytest.raises(TokenEndpointUnavailableError):
@@ -84,14 +79,13 @@ def test_a_token_endpoint_that_does_not_answer(
 
 
 def test_the_known_reason_is_told_while_the_same_is_sent_again(
-    emulator: AtlassianEmulator, make_client: Any, clock: FakeClock, landed: Callable[[], None]
+    emulator: AtlassianEmulator, landed: Callable[[], None], expired_client: Any
 ) -> None:
     """The endpoint answers 502, and then not at all: the error has the status of that answer."""
-    client = make_client(max_wait=0.05)
-    clock.advance(3600)
+    client = expired_client(max_wait=0.05)
     hold = Hold()
-    emulator.weather.next("token", Status(502))
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", Status(502))
+    emulator.faults.next("token", hold)
     with pytest.raises(TokenEndpointUnavailableError):
         client.get_access_token()
     hold.wait_arrived()
@@ -104,13 +98,12 @@ def test_the_known_reason_is_told_while_the_same_is_sent_again(
 
 
 def test_an_outage_is_asked_about_by_one_flight(
-    emulator: AtlassianEmulator, make_client: Any, clock: FakeClock, landed: Callable[[], None]
+    emulator: AtlassianEmulator, landed: Callable[[], None], expired_client: Any
 ) -> None:
     """Many calls while the endpoint is down: each waits for its time, one flight asks for all."""
-    client = make_client(max_wait=0.05)
-    clock.advance(3600)
+    client = expired_client(max_wait=0.05)
     hold = Hold(then=Status(500))
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", hold)
     for _ in range(5):
         with pytest.raises(TokenEndpointUnavailableError):
             client.get_access_token()
@@ -150,12 +143,11 @@ def test_a_store_that_hangs(
 
 @ways
 def test_a_lock_that_is_held_for_ever(
-    emulator: AtlassianEmulator, make_client: Any, clock: FakeClock, ask: Ask
+    emulator: AtlassianEmulator, ask: Ask, expired_client: Any
 ) -> None:
     """TokenStoreTimeoutError after max_wait: another process hangs with the lock."""
     store = FragileStore()
-    client = make_client(store=store, max_wait=0.05)
-    clock.advance(3600)
+    client = expired_client(store=store, max_wait=0.05)
     with (
         store.lock(client.token_key.name, timeout=1),
         pytest.raises(TokenStoreTimeoutError, match=r"holds the lock.*max_wait"),
@@ -166,13 +158,12 @@ def test_a_lock_that_is_held_for_ever(
 
 @ways
 def test_who_comes_late_waits_a_moment_as_well(
-    emulator: AtlassianEmulator, make_client: Any, clock: FakeClock, ask: Ask, start: Any
+    emulator: AtlassianEmulator, ask: Ask, start: Any, expired_client: Any
 ) -> None:
     """A flight that is older than max_wait may still bring the answer within a moment."""
-    client = make_client(max_wait=0.2)
-    clock.advance(3600)
+    client = expired_client(max_wait=0.2)
     hold = Hold()
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", hold)
     with pytest.raises(TokenEndpointUnavailableError):
         client.get_access_token()
     began = time.monotonic()
@@ -189,7 +180,7 @@ def test_a_refresh_on_demand_has_the_same_bound(
     """`refresh()` has the same bound."""
     client = make_client(max_wait=0.05)
     hold = Hold(after=True)
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", hold)
     with pytest.raises(TokenEndpointUnavailableError, match="max_wait"):
         client.refresh()
     hold.release()
@@ -204,7 +195,7 @@ def test_a_takeover_has_the_same_bound(
     client = make_client(login=False, max_wait=0.05)
     given = emulator.cloud.issue()["refresh_token"]
     hold = Hold(after=True)
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", hold)
     with pytest.raises(TokenEndpointUnavailableError, match=r"does not answer.*max_wait.*goes on"):
         client.oauth2_retrieve_access_token(refresh_token=given)
     hold.release()
@@ -218,17 +209,15 @@ def test_a_takeover_has_the_same_bound(
 @pytest.mark.parametrize("frozen", [5.0, 1e9])
 def test_a_clock_that_a_test_library_has_stopped_does_not_stretch_it(
     emulator: AtlassianEmulator,
-    make_client: Any,
-    clock: FakeClock,
     ask: Ask,
     monkeypatch: pytest.MonkeyPatch,
     frozen: float,
+    expired_client: Any,
 ) -> None:
     """A caller waits for max_wait, whatever `time.monotonic` says when it has been replaced."""
-    client = make_client(max_wait=0.2)
-    clock.advance(3600)
+    client = expired_client(max_wait=0.2)
     hold = Hold()
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", hold)
     began, monotonic = time.monotonic(), time.monotonic
     with monkeypatch.context() as patch:
         patch.setattr("time.monotonic", lambda: frozen)

@@ -100,21 +100,19 @@ async def _get_many_trio(url: str, auth: httpx.Auth, count: int) -> list[int]:
 
 
 def test_500_asyncio_tasks_share_one_refresh(
-    clock: FakeClock, make_client: Any, flavour: str, assert_one_refresh: Any
+    flavour: str, assert_one_refresh: Any, expired_client: Any
 ) -> None:
     """500 tasks of one asyncio loop meet an expired token at one moment."""
-    client = make_client(flavour)
-    clock.advance(3600)
+    client = expired_client(flavour)
     url = client.base_url + MYSELF[flavour]
     assert_one_refresh(asyncio.run(_get_many_asyncio(url, AtlassianHTTPXAuth(client), 500)))
 
 
 def test_500_trio_tasks_share_one_refresh(
-    clock: FakeClock, make_client: Any, flavour: str, assert_one_refresh: Any
+    flavour: str, assert_one_refresh: Any, expired_client: Any
 ) -> None:
     """500 tasks of one trio run meet an expired token at one moment."""
-    client = make_client(flavour)
-    clock.advance(3600)
+    client = expired_client(flavour)
     url = client.base_url + MYSELF[flavour]
     assert_one_refresh(trio.run(_get_many_trio, url, AtlassianHTTPXAuth(client), 500))
 
@@ -203,7 +201,7 @@ def test_64_simultaneous_rejections_share_one_refresh(
     clock.advance(60)
     emulator.cloud.revoke_access_tokens()
     hold = Hold(after=True)  # every 401 is decided before the first one is answered
-    emulator.weather.next("/rest/api/3/myself", hold, times=64)
+    emulator.faults.next("/rest/api/3/myself", hold, times=64)
     url = client.base_url + "/rest/api/3/myself"
 
     def one(_: int) -> tuple[int, int]:
@@ -222,13 +220,12 @@ def test_64_simultaneous_rejections_share_one_refresh(
 
 @pytest.mark.parametrize("library", ["asyncio", "trio"])
 def test_waiting_for_a_refresh_takes_none_of_the_programs_threads(
-    emulator: AtlassianEmulator, clock: FakeClock, make_client: Any, library: str
+    emulator: AtlassianEmulator, library: str, expired_client: Any
 ) -> None:
     """While 500 tasks wait for a token request, the loop's default workers are free and it runs."""
-    client = make_client()
-    clock.advance(3600)
+    client = expired_client()
     hold = Hold()
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", hold)
     finished: list[str] = []
 
     async def with_asyncio() -> None:
@@ -267,7 +264,7 @@ def test_in_the_stale_window_no_request_waits(
     old = client.get_access_token()
     clock.advance(3600 - 300)
     hold = Hold()
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", hold)
     with requests.Session() as session:
         session.auth = AtlassianAuth(client)
         for _ in range(10):
@@ -289,7 +286,7 @@ def test_a_site_is_asked_for_its_id_once(
     make_client(store=store)
     client = make_client(store=store, cloud_id="", login=False)
     hold = Hold()
-    emulator.weather.next("tenant_info", hold)
+    emulator.faults.next("tenant_info", hold)
 
     async def tasks() -> set[str]:
         waiting = [asyncio.create_task(client.token_set_async()) for _ in range(500)]

@@ -58,7 +58,7 @@ def test_a_process_that_exits_in_mid_refresh_saves_the_token(
 ) -> None:
     """The main program ends while a refresh is under way: the exit waits until it is saved."""
     hold = Hold(after=True)
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", hold)
     process = program("""
         threading.Thread(target=client.get_access_token, daemon=True).start()
         sys.stdin.readline()
@@ -80,8 +80,8 @@ def test_an_exit_does_not_wait_for_further_requests(
 ) -> None:
     """The token endpoint fails: a program that has ended is not kept for two minutes of them."""
     hold = Hold(then=Status(503))
-    emulator.weather.next("token", hold)
-    emulator.weather.next("token", Status(503), times=None)
+    emulator.faults.next("token", hold)
+    emulator.faults.next("token", Status(503), times=None)
     process = program("""
         threading.Thread(target=client.get_access_token, daemon=True).start()
         sys.stdin.readline()
@@ -201,7 +201,7 @@ def test_ctrl_c_while_waiting_loses_nothing(
 ) -> None:
     """KeyboardInterrupt reaches the main thread, the refresh ends and is saved."""
     hold = Hold(after=True)
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", hold)
     process = program("client.get_access_token()")
     hold.wait_arrived()
     process.send_signal(signal.SIGINT)
@@ -260,7 +260,7 @@ def test_an_exit_waits_for_a_token_request_for_its_deadline_only(
 ) -> None:
     """The token endpoint does not answer: the end of the request's time is the end of the wait."""
     hold = Hold()
-    emulator.weather.next("token", hold, times=None)
+    emulator.faults.next("token", hold, times=None)
     process = program("""
         client = create_atlassian_oauth_client(
             **arguments, store=store, cloud=cloud, timeout=(0.5, 0.5)

@@ -178,15 +178,11 @@ def test_a_grant_that_is_revoked_just_after_a_renewal_asks_for_a_login(
 
 
 def test_a_rejected_token_is_never_handed_out_by_a_flight_for_others(
-    emulator: AtlassianEmulator,
-    clock: FakeClock,
-    make_client: Any,
-    start: Callable[..., Any],
+    emulator: AtlassianEmulator, start: Callable[..., Any], expired_client: Any
 ) -> None:
     """A caller joins a flight that brings the very token that was rejected: it asks once more."""
     store = FragileStore()
-    client = make_client(store=store)
-    clock.advance(3600)
+    client = expired_client(store=store)
     pause = Pause()
     store.before["unlock"] = pause
     token = start(client.get_access_token)

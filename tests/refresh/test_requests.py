@@ -92,14 +92,13 @@ def test_a_token_saved_by_a_clock_that_was_ahead_lives_no_longer_than_it_was_giv
 
 
 def test_expiry_counts_from_the_moment_the_request_was_sent(
-    emulator: AtlassianEmulator, clock: FakeClock, make_client: Any, start: Any
+    emulator: AtlassianEmulator, clock: FakeClock, start: Any, expired_client: Any
 ) -> None:
     """An answer that takes 50 s on its way does not make the token live 50 s longer."""
-    client = make_client()
-    clock.advance(3600)
+    client = expired_client()
     sent_at = clock.time()
     hold = Hold(after=True)
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", hold)
     waiting = start(client.token_set)
     hold.wait_arrived()
     clock.advance(50)
@@ -156,14 +155,13 @@ def test_data_center_gets_the_redirect_uri_with_a_refresh(
 
 
 def test_what_is_about_to_be_spent_is_on_record_before_it_is_sent(
-    emulator: AtlassianEmulator, clock: FakeClock, make_client: Any, kept: Any, start: Any
+    emulator: AtlassianEmulator, clock: FakeClock, kept: Any, start: Any, expired_client: Any
 ) -> None:
     """While the token request is under way the store holds a journal without the secret."""
-    client = make_client()
-    clock.advance(3600)
+    client = expired_client()
     refresh_token = kept(client).refresh_token
     hold = Hold()
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", hold)
     waiting = start(client.get_access_token)
     hold.wait_arrived()
     journal = stored_login(client).journal  # type: ignore[union-attr]
@@ -209,7 +207,7 @@ def test_two_starts_at_once_take_an_installed_refresh_token_over_once(
     make = make_client if together else another_process
     clients = [make(flavour, store=store, login=False) for _ in range(2)]
     hold = Hold(after=True)
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", hold)
     starts = [
         start(client.oauth2_retrieve_access_token, refresh_token=installed) for client in clients
     ]
@@ -261,11 +259,10 @@ def test_a_login_from_before_this_package_gets_its_name_with_the_first_refresh(
 
 
 def test_an_event_tells_duration_generation_and_waiters(
-    emulator: AtlassianEmulator, clock: FakeClock, make_client: Any, events: Any, landed: Landed
+    emulator: AtlassianEmulator, events: Any, landed: Landed, expired_client: Any
 ) -> None:
     """One refresh, one event, with figures and without secrets."""
-    client = make_client(on_event=events)
-    clock.advance(3600)
+    client = expired_client(on_event=events)
     client.get_access_token()
     landed()
     (event,) = events
@@ -276,9 +273,7 @@ def test_an_event_tells_duration_generation_and_waiters(
     assert not any(secret in str(event) for secret in emulator.secrets)
 
 
-def test_a_hook_that_raises_or_calls_back_does_no_harm(
-    clock: FakeClock, make_client: Any, landed: Landed
-) -> None:
+def test_a_hook_that_raises_or_calls_back_does_no_harm(landed: Landed, expired_client: Any) -> None:
     """The hook runs outside every lock, after the waiters were served."""
     called: list[str] = []
 
@@ -286,8 +281,7 @@ def test_a_hook_that_raises_or_calls_back_does_no_harm(
         called.append(client.get_access_token())
         raise ValueError("from the hook")
 
-    client = make_client(on_event=hook)
-    clock.advance(3600)
+    client = expired_client(on_event=hook)
     token = client.get_access_token()
     landed()
     assert called == [token]

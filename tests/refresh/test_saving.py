@@ -209,7 +209,7 @@ def test_a_store_that_lost_everything_in_mid_refresh_gets_the_new_token(
     """
     clock.advance(3600)
     hold = Hold(after=True)
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", hold)
     waiting = start(client.get_access_token)
     hold.wait_arrived()
     store.delete(client.token_key.name)
@@ -420,13 +420,12 @@ def test_what_is_forgotten_does_not_come_back_with_a_late_save(
 
 
 def test_revoke_takes_back_what_a_refresh_has_just_brought(
-    make_client: Any, clock: FakeClock, emulator: AtlassianEmulator, start: Any
+    emulator: AtlassianEmulator, start: Any, expired_client: Any
 ) -> None:
     """revoke() while a refresh is under way: the token that it brings does not live on."""
-    client = make_client("data_center")
-    clock.advance(3600)
+    client = expired_client("data_center")
     hold = Hold(after=True)
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", hold)
     waiting = start(client.get_access_token)
     hold.wait_arrived()
     revoking = start(client.revoke)

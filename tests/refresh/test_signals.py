@@ -24,29 +24,12 @@ from atlassian_auth_adapter import (
 )
 from atlassian_auth_adapter.testing import AtlassianEmulator, FakeClock, stored_login
 
-from .stores import FragileStore
+from .stores import FragileStore, outcome_of
 
 Landed = Callable[[], None]
 PACKAGE = Path(atlassian_auth_adapter.__file__).parent
 #: What the thread of a caller executes.
 STEPPED = {str(PACKAGE / "refresh" / name) for name in ("source.py", "login.py", "steps.py")}
-
-
-def within(seconds: float, work: Callable[[], object]) -> list[Any]:
-    """What the work returns or raises; fails when it hangs."""
-    ends: list[Any] = []
-
-    def run() -> None:
-        try:
-            ends.append(work())
-        except BaseException as error:
-            ends.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    assert ends, "this waits for ever"
-    return ends
 
 
 def at_line(number: int, action: Callable[[], object], work: Callable[[], object]) -> int:
@@ -104,7 +87,7 @@ def test_ctrl_c_at_any_line_of_a_caller_blocks_no_other_one(
             break  # there are no more lines
         landed()
         clock.advance(3600)
-        assert isinstance(within(20, client.get_access_token)[0], str), f"line {number}"
+        assert isinstance(outcome_of(client.get_access_token), str), f"line {number}"
     assert number > 10
     assert {request.outcome for request in emulator.token_requests} == {"issued"}
 
@@ -125,7 +108,7 @@ def test_a_signal_handler_may_ask_for_a_token_at_any_line(
             at_line(number, handle, client.get_access_token)
             return str(client.get_access_token())
 
-        (token,) = within(20, work)
+        token = outcome_of(work)
         if not handled:
             break
         assert handled == [token], f"line {number}"
@@ -163,26 +146,25 @@ def test_without_threads_no_request_waits_in_the_stale_window(
 
 
 def test_without_threads_a_broken_store_does_not_keep_the_caller(
-    make_client: Any, emulator: AtlassianEmulator, request: Any
+    request: Any, expired_client: Any
 ) -> None:
     """Saving is tried again by the next refresh, and not on the thread of a caller until then."""
     clock = FakeClock(skip_sleeps=False)
     store = FragileStore()
-    client = make_client(store=store, clock=clock)
-    clock.advance(3600)
+    client = expired_client(store=store, clock=clock)
     store.fail("answer")
     request.getfixturevalue("no_more_threads")
-    (token,) = within(20, client.get_access_token)
+    token = outcome_of(client.get_access_token)
     unsaved = client.current()
     assert token == unsaved.access_token
     store.mend()
-    within(20, client.refresh)
+    outcome_of(client.refresh)
     assert unsaved in [login.token_set for login in store.saves]
     assert stored_login(client).token_set == client.current()  # type: ignore[union-attr]
 
 
 def test_what_fetches_the_token_must_not_ask_for_it(
-    make_client: Any, clock: FakeClock, emulator: AtlassianEmulator
+    emulator: AtlassianEmulator, expired_client: Any
 ) -> None:
     """A client_secret function that uses its own client is told so instead of waiting for ever."""
     secret = emulator.cloud.app.client_secret
@@ -191,10 +173,9 @@ def test_what_fetches_the_token_must_not_ask_for_it(
     def fetch() -> str:
         return clients[0].get_access_token() if clients else secret
 
-    client = make_client(client_secret=fetch)
-    clock.advance(3600)
+    client = expired_client(client_secret=fetch)
     clients.append(client)
-    (error,) = within(20, client.get_access_token)
+    error = outcome_of(client.get_access_token)
     assert isinstance(error, ConfigurationError)
     clients.clear()
     assert client.status().pending_since is None
@@ -219,15 +200,13 @@ def shown_by(error: BaseException | None) -> str:
 
 
 def test_a_full_disk_does_not_show_what_was_to_be_written(
-    make_client: Any,
-    clock: FakeClock,
     emulator: AtlassianEmulator,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    expired_client: Any,
 ) -> None:
     """Neither the error nor the OSError behind it leads to a frame that holds the record."""
-    client = make_client(store=FileTokenStore(tmp_path / "tokens"))
-    clock.advance(3600)
+    client = expired_client(store=FileTokenStore(tmp_path / "tokens"))
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -243,12 +222,11 @@ def test_a_full_disk_does_not_show_what_was_to_be_written(
 
 
 def test_a_secret_function_that_fails_does_not_show_the_refresh_token(
-    make_client: Any, clock: FakeClock, emulator: AtlassianEmulator
+    emulator: AtlassianEmulator, expired_client: Any
 ) -> None:
     """`os.environ[...]` raises KeyError: an error of ours, without frames that hold tokens."""
     secrets = {"JIRA": emulator.cloud.app.client_secret}
-    client = make_client(client_secret=lambda: secrets["JIRA"])
-    clock.advance(3600)
+    client = expired_client(client_secret=lambda: secrets["JIRA"])
     kept = secrets.pop("JIRA")
     with pytest.raises(AtlassianAuthError, match="KeyError") as caught:
         client.get_access_token()

@@ -169,7 +169,7 @@ def test_a_store_that_breaks_in_mid_refresh_loses_nothing(
 
     advance(3600)
     hold = Hold(after=True)
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", hold)
     with ThreadPoolExecutor(1) as pool, ExitStack() as stack:
         stack.callback(hold.release)
         waiting = pool.submit(client.get_access_token)
@@ -196,11 +196,10 @@ def test_a_store_that_breaks_in_mid_refresh_loses_nothing(
 
 
 def test_a_store_that_is_broken_before_costs_no_refresh_token(
-    world: World, emulator: AtlassianEmulator, clock: FakeClock, make_client: Any
+    world: World, emulator: AtlassianEmulator, expired_client: Any
 ) -> None:
     """What could not be saved is not asked for; when the store is well again, all is well."""
-    client = make_client(store=world.store)
-    clock.advance(3600)
+    client = expired_client(store=world.store)
     with world.broken(), pytest.raises(Exception, match=r".") as raised:
         client.get_access_token()
     assert type(raised.value).__name__.startswith("TokenStore")
@@ -215,16 +214,14 @@ def test_a_store_that_is_broken_before_costs_no_refresh_token(
 @pytest.mark.parametrize("operation", ["lock", "load", "save"])
 def test_a_restart_of_the_store_fails_no_request(
     emulator: AtlassianEmulator,
-    make_client: Any,
-    clock: FakeClock,
     operation: str,
     events: Any,
     landed: Callable[[], None],
+    expired_client: Any,
 ) -> None:
     """While nothing is spent, a flight waits some seconds for the store to come back."""
     store = FragileStore()
-    client = make_client(store=store, on_event=events)
-    clock.advance(3600)
+    client = expired_client(store=store, on_event=events)
     error = TokenStoreUnavailableError("the server is restarted by the test")
     failed = store.fail(operation, error=error, times=10)
     client.test_connection()
@@ -236,15 +233,14 @@ def test_a_restart_of_the_store_fails_no_request(
 
 def test_a_store_that_stays_away_is_told_and_nothing_is_spent(
     emulator: AtlassianEmulator,
-    make_client: Any,
     clock: FakeClock,
     events: Any,
     landed: Callable[[], None],
+    expired_client: Any,
 ) -> None:
     """After about ten seconds the callers learn that the store cannot be reached."""
     store = FragileStore()
-    client = make_client(store=store, on_event=events)
-    clock.advance(3600)
+    client = expired_client(store=store, on_event=events)
     store.fail("lock", error=TokenStoreUnavailableError("away"))
     with pytest.raises(TokenStoreUnavailableError, match="away"):
         client.get_access_token()

@@ -366,7 +366,7 @@ def test_the_tenant_of_the_moment_changes_while_a_refresh_goes_on_beside_the_tra
             clients[tenant] = make_client(store=moment.store(tenant))
     clock.advance(3600 - 300)
     hold = Hold(after=True)
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", hold)
     with moment.at(A):
         assert clients[A].get_access_token()
         hold.wait_arrived()
@@ -410,7 +410,7 @@ def test_what_is_renewed_beside_the_traffic_is_never_saved_for_the_tenant_of_the
     assert (before and before.version) == others_version
     clock.advance(3600 - 300)
     hold = Hold(after=True)
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", hold)
     with moment.at(A):
         assert family(clients[A].get_access_token()) == "family-1"
         hold.wait_arrived()
@@ -678,7 +678,7 @@ def test_logins_in_one_store_never_touch_each_other(
 
 
 def test_two_sites_of_one_account_share_its_login_and_nothing_else(
-    emulator: AtlassianEmulator, make_client: Any, clock: FakeClock
+    emulator: AtlassianEmulator, make_client: Any, expired_client: Any
 ) -> None:
     """One consent covers several sites: one refresh for both; each client knows its own site only.
     (Sites with logins of their own have accounts of their own.)
@@ -686,8 +686,7 @@ def test_two_sites_of_one_account_share_its_login_and_nothing_else(
     store = MemoryTokenStore()
     other_site = "https://beta.atlassian.net"
     here = make_client(store=store)
-    there = make_client(store=store, login=False, cloud_id="beta-id", site_url=other_site)
-    clock.advance(3600)
+    there = expired_client(store=store, login=False, cloud_id="beta-id", site_url=other_site)
     assert here.get_access_token() == there.get_access_token()
     assert emulator.count("refresh_token") == 1
     for client, foreign in (

@@ -71,7 +71,7 @@ class Place:
             self.side.expire_access_tokens()
         if accident == "answer lost":  # where there is no grace to ask again, on its way there
             lost = CloseAfter() if self.side.rotation_grace else CloseBefore()
-            self.emulator.weather.next("token", lost)
+            self.emulator.faults.next("token", lost)
 
     def expire_after_next_answer(self, accident: str) -> None:
         """The next answer still arrives, as the first page of several does."""
@@ -80,7 +80,7 @@ class Place:
             self.expire(accident)
             return answer
 
-        self.emulator.weather.next("resource", Edit(change))
+        self.emulator.faults.next("resource", Edit(change))
 
     def assert_refreshed(self, accident: str, times: int) -> None:
         """Each expiry has spent one generation, and a lost answer was asked for again."""
@@ -99,6 +99,7 @@ class Place:
             request
             for request in self.emulator.requests
             if request.headers.get("authorization", "").startswith("Bearer ")
+            and not request.path.endswith("/accessible-resources")  # asked by us, at sign-in
         ]
         assert {request.role for request in carried} == {role}
         assert [r.target for r in carried if not r.target.startswith(root)] == []

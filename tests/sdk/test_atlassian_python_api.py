@@ -34,5 +34,5 @@ def test_its_backoff_works_where_requests_go(
     jira = atlassian.Jira(place.url, session=session, cloud=True, **backoff)
     if mounted:
         session.mount(place.client.base_url, session.get_adapter(place.url))
-    emulator.weather.next("resource", Status(503))
+    emulator.faults.next("resource", Status(503))
     assert jira.get("rest/api/3/myself", advanced_mode=True).status_code == status

@@ -98,7 +98,7 @@ def test_an_auth_object_is_taken_as_it_is(place_of: Any) -> None:
     place = place_of("site")
     auth = AtlassianAuth(place.client, foreign="raise")
     jira = jira_client(auth)
-    with pytest.raises(requests.RequestException, match="outside of what this login is for"):
+    with pytest.raises(requests.RequestException, match="outside the grant of this login"):
         jira._session.get(place.emulator.foreign_url)
 
 
@@ -143,7 +143,7 @@ def moved(emulator: AtlassianEmulator, path: str, old: str, new: str) -> None:
     def change(answer: Any) -> Any:
         return replace(answer, body=answer.body.replace(old.encode(), new.encode()))
 
-    emulator.weather.next(path, Edit(change), times=None)
+    emulator.faults.next(path, Edit(change), times=None)
 
 
 @pytest.mark.parametrize("name", ["site", "gateway"])
@@ -199,7 +199,7 @@ def test_threads_share_one_jira(place_of: Any, emulator: AtlassianEmulator) -> N
     jira = jira_client(place.client)
     place.expire("rejected")
     hold = Hold()
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", hold)
     with ThreadPoolExecutor(16) as pool:
         keys = [f"ACME-{number}" for number in range(1, 33)]
         issues = pool.map(jira.issue, keys)
@@ -231,7 +231,7 @@ def test_the_sdk_in_threads_and_httpx_in_a_loop_share_one_login(
     jira = jira_client(place.client)
     place.expire("rejected")
     hold = Hold()
-    emulator.weather.next("token", hold)
+    emulator.faults.next("token", hold)
 
     keys = [f"ACME-{number}" for number in range(1, 9)]
 

@@ -18,10 +18,11 @@ sys.exit(pytest.main(sys.argv[2:]))
 """
 
 
+@pytest.mark.slow
 def test_the_oldest_sdks_pass_the_same_tests() -> None:
     """What works with the newest SDKs works with the oldest, in a process that imports those."""
     if not (OLDEST / ".ready").exists():
-        reason = f"the oldest SDKs are not in {OLDEST}: run `make tests`, which installs them"
+        reason = f"the oldest SDKs are not in {OLDEST}: run `make slow`, which installs them"
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)

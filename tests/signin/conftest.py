@@ -1,4 +1,4 @@
-"""A person who signs in: a free port, clients that are sent back there, somebody with a browser."""
+"""A person who signs in: a client with a free port as its callback URL, a person with a browser."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from atlassian_auth_adapter.testing import AtlassianEmulator
 
 @pytest.fixture
 def client(make_client: Any, emulator: AtlassianEmulator, port: int) -> AtlassianOAuthClient:
-    """A client that nobody has logged in to yet, registered with that port."""
+    """A client without a login, registered with that port."""
     emulator.cloud.app.callback_url = f"http://localhost:{port}/callback"
     made: AtlassianOAuthClient = make_client(login=False)
     return made
 
 
 class Person:
-    """Reads what `login` tells; when it names the URL, does something with it beside the login."""
+    """A person for the argument `tell`; does something with the URL on another thread."""
 
     def __init__(self) -> None:
         self.told: list[str] = []
@@ -32,7 +32,7 @@ class Person:
         self.does: Callable[[str], Any] = lambda url: None
 
     def __call__(self, text: str) -> None:
-        """What `tell` is."""
+        """Called by `login` with each text."""
         self.told.append(text)
         if len(self.told) == 1:
             self._thread = threading.Thread(target=self._do, args=(self.url,))
@@ -50,7 +50,7 @@ class Person:
             self.result = error
 
     def done(self) -> Any:
-        """What came of it."""
+        """The result of what the person did."""
         if self._thread is not None:
             self._thread.join(30)
             assert not self._thread.is_alive(), "the person is still busy"
@@ -61,15 +61,15 @@ class Person:
 
 @pytest.fixture
 def person() -> Iterator[Person]:
-    """Somebody to give to `login` as `tell`."""
-    somebody = Person()
-    yield somebody
-    somebody.done()
+    """A person for the argument `tell` of `login`."""
+    made = Person()
+    yield made
+    made.done()
 
 
 @pytest.fixture
 def visit() -> Callable[[str], requests.Response]:
-    """Opens a URL, following redirects; no proxy of the environment is asked."""
+    """Opens a URL and follows redirects, without a proxy."""
 
     def get(url: str) -> requests.Response:
         with requests.Session() as session:

@@ -57,7 +57,7 @@ def chromium() -> Iterator[Any]:
 
 
 class Login(threading.Thread):
-    """A login that goes on while the test plays the person: Playwright belongs to one thread."""
+    """A login on its own thread, because Playwright needs the one of the test."""
 
     def __init__(self, client: Any, **arguments: Any) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class Login(threading.Thread):
         self.start()
 
     def run(self) -> None:
-        """What the program does."""
+        """Run the login."""
         try:
             self._run()
         except Exception as error:
@@ -81,7 +81,7 @@ class Login(threading.Thread):
 
     @property
     def url(self) -> str:
-        """What the person is told to open."""
+        """The URL that the person has to open."""
         assert self._told.wait(20)
         return next(word for word in self._text.split() if "/authorize?" in word)
 
@@ -111,15 +111,15 @@ def picture() -> Callable[[Any, str], None]:
 
 @pytest.fixture
 def page(chromium: Any) -> Iterator[Any]:
-    """A tab of a browser without history; whatever it complains about fails the test."""
+    """A tab of a browser without history; an error on its console fails the test."""
     context = chromium.new_context()
-    tab, complaints = context.new_page(), []
-    tab.on("console", lambda message: complaints.append(message.text))
-    tab.on("pageerror", lambda error: complaints.append(str(error)))
+    tab, errors = context.new_page(), []
+    tab.on("console", lambda message: errors.append(message.text))
+    tab.on("pageerror", lambda error: errors.append(str(error)))
     yield tab
     context.close()
-    # Two things are no complaint: there is no icon, and a wrong state is refused.
-    assert not [text for text in complaints if "status of 40" not in text]
+    # Two answers of 40x are right: there is no icon, and a wrong state is refused.
+    assert not [text for text in errors if "status of 40" not in text]
 
 
 def _agree(page: Any, url: str) -> None:
@@ -128,7 +128,7 @@ def _agree(page: Any, url: str) -> None:
 
 
 def test_signing_in(page: Any, client: Any, emulator: Any, port: int, picture: Any) -> None:
-    """Consent on the page, success on ours; code and state are gone from address and history."""
+    """Consent, then the page of success; address and history hold neither code nor state."""
     running = Login(client)
     _agree(page, running.url)
     page.get_by_role("heading", name="You are signed in").wait_for()
@@ -200,7 +200,7 @@ def test_declining(page: Any, client: Any, emulator: Any, picture: Any) -> None:
 
 
 def test_a_wrong_state(page: Any, client: Any, emulator: Any, port: int) -> None:
-    """A link that somebody sent is refused; the login goes on and succeeds."""
+    """A link with another state is refused; the login goes on and succeeds."""
     running = Login(client)
     page.goto(running.url)
     answer = page.goto(f"http://localhost:{port}/callback?code=stolen&state=guessed")
@@ -227,10 +227,10 @@ def test_coming_back_too_late(page: Any, client: Any, emulator: Any, picture: An
 def test_an_exchange_that_fails(
     name: str, page: Any, client: Any, emulator: Any, picture: Any
 ) -> None:
-    """Agreed, and yet not signed in: the page says whose turn it is, and holds no secret."""
+    """The person agreed but is not signed in: the page says what to do, and holds no secret."""
     running = Login(client)
     if name == "unreachable":
-        emulator.weather.next("token", CloseBefore())
+        emulator.faults.next("token", CloseBefore())
         title, kind = "Atlassian could not be reached", TokenEndpointUnavailableError
     else:
         emulator.cloud.app.client_secret = "an0ther-s3cret"

@@ -1,4 +1,4 @@
-"""`login`: the redirect and what is pasted, whichever comes first, and nothing is left behind."""
+"""`login`: the redirect or a pasted line, whichever comes first; nothing is left behind."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Pasted:
-    """A `paste` that hands out lines as they are put; ends with EOFError when None is put."""
+    """A `paste` that returns the lines that were put, and raises EOFError for None."""
 
     def __init__(self, *lines: str | None) -> None:
         self._lines: SimpleQueue[str | None] = SimpleQueue()
@@ -40,11 +40,11 @@ class Pasted:
             self.put(line)
 
     def put(self, line: str | None) -> None:
-        """Somebody pastes a line."""
+        """Paste a line."""
         self._lines.put(line)
 
     def __call__(self, seconds: float) -> str | None:
-        """What `login` calls."""
+        """Called by `login`."""
         try:
             line = self._lines.get(timeout=seconds)
         except Empty:
@@ -98,7 +98,7 @@ def test_a_person_signs_in(
 
 
 def test_localhost_may_be_ipv6(client: Any, emulator: Any, person: Any, visit: Any) -> None:
-    """A browser that takes "localhost" to be ::1 finds us there."""
+    """A browser that resolves "localhost" to ::1 reaches the receiver."""
     if not socket.has_dualstack_ipv6():
         pytest.skip("this machine has no ::1")
     person.does = lambda url: visit(emulator.cloud.authorize(url).replace("localhost", "[::1]"))
@@ -106,32 +106,28 @@ def test_localhost_may_be_ipv6(client: Any, emulator: Any, person: Any, visit: A
     assert "You are signed in" in person.done().text
 
 
-@pytest.mark.parametrize("form", ["redirect URL", "query", "bare code", "with a fragment"])
-def test_a_redirect_is_pasted(form: str, emulator: Any, client: Any, person: Any) -> None:
-    """Whole or in part, with the state of the same login; the receiver waits in vain."""
+def test_a_redirect_is_pasted(emulator: Any, client: Any, person: Any) -> None:
+    """Whole or in part, with the state of the same login, while the receiver waits."""
     pasted = Pasted()
-
-    def paste(url: str) -> None:
-        redirect = emulator.cloud.authorize(url)
-        pasted.put(
-            {
-                "redirect URL": f"  {redirect}\r\n",
-                "query": redirect.partition("?")[2],
-                "bare code": _code(redirect),
-                "with a fragment": f"{redirect}#",
-            }[form]
-        )
-
-    person.does = paste
-    login(client, paste=pasted, tell=person, timeout=20)
+    for form in (
+        lambda redirect: f"  {redirect}\r\n",
+        lambda redirect: f"{redirect}#",
+        lambda redirect: redirect.partition("?")[2],
+        _code,
+    ):
+        person.told.clear()
+        person.does = lambda url, form=form: pasted.put(form(emulator.cloud.authorize(url)))
+        login(client, paste=pasted, tell=person, timeout=20)
+        person.done()
+        assert "paste here" in person.told[0]
     assert client.status().state == "fresh"
-    assert "paste here" in person.told[0]
+    assert emulator.count("authorization_code", "issued") == 4
 
 
 def test_a_bare_code_belongs_to_this_login(
     emulator: Any, make_client: Any, port: int, person: Any
 ) -> None:
-    """Though another one was started later with the same store, its verifier is not used."""
+    """Although another one was started later with the same store, its verifier is not used."""
     emulator.data_center.app.callback_url = f"http://localhost:{port}/callback"
     client, pasted = make_client("data_center", login=False), Pasted()
 
@@ -145,28 +141,26 @@ def test_a_bare_code_belongs_to_this_login(
     assert client.status().state == "fresh"
 
 
-RUBBISH = {
-    "a word": "yes",
-    "a sentence": "I have agreed, what now?",
-    "nothing": "   ",
-    "the authorization URL": "{url}",
-    "the callback URL": "http://localhost:8080/callback",
-    "another state": "http://localhost:8080/callback?code=abcdefghijkl&state=other",
-    "no code": "http://localhost:8080/callback?state={state}",
-    "a denial of another login": "http://localhost/?error=access_denied&state=other",
-    "no text": "\udcff\x00abcdefghijklmnop",
-    "half a surrogate as state": "http://localhost/?code=abcdefghijkl&state=\udcff",
-}
+OTHER_LINES = [
+    *("yes", "I have agreed, what now?", "   ", "{url}", "http://localhost:8080/callback"),
+    "http://localhost:8080/callback?code=abcdefghijkl&state=other",
+    "http://localhost:8080/callback?state={state}",
+    "http://localhost/?error=access_denied&state=other",
+    "\udcff\x00abcdefghijklmnop",
+    "http://localhost/?code=abcdefghijkl&state=\udcff",
+]
 
 
-@pytest.mark.parametrize("line", RUBBISH.values(), ids=RUBBISH)
-def test_rubbish_is_ignored(line: str, emulator: Any, client: Any, person: Any, visit: Any) -> None:
-    """What cannot be the answer costs nothing: no request, and both ways stay open."""
+def test_a_line_that_is_not_the_answer_is_ignored(
+    emulator: Any, client: Any, person: Any, visit: Any
+) -> None:
+    """No request is sent for it, and both ways stay open."""
     pasted = Pasted()
 
     def paste(url: str) -> Any:
         state = parse_qs(urlsplit(url).query)["state"][0]
-        pasted.put(line.format(url=url, state=state))
+        for line in OTHER_LINES:
+            pasted.put(line.format(url=url, state=state))
         return visit(emulator.cloud.authorize(url))
 
     person.does = paste
@@ -175,14 +169,13 @@ def test_rubbish_is_ignored(line: str, emulator: Any, client: Any, person: Any, 
     assert emulator.count("authorization_code") == 1
 
 
-def test_rubbish_is_told(client: Any, emulator: Any, person: Any) -> None:
-    """The person reads what to paste instead; what was pasted is not repeated."""
-    pasted = Pasted("yes-s3cr3t", "", None)
+def test_the_person_reads_what_to_paste_instead(client: Any, emulator: Any, person: Any) -> None:
+    """Once for each line with text; the line is not repeated."""
+    pasted = Pasted(*OTHER_LINES, "yes-s3cr3t", None)
     with pytest.raises(AuthorizationError, match="the input ended"):
         login(client, receive=False, paste=pasted, tell=person)
-    assert [text.partition(".")[0] for text in person.told[1:]] == [
-        "That is not the answer to this login"
-    ]
+    advice = [text.partition(".")[0] for text in person.told[1:]]
+    assert advice == ["That is not the answer to this login"] * len(OTHER_LINES)
     assert "s3cr3t" not in "".join(person.told)
     assert not emulator.token_requests
 
@@ -190,7 +183,7 @@ def test_rubbish_is_told(client: Any, emulator: Any, person: Any) -> None:
 def test_when_the_input_ends_the_browser_still_counts(
     client: Any, emulator: Any, person: Any, visit: Any
 ) -> None:
-    """A closed standard input ends only this way."""
+    """A closed standard input only ends the pasting."""
     person.does = lambda url: visit(emulator.cloud.authorize(url))
     login(client, paste=Pasted(None), tell=person, timeout=20)
     assert "You are signed in" in person.done().text
@@ -200,7 +193,7 @@ def test_when_the_input_ends_the_browser_still_counts(
 def test_whichever_comes_first_wins(
     first: str, client: Any, emulator: Any, person: Any, visit: Any
 ) -> None:
-    """A race of both ways: one exchange, and the browser is told that the login is made."""
+    """A race of both ways: there is one exchange, and the browser shows success."""
     pasted, barrier = Pasted(), threading.Barrier(2, timeout=20)
     known = threading.Event()
 
@@ -244,7 +237,7 @@ def test_whichever_comes_first_wins(
 def test_two_tabs_with_one_redirect_cost_one_exchange(
     client: Any, emulator: Any, person: Any, visit: Any
 ) -> None:
-    """Both read that they are signed in, whichever was first."""
+    """Each tab shows success, whichever was first."""
     barrier = threading.Barrier(4, timeout=20)
 
     def tabs(url: str) -> list[str]:
@@ -272,28 +265,24 @@ def test_two_tabs_with_one_redirect_cost_one_exchange(
 # --- when it does not work ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("way", ["redirect", "paste"])
-def test_a_person_declines(way: str, client: Any, emulator: Any, person: Any, visit: Any) -> None:
+def test_a_person_declines(client: Any, emulator: Any, person: Any, visit: Any) -> None:
     """The error says so, and so does the page."""
     pasted = Pasted()
-
-    def decline(url: str) -> Any:
-        redirect = emulator.cloud.deny(url)
-        return pasted.put(redirect) if way == "paste" else visit(redirect)
-
-    person.does = decline
-    with pytest.raises(AuthorizationDeniedError):
-        login(client, paste=pasted, tell=person, timeout=20)
-    if way == "redirect":
-        assert "You did not give access" in person.done().text
+    for answer in (pasted.put, visit):
+        person.told.clear()
+        person.does = lambda url, answer=answer: answer(emulator.cloud.deny(url))
+        with pytest.raises(AuthorizationDeniedError):
+            login(client, paste=pasted, tell=person, timeout=20)
+        page = person.done()
+    assert "You did not give access" in page.text
     assert not emulator.token_requests
 
 
 def test_success_is_shown_only_when_there_is_a_login(
     client: Any, emulator: Any, person: Any, visit: Any
 ) -> None:
-    """The exchange fails: the page says so, and the error leaves without code and frames."""
-    emulator.weather.next("token", CloseBefore())
+    """The exchange fails: the page says so, and the error has neither the code nor frames."""
+    emulator.faults.next("token", CloseBefore())
     person.does = lambda url: visit(emulator.cloud.authorize(url))
     with pytest.raises(TokenEndpointUnavailableError) as caught:
         login(client, tell=person, timeout=20)
@@ -303,14 +292,14 @@ def test_success_is_shown_only_when_there_is_a_login(
     assert client.status().state == "none"
     frame = caught.value.__traceback__
     while frame is not None:
-        assert frame.tb_frame.f_code.co_name not in ("_first", "oauth_complete", "_exchange")
+        assert frame.tb_frame.f_code.co_name not in ("_first_response", "_complete", "_exchange")
         frame = frame.tb_next
 
 
-def test_a_wrong_registration_is_told_apart(
+def test_a_wrong_registration_has_its_own_error(
     client: Any, emulator: Any, person: Any, visit: Any
 ) -> None:
-    """The server's refusal of the request itself: nobody has to guess what the page means."""
+    """The server refused the authorization request: error and page name its error code."""
     emulator.cloud.app.scopes = ()
     person.does = lambda url: visit(emulator.cloud.authorize(url))
     with pytest.raises(AuthorizationError, match="invalid_scope"):
@@ -319,8 +308,8 @@ def test_a_wrong_registration_is_told_apart(
     assert "invalid_scope" in person.done().text
 
 
-def test_nobody_comes_back(client: Any, person: Any, visit: Any, port: int) -> None:
-    """In time there is advice; whoever comes later reads that it is too late."""
+def test_the_browser_does_not_come_back(client: Any, person: Any, visit: Any, port: int) -> None:
+    """The error has advice; a browser that comes back later shows that it is too late."""
     person.does = lambda url: None
     with pytest.raises(AuthorizationTimeoutError, match="client_id 'cloud-client-id'") as caught:
         login(client, tell=person, timeout=0.05)
@@ -331,23 +320,23 @@ def test_nobody_comes_back(client: Any, person: Any, visit: Any, port: int) -> N
     assert "That took too long" in late.text
 
 
-@pytest.mark.parametrize("paste", [None, Pasted()], ids=["alone", "with paste"])
 def test_a_taken_port_is_found_before_the_browser_opens(
-    paste: Any, client: Any, port: int, person: Any, monkeypatch: pytest.MonkeyPatch
+    client: Any, port: int, person: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody agrees to something that cannot come back."""
+    """The person is not asked to agree when the redirect could not be received."""
     monkeypatch.setenv("BROWSER", "true")
     taken = loopback._listening("127.0.0.1", port)
-    with pytest.raises(PortUnavailableError, match=f"port {port}"):
-        login(client, tell=person, paste=paste)
+    for paste in (None, Pasted()):
+        with pytest.raises(PortUnavailableError, match=f"port {port}"):
+            login(client, tell=person, paste=paste)
     taken.close()
     assert not person.told
 
 
-def test_without_the_port_a_paste_will_do(
+def test_without_the_port_the_redirect_is_pasted(
     client: Any, emulator: Any, port: int, person: Any
 ) -> None:
-    """`receive=False` leaves the port to whoever has it."""
+    """`receive=False` does not listen at the port."""
     taken, pasted = loopback._listening("127.0.0.1", port), Pasted()
     person.does = lambda url: pasted.put(emulator.cloud.authorize(url))
     login(client, tell=person, paste=pasted, receive=False, timeout=20)
@@ -358,7 +347,7 @@ def test_without_the_port_a_paste_will_do(
 def test_a_redirect_that_leads_elsewhere_is_pasted(
     emulator: Any, make_client: Any, person: Any
 ) -> None:
-    """A web address as callback URL: no receiver; without `paste` there is no way back."""
+    """With a web address as callback URL there is no receiver, and `paste` is required."""
     emulator.cloud.app.callback_url = "https://app.example/callback"
     client, pasted = make_client(login=False), Pasted()
     with pytest.raises(ConfigurationError, match="give `paste`"):
@@ -441,10 +430,10 @@ def test_a_process_that_ends_at_once_has_shown_the_page(
 # --- the browser ----------------------------------------------------------------------------------
 
 
-def test_a_browser_that_hangs_does_not_keep_us(
+def test_a_browser_that_hangs_does_not_delay_the_login(
     client: Any, emulator: Any, person: Any, visit: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its start is beside the login, which is done while the browser has still not returned."""
+    """The login ends although the call that opens the browser has not returned."""
     opened, release = SimpleQueue[str](), threading.Event()
 
     def hang(url: str) -> bool:
@@ -459,10 +448,10 @@ def test_a_browser_that_hangs_does_not_keep_us(
     assert client.status().state == "fresh"
 
 
-def test_a_browser_that_cannot_start_does_no_harm(
+def test_a_browser_that_cannot_start_is_ignored(
     client: Any, emulator: Any, person: Any, visit: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The URL was told: the person opens it."""
+    """The person can open the URL, which was told."""
     failed = threading.Event()
 
     def fail(url: str) -> bool:
@@ -476,33 +465,32 @@ def test_a_browser_that_cannot_start_does_no_harm(
     assert client.status().state == "fresh"
 
 
-@pytest.mark.parametrize(
-    ("environ", "platform", "expected"),
-    [
-        ({"DISPLAY": ":0"}, "linux", True),
-        ({"WAYLAND_DISPLAY": "wayland-0"}, "linux", True),
-        ({}, "linux", False),
-        ({}, "darwin", True),
-        ({}, "win32", True),
-        ({"DISPLAY": "localhost:10.0", "SSH_CONNECTION": "a 1 b 22"}, "linux", False),
-        ({"SSH_TTY": "/dev/pts/1"}, "darwin", False),
-        ({"DISPLAY": ":0", "container": "podman"}, "linux", False),
-        ({"DISPLAY": ":0", "KUBERNETES_SERVICE_HOST": "10.0.0.1"}, "linux", False),
-        ({"BROWSER": "/vscode/browser.sh", "SSH_CONNECTION": "a 1 b 22"}, "linux", True),
-    ],
-)
-def test_a_browser_is_opened_where_the_person_sees_it(
-    environ: dict[str, str], platform: str, expected: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_browser_is_opened_where_the_person_sees_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not at the other end of SSH, not in a container, not as text in this terminal."""
-    monkeypatch.setattr(login_module, "_MARKS", ())
-    assert login_module.has_browser(environ, platform) is expected
+    monkeypatch.setattr(login_module, "_CONTAINER_FILES", ())
+    ssh = {"SSH_CONNECTION": "a 1 b 22"}
+    visible: list[tuple[dict[str, str], str]] = [
+        ({"DISPLAY": ":0"}, "linux"),
+        ({"WAYLAND_DISPLAY": "wayland-0"}, "linux"),
+        ({}, "darwin"),
+        ({}, "win32"),
+        ({"BROWSER": "/vscode/browser.sh", **ssh}, "linux"),
+    ]
+    hidden: list[tuple[dict[str, str], str]] = [
+        ({}, "linux"),
+        ({"DISPLAY": "localhost:10.0", **ssh}, "linux"),
+        ({"SSH_TTY": "/dev/pts/1"}, "darwin"),
+        ({"DISPLAY": ":0", "container": "podman"}, "linux"),
+        ({"DISPLAY": ":0", "KUBERNETES_SERVICE_HOST": "10.0.0.1"}, "linux"),
+    ]
+    assert all(login_module.has_browser(*each) for each in visible)
+    assert not any(login_module.has_browser(*each) for each in hidden)
 
 
 def test_over_ssh_there_is_a_tunnel(
     client: Any, person: Any, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The command to paste on the machine where the browser is."""
+    """The text has the command for the machine with the browser."""
     monkeypatch.setenv("SSH_CONNECTION", "10.0.0.1 50000 10.0.0.2 22")
     with pytest.raises(AuthorizationTimeoutError):
         login(client, tell=person, timeout=0.01)

@@ -1,4 +1,4 @@
-"""The receiver and whoever knocks: everything but the redirect is refused, and it keeps waiting."""
+"""The receiver refuses every request but the redirect, and keeps waiting for it."""
 
 from __future__ import annotations
 
@@ -16,15 +16,13 @@ from typing import Any
 import pytest
 import requests
 
-from atlassian_auth_adapter import (
-    ConfigurationError,
-    PortUnavailableError,
-)
+from atlassian_auth_adapter import ConfigurationError, PortUnavailableError
+from atlassian_auth_adapter.oauth.authorization import AuthorizationResponse
 from atlassian_auth_adapter.signin import loopback
-from atlassian_auth_adapter.signin.loopback import LoopbackURI, Receiver, answers
+from atlassian_auth_adapter.signin.loopback import LoopbackURI, Receiver
 
 ROOT = Path(__file__).parents[2]
-STATE = "st4te-that-nobody-guesses"
+STATE = "st4te-that-cannot-be-guessed"
 GOOD = f"/callback?code=c0de&state={STATE}"
 
 
@@ -65,7 +63,7 @@ def _get(target: str, port: int, **headers: str) -> bytes:
     return f"GET {target} HTTP/1.1\r\n{lines}\r\n".encode()
 
 
-STRANGE = {
+OTHER_TARGETS = {
     "an icon": "/favicon.ico",
     "the root": "/",
     "another path": GOOD.replace("/callback", "/callback/more"),
@@ -87,18 +85,16 @@ STRANGE = {
 }
 
 
-@pytest.mark.parametrize("target", STRANGE.values(), ids=STRANGE)
-def test_anything_else_is_refused_and_it_keeps_waiting(
-    target: str, receiver: Receiver, port: int
-) -> None:
-    """Wrong path or state: a short 4xx that repeats nothing, and the real redirect still counts."""
-    answer = _ask(port, _get(target, port))
-    assert answer.startswith((b"HTTP/1.0 404 ", b"HTTP/1.0 400 "))
-    assert answer.endswith(b"\r\n\r\nThis is not the address of a sign-in.\n")
-    assert receiver.arrived.empty()
+def test_any_other_get_is_refused(receiver: Receiver, port: int) -> None:
+    """Wrong path or state: a short 4xx that repeats nothing; the receiver keeps waiting."""
+    for name, target in OTHER_TARGETS.items():
+        answer = _ask(port, _get(target, port))
+        assert answer.startswith((b"HTTP/1.0 404 ", b"HTTP/1.0 400 ")), name
+        assert answer.endswith(b"\r\n\r\nThis is not the address of a sign-in.\n"), name
+        assert receiver.arrived.empty(), name
 
 
-RUDE = {
+OTHER_REQUESTS = {
     "HEAD": f"HEAD {GOOD} HTTP/1.1\r\nHost: localhost:{{port}}\r\n\r\n",
     "POST": f"POST {GOOD} HTTP/1.1\r\nHost: localhost:{{port}}\r\n\r\n",
     "OPTIONS": f"OPTIONS {GOOD} HTTP/1.1\r\nHost: localhost:{{port}}\r\n\r\n",
@@ -115,35 +111,34 @@ RUDE = {
 }
 
 
-@pytest.mark.parametrize("request_", RUDE.values(), ids=RUDE)
-def test_the_rude_are_refused_too(request_: str, receiver: Receiver, port: int) -> None:
-    """Other methods, foreign hosts, rubbish: refused without a code being taken."""
-    answer = _ask(port, request_.replace("{port}", str(port)).encode())
-    assert b"sign-in.\n" in answer or request_.startswith("HEAD")
-    assert b"HTTP/1.0 200" not in answer
-    assert b"HTTP/1.0 303" not in answer
-    assert receiver.arrived.empty()
+def test_any_other_request_is_refused(receiver: Receiver, port: int) -> None:
+    """Other methods, other hosts, no HTTP: no code is accepted."""
+    for name, request in OTHER_REQUESTS.items():
+        answer = _ask(port, request.replace("{port}", str(port)).encode())
+        assert b"sign-in.\n" in answer or name == "HEAD"
+        assert not answer.startswith((b"HTTP/1.0 200", b"HTTP/1.0 303")), name
+        assert receiver.arrived.empty(), name
 
 
-def test_the_redirect_gets_in_among_them(port: int, visit: Any) -> None:
-    """Silent and dripping connections in any number do not keep the browser out."""
+def test_the_redirect_is_received_beside_many_connections(port: int, visit: Any) -> None:
+    """A hundred silent connections, half of them with a part of a request."""
     with ExitStack() as stack:
 
-        def crowd() -> None:
+        def connect() -> None:
             for number in range(100):
                 idle = socket.create_connection(("127.0.0.1", port), 10)
                 stack.enter_context(idle)
                 if number % 2:
                     idle.sendall(b"GET /callb")
 
-        (page,) = _outcome(port, None, visit, before=crowd)
+        (page,) = _outcome(port, None, visit, before=connect)
         assert "You are signed in" in page.text
 
 
-def test_a_silent_connection_is_hung_up_on(
+def test_a_silent_connection_is_closed(
     receiver: Receiver, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody has to be pushed out for it."""
+    """After some seconds; no other connection is needed for it."""
     monkeypatch.setattr(loopback._Connection, "timeout", 0.05)
     with socket.create_connection(("127.0.0.1", port), 10) as connection:
         connection.sendall(b"GET /callb")
@@ -151,7 +146,7 @@ def test_a_silent_connection_is_hung_up_on(
 
 
 def test_a_connection_serves_one_request(receiver: Receiver, port: int) -> None:
-    """Who asks to keep a connection does not get it: nothing stands between us and the end."""
+    """A connection is not kept, even if the client asks for it."""
     keep = _get("/favicon.ico", port, Connection="keep-alive")
     assert _ask(port, keep + keep).count(b"HTTP/1.0") == 1
 
@@ -159,7 +154,7 @@ def test_a_connection_serves_one_request(receiver: Receiver, port: int) -> None:
 def test_nothing_of_a_request_is_logged_or_printed(
     receiver: Receiver, port: int, caplog: Any, capfd: Any
 ) -> None:
-    """A code in a log is a code that somebody else may use."""
+    """A code in a log could be used by another person."""
     caplog.set_level(logging.DEBUG)
     for request_ in (_get("/favicon.ico?code=s3cr3t", port), b"GET /s3cr3t\xff HTTP/9\r\n\r\n"):
         assert b"s3cr3t" not in _ask(port, request_)
@@ -177,7 +172,7 @@ def _outcome(
     times: int = 1,
     before: Callable[[], object] = lambda: None,
 ) -> list[Any]:
-    """What a browser sees at the redirect when the login ends with this error or without one."""
+    """The pages of a browser at the redirect when the login ends with this error, or without."""
     seen: list[requests.Response] = []
 
     def browse() -> None:
@@ -209,7 +204,7 @@ def test_the_page_comes_after_the_outcome_at_a_clean_address(port: int, visit: A
 
 
 def test_the_page_is_sealed(port: int, visit: Any) -> None:
-    """No script, nothing from elsewhere, no copy kept, nobody told where one comes from."""
+    """No script, no external resource, no cached copy, no referrer."""
     (page,) = _outcome(port, None, visit)
     policy = page.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
@@ -221,7 +216,7 @@ def test_the_page_is_sealed(port: int, visit: Any) -> None:
 
 
 def test_a_failure_is_told_in_plain_words_and_escaped(port: int, visit: Any) -> None:
-    """The person reads what to do; the details are for whoever made the program."""
+    """The person reads what to do; the details are for the developers of the program."""
     error = ConfigurationError("fix <b>this</b> & that")
     for page in _outcome(port, error, visit, times=2):
         assert "You did nothing wrong" in page.text
@@ -232,7 +227,7 @@ def test_a_failure_is_told_in_plain_words_and_escaped(port: int, visit: Any) -> 
 def test_a_browser_that_does_not_fetch_the_page_is_not_waited_for_long(
     port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The login ends without it."""
+    """The login ends although the page was not fetched."""
     monkeypatch.setattr(loopback, "DELIVERY", 0.05)
     with Receiver(_uri(port), STATE) as receiver:
         browser = threading.Thread(target=_ask, args=(port, _get(GOOD, port)))
@@ -254,7 +249,7 @@ def test_after_a_while_the_port_is_free(port: int, monkeypatch: pytest.MonkeyPat
 
 
 def test_breaking_off_frees_the_port_at_once(port: int) -> None:
-    """Ctrl-C while a browser waits for the outcome: it is hung up on, and no thread is left."""
+    """Ctrl-C while a browser waits for the outcome: its connection ends, no thread is left."""
     answers_: list[bytes] = []
 
     def browse() -> None:
@@ -283,25 +278,25 @@ def test_breaking_off_frees_the_port_at_once(port: int) -> None:
 # --- where it listens -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("host", "addresses"),
-    [("localhost", ["127.0.0.1", "::1"]), ("127.0.0.1", ["127.0.0.1"]), ("[::1]", ["::1"])],
-)
-def test_it_listens_on_loopback_literals_only(host: str, addresses: list[str], port: int) -> None:
-    """Wherever the browser takes "localhost" to be, and nowhere that others can reach."""
-    if not _has_ipv6():
-        addresses = [address for address in addresses if address != "::1"]
-        if not addresses:
-            pytest.skip("this machine has no ::1")
-    with Receiver(_uri(port, host), STATE) as receiver:
-        bound = [each.getsockname()[:2] for each in receiver._sockets]
-        assert bound == [(address, port) for address in addresses]
-        for address in addresses:
-            assert b" 404 " in _ask(port, _get("/favicon.ico", port), address)
+def test_it_listens_on_loopback_addresses_only(port: int) -> None:
+    """On those that a browser may use for the host, and on none that others can reach."""
+    for host, addresses in (
+        ("localhost", ["127.0.0.1", "::1"]),
+        ("127.0.0.1", ["127.0.0.1"]),
+        ("[::1]", ["::1"]),
+    ):
+        usable = [address for address in addresses if "." in address or _has_ipv6()]
+        if not usable:
+            continue
+        with Receiver(_uri(port, host), STATE) as receiver:
+            assert [each.getsockname()[0] for each in receiver._sockets] == usable
+            for address in usable:
+                assert b" 404 " in _ask(port, _get("/favicon.ico", port), address)
+        receiver.close()
 
 
-def test_a_machine_without_ipv6_will_do(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Then "localhost" is one address."""
+def test_a_machine_without_ipv6_is_supported(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There "localhost" is one address."""
     monkeypatch.setitem(loopback._ADDRESSES, "localhost", ("127.0.0.1", "fe80::1%lo"))
     monkeypatch.setattr(loopback, "_NO_SUCH_ADDRESS", _errors_of("fe80::1%lo", port))
     with Receiver(_uri(port), STATE) as receiver:
@@ -316,7 +311,7 @@ def _errors_of(address: str, port: int) -> tuple[int | None, ...]:
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "0.0.0.0"])
 def test_a_taken_port_is_an_error_that_says_what_to_do(address: str, port: int) -> None:
-    """Whichever of the addresses is taken, and nothing of ours stays open."""
+    """Whichever of the addresses is taken; afterwards no socket is left open."""
     if address == "::1" and not _has_ipv6():
         pytest.skip("this machine has no ::1")
     if address == "0.0.0.0" and sys.platform != "linux":
@@ -330,14 +325,14 @@ def test_a_taken_port_is_an_error_that_says_what_to_do(address: str, port: int) 
 
 
 def test_a_second_login_does_not_share_the_port(receiver: Receiver, port: int) -> None:
-    """Two logins at one port cannot be told apart by whoever is asked: the second is refused."""
+    """A person could not tell two logins at one port apart: the second one is refused."""
     with pytest.raises(PortUnavailableError, match="another login"):
         Receiver(_uri(port), STATE)
     assert b" 404 " in _ask(port, _get("/favicon.ico", port))
 
 
 def test_the_next_login_takes_the_port_over(port: int, visit: Any) -> None:
-    """What lingers from a login that is over gives way."""
+    """The page about an earlier login is no longer served."""
     _outcome(port, None, visit)
     with Receiver(_uri(port), "another state of another login") as receiver:
         assert b" 400 " in _ask(port, _get(GOOD, port))
@@ -389,9 +384,9 @@ def test_a_forked_child_does_not_keep_the_port(port: int) -> None:
     assert (done.stdout, done.stderr) == ("0\n", "")
 
 
-@pytest.mark.parametrize(
-    "elsewhere",
-    [
+def test_other_redirect_uris_do_not_lead_here() -> None:
+    """Only http on a loopback host does."""
+    for uri in (
         "https://app.example/callback",
         "http://app.example:8080/callback",
         "https://localhost:8080/callback",
@@ -400,15 +395,12 @@ def test_a_forked_child_does_not_keep_the_port(port: int) -> None:
         "http://127.0.0.2:8080/callback",
         "my-app://callback",
         "",
-    ],
-)
-def test_other_redirect_uris_lead_elsewhere(elsewhere: str) -> None:
-    """Only http on a loopback host comes back here."""
-    assert LoopbackURI.parse(elsewhere) is None
+    ):
+        assert LoopbackURI.parse(uri) is None
 
 
-def test_a_redirect_uri_is_taken_apart() -> None:
-    """Port 80 and the root are what the URI says when it names none."""
+def test_the_parts_of_a_redirect_uri() -> None:
+    """Without port and path they are port 80 and the root."""
     assert LoopbackURI.parse("http://LOCALHOST") == LoopbackURI("localhost", 80, "/", "LOCALHOST")
     uri = LoopbackURI.parse("http://[::1]:8080/a/b?c=d")
     assert uri is not None
@@ -425,7 +417,8 @@ def test_port_80_is_not_written_in_host() -> None:
     assert uri.is_asked_for(["Localhost"], "/callback")
 
 
-@pytest.mark.parametrize("length", [0, 100_000])
-def test_comparing_takes_any_text(length: int) -> None:
-    """Not even text that no encoding has makes the comparison fail in another way than False."""
-    assert not answers(f"code=c&state={'ä' * length}", STATE)
+def test_a_state_may_hold_any_text() -> None:
+    """Comparing it is False, not an error, also for text beyond ASCII."""
+    for length in (0, 100_000):
+        response = AuthorizationResponse.parse(f"?code=c&state=x{'ä' * length}")
+        assert not response.answers(STATE)

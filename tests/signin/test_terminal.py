@@ -1,4 +1,4 @@
-"""Pasting into a terminal, in a pseudo terminal: nobody is left in a read, nothing is swallowed."""
+"""Pasting, in a pseudo terminal: no thread is left in a read, no input is lost."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ termios = pytest.importorskip("termios", reason="a terminal of POSIX")
 def tty(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, Any]]:
     """The person's end of a pseudo terminal, and the stream that the program reads.
 
-    It is not the terminal that controls the tests, so whose turn it is is not asked.
+    It is not the terminal that controls the tests, so its foreground process is not asked for.
     """
     person, program = os.openpty()
     monkeypatch.setattr(os, "tcgetpgrp", lambda descriptor: os.getpgrp())
@@ -32,7 +32,7 @@ def tty(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, Any]]:
 
 @pytest.fixture
 def pipe() -> Iterator[tuple[int, Any]]:
-    """Where a program writes, and the stream of a program that reads it."""
+    """The descriptor to write to, and the stream that the program reads."""
     read, write = os.pipe()
     with os.fdopen(read, "r") as stream:
         yield write, stream
@@ -68,7 +68,7 @@ def test_a_line_that_has_not_ended_goes_on(tty: Any) -> None:
 
 @pytest.mark.parametrize("leaves", [None, KeyboardInterrupt], ids=["done", "Ctrl-C"])
 def test_the_terminal_is_afterwards_as_it_was(leaves: Any, tty: Any) -> None:
-    """Echo and editing are back, however the login ended, and what is typed then is not ours."""
+    """Echo and editing are back, however the login ended, and later input is not read."""
     person, stream = tty
     before = termios.tcgetattr(stream)
 
@@ -92,9 +92,9 @@ def test_the_terminal_is_afterwards_as_it_was(leaves: Any, tty: Any) -> None:
     assert stream.readline() == "next\n"
 
 
-@pytest.mark.parametrize("end", [b"\x04", None], ids=["Ctrl-D", "hung up"])
+@pytest.mark.parametrize("end", [b"\x04", None], ids=["Ctrl-D", "closed"])
 def test_the_end_of_a_terminal(end: bytes | None, tty: Any) -> None:
-    """No line will come any more."""
+    """EOFError: there will be no more lines."""
     person, stream = tty
     with pasted_lines(stream) as paste:
         assert paste is not None
@@ -108,7 +108,7 @@ def test_the_end_of_a_terminal(end: bytes | None, tty: Any) -> None:
 
 
 def test_a_pipe_is_read_to_the_end_of_the_line(pipe: Any) -> None:
-    """What a program reads afterwards is whole; the last line needs no end."""
+    """The rest is left for the program; the last line needs no line break."""
     write, stream = pipe
     os.write(write, "first ä\nsecond\nthird".encode())
     os.close(write)
@@ -123,7 +123,9 @@ def test_a_pipe_is_read_to_the_end_of_the_line(pipe: Any) -> None:
             paste(20.0)
 
 
-def test_what_cannot_be_read_is_not(monkeypatch: pytest.MonkeyPatch, tty: Any) -> None:
+def test_a_stream_that_cannot_be_read_gives_no_paste(
+    monkeypatch: pytest.MonkeyPatch, tty: Any
+) -> None:
     """No standard input, a closed one, one that is no file, a job in the background."""
     closed = io.FileIO(os.open(os.devnull, os.O_RDONLY))
     closed.close()
@@ -145,7 +147,7 @@ def test_what_cannot_be_read_is_not(monkeypatch: pytest.MonkeyPatch, tty: Any) -
 
 
 def test_a_login_by_terminal(client: Any, emulator: Any, person: Any, tty: Any) -> None:
-    """Rubbish first, then the redirect, while the receiver waits."""
+    """Another line first, then the redirect, while the receiver waits."""
     end, stream = tty
     person.does = lambda url: os.write(end, f"what?\n{emulator.cloud.authorize(url)}\n".encode())
     with pasted_lines(stream) as paste:
@@ -164,11 +166,11 @@ def test_a_login_with_nothing_to_read(client: Any, person: Any) -> None:
         login(client, paste=paste, receive=False, tell=person)
 
 
-def test_a_terminal_that_cannot_be_asked_is_left_alone(tty: Any, monkeypatch: Any) -> None:
-    """It is not the terminal of this process."""
+def test_a_terminal_of_another_process_is_not_read(tty: Any, monkeypatch: Any) -> None:
+    """The system refuses to name its foreground process."""
 
     def refuse(descriptor: int) -> int:
         raise OSError(25, "Inappropriate ioctl for device")
 
     monkeypatch.setattr(os, "tcgetpgrp", refuse)
-    assert not terminal._is_ours(tty[1].fileno())
+    assert not terminal._may_read(tty[1].fileno())

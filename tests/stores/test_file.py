@@ -8,12 +8,12 @@ import json
 import os
 import pickle
 import resource
-import signal
 import stat
 import subprocess
 import sys
 import tempfile
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,6 @@ import pytest
 from atlassian_auth_adapter.disk import files, kernel_locks
 from atlassian_auth_adapter.errors import (
     ConfigurationError,
-    StaleRecordError,
     TokenStoreError,
     TokenStoreTimeoutError,
 )
@@ -33,9 +32,10 @@ from atlassian_auth_adapter.testing.contracts.stores import (
     NAME,
     TEXT,
     TokenStoreContract,
-    assert_no_secret,
     text_of,
 )
+
+from .helpers import Failpoint, killed_before_line, refused
 
 NEWER = text_of(8)
 OLD, NEW = Entry(TEXT, 1), Entry(NEWER, 2)
@@ -78,17 +78,6 @@ class TestContract(TokenStoreContract):
 def names(store):
     """What is in the directory, by what stands behind the entry's name."""
     return sorted(path.name.removeprefix(NAME) for path in store.path.iterdir())
-
-
-def refused(work, *words):
-    """The error of `work()`: ours, typed, with these words, without a secret."""
-    with pytest.raises(TokenStoreError) as raised:
-        work()
-    assert not isinstance(raised.value, StaleRecordError | TokenStoreTimeoutError)
-    for word in words:
-        assert str(word) in str(raised.value)
-    assert_no_secret(raised.value)
-    return raised.value
 
 
 def locking(store):
@@ -152,15 +141,15 @@ class TestPath:
         with store.lock(NAME, timeout=0), pytest.raises(TokenStoreTimeoutError):
             linked.lock(NAME, timeout=0).__enter__()
 
-    @pytest.mark.parametrize("path", ["file", "file/below", "nul\0", "~nobody-of-this-name/x"])
     def test_a_path_that_cannot_be_a_directory_is_a_mistake_of_the_program(
-        self, tmp_path, monkeypatch, path
+        self, tmp_path, monkeypatch
     ):
         """It is refused when the store is made, or when it is first used."""
         monkeypatch.chdir(tmp_path)
         Path("file").touch()
-        with pytest.raises((ConfigurationError, TokenStoreError)):
-            FileTokenStore(path).save(NAME, TEXT, expected=None)
+        for path in ("file", "file/below", "nul\0", "~no-user-of-this-name/x"):
+            with pytest.raises((ConfigurationError, TokenStoreError)):
+                FileTokenStore(path).save(NAME, TEXT, expected=None)
 
     def test_a_file_in_its_place_is_named(self, tmp_path):
         """A program that passes a file learns that a directory is wanted."""
@@ -285,34 +274,35 @@ class TestDamage:
 
 
 class TestNeighbours:
-    @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602, 0o610, 0o601, 0o666])
-    def test_a_file_that_others_can_access_is_refused(self, store, file, mode):
+    def test_a_file_that_others_can_access_is_refused(self, store, file):
         """The error holds the command that repairs it."""
-        file.chmod(mode)
-        error = refused(lambda: store.load(NAME), file)
-        refused(lambda: store.save(NAME, NEWER, expected=1), file)
-        subprocess.run(str(error).partition("Run: ")[2], shell=True, check=True)
-        assert store.load(NAME) == OLD
+        for mode in (0o640, 0o604, 0o620, 0o602, 0o610, 0o601, 0o666):
+            file.chmod(mode)
+            error = refused(lambda: store.load(NAME), file)
+            refused(lambda: store.save(NAME, NEWER, expected=1), file)
+            subprocess.run(str(error).partition("Run: ")[2], shell=True, check=True)
+            assert store.load(NAME) == OLD
 
-    @pytest.mark.parametrize("mode", [0o750, 0o705, 0o777, 0o1777])
-    def test_a_directory_that_others_can_access_is_refused(self, store, file, mode):
+    def test_a_directory_that_others_can_access_is_refused(self, store, file):
         """By every method, with the command that repairs it; names may hold any character."""
         odd = store.path.rename(store.path.with_name("it's a $HOME"))
-        odd.chmod(mode)
         store = FileTokenStore(odd)
-        error = refused(lambda: store.load(NAME), odd)
-        refused(lambda: store.save(NAME, NEWER, expected=1), odd)
-        refused(lambda: store.delete(NAME), odd)
-        refused(lambda: locking(store), odd)
-        subprocess.run(str(error).partition("Run: ")[2], shell=True, check=True)
-        assert store.load(NAME) == OLD
+        for mode in (0o750, 0o705, 0o777, 0o1777):
+            odd.chmod(mode)
+            error = refused(lambda: store.load(NAME), odd)
+            refused(lambda: store.save(NAME, NEWER, expected=1), odd)
+            refused(lambda: store.delete(NAME), odd)
+            refused(lambda: locking(store), odd)
+            subprocess.run(str(error).partition("Run: ")[2], shell=True, check=True)
+            assert store.load(NAME) == OLD
 
     @needs_root
-    @pytest.mark.parametrize("what", ["file", "directory"])
-    def test_what_belongs_to_another_user_is_refused(self, store, file, what):
-        """A file or directory of another owner is not ours to trust."""
-        os.chown(file if what == "file" else store.path, NOBODY, NOBODY)
-        refused(lambda: store.load(NAME), f"user id {NOBODY}")
+    def test_what_belongs_to_another_user_is_refused(self, store, file):
+        """A file or directory of another owner is not trusted."""
+        for path in (file, store.path):
+            os.chown(path, NOBODY, NOBODY)
+            refused(lambda: store.load(NAME), path, f"user id {NOBODY}")
+            os.chown(path, os.geteuid(), -1)
 
     @needs_root
     def test_another_user_gets_nothing(self, tmp_path):
@@ -341,17 +331,17 @@ class TestNeighbours:
             )
             assert store.load(NAME) == OLD
 
-    @pytest.mark.parametrize("target", ["elsewhere", "missing"])
-    def test_a_link_in_place_of_the_file_is_not_followed(self, store, file, tmp_path, target):
+    def test_a_link_in_place_of_the_file_is_not_followed(self, store, file, tmp_path):
         """Neither read nor written through."""
         elsewhere = tmp_path / "elsewhere"
         file.rename(elsewhere)
-        file.symlink_to(tmp_path / target)
-        refused(lambda: store.load(NAME), file, "symbolic link")
-        refused(lambda: store.save(NAME, NEWER, expected=1), file, "symbolic link")
-        assert json.loads(elsewhere.read_bytes()) == {"version": 1, "text": TEXT}
-        store.delete(NAME)
-        assert elsewhere.exists()
+        for target in ("elsewhere", "missing"):
+            file.symlink_to(tmp_path / target)
+            refused(lambda: store.load(NAME), file, "symbolic link")
+            refused(lambda: store.save(NAME, NEWER, expected=1), file, "symbolic link")
+            assert json.loads(elsewhere.read_bytes()) == {"version": 1, "text": TEXT}
+            store.delete(NAME)
+            assert elsewhere.exists()
 
     def test_a_link_in_place_of_the_lock_is_not_followed(self, store, file, tmp_path):
         """Locking creates no file elsewhere."""
@@ -486,66 +476,32 @@ class TestDisk:
         store.delete(NAME)
         assert steps == ["unlink .json", "unlink .tmp", "fsync directory"]
 
-    @pytest.mark.parametrize("is_link", [False, True])
-    @pytest.mark.parametrize("method", ["save", "delete"])
-    def test_what_was_left_by_the_killed_is_removed(self, store, file, tmp_path, is_link, method):
+    def test_what_was_left_by_the_killed_is_removed(self, store, file, tmp_path):
         """A login has one temporary file: the next save replaces it, and deleting removes it; a
         link in its place is not followed.
         """
         leftover, elsewhere = store.path / f"{NAME}.tmp", tmp_path / "elsewhere"
-        elsewhere.write_text("not ours")
-        if is_link:
-            leftover.symlink_to(elsewhere)
-        else:
-            leftover.write_text("secret")
-        if method == "save":
+        elsewhere.write_text("of another program")
+        for leave in (
+            lambda: leftover.symlink_to(elsewhere),
+            lambda: leftover.write_text("secret"),
+        ):
+            leave()
             store.save(NAME, NEWER, expected=1)
             assert store.load(NAME) == NEW
-        else:
+            assert not os.path.lexists(leftover)
+            leave()
             store.delete(NAME)
-        assert not os.path.lexists(leftover)
-        assert elsewhere.read_text() == "not ours"
-
-
-class Failpoint:
-    """Kills the process with signal 9 before the n-th line of the traced files runs."""
-
-    traced = OURS
-
-    def __init__(self, number):
-        self.left = number
-
-    def __call__(self, frame, event, argument):
-        """Count a line, as the trace function."""
-        if frame.f_code.co_filename not in self.traced:
-            return None
-        if event == "line":
-            self.left -= 1
-            if self.left < 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-        return self
-
-
-def killed_before_line(number, work):
-    """Whether `work()` in a child was killed before its n-th line, rather than done."""
-    child = os.fork()
-    if not child:
-        try:
-            sys.settrace(Failpoint(number))
-            work()
-        finally:
-            sys.settrace(None)
-            os._exit(0)
-    _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
-    return os.WIFSIGNALED(status)
+            assert not os.path.lexists(leftover)
+            store.save(NAME, TEXT, expected=None)
+        assert elsewhere.read_text() == "of another program"
 
 
 class TestKill:
     def test_a_save_is_whole_wherever_it_is_killed(self, store, file):
         """Before each line of a save: the old entry or the new one, and no lock is left."""
         outcomes = []
-        while killed_before_line(len(outcomes), lambda: store.save(NAME, NEWER, expected=1)):
+        while killed_before_line(len(outcomes), OURS, lambda: store.save(NAME, NEWER, expected=1)):
             outcomes.append(store.load(NAME))
             assert outcomes[-1] in (OLD, NEW)
             store.delete(NAME)
@@ -562,7 +518,8 @@ class TestKill:
         number = 0
         while True:
             store = FileTokenStore(tmp_path / str(number) / "logins")
-            killed = killed_before_line(number, lambda s=store: s.save(NAME, TEXT, expected=None))
+            save = partial(store.save, NAME, TEXT, expected=None)
+            killed = killed_before_line(number, OURS, save)
             entry = store.load(NAME)
             if not killed:
                 break
@@ -576,7 +533,7 @@ class TestKill:
     def test_a_delete_is_whole_wherever_it_is_killed(self, store, file):
         """The entry, or nothing."""
         outcomes = []
-        while killed_before_line(len(outcomes), lambda: store.delete(NAME)):
+        while killed_before_line(len(outcomes), OURS, lambda: store.delete(NAME)):
             outcomes.append(store.load(NAME))
             if outcomes[-1] is None:
                 store.save(NAME, TEXT, expected=None)
@@ -608,20 +565,14 @@ def test_an_interrupted_save_frees_its_locks(store, file):
     """Ctrl-C before any line: the old entry or the new one, and the same process can go on."""
 
     class Interrupt(Failpoint):
-        def __call__(self, frame, event, argument):
-            """Count a line, and raise in place of killing."""
-            if frame.f_code.co_filename not in OURS:
-                return None
-            if event == "line":
-                self.left -= 1
-                if self.left == -1:
-                    raise KeyboardInterrupt
-            return self
+        def stop(self):
+            """Raise in place of killing."""
+            raise KeyboardInterrupt
 
     number, done = 0, False
     while not done:
         trace = sys.gettrace()
-        sys.settrace(Interrupt(number))
+        sys.settrace(Interrupt(number, OURS))
         try:
             store.save(NAME, NEWER, expected=1)
             done = True

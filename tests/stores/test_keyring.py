@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import os
 import pickle
 import re
-import signal
 import subprocess
 import sys
 import textwrap
 import threading
 import time
-import traceback
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -49,9 +46,11 @@ from atlassian_auth_adapter.testing.contracts.stores import (
     NAME,
     TEXT,
     TokenStoreContract,
-    assert_no_secret,
     text_of,
 )
+
+from . import helpers
+from .helpers import killed_before_line, only, variables_of
 
 OTHER = f"{NAME}.authorizations"
 NEWER = text_of(8)
@@ -176,7 +175,10 @@ def key_of(store):
     return store._backend.get_password(store._service, str(store._path))
 
 
+@only("lock", "process", "fork", "pickle", "place")
 class TestContract(TokenStoreContract):
+    """The texts are kept by EncryptedTokenStore over FileTokenStore, which is tested as a whole."""
+
     shared_between_processes = True
 
     @pytest.fixture
@@ -192,20 +194,13 @@ class TestContract(TokenStoreContract):
 
 def refused(work, *words):
     """The text of the error of `work()`: ours, plain, with these words, without a secret."""
-    with pytest.raises(TokenStoreError) as raised:
-        work()
-    error = raised.value
     hangs = "not answered" in str(words)
-    assert type(error) is (TokenStoreUnavailableError if hangs else TokenStoreError)
-    for word in words:
-        assert str(word) in str(error)
+    kind = TokenStoreUnavailableError if hangs else TokenStoreError
+    error = helpers.refused(work, *words, kind=kind)
     assert str(error).endswith(error.advice)
     assert error.advice == (ELSEWHERE if "FileTokenStore(path)" in str(error) else "")
-    assert_no_secret(error)
     assert error.__cause__ is error.__context__ is None
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    ours = [frame for frame in frames if frame.f_code.co_filename == encrypted.__file__]
-    assert not [frame for frame in ours if "text" in frame.f_locals]
+    assert "text" not in dict(variables_of(error))
     return str(error)
 
 
@@ -324,24 +319,16 @@ class TestWhichKeyring:
             gate.set()
         self.refusal("no keyring", timeout=LATE)
 
-    @pytest.mark.parametrize(
-        "options",
-        [
-            {"service": ""},
-            {"service": None},
-            {"timeout": 0},
-            {"timeout": float("nan")},
-            {"timeout": float("inf")},
-            {"backend": PlaintextKeyring},
-            {"backend": "keyring"},
-            {"directory": __file__},
-        ],
-        ids=str,
-    )
-    def test_a_wrong_argument_is_a_mistake_of_the_program(self, options):
+    def test_a_wrong_argument_is_a_mistake_of_the_program(self):
         """It is refused when the store is made."""
-        with pytest.raises(ConfigurationError):
-            KeyringTokenStore(**{"backend": PlaintextKeyring()} | options)
+        for options in (
+            *({"service": service} for service in ("", None)),
+            *({"timeout": seconds} for seconds in (0, float("nan"), float("inf"))),
+            *({"backend": backend} for backend in (PlaintextKeyring, "keyring")),
+            {"directory": __file__},
+        ):
+            with pytest.raises(ConfigurationError):
+                KeyringTokenStore(**{"backend": PlaintextKeyring()} | options)
 
     def test_files_are_in_the_data_directory(self, monkeypatch, tmp_path):
         """Of this user, private, made when they are needed."""
@@ -375,13 +362,10 @@ class TestKey:
         for text in ("secret", "auth.example.com", key_of(store)):
             assert text.encode() not in written
 
-    @pytest.mark.parametrize("kind", [Vault, Keychain, PlaintextKeyring])
-    def test_another_process_reads_with_the_same_key(self, at, tmp_path, kind):
-        """Whatever the keyring is."""
-        backend = kind(tmp_path / "entries") if issubclass(kind, Place) else kind()
-        if kind is PlaintextKeyring:
-            backend = backend.with_properties(file_path=str(tmp_path / "keyring.cfg"))
-        store = at(backend)
+    def test_another_process_reads_with_the_same_key(self, at, tmp_path):
+        """Also through a keyring of another package, as long as its pickle holds no secret."""
+        file = str(tmp_path / "keyring.cfg")
+        store = at(PlaintextKeyring().with_properties(file_path=file))
         store.save(NAME, TEXT, expected=None)
         with process(_report, store) as other:
             assert other.recv() == Entry(TEXT, 1)
@@ -399,15 +383,16 @@ class TestKey:
         assert in_forked_child(lambda: store.load(NAME)) == Entry(NEWER, 2)
         assert in_forked_child(lambda: store.load(NAME) and store._backend.reads) == 1
 
-    @pytest.mark.parametrize("kind", [Vault, Keychain])
-    def test_each_directory_has_a_key_of_its_own(self, at, kind):
+    def test_each_directory_has_a_key_of_its_own(self, at):
         """Two directories never share one, nor does the second overwrite the first one's."""
-        stores = [at(kind, directory=name) for name in ("one", "two", "three")]
-        for store in stores:
-            store.save(NAME, TEXT, expected=None)
-        assert len({key_of(store) for store in stores}) == 3
-        for name in ("one", "two", "three"):
-            assert at(kind, directory=name).load(NAME) == Entry(TEXT, 1)
+        for kind in (Vault, Keychain):
+            names = [f"{kind.__name__}-{number}" for number in range(3)]
+            stores = [at(kind, directory=name) for name in names]
+            for store in stores:
+                store.save(NAME, TEXT, expected=None)
+            assert len({key_of(store) for store in stores}) == 3
+            for name in names:
+                assert at(kind, directory=name).load(NAME) == Entry(TEXT, 1)
 
     def test_a_file_of_another_directory_is_not_believed(self, at):
         """It was sealed with another key."""
@@ -456,15 +441,15 @@ class TestKey:
             at().save(NAME, TEXT, expected=None)
             at().delete(NAME)
 
-    @pytest.mark.parametrize("text", ["", "secret", "secret" * 8, "\u2603" * 43 + "=", b"secret"])
-    def test_what_is_not_a_key_is_kept(self, at, text):
+    def test_what_is_not_a_key_is_kept(self, at):
         """The entry of another program, or a damaged one; the files stay as well."""
         store = at(Failing)
-        store._backend.answer = text
-        refused(
-            lambda: store.save(NAME, TEXT, expected=None), "not a key", SERVICE, "kept as it is"
-        )
-        assert not store._backend.entries()
+        for text in ("", "secret", "secret" * 8, "\u2603" * 43 + "=", b"secret"):
+            store._backend.answer = text
+            refused(
+                lambda: store.save(NAME, TEXT, expected=None), "not a key", SERVICE, "kept as it is"
+            )
+            assert not store._backend.entries()
         store._backend.answer = None
         store.save(NAME, TEXT, expected=None)
         assert store.load(NAME) == Entry(TEXT, 1)
@@ -542,40 +527,8 @@ class TestTwoAtOnce:
         assert [at().load(str(number)) for number in range(3)] == [Entry(TEXT, 1)] * 3
 
 
-class Failpoint:
-    """Kills the process with signal 9 before the n-th line of these modules runs, in any thread."""
-
-    traced = (module.__file__, encrypted.__file__)
-
-    def __init__(self, number):
-        self.left = itertools.count(number, -1)
-
-    def __call__(self, frame, event, argument):
-        """Count a line, as the trace function."""
-        if frame.f_code.co_filename not in self.traced:
-            return None
-        if event == "line" and next(self.left) == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return self
-
-
-def killed_before_line(number, work):
-    """Whether `work()` in a child was killed before its n-th line, rather than done."""
-    with forking():
-        child = os.fork()
-    if not child:
-        begin_child()
-        try:
-            failpoint = Failpoint(number)
-            threading.settrace(failpoint)
-            sys.settrace(failpoint)
-            work()
-        finally:
-            sys.settrace(None)
-            os._exit(0)
-    _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
-    return os.WIFSIGNALED(status)
+#: Before each line of these files, the process is killed.
+FILES = (module.__file__, encrypted.__file__)
 
 
 class TestKill:
@@ -585,7 +538,8 @@ class TestKill:
         while killed:
             place = partial(Keychain, tmp_path / f"entries-{number}")
             store = at(place(), directory=str(number))
-            killed = killed_before_line(number, lambda s=store: s.save(NAME, TEXT, expected=None))
+            save = partial(store.save, NAME, TEXT, expected=None)
+            killed = killed_before_line(number, FILES, save)
             key, entry = key_of(store), store.load(NAME)
             seen.add((key is not None, entry is not None))
             if entry is None:
@@ -649,36 +603,29 @@ class TestFailure:
         at().save(NAME, TEXT, expected=None)
         return at(Failing)
 
-    errors = pytest.mark.parametrize("raised", [KeyringLocked, VaultError, OSError, TimeoutError])
-
-    @staticmethod
-    def advice(raised):
-        """What to do about it."""
-        return "It is locked: unlock it" if raised is KeyringLocked else ELSEWHERE
-
-    @errors
-    def test_a_key_that_cannot_be_read(self, store, raised):
-        """The error has the backend's type and what to do, without its text; it is not kept."""
-        backend = store._backend
-        backend.raised, backend.where = raised, ("get",)
-        words = ("cannot read", "Failing", raised.__name__, self.advice(raised))
-        refused(lambda: store.load(NAME), *words)
-        refused(lambda: store.save(NAME, NEWER, expected=1), *words)
+    def failures(self, backend, where):
+        """The kinds of errors that the backend raises in turn in this method, and what to do."""
+        for kind in (KeyringLocked, VaultError, OSError, TimeoutError):
+            backend.raised, backend.where = kind, (where,)
+            advice = "It is locked: unlock it" if kind is KeyringLocked else ELSEWHERE
+            yield "Failing", kind.__name__, advice
         backend.where = ()
+
+    def test_a_key_that_cannot_be_read(self, store):
+        """The error has the backend's type and what to do, without its text; it is not kept."""
+        for words in self.failures(store._backend, "get"):
+            refused(lambda: store.load(NAME), "cannot read", *words)
+            refused(lambda: store.save(NAME, NEWER, expected=1), "cannot read", *words)
         assert store.load(NAME) == Entry(TEXT, 1)
 
-    @errors
-    def test_a_key_that_cannot_be_written(self, at, raised):
+    def test_a_key_that_cannot_be_written(self, at, tmp_path):
         """Nothing is saved, and the next attempt makes the key."""
-        store = at(Failing)
-        backend = store._backend
-        backend.raised, backend.where = raised, ("set",)
-        words = ("cannot write", raised.__name__, self.advice(raised))
-        refused(lambda: store.save(NAME, TEXT, expected=None), *words)
-        assert store.load(NAME) is None
-        backend.where = ()
+        store = at(Failing(tmp_path / "others"), directory="other")
+        for words in self.failures(store._backend, "set"):
+            refused(lambda: store.save(NAME, TEXT, expected=None), "cannot write", *words)
+            assert store.load(NAME) is None
         store.save(NAME, TEXT, expected=None)
-        assert at().load(NAME) == Entry(TEXT, 1)
+        assert at(Keychain(tmp_path / "others"), directory="other").load(NAME) == Entry(TEXT, 1)
 
     def test_a_key_that_can_only_be_read_is_enough(self, store):
         """Saves do not write to the keyring."""
@@ -693,19 +640,16 @@ class TestFailure:
             store.delete(NAME)
         assert store.load(NAME) is None
 
-    @pytest.mark.parametrize("work", ["load", "save"])
-    def test_a_directory_of_others_is_refused(self, at, store, work):
+    def test_a_directory_of_others_is_refused(self, store):
         """As FileTokenStore does, with the command that repairs it; also when a key is made."""
         store._path.chmod(0o755)
-        if work == "load":
-            refused(lambda: store.load(NAME), "chmod 700")
-        else:
-            refused(lambda: store.save(NAME, NEWER, expected=1), "chmod 700")
-            for file in store._path.glob("*.json"):
-                file.unlink()
-            store._backend.delete_password(SERVICE, str(store._path))
-            refused(lambda: store.save(NAME, NEWER, expected=None), "chmod 700")
-            assert not store._backend.entries()
+        refused(lambda: store.load(NAME), "chmod 700")
+        refused(lambda: store.save(NAME, NEWER, expected=1), "chmod 700")
+        for file in store._path.glob("*.json"):
+            file.unlink()
+        store._backend.delete_password(SERVICE, str(store._path))
+        refused(lambda: store.save(NAME, NEWER, expected=None), "chmod 700")
+        assert not store._backend.entries()
 
     def test_a_program_that_can_start_no_thread_is_told(self, store, monkeypatch):
         """As it is at its end; afterwards it works as before."""
@@ -715,7 +659,7 @@ class TestFailure:
 
         with monkeypatch.context() as patch:
             patch.setattr(threading.Thread, "start", start)
-            refused(lambda: store.load(NAME), "no thread")
+            refused(lambda: store.load(NAME), "cannot start a thread")
         assert store.load(NAME) == Entry(TEXT, 1)
 
 
@@ -843,7 +787,7 @@ class TestIdentity:
         assert key_of(store).encode() not in pickle.dumps(store)
         assert key_of(store) not in f"{vars(store)}"
 
-    def test_a_backend_that_may_hold_more_stays_at_home(self, at):
+    def test_a_backend_that_may_hold_more_is_not_pickled(self, at):
         """A pickle leads back to it in this process, and to an error in another."""
 
         class Unlocked(KeyringBackend):
@@ -887,8 +831,8 @@ def _settings(store, connection):
 
 
 def elsewhere(pickled):
-    """What a new interpreter prints that unpickles it."""
-    script = "import pickle, sys; pickle.load(sys.stdin.buffer)"
+    """What a new interpreter prints that unpickles and uses it."""
+    script = "import pickle, sys; pickle.load(sys.stdin.buffer).load('name')"
     done = subprocess.run(
         [sys.executable, "-c", script], input=pickled, capture_output=True, timeout=PATIENCE
     )

@@ -213,4 +213,4 @@ def test_locks_do_not_pile_up(store):
     for number in range(100):
         with store.lock(str(number), timeout=0):
             assert len(store._locks) == 1
-    assert not store._locks
+    assert not len(store._locks)

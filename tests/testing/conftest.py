@@ -17,7 +17,7 @@ VERIFIER = "v" * 43
 
 @dataclass
 class StandingClock:
-    """Time that passes when a test says so; seconds."""
+    """A clock that a test moves; seconds."""
 
     now: float = 1_800_000_000.0
 
@@ -34,33 +34,39 @@ class Client:
         self.flavour: Any = getattr(emulator, name)
         self.http = requests.Session()
         self.http.trust_env = False
-        cloud = name == "cloud"
-        self.root = self.flavour.auth_url if cloud else f"{self.flavour.url}/rest/oauth2/latest"
-        self.token_url = f"{self.root}/oauth/token" if cloud else f"{self.root}/token"
-        self.revoke_url = f"{self.root}/oauth/revoke" if cloud else f"{self.root}/revoke"
-        self.scope = "read:jira-user read:jira-work offline_access" if cloud else "WRITE"
+        app = self.flavour.app
+        self.credentials = {"client_id": app.client_id, "client_secret": app.client_secret}
         self.authorization = {
-            "client_id": self.flavour.app.client_id,
-            "redirect_uri": self.flavour.app.callback_url,
+            "client_id": app.client_id,
             "response_type": "code",
-            "scope": self.scope,
             "state": "a state",
         }
-        if cloud:
-            self.authorization |= {"audience": "api.atlassian.com", "prompt": "consent"}
-        else:
-            self.authorization |= {"code_challenge": VERIFIER, "code_challenge_method": "plain"}
-        self.credentials = {
-            "client_id": self.flavour.app.client_id,
-            "client_secret": self.flavour.app.client_secret,
-        }
-
-    @property
-    def product_url(self) -> str:
-        """Where Jira's resources are for a bearer."""
-        if self.name == "cloud":
-            return f"{self.flavour.api_url}/ex/jira/{self.flavour.sites[0].id}"
-        return str(self.flavour.url)
+        match name:
+            case "cloud":
+                self.root = self.flavour.auth_url
+                self.token_url = f"{self.root}/oauth/token"
+                self.product_url = f"{self.flavour.api_url}/ex/jira/{self.flavour.sites[0].id}"
+                self.authorization |= {
+                    "redirect_uri": app.callback_url,
+                    "scope": "read:jira-user read:jira-work offline_access",
+                    "audience": "api.atlassian.com",
+                    "prompt": "consent",
+                }
+            case "data_center":
+                self.root = f"{self.flavour.url}/rest/oauth2/latest"
+                self.token_url = f"{self.root}/token"
+                self.product_url = self.flavour.url
+                self.authorization |= {
+                    "redirect_uri": app.callback_url,
+                    "scope": "WRITE",
+                    "code_challenge": VERIFIER,
+                    "code_challenge_method": "plain",
+                }
+            case "bitbucket":
+                self.root = f"{self.flavour.auth_url}/site/oauth2"
+                self.token_url = f"{self.root}/access_token"
+                self.product_url = self.flavour.api_url
+        self.revoke_url = self.token_url.replace("token", "revoke")
 
     def url(self, **changes: str | None) -> str:
         """The authorization URL, some parameters changed; None leaves one out."""
@@ -72,9 +78,27 @@ class Client:
         redirect = self.flavour.authorize(self.url(**changes))
         return parse_qs(urlsplit(str(redirect)).query)["code"][0]
 
-    def token(self, **fields: Any) -> requests.Response:
+    def token(self, auth: Any = None, **fields: Any) -> requests.Response:
         """A form POST to the token endpoint with the client's credentials."""
-        return self.http.post(self.token_url, data={**self.credentials, **fields}, timeout=10)
+        if self.name == "bitbucket":
+            auth = auth or tuple(self.credentials.values())
+        else:
+            fields = {**self.credentials, **fields}
+        return self.http.post(self.token_url, data=fields, auth=auth, timeout=10)
+
+    def access_token(self, scope: str | None = None) -> str:
+        """A valid access token; None: with every scope."""
+        return str(self.flavour.issue(scope)["access_token"])
+
+    def service_token(self, **changes: str) -> requests.Response:
+        """The answer to the client credentials of the service account."""
+        account = self.flavour.service_account
+        fields = {"client_id": account.client_id, "client_secret": account.client_secret}
+        return self.token(grant_type="client_credentials", **(fields | changes))
+
+    def refresh_token(self) -> str:
+        """A valid refresh token."""
+        return str(self.flavour.issue()["refresh_token"])
 
     def exchange(self, code: str, **changes: Any) -> requests.Response:
         """The answer to an authorization code."""
@@ -137,22 +161,28 @@ def client_of() -> Iterator[Callable[[AtlassianEmulator, str], Client]]:
 @pytest.fixture
 def cloud(emulator: AtlassianEmulator) -> Iterator[Client]:
     """A client of Cloud."""
-    client = Client(emulator, "cloud")
-    with client.http:
-        yield client
+    yield from _client(emulator, "cloud")
 
 
 @pytest.fixture
 def server(emulator: AtlassianEmulator) -> Iterator[Client]:
     """A client of Data Center."""
-    client = Client(emulator, "data_center")
-    with client.http:
-        yield client
+    yield from _client(emulator, "data_center")
+
+
+@pytest.fixture
+def consumer(emulator: AtlassianEmulator) -> Iterator[Client]:
+    """A client of Bitbucket Cloud."""
+    yield from _client(emulator, "bitbucket")
 
 
 @pytest.fixture(params=["cloud", "data_center"])
 def client(request: pytest.FixtureRequest, emulator: AtlassianEmulator) -> Iterator[Client]:
     """A client of either flavour: the test runs twice."""
-    made = Client(emulator, request.param)
+    yield from _client(emulator, request.param)
+
+
+def _client(emulator: AtlassianEmulator, name: str) -> Iterator[Client]:
+    made = Client(emulator, name)
     with made.http:
         yield made

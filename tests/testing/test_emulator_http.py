@@ -1,4 +1,4 @@
-"""The wire and the log: many connections, big bodies, TLS, start and stop, what is recorded."""
+"""HTTP and the log: many connections, big bodies, TLS, start and stop, what is recorded."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
+import trustme
 
 from atlassian_auth_adapter.testing.emulator import AtlassianEmulator, Edit, Hold, Status
 from atlassian_auth_adapter.testing.emulator.__main__ import _text, describe
@@ -39,7 +40,7 @@ def connect(url: str) -> socket.socket:
     return socket.create_connection((parts.hostname, parts.port), timeout=10)
 
 
-def test_starts_and_stops_at_once_in_spite_of_open_connections() -> None:
+def test_start_and_stop_do_not_wait_for_connections() -> None:
     """Keep-alive connections, silent connections and held requests do not delay `close`."""
     begun = time.monotonic()
     emulator = AtlassianEmulator()
@@ -47,7 +48,7 @@ def test_starts_and_stops_at_once_in_spite_of_open_connections() -> None:
     with requests.Session() as session, connect(emulator.foreign_url) as silent:
         session.get(emulator.foreign_url, timeout=10)
         hold = Hold()
-        emulator.weather.next("foreign", hold)
+        emulator.faults.next("foreign", hold)
         with connect(emulator.foreign_url) as held:
             held.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             hold.wait_arrived()
@@ -63,7 +64,7 @@ def test_starts_and_stops_at_once_in_spite_of_open_connections() -> None:
 
 def test_five_hundred_connections_at_once(cloud: Client, emulator: AtlassianEmulator) -> None:
     """Five hundred open connections are all answered; each request is in the log."""
-    token = cloud.flavour.issue()["access_token"]
+    token = cloud.access_token()
     parts = urlsplit(cloud.product_url)
     head = (
         f"GET {parts.path}/rest/api/3/myself HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}"
@@ -84,7 +85,7 @@ def test_threads_rotate_without_losing_count(
     cloud: Client, emulator: AtlassianEmulator, client_of: Callable[..., Client]
 ) -> None:
     """Refreshes of one token from many threads: one is issued, the others are replays."""
-    token = cloud.flavour.issue()["refresh_token"]
+    token = cloud.refresh_token()
     clients = [client_of(emulator, "cloud") for _ in range(16)]
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda each: each.refresh(token).status_code, clients))
@@ -97,7 +98,7 @@ def test_early_refusal_of_a_big_upload_keeps_the_connection(cloud: Client) -> No
     """A 401 to five megabytes leaves the connection usable for the next request."""
     parts = urlsplit(cloud.product_url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=10)
-    token = cloud.flavour.issue()["access_token"]
+    token = cloud.access_token()
     for value, status in (("dead", 401), (token, 200)):
         headers = {"Authorization": f"Bearer {value}"}
         connection.request("POST", f"{parts.path}/rest/echo", b"x" * 5_000_000, headers)
@@ -110,7 +111,7 @@ def test_early_refusal_of_a_big_upload_keeps_the_connection(cloud: Client) -> No
 
 def test_expect_100_continue(cloud: Client) -> None:
     """A client that asks first gets `100 Continue`, then the answer."""
-    token = cloud.flavour.issue()["access_token"]
+    token = cloud.access_token()
     path = urlsplit(cloud.product_url).path
     with connect(cloud.product_url) as connection:
         head = f"POST {path}/rest/echo HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
@@ -127,7 +128,7 @@ def test_chunked_bodies_arrive_whole(client: Client) -> None:
         for index in range(100):
             yield bytes([index]) * 1000
 
-    token = client.flavour.issue()["access_token"]
+    token = client.access_token()
     body = client.request("POST", "/rest/echo", token, data=chunks()).json()
     assert body["body_length"] == 100_000
     assert body["body_sha256"] == hashlib.sha256(b"".join(chunks())).hexdigest()
@@ -136,7 +137,7 @@ def test_chunked_bodies_arrive_whole(client: Client) -> None:
 def test_big_attachments_do_not_live_in_memory(cloud: Client) -> None:
     """An upload of 40 MB costs the process next to no memory and comes back whole."""
     size = 40_000_000
-    token = cloud.flavour.issue()["access_token"]
+    token = cloud.access_token()
     frame = b'--B\r\nContent-Disposition: form-data; name="file"; filename="big"\r\n\r\n'
 
     def body() -> Iterator[bytes]:
@@ -159,7 +160,7 @@ def test_big_attachments_do_not_live_in_memory(cloud: Client) -> None:
 
 def test_head_and_options(client: Client) -> None:
     """HEAD has the headers of GET and no body; OPTIONS names the methods."""
-    token = client.flavour.issue()["access_token"]
+    token = client.access_token()
     path = "/rest/api/2/myself"
     got = client.get(path, token)
     head = client.request("HEAD", path, token)
@@ -170,48 +171,45 @@ def test_head_and_options(client: Client) -> None:
 
 @pytest.fixture(scope="session")
 def identity(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    """A self-signed certificate for 127.0.0.1 and its key, as paths."""
+    """Paths: of a certificate authority, and of its certificate for 127.0.0.1 with its key."""
     folder = tmp_path_factory.mktemp("identity")
-    certificate, key = str(folder / "cert.pem"), str(folder / "key.pem")
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
-    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
-    files = ["-keyout", key, "-out", certificate]
-    try:
-        subprocess.run([*command, *names, *files], check=True, capture_output=True)
-    except OSError:
-        pytest.skip("no openssl command")
-    return certificate, key
+    authority, chain = str(folder / "authority.pem"), str(folder / "chain.pem")
+    made = trustme.CA()
+    made.cert_pem.write_to_path(authority)
+    made.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(chain)
+    return authority, chain
 
 
 def test_tls(identity: tuple[str, str], client_of: Callable[..., Client]) -> None:
-    """With an SSL context every host speaks https, and the played browser copes."""
-    certificate = identity[0]
+    """With an SSL context every host speaks https, as does the browser of `authorize`."""
+    authority, chain = identity
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*identity)
+    context.load_cert_chain(chain)
     with AtlassianEmulator(ssl_context=context) as emulator, connect(emulator.foreign_url) as mute:
         assert emulator.cloud.auth_url.startswith("https://")
-        response = requests.get(emulator.foreign_url, verify=certificate, timeout=10)
+        response = requests.get(emulator.foreign_url, verify=authority, timeout=10)
         assert response.json() == {"foreign": True}
-        mute.sendall(b"GET / HTTP/1.1\r\n\r\n")  # no TLS: hurts nobody
+        mute.sendall(b"GET / HTTP/1.1\r\n\r\n")  # no TLS: no other client is affected
         for name in ("cloud", "data_center"):
             client = client_of(emulator, name)
-            client.http.verify = certificate
+            client.http.verify = authority
             assert client.exchange(client.code()).status_code == 200
 
 
 def test_mutual_tls(identity: tuple[str, str], client_of: Callable[..., Client]) -> None:
-    """A context that asks for client certificates refuses who has none."""
+    """A context that asks for client certificates refuses clients without one."""
+    authority, chain = identity
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*identity)
-    context.load_verify_locations(identity[0])
+    context.load_cert_chain(chain)
+    context.load_verify_locations(authority)
     context.verify_mode = ssl.CERT_REQUIRED
-    browser = ssl.create_default_context(cafile=identity[0])
-    browser.load_cert_chain(*identity)
+    browser = ssl.create_default_context(cafile=authority)
+    browser.load_cert_chain(chain)
     with AtlassianEmulator(ssl_context=context) as emulator:
         with pytest.raises(requests.RequestException):
-            requests.get(emulator.foreign_url, verify=identity[0], timeout=10)
+            requests.get(emulator.foreign_url, verify=authority, timeout=10)
         client = client_of(emulator, "cloud")
-        client.http.verify, client.http.cert = identity[0], identity
+        client.http.verify, client.http.cert = authority, chain
         client.flavour.browser_ssl_context = browser
         assert client.exchange(client.code()).status_code == 200
 
@@ -230,9 +228,9 @@ def test_foreign_host(emulator: AtlassianEmulator, cloud: Client) -> None:
     assert (response.status_code, response.headers["Location"]) == (307, target)
 
 
-def test_redirect_probe(client: Client, emulator: AtlassianEmulator) -> None:
+def test_redirect_resource(client: Client, emulator: AtlassianEmulator) -> None:
     """/rest/redirect of a product sends a client with a good token elsewhere."""
-    token = client.flavour.issue()["access_token"]
+    token = client.access_token()
     params = {"to": f"{emulator.foreign_url}/trap", "status": "308"}
     response = client.request("POST", "/rest/redirect", token, params=params)
     assert (response.status_code, response.headers["Location"]) == (308, params["to"])
@@ -240,7 +238,7 @@ def test_redirect_probe(client: Client, emulator: AtlassianEmulator) -> None:
 
 def test_log_of_requests(cloud: Client, emulator: AtlassianEmulator) -> None:
     """Each request is logged with role, target, hash of the body and status; reset empties it."""
-    token = cloud.flavour.issue()["access_token"]
+    token = cloud.access_token()
     cloud.request("POST", "/rest/echo?a=1", token, data=b"12345")
     logged = emulator.requests[-1]
     assert (logged.role, logged.method, logged.status) == ("api", "POST", 200)
@@ -275,7 +273,7 @@ def test_secrets_names_everything_issued(client: Client, emulator: AtlassianEmul
 
 
 def test_flavours_may_be_left_out() -> None:
-    """A flavour that was not started raises, naming the reason."""
+    """A flavour that was not started is an AttributeError that says so."""
     with AtlassianEmulator(data_center=False) as emulator:
         assert emulator.cloud.auth_url
         with pytest.raises(AttributeError, match="Data Center"):
@@ -292,7 +290,7 @@ def started_somewhere() -> AtlassianEmulator:
         try:
             return AtlassianEmulator(port=first, sites=2)
         except OSError:
-            continue  # somebody has one of them
+            continue  # one of them is in use
     raise AssertionError("no ten free ports")
 
 
@@ -308,7 +306,7 @@ def test_consecutive_ports() -> None:
         assert ports == list(range(ports[0], ports[0] + 10))
 
 
-def test_a_failing_handler_is_a_500_and_not_silence(
+def test_a_failing_handler_is_a_500(
     cloud: Client, emulator: AtlassianEmulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A bug in the emulator shows as a status 500 with a traceback, not as a lost connection."""
@@ -316,7 +314,7 @@ def test_a_failing_handler_is_a_500_and_not_silence(
     def broken(_: object) -> Status:
         raise RuntimeError("bug in a test")
 
-    emulator.weather.next("me", Edit(broken))  # type: ignore[arg-type]
+    emulator.faults.next("me", Edit(broken))  # type: ignore[arg-type]
     response = cloud.get(f"{cloud.flavour.api_url}/me")
     assert response.status_code == 500
     assert "bug in a test" in response.text

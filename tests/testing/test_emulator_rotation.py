@@ -15,13 +15,13 @@ DAY = 86400
 
 
 def outcomes(emulator: AtlassianEmulator) -> list[str]:
-    """What became of each token request."""
+    """The outcome of each token request."""
     return [record.outcome for record in emulator.token_requests]
 
 
 def test_refresh_rotates(client: Client, emulator: AtlassianEmulator) -> None:
-    """Each refresh brings a new pair; the log counts generations within the family."""
-    token = client.flavour.issue()["refresh_token"]
+    """Each refresh issues a new pair; the log counts generations within the family."""
+    token = client.refresh_token()
     seen = {token}
     for _ in range(3):
         token = client.refresh(token).json()["refresh_token"]
@@ -36,7 +36,7 @@ def test_retry_within_the_grace_gives_a_sibling(
     cloud: Client, emulator: AtlassianEmulator, clock: StandingClock
 ) -> None:
     """The old token may be sent again for ten minutes; both children work."""
-    old = cloud.flavour.issue()["refresh_token"]
+    old = cloud.refresh_token()
     first = cloud.refresh(old).json()
     clock.now += 599
     second = cloud.refresh(old).json()
@@ -46,10 +46,10 @@ def test_retry_within_the_grace_gives_a_sibling(
     assert not emulator.revoked_families
 
 
-def test_siblings_may_die(cloud: Client, emulator: AtlassianEmulator) -> None:
-    """`siblings_stay_valid` False: the retry ends the first child, and only that."""
+def test_siblings_may_be_replaced(cloud: Client, emulator: AtlassianEmulator) -> None:
+    """`siblings_stay_valid` False: the retry invalidates the first child, and only that."""
     cloud.flavour.siblings_stay_valid = False
-    old = cloud.flavour.issue()["refresh_token"]
+    old = cloud.refresh_token()
     first, second = cloud.refresh(old).json(), cloud.refresh(old).json()
     assert cloud.whoami(first["access_token"]).status_code == 401
     assert cloud.refresh(first["refresh_token"]).status_code == 403
@@ -59,8 +59,8 @@ def test_siblings_may_die(cloud: Client, emulator: AtlassianEmulator) -> None:
 def test_reuse_after_the_grace_ends_the_family(
     cloud: Client, emulator: AtlassianEmulator, clock: StandingClock
 ) -> None:
-    """Ten minutes later the old token ends every token of the grant; others' grants live."""
-    old, other = (cloud.flavour.issue()["refresh_token"] for _ in range(2))
+    """Ten minutes later the old token revokes its grant; other grants stay valid."""
+    old, other = (cloud.refresh_token() for _ in range(2))
     child = cloud.refresh(old).json()
     clock.now += 600
     assert cloud.refresh(old).status_code == 403
@@ -74,7 +74,7 @@ def test_reuse_after_the_grace_ends_the_family(
 def test_data_center_has_no_grace_and_no_reuse_detection(
     server: Client, emulator: AtlassianEmulator
 ) -> None:
-    """The old pair is dead at once; trying it again harms nobody."""
+    """The old pair is invalid at once; using it again revokes nothing."""
     old = server.flavour.issue()
     new = server.refresh(old["refresh_token"]).json()
     assert server.whoami(old["access_token"]).status_code == 401
@@ -85,8 +85,8 @@ def test_data_center_has_no_grace_and_no_reuse_detection(
     assert emulator.count(outcome="reuse_after_grace") == 1
 
 
-def test_companion_access_token_dies_early(cloud: Client, clock: StandingClock) -> None:
-    """A refresh ends the old access token ten minutes later, before its expiry."""
+def test_a_refresh_ends_the_old_access_token(cloud: Client, clock: StandingClock) -> None:
+    """Ten minutes later, before its expiry."""
     old = cloud.flavour.issue()
     new = cloud.refresh(old["refresh_token"]).json()
     clock.now += 599
@@ -97,8 +97,8 @@ def test_companion_access_token_dies_early(cloud: Client, clock: StandingClock) 
 
 
 def test_idle_expiry_slides(client: Client, clock: StandingClock) -> None:
-    """Ninety days count from each token's own issue; unused for so long it is dead."""
-    token = client.flavour.issue()["refresh_token"]
+    """A refresh token that is not used for ninety days after its issue is invalid."""
+    token = client.refresh_token()
     for _ in range(2):
         clock.now += 89 * DAY
         token = client.refresh(token).json()["refresh_token"]
@@ -110,9 +110,9 @@ def test_idle_expiry_slides(client: Client, clock: StandingClock) -> None:
 def test_absolute_expiry(
     cloud: Client, clock: StandingClock, limit: float | None, status: int
 ) -> None:
-    """A family ends 365 days after the consent, unless the knob says never."""
+    """A family ends 365 days after the consent, unless `absolute_lifetime` is None."""
     cloud.flavour.absolute_lifetime = limit
-    token = cloud.flavour.issue()["refresh_token"]
+    token = cloud.refresh_token()
     for _ in range(5):
         clock.now += 72 * DAY
         token = cloud.refresh(token).json()["refresh_token"]
@@ -121,17 +121,17 @@ def test_absolute_expiry(
 
 
 def test_access_tokens_expire(client: Client, clock: StandingClock) -> None:
-    """An access token lives for its lifetime and not a second longer."""
-    token = client.flavour.issue()["access_token"]
+    """An access token is valid for its lifetime, and not a second longer."""
+    token = client.access_token()
     clock.now += 3599
     assert client.whoami(token).status_code == 200
     clock.now += 1
     assert client.whoami(token).status_code == 401
 
 
-def test_data_center_admin_can_shorten_living_tokens(server: Client, clock: StandingClock) -> None:
-    """Data Center computes expiry from today's setting, Cloud would keep its promise."""
-    token = server.flavour.issue()["access_token"]
+def test_data_center_admin_can_shorten_valid_tokens(server: Client, clock: StandingClock) -> None:
+    """Data Center computes expiry from the current setting, Cloud from that at the issue."""
+    token = server.access_token()
     clock.now += 100
     server.flavour.access_token_lifetime = 60
     assert server.whoami(token).status_code == 401
@@ -139,7 +139,7 @@ def test_data_center_admin_can_shorten_living_tokens(server: Client, clock: Stan
 
 def test_answer_without_refresh_token(cloud: Client) -> None:
     """`omit_refresh_token`: the answer lacks it and the old one stays valid, again and again."""
-    token = cloud.flavour.issue()["refresh_token"]
+    token = cloud.refresh_token()
     cloud.flavour.omit_refresh_token = True
     for _ in range(2):
         body = cloud.refresh(token).json()
@@ -149,23 +149,20 @@ def test_answer_without_refresh_token(cloud: Client) -> None:
     assert "refresh_token" in cloud.refresh(token).json()
 
 
-@pytest.mark.parametrize(
-    ("error", "description"),
-    [
+def test_an_invalid_refresh_token_has_two_answers(cloud: Client) -> None:
+    """Cloud answers 403, as seen in live traffic or as documented."""
+    for error, description in (
         ("unauthorized_client", "refresh_token is invalid"),
         ("invalid_grant", "Unknown or invalid refresh token."),
-    ],
-)
-def test_dead_refresh_token_has_two_spellings(cloud: Client, error: str, description: str) -> None:
-    """Cloud answers 403 as seen in live traffic, or as documented."""
-    cloud.flavour.dead_refresh_token_error = error
-    response = cloud.refresh("dead")
-    assert response.status_code == 403
-    assert response.json() == {"error": error, "error_description": description}
+    ):
+        cloud.flavour.dead_refresh_token_error = error
+        response = cloud.refresh("dead")
+        assert response.status_code == 403
+        assert response.json() == {"error": error, "error_description": description}
 
 
 def test_controls(client: Client) -> None:
-    """A test can end access tokens behind the client's back, or everything."""
+    """A test can expire or revoke access tokens, or revoke everything."""
     first = client.flavour.issue()
     client.flavour.expire_access_tokens()
     assert client.whoami(first["access_token"]).status_code == 401

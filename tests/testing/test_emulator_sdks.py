@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def session(client: Client) -> Iterator[requests.Session]:
-    """A session with a living bearer."""
+    """A session with a valid bearer."""
     with requests.Session() as made:
         made.headers["Authorization"] = f"Bearer {client.flavour.issue()['access_token']}"
         yield made
@@ -26,9 +26,9 @@ def session(client: Client) -> Iterator[requests.Session]:
 
 @pytest.fixture
 def jira(client: Client) -> Iterator[Any]:
-    """The PyPI package `jira` with a living bearer."""
+    """The PyPI package `jira` with a valid bearer."""
     module = pytest.importorskip("jira")
-    token = client.flavour.issue()["access_token"]
+    token = client.access_token()
     options = {"server": client.product_url, "headers": {"Authorization": f"Bearer {token}"}}
     made = module.JIRA(options=options)
     yield made
@@ -139,7 +139,7 @@ def test_atlassian_python_api_bitbucket_on_data_center(server: Client) -> None:
     """`Bitbucket` pages through repositories and pull requests, makes one, writes a file."""
     module = pytest.importorskip("atlassian")
     with requests.Session() as session:
-        token = server.flavour.issue("REPO_WRITE")["access_token"]
+        token = server.access_token("REPO_WRITE")
         session.headers["Authorization"] = f"Bearer {token}"
         bitbucket = module.Bitbucket(server.product_url, session=session)
         assert {each["key"] for each in bitbucket.project_list()} == {"ACME", "SEC"}

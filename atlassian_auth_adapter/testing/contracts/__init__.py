@@ -24,8 +24,8 @@ An auth object (`world.py` has Call, Reply and Sent):
         def exchange(self, *calls, auth, at_once=False, **options):
             ...send each call through one client, return a Reply for each...
 
-        def rehearse(self, *calls, auth, answers=()):
-            ...send each call to a double of the network, return what it was Sent...
+        def send_offline(self, *calls, auth, answers=()):
+            ...send each call without a network, return what would have been Sent...
 
 One for a library that speaks the interface of httpx:
 
@@ -39,8 +39,9 @@ sleeps: they wait for barriers, events, pipes and the end of processes.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from atlassian_auth_adapter.testing.lazy import loading
 
 if TYPE_CHECKING:
     from .adapters import AuthAdapterContract as AuthAdapterContract
@@ -50,13 +51,16 @@ if TYPE_CHECKING:
     )
     from .stores import TokenStoreContract as TokenStoreContract
 
-# Loaded on first use: the processes that a store's tests start need nothing of the adapters'.
-_HOME_OF = {
-    "AsyncHTTPXFamilyContract": "httpx_family",
-    "AuthAdapterContract": "adapters",
-    "SyncHTTPXFamilyContract": "httpx_family",
-    "TokenStoreContract": "stores",
-}
+# On first use: the processes that a store's tests start do not need the tests of adapters.
+__getattr__ = loading(
+    __name__,
+    {
+        "AsyncHTTPXFamilyContract": "httpx_family",
+        "AuthAdapterContract": "adapters",
+        "SyncHTTPXFamilyContract": "httpx_family",
+        "TokenStoreContract": "stores",
+    },
+)
 
 __all__ = [
     "AsyncHTTPXFamilyContract",
@@ -64,11 +68,3 @@ __all__ = [
     "SyncHTTPXFamilyContract",
     "TokenStoreContract",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    try:
-        home = _HOME_OF[name]
-    except KeyError:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
-    return getattr(importlib.import_module(f"{__name__}.{home}"), name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .bearer import BearerTests
-from .crowds import CrowdTests
+from .concurrency import ConcurrencyTests
 from .destinations import DestinationTests
 from .errors import ErrorTests
 from .objects import ObjectTests
@@ -20,6 +20,6 @@ class AuthAdapterContract(
     RedirectTests,
     ErrorTests,
     ObjectTests,
-    CrowdTests,
+    ConcurrencyTests,
 ):
     """Inherit from it, describe the adapter as `AdapterTests` asks, and the tests run with it."""

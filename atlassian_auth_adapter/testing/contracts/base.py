@@ -16,14 +16,14 @@ from atlassian_auth_adapter.testing.emulator import AtlassianEmulator, Hold
 from .world import (
     DATA,
     PATIENCE,
-    Boaster,
     Call,
-    OneWay,
+    FalselySeekableFile,
     Reply,
-    SelfClosing,
+    SelfClosingFile,
     Sent,
+    UnseekableFile,
     World,
-    landed,
+    wait_for_refreshes,
 )
 
 __all__ = ["AdapterTests", "meanwhile"]
@@ -39,7 +39,7 @@ class AdapterTests:
 
     #: Base of everything that the library raises because of a request.
     request_error: ClassVar[type[Exception]]
-    #: What SDKs take for a lost connection and try again, with long pauses.
+    #: What SDKs treat as a lost connection, and retry with long pauses.
     connection_errors: ClassVar[tuple[type[Exception], ...]] = (ConnectionError,)
     #: What the library raises for a URL that it cannot read.
     url_errors: ClassVar[tuple[type[Exception], ...]] = (ValueError,)
@@ -79,19 +79,19 @@ class AdapterTests:
         """
 
     @abstractmethod
-    def rehearse(
+    def send_offline(
         self, *calls: Call, auth: Any, answers: Sequence[tuple[int, Mapping[str, str]]] = ()
     ) -> list[Sent]:
-        """Send the calls in turn to a double of the network, and return what it was sent.
+        """Send the calls in turn without a network, and return what would have been sent.
 
         Args:
             calls: What to send.
             auth: Of the client.
-            answers: Statuses and headers that the double answers; then 200.
+            answers: Statuses and headers of the first responses; then 200.
         """
 
     def body(self, kind: str) -> dict[str, Any]:
-        """The arguments of a `Call` for a body of that kind; DATA, unless it is JSON or nothing."""
+        """The arguments of a `Call` for a body of that kind; DATA, unless it is JSON or empty."""
         match kind:
             case "no body":
                 return {}
@@ -104,7 +104,7 @@ class AdapterTests:
             case "multipart of bytes":
                 return {"files": {"file": ("a.bin", DATA)}}
             case "multipart of an unseekable file":
-                return {"files": {"file": ("a.bin", OneWay(DATA))}}
+                return {"files": {"file": ("a.bin", UnseekableFile(DATA))}}
             case "file":
                 return {"content": io.BytesIO(DATA)}
             case "file from the middle":
@@ -116,16 +116,16 @@ class AdapterTests:
             case "iterator":
                 return {"content": iter([DATA[:100], DATA[100:]])}
             case "unseekable file":
-                return {"content": OneWay(DATA)}
+                return {"content": UnseekableFile(DATA)}
             case "file that cannot tell":
-                return {"content": Boaster(DATA)}
+                return {"content": FalselySeekableFile(DATA)}
             case "file that closes itself":
-                return {"content": SelfClosing(DATA)}
-        raise AssertionError(f"there is no body {kind!r}")
+                return {"content": SelfClosingFile(DATA)}
+        raise AssertionError(f"unknown kind of body {kind!r}")
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """The kinds of bodies are the subclass's."""
-        for name, kinds in (("whole", self.replayable), ("once", self.one_shot)):
+        """The subclass says which kinds of bodies there are."""
+        for name, kinds in (("replayable", self.replayable), ("one_shot", self.one_shot)):
             if name in metafunc.fixturenames:
                 metafunc.parametrize(name, kinds)
 
@@ -136,11 +136,11 @@ class AdapterTests:
         with AtlassianEmulator(clock, sites=2) as emulator:
             emulator.data_center.anonymous_access = False
             yield World(emulator, clock)
-            landed()
+            wait_for_refreshes()
 
     @pytest.fixture(params=["cloud", "data_center"])
     def flavour(self, request: pytest.FixtureRequest) -> str:
-        """Both flavours, one after the other."""
+        """Cloud and Data Center: the test runs twice."""
         flavour: str = request.param
         return flavour
 
@@ -151,7 +151,7 @@ class AdapterTests:
 def meanwhile(
     hold: Hold, work: Callable[[], T], happens: Callable[[], object], requests: int = 1
 ) -> T:
-    """What `work` returns; once the hold has stopped that many of its requests, that happens."""
+    """What `work` returns; `happens()` is called while the hold stops that many requests of it."""
     with ThreadPoolExecutor(1) as pool:
         working = pool.submit(work)
         try:

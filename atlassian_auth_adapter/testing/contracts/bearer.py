@@ -14,7 +14,7 @@ class BearerTests(AdapterTests):
     """Which token a request carries, and how."""
 
     def test_every_request_carries_the_current_token(self, world: World, flavour: str) -> None:
-        """A program that gives its client the auth object is known to the server by its name."""
+        """The server knows the account of a program whose client has the auth object."""
         client = world.login(flavour)
         (reply,) = self._get(echo(client), auth=self.auth(client))
         assert b'"caller":""' not in reply.body
@@ -24,7 +24,7 @@ class BearerTests(AdapterTests):
         assert world.leaks() == []
 
     def test_the_scheme_is_spelled_as_data_center_compares_it(self, world: World) -> None:
-        """Data Center answers with `token_type: bearer` and takes nothing but `Bearer`."""
+        """Data Center answers with `token_type: bearer` and accepts only `Bearer`."""
         client = world.login("data_center")
         assert client.token_set().token_type == "bearer"
         (reply,) = self._get(echo(client), auth=self.auth(client))
@@ -47,7 +47,7 @@ class BearerTests(AdapterTests):
     def test_a_personal_access_token_is_sent_and_its_rejection_handed_back(
         self, world: World
     ) -> None:
-        """A static token has no successor: a 401 comes back as it is, after one request."""
+        """A static token cannot be renewed: a 401 is returned as it is, after one request."""
         server = world.emulator.data_center
         good = StaticTokenSource(server.personal_access_token, server.url)
         bad = StaticTokenSource("revoked", server.url)
@@ -61,10 +61,10 @@ class BearerTests(AdapterTests):
         assert b"must be authenticated" in reply.body
         assert len(world.emulator.requests) == 1
 
-    def test_a_token_that_has_ended_is_replaced_before_the_request(
+    def test_an_expired_token_is_replaced_before_the_request(
         self, world: World, flavour: str
     ) -> None:
-        """A one-shot upload after the end of the token simply works: no 401 is provoked."""
+        """An upload that can be sent only once works: it is not sent with the old token first."""
         client = world.login(flavour)
         world.clock.advance(3600)
         call = Call("POST", echo(client), **self.body(self.one_shot[0]))

@@ -1,4 +1,4 @@
-"""No token can be had: the error is one of ours, one of the library's, and without secrets."""
+"""No token is available: the error has both base classes, and holds no secret."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ class ErrorTests(AdapterTests):
 
     @pytest.mark.parametrize("when", ["before the request", "after a rejection"])
     @pytest.mark.parametrize("cause", CAUSES)
-    def test_an_error_is_one_of_ours_and_one_of_the_library_s(
+    def test_an_error_is_the_package_s_and_the_library_s(
         self, world: World, cause: str, when: str
     ) -> None:
-        """SDKs that catch their library's errors catch ours, and never wait for a connection."""
+        """SDKs that catch their library's errors catch it; it is no lost connection to them."""
         client, kind = _broken(world, cause)
         if when == "before the request":
             world.clock.advance(3600)
@@ -70,7 +70,7 @@ class ErrorTests(AdapterTests):
         assert str(copy.copy(error)) == str(copy.deepcopy(error)) == str(error)
 
     def test_an_error_of_the_option_raise_can_be_pickled(self, world: World) -> None:
-        """It names the origin and nothing else of the URL."""
+        """It names the origin only, not the rest of the URL."""
         client = world.login("cloud")
         with pytest.raises(ForeignOriginError) as raised:
             self._get(
@@ -84,14 +84,14 @@ class ErrorTests(AdapterTests):
         assert isinstance(again, ForeignOriginError)
         assert isinstance(again, self.request_error)
 
-    def test_after_an_error_the_client_works_on(self, world: World) -> None:
-        """Once the token endpoint is back, the next request needs nothing but itself."""
+    def test_a_client_works_again_after_an_outage(self, world: World) -> None:
+        """The token endpoint is back: the next request succeeds, and nothing else is needed."""
         client, _ = _broken(world, "token endpoint down")
         world.emulator.cloud.expire_access_tokens()
         auth = self.auth(client)
         with pytest.raises(TokenEndpointUnavailableError):
             self._get(echo(client), auth=auth)
-        world.emulator.weather.clear()
+        world.emulator.faults.clear()
         world.clock.advance(60)
         (reply,) = self._get(echo(client), auth=auth)
         assert reply.status == 200
@@ -109,7 +109,7 @@ class _BreakingStore(MemoryTokenStore):
 
 
 def _broken(world: World, cause: str) -> tuple[AtlassianOAuthClient, type[Exception]]:
-    """A client that cannot renew its token, and what it says then."""
+    """A client that cannot renew its token, and the error that it raises."""
     match cause:
         case "grant revoked":
             client = world.login("cloud")
@@ -119,7 +119,7 @@ def _broken(world: World, cause: str) -> tuple[AtlassianOAuthClient, type[Except
             return world.login("cloud", scopes=["read:jira-user"]), LoginRequiredError
         case "token endpoint down":
             client = world.login("cloud")
-            world.emulator.weather.next("token", Status(503), times=None)
+            world.emulator.faults.next("token", Status(503), times=None)
             return client, TokenEndpointUnavailableError
         case "wrong client secret":
             client = world.login("cloud")
@@ -134,11 +134,11 @@ def _broken(world: World, cause: str) -> tuple[AtlassianOAuthClient, type[Except
             client = world.login("cloud", store=store)
             store.broken = True
             return client, TokenStoreError
-    raise AssertionError(f"there is no cause {cause!r}")
+    raise AssertionError(f"unknown cause {cause!r}")
 
 
 def _assert_clean(error: BaseException, world: World) -> None:
-    """No secret in whatever a log or a debugger shows of an error, its causes and contexts."""
+    """No secret is in what a log or a debugger shows of an error, its causes and contexts."""
     found: list[BaseException] = [error]
     for one in found:  # grows on the way
         request, response = getattr(one, "request", None), getattr(one, "response", None)

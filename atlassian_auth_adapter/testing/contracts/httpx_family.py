@@ -5,13 +5,11 @@ from __future__ import annotations
 import hashlib
 import io
 import pickle
-import ssl
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import pytest
@@ -19,9 +17,9 @@ import pytest
 from atlassian_auth_adapter.testing.emulator import Hold, Status
 
 from .adapters import AuthAdapterContract
-from .base import AdapterTests
-from .crowds import CrowdTests
+from .concurrency import ConcurrencyTests
 from .errors import ErrorTests
+from .httpx_base import HTTPXFamilyTests
 from .world import (
     CLOUD,
     DATA,
@@ -30,12 +28,11 @@ from .world import (
     PATIENCE,
     Call,
     FixedTokenSource,
-    Reply,
     Sent,
     World,
     echo,
-    landed,
     redirect,
+    wait_for_refreshes,
 )
 
 __all__ = [
@@ -45,158 +42,12 @@ __all__ = [
     "SyncHTTPXFamilyContract",
 ]
 
-T = TypeVar("T")
-
-#: Of every client. Loading certificates would take most of the time of a test.
-_OPTIONS: dict[str, Any] = {
-    "trust_env": False,
-    "timeout": PATIENCE,
-    "verify": ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
-}
-
-
-class HTTPXFamilyTests(AdapterTests):
-    """Describes a library that speaks httpx's interface; sync, or on a `backend` of anyio.
-
-    Attributes:
-        library: The module.
-        auth_class: The class under test.
-        backend: "asyncio" or "trio" for the async client, "" for the sync one.
-    """
-
-    library: ClassVar[Any]
-    auth_class: ClassVar[Any]
-    backend: ClassVar[str] = ""
-
-    def __init_subclass__(cls, **arguments: Any) -> None:
-        super().__init_subclass__(**arguments)
-        if not hasattr(cls, "library"):
-            return
-        cls.request_error = cls.library.RequestError
-        cls.connection_errors = (cls.library.TransportError, ConnectionError)
-        cls.url_errors = (cls.library.InvalidURL, cls.library.UnsupportedProtocol)
-        if cls.backend:
-            cls.replayable = ("no body", "json", "bytes", "multipart", "multipart of bytes")
-            cls.one_shot = ("generator", "async file", "multipart of an unseekable file")
-        else:
-            cls.replayable = (*AdapterTests.replayable, "multipart of bytes")
-            cls.one_shot = (
-                "generator",
-                "iterator",
-                "unseekable file",
-                "file that cannot tell",
-                "file that closes itself",
-                "multipart of an unseekable file",
-            )
-
-    def auth(self, source: Any, **options: Any) -> Any:
-        """The auth object under test."""
-        return self.auth_class(source, **options)
-
-    def body(self, kind: str) -> dict[str, Any]:
-        """Async clients take async iterables for what is streamed."""
-        if self.backend and kind == "generator":
-            return {"content": _slowly(DATA)}
-        if kind == "async file":
-            return {"content": _AsyncFile(DATA)}
-        if kind == "file from the middle":  # the library would announce the whole file
-            return {**super().body(kind), "headers": {"Content-Length": str(len(DATA))}}
-        return super().body(kind)
-
-    def exchange(
-        self, *calls: Call, auth: Any, at_once: bool = False, **options: Any
-    ) -> list[Reply]:
-        """See `AdapterTests`."""
-        if self.backend:
-            return self._run(partial(self._exchange_async, calls, auth, at_once, options))
-        with self._client(auth, **options) as client:
-            if not at_once:
-                return [self._one(client, call) for call in calls]
-            with ThreadPoolExecutor(len(calls)) as pool:
-                return list(pool.map(partial(self._one, client), calls))
-
-    async def _exchange_async(
-        self, calls: Sequence[Call], auth: Any, at_once: bool, options: Mapping[str, Any]
-    ) -> list[Reply]:
-        import anyio
-
-        async with self._async_client(auth, **options) as client:
-            if not at_once:
-                return [await self._one_async(client, call) for call in calls]
-            replies: dict[int, Reply] = {}
-
-            async def work(number: int, call: Call) -> None:
-                replies[number] = await self._one_async(client, call)
-
-            async with anyio.create_task_group() as group:
-                for number, call in enumerate(calls):
-                    group.start_soon(work, number, call)
-            return [replies[number] for number in range(len(calls))]
-
-    def _run(self, work: Callable[[], Awaitable[T]]) -> T:
-        import anyio
-
-        return anyio.run(work, backend=self.backend)
-
-    def _client(self, auth: Any, **options: Any) -> Any:
-        return self.library.Client(**(_OPTIONS | {"auth": auth} | options))
-
-    def _async_client(self, auth: Any, **options: Any) -> Any:
-        return self.library.AsyncClient(**(_OPTIONS | {"auth": auth} | options))
-
-    def _one(self, client: Any, call: Call) -> Reply:
-        request, options = self._request(client, call)
-        response = client.send(request, **options)
-        try:
-            streamed = not hasattr(response, "_content")
-            response.read()
-        finally:
-            response.close()
-        return _reply(response, streamed)
-
-    async def _one_async(self, client: Any, call: Call) -> Reply:
-        request, options = self._request(client, call)
-        response = await client.send(request, **options)
-        try:
-            streamed = not hasattr(response, "_content")
-            await response.aread()
-        finally:
-            await response.aclose()
-        return _reply(response, streamed)
-
-    def _request(self, client: Any, call: Call) -> tuple[Any, dict[str, Any]]:
-        call.before()
-        request = client.build_request(call.method, call.url, headers=call.headers, **call.body)
-        options: dict[str, Any] = {
-            "stream": call.stream,
-            "follow_redirects": call.follow_redirects,
-        }
-        if call.auth is not None:
-            options["auth"] = call.auth
-        return request, options
-
-    def rehearse(
-        self, *calls: Call, auth: Any, answers: Sequence[tuple[int, Mapping[str, str]]] = ()
-    ) -> list[Sent]:
-        """See `AdapterTests`."""
-        sent: list[Sent] = []
-        left = iter(answers)
-
-        def answer(request: Any) -> Any:
-            headers = {name.lower(): value for name, value in request.headers.items()}
-            sent.append(Sent(request.method, str(request.url), headers))
-            status, fields = next(left, (200, {}))
-            return self.library.Response(status, headers=dict(fields))
-
-        self.exchange(*calls, auth=auth, transport=self.library.MockTransport(answer))
-        return sent
-
 
 class HTTPXFamilyContract(HTTPXFamilyTests, AuthAdapterContract):
     """What concerns both kinds of clients."""
 
     def test_through_a_proxy_the_rules_are_the_same(self, world: World) -> None:
-        """A proxy gets the whole URL in the request line, also that of a redirected request."""
+        """The request line has the whole URL, also that of a redirected request."""
         client = world.login("cloud")
         api = world.emulator.cloud.api_url
         ours, other = (site.id for site in world.emulator.cloud.sites)
@@ -209,7 +60,7 @@ class HTTPXFamilyContract(HTTPXFamilyTests, AuthAdapterContract):
         assert world.refreshes == 0
 
     def test_the_wrong_object_names_the_right_one(self) -> None:
-        """Httpx takes any callable for auth: ours says which class to use, before sending."""
+        """A library accepts any callable as auth: the error says which class to use instead."""
         from atlassian_auth_adapter import AtlassianAuth, AtlassianHTTPX2Auth, AtlassianHTTPXAuth
 
         right = self.auth_class.__name__
@@ -220,7 +71,7 @@ class HTTPXFamilyContract(HTTPXFamilyTests, AuthAdapterContract):
             wrong: Any = cls(source)
             sent: list[Sent] = []
             with pytest.raises(TypeError, match=rf"use {right}\(") as raised:
-                sent = self.rehearse(Call("GET", f"{GATEWAY}/rest/x"), auth=wrong)
+                sent = self.send_offline(Call("GET", f"{GATEWAY}/rest/x"), auth=wrong)
             assert cls.__name__ in str(raised.value)
             assert sent == []
 
@@ -228,8 +79,8 @@ class HTTPXFamilyContract(HTTPXFamilyTests, AuthAdapterContract):
 class SyncHTTPXFamilyContract(HTTPXFamilyContract):
     """What concerns the sync client only, and objects of the library that both clients share."""
 
-    def test_the_same_request_may_be_sent_again_and_again(self, world: World) -> None:
-        """Also one to the site, also when its token dies, also more often than calls nest."""
+    def test_the_same_request_may_be_sent_many_times(self, world: World) -> None:
+        """Also to the site, also after its token expired, also more often than calls may nest."""
         client = world.login("cloud")
         seen: list[str] = []
         extensions = {"trace": lambda name, _: seen.append(name)}
@@ -253,8 +104,8 @@ class SyncHTTPXFamilyContract(HTTPXFamilyContract):
         assert {request.role for request in world.emulator.requests} == {"api", "auth"}
         assert world.refreshes == 3
 
-    def test_the_program_s_trace_does_not_see_a_token_that_is_not_sent(self, world: World) -> None:
-        """What it is shown of a hop is what goes over the wire."""
+    def test_a_trace_does_not_show_a_token_that_is_not_sent(self, world: World) -> None:
+        """A program's trace of a redirected request shows what is sent."""
         client = world.login("cloud")
         shown: list[dict[bytes, bytes]] = []
 
@@ -269,7 +120,7 @@ class SyncHTTPXFamilyContract(HTTPXFamilyContract):
         assert world.leaks() == []
 
     def test_the_next_request_of_a_redirect_carries_no_token_away(self, world: World) -> None:
-        """A program that follows redirects by itself sends what the library has prepared."""
+        """A program that follows redirects itself sends what the library has prepared."""
         client = world.login("cloud")
         other = f"{world.emulator.cloud.api_url}/ex/jira/{world.emulator.cloud.sites[1].id}/x"
         with self._client(self.auth(client)) as http:
@@ -280,8 +131,8 @@ class SyncHTTPXFamilyContract(HTTPXFamilyContract):
         assert world.leaks() == []
         assert len(world.emulator.requests) == 6
 
-    def test_a_stream_of_the_program_s_own_is_sent_once(self, world: World) -> None:
-        """Whatever a stream class wraps: how it reads is not known, so nothing is rewound."""
+    def test_a_stream_class_of_the_program_is_sent_once(self, world: World) -> None:
+        """How it reads is not known, so it is not rewound."""
 
         class Counted(self.library.SyncByteStream):  # type: ignore[name-defined,misc]
             def __init__(self, data: bytes) -> None:
@@ -315,11 +166,11 @@ class SyncHTTPXFamilyContract(HTTPXFamilyContract):
                 assert upload.body_sha256 == DATA_SHA256
 
     def test_one_connection_serves_all_attempts(self, world: World) -> None:
-        """What was rejected is read to its end, so that its connection is used again."""
+        """A rejection is read to its end, so that its connection is used again."""
         client = world.login("cloud")
         url = echo(client)
-        world.emulator.weather.next("/rest/echo", Status(401, DATA))
-        world.emulator.weather.next("/rest/echo", Status(200, DATA))
+        world.emulator.faults.next("/rest/echo", Status(401, DATA))
+        world.emulator.faults.next("/rest/echo", Status(200, DATA))
         made: list[str] = []
         extensions = {"trace": lambda name, _: made.append(name)}
         with self._client(self.auth(client)) as http:
@@ -339,17 +190,17 @@ class SyncHTTPXFamilyContract(HTTPXFamilyContract):
         assert pickle.loads(pickle.dumps(response.request)).url == response.request.url
 
 
-class EventLoopTests(HTTPXFamilyTests, ErrorTests, CrowdTests):
-    """What concerns event loops: crowds, waiting, cancelling, errors. For every further backend."""
+class EventLoopTests(HTTPXFamilyTests, ErrorTests, ConcurrencyTests):
+    """What concerns event loops: many requests, waiting, cancelling, errors. For each backend."""
 
-    def test_the_event_loop_runs_on_while_a_token_is_fetched(self, world: World) -> None:
-        """Other requests of the same loop do not wait for a refresh that takes long."""
+    def test_a_refresh_does_not_block_the_event_loop(self, world: World) -> None:
+        """Other requests of the same loop do not wait for a slow refresh."""
         import anyio
 
         client = world.login("cloud")
         world.clock.advance(3600)
         hold = Hold()
-        world.emulator.weather.next("token", hold)
+        world.emulator.faults.next("token", hold)
 
         async def main() -> list[int]:
             statuses: list[int] = []
@@ -371,7 +222,7 @@ class EventLoopTests(HTTPXFamilyTests, ErrorTests, CrowdTests):
 
     @pytest.mark.parametrize("when", ["before the request", "after a rejection"])
     def test_a_cancelled_task_loses_no_login(self, world: World, when: str) -> None:
-        """The refresh it waited for is finished and kept; the next loop has the new token."""
+        """The refresh that it waited for ends and is saved; the next loop has the new token."""
         import anyio
 
         client = world.login("cloud")
@@ -381,7 +232,7 @@ class EventLoopTests(HTTPXFamilyTests, ErrorTests, CrowdTests):
         else:
             world.emulator.cloud.expire_access_tokens()
         hold = Hold(after=True)
-        world.emulator.weather.next("token", hold)
+        world.emulator.faults.next("token", hold)
 
         async def main() -> None:
             async with (
@@ -394,13 +245,13 @@ class EventLoopTests(HTTPXFamilyTests, ErrorTests, CrowdTests):
 
         self._run(main)
         hold.release()
-        landed()
+        wait_for_refreshes()
         (reply,) = self._get(echo(client), auth=auth)
         assert (reply.status, reply.history) == (200, ())
         assert world.refreshes == 1
 
     def test_a_real_async_file_is_sent_once(self, world: World, tmp_path: Path) -> None:
-        """Anyio's files say that they can seek, and mean that one may await it."""
+        """Anyio's files claim to be seekable, but `seek` must be awaited."""
         import anyio
 
         client = world.login("cloud")
@@ -427,7 +278,7 @@ class EventLoopTests(HTTPXFamilyTests, ErrorTests, CrowdTests):
         auth = self.auth(client)
         url = echo(client)
         hold = Hold()
-        world.emulator.weather.next("/rest/echo", hold, times=2)
+        world.emulator.faults.next("/rest/echo", hold, times=2)
 
         def sync() -> int:
             with self._client(auth) as http:
@@ -445,50 +296,3 @@ class EventLoopTests(HTTPXFamilyTests, ErrorTests, CrowdTests):
 
 class AsyncHTTPXFamilyContract(EventLoopTests, HTTPXFamilyContract):
     """All of it, with the async client on an event loop."""
-
-
-def _reply(response: Any, streamed: bool) -> Reply:
-    return Reply(
-        response.status_code,
-        {name.lower(): value for name, value in response.headers.items()},
-        response.content,
-        str(response.url),
-        tuple(each.status_code for each in response.history),
-        _seconds(response),
-        streamed,
-    )
-
-
-def _seconds(response: Any) -> float:
-    try:
-        return float(response.elapsed.total_seconds())
-    except RuntimeError:  # of a double: it was there at once
-        return 0.0
-
-
-async def _slowly(data: bytes) -> AsyncIterator[bytes]:
-    for start in range(0, len(data), 5000):
-        yield data[start : start + 5000]
-
-
-class _AsyncFile:
-    """A file as anyio and trio have them: it says that it can seek, and seeking must be awaited."""
-
-    def __init__(self, data: bytes) -> None:
-        self._file = io.BytesIO(data)
-
-    def seekable(self) -> bool:
-        return True
-
-    async def tell(self) -> int:
-        return self._file.tell()
-
-    async def seek(self, offset: int) -> int:
-        return self._file.seek(offset)
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._chunks()
-
-    async def _chunks(self) -> AsyncIterator[bytes]:
-        while chunk := self._file.read(5000):
-            yield chunk

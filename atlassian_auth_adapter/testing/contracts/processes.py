@@ -28,7 +28,7 @@ __all__ = [
 
 T = TypeVar("T")
 
-#: Seconds for what must happen; only a failing test waits that long.
+#: Seconds to wait for what must happen; only a failing test waits that long.
 PATIENCE = 30.0
 
 
@@ -47,8 +47,8 @@ def together(count: int, work: Callable[[int], T]) -> list[T]:
 def in_forked_child(work: Callable[[], T]) -> T:
     """What `work()` returns in a forked child; an error of the child is raised here, as pickled.
 
-    The child is not traced, and ends by a kill: what measures the parent has no business there. A
-    child that hangs is ended as well.
+    The child is not traced, and is killed at its end: coverage and the like belong to the parent. A
+    child that hangs is killed as well.
     """
     read, write = os.pipe()
     with forking():
@@ -76,7 +76,7 @@ def in_forked_child(work: Callable[[], T]) -> T:
 
 
 def begin_child() -> None:
-    """What a forked child of a test does first: it is measured by nobody, and hangs for no one."""
+    """What a forked child of a test does first: it is not traced, and ends if it hangs."""
     sys.settrace(None)
     threading.settrace(None)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -86,13 +86,13 @@ def begin_child() -> None:
 def _pickled(error: BaseException) -> bytes:
     try:
         return pickle.dumps((False, error))
-    except Exception:  # noqa: BLE001 - whatever somebody's error raises
+    except Exception:  # noqa: BLE001 - whatever the pickling of an error raises
         return pickle.dumps((False, AssertionError(f"in the child: {error!r}")))
 
 
 @contextmanager
 def forking() -> Iterator[None]:
-    """Within it one may fork.
+    """The calling thread may fork within the context.
 
     Nothing is traced meanwhile: another thread may have the tracer's lock at that instant, and the
     child would wait for it for ever in the hooks that run before its first line.
@@ -116,16 +116,16 @@ def process(work: Callable[..., None], *arguments: Any, killed: bool = False) ->
     In the end the process is killed, or ends by itself once the connection is closed.
     """
     spawn = multiprocessing.get_context("spawn")
-    ours, theirs = spawn.Pipe()
-    child = spawn.Process(target=work, args=(*arguments, theirs))
+    near, far = spawn.Pipe()
+    child = spawn.Process(target=work, args=(*arguments, far))
     child.start()
-    theirs.close()
+    far.close()
     try:
-        yield ours
+        yield near
     finally:
         if killed:
             child.kill()
-        ours.close()
+        near.close()
         child.join(PATIENCE)
         child.kill()
 

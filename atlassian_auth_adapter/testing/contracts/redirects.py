@@ -1,10 +1,10 @@
-"""Redirects: the next hop carries the token where the grant goes, and nowhere else."""
+"""Redirects: the next request carries the token within the grant, and nowhere else."""
 
 from __future__ import annotations
 
 import re
 from contextlib import suppress
-from itertools import cycle
+from itertools import cycle, product
 from urllib.parse import quote, urlsplit
 
 import pytest
@@ -22,8 +22,8 @@ from .world import (
     DATA_CENTER,
     DATA_SHA256,
     GATEWAY,
+    PARENT_SEGMENTS,
     UNAUTHORIZED,
-    UPS,
     Call,
     FixedTokenSource,
     World,
@@ -40,9 +40,8 @@ STATUSES = {"GET": (301, 302, 303), "POST": (307, 308)}
 class RedirectTests(AdapterTests):
     """What happens to the token, and to a rejection, when the server redirects."""
 
-    @pytest.mark.parametrize("status", [status for each in STATUSES.values() for status in each])
-    def test_a_redirect_to_another_origin_loses_the_token(self, status: int) -> None:
-        """To clear text, to another host, however its name is dressed up."""
+    def test_a_redirect_to_another_origin_loses_the_token(self) -> None:
+        """To http, or to another host, however its name is written."""
         hosts = {"api.atlassian.com", "jira.example.com"}
         data_center = DATA_CENTER.base_url
         hops: tuple[tuple[ResourceServer, str, str], ...] = (
@@ -63,9 +62,10 @@ class RedirectTests(AdapterTests):
             (DATA_CENTER, f"{data_center}/x", "http://jira.example.com/jira/x"),
             (DATA_CENTER, f"{data_center}/x", "https://jira.example.com:8443/jira/x"),
         )
-        for server, url, target in hops:
+        statuses = [status for each in STATUSES.values() for status in each]
+        for status, (server, url, target) in product(statuses, hops):
             try:
-                first, *others = self.rehearse(
+                first, *others = self.send_offline(
                     Call("GET", url),
                     auth=self.auth(FixedTokenSource(server)),
                     answers=[(status, {"Location": target})],
@@ -77,13 +77,13 @@ class RedirectTests(AdapterTests):
                 parts = urlsplit(sent.url)
                 if parts.hostname in hosts and parts.scheme == "https" and not parts.port:
                     continue  # it reads the target as a path; the emulator's tests judge those
-                assert BEARER not in str(sent), target
+                assert BEARER not in str(sent), (status, target)
 
     @pytest.mark.parametrize("method", STATUSES)
-    def test_no_redirect_of_the_gateway_takes_the_token_along(
+    def test_redirects_of_the_gateway_out_of_the_grant_lose_the_token(
         self, world: World, method: str
     ) -> None:
-        """Neither to another host, port, account path or cloud id, nor by way of dots."""
+        """To another host, port, account path or cloud id, also with ".." in the path."""
         cloud, foreign = world.emulator.cloud, world.emulator.foreign_url
         api = cloud.api_url
         ours, other = (site.id for site in cloud.sites)
@@ -103,7 +103,7 @@ class RedirectTests(AdapterTests):
             f"{api}/admin/v1/orgs",
             f"{api}/oauth/token",
             f"//{ours}@{api.removeprefix('http://')}/ex/jira/{ours}/rest/echo",
-            *(f"{api}/ex/jira/{ours}/{up}/{other}/rest/echo" for up in UPS),
+            *(f"{api}/ex/jira/{ours}/{up}/{other}/rest/echo" for up in PARENT_SEGMENTS),
             f"{api}/ex/jira/{ours}/..%2f{other}/rest/echo",
             f"{api}/ex/jira/{ours}/..%5c{other}/rest/echo",
             f"{api}/ex/jira/{ours}\\..\\{other}/rest/echo",
@@ -113,10 +113,10 @@ class RedirectTests(AdapterTests):
         self._follow(world, world.login("cloud"), targets, method)
 
     @pytest.mark.parametrize("method", STATUSES)
-    def test_no_redirect_of_data_center_takes_the_token_along(
+    def test_redirects_of_data_center_out_of_the_grant_lose_the_token(
         self, world: World, method: str
     ) -> None:
-        """Neither to another host or port, nor to another application on the same one."""
+        """To another host or port, or to another application at the same one."""
         base, foreign = world.emulator.data_center.url, world.emulator.foreign_url
         origin = base.removesuffix("/jira")
         targets = [
@@ -130,7 +130,7 @@ class RedirectTests(AdapterTests):
             "/confluence/rest/echo",
             "../../confluence/rest/echo",
             f"{origin}//jira/rest/echo",
-            *(f"{base}/{up}/confluence/rest/echo" for up in UPS),
+            *(f"{base}/{up}/confluence/rest/echo" for up in PARENT_SEGMENTS),
             f"{base}/..%2fconfluence/rest/echo",
             f"{base}\\..\\confluence/rest/echo",
             f"{origin}/confluence/%2e%2e/jira/rest/echo",
@@ -144,7 +144,7 @@ class RedirectTests(AdapterTests):
         auth = self.auth(client)
         for target, status in zip(targets, cycle(STATUSES[method]), strict=False):
             world.emulator.reset_log()
-            # The library may not go there, or nobody is there.
+            # The library may refuse the target, or no host answers there.
             with suppress(self.request_error, *self.url_errors):
                 self.exchange(Call(method, redirect(client, target, status)), auth=auth)
             first = world.emulator.requests[0]
@@ -153,7 +153,7 @@ class RedirectTests(AdapterTests):
         assert world.refreshes == 0
 
     def test_a_redirect_within_the_grant_keeps_the_token(self, world: World, flavour: str) -> None:
-        """Absolute or relative, the next hop is known by its name as the first one was."""
+        """Absolute or relative: the server knows the account of the next request as well."""
         client = world.login(flavour)
         for target in (echo(client), urlsplit(echo(client)).path, "echo"):
             (reply,) = self._get(redirect(client, target), auth=self.auth(client))
@@ -161,7 +161,7 @@ class RedirectTests(AdapterTests):
             assert b'"caller":""' not in reply.body
 
     def test_a_redirect_to_the_site(self, world: World) -> None:
-        """Goes to the gateway, at once where the library lets us; the site never gets the token."""
+        """Becomes one to the gateway, at once if the library allows it; the site gets no token."""
         client = world.login("cloud")
         target = f"{world.emulator.cloud.sites[0].url}/rest/echo?a=%20b"
         (reply,) = self._get(redirect(client, target), auth=self.auth(client))
@@ -172,18 +172,18 @@ class RedirectTests(AdapterTests):
         roles = [request.role for request in world.emulator.requests]
         assert roles == (["api", "api"] if self.maps_redirects else ["api", "site", "api"])
 
-    def test_a_redirect_to_the_site_is_no_way_round_in_circles(self, world: World) -> None:
-        """A gateway that always sends to the site does not keep us busy."""
+    def test_endless_redirects_to_the_site_are_not_followed_for_ever(self, world: World) -> None:
+        """A gateway that always redirects to the site gets a limited number of requests."""
         client = world.login("cloud")
         site = f"{world.emulator.cloud.sites[0].url}/rest/echo"
-        world.emulator.weather.next("/rest/echo", Redirect(site, 302), times=None)
+        world.emulator.faults.next("/rest/echo", Redirect(site, 302), times=None)
         with suppress(self.request_error):
             self._get(redirect(client, site), auth=self.auth(client))
         assert len(world.emulator.requests) < 100
         assert world.leaks() == []
 
-    def test_a_stranger_cannot_send_us_to_the_site(self, world: World) -> None:
-        """A foreign host's redirect to the site stays one: the token is not added for it."""
+    def test_a_foreign_redirect_to_the_site_gets_no_token(self, world: World) -> None:
+        """The request is sent to the site as it is, not to the gateway."""
         client = world.login("cloud")
         target = quote(f"{world.emulator.cloud.sites[0].url}/rest/echo", safe="")
         (reply,) = self._get(
@@ -192,17 +192,17 @@ class RedirectTests(AdapterTests):
         assert reply.status == 401
         assert all("authorization" not in request.headers for request in world.emulator.requests)
 
-    def test_a_way_over_a_stranger_is_none_to_the_site(self, world: World) -> None:
-        """Our server sends to a stranger, who sends to the site: that is the stranger's wish."""
+    def test_a_redirect_by_way_of_a_foreign_host_gets_no_token(self, world: World) -> None:
+        """The gateway redirects to a foreign host, and that one to the site."""
         client = world.login("cloud")
         target = quote(f"{world.emulator.cloud.sites[0].url}/rest/echo", safe="")
-        stranger = f"{world.emulator.foreign_url}/redirect?to={target}"
-        (reply,) = self._get(redirect(client, stranger), auth=self.auth(client))
+        foreign = f"{world.emulator.foreign_url}/redirect?to={target}"
+        (reply,) = self._get(redirect(client, foreign), auth=self.auth(client))
         assert reply.status == 401
         assert "authorization" not in world.emulator.requests[-1].headers
 
     def test_redirects_that_are_not_followed_are_handed_back(self, world: World) -> None:
-        """The program decides; asking the same again works as before."""
+        """The program decides; the same request works again."""
         client = world.login("cloud")
         call = Call(
             "GET", redirect(client, f"{world.emulator.foreign_url}/x"), follow_redirects=False
@@ -211,7 +211,7 @@ class RedirectTests(AdapterTests):
         assert [reply.status for reply in replies] == [302, 302]
         assert {request.role for request in world.emulator.requests} == {"api"}
 
-    def test_attachments_come_from_the_media_host_without_our_token(self, world: World) -> None:
+    def test_attachments_come_from_the_media_host_without_the_token(self, world: World) -> None:
         """Cloud redirects a download to another host, which has a token of its own in the URL."""
         client = world.login("cloud", scopes=["read:jira-work", "write:jira-work"])
         auth = self.auth(client)
@@ -234,10 +234,10 @@ class RedirectTests(AdapterTests):
         assert world.emulator.requests[-1].role == "media"
         assert world.leaks() == []
 
-    # Strangers
+    # Foreign hosts
 
-    def test_a_foreign_host_that_says_401_gets_nothing(self, world: World) -> None:
-        """Asked directly or by way of a redirect, it provokes neither a token nor a refresh."""
+    def test_a_401_of_a_foreign_host_causes_nothing(self, world: World) -> None:
+        """Directly or after a redirect: no token is sent there, and none is refreshed."""
         client = world.login("cloud")
         foreign = f"{world.emulator.foreign_url}/status/401"
         replies = self._get(foreign, redirect(client, foreign), auth=self.auth(client))
@@ -246,10 +246,10 @@ class RedirectTests(AdapterTests):
         assert world.leaks() == []
         assert world.refreshes == 0
 
-    def test_a_foreign_host_cannot_make_us_act_at_atlassian(
+    def test_a_foreign_redirect_to_atlassian_gets_no_token(
         self, world: World, flavour: str
     ) -> None:
-        """What a stranger's redirect asks of the gateway is asked as nobody, and asked once."""
+        """The redirected request is anonymous, and is sent once."""
         client = world.login(flavour)
         back = f"{world.emulator.foreign_url}/redirect?to={quote(echo(client), safe='')}"
         replies = self._get(back, redirect(client, back), auth=self.auth(client))
@@ -260,10 +260,10 @@ class RedirectTests(AdapterTests):
         assert world.refreshes == 0
         assert world.leaks() == []
 
-    # Rejections on the way
+    # Rejections and redirects
 
     def test_a_rejection_before_a_redirect(self, world: World, flavour: str) -> None:
-        """The token dies, the renewed request is redirected: the next hop has the new token."""
+        """The request is sent again and redirected: the next request has the new token."""
         client = world.login(flavour)
         world.expire(flavour)
         (reply,) = self._get(redirect(client, echo(client)), auth=self.auth(client))
@@ -272,8 +272,8 @@ class RedirectTests(AdapterTests):
         assert echoed.status == 200
         assert world.refreshes == 1
 
-    def test_a_rejection_before_a_redirect_to_a_stranger(self, world: World, flavour: str) -> None:
-        """The new token stays here just as the old one would have."""
+    def test_a_rejection_before_a_foreign_redirect(self, world: World, flavour: str) -> None:
+        """The foreign host does not get the new token either."""
         client = world.login(flavour)
         world.expire(flavour)
         foreign = f"{world.emulator.foreign_url}/x"
@@ -282,12 +282,10 @@ class RedirectTests(AdapterTests):
         assert world.leaks() == []
         assert world.refreshes == 1
 
-    def test_what_was_carried_out_before_a_redirect_is_not_carried_out_again(
-        self, world: World
-    ) -> None:
-        """A POST is done and answered by 303; its page rejects the token: no second POST."""
+    def test_a_write_that_was_answered_by_a_redirect_is_not_repeated(self, world: World) -> None:
+        """A POST is answered by 303, whose target rejects the token: no second POST."""
         client = world.login("cloud")
-        world.emulator.weather.next("/rest/echo", UNAUTHORIZED)
+        world.emulator.faults.next("/rest/echo", UNAUTHORIZED)
         url = redirect(client, echo(client), 303)
         self.exchange(Call("POST", url, content=DATA), auth=self.auth(client))
         assert [request.method for request in world.at("/rest/redirect")] == ["POST"]
@@ -297,9 +295,9 @@ class RedirectTests(AdapterTests):
     def test_a_redirected_upload_that_is_rejected_is_sent_again(
         self, world: World, status: int
     ) -> None:
-        """Nothing was carried out on the way: the upload arrives, whole and once."""
+        """307 and 308 have stored nothing: the upload arrives once, and complete."""
         client = world.login("cloud")
-        world.emulator.weather.next("/rest/echo", UNAUTHORIZED)
+        world.emulator.faults.next("/rest/echo", UNAUTHORIZED)
         url = redirect(client, echo(client), status)
         (reply,) = self.exchange(Call("POST", url, content=DATA), auth=self.auth(client))
         assert reply.status == 200

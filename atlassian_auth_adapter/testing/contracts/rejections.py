@@ -1,4 +1,4 @@
-"""A token is rejected: another one is fetched, and the request is sent again where that is safe."""
+"""A token is rejected: it is replaced, and the request is sent again where that is safe."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ __all__ = ["RejectionTests"]
 
 
 class RejectionTests(AdapterTests):
-    """What is a rejection, what is sent again, and what is handed back."""
+    """What counts as a rejection, what is sent again, and what is returned as it is."""
 
     # What is sent again
 
-    def test_a_rejected_request_is_sent_again_whole(self, world: World, whole: str) -> None:
-        """The server rejects a token that looked valid: the same request goes out once more."""
+    def test_a_rejected_request_is_sent_again_complete(self, world: World, replayable: str) -> None:
+        """The server rejects a token that seemed valid: the same request is sent once more."""
         client = world.login("cloud")
         world.expire()
-        method = "GET" if whole == "no body" else "POST"
+        method = "GET" if replayable == "no body" else "POST"
         (reply,) = self.exchange(
-            Call(method, f"{echo(client)}?a=b", **self.body(whole)), auth=self.auth(client)
+            Call(method, f"{echo(client)}?a=b", **self.body(replayable)),
+            auth=self.auth(client),
         )
         first, second = world.echoes
         assert (reply.status, reply.history) == (200, (401,))
@@ -36,9 +37,9 @@ class RejectionTests(AdapterTests):
         assert first.target == second.target
         assert first.body_length == second.body_length
         assert first.body_sha256 == second.body_sha256
-        if "content" in self.body(whole):
+        if "content" in self.body(replayable):
             assert second.body_sha256 == DATA_SHA256
-        elif whole not in ("no body", "json"):
+        elif replayable not in ("no body", "json"):
             assert second.body_length > len(DATA)
         assert first.headers["authorization"] != second.headers["authorization"]
         assert set(first.headers.items()) ^ set(second.headers.items()) == {
@@ -47,12 +48,12 @@ class RejectionTests(AdapterTests):
         assert world.refreshes == 1
         assert world.leaks() == []
 
-    def test_a_body_that_can_be_read_once_is_sent_once(self, world: World, once: str) -> None:
-        """No empty or cut body ever follows: the 401 comes back, and the next request works."""
+    def test_a_body_that_can_be_read_once_is_sent_once(self, world: World, one_shot: str) -> None:
+        """The 401 is returned, no empty or incomplete body is sent, and the next request works."""
         client = world.login("cloud")
         world.expire()
         first, second = self.exchange(
-            Call("POST", echo(client), **self.body(once)),
+            Call("POST", echo(client), **self.body(one_shot)),
             Call("GET", echo(client)),
             auth=self.auth(client),
         )
@@ -61,41 +62,41 @@ class RejectionTests(AdapterTests):
         upload, get = world.echoes
         assert (upload.method, get.method) == ("POST", "GET")
         assert upload.body_length >= len(DATA)
-        if "content" in self.body(once):
+        if "content" in self.body(one_shot):
             assert upload.body_sha256 == DATA_SHA256
         assert (second.status, second.history) == (200, ())
         assert world.refreshes == 1
 
-    def test_every_request_may_be_sent_again(self, world: World, flavour: str) -> None:
-        """What was retried before does not count: each request has its own second chance."""
+    def test_each_request_may_be_sent_again(self, world: World, flavour: str) -> None:
+        """Earlier retries do not count: each request has a retry of its own."""
         client = world.login(flavour)
         call = Call("POST", echo(client), content=DATA, before=partial(world.expire, flavour))
         replies = self.exchange(*[call] * 3, auth=self.auth(client))
         assert [(reply.status, reply.history) for reply in replies] == [(200, (401,))] * 3
         assert world.refreshes == 3
 
-    def test_a_second_rejection_is_handed_back(self, world: World, flavour: str) -> None:
+    def test_a_second_rejection_is_returned(self, world: World, flavour: str) -> None:
         """If the new token is rejected as well, the program gets that answer: no third attempt."""
         client = world.login(flavour)
-        world.emulator.weather.next("/rest/echo", UNAUTHORIZED, times=2)
+        world.emulator.faults.next("/rest/echo", UNAUTHORIZED, times=2)
         (reply,) = self._get(echo(client), auth=self.auth(client))
         assert (reply.status, reply.history) == (401, (401,))
         assert len(world.echoes) == 2
         assert world.refreshes == 1
 
-    def test_a_server_that_rejects_everything_burns_one_rotation(self, world: World) -> None:
+    def test_a_server_that_rejects_everything_causes_one_refresh(self, world: World) -> None:
         """Ten requests to a resource that always says 401 cost one refresh, not ten."""
         client = world.login("cloud")
-        world.emulator.weather.next("/rest/echo", UNAUTHORIZED, times=None)
+        world.emulator.faults.next("/rest/echo", UNAUTHORIZED, times=None)
         replies = self._get(*[echo(client)] * 10, auth=self.auth(client))
         assert {reply.status for reply in replies} == {401}
         assert world.refreshes == 1
 
     def test_a_token_that_was_replaced_meanwhile_is_not_replaced_again(self, world: World) -> None:
-        """A 401 for the token before the current one costs another request, but no refresh."""
+        """After a 401 for an older token the request is sent again, without a refresh."""
         client = world.login("cloud")
         hold = Hold(then=UNAUTHORIZED)
-        world.emulator.weather.next("/rest/echo", hold)
+        world.emulator.faults.next("/rest/echo", hold)
 
         def replace() -> None:
             world.emulator.cloud.expire_access_tokens()
@@ -106,10 +107,10 @@ class RejectionTests(AdapterTests):
         assert world.refreshes == 1
 
     def test_a_download_stays_a_stream(self, world: World) -> None:
-        """Before and after a rejection nothing is read ahead, and the connection lives on."""
+        """With or without a rejection: it is not read ahead, and the connection stays usable."""
         client = world.login("cloud")
-        world.emulator.weather.next("/rest/echo", UNAUTHORIZED)
-        world.emulator.weather.next("/rest/echo", Status(200, DATA * 4), times=2)
+        world.emulator.faults.next("/rest/echo", UNAUTHORIZED)
+        world.emulator.faults.next("/rest/echo", Status(200, DATA * 4), times=2)
         replies = self.exchange(
             *[Call("GET", echo(client), stream=True)] * 2,
             Call("GET", echo(client)),
@@ -120,10 +121,10 @@ class RejectionTests(AdapterTests):
         assert [reply.streamed for reply in replies] == [True, True, False]
         assert replies[0].body == replies[1].body == DATA * 4
 
-    def test_a_rejection_can_be_read_although_it_was_looked_into(self, world: World) -> None:
-        """A streamed 401 still has its body when it is handed back."""
+    def test_the_body_of_a_rejection_can_be_read(self, world: World) -> None:
+        """A streamed 401 still has its body when it is returned."""
         client = world.login("cloud")
-        world.emulator.weather.next("/rest/echo", UNAUTHORIZED, times=2)
+        world.emulator.faults.next("/rest/echo", UNAUTHORIZED, times=2)
         (reply,) = self.exchange(Call("GET", echo(client), stream=True), auth=self.auth(client))
         assert reply.status == 401
         assert reply.body == b'{"code":401,"message":"Unauthorized"}'
@@ -131,14 +132,12 @@ class RejectionTests(AdapterTests):
     # What is a rejection
 
     @pytest.mark.parametrize("status", [403, 404])
-    def test_a_token_that_ends_on_the_way_may_be_answered_by_403_or_404(
-        self, world: World, status: int
-    ) -> None:
-        """The gateway has been seen to answer so to an expired token: then it was rejected."""
+    def test_a_403_or_404_rejects_a_token_that_has_expired(self, world: World, status: int) -> None:
+        """The gateway was seen to answer an expired token so."""
         client = world.login("cloud")
         world.emulator.cloud.expired_as = status
         hold = Hold()
-        world.emulator.weather.next("/rest/echo", hold)
+        world.emulator.faults.next("/rest/echo", hold)
         call = Call("POST", echo(client), content=DATA)
         (reply,) = meanwhile(
             hold,
@@ -148,8 +147,8 @@ class RejectionTests(AdapterTests):
         assert (reply.status, reply.history) == (200, (status,))
         assert world.refreshes == 1
 
-    def test_an_answer_as_to_nobody_is_asked_for_again(self, world: World, flavour: str) -> None:
-        """A dead token that is treated like none gives 200 with less data: that is no answer."""
+    def test_an_anonymous_answer_is_a_rejection(self, world: World, flavour: str) -> None:
+        """A server that ignores an invalid token answers 200, with less data: GET is sent again."""
         world.emulator.data_center.anonymous_access = True
         world.emulator.cloud.anonymous_readable = True
         client = world.login(flavour)
@@ -165,8 +164,8 @@ class RejectionTests(AdapterTests):
         assert world.refreshes == 2
         assert len(world.named("anonymous")) == 2
 
-    def test_what_was_done_as_nobody_is_not_done_twice(self, world: World, flavour: str) -> None:
-        """The server has carried it out already; the next request has a good token."""
+    def test_an_anonymous_write_is_not_repeated(self, world: World, flavour: str) -> None:
+        """The server has done it already; the next request has a valid token."""
         world.emulator.data_center.anonymous_access = True
         world.emulator.cloud.anonymous_readable = True
         client = world.login(flavour)
@@ -186,7 +185,7 @@ class RejectionTests(AdapterTests):
         assert all(b'"caller":""' not in reply.body for reply in replies[1::2])
         assert world.refreshes == 4
 
-    def test_a_path_that_goes_on_rejecting_waits_longer_each_time(self, world: World) -> None:
+    def test_refreshes_for_a_path_that_always_rejects_become_rare(self, world: World) -> None:
         """A resource that always says 401, polled every 30 s for an hour beside one that answers:
         a handful of refreshes, not 120.
         """
@@ -194,7 +193,7 @@ class RejectionTests(AdapterTests):
         world.emulator.cloud.access_token_lifetime = 10 * 3600
         client.refresh()
         before, auth = world.refreshes, self.auth(client)
-        world.emulator.weather.next("/rest/echo/broken", UNAUTHORIZED, times=None)
+        world.emulator.faults.next("/rest/echo/broken", UNAUTHORIZED, times=None)
         broken, fine = f"{echo(client)}/broken", echo(client)
         for _ in range(120):
             bad, good = self._get(broken, fine, auth=auth)
@@ -202,14 +201,14 @@ class RejectionTests(AdapterTests):
             world.clock.advance(30)
         assert 3 <= world.refreshes - before <= 8
 
-    def test_what_one_may_read_but_not_write_is_paced(self, world: World) -> None:
-        """POST is rejected each time, GET of the same path works: one refresh, not one a POST."""
+    def test_refreshes_for_a_path_that_rejects_writes_only_are_limited(self, world: World) -> None:
+        """POST is always rejected, GET of the same path works: one refresh for all of them."""
         client = world.login("cloud")
         auth = self.auth(client)
         for _ in range(5):
-            world.emulator.weather.next("/rest/echo", UNAUTHORIZED, times=None)
+            world.emulator.faults.next("/rest/echo", UNAUTHORIZED, times=None)
             (refused,) = self.exchange(Call("POST", echo(client), content=DATA), auth=auth)
-            world.emulator.weather.clear()
+            world.emulator.faults.clear()
             (read,) = self._get(echo(client), auth=auth)
             assert (refused.status, read.status) == (401, 200)
         assert world.refreshes == 1
@@ -224,30 +223,30 @@ class RejectionTests(AdapterTests):
             assert (reply.status, world.refreshes) == (200, count)
             world.clock.advance(5)
 
-    def test_a_redirect_to_the_login_page_is_asked_for_again(self, world: World) -> None:
-        """Data Center sends somebody with a dead token to the login page, which is a 200."""
+    def test_a_redirect_to_the_login_page_is_a_rejection(self, world: World) -> None:
+        """Data Center redirects an invalid token to the login page, which is a 200."""
         client = world.login("data_center")
         world.expire("data_center")
         (reply,) = self._get(f"{client.base_url}/secure/attachment/1/a.txt", auth=self.auth(client))
-        assert reply.status == 404  # there is no such attachment, and we may know
+        assert reply.status == 404  # the true answer: there is no such attachment
         assert "login.jsp" not in reply.url
         assert world.refreshes == 1
 
-    def test_a_login_page_in_place_is_asked_for_again(self, world: World) -> None:
-        """Some servers answer 200 and show the page right there; a better token gets the answer."""
+    def test_a_login_page_is_a_rejection(self, world: World) -> None:
+        """Some servers answer 200 with the page itself; a new token gets the true answer."""
         client = world.login("data_center")
         page = Body(b"<title>Log in</title>", content_type="text/html;charset=UTF-8")
-        world.emulator.weather.next("/rest/echo", page)
+        world.emulator.faults.next("/rest/echo", page)
         world.clock.advance(60)
         (reply,) = self._get(echo(client), auth=self.auth(client))
         assert (reply.status, reply.history) == (200, (200,))
         assert b'"caller":"ada"' in reply.body
         assert world.refreshes == 1
 
-    # What is none
+    # What is not a rejection
 
-    def test_what_has_gone_is_told_with_its_successor(self, world: World) -> None:
-        """Removed for OAuth: no refresh; the event says once what took its place."""
+    def test_a_removed_path_is_reported_with_its_replacement(self, world: World) -> None:
+        """410 for OAuth: no refresh; one event names the replacement."""
         client = world.login("cloud", product="confluence", scopes=["read:confluence-user"])
         url = f"{client.base_url}/wiki/rest/api/content"
         replies = self._get(url, url, auth=self.auth(client))
@@ -256,8 +255,8 @@ class RejectionTests(AdapterTests):
         assert event.fields["hint"] == "/wiki/api/v2/pages"
         assert world.refreshes == 0
 
-    def test_a_token_without_a_successor_is_reported(self, world: World) -> None:
-        """The rejection of a static token goes to the program; the event says what to look at."""
+    def test_a_rejected_static_token_is_reported(self, world: World) -> None:
+        """The program gets the rejection; the event says what to check."""
         cloud = world.emulator.cloud
         source = StaticTokenSource.api_token(cloud.email, "scoped", cloud.sites[0].url)
         source.on_event = world.events.append
@@ -268,7 +267,7 @@ class RejectionTests(AdapterTests):
         assert "StaticTokenSource.scoped_api_token()" in event.fields["error"]
 
     def test_a_missing_scope_is_reported_and_nothing_is_refreshed(self, world: World) -> None:
-        """Another token would lack it, too; the event says what was granted and what is needed."""
+        """A new token would lack it, too; the event says what was granted and what is needed."""
         client = world.login("cloud", scopes=["read:jira-user", "offline_access"])
         url = f"{client.base_url}/rest/api/3/issue/ABC-1"
         (reply,) = self._get(url, auth=self.auth(client))
@@ -281,20 +280,20 @@ class RejectionTests(AdapterTests):
         assert event.fields["path"] == urlsplit(url).path
         assert len(world.emulator.requests) == 1
 
-    def test_other_refusals_say_nothing_about_the_token(self, world: World, flavour: str) -> None:
-        """Too many requests, missing rights or a broken server never cost a refresh."""
+    def test_other_errors_cause_no_refresh(self, world: World, flavour: str) -> None:
+        """Too many requests, missing rights or a broken server say nothing about the token."""
         client = world.login(flavour)
         statuses = [400, 402, 403, 404, 405, 407, 410, 429, 500, 503]
         for status in statuses:
-            world.emulator.weather.next("/rest/echo", Status(status, retry_after=5))
+            world.emulator.faults.next("/rest/echo", Status(status, retry_after=5))
         replies = self._get(*[echo(client)] * len(statuses), auth=self.auth(client))
         assert [(reply.status, reply.history) for reply in replies] == [
             (status, ()) for status in statuses
         ]
         assert world.refreshes == 0
 
-    def test_throttling_by_the_gateway_is_handed_back(self, world: World) -> None:
-        """A 429 with all its headers reaches the program, which knows best when to come back."""
+    def test_a_429_is_returned(self, world: World) -> None:
+        """With all its headers: the program decides when to try again."""
         client = world.login("cloud")
         world.emulator.cloud.rate_limit = 7
         (reply,) = self._get(echo(client), auth=self.auth(client))

@@ -1,4 +1,4 @@
-"""Relay: a TCP connection that a test can cut and mend."""
+"""Relay: a TCP connection that a test can cut and restore."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from types import TracebackType
 from typing import Self
 
 __all__ = ["Relay"]
@@ -15,8 +14,8 @@ __all__ = ["Relay"]
 class Relay:
     """Listens on a port of its own and passes everything on to another address.
 
-    A store that is given the relay's address in place of its server's can be cut off from it, in
-    the middle of whatever it does, and get it back, while others go on.
+    A store that has the relay's address in place of its server's can be cut off from the server at
+    any moment, and be connected again, while other stores go on.
 
     Args:
         host: Where the server is.
@@ -36,7 +35,7 @@ class Relay:
         threading.Thread(target=self._accept, name="relay", daemon=True).start()
 
     def cut(self) -> None:
-        """Every connection is broken, and none can be made."""
+        """Every connection is broken, and no new one can be made."""
         with self._lock:
             self._is_cut = True
             pairs, self._pairs = self._pairs, []
@@ -61,12 +60,7 @@ class Relay:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.cut()
         _end(self._listener)
 

@@ -1,4 +1,4 @@
-"""The stage: a local Atlassian with its time, what is sent to it, and where secrets went."""
+"""A local Atlassian with its clock, requests and replies as values, and a search for secrets."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ __all__ = [
     "GATEWAY",
     "PATIENCE",
     "UNAUTHORIZED",
-    "UPS",
-    "Boaster",
+    "PARENT_SEGMENTS",
+    "FalselySeekableFile",
     "Call",
     "FixedTokenSource",
-    "OneWay",
+    "UnseekableFile",
     "Reply",
-    "SelfClosing",
+    "SelfClosingFile",
     "Sent",
     "World",
     "echo",
-    "landed",
+    "wait_for_refreshes",
     "redirect",
     "secrets_in",
 ]
 
-#: Seconds for what must happen; only a failing test waits that long.
+#: Seconds to wait for what must happen; only a failing test waits that long.
 PATIENCE = 20.0
 
 #: A body that no library sends in one piece, and of which no two parts are alike.
@@ -60,8 +60,8 @@ GATEWAY = f"https://api.atlassian.com/ex/jira/{CLOUD_ID}"
 CLOUD = CloudGateway("https://api.atlassian.com", CLOUD_ID, site_url="https://acme.atlassian.net")
 DATA_CENTER = OneServer("https://jira.example.com/jira")
 
-#: Ways to write "up", of which some server or proxy understands each.
-UPS = ("..", "%2e%2e", "%2E%2e", ".%2e", "%252e%252e", "..;", "..;x=y")
+#: Ways to write "..": each is understood by some server or proxy.
+PARENT_SEGMENTS = ("..", "%2e%2e", "%2E%2e", ".%2e", "%252e%252e", "..;", "..;x=y")
 
 UNAUTHORIZED = Status(401, '{"code":401,"message":"Unauthorized"}')
 
@@ -101,7 +101,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A response, as a program would see it.
+    """A response, as a program sees it.
 
     Attributes:
         status: HTTP status.
@@ -110,7 +110,7 @@ class Reply:
         url: Where it came from.
         history: Statuses of the responses before it.
         elapsed: Seconds that the library says it took.
-        streamed: Whether the body was still on its way when the program got the response.
+        streamed: Whether the body was not read yet when the program got the response.
     """
 
     status: int
@@ -124,14 +124,14 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A request as a double of the network has got it; names of headers in lower case."""
+    """A request that was sent without a network; names of headers in lower case."""
 
     method: str
     url: str
     headers: Mapping[str, str]
 
 
-class OneWay(io.RawIOBase):
+class UnseekableFile(io.RawIOBase):
     """A file that can be read once and cannot tell where it stands, such as a pipe."""
 
     def __init__(self, data: bytes) -> None:
@@ -139,27 +139,27 @@ class OneWay(io.RawIOBase):
         self._data = io.BytesIO(data)
 
     def readable(self) -> bool:
-        """It is."""
+        """True."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Hand out what comes next."""
+        """The next bytes."""
         return self._data.readinto(buffer)
 
 
-class Boaster(OneWay):
-    """A file that says that it can seek, and cannot."""
+class FalselySeekableFile(UnseekableFile):
+    """A file that claims to be seekable, and is not."""
 
     def seekable(self) -> bool:
-        """It says so."""
+        """True, which is wrong."""
         return True
 
 
-class SelfClosing(io.BytesIO):
+class SelfClosingFile(io.BytesIO):
     """A file that is closed by the time it is sent: it closes itself at its end."""
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Hand out what comes next."""
+        """The next bytes."""
         data = super().read(size)
         if not data:
             self.close()
@@ -185,13 +185,13 @@ class FixedTokenSource(TokenSource):
         return self._token_set
 
     def token_set(self, rejected: str | None = None) -> TokenSet:
-        """The token, whatever is said about it."""
+        """The token, also when it was rejected."""
         return self._token_set
 
 
 @dataclass(slots=True)
 class World:
-    """A local Atlassian with its time, and what was reported."""
+    """A local Atlassian with its clock, and the events that were reported."""
 
     emulator: AtlassianEmulator
     clock: FakeClock
@@ -221,18 +221,18 @@ class World:
         return client
 
     def expire(self, flavour: str = "cloud") -> None:
-        """The server rejects all access tokens of now."""
+        """The server rejects every access token issued so far."""
         getattr(self.emulator, flavour).expire_access_tokens()
 
     def named(self, name: str) -> list[Event]:
-        """The events of that name, once every flight has landed."""
-        landed()
+        """The events of that name, after every refresh has ended."""
+        wait_for_refreshes()
         return [event for event in self.events if event.name == name]
 
     @property
     def refreshes(self) -> int:
         """How many refresh requests the authorization servers got."""
-        landed()
+        wait_for_refreshes()
         return self.emulator.count(grant_type="refresh_token")
 
     def at(self, path: str) -> list[LoggedRequest]:
@@ -241,11 +241,11 @@ class World:
 
     @property
     def echoes(self) -> list[LoggedRequest]:
-        """The requests to "/rest/echo", wherever."""
+        """The requests to "/rest/echo" on any host."""
         return self.at("/rest/echo")
 
     def leaks(self) -> list[LoggedRequest]:
-        """The requests with which a secret went where it must not go."""
+        """The requests that carried a secret to a place where it must not be sent."""
         emulator = self.emulator
         server_paths = f"{emulator.data_center.context_path}/"
         gateway_paths = re.compile(
@@ -255,12 +255,12 @@ class World:
         for request in emulator.requests:
             headers = dict(request.headers)
             if request.role == "server" and request.path.startswith(server_paths):
-                welcome = emulator.data_center.secrets
+                allowed = emulator.data_center.secrets
             elif request.role == "api" and gateway_paths.match(request.path):
-                welcome = emulator.cloud.secrets
+                allowed = emulator.cloud.secrets
             else:
-                welcome = frozenset()
-            if any(f"Bearer {secret}" == headers.get("authorization") for secret in welcome):
+                allowed = frozenset()
+            if any(f"Bearer {secret}" == headers.get("authorization") for secret in allowed):
                 del headers["authorization"]
             if secrets_in(f"{request.target} {headers} {request.body!r}", emulator):
                 leaks.append(request)
@@ -268,7 +268,7 @@ class World:
 
 
 def echo(client: AtlassianOAuthClient) -> str:
-    """The URL at which the server answers with the request, to whomever it knows."""
+    """The URL at which the server answers with what it got, and from which account."""
     return f"{client.base_url}/rest/echo"
 
 
@@ -278,15 +278,15 @@ def redirect(client: AtlassianOAuthClient, target: str, status: int = 302) -> st
 
 
 def secrets_in(text: str | bytes, emulator: AtlassianEmulator) -> set[str]:
-    """The secrets of the emulator that stand in the text."""
+    """The secrets of the emulator that are in the text."""
     if isinstance(text, bytes):
         text = text.decode("latin-1")
     return {secret for secret in emulator.secrets if secret in text}
 
 
-def landed() -> None:
-    """Wait until every flight has landed and reported."""
+def wait_for_refreshes() -> None:
+    """Return when every refresh has ended and was reported."""
     for thread in threading.enumerate():
         if thread.name == "atlassian-auth-flight":
             thread.join(PATIENCE)
-            assert not thread.is_alive(), "a flight does not land"
+            assert not thread.is_alive(), "a refresh does not end"

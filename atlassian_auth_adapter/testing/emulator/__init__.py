@@ -1,10 +1,10 @@
 """A local Atlassian for tests: Cloud, Data Center, Bitbucket Cloud.
 
-Imports nothing of the library it judges.
+Imports nothing of the library that is tested with it.
 
     with AtlassianEmulator() as emulator:
         redirect = emulator.cloud.authorize(authorization_url)
-        emulator.weather.next("token", CloseAfter())
+        emulator.faults.next("token", CloseAfter())
         ...
         assert emulator.count(outcome="reuse_after_grace") == 0
 
@@ -12,9 +12,9 @@ Cloud is Jira and Confluence behind the gateway, Data Center all three products 
 Bitbucket Cloud has an authorization server of its own. In each of them a client can log in, read
 page by page, create, upload and download.
 
-Reading order: `grants.py` (the state machine of rotation), `flavour.py` and its three faces
-`cloud.py`, `data_center.py` and `bitbucket.py`, `gateway.py` (who gets what with which token),
-`weather.py` (faults), `http.py`.
+Reading order: `grants.py` (the state machine of rotation), `flavour.py` and the three flavours
+`cloud.py`, `data_center.py` and `bitbucket.py`, `gateway.py` (which token opens what),
+`products.py` (where a product is added), `faults.py`, `http.py`.
 """
 
 from __future__ import annotations
@@ -22,22 +22,16 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TypeVar
 
+from .accounts import App, Site, site_name
 from .bitbucket import Bitbucket, bitbucket_kind
 from .bitbucket_api import BitbucketApi
 from .browser import NotRedirectedError
 from .cloud import Cloud
 from .data_center import DataCenter
-from .flavour import Flavour
-from .foreign import foreign_routes
-from .gateway import Gateway, cloud_kind
-from .grants import Family
-from .hosts import Host
-from .http import Answer, Request, Server
-from .log import Log, LoggedRequest, TokenNote, TokenRequest
-from .people import App, Site, site_name
-from .weather import (
+from .echo import foreign_routes
+from .faults import (
     HTML,
     Body,
     CloseAfter,
@@ -46,12 +40,18 @@ from .weather import (
     Delay,
     Drip,
     Edit,
+    Faults,
     Hold,
     Redirect,
     Status,
     TruncatedJSON,
-    Weather,
 )
+from .flavour import Flavour
+from .gateway import Gateway, cloud_kind
+from .grants import Family
+from .hosts import Host
+from .http import Answer, Request, Server
+from .log import Log, LoggedRequest, TokenRequest
 
 __all__ = [
     "HTML",
@@ -65,6 +65,7 @@ __all__ = [
     "Delay",
     "Drip",
     "Edit",
+    "Faults",
     "Hold",
     "LoggedRequest",
     "NotRedirectedError",
@@ -73,12 +74,14 @@ __all__ = [
     "Status",
     "TokenRequest",
     "TruncatedJSON",
-    "Weather",
 ]
 
 
+F = TypeVar("F", bound=Flavour)
+
+
 class Clock(Protocol):
-    """Anything that tells the time."""
+    """Any clock."""
 
     def time(self) -> float:
         """Now, a POSIX timestamp in seconds."""
@@ -88,22 +91,21 @@ class AtlassianEmulator:
     """Atlassian's OAuth servers and resources on ports of 127.0.0.1, one port per host.
 
     Args:
-        clock: Tells the time for expiry, grace and the log; None: `time.time`.
+        clock: For expiry, grace and the log; None: `time.time`.
         cloud: Whether there is a Cloud flavour.
         data_center: Whether there is a Data Center flavour.
         bitbucket: Whether there is a Bitbucket Cloud flavour.
         context_path: Path under which Jira Data Center lives, "" or "/" for the root.
         sites: Number of Cloud sites.
         ssl_context: A server-side context: all hosts speak https, and ask for client certificates
-        if
-            it says so.
+            if it says so.
         port: 0: any free ports. Otherwise the hosts take consecutive ports from this one, in the
             order auth, api, sites, media, server, foreign, Bitbucket's auth, api and media.
 
     Attributes:
-        cloud, data_center, bitbucket: The flavours: URLs, registered apps, knobs, controls.
-        weather: Scripted faults.
-        foreign_url: Origin of a host that is none of Atlassian's.
+        cloud, data_center, bitbucket: The flavours: URLs, registered apps, settings, controls.
+        faults: Scripted faults.
+        foreign_url: Origin of a host that is not Atlassian's.
 
     Usable as a context manager. Threads may share it; `close` belongs to one.
     """
@@ -123,7 +125,7 @@ class AtlassianEmulator:
         self._now = clock.time if clock is not None else time.time
         self._port = port
         self._log = Log()
-        self.weather = Weather()
+        self.faults = Faults()
         self._server = Server(ssl_context)
         self._closers: list[Callable[[], None]] = []
         self._cloud = Cloud(self._now) if cloud else None
@@ -148,9 +150,9 @@ class AtlassianEmulator:
         role: str,
         serve: Answer,
         kind: Callable[[Request], str],
-        note: Callable[[Request], TokenNote] | None = None,
+        note: Callable[[Request], TokenRequest] | None = None,
     ) -> str:
-        host = Host(role, serve, kind, self.weather, self._log, self._now, note)
+        host = Host(role, serve, kind, self.faults, self._log, self._now, note)
         origin = self._server.listen(host.answer, self._port)
         self._port += bool(self._port)
         return origin
@@ -158,7 +160,7 @@ class AtlassianEmulator:
     def _open_cloud(self, cloud: Cloud, sites: int) -> None:
         gateway = Gateway(cloud)
         self._closers.append(gateway.close)
-        cloud.auth_url = self._open("auth", cloud.routes.answer, cloud_kind, cloud.note)
+        cloud.auth_url = self._open("auth", gateway.auth_routes.answer, cloud_kind, cloud.note)
         cloud.api_url = self._open("api", gateway.routes.answer, cloud_kind, cloud.note)
         for name in map(site_name, range(sites)):
             gateway.add_site(name, self._open("site", gateway.site(name), cloud_kind))
@@ -182,36 +184,30 @@ class AtlassianEmulator:
 
     @property
     def cloud(self) -> Cloud:
-        """Cloud: its URLs, its registered app, its knobs.
+        """Cloud: its URLs, its registered app, its settings.
 
         Raises:
             AttributeError: The emulator was started with `cloud=False`.
         """
-        if self._cloud is None:
-            raise AttributeError("this emulator has no Cloud flavour")
-        return self._cloud
+        return _started(self._cloud, "Cloud")
 
     @property
     def data_center(self) -> DataCenter:
-        """Data Center: its URL, its registered app, its knobs.
+        """Data Center: its URL, its registered app, its settings.
 
         Raises:
             AttributeError: The emulator was started with `data_center=False`.
         """
-        if self._data_center is None:
-            raise AttributeError("this emulator has no Data Center flavour")
-        return self._data_center
+        return _started(self._data_center, "Data Center")
 
     @property
     def bitbucket(self) -> Bitbucket:
-        """Bitbucket Cloud: its URLs, its registered consumer, its knobs.
+        """Bitbucket Cloud: its URLs, its registered consumer, its settings.
 
         Raises:
             AttributeError: The emulator was started with `bitbucket=False`.
         """
-        if self._bitbucket is None:
-            raise AttributeError("this emulator has no Bitbucket Cloud flavour")
-        return self._bitbucket
+        return _started(self._bitbucket, "Bitbucket Cloud")
 
     # -- log ---------------------------------------------------------------------------------------
 
@@ -231,8 +227,12 @@ class AtlassianEmulator:
         outcome: str | None = None,
         flavour: str | None = None,
     ) -> int:
-        """How many token requests fit; None fits all."""
-        return self._log.count(grant_type, outcome, flavour)
+        """How many token requests have these values; None: any value."""
+        wanted = (("grant_type", grant_type), ("outcome", outcome), ("flavour", flavour))
+        return sum(
+            all(value is None or getattr(record, name) == value for name, value in wanted)
+            for record in self.token_requests
+        )
 
     def reset_log(self) -> None:
         """Forget the requests so far; tokens and families stay."""
@@ -240,17 +240,17 @@ class AtlassianEmulator:
 
     @property
     def families(self) -> tuple[Family, ...]:
-        """Every token family so far; `generations` counts its refresh tokens' generations."""
+        """Every token family so far; `generations` is the highest of its refresh tokens."""
         return tuple(family for each in self._flavours() for family in each.grants.families)
 
     @property
     def revoked_families(self) -> tuple[Family, ...]:
-        """The families that are dead; `revoked` says why."""
+        """The families that were revoked; `revoked` says why."""
         return tuple(family for family in self.families if family.revoked)
 
     @property
     def secrets(self) -> frozenset[str]:
-        """Every code, token and client secret so far: for scanners that look for leaks."""
+        """Every code, token and client secret so far, for tests that look for leaks."""
         found: set[str] = set()
         for each in self._flavours():
             found |= each.secrets
@@ -263,8 +263,8 @@ class AtlassianEmulator:
     # -- life --------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Everything is stopped; held requests are let go, open connections end. Idempotent."""
-        self.weather.clear()
+        """Everything is stopped; held requests go on, open connections end. May be called twice."""
+        self.faults.clear()
         self._server.close()
         for close in self._closers:
             close()
@@ -274,3 +274,9 @@ class AtlassianEmulator:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _started(flavour: F | None, name: str) -> F:
+    if flavour is None:
+        raise AttributeError(f"this emulator was started without its {name} flavour")
+    return flavour

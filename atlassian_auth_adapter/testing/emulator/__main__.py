@@ -17,7 +17,7 @@ _PRODUCT_CALL = "rest/api/3/myself"
 
 
 def describe(emulator: AtlassianEmulator) -> dict[str, Any]:
-    """Everything a client must know to log in here."""
+    """Everything that a client needs to log in here."""
     cloud, server, bitbucket = emulator.cloud, emulator.data_center, emulator.bitbucket
     query = {
         "audience": cloud.audience,
@@ -74,7 +74,7 @@ def _text(facts: dict[str, Any]) -> str:
     )
     site = cloud["sites"][0]["id"] if cloud["sites"] else "CLOUD_ID"
     return f"""\
-Atlassian emulator: test servers on this machine, nothing in them is real.
+Atlassian emulator: test servers on this machine. No data in them is real.
 
 Cloud
   auth           {cloud["auth_url"]}
@@ -105,8 +105,8 @@ Or without one, as the service account:
 Then:
   curl -H "Authorization: Bearer ACCESS_TOKEN" {cloud["api_url"]}/ex/jira/{site}/{_PRODUCT_CALL}
 
-Or with the command: this in profiles.toml, the client secret above in ATLASSIAN_CLIENT_SECRET, and
-atlassian-auth login --profile emulator
+Or with the command: put this into profiles.toml and the client secret above into
+ATLASSIAN_CLIENT_SECRET, then run atlassian-auth login --profile emulator
   [emulator]
   client_id = "{cloud["client_id"]}"
   callback_url = "{cloud["callback_url"]}"
@@ -118,13 +118,13 @@ atlassian-auth login --profile emulator
   api_url = "{cloud["api_url"]}"
   audience = "{cloud["audience"]}"
 
-Ctrl-C ends it."""
+Press Ctrl-C to stop it."""
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m atlassian_auth_adapter.testing.emulator",
-        description="A local Atlassian (Cloud, Data Center, Bitbucket) for trying out logins.",
+        description="Runs a local Atlassian (Cloud, Data Center, Bitbucket) to try out logins.",
     )
     parser.add_argument(
         "--port",
@@ -134,20 +134,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--sites", type=int, default=1, help="number of Cloud sites (default: 1)")
     parser.add_argument(
-        "--context-path", default="/jira", help="of the Data Center server (default: /jira)"
+        "--context-path", default="/jira", help="path of the Data Center server (default: /jira)"
     )
     parser.add_argument(
         "--access-token-lifetime",
         type=float,
         metavar="SECONDS",
-        help="of every flavour (default: 3600; Bitbucket Cloud 7200)",
+        help="for every flavour (default: 3600; Bitbucket Cloud 7200)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run until a signal comes; 0 then."""
+    """Run until SIGINT or SIGTERM, then return 0."""
     options = _parser().parse_args(argv)
     done = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

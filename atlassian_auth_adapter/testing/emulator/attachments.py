@@ -1,4 +1,4 @@
-"""Uploaded files: found in their multipart body and left there, however big they are.
+"""Uploaded files: they stay in their multipart body, however big they are.
 
 Source: RFC 7578 (multipart/form-data), RFC 2046 section 5.1.1 (boundaries).
 """
@@ -44,7 +44,7 @@ class Attachment:
         )
 
     def link(self, media_url: str) -> str:
-        """Where the media host has the file, for whoever holds this URL."""
+        """The URL of the file at the media host, with its token."""
         query = urlencode({"token": self.token, "name": self.filename})
         return f"{media_url}/file/{self.id}/binary?{query}"
 
@@ -68,7 +68,7 @@ class Attachments:
         self._replacing = replacing
 
     def add(self, owner: str, request: Request, *, replacing: bool = False) -> list[Attachment]:
-        """The files of a multipart request; empty when there is none in the field."""
+        """The files of a multipart request; empty when the field has no file."""
         found = []
         for part in parts(request.body, _boundary(request)):
             if part.name != self._field or part.filename is None:
@@ -113,7 +113,7 @@ class Attachments:
             return [each for each in self._by_id.values() if each.owner == owner]
 
     def media(self, request: Request) -> Response | None:
-        """A file at the media host, for whoever has the token of its URL; None: not ours."""
+        """A file at the media host; None: no such file, or not its token."""
         match = re.fullmatch(r"/file/([^/]+)/binary", request.path)
         attachment = self.get(match[1]) if match else None
         if attachment is None or request.first("token") != attachment.token:
@@ -126,7 +126,7 @@ class Attachments:
             return self._by_id.pop(attachment_id, None) is not None
 
     def close(self) -> None:
-        """The files are gone."""
+        """The files are removed."""
         with self._lock:
             for body in self._bodies:
                 body.close(force=True)
@@ -134,7 +134,7 @@ class Attachments:
 
 
 def xsrf_refusal(request: Request) -> Response | None:
-    """What an upload gets that lacks the header against cross-site forms; None: it has it."""
+    """The refusal of an upload without the header against cross-site forms, or None."""
     if request.headers.get("x-atlassian-token", "").lower() in ("no-check", "nocheck"):
         return None
     return Response(403, b"XSRF check failed", {"Content-Type": "text/html"})

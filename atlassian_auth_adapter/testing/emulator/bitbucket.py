@@ -1,4 +1,4 @@
-"""Bitbucket Cloud's authorization server (bitbucket.org): not Cloud's, and rotating since 2026.
+"""Bitbucket Cloud's authorization server (bitbucket.org), which rotates tokens since 2026.
 
 Source: developer.atlassian.com/cloud/bitbucket/oauth-2 (2026-02-24), community 99003 (rotation,
 2026-05-04) and the reports collected in our notes, read 2026-11-22. Statuses and texts marked
@@ -15,12 +15,12 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote
 
+from .accounts import ACCOUNT_ID, BITBUCKET_APP_USER, App
 from .consent import error_page
-from .flavour import Flavour, Pending, Refusals, error, redirect_back
-from .grants import Consent, Issued
+from .flavour import Flavour, Pending, error, redirect_back
+from .grants import Consent
 from .hosts import Routes, on_request
 from .http import Request, Response, html_response
-from .people import ACCOUNT_ID, BITBUCKET_APP_USER, App
 from .scopes import BITBUCKET_SCOPES, BITBUCKET_WORDS
 
 # Source: harness/harness#1650, read 2026-11-22.
@@ -38,12 +38,12 @@ _KINDS = MappingProxyType(
 
 
 def bitbucket_kind(request: Request) -> str:
-    """The kind of a request on a Bitbucket Cloud host, for weather and log."""
+    """The kind of a request on a Bitbucket Cloud host, for faults and the log."""
     return _KINDS.get(request.path, "resource")
 
 
 class Bitbucket(Flavour):
-    """The Bitbucket Cloud flavour; knobs are plain attributes, durations in seconds.
+    """The Bitbucket Cloud flavour; settings are plain attributes, durations in seconds.
 
     Its app is also its service account: the consumer itself asks for client credentials. Whether a
     rotated refresh token has a grace is unknown: `rotation_grace`, 0. So is what a refresh does to
@@ -58,7 +58,9 @@ class Bitbucket(Flavour):
     name = "bitbucket"
     product = "Bitbucket"
     words = BITBUCKET_WORDS
-    refusals: Refusals = MappingProxyType(
+    subject = ACCOUNT_ID
+    service_subject = BITBUCKET_APP_USER
+    refusals = MappingProxyType(
         {
             "missing": error(400, "invalid_request", "A required parameter is missing"),
             "grant_type": error(400, "unsupported_grant_type", "Unsupported grant type"),
@@ -88,12 +90,11 @@ class Bitbucket(Flavour):
         )
         self.dead_refresh_token_error = "unauthorized_client"
         self.auth_url = self.api_url = self.media_url = ""
-        self.routes = Routes(lambda _: html_response(404, "<h1>Not found</h1>"))
-        for methods, path, handler in (
-            ("GET POST", r"/site/oauth2/authorize", self.authorization),
-            ("POST", r"/site/oauth2/access_token", self.token),
-        ):
-            self.routes.add(methods, path, on_request(handler))
+        self.routes = Routes(
+            lambda _: html_response(404, "<h1>Not found</h1>"),
+            ("GET POST", r"/site/oauth2/authorize", on_request(self.authorization)),
+            ("POST", r"/site/oauth2/access_token", on_request(self.token)),
+        )
 
     def _check_authorization(self, request: Request) -> Pending | Response:
         params = dict(reversed(request.query))
@@ -113,7 +114,7 @@ class Bitbucket(Flavour):
         return Pending(consent, state, True)
 
     def _parameters(self, request: Request) -> dict[str, str]:
-        """The form; who the client is stands in the Basic header and nowhere else."""
+        """The form; the client authenticates in the Basic header only."""
         client_id, client_secret = _basic(request)
         return {
             "redirect_uri": self.app.callback_url,
@@ -130,35 +131,12 @@ class Bitbucket(Flavour):
             return _DEAD_REFRESH_TOKEN[self.dead_refresh_token_error]
         return self.refusals[reason]
 
-    def payload(self, issued: Issued) -> dict[str, Any]:
-        """The body of a successful token answer."""
-        answer: dict[str, Any] = {
-            "access_token": issued.access_token,
-            "token_type": "bearer",
-            "expires_in": issued.expires_in,
-            "scope": issued.consent.scope,
-        }
-        if issued.refresh_token:
-            answer["refresh_token"] = issued.refresh_token
-        return answer
-
-    def _preset_secrets(self) -> frozenset[str]:
-        return frozenset()
-
-    def _subject(self) -> str:
-        return ACCOUNT_ID
-
-    def _service_subject(self) -> str:
-        return BITBUCKET_APP_USER
-
     def _default_scope(self) -> str:
         return " ".join(self.app.scopes)
 
 
 def _basic(request: Request) -> tuple[str, str]:
-    scheme, _, value = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "basic":
-        return "", ""
+    value = request.credentials("basic")
     try:
         name, _, password = base64.b64decode(value, validate=True).decode().partition(":")
     except (binascii.Error, UnicodeDecodeError):

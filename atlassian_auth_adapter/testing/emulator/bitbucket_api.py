@@ -12,12 +12,12 @@ from typing import Any
 from urllib.parse import quote, urlencode
 from uuid import NAMESPACE_URL, uuid5
 
+from .accounts import ACCOUNT_NAME, BITBUCKET_APP_USER
 from .attachments import Attachment, Attachments
 from .bitbucket import Bitbucket
-from .hosts import Call, Caller, Routes
+from .echo import ECHO
+from .hosts import Call, Caller, Routes, found_or
 from .http import Request, Response, json_response, redirect_response
-from .people import ACCOUNT_NAME, BITBUCKET_APP_USER
-from .probes import add_probes
 from .scopes import BITBUCKET_NEEDS, needed
 
 WORKSPACE = "acme"
@@ -43,7 +43,7 @@ class _Repository:
 
 
 class BitbucketApi:
-    """What Bitbucket Cloud's resource hosts answer to whom. Threads may share it."""
+    """Bitbucket Cloud's resource hosts: which token opens what. Threads may share it."""
 
     def __init__(self, bitbucket: Bitbucket) -> None:
         self.attachments = Attachments("files", replacing=True)
@@ -52,29 +52,28 @@ class BitbucketApi:
         issues = [_new_issue(n, {"title": f"Issue {n}"}) for n in range(1, _ISSUES + 1)]
         slugs = [f"repo-{number}" for number in range(1, _REPOSITORIES + 1)]
         self._by_slug = {slug: _Repository(slug, issues=list(issues)) for slug in slugs}
-        self._routes = Routes(_missing)
-        add_probes(self._routes)
-        for methods, path, handler in (
+        repository = found_or(_missing, self._found)
+        self._routes = Routes(
+            _missing,
+            *ECHO,
             ("GET", r"/2\.0/user", self._user),
             ("GET", r"/2\.0/user/workspaces", self._workspaces),
             ("GET", rf"/2\.0/workspaces/{WORKSPACE}", self._workspace),
             ("GET", rf"/2\.0/repositories/{WORKSPACE}", self._repositories),
-            ("GET", _REPOSITORY, self._repository),
+            ("GET", _REPOSITORY, repository(self._repository)),
             ("POST", _REPOSITORY, self._create),
-            ("GET", f"{_REPOSITORY}/issues", self._issues),
-            ("POST", f"{_REPOSITORY}/issues", self._create_issue),
-            ("GET", f"{_REPOSITORY}/issues/(?P<id>\\d+)", self._issue),
-            ("GET", f"{_REPOSITORY}/downloads", self._downloads),
-            ("POST", f"{_REPOSITORY}/downloads", self._upload),
+            ("GET", f"{_REPOSITORY}/issues", repository(self._issues)),
+            ("POST", f"{_REPOSITORY}/issues", repository(self._create_issue)),
+            ("GET", f"{_REPOSITORY}/issues/(?P<id>\\d+)", repository(self._issue)),
+            ("GET", f"{_REPOSITORY}/downloads", repository(self._downloads)),
+            ("POST", f"{_REPOSITORY}/downloads", repository(self._upload)),
             ("GET", f"{_REPOSITORY}/downloads/(?P<name>.+)", self._download),
-        ):
-            self._routes.add(methods, path, handler)
+        )
 
     def answer(self, request: Request) -> Response:
-        """The answer of the API: to a bearer in the Authorization header, and to nobody else."""
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        record, state = self._bitbucket.bearer(token.strip())
-        if scheme.lower() != "bearer" or record is None or state != "live":
+        """The answer of the API, which knows bearers in the Authorization header only."""
+        record, state = self._bitbucket.bearer(request.credentials("bearer"))
+        if record is None or state != "live":
             text = _REJECTIONS.get(state, _REJECTIONS["unknown"])
             return json_response(401, _problem(text), {"WWW-Authenticate": "Bearer"})
         scopes = record.consent.scopes
@@ -87,11 +86,11 @@ class BitbucketApi:
         return self._routes.answer(request, caller)
 
     def media(self, request: Request) -> Response:
-        """A file at the media host, for whoever has the token in the URL."""
+        """A file at the media host, if its token is in the URL."""
         found = self.attachments.media(request)
         return found or Response(403, b"<Error/>", {"Content-Type": "application/xml"})
 
-    # -- people ------------------------------------------------------------------------------------
+    # -- accounts ----------------------------------------------------------------------------------
 
     def _user(self, call: Call) -> Response:
         return json_response(200, self._person(call.caller))
@@ -127,10 +126,7 @@ class BitbucketApi:
             found = list(self._by_slug.values())
         return _page(call, [_repository_bean(each, call.caller) for each in found])
 
-    def _repository(self, call: Call) -> Response:
-        found = self._found(call)
-        if found is None:
-            return _missing(call.request)
+    def _repository(self, call: Call, found: _Repository) -> Response:
         return json_response(200, _repository_bean(found, call.caller))
 
     def _create(self, call: Call) -> Response:
@@ -145,18 +141,13 @@ class BitbucketApi:
 
     # -- issues ------------------------------------------------------------------------------------
 
-    def _issues(self, call: Call) -> Response:
-        found = self._found(call)
-        if found is None:
-            return _missing(call.request)
+    def _issues(self, call: Call, found: _Repository) -> Response:
         with self._lock:
             issues = list(found.issues)
         return _page(call, [_issue_bean(found, each, call.caller) for each in issues])
 
-    def _create_issue(self, call: Call) -> Response:
-        found, sent = self._found(call), call.request.json()
-        if found is None:
-            return _missing(call.request)
+    def _create_issue(self, call: Call, found: _Repository) -> Response:
+        sent = call.request.json()
         if not isinstance(sent, dict) or not sent.get("title"):
             return json_response(400, _problem("title: This field is required."))
         with self._lock:
@@ -164,18 +155,15 @@ class BitbucketApi:
             found.issues.append(issue)
         return json_response(201, _issue_bean(found, issue, call.caller))
 
-    def _issue(self, call: Call) -> Response:
-        found = self._found(call)
-        for issue in found.issues if found else ():
-            if found and issue["id"] == int(call["id"]):
+    def _issue(self, call: Call, found: _Repository) -> Response:
+        for issue in found.issues:
+            if issue["id"] == int(call["id"]):
                 return json_response(200, _issue_bean(found, issue, call.caller))
         return _missing(call.request)
 
     # -- downloads ---------------------------------------------------------------------------------
 
-    def _downloads(self, call: Call) -> Response:
-        if self._found(call) is None:
-            return _missing(call.request)
+    def _downloads(self, call: Call, _: _Repository) -> Response:
         files = self.attachments.of(call["slug"])
         return _page(call, [self._download_bean(each, call.caller) for each in files])
 
@@ -191,9 +179,7 @@ class BitbucketApi:
             "links": _links(caller, path),
         }
 
-    def _upload(self, call: Call) -> Response:
-        if self._found(call) is None:
-            return _missing(call.request)
+    def _upload(self, call: Call, _: _Repository) -> Response:
         if not self.attachments.add(call["slug"], call.request):
             return json_response(400, _problem("files: This field is required."))
         return Response(201)

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from typing import Any
 from zlib import crc32
 
+from .accounts import ACCOUNT_NAME, DATA_CENTER_USER, EMAIL, SESSION_USER
 from .attachments import Attachments
-from .hosts import Call, Caller, Routes
+from .hosts import Call, Caller, Routes, logged_in_or
 from .http import Request, Response, json_response
-from .people import ACCOUNT_NAME, DATA_CENTER_USER, EMAIL, SESSION_USER
 
 PUBLIC_PROJECT, PRIVATE_PROJECT = "ACME", "SEC"
 _SEEDS = {PUBLIC_PROJECT: 30, PRIVATE_PROJECT: 2}  # more repositories than one page holds
@@ -25,6 +25,15 @@ _CREATED = 1768469400000  # milliseconds
 _API = r"/rest/api/(?:1\.0|latest)"
 _REPOSITORIES = r"/projects/(?P<key>[^/]+)/repos"
 _REPOSITORY = f"{_REPOSITORIES}/(?P<slug>[^/]+)"
+
+
+def _error(status: int, message: str) -> Response:
+    problem = {"context": None, "message": message, "exceptionName": None}
+    return json_response(status, {"errors": [problem]})
+
+
+_LOGIN_NEEDED = _error(401, "You are not permitted to access this resource")
+_logged_in = logged_in_or(_LOGIN_NEEDED)
 
 
 class BitbucketServer:
@@ -37,29 +46,30 @@ class BitbucketServer:
             key: [f"repo-{number}" for number in range(1, count + 1)]
             for key, count in _SEEDS.items()
         }
-        self._routes = Routes(_missing)
-        for methods, path, handler in (
+        self._routes = Routes(
+            _missing,
             ("GET", f"{_API}/application-properties", _properties),
-            ("GET", f"{_API}/users/(?P<slug>[^/]+)", self._user),
+            ("GET", f"{_API}/users/(?P<slug>[^/]+)", _logged_in(self._user)),
             ("GET", f"{_API}/projects", self._projects),
             ("GET", f"{_API}/projects/(?P<key>[^/]+)", self._project),
             ("GET", f"{_API}{_REPOSITORIES}", self._repositories),
-            ("POST", f"{_API}{_REPOSITORIES}", self._create),
+            ("POST", f"{_API}{_REPOSITORIES}", _logged_in(self._create)),
             ("GET", f"{_API}{_REPOSITORY}", self._repository),
             ("GET", f"{_API}{_REPOSITORY}/pull-requests", self._pull_requests),
-            ("PUT", f"{_API}{_REPOSITORY}/browse/(?P<path>.+)", self._write),
+            (
+                "PUT",
+                f"{_API}{_REPOSITORY}/browse/(?P<path>.+)",
+                _logged_in(self._write),
+            ),
             ("GET", f"(?:{_API})?{_REPOSITORY}/raw/(?P<path>.+)", self._raw),
             ("GET", r"/plugins/servlet/applinks/whoami", _whoami),
-        ):
-            self._routes.add(methods, path, handler)
+        )
 
     def answer(self, request: Request, caller: Caller) -> Response:
         """The answer to a request below the product's root."""
         return self._routes.answer(request, caller)
 
     def _user(self, call: Call) -> Response:
-        if call.caller.anonymous:
-            return _login_needed()
         slug = call["slug"]
         if slug not in (DATA_CENTER_USER, SESSION_USER, call.caller.name):
             return _missing(call.request)
@@ -74,13 +84,13 @@ class BitbucketServer:
         return list(_SEEDS) if everything else [PUBLIC_PROJECT]
 
     def _refusal(self, call: Call, *, repository: bool = True) -> Response | None:
-        """What the caller gets in place of what the path names; None: it is there to be seen."""
+        """What answers a caller who may not see what the path names, or None."""
         if call["key"] in self._visible(call.caller):
             with self._lock:
                 known = not repository or call["slug"] in self._slugs[call["key"]]
             return None if known else _missing(call.request)
         hidden = call.caller.anonymous and call["key"] in _SEEDS
-        return _login_needed() if hidden else _missing(call.request)
+        return _LOGIN_NEEDED if hidden else _missing(call.request)
 
     def _projects(self, call: Call) -> Response:
         beans = [_project_bean(key, call.caller) for key in self._visible(call.caller)]
@@ -99,8 +109,6 @@ class BitbucketServer:
         return _page(call.request, beans)
 
     def _create(self, call: Call) -> Response:
-        if call.caller.anonymous:
-            return _login_needed()
         if refused := self._refusal(call, repository=False):
             return refused
         sent = call.request.json()
@@ -146,8 +154,6 @@ class BitbucketServer:
     # -- files -------------------------------------------------------------------------------------
 
     def _write(self, call: Call) -> Response:
-        if call.caller.anonymous:
-            return _login_needed()
         if refused := self._refusal(call):
             return refused
         if not self.attachments.add(_place(call), call.request):
@@ -257,14 +263,5 @@ def _page(request: Request, found: Sequence[Any]) -> Response:
     )
 
 
-def _error(status: int, message: str) -> Response:
-    problem = {"context": None, "message": message, "exceptionName": None}
-    return json_response(status, {"errors": [problem]})
-
-
-def _login_needed() -> Response:
-    return _error(401, "You are not permitted to access this resource")
-
-
 def _missing(_: Request) -> Response:
-    return _error(404, "There is no such thing here")
+    return _error(404, "The resource does not exist")

@@ -1,4 +1,4 @@
-"""Plays a person with a browser: opens the authorization URL, fills in the form, sends it."""
+"""Acts as a person with a browser: opens the authorization URL, fills in and sends the form."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from html.parser import HTMLParser
 from urllib.parse import urlencode, urljoin, urlsplit
 
-_TIMEOUT = 70.0  # seconds; longer than a forgotten Hold
+_TIMEOUT = 70.0  # seconds; longer than a Hold lasts
 _BAD_REQUEST = 400
 
 
 class NotRedirectedError(Exception):
-    """The server showed a page of its own instead of sending the person back."""
+    """The server answered with an error page instead of a redirect to the client."""
 
     def __init__(self, status: int, page: str) -> None:
         super().__init__(f"the authorization request ended on an error page, status {status}")
@@ -41,7 +41,7 @@ class _Form(HTMLParser):
 def decide(
     url: str, decision: str, sites: Sequence[str], context: ssl.SSLContext | None = None
 ) -> str:
-    """The URL to which the server sends the person after `accept` or `deny`.
+    """The URL to which the server redirects after `accept` or `deny`.
 
     Raises:
         NotRedirectedError: An error page was shown instead.
@@ -93,7 +93,7 @@ def _fetch(
 
 
 def _unverified() -> ssl.SSLContext:
-    # The person of a test trusts the emulator's throw-away certificate.
+    # The browser of a test trusts the temporary certificate of the emulator.
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

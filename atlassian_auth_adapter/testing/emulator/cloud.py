@@ -1,4 +1,4 @@
-"""Atlassian Cloud's authorization server (auth.atlassian.com): parameters, payloads, knobs.
+"""Atlassian Cloud's authorization server (auth.atlassian.com): parameters, payloads, settings.
 
 Source: developer.atlassian.com/cloud/confluence/oauth-2-3lo-apps and the live reports collected in
 our notes, all read 2026-11-22. Statuses and texts marked "unconfirmed" are our guess.
@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from .accounts import ACCOUNT_ID, EMAIL, SERVICE_ACCOUNT_ID, App, Site
 from .consent import error_page
-from .flavour import Flavour, Pending, Refusals, error, redirect_back
+from .flavour import Flavour, Pending, error, redirect_back
 from .grants import Consent, Issued, RefusedError
-from .hosts import Routes, on_request
-from .http import Request, Response, html_response, json_response
-from .people import ACCOUNT_ID, EMAIL, SERVICE_ACCOUNT_ID, App, Site
-from .scopes import CLOUD_SCOPES, CLOUD_WORDS
+from .hosts import Row, on_request
+from .http import Request, Response, html_response
+from .products import CLOUD_SCOPES, CLOUD_WORDS
 
 _UNAUTHORIZED = {"error": "access_denied", "error_description": "Unauthorized"}
 _DEAD_REFRESH_TOKEN = {
@@ -25,18 +25,17 @@ _DEAD_REFRESH_TOKEN = {
     "invalid_grant": "Unknown or invalid refresh token.",  # documented
 }
 _REQUIRED = ("audience", "client_id", "scope", "redirect_uri", "response_type", "prompt")
-NOT_FOUND = {"code": 404, "message": "Not Found"}
 
 
 class Cloud(Flavour):
-    """The Cloud flavour; knobs are plain attributes, durations in seconds.
+    """The Cloud flavour; settings are plain attributes, durations in seconds.
 
     Attributes:
         audience: What authorization requests must name; Government Cloud has another.
         expires_in_as: "int", "string" or "missing".
         dead_refresh_token_error: "unauthorized_client" (live) or "invalid_grant" (documented).
         token_type: As sent in token answers.
-        anonymous_readable: A dead bearer gets 200 with anonymous data and `x-seraph-loginreason`.
+        anonymous_readable: An expired bearer gets 200, anonymous data and `x-seraph-loginreason`.
         expired_as: 401, 403 or 404: the gateway's answer to an expired token.
         rate_limit: None, or the Retry-After in seconds that every resource answers with 429.
         resource_choice: Site ids that the automatic consent picks; None: all.
@@ -48,7 +47,9 @@ class Cloud(Flavour):
     name = "cloud"
     product = "Atlassian"
     words = CLOUD_WORDS
-    refusals: Refusals = MappingProxyType(
+    subject = ACCOUNT_ID
+    service_subject = SERVICE_ACCOUNT_ID
+    refusals = MappingProxyType(
         {
             "malformed": error(400, "invalid_request", "The request body cannot be read."),
             "missing": error(400, "invalid_request", "A required parameter is missing."),
@@ -94,13 +95,11 @@ class Cloud(Flavour):
         self.scoped_api_token = secrets.token_urlsafe(48)
         self.auth_url = self.api_url = self.media_url = ""
         self.sites: tuple[Site, ...] = ()
-        self.routes = Routes(lambda _: json_response(404, NOT_FOUND))
-        for methods, path, handler in (
-            ("GET POST", r"/authorize", self.authorization),
-            ("POST", r"/oauth/token", self.token),
-            ("POST", r"/oauth/revoke", self.revocation),
-        ):
-            self.routes.add(methods, path, on_request(handler))
+        self.rows: tuple[Row, ...] = (
+            ("GET POST", r"/authorize", on_request(self.authorization)),
+            ("POST", r"/oauth/token", on_request(self.token)),
+            ("POST", r"/oauth/revoke", on_request(self.revocation)),
+        )
 
     # -- authorization and token endpoint ----------------------------------------------------------
 
@@ -163,12 +162,6 @@ class Cloud(Flavour):
 
     def _preset_secrets(self) -> frozenset[str]:
         return frozenset({self.api_token, self.scoped_api_token})
-
-    def _subject(self) -> str:
-        return ACCOUNT_ID
-
-    def _service_subject(self) -> str:
-        return SERVICE_ACCOUNT_ID
 
     def _default_scope(self) -> str:
         return " ".join((*self.app.scopes, "offline_access"))

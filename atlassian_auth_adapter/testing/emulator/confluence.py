@@ -2,7 +2,7 @@
 
 Links in answers are relative and `_links.base` names the site, also through the gateway: `next` of
 version 2 begins with the context /wiki, `next` of version 1 does not (atlassian-python-api #1655
-and markdown-to-confluence's work-around, read 2026-11-22). CQL is not understood: every page fits.
+and markdown-to-confluence's work-around, read 2026-11-22). Any CQL finds every page.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from .accounts import ACCOUNT_ID, ACCOUNT_NAME, EMAIL
 from .attachments import Attachment, Attachments, xsrf_refusal
-from .hosts import Call, Caller, Routes
+from .echo import ECHO
+from .hosts import Call, Caller, Routes, Row, found_or
 from .http import Request, Response, json_response, redirect_response
-from .people import ACCOUNT_NAME, EMAIL
-from .probes import add_probes
 
 _SPACES = ("DOCS", "TEAM", "OPS")
 _SPACE_IDS = {str(number): key for number, key in enumerate(_SPACES, 1)}
@@ -62,38 +62,38 @@ class Confluence:
             for number in range(1, _PAGES + 1)
         }
         self._labels: dict[int, list[str]] = {}
-        self._routes = self._make_routes()
+        self._routes = Routes(_missing, *ECHO, *self._rows())
 
-    def _make_routes(self) -> Routes:
-        routes = Routes(_missing)
-        add_probes(routes)
-        for methods, path, handler in (
+    def _rows(self) -> list[Row]:
+        page = found_or(_missing, self._page)
+        rows: list[Row] = [
             ("GET", r"/rest/api/user/current", self._user),
             ("GET", r"/rest/api/search", self._search),
             ("GET", r"/rest/api/content/?", self._content),
             ("POST", r"/rest/api/content/?", self._create),
             ("GET", r"/rest/api/content/search", self._content),
-            ("GET", _CONTENT, self._one_content),
-            ("GET", f"{_CONTENT}/label", self._list_labels),
-            ("POST", f"{_CONTENT}/label", self._add_labels),
-            ("GET", _ATTACHMENTS, self._list_attachments),
-            ("POST", _ATTACHMENTS, self._attach),
-            ("POST", f"{_ATTACHMENTS}/(?P<file>att\\d+)/data", self._attach_again),
+            ("GET", _CONTENT, page(self._one_content)),
+            ("GET", f"{_CONTENT}/label", page(self._list_labels)),
+            ("POST", f"{_CONTENT}/label", page(self._add_labels)),
+            ("GET", _ATTACHMENTS, page(self._list_attachments)),
+            ("POST", _ATTACHMENTS, page(self._attach)),
+            ("POST", f"{_ATTACHMENTS}/(?P<file>att\\d+)/data", page(self._attach_again)),
             ("GET", r"/rest/api/space", self._old_spaces),
             ("GET", r"/rest/api/audit", self._audit),
-        ):
-            routes.add(methods, path, handler)
+        ]
         if self.cloud:
-            routes.add("PUT", _ATTACHMENTS, self._attach_again)
-            routes.add("GET", f"{_ATTACHMENTS}/(?P<file>att\\d+)/download", self._download)
-            routes.add("GET", r"/api/v2/pages", self._pages)
-            routes.add("POST", r"/api/v2/pages", self._create_page)
-            routes.add("GET", r"/api/v2/pages/(?P<id>\d+)", self._one_page)
-            routes.add("GET", r"/api/v2/pages/(?P<id>\d+)/attachments", self._page_attachments)
-            routes.add("GET", r"/api/v2/spaces", self._spaces)
+            rows += [
+                ("PUT", _ATTACHMENTS, page(self._attach_again)),
+                ("GET", f"{_ATTACHMENTS}/(?P<file>att\\d+)/download", self._download),
+                ("GET", r"/api/v2/pages", self._pages),
+                ("POST", r"/api/v2/pages", self._create_page),
+                ("GET", r"/api/v2/pages/(?P<id>\d+)", page(self._one_page)),
+                ("GET", r"/api/v2/pages/(?P<id>\d+)/attachments", page(self._page_attachments)),
+                ("GET", r"/api/v2/spaces", self._spaces),
+            ]
         else:
-            routes.add("GET", r"/download/attachments/(?P<id>\d+)/(?P<name>.+)", self._file)
-        return routes
+            rows += [("GET", r"/download/attachments/(?P<id>\d+)/(?P<name>.+)", self._file)]
+        return rows
 
     def answer(self, request: Request, caller: Caller) -> Response:
         """The answer to a request below the product's root (on Cloud: without /wiki)."""
@@ -221,28 +221,25 @@ class Confluence:
             return _refused(400, "A page with this title already exists")
         return json_response(200, self._content_bean(page, "body.storage,space,version"))
 
-    def _one_content(self, call: Call) -> Response:
-        page = self._page(call)
-        if page is None:
-            return _missing(call.request)
+    def _one_content(self, call: Call, page: _Page) -> Response:
         expand = call.request.first("expand", "space,version")
         return json_response(200, self._content_bean(page, expand))
 
-    def _list_labels(self, call: Call) -> Response:
+    def _list_labels(self, call: Call, page: _Page) -> Response:
         found = [
             {"id": str(number), "prefix": "global", "name": name, "label": name}
-            for number, name in enumerate(self._labels.get(int(call["id"]), ()), 1)
+            for number, name in enumerate(self._labels.get(page.number, ()), 1)
         ]
-        return self._offsets(call, found) if self._page(call) else _missing(call.request)
+        return self._offsets(call, found)
 
-    def _add_labels(self, call: Call) -> Response:
+    def _add_labels(self, call: Call, page: _Page) -> Response:
         sent = call.request.json()
         with self._lock:
-            labels = self._labels.setdefault(int(call["id"]), [])
+            labels = self._labels.setdefault(page.number, [])
             for each in sent if isinstance(sent, list) else [sent]:
                 if isinstance(each, dict) and each.get("name") not in (None, *labels):
                     labels.append(str(each["name"]))
-        return self._list_labels(call)
+        return self._list_labels(call, page)
 
     def _old_spaces(self, call: Call) -> Response:
         found = [
@@ -282,27 +279,23 @@ class Confluence:
             },
         }
 
-    def _list_attachments(self, call: Call) -> Response:
+    def _list_attachments(self, call: Call, _: _Page) -> Response:
         name = call.request.first("filename")
         files = [f for f in self.attachments.of(call["id"]) if name in ("", f.filename)]
-        if self._page(call) is None:
-            return _missing(call.request)
         return self._offsets(call, [self._attachment_bean(each) for each in files])
 
-    def _attach(self, call: Call, *, again: bool = False) -> Response:
+    def _attach(self, call: Call, _: _Page, *, again: bool = False) -> Response:
         if refused := xsrf_refusal(call.request):
             return refused
-        if self._page(call) is None:
-            return _missing(call.request)
         added = self.attachments.add(call["id"], call.request, replacing=again)
         if not added:
             return _refused(400, "No file was sent")
         beans = [self._attachment_bean(each) for each in added]
         return self._offsets(call, beans) if not again else json_response(200, beans[0])
 
-    def _attach_again(self, call: Call) -> Response:
+    def _attach_again(self, call: Call, page: _Page) -> Response:
         """A new version of the file of that name."""
-        return self._attach(call, again=True)
+        return self._attach(call, page, again=True)
 
     def _download(self, call: Call) -> Response:
         found = self.attachments.get(call["file"])
@@ -337,7 +330,7 @@ class Confluence:
             "status": "current",
             "title": page.title,
             "spaceId": str(_SPACES.index(page.space) + 1),
-            "authorId": "5b10ac8d82e05b22cc7d4ef5",
+            "authorId": ACCOUNT_ID,
             "createdAt": _CREATED,
             "version": {"number": 1, "createdAt": _CREATED},
             "body": body if representation == "storage" else {},
@@ -355,21 +348,16 @@ class Confluence:
             case _:
                 return _invalid("title and spaceId are required")
         if str(space) not in _SPACE_IDS:
-            return _invalid("There is no such space", 404)
+            return _invalid("The space does not exist", 404)
         page = self._new_page(_SPACE_IDS[str(space)], title, _value(more))
         if page is None:
             return _invalid("A page with this title already exists")
         return json_response(200, self._page_bean(page, "storage"))
 
-    def _one_page(self, call: Call) -> Response:
-        page = self._page(call)
-        if page is None:
-            return _missing(call.request)
+    def _one_page(self, call: Call, page: _Page) -> Response:
         return json_response(200, self._page_bean(page, call.request.first("body-format")))
 
-    def _page_attachments(self, call: Call) -> Response:
-        if self._page(call) is None:
-            return _missing(call.request)
+    def _page_attachments(self, call: Call, _: _Page) -> Response:
         found = [
             {
                 "id": each.id,

@@ -1,4 +1,4 @@
-"""The consent page: plain HTML, no script, nothing from elsewhere; what is not ours is escaped."""
+"""The consent page: plain HTML, no script, no external resource; foreign text is escaped."""
 
 from __future__ import annotations
 
@@ -59,16 +59,16 @@ def consent_page(
     ticket: str,
     returns_to: str = "",
 ) -> str:
-    """The page that asks a person.
+    """The page that asks the person for consent.
 
     Args:
         app: Name of the app that asks.
-        product: What it wants to reach, as people call it.
+        product: What it wants to access.
         scopes: (scope, plain words) of each scope that was asked for.
         sites: (id, label) of each site to choose from; with fewer than two there is no choice.
         action: Where the form goes: the URL of the request itself.
         ticket: The anti-forgery value.
-        returns_to: The redirect URI: the person should know where the answer goes.
+        returns_to: The redirect URI: its host is shown.
     """
     rows = "".join(
         f"<li>{escape(words)}<code>{escape(scope)}</code></li>" for scope, words in scopes
@@ -83,11 +83,11 @@ def consent_page(
     else:
         choice = "".join(f'<input type="hidden" name="site" value="{escape(s)}">' for s, _ in sites)
     host = urlsplit(returns_to).netloc or returns_to
-    destination = f"<footer>Your answer goes to {escape(host)}</footer>" if host else ""
+    destination = f"<footer>Your answer is sent to {escape(host)}</footer>" if host else ""
     return _page(
         f"{app} asks for access",
         f"<h1>{escape(app)} asks for access to your {escape(product)} account</h1>"
-        "<p>Agree only if you know this app. Nothing here is real: this is a test server.</p>"
+        "<p>Accept only if you know this app. This is a test server: no data here is real.</p>"
         f"<h2>It wants to</h2><ul>{rows}</ul>"
         f'<form method="post" action="{escape(action)}">'
         f'<input type="hidden" name="ticket" value="{escape(ticket)}">{choice}'
@@ -97,7 +97,7 @@ def consent_page(
 
 
 def error_page(title: str, error: str, description: str) -> str:
-    """The page where a bad authorization request ends: the person is not sent back."""
+    """The page for a bad authorization request: there is no redirect to the client."""
     return _page(
         title,
         f"<h1>{escape(title)}</h1><p>{escape(description)}</p><code>{escape(error)}</code>",

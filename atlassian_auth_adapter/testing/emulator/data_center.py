@@ -7,37 +7,25 @@ unconfirmed.
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any
 from urllib.parse import quote
 
-from .bitbucket_server import BitbucketServer
-from .confluence import Confluence
-from .flavour import GRANT_TYPES, Flavour, Pending, Refusals, error
-from .grants import Consent, Issued, RefusedError
+from .accounts import DATA_CENTER_SERVICE_USER, DATA_CENTER_USER, SESSION_USER, App
+from .flavour import GRANT_TYPES, Flavour, Pending, error
+from .grants import Consent, RefusedError
 from .hosts import Caller, Routes, on_request
 from .http import Request, Response, html_response, json_response, redirect_response
-from .jira import Jira
-from .people import DATA_CENTER_SERVICE_USER, DATA_CENTER_USER, SESSION_USER, App
-from .scopes import DATA_CENTER_SCOPES, DATA_CENTER_WORDS, implied
+from .products import SERVER_PRODUCTS, Resources, ServerProduct
+from .scopes import DATA_CENTER_SCOPES, DATA_CENTER_WORDS, implied, permitted
 
 OAUTH = "/rest/oauth2/latest"
 METADATA = "/.well-known/oauth-authorization-server"
 _VERIFIER_LENGTHS = range(43, 129)  # RFC 7636 section 4.1
 _ANONYMOUS = "anonymous"
-# Paths that Jira does not have; on a real Data Center each product is a server of its own.
-_CONFLUENCE_PATH = re.compile(
-    r"/rest/api/(user/current|content|search|space|audit)(/.*)?|/download/attachments/.*"
-)
-_BITBUCKET_PATH = re.compile(
-    r"/rest/api/(1\.0|latest)/(application-properties|users/.+|projects(/.*)?)"
-    r"|/projects/.*|/plugins/servlet/applinks/whoami"
-)
-_FILES = ("/secure/attachment/", "/download/attachments/", "/projects/")
+_FILES = tuple(product.files for product in SERVER_PRODUCTS)
 
 
 def _problem(status: int, message: str, **fields: str) -> Response:
@@ -47,12 +35,12 @@ def _problem(status: int, message: str, **fields: str) -> Response:
 
 
 class DataCenter(Flavour):
-    """The Data Center flavour; knobs are plain attributes, durations in seconds.
+    """The Data Center flavour; settings are plain attributes, durations in seconds.
 
     Attributes:
         anonymous_access: Projects are readable without a login.
         pkce_required: The app was registered as one that uses PKCE.
-        session_cookie_wins: A JSESSIONID of a living session beats the Authorization header.
+        session_cookie_wins: The JSESSIONID of a valid session goes before the Authorization header.
         session_cookie: The JSESSIONID of a session of the user `grace`.
         login_page_as: 302: pages that want a login redirect to login.jsp, resources answer 401.
             200: both show the login page in place.
@@ -65,8 +53,10 @@ class DataCenter(Flavour):
     name = "data_center"
     product = "Jira"
     words = DATA_CENTER_WORDS
+    subject = DATA_CENTER_USER
+    service_subject = DATA_CENTER_SERVICE_USER
     client_checked_first = False
-    refusals: Refusals = MappingProxyType(
+    refusals = MappingProxyType(
         {
             "missing": error(400, "invalid_request", "A required parameter is missing"),
             "grant_type": error(400, "unsupported_grant_type", "Unsupported grant type"),
@@ -115,18 +105,15 @@ class DataCenter(Flavour):
         self.attachments_need_session = False
         self.login_page_as = 302
         self.rate_limit: float | None = None
-        self.jira = Jira(cloud=False)
-        self.confluence = Confluence("", cloud=False)
-        self.bitbucket = BitbucketServer()
-        self._routes = Routes(lambda request: html_response(404, "<h1>Not found</h1>"))
-        for methods, path, handler in (
-            ("GET POST", f"{OAUTH}/authorize", self.authorization),
-            ("POST", f"{OAUTH}/token", self.token),
-            ("POST", f"{OAUTH}/revoke", self.revocation),
-            ("GET", f"({OAUTH})?{METADATA}", self._metadata),
-            ("GET", r"/login\.jsp", _login_page),
-        ):
-            self._routes.add(methods, path, on_request(handler))
+        self._resources: list[tuple[ServerProduct, Resources]] = []
+        self._routes = Routes(
+            lambda _: html_response(404, "<h1>Not found</h1>"),
+            ("GET POST", f"{OAUTH}/authorize", on_request(self.authorization)),
+            ("POST", f"{OAUTH}/token", on_request(self.token)),
+            ("POST", f"{OAUTH}/revoke", on_request(self.revocation)),
+            ("GET", f"({OAUTH})?{METADATA}", on_request(self._metadata)),
+            ("GET", r"/login\.jsp", on_request(_login_page)),
+        )
 
     # -- the provider ------------------------------------------------------------------------------
 
@@ -196,34 +183,16 @@ class DataCenter(Flavour):
             raise RefusedError("scope")
         return asked
 
-    def payload(self, issued: Issued) -> dict[str, Any]:
-        """The body of a successful token answer."""
-        answer: dict[str, Any] = {
-            "access_token": issued.access_token,
-            "token_type": "bearer",
-            "expires_in": issued.expires_in,
-            "scope": issued.consent.scope,
-        }
-        if issued.refresh_token:
-            answer["refresh_token"] = issued.refresh_token
-        return answer
-
     def _preset_secrets(self) -> frozenset[str]:
         return frozenset({*self.personal_access_tokens, self.session_cookie})
-
-    def _subject(self) -> str:
-        return DATA_CENTER_USER
-
-    def _service_subject(self) -> str:
-        return DATA_CENTER_SERVICE_USER
 
     def _default_scope(self) -> str:
         return "WRITE"
 
-    # -- the product -------------------------------------------------------------------------------
+    # -- the products ------------------------------------------------------------------------------
 
     def kind(self, request: Request) -> str:
-        """The kind of a request, for weather and log."""
+        """The kind of a request, for faults and the log."""
         path = request.path.removeprefix(self.context_path)
         if path.endswith(METADATA):
             return "metadata"
@@ -231,7 +200,7 @@ class DataCenter(Flavour):
         return last if head == OAUTH else "resource"
 
     def answer(self, request: Request) -> Response:
-        """What the server answers; `X-AUSERNAME` says on every response who it thinks asked."""
+        """What the server answers; `X-AUSERNAME` names the caller on every response."""
         root = self.context_path
         if root and request.path != root and not request.path.startswith(root + "/"):
             return html_response(404, "<!doctype html><title>404</title><h1>Not found</h1>")
@@ -254,15 +223,16 @@ class DataCenter(Flavour):
 
     def open_at(self, url: str) -> None:
         """The server is reached at this base URL from now on."""
-        self.url = self.confluence.base = url
+        self.url = url
+        self._resources = [(product, product.make(url)) for product in SERVER_PRODUCTS]
 
     def close(self) -> None:
-        """Uploaded files are gone."""
-        for product in (self.jira, self.confluence, self.bitbucket):
-            product.attachments.close()
+        """Uploaded files are removed."""
+        for _, resources in self._resources:
+            resources.attachments.close()
 
     def _page(self, request: Request, caller: Caller) -> Response:
-        """Pages of the product know sessions, not OAuth bearers; files are an exception."""
+        """Pages need a session, and ignore OAuth bearers; files are an exception."""
         by_session = caller.name == SESSION_USER
         is_file = request.path.startswith(_FILES)
         if not by_session and (not is_file or self.attachments_need_session):
@@ -279,17 +249,17 @@ class DataCenter(Flavour):
         return redirect_response(f"{self.url}/login.jsp?os_destination={destination}")
 
     def _resource(self, request: Request, caller: Caller) -> Response:
-        path = request.path
-        bitbucket = _BITBUCKET_PATH.fullmatch(path) is not None
-        if caller.scopes is not None and _wanted(request, bitbucket) not in caller.scopes:
+        path, scopes = request.path, caller.scopes
+        product, resources = next(
+            (product, resources)
+            for product, resources in self._resources
+            if product.paths.fullmatch(path)
+        )
+        if scopes is not None and not permitted(product.needs, request.method, path, scopes):
             return json_response(403, {"message": "The scope of the token does not allow this"})
         if caller.anonymous and not self.anonymous_access and not path.endswith("/serverInfo"):
             return json_response(401, {"message": "Client must be authenticated"})
-        if bitbucket:
-            return self.bitbucket.answer(request, caller)
-        if _CONFLUENCE_PATH.fullmatch(path):
-            return self.confluence.answer(request, caller)
-        return self.jira.answer(request, caller)
+        return resources.answer(request, caller)
 
     def _caller(self, request: Request) -> Caller:
         session = request.cookie("JSESSIONID") == self.session_cookie
@@ -305,15 +275,6 @@ class DataCenter(Flavour):
                 scopes = frozenset().union(*map(implied, record.consent.scopes))
                 return Caller(record.consent.subject, self.url, scopes)
         return Caller(base=self.url)
-
-
-def _wanted(request: Request, bitbucket: bool) -> str:
-    reading = request.method in ("GET", "HEAD", "OPTIONS")
-    if bitbucket:
-        return "PUBLIC_REPOS" if reading else "REPO_WRITE"
-    if "/audit" in request.path:
-        return "ADMIN"
-    return "READ" if reading else "WRITE"
 
 
 def _throttled(wait: float) -> Response:

@@ -1,7 +1,7 @@
 """What the flavours have in common: consent, token endpoint, controls for tests.
 
-A flavour differs in data (`Refusals`, knobs) and in three methods: how it checks an authorization
-request, how it reads token parameters, what its token answer looks like.
+A flavour differs in data (class attributes, settings) and in three methods: how it checks an
+authorization request, how it reads token parameters, what its token answer looks like.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import ssl
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote, urlencode
 
 from . import browser
-from .consent import consent_page
+from .accounts import App
+from .consent import consent_page, error_page
 from .grants import AccessToken, Consent, Grants, Issued, RefusedError, Rules
 from .http import Request, Response, html_response, json_response, redirect_response
-from .log import TokenNote
-from .people import App
+from .log import TokenRequest
 
 Refusals = Mapping[str, tuple[int, Mapping[str, Any]]]
 GRANT_TYPES = ("authorization_code", "refresh_token", "client_credentials")
@@ -29,7 +29,7 @@ _COOKIE = "emulator.consent"  # binds the consent form to the browser that got i
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """An authorization request that was found good and waits for the person."""
+    """A valid authorization request that waits for the person's decision."""
 
     consent: Consent
     state: str | None
@@ -49,11 +49,13 @@ class Flavour(Rules):
             client certificates; None: no certificate, and none is checked.
     """
 
-    name = ""
-    product = ""
-    words: Mapping[str, str]
-    refusals: Refusals
-    client_checked_first = True
+    name: ClassVar[str]
+    product: ClassVar[str]  # as the consent page calls it
+    words: ClassVar[Mapping[str, str]]  # what each scope says in plain words
+    refusals: ClassVar[Refusals]
+    subject: ClassVar[str]  # the account that logs in
+    service_subject: ClassVar[str]  # the account of the client credentials grant
+    client_checked_first: ClassVar[bool] = True
 
     def __init__(
         self, app: App, service_account: App, now: Callable[[], float], **rules: Any
@@ -70,7 +72,7 @@ class Flavour(Rules):
     # -- for tests ---------------------------------------------------------------------------------
 
     def authorize(self, url: str) -> str:
-        """Play the browser with a person who agrees: the redirect URL with the code.
+        """Play a person who opens the URL in a browser and agrees: the redirect URL with the code.
 
         Blocks on two requests to the emulator. Nothing follows the redirect.
 
@@ -80,26 +82,26 @@ class Flavour(Rules):
         return browser.decide(url, "accept", self._chosen_sites(), self.browser_ssl_context)
 
     def deny(self, url: str) -> str:
-        """Play the browser with a person who says no: the redirect URL with the error."""
+        """Play a person who denies access: the redirect URL with the error."""
         return browser.decide(url, "deny", self._chosen_sites(), self.browser_ssl_context)
 
     def issue(self, scope: str | None = None) -> dict[str, Any]:
-        """A token answer as if a person had just logged in; `scope` None: all there is."""
+        """A token answer as if a person had just logged in; `scope` None: every scope."""
         wanted = self._default_scope() if scope is None else scope
-        consent = Consent(self.app.client_id, self._subject(), wanted, self._chosen_sites())
+        consent = Consent(self.app.client_id, self.subject, wanted, self._chosen_sites())
         issued = self.grants.grant(consent, self.now(), refreshable=self._refreshable(wanted))
         return self.payload(issued)
 
     def expire_access_tokens(self) -> None:
-        """Every access token issued so far has expired at the resource server, unannounced."""
+        """Every access token issued so far has expired, before its time."""
         self.grants.end_access_tokens("expired")
 
     def revoke_access_tokens(self) -> None:
-        """Every access token issued so far is revoked; refresh tokens live."""
+        """Every access token issued so far is revoked; refresh tokens stay valid."""
         self.grants.end_access_tokens("revoked")
 
     def revoke_grants(self) -> None:
-        """The person removed the app: every token issued so far is dead."""
+        """The person removed the app: every token issued so far is invalid."""
         self.grants.revoke_families("revoked by the resource owner")
 
     @property
@@ -110,17 +112,11 @@ class Flavour(Rules):
 
     # -- what the flavours decide ------------------------------------------------------------------
 
-    def _subject(self) -> str:
-        raise NotImplementedError
-
-    def _service_subject(self) -> str:
-        raise NotImplementedError
-
     def _default_scope(self) -> str:
         raise NotImplementedError
 
     def _preset_secrets(self) -> frozenset[str]:
-        raise NotImplementedError
+        return frozenset()
 
     def _chosen_sites(self) -> tuple[str, ...]:
         return ()
@@ -138,13 +134,21 @@ class Flavour(Rules):
         raise NotImplementedError
 
     def payload(self, issued: Issued) -> dict[str, Any]:
-        """The body of a successful token answer."""
-        raise NotImplementedError
+        """The body of a successful token answer. Source: RFC 6749 section 5.1."""
+        answer: dict[str, Any] = {
+            "access_token": issued.access_token,
+            "token_type": "bearer",
+            "expires_in": issued.expires_in,
+            "scope": issued.consent.scope,
+        }
+        if issued.refresh_token:
+            answer["refresh_token"] = issued.refresh_token
+        return answer
 
     # -- authorization endpoint --------------------------------------------------------------------
 
     def authorization(self, request: Request) -> Response:
-        """GET: the consent page or an error. POST: the person's decision."""
+        """GET: the consent page or an error. POST: the decision."""
         if request.method == "POST":
             return self._decision(request)
         checked = self._check_authorization(request)
@@ -179,7 +183,8 @@ class Flavour(Rules):
         with self._lock:
             pending = self._pending.pop(form.get("ticket", ""), None)
         if pending is None or not hmac.compare_digest(request.cookie(_COOKIE), pending.browser):
-            return html_response(400, "<!doctype html><title>Error</title><h1>Start again</h1>")
+            page = error_page("This form is not valid", "invalid_request", "Start the login again.")
+            return html_response(400, page)
         consent = pending.consent
         if form.get("decision") != "accept":
             answer = {
@@ -255,7 +260,7 @@ class Flavour(Rules):
             raise RefusedError("secret")
         scope = self._service_scope(params.get("scope"))
         sites = tuple(site for site, _ in self._site_choices())
-        consent = Consent(account.client_id, self._service_subject(), scope, sites)
+        consent = Consent(account.client_id, self.service_subject, scope, sites)
         return self.grants.grant(consent, now, refreshable=False)
 
     def _site_choices(self) -> tuple[tuple[str, str], ...]:
@@ -274,7 +279,7 @@ class Flavour(Rules):
             raise RefusedError("secret")
 
     def revocation(self, request: Request) -> Response:
-        """The token in the body is dead; 200 also for an unknown one. Source: RFC 7009."""
+        """The token in the body is invalid; 200 also for an unknown one. Source: RFC 7009."""
         try:
             params = self._parameters(request)
             self._check_any_client(params)
@@ -284,14 +289,14 @@ class Flavour(Rules):
         self.grants.revoke(params.get("token", ""))
         return Response(200, b"", {"Cache-Control": "no-store"})
 
-    def note(self, request: Request) -> TokenNote:
-        """What the log says about a token request; changes nothing."""
+    def note(self, request: Request) -> TokenRequest:
+        """What the log says about a token request, before it is answered; changes nothing."""
         try:
             params = self._parameters(request)
         except RefusedError:
             params = {}
         record = self.grants.refresh_token(params.get("refresh_token", ""))
-        return TokenNote(
+        return TokenRequest(
             self.name,
             params.get("grant_type", ""),
             params.get("client_id", ""),

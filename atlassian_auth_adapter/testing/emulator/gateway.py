@@ -12,22 +12,22 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
-from .cloud import NOT_FOUND, Cloud
-from .confluence import Confluence
+from .accounts import ACCOUNT_ID, ACCOUNT_NAME, Site, cloud_id
+from .cloud import Cloud
 from .flavour import same
 from .grants import AccessToken
 from .hosts import Call, Caller, Routes, on_request
 from .http import Answer, Request, Response, html_response, json_response
-from .jira import Jira
-from .people import ACCOUNT_ID, ACCOUNT_NAME, Site, cloud_id
-from .scopes import CONFLUENCE_NEEDS, JIRA_NEEDS, permitted
+from .products import CLOUD_PRODUCTS, Resources
+from .scopes import permitted
 
+_NOT_FOUND = {"code": 404, "message": "Not Found"}
 _UNAUTHORIZED = {"code": 401, "message": "Unauthorized"}
 _SCOPE_MISMATCH = {"code": 401, "message": "Unauthorized; scope does not match"}
 _REJECTIONS: Mapping[int, Mapping[str, Any]] = MappingProxyType(
-    {401: _UNAUTHORIZED, 403: {"code": 403, "message": "Forbidden"}, 404: NOT_FOUND}
+    {401: _UNAUTHORIZED, 403: {"code": 403, "message": "Forbidden"}, 404: _NOT_FOUND}
 )
-_NEEDS = MappingProxyType({"jira": JIRA_NEEDS, "confluence": CONFLUENCE_NEEDS})
+_PRODUCTS = MappingProxyType({product.name: product for product in CLOUD_PRODUCTS})
 _KINDS = MappingProxyType(
     {
         "/authorize": "authorize",
@@ -41,52 +41,46 @@ _KINDS = MappingProxyType(
 
 
 def cloud_kind(request: Request) -> str:
-    """The kind of a request on a Cloud host, for weather and log."""
+    """The kind of a request on a Cloud host, for faults and the log."""
     return _KINDS.get(request.path, "resource")
 
 
 class Gateway:
-    """What the Cloud's resource hosts answer to whom. Threads may share it."""
+    """The Cloud's resource hosts: which token opens what. Threads may share it."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
-        self._jira: dict[str, Jira] = {}
-        self._confluence: dict[str, Confluence] = {}
-        self.routes = Routes(lambda _: json_response(404, NOT_FOUND))
-        self.routes.add("POST", r"/oauth/token", on_request(cloud.token))
-        for routes in (self.routes, cloud.routes):  # the auth host is where Government Cloud asks
-            routes.add("GET", r"/oauth/token/accessible-resources", self._accessible_resources)
-        self.routes.add("GET", r"/me", self._me)
-        self.routes.add("*", r"/ex/(jira|confluence)/([^/]+)(/.*)?", self._resource)
+        self._resources: dict[tuple[str, str], Resources] = {}  # by product and site id
+        sites = ("GET", r"/oauth/token/accessible-resources", self._accessible_resources)
+        # On the auth host as well: there Government Cloud's clients ask for their sites.
+        self.auth_routes = Routes(_missing, *cloud.rows, sites)
+        self.routes = Routes(
+            _missing,
+            ("POST", r"/oauth/token", on_request(cloud.token)),
+            sites,
+            ("GET", r"/me", self._me),
+            ("*", rf"/ex/({'|'.join(_PRODUCTS)})/([^/]+)(/.*)?", self._resource),
+        )
 
     def add_site(self, name: str, url: str) -> None:
-        """The Cloud has one more site, with a Jira and a Confluence."""
+        """The Cloud has one more site, with all products."""
         cloud = self._cloud
         site = Site(cloud_id(name), url, name)
-        self._jira[site.id] = Jira(cloud=True, media_url=lambda: cloud.media_url)
-        self._confluence[site.id] = Confluence(
-            f"{url}/wiki", cloud=True, media_url=lambda: cloud.media_url
-        )
+        for product in CLOUD_PRODUCTS:
+            made = product.make(url, lambda: cloud.media_url)
+            self._resources[product.name, site.id] = made
         cloud.sites += (site,)
 
     def close(self) -> None:
-        """Uploaded files are gone."""
-        for product in self._products():
-            product.attachments.close()
-
-    def _products(self) -> tuple[Jira | Confluence, ...]:
-        return (*self._jira.values(), *self._confluence.values())
-
-    def _product(self, product: str, site_id: str) -> Jira | Confluence | None:
-        return self._jira.get(site_id) if product == "jira" else self._confluence.get(site_id)
+        """Uploaded files are removed."""
+        for resources in self._resources.values():
+            resources.attachments.close()
 
     # -- api.atlassian.com -------------------------------------------------------------------------
 
     def _bearer(self, request: Request) -> tuple[AccessToken | None, str]:
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
-            return None, "unknown"
-        return self._cloud.bearer(token.strip())
+        token = request.credentials("bearer")
+        return self._cloud.bearer(token) if token else (None, "unknown")
 
     def _rejection(self, state: str) -> Response:
         status = self._cloud.expired_as if state == "expired" else 401
@@ -101,7 +95,7 @@ class Gateway:
         for site in self._cloud.sites:
             if site.id not in token.consent.sites:
                 continue
-            for product in ("jira", "confluence"):
+            for product in _PRODUCTS:
                 scopes = sorted(s for s in token.consent.scopes if product in s)
                 if scopes:
                     entry = {
@@ -139,27 +133,28 @@ class Gateway:
         )
 
     def _resource(self, call: Call) -> Response:
-        request, product, site = call.request, call.match[1], call.match[2]
-        prefix = f"/ex/{product}/{site}"
+        request, name, site = call.request, call.match[1], call.match[2]
+        product = _PRODUCTS[name]
+        prefix = f"/ex/{name}/{site}"
         served = request.under(prefix)
-        if product == "confluence" and served.path.startswith("/wiki/"):
-            served = served.under("/wiki")
-        resource = self._product(product, site)
+        if served.path.startswith(f"{product.context}/"):
+            served = served.under(product.context)
+        resources = self._resources.get((name, site))
         base = f"{self._cloud.api_url}{prefix}"
-        if resource is not None and self._basic(request, self._cloud.scoped_api_token):
-            return resource.answer(served, Caller(ACCOUNT_ID, base))
+        if resources is not None and self._basic(request, self._cloud.scoped_api_token):
+            return resources.answer(served, Caller(ACCOUNT_ID, base))
         token, state = self._bearer(request)
         if state != "live" or token is None:
-            if self._cloud.anonymous_readable and resource and "authorization" in request.headers:
-                return _marked(resource.answer(served, Caller(base=base)))
+            if self._cloud.anonymous_readable and resources and "authorization" in request.headers:
+                return _marked(resources.answer(served, Caller(base=base)))
             return self._rejection(state)
         if self._cloud.rate_limit is not None:
             return self._throttled()
-        if resource is None or site not in token.consent.sites:
-            return json_response(404, NOT_FOUND)
-        if not permitted(_NEEDS[product], request.method, served.path, token.consent.scopes):
+        if resources is None or site not in token.consent.sites:
+            return json_response(404, _NOT_FOUND)
+        if not permitted(product.needs, request.method, served.path, token.consent.scopes):
             return json_response(401, _SCOPE_MISMATCH)
-        return resource.answer(served, Caller(token.consent.subject, base, token.consent.scopes))
+        return resources.answer(served, Caller(token.consent.subject, base, token.consent.scopes))
 
     def _throttled(self) -> Response:
         wait = self._cloud.rate_limit or 0
@@ -176,11 +171,11 @@ class Gateway:
     # -- media host --------------------------------------------------------------------------------
 
     def media(self, request: Request) -> Response:
-        """Files for whoever has the token in their URL; pictures for everybody."""
+        """A file, if its token is in the URL; pictures need none."""
         if request.path.startswith("/avatars/"):
             return Response(200, b"", {"Content-Type": "image/png"})
-        for product in self._products():
-            if (answer := product.attachments.media(request)) is not None:
+        for resources in self._resources.values():
+            if (answer := resources.attachments.media(request)) is not None:
                 return answer
         return json_response(403, {"code": 403, "message": "Forbidden"})
 
@@ -194,25 +189,23 @@ class Gateway:
         site = next(each for each in self._cloud.sites if each.id == site_id)
         if request.path == "/_edge/tenant_info":
             return json_response(200, {"cloudId": site.id})
-        confluence = request.path.startswith("/wiki/")
-        if not confluence and not request.path.startswith("/rest/"):
-            return html_response(200, "<!doctype html><title>Log in</title><h1>Log in</h1>")
-        if request.path.startswith("/wiki/download/") or not self._basic(
-            request, self._cloud.api_token
-        ):
-            realm = {"WWW-Authenticate": f'OAuth realm="{site.url}"'}
-            return json_response(401, {"message": "Client must be authenticated"}, realm)
-        served = request.under("/wiki") if confluence else request
-        resource = self._product("confluence" if confluence else "jira", site.id)
-        assert resource is not None, "every site has both products"
-        return resource.answer(served, Caller(ACCOUNT_ID, site.url))
+        for product in CLOUD_PRODUCTS:
+            if not product.site_paths.fullmatch(request.path):
+                continue
+            if not self._basic(request, self._cloud.api_token):
+                realm = {"WWW-Authenticate": f'OAuth realm="{site.url}"'}
+                return json_response(401, {"message": "Client must be authenticated"}, realm)
+            resources = self._resources[product.name, site.id]
+            return resources.answer(request.under(product.context), Caller(ACCOUNT_ID, site.url))
+        return html_response(200, "<!doctype html><title>Log in</title><h1>Log in</h1>")
 
     def _basic(self, request: Request, token: str) -> bool:
-        scheme, _, value = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "basic":
-            return False
         expected = base64.b64encode(f"{self._cloud.email}:{token}".encode()).decode()
-        return same(value.strip(), expected)
+        return same(request.credentials("basic"), expected)
+
+
+def _missing(_: Request) -> Response:
+    return json_response(404, _NOT_FOUND)
 
 
 def _marked(response: Response) -> Response:

@@ -1,10 +1,10 @@
 """Grants: authorization codes, token families, rotation. The state machine the flavours share.
 
-A *family* is everything that one consent brought forth. Its refresh tokens carry a generation,
+A *family* is every token that was issued for one consent. Its refresh tokens have a generation,
 counted from 1; a refresh with generation n issues generation n + 1. What happens to a refresh token
 that is presented, in this order:
 
-    unknown, of a revoked family, expired (idle or absolute), outlived by a sibling   refused
+    unknown, of a revoked family, expired (idle or absolute), replaced by a sibling   refused
     never used                                                                        issued
     used, less than `rotation_grace` seconds ago                            replayed_in_grace
     used, longer ago                                                        reuse_after_grace
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 @dataclass(kw_only=True)
 class Rules:
-    """The knobs of the state machine; durations in seconds. They may be turned at any time."""
+    """The settings of the state machine; durations in seconds. They may be changed at any time."""
 
     access_token_lifetime: float = 3600
     refresh_token_lifetime: float = 90 * 86400
@@ -52,7 +52,7 @@ class Rules:
 
 
 class RefusedError(Exception):
-    """A request for tokens that the server denies; `reason` is a key of the flavour's table."""
+    """A token request that is refused; `reason` is a key of the flavour's `refusals`."""
 
     def __init__(self, reason: str, outcome: str = "refused") -> None:
         super().__init__(reason)
@@ -62,7 +62,7 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """What a person agreed to; or, for a service account, what it was created with."""
+    """What a person agreed to; or, of a service account, what it was created with."""
 
     client_id: str
     subject: str
@@ -91,18 +91,18 @@ class Issued:
 
 @dataclass(slots=True, eq=False)
 class Family:
-    """Everything one consent brought forth."""
+    """Every token that was issued for one consent."""
 
     id: str
     consent: Consent
     created_at: float
     generations: int = 0
-    revoked: str = ""  # why, empty while it lives
+    revoked: str = ""  # why; empty while it is valid
 
 
 @dataclass(slots=True, eq=False)
 class RefreshToken:
-    """One refresh token. `replaced`: a sibling came later and rules say that only it lives."""
+    """One refresh token. `replaced`: a sibling was issued later, and only that one is valid."""
 
     family: Family
     generation: int
@@ -115,13 +115,13 @@ class RefreshToken:
 
 @dataclass(slots=True, eq=False)
 class AccessToken:
-    """One access token; `dies_at` is earlier than its expiry when its companion was rotated."""
+    """One access token; `dies_at` is before its expiry when its refresh token was rotated."""
 
     family: Family
     issued_at: float
     lifetime: float
     dies_at: float = float("inf")
-    ended: str = ""  # "expired" or "revoked" by decree of a test
+    ended: str = ""  # "expired" or "revoked", by a test
 
     @property
     def consent(self) -> Consent:
@@ -150,7 +150,7 @@ def _locked(
 
 
 class Grants:
-    """The books of one authorization server. Threads may share them; no operation blocks."""
+    """Codes and tokens of one authorization server. Threads may share them; nothing blocks."""
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
@@ -160,7 +160,7 @@ class Grants:
         self._access: dict[str, AccessToken] = {}
         self._families: list[Family] = []
 
-    # -- asking ------------------------------------------------------------------------------------
+    # -- reading -----------------------------------------------------------------------------------
 
     @property
     @_locked
@@ -176,7 +176,7 @@ class Grants:
 
     @_locked
     def refresh_token(self, token: str) -> RefreshToken | None:
-        """The record of a refresh token, alive or not."""
+        """The record of a refresh token, valid or not."""
         return self._refresh.get(token)
 
     @_locked
@@ -209,9 +209,8 @@ class Grants:
         """Tokens for a code; `verifier` None: PKCE is not looked at.
 
         Raises:
-            RefusedError: The code is unknown, expired, used, or was issued to others. A used code
-            revokes
-                everything that was issued from it (RFC 6749 section 4.1.2).
+            RefusedError: The code is unknown, expired, used, or of another client. A used code
+                revokes everything that was issued from it (RFC 6749 section 4.1.2).
         """
         entry = self._codes.get(code)
         if entry is None:
@@ -243,7 +242,7 @@ class Grants:
         """The next generation of a family; see the table at the top of this module.
 
         Raises:
-            RefusedError: The token is dead. After the grace, the whole family is then dead as well.
+            RefusedError: The token is invalid. After the grace, the whole family is then invalid.
         """
         record = self._refresh.get(token)
         if record is None or record.family.consent.client_id != client_id:
@@ -317,7 +316,7 @@ class Grants:
 
     @_locked
     def revoke(self, token: str) -> None:
-        """The token is dead; with a refresh token its whole family. Unknown tokens are no error.
+        """The token is invalid; with a refresh token its whole family. Unknown tokens are no error.
 
         Source: RFC 7009 section 2.2.
         """
@@ -334,7 +333,7 @@ class Grants:
 
     @_locked
     def revoke_families(self, why: str) -> None:
-        """Every refresh and access token issued so far is dead."""
+        """Every refresh and access token issued so far is invalid."""
         for family in self._families:
             family.revoked = family.revoked or why
 

@@ -1,4 +1,4 @@
-"""A host of Atlassian's: a role, what it serves, and what every request passes: weather and log."""
+"""A host: its role, what it serves, and what every request passes: scripted faults and the log."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ import re
 import sys
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
+from .faults import Fault, Faults
 from .http import Answer, Request, Response
-from .log import Log, LoggedRequest, TokenNote, TokenRequest
-from .weather import Fault, Weather
+from .log import Log, LoggedRequest, TokenRequest
 
-Note = Callable[[Request], TokenNote]
+T = TypeVar("T")
+
+Note = Callable[[Request], TokenRequest]
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks a resource. `scopes` None: not limited by scopes (Basic, a session, a PAT).
+    """The account that a request belongs to. `scopes` None: no limit (Basic, a session, a PAT).
 
     `base` is the absolute URL under which the resource was reached: `self` links begin with it.
     """
@@ -28,13 +31,13 @@ class Caller:
 
     @property
     def anonymous(self) -> bool:
-        """Whether nobody is logged in."""
+        """Whether the caller is not logged in."""
         return not self.name
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request that has found its route: what the path said, and who asks."""
+    """A request that has found its route: what the path said, and whose it is."""
 
     request: Request
     match: re.Match[str]
@@ -45,7 +48,8 @@ class Call:
 
 
 Handler = Callable[[Call], Response]
-NOBODY = Caller()
+Row = tuple[str, str, Handler]
+ANONYMOUS = Caller()
 
 
 def on_request(answer: Answer) -> Handler:
@@ -53,18 +57,42 @@ def on_request(answer: Answer) -> Handler:
     return lambda call: answer(call.request)
 
 
+def logged_in_or(refusal: Response) -> Callable[[Handler], Handler]:
+    """Limits a handler to callers who are logged in; anonymous ones get the refusal."""
+    return lambda handler: lambda call: refusal if call.caller.anonymous else handler(call)
+
+
+def found_or(
+    missing: Answer, find: Callable[[Call], T | None]
+) -> Callable[[Callable[[Call, T], Response]], Handler]:
+    """Gives a handler what `find` finds for the path; where that is None, `missing` answers."""
+
+    def limit(handler: Callable[[Call, T], Response]) -> Handler:
+        def answer(call: Call) -> Response:
+            found = find(call)
+            return missing(call.request) if found is None else handler(call, found)
+
+        return answer
+
+    return limit
+
+
 class Routes:
-    """Paths and who serves them: the first pattern that fits the whole path wins."""
+    """Paths and what serves them: the first pattern that fits the whole path wins.
 
-    def __init__(self, missing: Answer) -> None:
-        self._routes: list[tuple[frozenset[str], re.Pattern[str], Handler]] = []
+    Args:
+        missing: What answers when no pattern fits.
+        rows: Methods, separated by blanks (`*`: all), a pattern, and the handler.
+    """
+
+    def __init__(self, missing: Answer, *rows: Row) -> None:
         self._missing = missing
+        self._routes = [
+            (frozenset(methods.split()), re.compile(pattern), handler)
+            for methods, pattern, handler in rows
+        ]
 
-    def add(self, methods: str, pattern: str, handler: Handler) -> None:
-        """Serve the blank-separated methods (`*`: all) of the paths that fit the pattern."""
-        self._routes.append((frozenset(methods.split()), re.compile(pattern), handler))
-
-    def answer(self, request: Request, caller: Caller = NOBODY) -> Response:
+    def answer(self, request: Request, caller: Caller = ANONYMOUS) -> Response:
         """The answer of the first route that fits; 405 and OPTIONS are answered here."""
         method = "GET" if request.method == "HEAD" else request.method
         allowed: set[str] = set()
@@ -88,54 +116,42 @@ class Host:
     role: str
     serve: Answer
     kind: Callable[[Request], str]
-    weather: Weather
+    faults: Faults
     log: Log
     now: Callable[[], float]
     note: Note | None = field(default=None)
 
     def answer(self, request: Request) -> Response:
-        """The answer, after what the weather does to it; it is in the log when this returns."""
+        """The answer, or what a scripted fault makes of it; it is in the log when this returns."""
         at = self.now()
         kind = self.kind(request)
         note = self.note(request) if kind == "token" and self.note else None
-        fault = self.weather.take(kind, request.path)
+        fault = self.faults.take(kind, request.path)
         try:
             response, outcome = self._answer(request, fault)
-        except Exception:  # noqa: BLE001 - a bug in here must show as itself
+        except Exception:  # noqa: BLE001 - a bug of the emulator must be seen
             sys.stderr.write(traceback.format_exc())
             response = Response(
                 500, traceback.format_exc().encode(), {"Content-Type": "text/plain; charset=utf-8"}
             )
             outcome = "fault:bug-in-emulator"
         name = fault.name if fault else ""
-        record = None
-        if note is not None:
-            record = TokenRequest(
-                at,
-                note.flavour,
-                note.grant_type,
-                note.client_id,
-                note.family,
-                note.generation,
-                outcome or "refused",
-                response.status,
-                name,
-            )
-        body = request.body.read() if self.role == "foreign" else b""
+        logged = LoggedRequest(
+            at=at,
+            role=self.role,
+            method=request.method,
+            target=request.target,
+            headers=request.headers,
+            body_length=request.body.length,
+            body_sha256=request.body.sha256,
+            status=response.status,
+            fault=name,
+            body=request.body.read() if self.role == "foreign" else b"",
+        )
+        outcome = outcome or "refused"
         self.log.add(
-            LoggedRequest(
-                at,
-                self.role,
-                request.method,
-                request.target,
-                request.headers,
-                request.body.length,
-                request.body.sha256,
-                response.status,
-                name,
-                body,
-            ),
-            record,
+            logged,
+            note and replace(note, at=at, outcome=outcome, status=response.status, fault=name),
         )
         return response
 

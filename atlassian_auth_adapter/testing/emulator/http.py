@@ -1,8 +1,8 @@
-"""The wire: requests and responses as values, and a small threaded HTTP/1.1 server.
+"""Requests and responses as values, and a small threaded HTTP/1.1 server.
 
 One thread accepts for all listening sockets, one daemon thread serves each connection. Bodies are
-read whole before anything is answered, so that an early refusal of a big upload leaves the
-connection usable; above a megabyte they live in a temporary file. Nothing in here knows Atlassian.
+read completely before anything is answered, so that an early refusal of a big upload leaves the
+connection usable; above a megabyte they are in a temporary file. Nothing here knows Atlassian.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ DRAIN_SECONDS = 2.0  # how long close() waits for threads that still finish an a
 
 
 class Body:
-    """A request body that has been received whole; above 1 MiB it lies in a temporary file.
+    """A request body that was received completely; above 1 MiB it is in a temporary file.
 
     Not shared between threads, except when it is kept (see `keep`): then `slice` takes a lock.
     """
@@ -73,11 +73,11 @@ class Body:
             yield chunk
 
     def keep(self) -> None:
-        """The body outlives its request; whoever keeps it closes it."""
+        """The body outlives its request; the caller must close it."""
         self._kept = True
 
     def close(self, *, force: bool = False) -> None:
-        """The temporary file is gone, unless somebody keeps the body."""
+        """The temporary file is removed, unless the body is kept."""
         if force or not self._kept:
             self._file.close()
 
@@ -108,6 +108,11 @@ class Request:
                 return value
         return ""
 
+    def credentials(self, scheme: str) -> str:
+        """What the Authorization header says after a scheme, in any case; "" without it."""
+        given, _, value = self.headers.get("authorization", "").partition(" ")
+        return value.strip() if given.lower() == scheme else ""
+
     @property
     def media_type(self) -> str:
         """The content type without its parameters, in lower case."""
@@ -129,7 +134,7 @@ class Request:
             return None
 
     def under(self, prefix: str) -> Request:
-        """The same request as a resource sees it whose root is `prefix`."""
+        """The same request, with the path below `prefix`."""
         return Request(
             self.method,
             self.target,
@@ -146,7 +151,7 @@ class Response:
 
     `stream` replaces `body` for long answers: (length in bytes, chunks). `cut` closes the
     connection after half the body. `drip` spreads the body over that many seconds. `outcome` is the
-    word of the token endpoint for the log and never travels.
+    word of the token endpoint for the log and is not sent.
     """
 
     status: int = 200
@@ -182,7 +187,7 @@ def redirect_response(to: str, status: int = 302) -> Response:
 
 
 class _MalformedError(Exception):
-    """The framing of the request cannot be understood."""
+    """The request is not valid HTTP."""
 
 
 class _Connection(BaseHTTPRequestHandler):
@@ -193,7 +198,7 @@ class _Connection(BaseHTTPRequestHandler):
     rfile: IO[bytes]  # type: ignore[assignment]
 
     def handle_one_request(self) -> None:
-        """Read one request, answer it, and decide whether the connection lives on."""
+        """Read one request, answer it, and decide whether the connection stays open."""
         self.close_connection = True
         try:
             self.raw_requestline = self.rfile.readline(CHUNK + 1)
@@ -302,7 +307,7 @@ def _reason(status: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Port:
-    """A listening socket and who answers on it."""
+    """A listening socket, and what answers there."""
 
     socket: socket.socket
     answer: Answer
@@ -393,7 +398,7 @@ class Server:
                 connection.do_handshake()
             _Connection(connection, address, cast("Any", port))
         except (OSError, ValueError):
-            pass  # the client went away or does not speak TLS: its affair
+            pass  # the client went away, or does not speak TLS
         finally:
             _shut(connection)
             connection.close()

@@ -2,7 +2,7 @@
 
 Two projects: ACME, which anonymous people may read on Data Center, and SEC, which they may not.
 Field names and types are those of the Jira Cloud OpenAPI document and of Jira Data Center's REST
-API 2; values are made up. JQL is understood as far as `project = X` and `key = X`.
+API 2; values are made up. Of JQL, `project = X` and `key = X` are interpreted.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from functools import cache
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from .accounts import ACCOUNT_NAME, EMAIL
 from .attachments import Attachment, Attachments, xsrf_refusal
-from .hosts import Call, Caller, Routes
+from .echo import ECHO
+from .hosts import Call, Caller, Routes, Row, found_or, logged_in_or
 from .http import Request, Response, json_response, redirect_response
-from .people import ACCOUNT_NAME, EMAIL
-from .probes import add_probes
 
 PUBLIC_PROJECT, PRIVATE_PROJECT = "ACME", "SEC"
 _PROJECTS = {PUBLIC_PROJECT: ("10000", "Acme"), PRIVATE_PROJECT: ("10001", "Security")}
@@ -28,7 +28,9 @@ _MAX_PAGE = 100
 _AUDIT_RECORDS = 25
 _CREATED = "2026-01-15T09:30:00.000+0000"
 _API = r"/rest/api/(?:2|3|latest)"
-_LOGIN_NEEDED = {"message": "Client must be authenticated to access this resource."}
+_logged_in = logged_in_or(
+    json_response(401, {"message": "Client must be authenticated to access this resource."})
+)
 _FIELDS = (
     ("summary", "Summary", "string"),
     ("description", "Description", "string"),
@@ -38,6 +40,8 @@ _FIELDS = (
     ("attachment", "Attachment", "array"),
     ("labels", "Labels", "array"),
 )
+
+_Issue = dict[str, Any]  # "id", "key" and "fields"
 
 
 class Jira:
@@ -50,56 +54,64 @@ class Jira:
         self._lock = threading.Lock()
         self._issues = {key: dict(issue) for key, issue in _seeds().items()}
         self._counts = dict(_SEEDS)
-        self._routes = self._make_routes()
+        self._api = "/rest/api/3" if cloud else "/rest/api/2"  # in links
+        self._routes = Routes(_missing, *ECHO, *self._rows())
 
     def answer(self, request: Request, caller: Caller) -> Response:
         """The answer to a request below the product's root."""
         return self._routes.answer(request, caller)
 
-    def _make_routes(self) -> Routes:
-        routes = Routes(_missing)
-        add_probes(routes)
-        for methods, path, handler in (
-            ("GET", f"{_API}/myself", self._myself),
-            ("GET", f"{_API}/user", self._myself),
+    def _rows(self) -> list[Row]:
+        issue = found_or(_no_issue, self._found)
+        file = found_or(_missing, self._seen)
+        rows: list[Row] = [
+            ("GET", f"{_API}/(?:myself|user)", _logged_in(self._myself)),
             ("GET", f"{_API}/serverInfo", self._server_info),
             ("GET", f"{_API}/field", self._fields),
             ("GET", f"{_API}/project", self._projects),
             ("GET", f"{_API}/project/search", self._project_search),
             ("GET", f"{_API}/project/(?P<key>[^/]+)", self._project),
-            ("POST", f"{_API}/issue", self._create),
-            ("GET", f"{_API}/issue/(?P<key>[^/]+)", self._read),
-            ("PUT", f"{_API}/issue/(?P<key>[^/]+)", self._update),
-            ("DELETE", f"{_API}/issue/(?P<key>[^/]+)", self._delete),
-            ("POST", f"{_API}/issue/(?P<key>[^/]+)/attachments", self._attach),
+            ("POST", f"{_API}/issue", _logged_in(self._create)),
+            ("GET", f"{_API}/issue/(?P<key>[^/]+)", issue(self._read)),
+            ("PUT", f"{_API}/issue/(?P<key>[^/]+)", _logged_in(issue(self._update))),
+            ("DELETE", f"{_API}/issue/(?P<key>[^/]+)", _logged_in(issue(self._delete))),
+            (
+                "POST",
+                f"{_API}/issue/(?P<key>[^/]+)/attachments",
+                _logged_in(issue(self._attach)),
+            ),
             ("GET POST", f"{_API}/search", self._search),
-            ("GET", f"{_API}/auditing/record", self._audit),
-            ("GET", f"{_API}/attachment/(?P<id>\\d+)", self._attachment),
-            ("DELETE", f"{_API}/attachment/(?P<id>\\d+)", self._remove_attachment),
-        ):
-            routes.add(methods, path, handler)
+            ("GET", f"{_API}/auditing/record", _logged_in(self._audit)),
+            ("GET", f"{_API}/attachment/(?P<id>\\d+)", file(self._attachment)),
+            ("DELETE", f"{_API}/attachment/(?P<id>\\d+)", file(self._remove_attachment)),
+        ]
         if self.cloud:
-            routes.add("GET POST", f"{_API}/search/jql", self._search_jql)
-            routes.add("GET", f"{_API}/attachment/content/(?P<id>\\d+)", self._content_elsewhere)
+            rows += [
+                ("GET POST", f"{_API}/search/jql", self._search_jql),
+                (
+                    "GET",
+                    f"{_API}/attachment/content/(?P<id>\\d+)",
+                    file(self._content_elsewhere),
+                ),
+            ]
         else:
-            routes.add("GET", r"/secure/attachment/(?P<id>\d+)/[^/]+", self._content_here)
-            routes.add("GET", r"/rest/auth/1/session", self._session)
-        return routes
+            rows += [
+                ("GET", r"/secure/attachment/(?P<id>\d+)/[^/]+", file(self._content_here)),
+                ("GET", r"/rest/auth/1/session", self._session),
+            ]
+        return rows
 
-    # -- people and server -------------------------------------------------------------------------
+    # -- accounts and server -----------------------------------------------------------------------
 
     def _myself(self, call: Call) -> Response:
-        if call.caller.anonymous:
-            return json_response(401, _LOGIN_NEEDED)
         return json_response(200, self._person(call.caller))
 
     def _person(self, caller: Caller) -> dict[str, Any]:
         key = "accountId" if self.cloud else "name"
         own: dict[str, Any] = {key: caller.name}
         own |= {"accountType": "atlassian"} if self.cloud else {"key": f"JIRAUSER-{caller.name}"}
-        version = "3" if self.cloud else "2"
         return {
-            "self": f"{caller.base}/rest/api/{version}/user?{urlencode({key: caller.name})}",
+            "self": f"{caller.base}{self._api}/user?{urlencode({key: caller.name})}",
             **own,
             "emailAddress": EMAIL,
             "avatarUrls": {
@@ -170,9 +182,8 @@ class Jira:
 
     def _project_bean(self, key: str, base: str) -> dict[str, Any]:
         number, name = _PROJECTS[key]
-        version = "3" if self.cloud else "2"
         return {
-            "self": f"{base}/rest/api/{version}/project/{number}",
+            "self": f"{base}{self._api}/project/{number}",
             "id": number,
             "key": key,
             "name": name,
@@ -180,16 +191,17 @@ class Jira:
             "avatarUrls": {"48x48": f"{base}/secure/projectavatar?pid={number}"},
         }
 
+    def _project_beans(self, caller: Caller) -> list[dict[str, Any]]:
+        return [self._project_bean(key, caller.base) for key in self._visible(caller)]
+
     def _projects(self, call: Call) -> Response:
-        caller = call.caller
-        found = [self._project_bean(key, caller.base) for key in self._visible(caller)]
-        return json_response(200, found)
+        return json_response(200, self._project_beans(call.caller))
 
     def _project_search(self, call: Call) -> Response:
         caller = call.caller
-        found = [self._project_bean(key, caller.base) for key in self._visible(caller)]
+        found = self._project_beans(caller)
         start, length = _window(call.request, "startAt", "maxResults")
-        here = f"{caller.base}/rest/api/3/project/search"
+        here = f"{caller.base}{self._api}/project/search"
         last = start + length >= len(found)
         page: dict[str, Any] = {
             "self": f"{here}?startAt={start}&maxResults={length}",
@@ -211,21 +223,20 @@ class Jira:
 
     # -- issues ------------------------------------------------------------------------------------
 
-    def _new_issue(self, project: str, fields: dict[str, Any]) -> dict[str, Any]:
+    def _new_issue(self, project: str, fields: dict[str, Any]) -> _Issue:
         with self._lock:
             self._counts[project] += 1
             issue = _issue(project, self._counts[project], sum(self._counts.values()), fields)
             self._issues[issue["key"]] = issue
         return issue
 
-    def _issue_bean(self, issue: dict[str, Any], caller: Caller) -> dict[str, Any]:
-        version = "3" if self.cloud else "2"
+    def _issue_bean(self, issue: _Issue, caller: Caller) -> dict[str, Any]:
         project = issue["key"].partition("-")[0]
         files = self.attachments.of(issue["key"])
         return {
             "expand": "renderedFields,names,schema",
             "id": issue["id"],
-            "self": f"{caller.base}/rest/api/{version}/issue/{issue['id']}",
+            "self": f"{caller.base}{self._api}/issue/{issue['id']}",
             "key": issue["key"],
             "fields": {
                 "description": None,
@@ -240,7 +251,7 @@ class Jira:
             },
         }
 
-    def _found(self, call: Call) -> dict[str, Any] | None:
+    def _found(self, call: Call) -> _Issue | None:
         with self._lock:
             issue = self._issues.get(call["key"]) or next(
                 (each for each in self._issues.values() if each["id"] == call["key"]), None
@@ -250,8 +261,6 @@ class Jira:
         return None
 
     def _create(self, call: Call) -> Response:
-        if call.caller.anonymous:
-            return json_response(401, _LOGIN_NEEDED)
         sent = call.request.json()
         fields = sent.get("fields") if isinstance(sent, dict) else None
         if not isinstance(fields, dict) or not fields.get("summary"):
@@ -264,46 +273,35 @@ class Jira:
                 return json_response(201, {name: bean[name] for name in ("id", "key", "self")})
         return _invalid(project="Specify a valid project ID or key")
 
-    def _read(self, call: Call) -> Response:
-        issue = self._found(call)
-        return json_response(200, self._issue_bean(issue, call.caller)) if issue else _no_issue()
+    def _read(self, call: Call, issue: _Issue) -> Response:
+        return json_response(200, self._issue_bean(issue, call.caller))
 
-    def _update(self, call: Call) -> Response:
-        issue, sent = self._found(call), call.request.json()
-        if call.caller.anonymous:
-            return json_response(401, _LOGIN_NEEDED)
-        if issue is None:
-            return _no_issue()
+    def _update(self, call: Call, issue: _Issue) -> Response:
+        sent = call.request.json()
         with self._lock:
             issue["fields"] = {**issue["fields"], **((sent or {}).get("fields") or {})}
         return Response(204)
 
-    def _delete(self, call: Call) -> Response:
-        issue = self._found(call)
-        if call.caller.anonymous:
-            return json_response(401, _LOGIN_NEEDED)
-        if issue is None:
-            return _no_issue()
+    def _delete(self, call: Call, issue: _Issue) -> Response:
         with self._lock:
             self._issues.pop(issue["key"], None)
         return Response(204)
 
     # -- search ------------------------------------------------------------------------------------
 
-    def _matching(self, jql: str, caller: Caller) -> list[dict[str, Any]]:
-        wanted: Callable[[dict[str, Any]], bool] = lambda issue: True  # noqa: E731
-        if match := re.search(r'\b(project|key)\s*=\s*"?([\w-]+)', jql, re.IGNORECASE):
-            prefix = match[2].upper() + ("-" if match[1].lower() == "project" else "")
-            whole = not prefix.endswith("-")
-
-            def wanted(issue: dict[str, Any]) -> bool:
-                key = str(issue["key"])
-                return key == prefix if whole else key.startswith(prefix)
-
+    def _matching(self, jql: str, caller: Caller) -> list[_Issue]:
+        condition = re.search(r'\b(project|key)\s*=\s*"?([\w-]+)', jql, re.IGNORECASE)
+        column, value = (condition[1].lower(), condition[2].upper()) if condition else ("", "")
         visible = self._visible(caller)
         with self._lock:
             issues = list(self._issues.values())
-        return [i for i in issues if wanted(i) and i["key"].partition("-")[0] in visible]
+        found = []
+        for issue in issues:
+            project = issue["key"].partition("-")[0]
+            columns = {"": "", "project": project, "key": issue["key"]}
+            if project in visible and columns[column] == value:
+                found.append(issue)
+        return found
 
     def _search(self, call: Call) -> Response:
         if self.cloud:
@@ -343,8 +341,6 @@ class Jira:
         return json_response(200, answer)
 
     def _audit(self, call: Call) -> Response:
-        if call.caller.anonymous:
-            return json_response(401, _LOGIN_NEEDED)
         start, length = _window(call.request, "offset", "limit")
         records = [
             {
@@ -372,14 +368,13 @@ class Jira:
     # -- attachments -------------------------------------------------------------------------------
 
     def _attachment_bean(self, attachment: Attachment, caller: Caller) -> dict[str, Any]:
-        version = "3" if self.cloud else "2"
         content = (
-            f"/rest/api/{version}/attachment/content/{attachment.id}"
+            f"{self._api}/attachment/content/{attachment.id}"
             if self.cloud
             else f"/secure/attachment/{attachment.id}/{quote(attachment.filename, safe='')}"
         )
         return {
-            "self": f"{caller.base}/rest/api/{version}/attachment/{attachment.id}",
+            "self": f"{caller.base}{self._api}/attachment/{attachment.id}",
             "id": attachment.id,
             "filename": attachment.filename,
             "author": self._person(caller),
@@ -389,12 +384,7 @@ class Jira:
             "content": f"{caller.base}{content}",
         }
 
-    def _attach(self, call: Call) -> Response:
-        issue = self._found(call)
-        if call.caller.anonymous:
-            return json_response(401, _LOGIN_NEEDED)
-        if issue is None:
-            return _no_issue()
+    def _attach(self, call: Call, issue: _Issue) -> Response:
         if refused := xsrf_refusal(call.request):
             return refused
         added = self.attachments.add(issue["key"], call.request)
@@ -408,35 +398,28 @@ class Jira:
             return attachment
         return None
 
-    def _attachment(self, call: Call) -> Response:
-        found = self._seen(call)
-        if found is None:
-            return _missing(call.request)
+    def _attachment(self, call: Call, found: Attachment) -> Response:
         return json_response(200, self._attachment_bean(found, call.caller))
 
-    def _remove_attachment(self, call: Call) -> Response:
-        if self._seen(call) is None or call.caller.anonymous:
+    def _remove_attachment(self, call: Call, found: Attachment) -> Response:
+        if call.caller.anonymous:
             return _missing(call.request)
-        self.attachments.remove(call["id"])
+        self.attachments.remove(found.id)
         return Response(204)
 
-    def _content_elsewhere(self, call: Call) -> Response:
-        found = self._seen(call)
-        if found is None:
-            return _missing(call.request)
+    def _content_elsewhere(self, _: Call, found: Attachment) -> Response:
         return redirect_response(found.link(self._media_url()), 303)
 
-    def _content_here(self, call: Call) -> Response:
-        found = self._seen(call)
-        return found.response() if found else _missing(call.request)
+    def _content_here(self, _: Call, found: Attachment) -> Response:
+        return found.response()
 
 
-def _issue(project: str, number: int, total: int, fields: dict[str, Any]) -> dict[str, Any]:
+def _issue(project: str, number: int, total: int, fields: dict[str, Any]) -> _Issue:
     return {"id": str(10000 + total), "key": f"{project}-{number}", "fields": fields}
 
 
 @cache
-def _seeds() -> dict[str, dict[str, Any]]:
+def _seeds() -> dict[str, _Issue]:
     """What every Jira begins with; made once, as many tests begin one."""
     names = [(project, n) for project, count in _SEEDS.items() for n in range(1, count + 1)]
     issues = (
@@ -450,7 +433,7 @@ def _missing(request: Request) -> Response:
     return json_response(404, {"errorMessages": ["Not found"], "errors": {}})
 
 
-def _no_issue() -> Response:
+def _no_issue(_: Request) -> Response:
     text = "Issue does not exist or you do not have permission to see it."
     return json_response(404, {"errorMessages": [text], "errors": {}})
 

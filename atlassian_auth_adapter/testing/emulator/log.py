@@ -1,4 +1,4 @@
-"""What happened: records of token requests and of all requests. Token records hold no secret.
+"""The log: records of token requests and of all requests. Token records hold no secret.
 
 `LoggedRequest` keeps headers in clear, because tests prove with them that no token arrived at a
 foreign host; its repr does not show them.
@@ -14,17 +14,6 @@ _SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
 
 
 @dataclass(frozen=True, slots=True)
-class TokenNote:
-    """What a token request says about itself, read before anything is changed."""
-
-    flavour: str
-    grant_type: str
-    client_id: str
-    family: str
-    generation: int
-
-
-@dataclass(frozen=True, slots=True)
 class TokenRequest:
     """One request at a token endpoint.
 
@@ -32,17 +21,17 @@ class TokenRequest:
     family from 1; it is that of the token presented, 0 without one. `outcome` is what the server
     did: `issued`, `replayed_in_grace`, `reuse_after_grace`, `refused`, or `fault:<name>` when a
     fault came before the processing. `fault` names the fault in any case; `status` is what was
-    answered, 0 when the connection was closed.
+    answered, 0 when the connection was closed. The last four are set when it was answered.
     """
 
-    at: float
     flavour: str
     grant_type: str
     client_id: str
     family: str
     generation: int
-    outcome: str
-    status: int
+    at: float = 0.0
+    outcome: str = ""
+    status: int = 0
     fault: str = ""
 
 
@@ -86,7 +75,7 @@ class LoggedRequest:
 
 @dataclass(slots=True)
 class Log:
-    """Append-only lists; threads may share them."""
+    """What was asked and answered so far. Threads may share it."""
 
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _tokens: list[TokenRequest] = field(default_factory=list)
@@ -107,25 +96,12 @@ class Log:
 
     @property
     def token_requests(self) -> tuple[TokenRequest, ...]:
-        """Everything the token endpoints were asked, in order of their answers."""
+        """The requests to the token endpoints, in order of their answers."""
         with self._lock:
             return tuple(self._tokens)
 
     @property
     def requests(self) -> tuple[LoggedRequest, ...]:
-        """Everything any host was asked, in order of the answers."""
+        """The requests to any host, in order of their answers."""
         with self._lock:
             return tuple(self._requests)
-
-    def count(
-        self,
-        grant_type: str | None = None,
-        outcome: str | None = None,
-        flavour: str | None = None,
-    ) -> int:
-        """How many token requests fit; None fits all."""
-        wanted = (("grant_type", grant_type), ("outcome", outcome), ("flavour", flavour))
-        return sum(
-            all(value is None or getattr(record, name) == value for name, value in wanted)
-            for record in self.token_requests
-        )

@@ -1,15 +1,16 @@
-"""Scopes: what the app was given, what they say in plain words, which resource asks for which.
+"""Scopes: what the app was given, what they say in plain words, which resource needs which.
 
 Source: scope groups of the Jira and Confluence Cloud OpenAPI documents and the Data Center scope
-page (adminjiraserver103), read 2026-11-22; an upload's granular scopes are wanted as a pair.
+page (adminjiraserver103), read 2026-11-22; an upload needs two granular scopes.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from textwrap import dedent
 
-CLOUD_WORDS = {
+JIRA_WORDS = {
     "read:jira-user": "See the profiles of people in Jira",
     "read:jira-work": "See projects, issues and searches in Jira",
     "write:jira-work": "Create and change issues in Jira",
@@ -20,6 +21,8 @@ CLOUD_WORDS = {
     "read:user:jira": "See users of Jira",
     "read:issue:jira": "See issues of Jira",
     "read:servicedesk-request": "See requests in Jira Service Management",
+}
+CONFLUENCE_WORDS = {
     "read:confluence-content.all": "See pages and their content in Confluence",
     "read:confluence-content.summary": "See page summaries in Confluence",
     "read:confluence-space.summary": "See spaces in Confluence",
@@ -38,13 +41,13 @@ CLOUD_WORDS = {
     "read:space:confluence": "See spaces of Confluence",
     "read:user:confluence": "See users of Confluence",
     "read:audit-log:confluence": "See the audit log of Confluence",
+}
+ACCOUNT_WORDS = {
     "read:me": "See your profile: name, e-mail address and picture",
     "read:account": "See your account",
     "report:personal-data": "Report accounts whose personal data is stored",
     "offline_access": "Do all this while you are away, until you take it back",
 }
-CLOUD_SCOPES = tuple(scope for scope in CLOUD_WORDS if scope != "offline_access")
-
 DATA_CENTER_WORDS = {
     "READ": "See everything that you can see",
     "WRITE": "Create, change and delete what you can change",
@@ -54,19 +57,6 @@ DATA_CENTER_WORDS = {
     "REPO_READ": "See every repository that you can see",
     "REPO_WRITE": "Change repositories that you can change",
 }
-DATA_CENTER_SCOPES = tuple(DATA_CENTER_WORDS)
-# From low to high. Jira and Confluence share the first, Bitbucket has its own: on real Data Centers
-# they are servers apart. Bitbucket's administrative scopes have unconfirmed names and are left out.
-_LADDERS = (DATA_CENTER_SCOPES[:4], DATA_CENTER_SCOPES[4:])
-
-
-def implied(scope: str) -> frozenset[str]:
-    """A Data Center scope with the lower ones that it implies."""
-    return frozenset(
-        each for ladder in _LADDERS if scope in ladder for each in ladder[: ladder.index(scope) + 1]
-    )
-
-
 BITBUCKET_WORDS = {
     "account": "See your account",
     "email": "See your e-mail addresses",
@@ -77,106 +67,150 @@ BITBUCKET_WORDS = {
     "issue": "See issues of your repositories",
     "issue:write": "Create and change issues of your repositories",
 }
+DATA_CENTER_SCOPES = tuple(DATA_CENTER_WORDS)
 BITBUCKET_SCOPES = tuple(BITBUCKET_WORDS)
+
+# From low to high. Jira and Confluence share the first, Bitbucket has its own: on real Data Centers
+# they are separate servers. Bitbucket's administrative scopes have unconfirmed names and are left
+# out.
+_LADDERS = (DATA_CENTER_SCOPES[:4], DATA_CENTER_SCOPES[4:])
+
+
+def implied(scope: str) -> frozenset[str]:
+    """A Data Center scope with the lower ones that it implies."""
+    return frozenset(
+        each for ladder in _LADDERS if scope in ladder for each in ladder[: ladder.index(scope) + 1]
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """One of `any_of` (each a set of scopes held together) opens `methods` on `path`."""
+    """One of `any_of` (each a set of scopes held together) is needed for a method on a path."""
 
-    methods: str
+    method: str
     path: re.Pattern[str]
     any_of: tuple[frozenset[str], ...]
 
 
-def _need(methods: str, path: str, *any_of: str) -> Need:
-    return Need(methods, re.compile(path), tuple(frozenset(each.split()) for each in any_of))
+def _needs(table: str) -> tuple[Need, ...]:
+    """The rows of a table, of which the first that fits decides.
+
+    A row is a method (`*`: any) and the pattern of a path. Each line below it is a set
+    of scopes that is enough; no line: any valid token is enough.
+    """
+    found: list[Need] = []
+    for row in re.split(r"\n(?! )", dedent(table).strip()):
+        head, *lines = row.splitlines()
+        method, path = head.split()
+        any_of = tuple(frozenset(line.split()) for line in lines or [""])
+        found.append(Need(method, re.compile(path, re.DOTALL), any_of))
+    return tuple(found)
 
 
-# The first line that fits decides. An empty set: any living token will do.
-JIRA_NEEDS = (
-    _need("*", r"/rest/(echo|redirect).*", ""),
-    _need("GET", r"/rest/api/[23]/serverInfo", ""),
-    _need(
-        "GET",
-        r"/rest/api/[23]/auditing/record",
-        "manage:jira-configuration",
-        "read:audit-log:jira read:jira-user",
-        "read:audit-log:jira read:user:jira",
-    ),
-    _need("GET", r"/rest/api/[23]/(myself|user.*)", "read:jira-user", "read:user:jira"),
-    _need("GET", r"/rest/api/[23]/issue/.*", "read:jira-work", "read:issue:jira"),
-    _need("POST", r"/rest/api/[23]/search.*", "read:jira-work"),
-    _need("GET", r"/.*", "read:jira-work"),
-    _need("*", r"/.*", "write:jira-work"),
-)
-CONFLUENCE_NEEDS = (
-    _need("*", r"/rest/(echo|redirect).*", ""),
-    _need("GET", r"/rest/api/audit.*", "read:audit-log:confluence"),
-    _need("GET", r"/rest/api/user.*", "read:confluence-user"),
-    _need("GET", r"/rest/api/search.*", "search:confluence"),
-    _need(
-        "GET",
-        r"/rest/api/content/\d+/child/attachment/[^/]+/download",
-        "readonly:content.attachment:confluence",
-        "read:attachment:confluence",
-    ),
-    _need(
-        "GET",
-        r"/rest/api/content/\d+/child/attachment.*",
-        "read:confluence-content.summary",
-        "read:attachment:confluence",
-    ),
-    _need(
-        "*",
-        r"/rest/api/content/\d+/child/attachment.*",
-        "write:confluence-file",
-        "write:attachment:confluence read:content-details:confluence",
-    ),
-    _need(
-        "GET",
-        r"/rest/api/content/\d+/label",
-        "read:confluence-content.summary",
-        "read:label:confluence",
-    ),
-    _need(
-        "*",
-        r"/rest/api/content/\d+/label",
-        "write:confluence-content",
-        "write:label:confluence read:label:confluence",
-    ),
-    _need("*", r"/rest/api/(content|space)(/.*)?", ""),  # gone for OAuth whatever the scopes
-    _need("GET", r"/api/v2/pages/\d+/attachments", "read:attachment:confluence"),
-    _need("GET", r"/api/v2/pages.*", "read:page:confluence"),
-    _need("*", r"/api/v2/pages.*", "write:page:confluence"),
-    _need("GET", r"/api/v2/spaces.*", "read:space:confluence"),
-    _need("GET", r"/api/v2/.*", "read:page:confluence"),
-    _need("GET", r"/.*", "read:confluence-content.all"),
-    _need("*", r"/.*", "write:confluence-content"),
-)
+JIRA_NEEDS = _needs(r"""
+    * /rest/(echo|redirect).*
+    GET /rest/api/[23]/serverInfo
+    GET /rest/api/[23]/auditing/record
+        manage:jira-configuration
+        read:audit-log:jira read:jira-user
+        read:audit-log:jira read:user:jira
+    GET /rest/api/[23]/(myself|user.*)
+        read:jira-user
+        read:user:jira
+    GET /rest/api/[23]/issue/.*
+        read:jira-work
+        read:issue:jira
+    POST /rest/api/[23]/search.*
+        read:jira-work
+    GET /.*
+        read:jira-work
+    * /.*
+        write:jira-work
+""")
 
+# Version 1 of content and spaces is gone for OAuth, whatever the scopes: these rows have none.
+CONFLUENCE_NEEDS = _needs(r"""
+    * /rest/(echo|redirect).*
+    GET /rest/api/audit.*
+        read:audit-log:confluence
+    GET /rest/api/user.*
+        read:confluence-user
+    GET /rest/api/search.*
+        search:confluence
+    GET /rest/api/content/\d+/child/attachment/[^/]+/download
+        readonly:content.attachment:confluence
+        read:attachment:confluence
+    GET /rest/api/content/\d+/child/attachment.*
+        read:confluence-content.summary
+        read:attachment:confluence
+    * /rest/api/content/\d+/child/attachment.*
+        write:confluence-file
+        write:attachment:confluence read:content-details:confluence
+    GET /rest/api/content/\d+/label
+        read:confluence-content.summary
+        read:label:confluence
+    * /rest/api/content/\d+/label
+        write:confluence-content
+        write:label:confluence read:label:confluence
+    * /rest/api/(content|space)(/.*)?
+    GET /api/v2/pages/\d+/attachments
+        read:attachment:confluence
+    GET /api/v2/pages.*
+        read:page:confluence
+    * /api/v2/pages.*
+        write:page:confluence
+    GET /api/v2/spaces.*
+        read:space:confluence
+    GET /api/v2/.*
+        read:page:confluence
+    GET /.*
+        read:confluence-content.all
+    * /.*
+        write:confluence-content
+""")
+
+DATA_CENTER_NEEDS = _needs(r"""
+    * .*/audit.*
+        ADMIN
+    GET /.*
+        READ
+    * /.*
+        WRITE
+""")
+BITBUCKET_SERVER_NEEDS = _needs(r"""
+    GET /.*
+        PUBLIC_REPOS
+    * /.*
+        REPO_WRITE
+""")
 
 # Source: developer.atlassian.com/cloud/bitbucket/rest, read 2026-11-22.
-BITBUCKET_NEEDS = (
-    _need("*", r"/rest/(echo|redirect).*", ""),
-    _need("GET", r"/2\.0/(user|workspaces)(/.*)?", "account"),
-    _need("GET", r"/2\.0/repositories/[^/]+/[^/]+/issues.*", "issue"),
-    _need("*", r"/2\.0/repositories/[^/]+/[^/]+/issues.*", "issue:write"),
-    _need("GET", r"/2\.0/repositories.*", "repository"),
-    _need("*", r"/2\.0/repositories/[^/]+/[^/]+", "repository:admin"),
-    _need("*", r"/2\.0/repositories.*", "repository:write"),
-)
+BITBUCKET_NEEDS = _needs(r"""
+    * /rest/(echo|redirect).*
+    GET /2\.0/(user|workspaces)(/.*)?
+        account
+    GET /2\.0/repositories/[^/]+/[^/]+/issues.*
+        issue
+    * /2\.0/repositories/[^/]+/[^/]+/issues.*
+        issue:write
+    GET /2\.0/repositories.*
+        repository
+    * /2\.0/repositories/[^/]+/[^/]+
+        repository:admin
+    * /2\.0/repositories.*
+        repository:write
+""")
 
 
 def needed(needs: tuple[Need, ...], method: str, path: str) -> tuple[frozenset[str], ...]:
-    """The sets of scopes of which one opens this method on this path."""
+    """The sets of scopes of which one is needed for this method on this path."""
     method = "GET" if method in ("HEAD", "OPTIONS") else method
     for need in needs:
-        if (need.methods == "*" or method in need.methods.split()) and need.path.fullmatch(path):
+        if need.method in ("*", method) and need.path.fullmatch(path):
             return need.any_of
     return (frozenset(),)
 
 
 def permitted(needs: tuple[Need, ...], method: str, path: str, scopes: frozenset[str]) -> bool:
-    """Whether the scopes open this method on this path."""
-    return any(held <= scopes for held in needed(needs, method, path))
+    """Whether these scopes are enough for this method on this path."""
+    return any(enough <= scopes for enough in needed(needs, method, path))

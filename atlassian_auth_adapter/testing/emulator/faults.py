@@ -1,14 +1,14 @@
 """Scripted faults: what happens to the next request of a kind.
 
-    weather.next("token", Status(503, retry_after=2), times=3)
-    hold = Hold(); weather.next("token", hold); ...; hold.wait_arrived(); ...; hold.release()
+    faults.next("token", Status(503, retry_after=2), times=3)
+    hold = Hold(); faults.next("token", hold); ...; hold.wait_arrived(); ...; hold.release()
 
 Kinds of request (`where`): `authorize` (also the consent form), `token`, `revoke`, `metadata`,
 `accessible-resources`, `me`, `tenant_info`, `resource` (everything else on the gateway, a site,
 Data Center or Bitbucket's API), `media`, `foreign`; or a path such as `/rest/api/3/myself`, which
-fits every request whose decoded path ends so and goes before a kind. First in, first out per
-`where`; one fault per request. `after` says whether the real processing takes place before the
-fault replaces or delays the answer: a token request with `after=True` has rotated the refresh token
+is for every request whose decoded path ends so, and goes before a kind. First in, first out per
+`where`; one fault per request. `after` says whether the request is processed before the fault
+replaces or delays the answer: a token request with `after=True` has rotated the refresh token
 although the client sees a failure.
 """
 
@@ -37,11 +37,11 @@ KINDS = frozenset(
         "foreign",
     }
 )
-HOLD_LIMIT = 60.0  # seconds after which a forgotten Hold lets its requests go
+HOLD_LIMIT = 60.0  # seconds after which a Hold that was not released lets its requests go on
 
 
 class Fault:
-    """What happens to one request. Subclasses answer three questions."""
+    """What happens to one request."""
 
     after: bool
 
@@ -52,14 +52,14 @@ class Fault:
 
     @property
     def processes(self) -> bool:
-        """Whether the real processing takes place."""
+        """Whether the request is processed."""
         return self.after
 
     def arrive(self) -> None:
         """Called before processing; may block."""
 
     def answer(self, real: Response | None) -> Response:
-        """What is sent; `real` is the true answer when the processing took place. May block."""
+        """What is sent; `real` is the true answer, if the request was processed. May block."""
         return self._answer(real)
 
     def _answer(self, real: Response | None) -> Response:
@@ -67,7 +67,7 @@ class Fault:
 
 
 class _Timing(Fault):
-    """A fault that changes only the moment; `then` may change the answer as well."""
+    """A fault that changes only the time; `then` may change the answer as well."""
 
     then: Fault | None
 
@@ -112,7 +112,7 @@ class Delay(_Timing):
 
 
 class Hold(_Timing):
-    """The request stops here until `release()`; `wait_arrived()` tells the test that it does.
+    """The request stops here until `release()`; `wait_arrived()` waits until it has arrived.
 
     With `after=True` it stops after the processing, before the answer. `then` is a further fault.
     Threads may share it.
@@ -143,7 +143,7 @@ class Hold(_Timing):
                 raise TimeoutError(message)
 
     def release(self) -> None:
-        """Everything held here goes on, now and in future."""
+        """Every request that is held here goes on, now and later."""
         with self._changed:
             self._released = True
             self._changed.notify_all()
@@ -195,7 +195,7 @@ class Status(Fault):
 
 @dataclass(frozen=True, slots=True)
 class HTML(Fault):
-    """An HTML page, as proxies and maintenance windows send it."""
+    """An HTML page, as proxies and servers under maintenance send it."""
 
     status: int = 200
     after: bool = field(default=False, kw_only=True)
@@ -231,7 +231,7 @@ class CutBody(Fault):
 
 @dataclass(frozen=True, slots=True)
 class CloseBefore(Fault):
-    """The connection ends without an answer and without any processing."""
+    """The connection ends without an answer; the request is not processed."""
 
     after: bool = field(default=False, init=False)
 
@@ -241,7 +241,7 @@ class CloseBefore(Fault):
 
 @dataclass(frozen=True, slots=True)
 class CloseAfter(Fault):
-    """The lost answer: processed (the refresh token is rotated), then the connection ends."""
+    """A lost answer: the request is processed, then the connection ends."""
 
     after: bool = field(default=True, init=False)
 
@@ -285,8 +285,8 @@ class Edit(Fault):
         return self.change(real)
 
 
-class Weather:
-    """The forecast: queues of faults per kind of request. Threads may share it."""
+class Faults:
+    """Queues of faults, one for each kind of request. Threads may share it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -295,13 +295,13 @@ class Weather:
         self._holds: list[Hold] = []
 
     def next(self, where: str, fault: Fault, times: int | None = 1) -> None:
-        """The next `times` requests of the kind meet this fault; None: all until `clear`.
+        """The next `times` requests of the kind have this fault; None: all until `clear`.
 
         Raises:
             ValueError: `where` is neither a kind (see the module's text) nor a path.
         """
         if where not in KINDS and not where.startswith("/"):
-            message = f"{where!r} is no kind of request; use one of {sorted(KINDS)} or a path"
+            message = f"{where!r} is not a kind of request; use one of {sorted(KINDS)} or a path"
             raise ValueError(message)
         with self._lock:
             self._holds += _holds_of(fault)
@@ -311,7 +311,7 @@ class Weather:
                 self._queues.setdefault(where, deque()).extend([fault] * times)
 
     def clear(self) -> None:
-        """Blue sky: nothing scripted is left, and everything held goes on."""
+        """No fault is scripted any more, and every held request goes on."""
         with self._lock:
             self._queues.clear()
             self._standing.clear()
@@ -325,7 +325,7 @@ class Weather:
             return len(self._queues.get(where, ()))
 
     def take(self, kind: str, path: str) -> Fault | None:
-        """The fault that this request meets, if any; it is used up."""
+        """The fault of this request, if any; it is removed from its queue."""
         if not self._queues and not self._standing:
             return None
         with self._lock:

@@ -1,4 +1,4 @@
-"""Who and what is registered: the app, the service account, the sites, the people."""
+"""What is registered: the accounts, the app, the service account, the sites."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SERVICE_ACCOUNT_ID = "712020:0e5a1f8e-6b0b-4c1e-9b65-5d1f0c2a7c11"
 BITBUCKET_APP_USER = "712020:3f1c9d52-7a44-4c39-8c1a-2b9a5f0e6d20"
 DATA_CENTER_USER = "ada"
 DATA_CENTER_SERVICE_USER = "svc-reports"
-SESSION_USER = "grace"  # owner of the preset JSESSIONID: shows who won against a bearer
+SESSION_USER = "grace"  # of the preset JSESSIONID: shows whether the session or the bearer was used
 SITE_NAMES = ("acme", "globex", "initech", "umbrella", "hooli")
 
 

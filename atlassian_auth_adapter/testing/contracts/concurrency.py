@@ -10,17 +10,17 @@ from atlassian_auth_adapter.testing.emulator import Hold
 from .base import AdapterTests, meanwhile
 from .world import DATA, DATA_SHA256, PATIENCE, Call, Reply, World, echo
 
-__all__ = ["CrowdTests"]
+__all__ = ["ConcurrencyTests"]
 
 
-class CrowdTests(AdapterTests):
-    """How often a crowd refreshes."""
+class ConcurrencyTests(AdapterTests):
+    """How often many requests at once refresh."""
 
-    def test_a_crowd_with_a_rejected_token_refreshes_once(self, world: World) -> None:
-        """Sixteen requests are under way when the token dies: one refresh, sixteen answers."""
+    def test_many_requests_with_a_rejected_token_refresh_once(self, world: World) -> None:
+        """Sixteen requests are under way when the token expires: one refresh, sixteen answers."""
         client = world.login("cloud")
         hold = Hold()
-        world.emulator.weather.next("/rest/echo", hold, times=16)
+        world.emulator.faults.next("/rest/echo", hold, times=16)
         calls = [Call("POST", echo(client), content=DATA)] * 16
         replies = meanwhile(
             hold,
@@ -32,8 +32,8 @@ class CrowdTests(AdapterTests):
         assert [request.body_sha256 for request in world.echoes] == [DATA_SHA256] * 32
         assert world.refreshes == 1
 
-    def test_a_crowd_with_a_token_that_has_ended_refreshes_once(self, world: World) -> None:
-        """Sixteen requests start after its end: one refresh, and no request is rejected."""
+    def test_many_requests_with_an_expired_token_refresh_once(self, world: World) -> None:
+        """Sixteen requests start after its expiry: one refresh, and no request is rejected."""
         client = world.login("data_center")
         world.clock.advance(3600)
         calls = [Call("GET", echo(client))] * 16
@@ -54,6 +54,6 @@ class CrowdTests(AdapterTests):
             return self.exchange(*[call] * 4, auth=auth, at_once=True)
 
         with ThreadPoolExecutor(4) as pool:
-            replies = [reply for crowd in pool.map(work, range(4)) for reply in crowd]
+            replies = [reply for each in pool.map(work, range(4)) for reply in each]
         assert [reply.status for reply in replies] == [200] * 16
         assert world.refreshes == 1

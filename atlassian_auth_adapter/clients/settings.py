@@ -1,0 +1,106 @@
+"""The arguments that every client takes, and their checks."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import TypedDict
+
+from atlassian_auth_adapter.clock import Clock
+from atlassian_auth_adapter.errors import AtlassianAuthError, ConfigurationError
+from atlassian_auth_adapter.events import OnEvent
+from atlassian_auth_adapter.expiry import ExpiryPolicy
+from atlassian_auth_adapter.oauth.token_endpoint import checked_secret
+from atlassian_auth_adapter.stores.base import TokenStore
+from atlassian_auth_adapter.stores.memory import MemoryTokenStore
+
+__all__ = ["Secret", "Settings", "checked_store", "checked_wait", "no_secret", "secret_fetcher"]
+
+#: The client secret, or a function that fetches it: pass a module-level function to be able to
+#: pickle a client into another process.
+Secret = str | Callable[[], str]
+
+
+class Settings(TypedDict, total=False):
+    """Keyword arguments that every client takes; see `create_atlassian_oauth_client`."""
+
+    scopes: Iterable[str] | None
+    store: TokenStore | None
+    account: str
+    cert: str | tuple[str, str] | None
+    timeout: float | tuple[float, float]
+    max_wait: float
+    expiry: ExpiryPolicy
+    on_event: OnEvent | None
+    clock: Clock
+
+
+def checked_store(store: TokenStore | None) -> TokenStore:
+    """The store; None: a new MemoryTokenStore.
+
+    Raises:
+        ConfigurationError: It is not a TokenStore.
+    """
+    if store is None:
+        return MemoryTokenStore()
+    if not isinstance(store, TokenStore):
+        raise ConfigurationError(
+            f"store: a {type(store).__name__} is not a TokenStore. Give one, such as "
+            "FileTokenStore(path)."
+        )
+    return store
+
+
+def checked_wait(seconds: object) -> float:
+    """The argument `max_wait`, in seconds.
+
+    Raises:
+        ConfigurationError: It is not a positive number that a thread can wait for.
+    """
+    if (
+        isinstance(seconds, int | float)
+        and not isinstance(seconds, bool)
+        and 0 < seconds < threading.TIMEOUT_MAX
+    ):
+        return float(seconds)
+    raise ConfigurationError(
+        f"max_wait={seconds!r:.40} must be a positive number of seconds: how long a request waits "
+        "for a refresh at most."
+    )
+
+
+def secret_fetcher(client_secret: Secret) -> Callable[[], str]:
+    """A function that returns the client secret, and whose errors are ours.
+
+    Other errors would hold frames of ours, whose locals are tokens.
+
+    Raises:
+        ConfigurationError: The secret is missing or malformed.
+    """
+    if not callable(client_secret):
+        secret = checked_secret(client_secret)
+        return lambda: secret
+
+    def fetch() -> str:
+        try:
+            return client_secret()
+        except AtlassianAuthError:
+            raise
+        except Exception as error:
+            raise ConfigurationError(
+                f"client_secret() raised {type(error).__name__}. Nothing was sent, nothing is lost."
+            ) from error
+
+    return fetch
+
+
+def no_secret() -> str:
+    """The client secret of a client that was unpickled without one.
+
+    Raises:
+        ConfigurationError: Always.
+    """
+    raise ConfigurationError(
+        "this client was unpickled in another process, and a pickle carries no secret. Give "
+        "client_secret as a module-level function that fetches it, or make the client there."
+    )

@@ -1,0 +1,135 @@
+"""Engines: which database one leads to, and how a forked child gets connections of its own."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import sqlalchemy as sa
+
+from atlassian_auth_adapter.errors import ConfigurationError
+from atlassian_auth_adapter.pickling import is_named
+from atlassian_auth_adapter.threads import after_fork
+
+__all__ = ["engine_of", "make_private", "place_of", "separate_after_fork"]
+
+_PORTS = {"postgresql": 5432, "mysql": 3306}
+
+#: The engines of all stores, whose connections a forked child must not use. Per process, weak.
+_engines: weakref.WeakSet[sa.Engine] = weakref.WeakSet()
+
+#: The engines that functions of the program have made, while a store has them. Per process, weak;
+#: guarded by `_making`, which is renewed after a fork.
+_made: weakref.WeakValueDictionary[Callable[[], object], sa.Engine] = weakref.WeakValueDictionary()
+_making = threading.Lock()
+
+#: In a forked child, the pools of its parent: collecting them would close the parent's connections.
+#: Written by the fork alone.
+_inherited: list[sa.Pool] = []
+
+
+def engine_of(given: object) -> sa.Engine:
+    """The engine itself, or the one that a function returns: one for each function of a module.
+
+    Raises:
+        ConfigurationError: It is neither.
+    """
+    if isinstance(given, sa.Engine):
+        return given
+    made: object = given
+    if is_named(given) and callable(given):
+        with _making:
+            made = _made.get(given) or given()
+            if isinstance(made, sa.Engine):
+                _made[given] = made
+    elif callable(given):
+        made = given()
+    if not isinstance(made, sa.Engine):
+        kind = type(made).__name__  # a URL may hold a password
+        raise ConfigurationError(
+            f"SQLTokenStore needs a synchronous SQLAlchemy engine, not a {kind}: give what "
+            "sqlalchemy.create_engine(url) returns, or a function without arguments that returns "
+            "such an engine."
+        )
+    return made
+
+
+def separate_after_fork(engine: sa.Engine) -> None:
+    """A forked child opens connections of its own, and closes none of its parent's."""
+    _engines.add(engine)
+
+
+def place_of(engine: sa.Engine) -> str:
+    """Where the engine's database is, for people; without secrets.
+
+    Raises:
+        ConfigurationError: It is a database that SQLTokenStore does not know.
+    """
+    dialect = {"mariadb": "mysql"}.get(engine.dialect.name, engine.dialect.name)
+    if dialect not in (*_PORTS, "sqlite") or engine.dialect.is_async:
+        raise ConfigurationError(
+            f"SQLTokenStore does not know {engine.dialect.name}+{engine.dialect.driver}. Give a "
+            "synchronous engine for PostgreSQL, MariaDB, MySQL or SQLite."
+        )
+    url = engine.url
+    if dialect == "sqlite":
+        if url.query.get("mode") == "memory":
+            url = url.set(database=":memory:")
+        return f"sqlite:///{_sqlite_file(url.database or '')}"
+    default = "<default>"  # as the driver says, or a `creator`
+    host = _joined(url.host or url.query.get("unix_socket") or url.query.get("host") or default)
+    port = _joined(url.port or url.query.get("port") or _PORTS[dialect])
+    return f"{dialect}://{host}:{port}/{url.database or default}"
+
+
+def _joined(parts: object) -> str:
+    """PostgreSQL's URLs may name several hosts."""
+    return ",".join(map(str, parts)) if isinstance(parts, tuple) else str(parts)
+
+
+def _sqlite_file(database: str) -> str:
+    path, is_memory = database, database in ("", ":memory:")
+    if database.startswith("file:"):
+        parts = urlsplit(database)
+        path = unquote(parts.path)
+        is_memory = path in ("", ":memory:") or parse_qs(parts.query).get("mode") == ["memory"]
+    if is_memory:
+        raise ConfigurationError(
+            "SQLTokenStore needs an SQLite file that its URL names: sqlite:////path/of/the/file. A "
+            "database in memory is another one for each thread; MemoryTokenStore() is for that."
+        )
+    return os.path.realpath(path)
+
+
+def make_private(file: Path) -> None:
+    """A new file of SQLite is for this user only. (Connecting would make it as the umask says.)
+
+    It is made under another name: to close a file ends the locks that SQLite has on it in this
+    process, also those of other threads. Source: sqlite.org/howtocorrupt.html, section 2.2.
+    """
+    with suppress(OSError):  # connecting will say what is wrong
+        if not file.exists():
+            descriptor, new = tempfile.mkstemp(prefix=f"{file.name}.", dir=file.parent)  # mode 0600
+            os.close(descriptor)
+            with suppress(FileExistsError):
+                os.link(new, file)
+            Path(new).unlink()
+        if not file.stat().st_size:
+            file.chmod(0o600)
+
+
+def _separate_from_parent() -> None:
+    global _making  # noqa: PLW0603 - another thread of the parent may have held it
+    _making = threading.Lock()
+    for engine in list(_engines):
+        _inherited.append(engine.pool)
+        engine.dispose(close=False)
+
+
+after_fork(_separate_from_parent)
