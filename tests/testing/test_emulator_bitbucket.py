@@ -6,10 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-import requests
 
-from atlassian_auth_adapter import AtlassianAuth, create_atlassian_oauth_client
-from atlassian_auth_adapter.atlassian.products import CloudEnvironment
 from atlassian_auth_adapter.testing.emulator import (
     AtlassianEmulator,
     NotRedirectedError,
@@ -265,44 +262,3 @@ def test_repositories_and_issues_are_made(consumer: Client) -> None:
     link = made.json()["links"]["self"]["href"]
     assert consumer.get(link, token).json()["title"] == "One"
     assert consumer.get("/2.0/repositories/acme/nope", token).status_code == 404
-
-
-# -- the library -----------------------------------------------------------------------------------
-
-
-def test_the_library_logs_in_to_bitbucket_cloud(emulator: AtlassianEmulator) -> None:
-    """Login, identity and an authenticated request, a refresh behind the caller's back included."""
-    bitbucket = emulator.bitbucket
-    client = create_atlassian_oauth_client(
-        bitbucket.app.client_id,
-        bitbucket.app.client_secret,
-        bitbucket.app.callback_url,
-        product="bitbucket",
-        cloud=CloudEnvironment(bitbucket.auth_url, bitbucket.api_url, ""),
-    )
-    client.oauth_complete(bitbucket.authorize(client.oauth_start()))
-    assert client.test_connection().name == "Ada Example"
-    with requests.Session() as session:
-        session.auth = AtlassianAuth(client)
-        url = f"{bitbucket.api_url}/2.0/repositories/acme"
-        assert session.get(url, timeout=10).status_code == 200
-        bitbucket.expire_access_tokens()
-        assert session.get(url, timeout=10).status_code == 200
-    assert emulator.count("refresh_token", "issued", "bitbucket") == 1
-
-
-def test_the_library_logs_in_to_bitbucket_data_center(server: Client) -> None:
-    """With its default scope, REPO_READ, the library reads private repositories."""
-    flavour = server.flavour
-    client = create_atlassian_oauth_client(
-        flavour.app.client_id,
-        flavour.app.client_secret,
-        flavour.app.callback_url,
-        server_url=flavour.url,
-        product="bitbucket",
-    )
-    client.oauth_complete(flavour.authorize(client.oauth_start()))
-    with requests.Session() as session:
-        session.auth = AtlassianAuth(client)
-        response = session.get(f"{flavour.url}{API}/projects/SEC/repos", timeout=10)
-        assert response.json()["size"] == 2

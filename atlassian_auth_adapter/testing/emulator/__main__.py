@@ -7,13 +7,13 @@ import json
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from . import AtlassianEmulator
-
-_PRODUCT_CALL = "rest/api/3/myself"
+from .accounts import App
+from .flavour import Flavour
 
 
 def describe(emulator: AtlassianEmulator) -> dict[str, Any]:
@@ -33,68 +33,51 @@ def describe(emulator: AtlassianEmulator) -> dict[str, Any]:
             "auth_url": cloud.auth_url,
             "api_url": cloud.api_url,
             "audience": cloud.audience,
-            "client_id": cloud.app.client_id,
-            "client_secret": cloud.app.client_secret,
-            "callback_url": cloud.app.callback_url,
+            **_app(cloud),
             "sites": [{"id": s.id, "url": s.url, "name": s.name} for s in cloud.sites],
-            "service_account": {
-                "client_id": cloud.service_account.client_id,
-                "client_secret": cloud.service_account.client_secret,
-            },
+            "service_account": _credentials(cloud.service_account),
             "email": cloud.email,
             "api_token": cloud.api_token,
             "authorization_url": f"{cloud.auth_url}/authorize?" + urlencode(query, quote_via=quote),
         },
         "data_center": {
             "url": server.url,
-            "client_id": server.app.client_id,
-            "client_secret": server.app.client_secret,
-            "callback_url": server.app.callback_url,
-            "service_account": {
-                "client_id": server.service_account.client_id,
-                "client_secret": server.service_account.client_secret,
-            },
+            **_app(server),
+            "service_account": _credentials(server.service_account),
             "personal_access_token": server.personal_access_token,
         },
         "bitbucket": {
             "auth_url": bitbucket.auth_url,
             "api_url": bitbucket.api_url,
-            "client_id": bitbucket.app.client_id,
-            "client_secret": bitbucket.app.client_secret,
-            "callback_url": bitbucket.app.callback_url,
+            **_app(bitbucket),
         },
         "foreign_url": emulator.foreign_url,
     }
 
 
+def _credentials(app: App) -> dict[str, str]:
+    return {"client_id": app.client_id, "client_secret": app.client_secret}
+
+
+def _app(flavour: Flavour) -> dict[str, str]:
+    return {**_credentials(flavour.app), "callback_url": flavour.app.callback_url}
+
+
 def _text(facts: dict[str, Any]) -> str:
     cloud, server, bitbucket = facts["cloud"], facts["data_center"], facts["bitbucket"]
-    sites = "\n".join(
-        f"  site           {s['url']}  ({s['name']}, {s['id']})" for s in cloud["sites"]
-    )
-    site = cloud["sites"][0]["id"] if cloud["sites"] else "CLOUD_ID"
+    sites = [("site", f"{s['url']}  ({s['name']}, {s['id']})") for s in cloud["sites"]]
+    first = cloud["sites"][0] if cloud["sites"] else {"id": "CLOUD_ID", "url": ""}
+    token = f"{server['personal_access_token']}  (personal)"
+    myself = f"{cloud['api_url']}/ex/jira/{first['id']}/rest/api/3/myself"
     return f"""\
 Atlassian emulator: test servers on this machine. No data in them is real.
 
 Cloud
-  auth           {cloud["auth_url"]}
-  api            {cloud["api_url"]}
-{sites}
-  client id      {cloud["client_id"]}
-  client secret  {cloud["client_secret"]}
-  callback URL   {cloud["callback_url"]}
+{_rows(*_hosts(cloud), *sites, *_registration(cloud))}
 Data Center
-  server         {server["url"]}
-  client id      {server["client_id"]}
-  client secret  {server["client_secret"]}
-  callback URL   {server["callback_url"]}
-  access token   {server["personal_access_token"]}  (personal)
+{_rows(("server", server["url"]), *_registration(server), ("access token", token))}
 Bitbucket Cloud
-  auth           {bitbucket["auth_url"]}
-  api            {bitbucket["api_url"]}
-  client id      {bitbucket["client_id"]}
-  client secret  {bitbucket["client_secret"]}
-  callback URL   {bitbucket["callback_url"]}
+{_rows(*_hosts(bitbucket), *_registration(bitbucket))}
 
 Log in with a browser:
   {cloud["authorization_url"]}
@@ -103,14 +86,14 @@ Or without one, as the service account:
     -d client_id={cloud["service_account"]["client_id"]} \\
     -d client_secret={cloud["service_account"]["client_secret"]}
 Then:
-  curl -H "Authorization: Bearer ACCESS_TOKEN" {cloud["api_url"]}/ex/jira/{site}/{_PRODUCT_CALL}
+  curl -H "Authorization: Bearer ACCESS_TOKEN" {myself}
 
 Or with the command: put this into profiles.toml and the client secret above into
 ATLASSIAN_CLIENT_SECRET, then run atlassian-auth login --profile emulator
   [emulator]
   client_id = "{cloud["client_id"]}"
   callback_url = "{cloud["callback_url"]}"
-  site_url = "{cloud["sites"][0]["url"] if cloud["sites"] else ""}"
+  site_url = "{first["url"]}"
   scopes = "read:jira-user read:jira-work offline_access"
   store = "file"
   [emulator.cloud]
@@ -119,6 +102,19 @@ ATLASSIAN_CLIENT_SECRET, then run atlassian-auth login --profile emulator
   audience = "{cloud["audience"]}"
 
 Press Ctrl-C to stop it."""
+
+
+def _rows(*rows: tuple[str, str]) -> str:
+    return "\n".join(f"  {name:<15}{value}" for name, value in rows)
+
+
+def _hosts(facts: Mapping[str, str]) -> list[tuple[str, str]]:
+    return [("auth", facts["auth_url"]), ("api", facts["api_url"])]
+
+
+def _registration(app: Mapping[str, str]) -> list[tuple[str, str]]:
+    names = ("client id", "client secret", "callback URL")
+    return [(name, app[name.lower().replace(" ", "_")]) for name in names]
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -95,14 +95,13 @@ class Need:
 def _needs(table: str) -> tuple[Need, ...]:
     """The rows of a table, of which the first that fits decides.
 
-    A row is a method (`*`: any) and the pattern of a path. Each line below it is a set
-    of scopes that is enough; no line: any valid token is enough.
+    A row is a method (`*`: any), the pattern of a path, and a set of scopes that is enough; where
+    there are several such sets, each is an indented line below; without one, any token is enough.
     """
     found: list[Need] = []
     for row in re.split(r"\n(?! )", dedent(table).strip()):
-        head, *lines = row.splitlines()
-        method, path = head.split()
-        any_of = tuple(frozenset(line.split()) for line in lines or [""])
+        (method, path, *scopes), *further = (line.split() for line in row.splitlines())
+        any_of = tuple(frozenset(each) for each in (further or [scopes]))
         found.append(Need(method, re.compile(path, re.DOTALL), any_of))
     return tuple(found)
 
@@ -120,23 +119,17 @@ JIRA_NEEDS = _needs(r"""
     GET /rest/api/[23]/issue/.*
         read:jira-work
         read:issue:jira
-    POST /rest/api/[23]/search.*
-        read:jira-work
-    GET /.*
-        read:jira-work
-    * /.*
-        write:jira-work
+    POST /rest/api/[23]/search.*  read:jira-work
+    GET /.*  read:jira-work
+    * /.*  write:jira-work
 """)
 
-# Version 1 of content and spaces is gone for OAuth, whatever the scopes: these rows have none.
+# Version 1 of content and spaces is gone for OAuth, whatever the scopes: its row has none.
 CONFLUENCE_NEEDS = _needs(r"""
     * /rest/(echo|redirect).*
-    GET /rest/api/audit.*
-        read:audit-log:confluence
-    GET /rest/api/user.*
-        read:confluence-user
-    GET /rest/api/search.*
-        search:confluence
+    GET /rest/api/audit.*  read:audit-log:confluence
+    GET /rest/api/user.*  read:confluence-user
+    GET /rest/api/search.*  search:confluence
     GET /rest/api/content/\d+/child/attachment/[^/]+/download
         readonly:content.attachment:confluence
         read:attachment:confluence
@@ -153,52 +146,34 @@ CONFLUENCE_NEEDS = _needs(r"""
         write:confluence-content
         write:label:confluence read:label:confluence
     * /rest/api/(content|space)(/.*)?
-    GET /api/v2/pages/\d+/attachments
-        read:attachment:confluence
-    GET /api/v2/pages.*
-        read:page:confluence
-    * /api/v2/pages.*
-        write:page:confluence
-    GET /api/v2/spaces.*
-        read:space:confluence
-    GET /api/v2/.*
-        read:page:confluence
-    GET /.*
-        read:confluence-content.all
-    * /.*
-        write:confluence-content
+    GET /api/v2/pages/\d+/attachments  read:attachment:confluence
+    GET /api/v2/pages.*  read:page:confluence
+    * /api/v2/pages.*  write:page:confluence
+    GET /api/v2/spaces.*  read:space:confluence
+    GET /api/v2/.*  read:page:confluence
+    GET /.*  read:confluence-content.all
+    * /.*  write:confluence-content
 """)
 
 DATA_CENTER_NEEDS = _needs(r"""
-    * .*/audit.*
-        ADMIN
-    GET /.*
-        READ
-    * /.*
-        WRITE
+    * .*/audit.*  ADMIN
+    GET /.*  READ
+    * /.*  WRITE
 """)
 BITBUCKET_SERVER_NEEDS = _needs(r"""
-    GET /.*
-        PUBLIC_REPOS
-    * /.*
-        REPO_WRITE
+    GET /.*  PUBLIC_REPOS
+    * /.*  REPO_WRITE
 """)
 
 # Source: developer.atlassian.com/cloud/bitbucket/rest, read 2026-11-22.
 BITBUCKET_NEEDS = _needs(r"""
     * /rest/(echo|redirect).*
-    GET /2\.0/(user|workspaces)(/.*)?
-        account
-    GET /2\.0/repositories/[^/]+/[^/]+/issues.*
-        issue
-    * /2\.0/repositories/[^/]+/[^/]+/issues.*
-        issue:write
-    GET /2\.0/repositories.*
-        repository
-    * /2\.0/repositories/[^/]+/[^/]+
-        repository:admin
-    * /2\.0/repositories.*
-        repository:write
+    GET /2\.0/(user|workspaces)(/.*)?  account
+    GET /2\.0/repositories/[^/]+/[^/]+/issues.*  issue
+    * /2\.0/repositories/[^/]+/[^/]+/issues.*  issue:write
+    GET /2\.0/repositories.*  repository
+    * /2\.0/repositories/[^/]+/[^/]+  repository:admin
+    * /2\.0/repositories.*  repository:write
 """)
 
 
