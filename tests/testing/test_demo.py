@@ -34,7 +34,7 @@ from atlassian_auth_adapter.adapters._httpx_family import HTTPXFamilyAuth
 from atlassian_auth_adapter.atlassian.gateway import Route
 
 HTTPXFamilyAuth.admit = lambda self, location, **_: Route(location, bearer=True)
-HTTPXFamilyAuth.is_ours = lambda self, location: True
+HTTPXFamilyAuth.may_carry_token = lambda self, location: True
 """
 NO_SECOND_SENDING = """
 import atlassian_auth_adapter.adapters.requests as adapter
