@@ -25,7 +25,7 @@ EventName = Literal[
     "unavailable",  # no usable answer from the token endpoint
     "store_failed",  # the store could not be read or written
     "lock_timeout",  # another process held the store's lock for too long
-    "reauthorization_due",  # a person must log in again soon, or in any case the login ends
+    "reauthorization_due",  # the login expires soon and needs a person
     "foreign_origin",  # a request outside the grant was sent without the token
     "site_not_granted",  # the login does not reach the site with the cloud id
     "scope_missing",  # the resource server requires a scope that the grant lacks

@@ -1,7 +1,7 @@
 """The receiver of the redirect: a small HTTP server on this machine's loopback addresses.
 
-It waits for the one response to an authorization request. Any other request (for an icon, from a
-scanner, from a page that guesses) gets a short refusal. Nothing of a request is logged or shown.
+It waits for the response to one authorization request. Any other request (for an icon, by a port
+scanner, with a guessed state) gets 404 or 400. Nothing of a request is logged or shown.
 
 Source: RFC 8252 sections 7.3 and 8.3. The port is fixed, although the RFC lets the program choose
 it: the redirect URI must match the registered one (developer.atlassian.com, OAuth 2.0 (3LO) apps,

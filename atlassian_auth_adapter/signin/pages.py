@@ -1,7 +1,7 @@
-"""The pages of a login: plain HTML without script and without external resources, escaped.
+"""The pages of a login: plain HTML without scripts and external resources.
 
-They hold no code, no state and no token. A page for an error has a text for the person, and below
-it the text of the error for the developers of the program.
+All inserted text is escaped, and holds no code, no state and no token. A page for an error has a
+text for the person, and below it the text of the error for the developers of the program.
 """
 
 from __future__ import annotations

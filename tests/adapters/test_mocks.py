@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import httpx
@@ -26,70 +27,53 @@ def client(emulator: AtlassianEmulator, clock: FakeClock, make_client: Any) -> A
     return client
 
 
-@pytest.mark.parametrize(
-    ("first", "calls", "refreshes"),
-    [(EXPIRED, 2, 1), (SCOPE_MISSING, 1, 0)],
-    ids=["expired", "scope"],
-)
-def test_under_responses(
-    emulator: AtlassianEmulator,
-    client: Any,
-    session: requests.Session,
-    first: dict[str, Any],
-    calls: int,
-    refreshes: int,
-) -> None:
-    """A rejected request is sent again through the mock; a missing scope is returned."""
-    old, url = client.get_access_token(), f"{client.base_url}/rest/api/3/issue"
-    session.auth = AtlassianAuth(client)
+Sent = list[tuple[str, bytes]]
+
+
+def _under_responses(emulator: Any, client: Any, url: str, first: Any) -> tuple[int, Sent]:
+    """The status of a POST by requests, and what was sent: token and body."""
     with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
         mock.add_passthru(emulator.cloud.auth_url)
         mock.post(url, json=first, status=401)
         mock.post(url, json={"key": "AB-1"}, status=201)
-        answer = session.post(url, json={"summary": "mocked"})
+        answer = requests.post(url, json={"summary": "mocked"}, auth=AtlassianAuth(client))
         sent = [(call.request.headers["Authorization"], call.request.body) for call in mock.calls]
-    bodies = {body for _, body in sent}
-    assert answer.status_code == (201 if calls == 2 else 401)
-    assert [header for header, _ in sent] == [
-        f"Bearer {old}",
-        f"Bearer {client.get_access_token()}",
-    ][:calls]
-    assert bodies == {b'{"summary": "mocked"}'}
-    assert emulator.count("refresh_token") == refreshes
+    return answer.status_code, sent  # type: ignore[return-value]
 
 
-@pytest.mark.parametrize(
-    ("library", "auth"), [(httpx, AtlassianHTTPXAuth), (httpx2, AtlassianHTTPX2Auth)]
-)
-@pytest.mark.parametrize(
-    ("first", "calls", "refreshes"),
-    [(EXPIRED, 2, 1), (SCOPE_MISSING, 1, 0)],
-    ids=["expired", "scope"],
-)
-def test_under_mock_transport(
-    emulator: AtlassianEmulator,
-    client: Any,
-    library: Any,
-    auth: Any,
-    first: dict[str, Any],
-    calls: int,
-    refreshes: int,
-) -> None:
-    """The same with the mock transport of httpx and httpx2."""
-    seen: list[tuple[str, bytes]] = []
+def _under_mock_transport(
+    library: Any, auth: Any, _: Any, client: Any, url: str, first: Any
+) -> tuple[int, Sent]:
+    """The same by httpx or httpx2."""
+    sent: Sent = []
 
     def answer(request: Any) -> Any:
-        seen.append((request.headers["Authorization"], request.content))
-        if len(seen) == 1:
+        sent.append((request.headers["Authorization"], request.content))
+        if len(sent) == 1:
             return library.Response(401, json=first)
         return library.Response(201, json={"key": "AB-1"})
 
-    old, url = client.get_access_token(), f"{client.base_url}/rest/api/3/issue"
     with library.Client(auth=auth(client), transport=library.MockTransport(answer)) as http:
-        assert http.post(url, json={"summary": "mocked"}).status_code == (
-            201 if calls == 2 else 401
-        )
-    headers = [f"Bearer {old}", f"Bearer {client.get_access_token()}"][:calls]
-    assert [header for header, _ in seen] == headers
-    assert len({body for _, body in seen}) == 1
-    assert emulator.count("refresh_token") == refreshes
+        return http.post(url, json={"summary": "mocked"}).status_code, sent
+
+
+@pytest.mark.parametrize(
+    "post",
+    [
+        _under_responses,
+        partial(_under_mock_transport, httpx, AtlassianHTTPXAuth),
+        partial(_under_mock_transport, httpx2, AtlassianHTTPX2Auth),
+    ],
+    ids=["requests", "httpx", "httpx2"],
+)
+def test_under_a_mock(emulator: AtlassianEmulator, client: Any, post: Any) -> None:
+    """A rejected request is sent again through the mock; a missing scope is returned."""
+    url = f"{client.base_url}/rest/api/3/issue"
+    for first, expected, calls in ((EXPIRED, 201, 2), (SCOPE_MISSING, 401, 1)):
+        old = client.get_access_token()
+        status, sent = post(emulator, client, url, first)
+        tokens = [old, client.get_access_token()][:calls]
+        assert status == expected
+        assert [header for header, _ in sent] == [f"Bearer {token}" for token in tokens]
+        assert len({body for _, body in sent}) == 1
+        assert emulator.count("refresh_token") == 1
