@@ -10,7 +10,6 @@ import re
 import runpy
 import subprocess
 import sys
-import textwrap
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -234,12 +233,23 @@ def test_the_table_of_products_is_true() -> None:
 
 
 def test_the_map_of_the_house_is_true() -> None:
-    """Every place that README names exists."""
+    """Every place that README names exists, and no place of the package is left out."""
     package = Path(atlassian_auth_adapter.__file__).parent
-    house = README.partition("## The house")[2].partition("Read `")[0]
-    places = [line.split()[0] for line in textwrap.dedent(house).split("\n") if line.strip()]
-    assert places
-    assert all((package / place).exists() for place in places)
+    house = README.partition("## The house")[2].partition("| Question")[0]
+    named = set(re.findall(r"\b[\w/]+(?:\.py|/)(?=[`\s])", house))
+    assert all((package / place).exists() for place in named), named
+    there = {path.name + "/" * path.is_dir() for path in package.iterdir()}
+    assert there - named == {"__init__.py", "__pycache__/", "py.typed"}
+
+
+def test_the_questions_of_a_stranger_are_answered_by_files_that_exist() -> None:
+    """Each row names one file to open."""
+    package = Path(atlassian_auth_adapter.__file__).parent
+    rows = re.findall(r"^\| ([^|]+\?) \| ([^|]+) \|$", README, re.MULTILINE)
+    assert len(rows) >= 9
+    for question, answer in rows:
+        (file, *_) = re.findall(r"`([\w/]+(?:\.py|/))`", answer)
+        assert (package / file).exists(), question
 
 
 def _with(code: str, replaced: dict[str, str]) -> str:

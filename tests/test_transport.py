@@ -172,6 +172,7 @@ def _cloud_client(emulator: AtlassianEmulator, clock: FakeClock, **changes: Any)
             **changes,
         }
     )
+    emulator.faults.clear()  # other tests use this emulator
     for kind in ("tenant_info", "accessible-resources"):  # at sign-in
         emulator.faults.next(kind, Status(503))
     client.oauth_complete(cloud.authorize(client.oauth_start()))
