@@ -42,14 +42,11 @@ _ACCOUNT_PATHS = frozenset({"/me", "/oauth/token/accessible-resources"})
 #: Other paths of a site (pages, downloads, `/_edge`) have no counterpart there and accept no OAuth
 #: token. Answers link to the pages of attachments, whose paths hold the ids of the resources.
 #: Source: Jira's OpenAPI document, /rest/api/3/attachment/..., read 2026-11-24.
-_SITE_PATHS = tuple(
-    (re.compile(pattern, re.DOTALL), replacement)
-    for pattern, replacement in (
-        (r"(/wiki/(?:rest|api)/.*)", r"/ex/confluence/{}\1"),
-        (r"(/rest/.*)", r"/ex/jira/{}\1"),
-        (r"/secure/attachment/(\d+)(?:/[^/]*)?", r"/ex/jira/{}/rest/api/3/attachment/content/\1"),
-        (r"/secure/thumbnail/(\d+)(?:/[^/]*)?", r"/ex/jira/{}/rest/api/3/attachment/thumbnail/\1"),
-    )
+_SITE_PATHS = (
+    (r"(/wiki/(?:rest|api)/.*)", r"/ex/confluence/{}\1"),
+    (r"(/rest/.*)", r"/ex/jira/{}\1"),
+    (r"/secure/attachment/(\d+)(?:/[^/]*)?", r"/ex/jira/{}/rest/api/3/attachment/content/\1"),
+    (r"/secure/thumbnail/(\d+)(?:/[^/]*)?", r"/ex/jira/{}/rest/api/3/attachment/thumbnail/\1"),
 )
 #: Sites and gateways. Source: developer.atlassian.com oauth-2-3lo-apps; Nango's providers.yaml.
 _CLOUD_HOSTS = (
@@ -276,7 +273,7 @@ class CloudGateway:
         if path in _ACCOUNT_PATHS:
             return None if on_site else path
         for pattern, replacement in _SITE_PATHS:
-            if match := pattern.fullmatch(path):
+            if match := re.fullmatch(pattern, path, re.DOTALL):
                 return match.expand(replacement.format(self.cloud_id))
         return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from atlassian_auth_adapter.atlassian.gateway import is_cloud_id, origin_of_site
 from atlassian_auth_adapter.atlassian.products import Product
@@ -15,7 +15,9 @@ from atlassian_auth_adapter.errors import (
     ConfigurationError,
     ResourceUnavailableError,
 )
-from atlassian_auth_adapter.transport import Answer, Transport
+
+if TYPE_CHECKING:  # a stored token that is valid is printed without it
+    from atlassian_auth_adapter.transport import Answer, Transport
 
 __all__ = ["Site", "cloud_id_of", "listed", "only_site", "origin_at", "site_at", "sites_in"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from atlassian_auth_adapter.atlassian import sites
 from atlassian_auth_adapter.atlassian.gateway import (
@@ -33,7 +33,9 @@ from atlassian_auth_adapter.errors import (
     ResourceUnavailableError,
 )
 from atlassian_auth_adapter.oauth.server import AuthorizationServer
-from atlassian_auth_adapter.transport import Transport
+
+if TYPE_CHECKING:
+    from atlassian_auth_adapter.transport import Transport
 
 __all__ = ["AskForSites", "Place", "PlaceKind", "place_of"]
 
