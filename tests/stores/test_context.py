@@ -369,7 +369,7 @@ class TestForm:
 
 class TestAdoption:
     def test_the_login_of_an_old_integration_is_ours(self, platform, store):
-        """Nobody has to sign in again: the first version is what was there."""
+        """No person has to sign in again: the first version is what was there."""
         platform.set(LEGACY)
         assert loaded(store) == loaded(store) == (ADOPTED, 1)
         assert platform.get() == LEGACY

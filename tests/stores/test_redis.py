@@ -184,7 +184,7 @@ class TestArguments:
                     RedisTokenStore(given)
 
     def test_a_function_takes_no_arguments(self):
-        """Who passes one that does learns which kind is wanted."""
+        """The error of one that takes some says what to give."""
         with pytest.raises(ConfigurationError, match="without arguments"):
             RedisTokenStore(lambda url: plain())
 
@@ -296,8 +296,8 @@ class TestFormat:
             store.save(NAME, NEWER, expected=version)
             assert store.load(NAME) == Entry(NEWER, version + 1)
 
-    def test_every_kind_of_client_does(self, redis_url, prefix):
-        """Whatever it makes of answers: decoded or not, by either protocol."""
+    def test_every_kind_of_client_can_be_used(self, redis_url, prefix):
+        """With decoded answers or raw ones, by either protocol (RESP2, RESP3)."""
         for options in (
             {"protocol": protocol, "decode_responses": is_decoding}
             for protocol in (2, 3)
@@ -431,7 +431,7 @@ class TestLostAnswers:
         locking(store)
 
     def test_a_lease_whose_taking_is_unknown_is_given_back(self, store, monkeypatch):
-        """When the client gives up, nobody has to wait for the end of a lease without holder."""
+        """When the client gives up, the lease is released, although it may not have been taken."""
         monkeypatch.setattr(Forgetful, "losing", [b"PX", b"PX"])
         refused(lambda: locking(store), "take")
         locking(store)
@@ -808,15 +808,15 @@ class TestFork:
         """The server sees another connection, and the parent's goes on."""
         needs_fork()
         store.save(NAME, TEXT, expected=None)
-        ours = client.client_id()
+        parents = client.client_id()
 
         def child():
             return store.load(NAME) == FIRST, client.client_id()
 
-        loaded, theirs = in_forked_child(child)
+        loaded, childs = in_forked_child(child)
         assert loaded
-        assert theirs != ours
-        assert client.client_id() == ours
+        assert childs != parents
+        assert client.client_id() == parents
 
     def test_a_function_is_called_once_per_process(self, redis_url, prefix):
         """Nothing of the parent's client is used in a child, not even its locks."""

@@ -205,7 +205,7 @@ class TestContractOnPostgreSQL(SQLContract):
     pass
 
 
-#: What depends on the database's own statements, in the contract's names of today and before.
+#: Of the contract, what depends on the statements of each database.
 statements = only(
     *("letter", "save", "version", "alike", "similar", "delete", "empty", "beginning"),
     *("process", "fork", "outage", "unreachable"),
@@ -304,7 +304,7 @@ class TestTable:
     def test_threads_and_processes_create_the_table_at_once(
         self, function_for, url, table, monkeypatch, pytestconfig
     ):
-        """Each finds it there afterwards."""
+        """No error, and the table exists afterwards."""
         monkeypatch.syspath_prepend(pytestconfig.rootpath)
         store = SQLTokenStore(function_for(url), table=table)
         with process(_create, store) as other:
@@ -541,7 +541,7 @@ class TestConnections:
         store.save(NAME, TEXT, expected=None)
         other = engine_for(url)
         with ThreadPoolExecutor(1) as pool:
-            with other.begin() as connection:  # who writes that row waits for us
+            with other.begin() as connection:  # it holds the row, so the save waits
                 connection.execute(sa.text(f"SELECT * FROM {table} FOR UPDATE"))
                 save = pool.submit(store.save, NAME, NEWER, expected=1)
                 until(lambda: is_waiting(url, sessions))
@@ -582,7 +582,7 @@ class TestConnections:
             refused(lambda: first_save(store), "broke twice", "127.0.0.1", passing=True)
 
     def test_a_dead_server_is_named_without_the_password(self, relay, engine_for):
-        """Nobody listens: the error says where, and not what the login is."""
+        """No server listens: the error says where, and shows no password."""
         between, url = relay("postgresql+psycopg://login:secret@127.0.0.1:1/test?sslcert=secret")
         between.cut()
         store = SQLTokenStore(engine_for(url))
@@ -700,7 +700,7 @@ def is_waiting(url, sessions):
 
 @contextmanager
 def answering(answer):
-    """A port where everyone gets this answer."""
+    """A port that gives every client this answer."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve():
