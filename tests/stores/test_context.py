@@ -117,7 +117,7 @@ def set_context(context):
     _platform.set(context)
 
 
-@only("letter", "saved", "version", "deleted", "lock", "thread", "copy", "pickle", "prints")
+@only("letter", "as_it_was", "two_objects", "thread", "fresh_locks", "pickle", "wrong_version")
 class TestInMemory(TokenStoreContract):
     """Without a lock, for threads of one process. TestWithADirectory runs the whole contract."""
 
@@ -135,7 +135,7 @@ class TestInMemory(TokenStoreContract):
         return ContextTokenStore(get_context, set_context)
 
 
-@only("letter", "saved", "version", "deleted")
+@only("letter", "as_it_was", "wrong_version", "deleted")
 class TestBesideALegacyLogin(TestInMemory):
     """For names that do not own the legacy keys."""
 
