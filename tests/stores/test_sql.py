@@ -207,8 +207,8 @@ class TestContractOnPostgreSQL(SQLContract):
 
 #: Of the contract, what depends on the statements of each database.
 statements = only(
-    *("letter", "save", "version", "alike", "similar", "delete", "empty", "beginning"),
-    *("process", "fork", "outage", "unreachable"),
+    *("letter", "as_it_was", "version", "alike", "similar", "deleted", "empty_place"),
+    *("does_not_need_the_lock", "process", "outage", "unreachable"),
 )
 
 
