@@ -7,6 +7,7 @@ store of your own with these four methods, and let `testing.TokenStoreContract` 
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ __all__ = [
     "Entry",
     "StoreOfOtherProcess",
     "TokenStore",
+    "callable_failed",
     "check_version",
     "checked_name",
     "update",
@@ -159,6 +161,21 @@ def update(store: TokenStore, name: str, change: Callable[[Entry | None], str | 
             return
     raise StaleRecordError(
         f"{name!r} was not changed: other processes always saved it first. Try again."
+    )
+
+
+def callable_failed(what: str, error: Exception, secret: str) -> TokenStoreError:
+    """What to raise when a callable of the program raised; without its text.
+
+    Args:
+        what: Names the callable.
+        error: What it raised.
+        secret: What its text may contain.
+    """
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return TokenStoreError(
+        f"{what} raised {type(error).__name__} in {place.filename}, line {place.lineno}. Its text "
+        f"is not shown: it may contain a {secret}."
     )
 
 

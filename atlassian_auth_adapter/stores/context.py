@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
@@ -23,7 +22,12 @@ from atlassian_auth_adapter.errors import (
     raise_clean,
 )
 from atlassian_auth_adapter.pickling import PickledByReference
-from atlassian_auth_adapter.stores.base import Entry, check_version, checked_name
+from atlassian_auth_adapter.stores.base import (
+    Entry,
+    callable_failed,
+    check_version,
+    checked_name,
+)
 from atlassian_auth_adapter.stores.legacy_context import OURS, ContextDictionary
 from atlassian_auth_adapter.stores.thread_locks import ThreadLocks
 
@@ -199,19 +203,11 @@ def _entered(lock: Callable[[str, float], _Lock], name: str, timeout: float) -> 
         reason = f"another process has held the lock {name} for {timeout:g} s."
         raise_clean(TokenStoreTimeoutError(reason))
     except Exception as error:  # noqa: BLE001 - it is the caller's
-        raise_clean(_failure("lock", error))
+        raise_clean(callable_failed("lock", error, "token"))
 
 
 def _call(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return function(*arguments)
     except Exception as error:  # noqa: BLE001 - it is the caller's function
-        raise_clean(_failure(name, error))
-
-
-def _failure(name: str, error: Exception) -> TokenStoreError:
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    return TokenStoreError(
-        f"{name} raised {type(error).__name__} in {place.filename}, line {place.lineno}. Its text "
-        "is not shown: it may contain a token."
-    )
+        raise_clean(callable_failed(name, error, "token"))

@@ -15,7 +15,6 @@ import hashlib
 import json
 import re
 import threading
-import traceback
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
 from typing import Any, NoReturn, TypeAlias
@@ -37,7 +36,7 @@ from atlassian_auth_adapter.errors import (
     without_frames,
 )
 from atlassian_auth_adapter.pickling import PickledByReference, is_named
-from atlassian_auth_adapter.stores.base import Entry, TokenStore, update
+from atlassian_auth_adapter.stores.base import Entry, TokenStore, callable_failed, update
 from atlassian_auth_adapter.threads import after_fork
 
 __all__ = ["EncryptedTokenStore"]
@@ -251,13 +250,8 @@ def _answer(ask: Callable[[], Keys]) -> Keys:
     except AtlassianAuthError:
         raise
     except Exception as error:  # noqa: BLE001 - it is the caller's function
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        failure = TokenStoreError(
-            "the function that returns the keys of the EncryptedTokenStore raised "
-            f"{type(error).__name__} in {place.filename}, line {place.lineno}. Its text is not "
-            "shown: it may contain a key."
-        )
-        raise_clean(failure)
+        what = "the function that returns the keys of the EncryptedTokenStore"
+        raise_clean(callable_failed(what, error, "key"))
 
 
 def _decrypted(fernet: Fernet, token: str) -> Any:

@@ -131,7 +131,7 @@ _PASSING = {
     ("ClusterError", "RedisClusterException", "TryAgainError", "CLUSTERDOWN", "MASTERDOWN"): (
         "Part of the cluster is down or moving: look at CLUSTER INFO, try again soon."
     ),
-    ("MasterNotFoundError",): ("Sentinel knows no primary of that name: look at SENTINEL MASTERS."),
+    ("MasterNotFoundError",): "Sentinel knows no primary of that name: look at SENTINEL MASTERS.",
     ("MaxConnectionsError",): "The client's connections are all in use: raise max_connections.",
     ("TimeoutError",): "It does not answer in time: look at the server and the network.",
     ("ConnectionError", "OSError"): "Look whether it is running, and at the network.",
@@ -156,7 +156,7 @@ class RedisTokenStore(PickledByReference):
         redis_client: A synchronous `redis.Redis` or `redis.RedisCluster` (from Sentinel: that of
             `master_for`) with a `socket_timeout`. Or a function without arguments that returns one;
             it is called once per process, also in a forked child.
-        prefix: With what the names of all keys begin.
+        prefix: Text with which the names of all keys begin.
         lease: Seconds after which the lock of a killed process is free; longer than a token
             request takes.
 

@@ -40,7 +40,7 @@ class ThreadLocks:
         Args:
             key: Which lock.
             timeout: Seconds to wait for another thread.
-            name: What people call the lock.
+            name: Name of the lock, for people.
 
         Raises:
             TokenStoreTimeoutError: Another thread held it all that time.

@@ -117,7 +117,7 @@ def set_context(context):
     _platform.set(context)
 
 
-@only("letter", "saved", "version", "deleted", "lock", "thread", "copy", "pickle", "prints")
+@only("letter", "as_it_was", "two_objects", "thread", "fresh_locks", "pickle", "wrong_version")
 class TestInMemory(TokenStoreContract):
     """Without a lock, for threads of one process. TestWithADirectory runs the whole contract."""
 
@@ -135,7 +135,7 @@ class TestInMemory(TokenStoreContract):
         return ContextTokenStore(get_context, set_context)
 
 
-@only("letter", "saved", "version", "deleted")
+@only("letter", "as_it_was", "wrong_version", "deleted")
 class TestBesideALegacyLogin(TestInMemory):
     """For names that do not own the legacy keys."""
 
@@ -369,7 +369,7 @@ class TestForm:
 
 class TestAdoption:
     def test_the_login_of_an_old_integration_is_ours(self, platform, store):
-        """Nobody has to sign in again: the first version is what was there."""
+        """No person has to sign in again: the first version is what was there."""
         platform.set(LEGACY)
         assert loaded(store) == loaded(store) == (ADOPTED, 1)
         assert platform.get() == LEGACY

@@ -167,7 +167,7 @@ class TestWhatIsKept:
                     assert core not in written
 
     def test_two_encryptions_of_one_text_differ(self, store, inner):
-        """Nobody sees whether a text has changed."""
+        """So a reader of the inner store cannot see whether a text has changed."""
         store.save(NAME, TEXT, expected=None)
         before = sealed_in(inner)
         store.save(NAME, TEXT, expected=1)
@@ -183,11 +183,11 @@ class TestRefusal:
         return file_of(inner)
 
     def untouched(self, store, file, *words):
-        """No method but `delete` touches the file; that makes room."""
+        """No method but `delete` changes the file; then a new entry can be saved."""
         before = file.read_bytes()
         text = refused(lambda: store.load(NAME), *words)
         assert refused(lambda: store.rotate(NAME)) == text
-        if "not encrypted" not in text:  # which `save` is there to mend
+        if "not encrypted" not in text:  # `save` seals such an entry
             stored = json.loads(before)["version"]
             assert refused(lambda: store.save(NAME, NEWER, expected=stored)) == text
             assert refused(lambda: store.save(NAME, NEWER, expected=None)) == text
@@ -248,9 +248,9 @@ class TestRefusal:
         """Two files that change places do not swap the logins."""
         store.save(OTHER, "secret-b", expected=None)
         store.save(OTHER, "secret-c", expected=1)
-        mine, theirs = file.read_text(), file_of(inner, OTHER).read_text()
-        file_of(inner, OTHER).write_text(mine)
-        file.write_text(theirs)
+        own, other = file.read_text(), file_of(inner, OTHER).read_text()
+        file_of(inner, OTHER).write_text(own)
+        file.write_text(other)
         refused(lambda: store.load(OTHER), "under another name", OTHER)
         self.untouched(store, file, "another name")
 
@@ -318,7 +318,7 @@ class TestRefusal:
 
 class TestKeys:
     def test_a_bad_key_is_a_mistake_of_the_program(self):
-        """It learns how to make a key; what was given is not shown."""
+        """The error says how to make a key, and does not show what was given."""
         several = ([], (), ["secret-key", NEW])
         for bad in (None, "", b"", *several, "secret-key", b"secret-key", NEW[:-2], 5):
             for keys in (bad, lambda bad=bad: bad):
@@ -337,7 +337,7 @@ class TestKeys:
         )
 
     def test_the_inner_store_is_a_store(self, tmp_path):
-        """Who passes a path learns what is wanted."""
+        """For a path, the error says what to give."""
         refused(
             lambda: EncryptedTokenStore(tmp_path, NEW),
             "FileTokenStore",

@@ -41,7 +41,7 @@ NEWER = text_of(8)
 OLD, NEW = Entry(TEXT, 1), Entry(NEWER, 2)
 OURS = (module.__file__, files.__file__, kernel_locks.__file__)
 FOREVER = 1e6  # seconds, as the timeout of what must fail at once
-NOBODY = 65534
+ANOTHER_USER = 65534
 
 needs_root = pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root, to become another user"
@@ -87,9 +87,9 @@ def locking(store):
 
 
 @contextmanager
-def as_nobody():
+def as_another_user():
     """With the rights of another user, until the end: the child's own exit needs its rights."""
-    os.seteuid(NOBODY)
+    os.seteuid(ANOTHER_USER)
     try:
         yield
     finally:
@@ -222,14 +222,14 @@ class TestFormat:
     def test_a_look_up_lists_no_directory(self, store, file):
         """Its cost does not depend on the number of entries: the directory need not be readable."""
         for path in (store.path, *store.path.iterdir()):
-            os.chown(path, NOBODY, NOBODY)
+            os.chown(path, ANOTHER_USER, ANOTHER_USER)
         store.path.chmod(0o300)
         for path in store.path.parents:
             if path.stat().st_uid == os.geteuid() and path.is_relative_to(tempfile.gettempdir()):
                 path.chmod(path.stat().st_mode | 0o011)
 
         def child():
-            with as_nobody():
+            with as_another_user():
                 with pytest.raises(PermissionError):
                     next(store.path.iterdir())
                 return store.load(NAME) == OLD
@@ -300,8 +300,8 @@ class TestNeighbours:
     def test_what_belongs_to_another_user_is_refused(self, store, file):
         """A file or directory of another owner is not trusted."""
         for path in (file, store.path):
-            os.chown(path, NOBODY, NOBODY)
-            refused(lambda: store.load(NAME), path, f"user id {NOBODY}")
+            os.chown(path, ANOTHER_USER, ANOTHER_USER)
+            refused(lambda: store.load(NAME), path, f"user id {ANOTHER_USER}")
             os.chown(path, os.geteuid(), -1)
 
     @needs_root
@@ -313,7 +313,7 @@ class TestNeighbours:
             store.save(NAME, TEXT, expected=None)
 
             def child(work):
-                with as_nobody():
+                with as_another_user():
                     return work()
 
             for work in (

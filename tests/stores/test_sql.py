@@ -10,11 +10,9 @@ import re
 import signal
 import socket
 import stat
-import subprocess
 import sys
 import threading
 import time
-import traceback
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -48,6 +46,9 @@ from atlassian_auth_adapter.testing.contracts.stores import (
     assert_no_secret,
     text_of,
 )
+
+from . import helpers
+from .helpers import TRY_EVERYTHING, in_new_process, only, variables_of
 
 NEWER = text_of(8)
 FIRST, SECOND = Entry(TEXT, 1), Entry(NEWER, 2)
@@ -152,14 +153,10 @@ def run(url, statement, **parameters):
 
 def refused(work, *words, passing=False):
     """The error of `work()`: ours, of the right type, with these words, without a secret."""
-    with pytest.raises(TokenStoreError) as raised:
-        work()
-    assert type(raised.value) is (TokenStoreUnavailableError if passing else TokenStoreError)
-    for word in words:
-        assert str(word) in str(raised.value)
-    assert_no_secret(raised.value)
-    assert raised.value.__cause__ is raised.value.__context__ is None
-    return raised.value
+    kind = TokenStoreUnavailableError if passing else TokenStoreError
+    error = helpers.refused(work, *words, kind=kind)
+    assert error.__cause__ is error.__context__ is None
+    return error
 
 
 def locking(store, timeout=0.0):
@@ -212,32 +209,33 @@ class TestContractOnPostgreSQL(SQLContract):
     pass
 
 
+#: Of the contract, what depends on the statements of each database.
+statements = only(
+    *("letter", "as_it_was", "version", "alike", "similar", "deleted", "empty_place"),
+    *("does_not_need_the_lock", "process", "outage", "unreachable"),
+)
+
+
 @only_mysql
+@statements
 class TestContractOnMariaDB(SQLContract):
     pass
 
 
 @only_sqlite
+@statements
 class TestContractOnSQLite(SQLContract):
     pass
 
 
 class TestArguments:
-    @pytest.mark.parametrize(
-        "engine",
-        [
-            "postgresql://login:secret@host/database",
-            sa.make_url("postgresql://login:secret@host/database"),
-            None,
-            lambda: "postgresql://login:secret@host/database",
-        ],
-        ids=["text", "url", "none", "function of text"],
-    )
-    def test_an_engine_is_wanted(self, engine):
-        """The error says what to give."""
-        with pytest.raises(ConfigurationError, match="create_engine") as raised:
-            SQLTokenStore(engine)
-        assert_no_secret(raised.value)
+    def test_an_engine_is_wanted(self):
+        """The error says what to give, without the password."""
+        url = "postgresql://login:secret@host/database"
+        for given in (url, sa.make_url(url), None, lambda: url):
+            with pytest.raises(ConfigurationError, match="create_engine") as raised:
+                SQLTokenStore(given)
+            assert_no_secret(raised.value)
 
     def test_an_async_engine_is_refused(self):
         """It would need an event loop; the text asks for a synchronous one."""
@@ -254,25 +252,22 @@ class TestArguments:
         with pytest.raises(ConfigurationError, match=r"mssql.*PostgreSQL, MariaDB, MySQL or SQL"):
             SQLTokenStore(other)
 
-    @pytest.mark.parametrize(
-        "url", ["sqlite://", "sqlite:///:memory:", "sqlite:///file:x?mode=memory&uri=true"]
-    )
-    def test_a_database_in_memory_is_refused(self, url, engine_for):
+    def test_a_database_in_memory_is_refused(self, engine_for):
         """Each of its threads would see another one; the text names the store to use."""
-        with pytest.raises(ConfigurationError, match="MemoryTokenStore"):
-            SQLTokenStore(engine_for(url, poolclass=sa.NullPool))
+        for place in ("", "/:memory:", "/file:x?mode=memory&uri=true"):
+            with pytest.raises(ConfigurationError, match="MemoryTokenStore"):
+                SQLTokenStore(engine_for(f"sqlite://{place}", poolclass=sa.NullPool))
 
-    @pytest.mark.parametrize("table", ["", ".", "a.", ".a", "a.b.c", "a" * 64, None, 1])
-    def test_a_table_has_a_name(self, table):
+    def test_a_table_has_a_name(self):
         """Of one or two parts that no database truncates."""
-        with pytest.raises(ConfigurationError, match="table="):
-            SQLTokenStore(sa.create_engine("sqlite:///x.db"), table=table)
+        for table in ("", ".", "a.", ".a", "a.b.c", "a" * 64, None, 1):
+            with pytest.raises(ConfigurationError, match="table="):
+                SQLTokenStore(sa.create_engine("sqlite:///x.db"), table=table)
 
-    @pytest.mark.parametrize("lease", [0, -1.0, float("nan")])
-    def test_a_lease_lasts(self, lease):
+    def test_a_lease_lasts(self):
         """A positive number of seconds."""
         with pytest.raises(ConfigurationError, match="lease="):
-            SQLTokenStore(sa.create_engine("sqlite:///x.db"), lease=lease)
+            SQLTokenStore(sa.create_engine("sqlite:///x.db"), lease=0)
 
 
 class TestTable:
@@ -282,6 +277,8 @@ class TestTable:
         ((*entry, save_id, owner, end),) = run(url, f"SELECT * FROM {table}")
         assert (*entry, owner, end) == (NAME, 1, TEXT, None, None)
         assert re.fullmatch("[0-9a-f]{32}", save_id)
+        store.create_table()  # which changes nothing
+        assert store.load(NAME) == FIRST
 
     def test_a_row_without_entry_and_lease_vanishes(self, store, url, table):
         """Looking, locking and deleting leave nothing behind."""
@@ -308,16 +305,10 @@ class TestTable:
         eval(str(error).partition("Create it once: ")[2])
         assert store.load(NAME) is None
 
-    def test_creating_the_table_twice_changes_nothing(self, store):
-        """What is in it stays."""
-        store.save(NAME, TEXT, expected=None)
-        store.create_table()
-        assert store.load(NAME) == FIRST
-
     def test_threads_and_processes_create_the_table_at_once(
         self, function_for, url, table, monkeypatch, pytestconfig
     ):
-        """Each finds it there afterwards."""
+        """No error, and the table exists afterwards."""
         monkeypatch.syspath_prepend(pytestconfig.rootpath)
         store = SQLTokenStore(function_for(url), table=table)
         with process(_create, store) as other:
@@ -349,35 +340,56 @@ class TestTable:
         finally:
             run(url, f"DROP DATABASE {table}")
 
-    @pytest.mark.parametrize("name", ['x"; DROP TABLE y', "select", "Mixed Case", "50%s", "a`b"])
-    def test_a_name_is_only_a_name(self, engine, name):
+    def test_a_name_is_only_a_name(self, engine):
         """It is quoted, whatever it is."""
-        store = SQLTokenStore(engine, table=name)
-        store.create_table()
-        try:
-            store.save(NAME, TEXT, expected=None)
-            assert store.load(NAME) == FIRST
-        finally:
-            with engine.begin() as connection:
-                sa.Table(name, sa.MetaData()).drop(connection)
+        for name in ('x"; DROP TABLE y', "select", "Mixed Case", "50%s", "a`b"):
+            store = SQLTokenStore(engine, table=name)
+            store.create_table()
+            try:
+                store.save(NAME, TEXT, expected=None)
+                assert store.load(NAME) == FIRST
+            finally:
+                with engine.begin() as connection:
+                    sa.Table(name, sa.MetaData()).drop(connection)
 
-    @only_sqlite
-    @pytest.mark.parametrize("is_there", [False, True])
-    def test_a_new_file_is_private(self, engine, url, is_there):
-        """Whatever the umask; also when a store has looked into it before."""
-        file = Path(sa.make_url(url).database)
+    def test_a_new_file_is_private(self, engine_for, tmp_path):
+        """Whatever the umask; also when a store has looked into it before. A mode that was set
+        later stays.
+        """
         umask = os.umask(0)
         try:
-            store = SQLTokenStore(engine)
-            if is_there:
-                refused(lambda: store.load(NAME), file)
-            store.create_table()
+            for is_there in (False, True):
+                file = tmp_path / f"{is_there}.db"
+                store = SQLTokenStore(engine_for(f"sqlite:///{file}"))
+                if is_there:
+                    refused(lambda s=store: s.load(NAME), file)
+                store.create_table()
+                assert stat.S_IMODE(file.stat().st_mode) == 0o600
+                file.chmod(0o640)
+                store.create_table()
+                assert stat.S_IMODE(file.stat().st_mode) == 0o640
         finally:
             os.umask(umask)
-        assert stat.S_IMODE(file.stat().st_mode) == 0o600
-        file.chmod(0o640)
-        store.create_table()
-        assert stat.S_IMODE(file.stat().st_mode) == 0o640
+        assert {path.suffix for path in tmp_path.iterdir()} == {".db"}
+
+    def test_making_the_file_ends_no_lock_of_another_thread(
+        self, engine_for, tmp_path, monkeypatch
+    ):
+        """To close a file ends all locks that SQLite has on it in this process, and data are lost.
+
+        So nothing but SQLite opens it. Source: sqlite.org/howtocorrupt.html, section 2.2.
+        """
+        file, opened, real = tmp_path / "x.db", [], os.open
+
+        def spy(path, *arguments):
+            opened.append(Path(path).name)
+            return real(path, *arguments)
+
+        monkeypatch.setattr(os, "open", spy)
+        SQLTokenStore(engine_for(f"sqlite:///{file}")).create_table()
+        assert file.exists()
+        assert len(opened) == 1
+        assert file.name not in opened
 
 
 def _create(store, connection):
@@ -388,23 +400,21 @@ def _create(store, connection):
 
 
 class TestDamage:
-    @pytest.mark.parametrize(
-        "damage", ["text = NULL", "version = NULL", "version = 0", "version = -1"]
-    )
-    def test_a_damaged_row_is_named_and_kept(self, store, url, table, damage):
+    def test_a_damaged_row_is_named_and_kept(self, store, url, table):
         """Neither load nor save touch it; delete makes room for a new login."""
         store.save(NAME, TEXT, expected=None)
-        run(url, f"UPDATE {table} SET {damage}")
-        before = run(url, f"SELECT * FROM {table}")
-        for expected in (None, 1, 2):
-            save = functools.partial(store.save, NAME, NEWER, expected=expected)
-            refused(save, NAME, table, "damaged")
-        refused(lambda: store.load(NAME), NAME, table, "damaged")
-        locking(store)
-        assert run(url, f"SELECT * FROM {table}") == before
-        store.delete(NAME)
-        store.save(NAME, TEXT, expected=None)
-        assert store.load(NAME) == FIRST
+        for damage in ("text = NULL", "version = NULL", "version = 0", "version = -1"):
+            run(url, f"UPDATE {table} SET {damage}")
+            before = run(url, f"SELECT * FROM {table}")
+            for expected in (None, 1, 2):
+                save = functools.partial(store.save, NAME, NEWER, expected=expected)
+                refused(save, NAME, table, "damaged")
+            refused(lambda: store.load(NAME), NAME, table, "damaged")
+            locking(store)
+            assert run(url, f"SELECT * FROM {table}") == before
+            store.delete(NAME)
+            store.save(NAME, TEXT, expected=None)
+            assert store.load(NAME) == FIRST
 
     def test_the_table_of_an_earlier_release_is_named(self, store, url, engine, table):
         """Each method says what to do; nothing is changed before it is done, and it helps."""
@@ -433,10 +443,9 @@ class TestDamage:
 
 
 class TestConnections:
-    @pytest.mark.parametrize("pool", [sa.QueuePool, sa.NullPool])
-    def test_nothing_is_open_while_the_lock_is_held(self, url, engine_for, table, pool):
+    def test_nothing_is_open_while_the_lock_is_held(self, url, engine_for, table):
         """No connection is checked out, and every statement is a transaction of its own."""
-        engine = engine_for(url, poolclass=pool)
+        engine = engine_for(url, poolclass=sa.QueuePool)
         out, statements = [], []
 
         def is_autocommit(raw):
@@ -464,6 +473,7 @@ class TestConnections:
         assert all(statements)
         assert len(statements) > 5
 
+    @only_postgres
     def test_an_exhausted_pool_is_no_busy_lock(self, url, engine_for, table):
         """The text says what to do about it."""
         engine = engine_for(
@@ -535,7 +545,7 @@ class TestConnections:
         store.save(NAME, TEXT, expected=None)
         other = engine_for(url)
         with ThreadPoolExecutor(1) as pool:
-            with other.begin() as connection:  # who writes that row waits for us
+            with other.begin() as connection:  # it holds the row, so the save waits
                 connection.execute(sa.text(f"SELECT * FROM {table} FOR UPDATE"))
                 save = pool.submit(store.save, NAME, NEWER, expected=1)
                 until(lambda: is_waiting(url, sessions))
@@ -544,34 +554,28 @@ class TestConnections:
         assert store.load(NAME) == SECOND
 
     @servers
-    @pytest.mark.parametrize(
-        ("work", "result"),
-        [
+    def test_a_lost_answer_is_asked_for_again(self, url, engine_for, table):
+        """The first try had its effect, the second finds it and succeeds, at each statement."""
+        for work, result in (
             (first_save, FIRST),
             (lambda store: store.save(NAME, NEWER, expected=1), SECOND),
             (lambda store: store.save(NAME, TEXT, expected=1), Entry(TEXT, 2)),
             (lambda store: store.delete(NAME), None),
             (locking, FIRST),
-        ],
-        ids=["first save", "save", "save of the same text", "delete", "lock"],
-    )
-    def test_a_lost_answer_is_asked_for_again(self, url, engine_for, table, work, result):
-        """The first try had its effect, the second finds it and succeeds, at each statement."""
-        number = 0
-        while True:
-            engine = engine_for(url)
-            store = made(engine, table)
-            store.delete(NAME)
-            if work is not first_save:
-                store.save(NAME, TEXT, expected=None)
-            with losing_the_answer(engine, number) as lost:
-                work(store)
-            assert store.load(NAME) == result
-            locking(store)
-            if not lost:
-                break
-            number += 1
-        assert number >= 1
+        ):
+            for number in range(100):
+                engine = engine_for(url)
+                store = made(engine, table)
+                store.delete(NAME)
+                if work is not first_save:
+                    store.save(NAME, TEXT, expected=None)
+                with losing_the_answer(engine, number) as lost:
+                    work(store)
+                assert store.load(NAME) == result
+                locking(store)
+                if not lost:
+                    break
+            assert number >= 1
 
     @servers
     def test_a_server_that_always_hangs_up_is_named(self, url, engine_for, table):
@@ -582,7 +586,7 @@ class TestConnections:
             refused(lambda: first_save(store), "broke twice", "127.0.0.1", passing=True)
 
     def test_a_dead_server_is_named_without_the_password(self, relay, engine_for):
-        """Nobody listens: the error says where, and not what the login is."""
+        """No server listens: the error says where, and shows no password."""
         between, url = relay("postgresql+psycopg://login:secret@127.0.0.1:1/test?sslcert=secret")
         between.cut()
         store = SQLTokenStore(engine_for(url))
@@ -592,46 +596,42 @@ class TestConnections:
         refused(store.create_table, "connect", passing=True)
         assert "secret" not in f"{store!r} {store}"
 
-    @pytest.mark.parametrize(
-        ("change", "word"),
-        [
-            ({"username": "nobody", "password": "secret"}, "nobody"),
-            ({"database": "nowhere"}, "nowhere"),
-            ({"host": "127.0.0.1", "query": {"sslrootcert": "/", "sslmode": "verify-full"}}, ""),
-        ],
-        ids=["login", "database", "certificate"],
-    )
     @servers
-    def test_a_connection_that_will_never_be_accepted(self, url, engine_for, change, word):
-        """Waiting does not mend what the engine's URL says."""
-        if "query" in change and not url.startswith("postgresql"):
-            change = {"query": {"ssl_ca": "/nowhere"}}
-        store = SQLTokenStore(engine_for(sa.make_url(url).set(**change)))
-        refused(lambda: store.load(NAME), "cannot connect", word)
+    def test_a_connection_that_will_never_be_accepted(self, url, engine_for):
+        """Waiting does not change what the engine's URL says."""
+        certificate = {"query": {"ssl_ca": "/nowhere"}}
+        if url.startswith("postgresql"):
+            query = {"sslrootcert": "/", "sslmode": "verify-full"}
+            certificate = {"host": "127.0.0.1", "query": query}
+        for word, change in (
+            ("stranger", {"username": "stranger", "password": "secret"}),
+            ("nowhere", {"database": "nowhere"}),
+            ("", certificate),
+        ):
+            store = SQLTokenStore(engine_for(sa.make_url(url).set(**change)))
+            refused(lambda s=store: s.load(NAME), "cannot connect", word)
 
-    @pytest.mark.parametrize(
-        ("scheme", "code", "words"),
-        [
-            ("postgresql+psycopg", "57P03", "the database system is starting up"),
-            ("postgresql+psycopg", "57P03", "the database system is shutting down"),
-            ("postgresql+psycopg", "57P03", "the database system is in recovery mode"),
-            ("postgresql+psycopg", "53300", "sorry, too many clients already"),
-            ("mysql+pymysql", 1040, "Too many connections"),
-            ("mysql+pymysql", 1053, "Server shutdown in progress"),
-        ],
-    )
-    def test_a_server_that_is_not_ready(self, engine_for, scheme, code, words):
+    def test_a_server_that_is_not_ready(self, engine_for):
         """It starts, stops or is full: that passes, and the error says so."""
-        if scheme.startswith("mysql"):
-            answer = b"\xff" + code.to_bytes(2, "little") + b"#08S01" + words.encode()
-            answer = len(answer).to_bytes(3, "little") + b"\0" + answer
-        else:
-            fields = f"SFATAL\0VFATAL\0C{code}\0M{words}\0\0".encode()
-            answer = b"E" + (len(fields) + 4).to_bytes(4, "big") + fields
-        with answering(answer) as port:
-            options = "?sslmode=disable&gssencmode=disable" if scheme.startswith("p") else ""
-            store = SQLTokenStore(engine_for(f"{scheme}://a@127.0.0.1:{port}/test{options}"))
-            refused(lambda: store.load(NAME), "cannot connect", words, passing=True)
+        for code, words in (
+            ("57P03", "the database system is starting up"),
+            ("57P03", "the database system is shutting down"),
+            ("57P03", "the database system is in recovery mode"),
+            ("53300", "sorry, too many clients already"),
+            (1040, "Too many connections"),
+            (1053, "Server shutdown in progress"),
+        ):
+            if isinstance(code, int):
+                scheme, options = "mysql+pymysql", ""
+                answer = b"\xff" + code.to_bytes(2, "little") + b"#08S01" + words.encode()
+                answer = len(answer).to_bytes(3, "little") + b"\0" + answer
+            else:
+                scheme, options = "postgresql+psycopg", "?sslmode=disable&gssencmode=disable"
+                fields = f"SFATAL\0VFATAL\0C{code}\0M{words}\0\0".encode()
+                answer = b"E" + (len(fields) + 4).to_bytes(4, "big") + fields
+            with answering(answer) as port:
+                store = SQLTokenStore(engine_for(f"{scheme}://a@127.0.0.1:{port}/test{options}"))
+                refused(lambda s=store: s.load(NAME), "cannot connect", words, passing=True)
 
     def test_what_a_listener_of_the_engine_raises_is_not_quoted(self, engine_for):
         """It may ask a person for the password; the error names the kind of what went wrong."""
@@ -644,12 +644,11 @@ class TestConnections:
         refused(lambda: SQLTokenStore(engine).load(NAME), "cannot connect", "LookupError")
 
     @servers
-    @pytest.mark.parametrize("is_passing", [True, False])
-    def test_a_statement_that_fails(self, url, engine, store, is_passing):
-        """What a server says when it stops passes, what it says about a full disk does not."""
-        for code, number in [("57P01", 1053), ("08006", 2006)] if is_passing else [("53100", 1021)]:
+    def test_a_statement_that_fails(self, engine, store):
+        """The error of a server that stops passes, that of a full disk does not."""
+        for code, number in (("57P01", 1053), ("08006", 2006), ("53100", 1021)):
             with failing(engine, code, number) as tries:
-                refused(lambda: store.load(NAME), passing=is_passing)
+                refused(lambda: store.load(NAME), passing=code != "53100")
             assert tries
         assert store.load(NAME) is None
 
@@ -705,7 +704,7 @@ def is_waiting(url, sessions):
 
 @contextmanager
 def answering(answer):
-    """A port where everyone gets this answer."""
+    """A port that gives every client this answer."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve():
@@ -761,7 +760,7 @@ def losing_the_answer(engine, *numbers):
 
 class TestConflicts:
     @servers
-    @pytest.mark.parametrize("level", ["SERIALIZABLE", "REPEATABLE READ", "AUTOCOMMIT"])
+    @pytest.mark.parametrize("level", ["SERIALIZABLE", "AUTOCOMMIT"])
     def test_the_engine_may_have_any_isolation_level(self, url, engine_for, table, level):
         """Our statements run alone whatever the program's do, and leave its level as it was."""
         options = {}
@@ -860,6 +859,7 @@ class TestConflicts:
 
 
 class TestLease:
+    @only_postgres
     def test_a_holder_that_slept_too_long_destroys_nothing(
         self, url, function_for, table, monkeypatch, pytestconfig
     ):
@@ -886,20 +886,6 @@ class TestLease:
         assert store.load(NAME) == SECOND
         locking(store)
 
-    def test_a_lease_is_renewed_while_its_holder_lives(self, url, engine, table):
-        """A lock lasts longer than its lease; the database's clock says so."""
-        store = made(engine, table, lease=SHORT)
-
-        def end():
-            return run(url, f"SELECT lock_until FROM {table}")[0][0]
-
-        with store.lock(NAME, timeout=0.0):
-            first = end()
-            until(lambda: end() > first + SHORT / 4)
-            with pytest.raises(TokenStoreTimeoutError) as raised:
-                locking(store)
-        assert table in str(raised.value)
-
     def test_a_lease_obeys_only_its_owner(self, store, url, table):
         """No other process renews or ends it; the owner may do each twice."""
         rows = store._rows
@@ -910,28 +896,26 @@ class TestLease:
         rows.release(NAME, "other")
         assert run(url, f"SELECT * FROM {table}") == before
         assert rows.take(NAME, "owner", 60.0)
-        assert rows.renew(NAME, "owner", 60.0)
+        before = run(url, f"SELECT lock_until FROM {table}")[0][0]
+        assert rows.renew(NAME, "owner", 120.0)
+        assert 55 < run(url, f"SELECT lock_until FROM {table}")[0][0] - before < 55 + 2 * PATIENCE
         rows.release(NAME, "owner")
         rows.release(NAME, "owner")
         assert not rows.renew(NAME, "owner", 60.0)
         assert run(url, f"SELECT * FROM {table}") == []
 
-    @pytest.mark.parametrize("shift", [-1e6, 1e6])
-    def test_clocks_of_hosts_play_no_part(self, store, monkeypatch, shift):
+    def test_clocks_of_hosts_play_no_part(self, store, monkeypatch):
         """Neither a holder's nor a waiter's."""
-        now = time.time
-        with store.lock(NAME, timeout=0.0):
-            monkeypatch.setattr(time, "time", lambda: now() + shift)
-            with pytest.raises(TokenStoreTimeoutError):
-                locking(store)
-        with store.lock(NAME, timeout=0.0):
-            monkeypatch.undo()
-            with pytest.raises(TokenStoreTimeoutError):
-                locking(store)
+        now = time.time()
+        for holder, waiter in ((0.0, -1e6), (0.0, 1e6), (-1e6, 0.0), (1e6, 0.0)):
+            monkeypatch.setattr(time, "time", lambda shift=holder: now + shift)
+            with store.lock(NAME, timeout=0.0):
+                monkeypatch.setattr(time, "time", lambda shift=waiter: now + shift)
+                with pytest.raises(TokenStoreTimeoutError):
+                    locking(store)
 
     @servers
-    @pytest.mark.parametrize("zones", [("+13:00", "-11:00"), ("-11:00", "+13:00")])
-    def test_time_zones_of_sessions_play_no_part(self, url, engine_for, table, zones):
+    def test_time_zones_of_sessions_play_no_part(self, url, engine_for, table):
         """A lease that is held is held in every time zone, one that has ended has ended."""
 
         def store_in(zone):
@@ -946,13 +930,14 @@ class TestLease:
 
             return SQLTokenStore(engine, table=table)
 
-        here, there = map(store_in, zones)
-        here.create_table()
-        with here.lock(NAME, timeout=0.0):
-            with pytest.raises(TokenStoreTimeoutError):
+        east, west = map(store_in, ("+13:00", "-11:00"))
+        east.create_table()
+        for here, there in ((east, west), (west, east)):
+            with here.lock(NAME, timeout=0.0):
+                with pytest.raises(TokenStoreTimeoutError):
+                    locking(there)
+                run(url, f"UPDATE {table} SET lock_until = lock_until - 61")
                 locking(there)
-            run(url, f"UPDATE {table} SET lock_until = lock_until - 61")
-            locking(there)
 
     @only_sqlite
     def test_sqlite_counts_in_seconds_since_1970(self, store, url, table):
@@ -989,6 +974,7 @@ class TestSecrets:
         assert "Row (2, <text>, " in log
         assert "secret" not in log
 
+    @only_sqlite
     def test_no_frame_of_an_error_holds_a_token(self, store, url, table):
         """Error reporters print what the variables of each frame hold."""
         store.save(NAME, TEXT, expected=None)
@@ -1000,18 +986,16 @@ class TestSecrets:
         with pytest.raises(StaleRecordError) as stale:
             store.save(NAME, NEWER, expected=7)
         for raised in (error, stale.value):
-            for frame, _ in traceback.walk_tb(raised.__traceback__):
-                if "/atlassian_auth_adapter/" in frame.f_code.co_filename:
-                    assert "secret" not in repr(list(frame.f_locals.values()))
+            assert "secret" not in str(variables_of(raised))
 
 
 class TestIdentity:
     HERE = "postgresql+psycopg://a:secret@db.example.com/logins"
 
-    @pytest.mark.parametrize(
-        ("url", "place"),
-        [
-            (HERE, "postgresql://db.example.com:5432/logins"),
+    def test_a_place_is_server_and_database(self):
+        """For people; without the login."""
+        for url, place in (
+            (self.HERE, "postgresql://db.example.com:5432/logins"),
             ("postgresql+psycopg:///x?host=h&port=1", "postgresql://h:1/x"),
             ("postgresql+psycopg://a:secret@/x?host=h&host=i", "postgresql://h,i:5432/x"),
             ("postgresql+psycopg://", "postgresql://<default>:5432/<default>"),
@@ -1019,12 +1003,9 @@ class TestIdentity:
             ("mysql+pymysql:///x?unix_socket=/run/a", "mysql:///run/a:3306/x"),
             ("sqlite:////tmp/../x.db", "sqlite:////x.db"),
             ("sqlite:///file:/tmp/x.db?uri=true", "sqlite:////tmp/x.db"),
-        ],
-    )
-    def test_a_place_is_server_and_database(self, url, place):
-        """For people; without the login."""
-        store = SQLTokenStore(sa.create_engine(url), table="mine")
-        assert repr(store) == f"SQLTokenStore({place!r}, table='mine')"
+        ):
+            store = SQLTokenStore(sa.create_engine(url), table="mine")
+            assert repr(store) == f"SQLTokenStore({place!r}, table='mine')"
 
     def test_a_pickle_holds_no_password(self, function_for):
         """Of whatever the store was made; in its own process it comes back as the same place."""
@@ -1038,6 +1019,7 @@ class TestIdentity:
         assert vars(pickle.loads(pickle.dumps(store)))["_lease"] == 5
         assert repr(pickle.loads(pickle.dumps(store))) == repr(store)
 
+    @only_sqlite
     def test_a_function_makes_one_engine_for_each_process(self, function_for, url):
         """All stores that it is given to share the pool."""
         make = function_for(url)
@@ -1045,32 +1027,21 @@ class TestIdentity:
         stores += [pickle.loads(pickle.dumps(store)) for store in stores]
         assert len(sys.modules[make.__module__].ENGINES) == 1
 
-    def test_a_store_of_an_engine_says_elsewhere_that_it_cannot(self):
+    def test_a_store_of_an_engine_says_in_another_process_that_it_cannot(self):
         """It is the same place, and each of its methods says what to do."""
         store = SQLTokenStore(sa.create_engine(self.HERE), table="mine")
-        program = (
-            "import pickle, sys\n"
-            "from atlassian_auth_adapter.errors import TokenStoreError\n"
-            "store = pickle.loads(sys.stdin.buffer.read())\n"
-            "def lock():\n"
-            "    with store.lock('x', timeout=1e6): pass\n"
-            "for work in (lock, store.create_table, lambda: store.load('x'),\n"
-            "             lambda: store.save('x', '', expected=None),\n"
-            "             lambda: store.delete('x'), lambda: pickle.loads(pickle.dumps(store))\n"
-            "             .load('x')):\n"
-            "    try: work()\n"
-            "    except TokenStoreError as error: print(error)\n"
-            "print(store, pickle.loads(pickle.dumps(store)) is store)"
+        *errors, last = in_new_process(
+            f"{TRY_EVERYTHING}\n"
+            "try: a.create_table()\n"
+            "except TokenStoreError as error: print(f'{a!r}: {error}')\n"
+            "print(pickle.loads(pickle.dumps(a)) is a)",
+            store,
         )
-        run = subprocess.run(
-            [sys.executable, "-c", program], input=pickle.dumps(store), capture_output=True
-        )
-        *errors, last = run.stdout.decode().splitlines()
-        assert len(errors) == 6, run.stderr
+        assert (len(errors), last) == (9, "True")
         for error in errors:
+            assert error.startswith(f"{store!r}: ")
             assert "SQLTokenStore(make_engine)" in error
             assert "'mine' of postgresql://db.example.com:5432/logins" in error
-        assert last == f"{store!r} True"
 
 
 class TestFork:
@@ -1094,6 +1065,7 @@ class TestFork:
         assert sessions == [parents]
         assert parents in alive(url)
 
+    @only_sqlite
     def test_a_child_can_make_stores_of_functions(self, function_for, url):
         """Also when a thread of the parent was just making one."""
         needs_fork()
