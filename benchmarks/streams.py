@@ -161,7 +161,7 @@ def httpx_generator(library: Any, auth: Any, source: TokenSource, job: Job) -> A
     """An async generator is the body; it cannot be rewound."""
 
     async def body() -> AsyncIterator[bytes]:
-        with Path(job.path).open("rb") as file:  # noqa: ASYNC230 - nobody else is in the loop
+        with Path(job.path).open("rb") as file:  # noqa: ASYNC230 - the loop has no other task
             while chunk := file.read(CHUNK):
                 yield chunk
 

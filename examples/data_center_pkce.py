@@ -20,7 +20,7 @@ with AtlassianEmulator() as emulator, tempfile.TemporaryDirectory() as directory
         server_url=server.url,  # "https://jira.example.com/jira"
         store=atlassian.FileTokenStore(directory),  # "~/.my-program"
     )
-    if client.status().state == "none":  # nobody has logged in yet
+    if client.status().state == "none":  # not logged in yet
         url = client.oauth_start()
         redirect = server.authorize(url)  # input(f"Open {url} and paste where it takes you: ")
         client.oauth_complete(redirect)
