@@ -97,7 +97,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(profile: Any) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full disk to be had")
 @pytest.mark.parametrize("arguments", ["token", "token --header", "token --json", "status --json"])
-@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("unbuffered", ["", pytest.param("1", marks=pytest.mark.slow)])
 def test_output_that_cannot_be_written_is_told_once(
     profile: Any, arguments: str, unbuffered: str
 ) -> None:
@@ -111,7 +111,7 @@ def test_output_that_cannot_be_written_is_told_once(
 @pytest.mark.parametrize(
     "arguments", ["token", "token --show", "status --json", "status", "--help"]
 )
-@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("unbuffered", ["", pytest.param("1", marks=pytest.mark.slow)])
 def test_a_reader_that_has_gone_is_no_error(profile: Any, arguments: str, unbuffered: str) -> None:
     """A reader that has gone, or a closed standard output: nothing is said, and the code is 0."""
     profile()
