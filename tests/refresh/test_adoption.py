@@ -286,15 +286,15 @@ def test_a_process_that_was_paused_before_it_sends_looks_again(
     client, other = another_process(store=host, clock=halting), another_process(store=place)
     clock.advance(3600)
 
-    def dream() -> None:
+    def meanwhile() -> None:
         other.get_access_token()
         clock.advance(1200)
 
-    def set_dream(_: object) -> None:
+    def set_meanwhile(_: object) -> None:
         host.recover()
-        halting.during_sleep = dream
+        halting.during_sleep = meanwhile
 
-    host.before["journal"] = set_dream
+    host.before["journal"] = set_meanwhile
     assert client.get_access_token() == other.get_access_token()
     assert host.before == {}
     assert halting.during_sleep is None
@@ -318,12 +318,12 @@ def test_nothing_is_resent_that_another_process_has_rotated(
     clock.advance(3600)
     emulator.weather.next("token", CloseAfter())
 
-    def dream() -> None:
+    def meanwhile() -> None:
         other.get_access_token()
         clock.advance(1200)
         other.refresh()
 
-    sleeper.during_sleep = dream
+    sleeper.during_sleep = meanwhile
     assert client.get_access_token() == other.get_access_token()
     assert emulator.count("refresh_token", "reuse_after_grace") == 0
     other.test_connection()
