@@ -131,6 +131,7 @@ class TestContract(TokenStoreContract):
         return ContextTokenStore(get_context, set_context)
 
 
+@pytest.mark.slow
 class TestContractBesideALegacyLogin(TestContract):
     """All of it again, for names that do not own the legacy keys."""
 
@@ -215,6 +216,7 @@ class TestContractWithADirectory(TokenStoreContract):
         return on_file(self.lock)
 
 
+@pytest.mark.slow
 class TestContractWithALock(TestContractWithADirectory):
     """The context's own lock, which may reach other hosts."""
 
