@@ -165,7 +165,7 @@ def _no_flight_is_left(landed: Callable[[], None]) -> Iterator[None]:
 
 @pytest.fixture
 def free_port() -> Callable[[], int]:
-    """Finds a port that is free, and stays so: the system gives these to nobody who asks for any.
+    """Finds a port that is free, and stays so: the system assigns no port of this range by itself.
 
     Other tests, beside this one, open connections all the time.
     """
@@ -182,7 +182,7 @@ def free_port() -> Callable[[], int]:
 
 @pytest.fixture
 def port(free_port: Callable[[], int]) -> int:
-    """A port that nobody listens at."""
+    """A port at which no program listens."""
     return free_port()
 
 

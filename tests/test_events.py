@@ -42,7 +42,7 @@ def test_without_a_hook_it_is_logged_all_the_same(caplog: pytest.LogCaptureFixtu
 def test_what_needs_no_action_is_no_warning(
     name: EventName, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Everyday events stay below warnings, trouble does not."""
+    """Everyday events stay below warnings, failures do not."""
     caplog.set_level(logging.DEBUG, "atlassian_auth_adapter")
     report(None, Event(name))
     everyday = name in ("refreshed", "adopted", "foreign_origin", "rate_limited")

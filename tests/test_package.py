@@ -66,8 +66,10 @@ def test_importing_the_package_loads_no_heavy_library() -> None:
     [
         ("AtlassianAuth", {"httpx", "httpx2", "authlib"}),
         ("AtlassianHTTPXAuth", {"requests", "httpx2", "authlib"}),
-        ("create_atlassian_oauth_client", {"requests", "httpx", "httpx2", "authlib", "filelock"}),
-        ("TokenSet", {"requests", "httpx", "httpx2", "authlib", "filelock"}),
+        (
+            "TokenSet, create_atlassian_oauth_client",
+            {"requests", "httpx", "httpx2", "authlib", "filelock"},
+        ),
     ],
 )
 def test_a_name_loads_only_what_it_needs(name: str, unneeded: set[str]) -> None:
@@ -77,25 +79,23 @@ def test_a_name_loads_only_what_it_needs(name: str, unneeded: set[str]) -> None:
     assert not unneeded & set(json.loads(_python(code)))
 
 
-@pytest.mark.parametrize("name", PUBLIC)
-def test_every_public_name_is_at_the_top(name: str) -> None:
+def test_every_public_name_is_at_the_top() -> None:
     """`from atlassian_auth_adapter import X` works for every name of the design."""
-    assert getattr(atlassian_auth_adapter, name) is not None
-    assert name in atlassian_auth_adapter.__all__
-    assert name in dir(atlassian_auth_adapter)
+    for name in PUBLIC:
+        assert getattr(atlassian_auth_adapter, name) is not None, name
+    assert set(PUBLIC) <= set(atlassian_auth_adapter.__all__) & set(dir(atlassian_auth_adapter))
 
 
-@pytest.mark.parametrize("name", TESTING)
-def test_the_tools_for_tests_are_importable(name: str) -> None:
+def test_the_tools_for_tests_are_importable() -> None:
     """People who write tests find emulator, contracts and clock."""
-    assert getattr(importlib.import_module("atlassian_auth_adapter.testing"), name)
+    testing = importlib.import_module("atlassian_auth_adapter.testing")
+    assert [name for name in TESTING if not getattr(testing, name)] == []
 
 
-@pytest.mark.parametrize("name", CONTRACTS)
-def test_the_contracts_are_importable(name: str) -> None:
+def test_the_contracts_are_importable() -> None:
     """Authors of a store or an adapter find its contract, and no other name beside them."""
     contracts = importlib.import_module("atlassian_auth_adapter.testing.contracts")
-    assert getattr(contracts, name)
+    assert [name for name in CONTRACTS if not getattr(contracts, name)] == []
     assert sorted(contracts.__all__) == sorted(CONTRACTS)
 
 
@@ -135,9 +135,9 @@ def test_an_unknown_name_is_an_attribute_error(module: str) -> None:
     assert not hasattr(importlib.import_module(module), "__wrapped__")
 
 
-@pytest.mark.parametrize(
-    ("library", "name", "install"),
-    [
+def test_without_its_library_a_class_says_what_to_install() -> None:
+    """Only a program that asks for the class is told; callers may catch an ImportError."""
+    needed = [
         ("httpx2", "AtlassianHTTPX2Auth", "pip install 'atlassian-auth-adapter[httpx2]'"),
         ("redis", "RedisTokenStore", "pip install 'atlassian-auth-adapter[redis]'"),
         ("sqlalchemy", "SQLTokenStore", "pip install 'atlassian-auth-adapter[sql]'"),
@@ -145,23 +145,20 @@ def test_an_unknown_name_is_an_attribute_error(module: str) -> None:
         ("platformdirs", "KeyringTokenStore", "pip install 'atlassian-auth-adapter[keyring]'"),
         ("platformdirs", "load_profile", "pip install 'atlassian-auth-adapter[cli]'"),
         ("cryptography", "EncryptedTokenStore", "pip install 'atlassian-auth-adapter[crypto]'"),
-    ],
-)
-def test_without_its_library_a_class_says_what_to_install(
-    library: str, name: str, install: str
-) -> None:
-    """Only who asks for the class is told; it is an ImportError for those who try."""
+    ]
     code = (
-        f"import sys; sys.modules[{library!r}] = None\n"
-        "import atlassian_auth_adapter as a\n"
+        "import sys, atlassian_auth_adapter as a\n"
         "assert a.AtlassianAuth\n"
-        f"try: a.{name}\n"
-        "except a.MissingExtraError as e:\n"
-        "    print(isinstance(e, ImportError), isinstance(e, a.AtlassianAuthError), e)\n"
+        f"for library, name, _ in {needed!r}:\n"
+        "    sys.modules[library] = None\n"
+        "    try: getattr(a, name)\n"
+        "    except a.MissingExtraError as e:\n"
+        "        print(isinstance(e, ImportError), isinstance(e, a.AtlassianAuthError), e)\n"
+        "    del sys.modules[library]\n"
     )
-    printed = _python(code)
-    assert printed.startswith("True True ")
-    assert install in printed
+    for (library, name, install), printed in zip(needed, _python(code).splitlines(), strict=True):
+        assert printed.startswith("True True "), (library, name)
+        assert install in printed, (library, name)
 
 
 @pytest.fixture(scope="module")

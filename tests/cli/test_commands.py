@@ -98,7 +98,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(profile: Any) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full disk to be had")
-@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("unbuffered", ["", pytest.param("1", marks=pytest.mark.slow)])
 def test_output_that_cannot_be_written_is_one_error(profile: Any, unbuffered: str) -> None:
     """A full disk: one line on standard error and 1, however the output is buffered."""
     profile()
@@ -108,7 +108,7 @@ def test_output_that_cannot_be_written_is_one_error(profile: Any, unbuffered: st
         assert "No space left" in run.stderr
 
 
-@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("unbuffered", ["", pytest.param("1", marks=pytest.mark.slow)])
 def test_a_reader_that_has_gone_is_no_error(profile: Any, unbuffered: str) -> None:
     """A reader that has gone, or a closed standard output: nothing is said, and the code is 0."""
     profile()

@@ -375,10 +375,10 @@ an hour later, by yet another process:
 - {RESENT}: the server had rotated and its answer was gone. One token
   request with the same refresh token, which the server takes again for ten minutes, brought another
   new token set.
-- {LOST}: the server had rotated, its answer was gone, and it takes no refresh token
-  twice: nothing can get this login back. The request raised `LoginRequiredError` with
-  `reason="answer_lost"` and a text that says just that. A person logged in, and all was well;
-  nothing else had to be mended.
+- {LOST}: the server had rotated, its answer was gone, and it accepts a refresh token
+  only once: nothing can get this login back. The request raised `LoginRequiredError` with
+  `reason="answer_lost"` and a text that says just that. A person logged in, and everything worked;
+  nothing else had to be repaired.
 
 This page is written by its test, and every run of the test compares it with what is observed:
 

@@ -124,7 +124,7 @@ class World:
         clock.advance(3600)
 
     def _client(self, store: Any) -> Any:
-        # A clock of its own: another thread may hold the lock of ours at the moment of a fork.
+        # A clock of its own: another thread may hold the test's lock at the moment of a fork.
         return self._make(
             self.server,
             store=store,

@@ -39,7 +39,7 @@ def store_at(url: str, name: str, lease: float) -> TokenStore:
 
     Args:
         url: Of the server.
-        name: What is ours there: a prefix, a table.
+        name: What the fleet owns there: a prefix, a table.
         lease: Seconds.
     """
     if url.startswith("redis"):
@@ -71,14 +71,14 @@ class StoreServer(Protocol):
 
 
 class OwnServer:
-    """A server of ours, in a directory of its own.
+    """A server that the fleet starts, in a directory of its own.
 
     Args:
         title: What it is called.
         url: Where it is.
         command: What starts it.
         death: The signal that ends it as a crash would.
-        account: Under which name of the system it runs; None: ours.
+        account: Under which name of the system it runs; None: that of this process.
     """
 
     def __init__(
@@ -165,7 +165,7 @@ def running(kind: str, url: str = "") -> Iterator[StoreServer]:
     """A server: the one with that URL, else our own, else the one at the usual place.
 
     Raises:
-        NoServerError: There is none.
+        NoServerError: No server answers there.
     """
     program = None if url else _program(kind)
     with ExitStack() as stack:

@@ -56,7 +56,7 @@ def _go_through(doors: dict[int, int]) -> None:
 
 
 def main() -> None:
-    """Follow the orders until there are none."""
+    """Follow the orders until the input ends."""
     logging.disable()  # what matters is told to the one that sends requests
     orders = json.loads(sys.stdin.readline())
     doors = {int(port): door for port, door in orders["ports"].items()}

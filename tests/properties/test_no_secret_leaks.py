@@ -401,7 +401,11 @@ def test_no_single_step_shows_a_secret(flavour: str, operation: str) -> None:
 @flavours
 @pytest.mark.parametrize("trouble", ["an outage", "answers are lost", "the grant is revoked"])
 @pytest.mark.parametrize(
-    "sent", ["requests", "httpx", "httpx2", "httpx on asyncio", "httpx on trio", "test connection"]
+    "sent",
+    [
+        *("requests", "httpx", "httpx on asyncio", "test connection"),
+        *(pytest.param(sent, marks=pytest.mark.slow) for sent in ("httpx2", "httpx on trio")),
+    ],
 )
 def test_a_rejected_token_that_cannot_be_renewed_is_not_shown(
     flavour: str, trouble: str, sent: str
@@ -420,7 +424,7 @@ def test_no_sequence_of_steps_shows_a_secret(flavour: str, operations: list[str]
 
 
 def test_the_scanner_finds_what_it_looks_for() -> None:
-    """A secret in a log, a local of ours or a chained error is found: the tests above can fail."""
+    """A secret in a log, in a local of the library or in a chained error is found."""
     clock = FakeClock()
     with AtlassianEmulator(clock) as emulator:
         world = _World("cloud", emulator, clock)

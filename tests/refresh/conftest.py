@@ -60,9 +60,9 @@ def expired_client(
 
 
 @pytest.fixture
-def theirs(clock: FakeClock) -> TokenSet:
+def newer(clock: FakeClock) -> TokenSet:
     """A token set that another process has obtained; the emulator does not know it."""
-    return TokenSet("theirs", "their-refresh", clock.time() + 7200, "", "Bearer", clock.time())
+    return TokenSet("newer", "newer-refresh", clock.time() + 7200, "", "Bearer", clock.time())
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 A *run* is one process that performs `protocol.refresh` or `protocol.take_over`, and then what is
 left to save. Its state is the list of replies that it got, since a protocol is deterministic: runs
-that got the same replies are the same, whatever happened between them. So the states of the whole,
+that got the same replies are the same. So the states of the whole,
 (replies of each run, store, server, time), are few enough to be visited each once.
 
 A sleep ends at any moment, and takes no time: time passes by pauses only. At every step of every

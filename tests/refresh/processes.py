@@ -125,7 +125,7 @@ class Disk:
 
     @property
     def refuses_all(self) -> bool:
-        """Whether it will fail, until it is mended, before anything may be spent."""
+        """Whether it will fail, until it recovers, before anything may be spent."""
         fault = self.fault
         return (
             fault is not None

@@ -36,7 +36,7 @@ class FragileStore:
 
     Args:
         place: Where it really keeps its entries; several stores on one place are several hosts.
-        leases_end: Whether its locks exclude nobody, as a lease that has ended.
+        leases_end: Whether its locks exclude no other process, as a lease that has ended.
     """
 
     def __init__(self, place: TokenStore | None = None, *, leases_end: bool = False) -> None:
@@ -48,7 +48,7 @@ class FragileStore:
     def fail(
         self, *operations: str, error: Exception | None = None, times: int | None = None
     ) -> list[str]:
-        """From now on they fail, that often, or until `mend`. What has failed is listed."""
+        """From now on they fail, that often, or until `recover`. What has failed is listed."""
         failure = error or TokenStoreError("broken by the test")
         failed: list[str] = []
 
@@ -63,7 +63,7 @@ class FragileStore:
         self.before |= {operation: action(operation) for operation in operations}
         return failed
 
-    def mend(self) -> None:
+    def recover(self) -> None:
         """Everything works again."""
         self.before = {}
 
@@ -134,16 +134,16 @@ class Pause:
 
 
 class Sleeper:
-    """A clock that does something during the first sleep after `dream` was set."""
+    """A clock that does something during the first sleep after `during_sleep` was set."""
 
     def __init__(self, clock: FakeClock) -> None:
         self.time, self.monotonic, self._sleep = clock.time, clock.monotonic, clock.sleep
-        self.dream: Callable[[], object] | None = None
+        self.during_sleep: Callable[[], object] | None = None
 
     def sleep(self, seconds: float) -> None:
-        dream, self.dream = self.dream, None
-        if dream:
-            dream()
+        action, self.during_sleep = self.during_sleep, None
+        if action:
+            action()
         self._sleep(seconds)
 
 

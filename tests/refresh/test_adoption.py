@@ -52,7 +52,7 @@ def test_a_token_of_another_process_is_adopted_without_a_request(
 
 
 def test_a_refresh_token_that_was_refused_is_looked_up_once_more(
-    emulator: AtlassianEmulator, start: Any, theirs: TokenSet, expired_client: Any
+    emulator: AtlassianEmulator, start: Any, newer: TokenSet, expired_client: Any
 ) -> None:
     """Another process has saved a newer token meanwhile: it is used, nothing is marked dead."""
     client = expired_client()
@@ -61,44 +61,44 @@ def test_a_refresh_token_that_was_refused_is_looked_up_once_more(
     emulator.faults.next("token", hold)
     waiting = start(client.token_set)
     hold.wait_arrived()
-    save_login(client, successor(stored_login(client), theirs))
+    save_login(client, successor(stored_login(client), newer))
     hold.release()
-    assert waiting.result() == theirs
+    assert waiting.result() == newer
     assert stored_login(client).dead == ""  # type: ignore[union-attr]
 
 
 def test_what_is_saved_between_the_refusal_and_the_second_look_is_adopted(
-    emulator: AtlassianEmulator, clock: FakeClock, theirs: TokenSet, expired_client: Any
+    emulator: AtlassianEmulator, clock: FakeClock, newer: TokenSet, expired_client: Any
 ) -> None:
     """The process that has spent the refresh token saves its answer within the second after."""
     sleeper = Sleeper(clock)
     client = expired_client(clock=sleeper)
     emulator.cloud.revoke_grants()
-    sleeper.dream = lambda: save_login(client, successor(stored_login(client), theirs))
-    assert client.token_set() == theirs
-    assert sleeper.dream is None
+    sleeper.during_sleep = lambda: save_login(client, successor(stored_login(client), newer))
+    assert client.token_set() == newer
+    assert sleeper.during_sleep is None
 
 
 def test_what_is_saved_between_look_and_journal_is_adopted(
-    emulator: AtlassianEmulator, theirs: TokenSet, expired_client: Any
+    emulator: AtlassianEmulator, newer: TokenSet, expired_client: Any
 ) -> None:
     """The journal is written by compare-and-swap too: a newer login is found, nothing is spent."""
     store = FragileStore()
     client = expired_client(store=store)
 
     def be_faster(_: object) -> None:
-        store.mend()
-        save_login(client, successor(stored_login(client), theirs))
+        store.recover()
+        save_login(client, successor(stored_login(client), newer))
 
     store.before["journal"] = be_faster
-    assert client.token_set() == theirs
+    assert client.token_set() == newer
     assert emulator.count("refresh_token") == 0
 
 
 def test_what_is_saved_during_a_refresh_is_not_overwritten(
-    emulator: AtlassianEmulator, start: Any, theirs: TokenSet, expired_client: Any
+    emulator: AtlassianEmulator, start: Any, newer: TokenSet, expired_client: Any
 ) -> None:
-    """Another process began after us, for our lease had ended, and saved first: theirs is used."""
+    """Another process began later, since our lease had ended, and saved first: its token wins."""
     store = FragileStore()
     client = expired_client(store=store)
     hold = Hold(after=True)
@@ -109,16 +109,16 @@ def test_what_is_saved_during_a_refresh_is_not_overwritten(
     assert journaled
     assert journaled.journal
     save_login(client, replace(journaled, journal=replace(journaled.journal, owner="another")))
-    save_login(client, successor(journaled, theirs))
+    save_login(client, successor(journaled, newer))
     hold.release()
-    assert waiting.result() == theirs
-    assert stored_login(client).token_set == theirs  # type: ignore[union-attr]
+    assert waiting.result() == newer
+    assert stored_login(client).token_set == newer  # type: ignore[union-attr]
     with pytest.raises(StaleRecordError):
         store.place.save(client.token_key.name, "{}", expected=version)
 
 
 def test_after_the_lock_was_held_too_long_the_store_is_looked_at(
-    emulator: AtlassianEmulator, events: Any, landed: Landed, theirs: TokenSet, expired_client: Any
+    emulator: AtlassianEmulator, events: Any, landed: Landed, newer: TokenSet, expired_client: Any
 ) -> None:
     """TokenStoreTimeoutError, no request; what the holder has saved is adopted all the same."""
     store = FragileStore()
@@ -127,8 +127,8 @@ def test_after_the_lock_was_held_too_long_the_store_is_looked_at(
     with pytest.raises(TokenStoreTimeoutError, match="hangs"):
         client.get_access_token()
     landed()
-    save_login(client, successor(stored_login(client), theirs))
-    assert client.token_set() == theirs
+    save_login(client, successor(stored_login(client), newer))
+    assert client.token_set() == newer
     landed()
     assert events.names == ["lock_timeout", "lock_timeout", "adopted"]
     assert emulator.count("refresh_token") == 0
@@ -172,7 +172,7 @@ def paused(place: FragileStore, make_client: Any, another_process: Any, clock: F
         host.before["answer"] = asleep
         waiting = start(client.get_access_token)
         asleep.wait_arrived()
-        host.mend()
+        host.recover()
 
         def wake() -> Any:
             asleep.release()
@@ -201,7 +201,7 @@ def test_a_paused_process_adopts_what_others_have_refreshed(
 def test_a_paused_process_does_not_bring_back_what_was_forgotten(
     paused: Any, start: Any, another_process: Any, place: FragileStore
 ) -> None:
-    """A person logged out meanwhile: the late save changes nothing, and nobody is logged in."""
+    """A person logged out meanwhile: the late save changes nothing, and the login stays ended."""
     client, wake = paused(start)
     another_process(store=place).forget()
     with pytest.raises(LoginRequiredError) as raised:
@@ -252,22 +252,22 @@ def test_a_paused_process_revives_what_was_given_up(
 
 
 class Halting:
-    """A clock that does something when it is read the second time after `dream` was set.
+    """A clock that does something when it is read the second time after `during_sleep` was set.
 
     The first time is the end of the save that proves the lock, the second one is before sending.
     """
 
     def __init__(self, clock: FakeClock) -> None:
         self._clock, self.monotonic, self.sleep = clock, clock.monotonic, clock.sleep
-        self.dream: Callable[[], object] | None = None
+        self.during_sleep: Callable[[], object] | None = None
         self._reads = 0
 
     def time(self) -> float:
-        if self.dream:
+        if self.during_sleep:
             self._reads += 1
             if self._reads == 2:
-                dream, self.dream = self.dream, None
-                dream()
+                action, self.during_sleep = self.during_sleep, None
+                action()
         return self._clock.time()
 
 
@@ -286,18 +286,18 @@ def test_a_process_that_was_paused_before_it_sends_looks_again(
     client, other = another_process(store=host, clock=halting), another_process(store=place)
     clock.advance(3600)
 
-    def dream() -> None:
+    def meanwhile() -> None:
         other.get_access_token()
         clock.advance(1200)
 
-    def set_dream(_: object) -> None:
-        host.mend()
-        halting.dream = dream
+    def set_meanwhile(_: object) -> None:
+        host.recover()
+        halting.during_sleep = meanwhile
 
-    host.before["journal"] = set_dream
+    host.before["journal"] = set_meanwhile
     assert client.get_access_token() == other.get_access_token()
     assert host.before == {}
-    assert halting.dream is None
+    assert halting.during_sleep is None
     assert emulator.count("refresh_token") == 1
 
 
@@ -318,12 +318,12 @@ def test_nothing_is_resent_that_another_process_has_rotated(
     clock.advance(3600)
     emulator.faults.next("token", CloseAfter())
 
-    def dream() -> None:
+    def meanwhile() -> None:
         other.get_access_token()
         clock.advance(1200)
         other.refresh()
 
-    sleeper.dream = dream
+    sleeper.during_sleep = meanwhile
     assert client.get_access_token() == other.get_access_token()
     assert emulator.count("refresh_token", "reuse_after_grace") == 0
     other.test_connection()

@@ -131,7 +131,7 @@ def test_a_clock_that_is_set_back_stretches_no_resend(
     sleeper = Sleeper(clock)
     client = expired_client(clock=sleeper, answer=CloseAfter())
     emulator.faults.next("token", Status(502), times=1000)
-    sleeper.dream = lambda: clock.jump(-3600)
+    sleeper.during_sleep = lambda: clock.jump(-3600)
     began = clock.monotonic()
     unavailable(client)
     assert clock.monotonic() - began <= 120
@@ -228,8 +228,8 @@ def test_a_short_retry_after_is_waited_for(
     assert emulator.count("refresh_token", "issued") == 1
 
 
-def test_two_short_waits_in_a_row_are_ridden_out(clock: FakeClock, expired_client: Any) -> None:
-    """Twice 503 with Retry-After: 1: both are waited for, and nobody is told."""
+def test_two_short_waits_in_a_row_fail_no_request(clock: FakeClock, expired_client: Any) -> None:
+    """Twice 503 with Retry-After: 1: both are waited for, and no caller is told."""
     client = expired_client(answer=Status(503, retry_after=1), times=2)
     assert client.get_access_token()
     assert clock.slept == [1.0, 1.0]
@@ -280,7 +280,7 @@ def test_a_long_retry_after_is_told_and_remembered_by_all(
     status: int,
     expired_client: Any,
 ) -> None:
-    """Retry-After: 300: the callers are told, nobody asks again before, then it goes on."""
+    """Retry-After: 300: the callers are told, no request is sent before, then it goes on."""
     client = expired_client(on_event=events, answer=Status(status, retry_after=300))
     for _ in range(3):
         failure = unavailable(client)
@@ -297,14 +297,14 @@ def test_a_long_retry_after_is_told_and_remembered_by_all(
 def test_a_throttle_far_ahead_is_a_clock_that_was_set_back(
     clock: FakeClock, expired_client: Any
 ) -> None:
-    """The clock jumps back by a day: the remembered Retry-After does not lock anybody out."""
+    """The clock jumps back by a day: the remembered Retry-After locks no client out."""
     client = expired_client(answer=Status(429, retry_after=300))
     unavailable(client)
     clock.jump(-86400)
     assert client.get_access_token()
 
 
-def test_a_failure_in_the_stale_window_disturbs_nobody(
+def test_a_failure_in_the_stale_window_fails_no_request(
     emulator: AtlassianEmulator, clock: FakeClock, make_client: Any, events: Any, landed: Landed
 ) -> None:
     """The renewal beside the traffic fails: reported, not tried for 30 s, and the token serves."""

@@ -1,4 +1,4 @@
-"""How long a caller waits: `max_wait`, for whatever does not answer; the refresh itself goes on."""
+"""A caller waits `max_wait` at most for a server, store or lock; the refresh itself goes on."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_a_store_that_hangs(
     hanging: str,
     ask: Ask,
 ) -> None:
-    """TokenStoreUnavailableError after max_wait, in whatever operation; then all goes on."""
+    """TokenStoreUnavailableError after max_wait, in any operation; then the refresh goes on."""
     store, pause = FragileStore(), pauses()
     make_client(store=store)
     client = another_process(store=store, max_wait=0.05)
@@ -134,7 +134,7 @@ def test_a_store_that_hangs(
     store.before[hanging] = pause
     with pytest.raises(TokenStoreUnavailableError, match=r"store does not answer.*max_wait"):
         ask(client)
-    store.mend()
+    store.recover()
     pause.release()
     landed()
     assert ask(client) == client.current()
@@ -214,7 +214,7 @@ def test_a_clock_that_a_test_library_has_stopped_does_not_stretch_it(
     frozen: float,
     expired_client: Any,
 ) -> None:
-    """A caller waits for max_wait, whatever `time.monotonic` says when it has been replaced."""
+    """A caller waits for max_wait, also when `time.monotonic` has been replaced."""
     client = expired_client(max_wait=0.2)
     hold = Hold()
     emulator.faults.next("token", hold)

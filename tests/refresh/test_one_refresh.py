@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import httpx
@@ -31,12 +32,13 @@ from atlassian_auth_adapter.testing.emulator import Hold
 
 from .stores import FragileStore
 
+slow = partial(pytest.param, marks=pytest.mark.slow)
 MYSELF = {"cloud": "/rest/api/3/myself", "data_center": "/rest/api/2/myself"}
 
 
 @pytest.fixture(params=["cloud", "data_center"])
 def flavour(request: pytest.FixtureRequest) -> str:
-    """Both kinds of server; Data Center takes no refresh token twice."""
+    """Both kinds of server; Data Center accepts a refresh token only once."""
     return str(request.param)
 
 
@@ -99,6 +101,7 @@ async def _get_many_trio(url: str, auth: httpx.Auth, count: int) -> list[int]:
     return statuses
 
 
+@pytest.mark.parametrize("flavour", ["cloud", slow("data_center")], indirect=True)
 def test_500_asyncio_tasks_share_one_refresh(
     flavour: str, assert_one_refresh: Any, expired_client: Any
 ) -> None:
@@ -108,6 +111,7 @@ def test_500_asyncio_tasks_share_one_refresh(
     assert_one_refresh(asyncio.run(_get_many_asyncio(url, AtlassianHTTPXAuth(client), 500)))
 
 
+@pytest.mark.parametrize("flavour", [slow("cloud"), "data_center"], indirect=True)
 def test_500_trio_tasks_share_one_refresh(
     flavour: str, assert_one_refresh: Any, expired_client: Any
 ) -> None:
@@ -281,7 +285,7 @@ def test_in_the_stale_window_no_request_waits(
 def test_a_site_is_asked_for_its_id_once(
     emulator: AtlassianEmulator, make_client: Any, library: str
 ) -> None:
-    """64 threads or 500 tasks start with a site's URL only: one look-up, by one thread of ours."""
+    """64 threads or 500 tasks start with a site's URL only: one look-up, on one thread."""
     store = MemoryTokenStore()
     make_client(store=store)
     client = make_client(store=store, cloud_id="", login=False)

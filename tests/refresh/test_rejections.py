@@ -34,12 +34,12 @@ def over(client: AtlassianOAuthClient) -> float:
 
 
 def test_a_rejected_token_is_looked_up_before_it_is_replaced(
-    emulator: AtlassianEmulator, make_client: Any, theirs: TokenSet
+    emulator: AtlassianEmulator, make_client: Any, newer: TokenSet
 ) -> None:
-    """Another process has refreshed, so ours was rejected: theirs is taken, no request."""
+    """Another process has refreshed, so the old token was rejected: the newer one is used."""
     client = make_client()
-    save_login(client, successor(stored_login(client), theirs))
-    assert forced(client) == theirs
+    save_login(client, successor(stored_login(client), newer))
+    assert forced(client) == newer
     assert emulator.count("refresh_token") == 0
 
 
@@ -58,7 +58,7 @@ def test_a_rejection_of_an_old_token_costs_nothing(
 def test_ten_forced_refreshes_at_once_and_one_more_every_thirty_seconds(
     emulator: AtlassianEmulator, clock: FakeClock, make_client: Any
 ) -> None:
-    """A resource that rejects whatever is sent does not burn a rotation per request."""
+    """A resource that rejects every token does not burn a rotation per request."""
     client = make_client()
     tokens = {forced(client).access_token for _ in range(10)}
     assert len(tokens) == 10
@@ -112,7 +112,7 @@ def test_the_budget_is_shared_through_the_store(make_client: Any, another_proces
 
 
 @pytest.mark.parametrize("jump", [-86400, -1000, -200, -5])
-def test_a_clock_that_is_set_back_locks_nobody_out(
+def test_a_clock_that_is_set_back_locks_no_client_out(
     clock: FakeClock, make_client: Any, emulator: AtlassianEmulator, jump: float
 ) -> None:
     """What was saved by a clock far ahead does not count; a little costs as much more patience."""
@@ -145,7 +145,7 @@ def test_refreshes_for_other_reasons_do_not_touch_the_budget(
     assert over(client) == 30
 
 
-def test_each_early_revocation_is_mended(
+def test_each_early_revocation_is_followed_by_a_refresh(
     emulator: AtlassianEmulator, clock: FakeClock, make_client: Any, session: requests.Session
 ) -> None:
     """An access token is revoked early, and 5 s later its successor is too, eight times over."""
@@ -189,7 +189,7 @@ def test_a_rejected_token_is_never_handed_out_by_a_flight_for_others(
     pause.wait_arrived()
     rejected = token.result(20)
     again = start(client.token_set, rejected)
-    store.mend()
+    store.recover()
     pause.release()
     assert again.result(20).access_token != rejected
     assert emulator.count("refresh_token") == 2

@@ -1,6 +1,6 @@
 """What a refresh has brought and cannot be saved, is saved late, or meets what others have saved.
 
-The clock of these tests stands still while somebody sleeps, until the test moves it.
+The clock of these tests stands still while a thread sleeps, until the test moves it.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def unsaved(
     token_set = client.token_set()
     assert failed == ["answer"]
     yield token_set
-    store.mend()
+    store.recover()
     let_time_pass()
 
 
@@ -72,13 +72,13 @@ def unsaved(
 def test_a_store_that_cannot_be_written_costs_no_refresh_token(
     emulator: AtlassianEmulator, clock: FakeClock, client: AtlassianOAuthClient, store: FragileStore
 ) -> None:
-    """The probe fails before anything is sent; when the store is well again the login goes on."""
+    """The probe fails before anything is sent; when the store works again the login goes on."""
     clock.advance(3600)
     store.fail("save")
     with pytest.raises(TokenStoreError, match="broken"):
         client.get_access_token()
     assert emulator.count("refresh_token") == 0
-    store.mend()
+    store.recover()
     assert client.get_access_token()
 
 
@@ -109,7 +109,7 @@ def test_a_token_that_cannot_be_saved_serves_from_memory_and_is_saved_later(
     """The store breaks between probe and save: one request, told once, saved when possible."""
     assert {client.get_access_token() for _ in range(5)} == {unsaved.access_token}
     assert kept(client) != unsaved
-    store.mend()
+    store.recover()
     let_time_pass()
     assert kept(client) == unsaved
     assert events.names == ["refreshed", "store_failed"]
@@ -128,7 +128,7 @@ def test_saving_is_tried_for_about_an_hour_and_given_up_then(
     began = clock.time()
     let_time_pass()
     assert clock.time() - began > 3000
-    store.mend()
+    store.recover()
     client.refresh()
     let_time_pass()
     assert unsaved in [login.token_set for login in store.saves]
@@ -151,7 +151,7 @@ def test_while_a_token_is_not_saved_nothing_further_is_spent(
         client.get_access_token()
     assert caught.value.token_set == unsaved
     assert emulator.count("refresh_token") == 1
-    store.mend()
+    store.recover()
     refreshed = start(client.get_access_token)
     let_time_pass(refreshed)
     assert refreshed.result() != unsaved.access_token
@@ -172,7 +172,7 @@ def test_whatever_a_store_raises_costs_no_token(
     clock.advance(3600)
     store.fail("answer", error=error)
     assert client.get_access_token()
-    store.mend()
+    store.recover()
     let_time_pass()
     assert kept(client) == client.current()
 
@@ -239,7 +239,7 @@ def test_a_login_that_cannot_be_saved_is_raised_with_its_token_set(
     with pytest.raises(TokenNotSavedError) as caught:
         completing.result()
     assert client.get_access_token() == caught.value.token_set.access_token
-    store.mend()
+    store.recover()
     let_time_pass()
     assert client.status().generation == 1
 
@@ -259,7 +259,7 @@ def unsaved_login(
     with pytest.raises(TokenNotSavedError) as caught:
         completing.result()
     yield caught.value.token_set
-    store.mend()
+    store.recover()
     let_time_pass()
 
 
@@ -272,7 +272,7 @@ def test_a_login_that_replaces_another_one_is_saved_later(
 ) -> None:
     """It serves from memory, the old one stays in the store meanwhile, and is replaced then."""
     assert client.token_set() == unsaved_login != kept(client)
-    store.mend()
+    store.recover()
     let_time_pass()
     assert client.token_set() == unsaved_login == kept(client)
     assert client.status().generation == 2
@@ -289,7 +289,7 @@ def test_a_login_that_replaces_another_one_does_not_come_back_when_that_is_forgo
     other = another_process(store=store.place)
     other.forget()
     forgotten = stored_login(other)
-    store.mend()
+    store.recover()
     let_time_pass()
     assert stored_login(client) == forgotten
 
@@ -301,7 +301,7 @@ def test_a_login_that_was_never_saved_can_be_forgotten(
     let_time_pass: LetTimePass,
 ) -> None:
     """forget() ends both, the one in the store and the one in memory."""
-    store.mend()
+    store.recover()
     client.forget()
     let_time_pass()
     assert client.current() is None
@@ -317,7 +317,7 @@ def test_what_was_never_saved_is_what_is_revoked(
     emulator: AtlassianEmulator,
 ) -> None:
     """revoke() takes the newest login back, which is in memory only."""
-    store.mend()
+    store.recover()
     client.revoke()
     assert client.current() is None
     assert [family.revoked for family in emulator.families] == ["", "revoked by the client"]
@@ -349,7 +349,7 @@ def test_a_login_that_replaces_another_one_and_cannot_be_saved_is_not_lost(
         replacing.result()
     new = caught.value.token_set
     assert client.token_set() == new != before == kept(client)
-    store.mend()
+    store.recover()
     let_time_pass()
     assert kept(client) == new == client.token_set()
 
@@ -363,8 +363,8 @@ def test_a_new_login_replaces_one_that_was_never_saved(
     start: Any,
     kept: Any,
 ) -> None:
-    """The store is well again and a person logs in: no word of the token that was not saved."""
-    store.mend()
+    """The store works again and a person logs in: no word of the token that was not saved."""
+    store.recover()
     redirect = emulator.cloud.authorize(client.oauth_start())
     completing = start(client.oauth_complete, redirect)
     let_time_pass(completing)
@@ -385,7 +385,7 @@ def test_a_late_save_does_not_overwrite_the_login_of_another_process(
     emulator: AtlassianEmulator,
 ) -> None:
     """Another process has signed in anew meanwhile: its login stands, and the client adopts it."""
-    store.mend()
+    store.recover()
     other = another_process(store=FragileStore(store.place, leases_end=True))
     other.forget()
     other.oauth_complete(emulator.cloud.authorize(other.oauth_start()))
@@ -405,12 +405,12 @@ def test_what_is_forgotten_does_not_come_back_with_a_late_save(
 ) -> None:
     """forget() while a token that could not be saved is being saved again."""
     pause = Pause()
-    store.mend()
+    store.recover()
     store.before["answer"] = pause
     passing = start(let_time_pass)
     pause.wait_arrived()
     forgetting = start(client.forget)
-    store.mend()
+    store.recover()
     pause.release()
     forgetting.result(20)
     passing.result(20)
@@ -461,7 +461,7 @@ def test_a_token_that_cannot_be_saved_while_the_one_before_is_saved_late_is_save
     let_time_pass(refreshed)
     newer = refreshed.result()
     assert newer != unsaved == kept(client)
-    store.mend()
+    store.recover()
     let_time_pass()
     assert kept(client) == newer
 
@@ -526,9 +526,9 @@ def test_a_backup_of_a_former_login_is_not_mixed_with_the_latest_one(
     emulator: AtlassianEmulator,
     client: AtlassianOAuthClient,
     clock: FakeClock,
-    theirs: TokenSet,
+    newer: TokenSet,
 ) -> None:
-    """A record of another login is what somebody has put there, however low its number."""
+    """A record of another login was put there by a person or a backup, however low its number."""
     backup = stored_login(client)
     assert backup
     client.forget()
@@ -537,9 +537,9 @@ def test_a_backup_of_a_former_login_is_not_mixed_with_the_latest_one(
         clock.advance(3600)
         client.get_access_token()
     clock.advance(3600)
-    theirs = replace(theirs, expires_at=clock.time() + 3600)
-    save_login(client, successor(backup, theirs))
-    assert client.token_set() == theirs
+    newer = replace(newer, expires_at=clock.time() + 3600)
+    save_login(client, successor(backup, newer))
+    assert client.token_set() == newer
 
 
 def test_a_record_that_was_deleted_stays_deleted(

@@ -71,7 +71,7 @@ def at_line(number: int, action: Callable[[], object], work: Callable[[], object
 def test_ctrl_c_at_any_line_of_a_caller_blocks_no_other_one(
     make_client: Any, clock: FakeClock, emulator: AtlassianEmulator, landed: Landed
 ) -> None:
-    """Whatever line KeyboardInterrupt hits, the next caller gets a token, and no login is lost."""
+    """KeyboardInterrupt at any line: the next caller gets a token, and no login is lost."""
     client = make_client()
 
     def interrupt() -> None:
@@ -120,7 +120,7 @@ def test_a_signal_handler_may_ask_for_a_token_at_any_line(
 
 @pytest.fixture
 def no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The process may not start another thread of ours: a limit, or its own shutdown."""
+    """The process may not start another thread: a limit, or its own shutdown."""
     start = threading.Thread.start
 
     def refuse(self: threading.Thread) -> None:
@@ -157,7 +157,7 @@ def test_without_threads_a_broken_store_does_not_keep_the_caller(
     token = outcome_of(client.get_access_token)
     unsaved = client.current()
     assert token == unsaved.access_token
-    store.mend()
+    store.recover()
     outcome_of(client.refresh)
     assert unsaved in [login.token_set for login in store.saves]
     assert stored_login(client).token_set == client.current()  # type: ignore[union-attr]
@@ -186,7 +186,7 @@ def test_what_fetches_the_token_must_not_ask_for_it(
 
 
 def shown_by(error: BaseException | None) -> str:
-    """What an error reporter shows: the texts, and the locals of every frame of ours."""
+    """What an error reporter shows: the texts, and the locals of every frame of the library."""
     shown: list[str] = []
     seen: list[BaseException] = []
     while error is not None and error not in seen:
@@ -224,7 +224,7 @@ def test_a_full_disk_does_not_show_what_was_to_be_written(
 def test_a_secret_function_that_fails_does_not_show_the_refresh_token(
     emulator: AtlassianEmulator, expired_client: Any
 ) -> None:
-    """`os.environ[...]` raises KeyError: an error of ours, without frames that hold tokens."""
+    """`os.environ[...]` raises KeyError: an error of the library, without frames with tokens."""
     secrets = {"JIRA": emulator.cloud.app.client_secret}
     client = expired_client(client_secret=lambda: secrets["JIRA"])
     kept = secrets.pop("JIRA")

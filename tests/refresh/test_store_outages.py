@@ -198,7 +198,7 @@ def test_a_store_that_breaks_in_mid_refresh_loses_nothing(
 def test_a_store_that_is_broken_before_costs_no_refresh_token(
     world: World, emulator: AtlassianEmulator, expired_client: Any
 ) -> None:
-    """What could not be saved is not asked for; when the store is well again, all is well."""
+    """A token that could not be saved is not asked for; when the store works again, requests do."""
     client = expired_client(store=world.store)
     with world.broken(), pytest.raises(Exception, match=r".") as raised:
         client.get_access_token()
@@ -248,5 +248,5 @@ def test_a_store_that_stays_away_is_told_and_nothing_is_spent(
     assert events.names == ["store_failed"]
     assert 9 <= sum(clock.slept) <= 11
     assert emulator.count("refresh_token") == 0
-    store.mend()
+    store.recover()
     client.test_connection()

@@ -109,8 +109,8 @@ def test_a_static_token_works_too(emulator: AtlassianEmulator) -> None:
     assert jira_client(source).myself()["displayName"] == "Ada Example"
 
 
-def test_nobody_logged_in_is_said_at_once(make_client: Any) -> None:
-    """The error is ours and comes without the SDK's retries, which sleep for 20 s and more."""
+def test_without_a_login_the_error_is_raised_at_once(make_client: Any) -> None:
+    """The error comes without the SDK's retries, which sleep for 20 s and more."""
     with pytest.raises(LoginRequiredError):
         jira_client(make_client(login=False))
 
@@ -177,9 +177,7 @@ def test_self_links_are_followed_wherever_they_point(
 def test_absolute_links_to_attachments_are_followed(
     place_of: Any, emulator: AtlassianEmulator, name: str, link: str
 ) -> None:
-    """Whatever a server calls an attachment, it is fetched through the gateway; the media host,
-    which sends the file, sees no token.
-    """
+    """An attachment of any name is fetched through the gateway; the media host sees no token."""
     place = place_of(name)
     jira = jira_client(place.client, place.url)
     attachment = jira.add_attachment("ACME-1", __file__, "report.bin")
@@ -226,7 +224,7 @@ def test_pages_that_the_sdk_fetches_in_threads(place_of: Any, accident: str) -> 
 def test_the_sdk_in_threads_and_httpx_in_a_loop_share_one_login(
     place_of: Any, emulator: AtlassianEmulator
 ) -> None:
-    """Two libraries, threads and tasks, one client: an expiry costs one refresh, nobody fails."""
+    """Two libraries, threads and tasks, one client: one refresh for an expiry, no request fails."""
     place = place_of("site")
     jira = jira_client(place.client)
     place.expire("rejected")

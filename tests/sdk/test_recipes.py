@@ -38,7 +38,7 @@ class Jira:
 
     def search(self) -> set[str]:
         if self.cloud and not hasattr(jira.JIRA, "enhanced_search_issues"):
-            # Before 3.10 it knows only the search that Cloud has removed, whoever asks.
+            # Before 3.10 it knows only the search that Cloud has removed.
             return {self.jira.issue(f"ACME-{number}").key for number in range(1, 121)}
         return {issue.key for issue in self.jira.search_issues("project = ACME", maxResults=False)}
 
@@ -211,7 +211,7 @@ RECIPES = [
 ]
 
 
-@pytest.mark.filterwarnings("ignore:V1 methods are deprecated")  # ConfluenceV2, whoever makes one
+@pytest.mark.filterwarnings("ignore:V1 methods are deprecated")  # of every ConfluenceV2
 @pytest.mark.parametrize("accident", ACCIDENTS)
 @pytest.mark.parametrize(("recipe", "name"), RECIPES)
 def test_a_script_does_not_notice_that_its_token_expires(

@@ -513,6 +513,7 @@ class TestKill:
         assert outcomes == sorted(outcomes, key=[OLD, NEW].index)
         assert NEW in outcomes
 
+    @pytest.mark.slow
     def test_a_first_save_is_whole_wherever_it_is_killed(self, tmp_path):
         """Also while the directory is made: nothing, or the entry."""
         number = 0
@@ -530,6 +531,7 @@ class TestKill:
             number += 1
         assert entry == OLD
 
+    @pytest.mark.slow
     def test_a_delete_is_whole_wherever_it_is_killed(self, store, file):
         """The entry, or nothing."""
         outcomes = []

@@ -532,6 +532,7 @@ FILES = (module.__file__, encrypted.__file__)
 
 
 class TestKill:
+    @pytest.mark.slow
     def test_a_first_save_can_be_killed_anywhere(self, at, tmp_path):
         """Before each line of it: afterwards there is no key, or the one that goes on serving."""
         number, killed, seen = 0, True, set()

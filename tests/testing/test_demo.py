@@ -134,7 +134,7 @@ def test_what_is_not_installed_is_left_out(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo terminal")
-@pytest.mark.parametrize(("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
+@pytest.mark.parametrize(("environment", "coloured"), [({}, True), slow({"NO_COLOR": "1"}, False)])
 def test_colours_are_for_terminals(
     environment: dict[str, str], coloured: bool, tmp_path: Path
 ) -> None:
