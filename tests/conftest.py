@@ -29,7 +29,7 @@ from atlassian_auth_adapter.testing.contracts.relay import Relay
 # The same examples in every run, and no test that depends on how busy the machine is.
 STEADY = hypothesis.settings(deadline=None, derandomize=True, database=None)
 hypothesis.settings.register_profile("short", STEADY, max_examples=24)
-hypothesis.settings.register_profile("slow", STEADY, max_examples=100)
+hypothesis.settings.register_profile("slow", STEADY, max_examples=150)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
