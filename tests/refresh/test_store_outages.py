@@ -123,6 +123,8 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
             name = f"test_{uuid.uuid4().hex}"
             stores = [SQLTokenStore(engine, table=name, lease=2) for engine in engines]
             stores[1].create_table()
+            # SQLAlchemy does not close a connection whose very first queries fail.
+            engines[0].connect().close()
             yield World(stores[0], stores[1], relay.outage)
             with engines[1].begin() as connection:
                 connection.execute(sqlalchemy.text(f"DROP TABLE {name}"))
