@@ -300,12 +300,12 @@ class AtlassianClient(PickledByReference, TokenSource):
     @property
     def cloud_id(self) -> str:
         """Of the Cloud site; "" until it has been found, and elsewhere."""
-        return self._place.cloud_id
+        return self._place.site.id
 
     @property
     def site_url(self) -> str:
         """Of the Cloud site, such as https://acme.atlassian.net; "" when it is not known."""
-        return self._place.site_url
+        return self._place.site.url
 
     @property
     def server_url(self) -> str:

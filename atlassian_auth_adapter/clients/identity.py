@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -30,16 +31,16 @@ class Identity:
 
 
 def identity_in(
-    answer: Answer, verdict: Verdict, base_url: str, granted: str, check: str
+    answer: Answer, verdict: Verdict, base_url: str, granted: str, what_to_check: Callable[[], str]
 ) -> Identity:
     """The identity that an answer describes, in any product's spelling.
 
     Args:
         answer: Of the resource that tells who we are.
-        verdict: On it.
+        verdict: What it says about the token.
         base_url: Of the resource server.
         granted: The scopes of the grant, separated by spaces.
-        check: What to check when the server denies access.
+        what_to_check: The advice when the server denies access; may ask for the sites.
 
     Raises:
         AccessDeniedError: It answers as if not logged in, denies access, or wants another scope.
@@ -59,7 +60,8 @@ def identity_in(
         )
     if answer.status in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
         raise AccessDeniedError(
-            f"{base_url} denies access to this login (HTTP {answer.status}). Check {check}",
+            f"{base_url} denies access to this login (HTTP {answer.status}). Check "
+            f"{what_to_check()}",
             granted=granted,
         )
     identity = _identity(answer, base_url) if answer.status == HTTPStatus.OK else None

@@ -1,10 +1,9 @@
-"""Requests of our own to the resource server: who are we, and which sites does the grant reach."""
+"""The package's own requests to the resource server: who we are, which sites the grant reaches."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from http import HTTPStatus
 
 from atlassian_auth_adapter.atlassian import sites
 from atlassian_auth_adapter.atlassian.gateway import Location
@@ -26,14 +25,7 @@ __all__ = ["Resources"]
 
 
 class Resources:
-    """Asks resources with the token, and once more with another one if it is rejected.
-
-    Args:
-        place: Where they are.
-        transport: How to reach them.
-        source: Has the token.
-        pacing: Which paths reject tokens again and again.
-    """
+    """Asks resources with the token, and once more with another one if it is rejected."""
 
     def __init__(
         self, place: Place, transport: Transport, source: RefreshingTokenSource, pacing: Pacing
@@ -50,15 +42,9 @@ class Resources:
         return sites.sites_in(answer)
 
     def identity(self, base_url: Callable[[], str]) -> Identity:
-        """See `AtlassianClient.test_connection`.
-
-        Args:
-            base_url: Called for the base URL, which may have to be found, when there is a token.
-        """
+        """See `AtlassianClient.test_connection`; the base URL may have to be found first."""
         answer, verdict, granted = self._get(lambda: base_url() + self._place.identity_path)
-        denied = answer.status in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
-        check = self._what_to_check() if denied else ""
-        return identity_in(answer, verdict, base_url(), granted, check)
+        return identity_in(answer, verdict, base_url(), granted, self._what_to_check)
 
     def _what_to_check(self) -> str:
         if not self._place.sites_url:
@@ -69,7 +55,7 @@ class Resources:
             return "cloud_id: accessible_resources() lists the sites of this login."
 
     def _get(self, url: Callable[[], str]) -> tuple[Answer, Verdict, str]:
-        """A resource's answer with its verdict and the granted scopes; once more if rejected."""
+        """The answer, its verdict and the granted scopes; asks again if the token is rejected."""
         token_set = self._source.token_set()
         asked = url()
         answer, verdict = self._ask(asked, token_set)
