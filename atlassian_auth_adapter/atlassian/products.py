@@ -216,11 +216,11 @@ PRODUCTS = {
     for product in (
         Product(
             name="jira",
-            cloud_scopes=("read:audit-log:jira", "read:jira-user", "offline_access"),  # as in the first design
+            cloud_scopes=("read:audit-log:jira", "read:jira-user", "offline_access"),
             cloud_identity="/rest/api/3/myself",
             gateway_path="/ex/jira",
             scope_words=("jira", "servicedesk"),
-            data_center_scopes=("WRITE",),  # as in the first design
+            data_center_scopes=("WRITE",),
             data_center_identity="/rest/api/2/myself",
         ),
         Product(

@@ -11,9 +11,8 @@ from typing import Any
 from atlassian_auth_adapter.atlassian import sites
 from atlassian_auth_adapter.atlassian.gateway import ResourceServer
 from atlassian_auth_adapter.atlassian.sites import Site
-from atlassian_auth_adapter.clients.identity import Identity
 from atlassian_auth_adapter.clients.places import Place
-from atlassian_auth_adapter.clients.resources import Resources
+from atlassian_auth_adapter.clients.resources import Identity, Resources
 from atlassian_auth_adapter.clients.settings import (
     Secret,
     Settings,
@@ -60,6 +59,10 @@ class AtlassianClient(PickledByReference, TokenSource):
         verify: True, False or the path of a CA bundle.
         proxy: The proxy setting.
         product: Which product's defaults are used.
+        transport: Sends the client's own requests with its verify, proxy, cert and timeout.
+        token_key: Names the login in its store, as in `store.rotate(client.token_key.name)`.
+        issuer: The authorization server.
+        server_url: Of the Data Center server, context path included; "" on Cloud.
     """
 
     #: Whether a person has to log in before there is a token.
@@ -87,43 +90,45 @@ class AtlassianClient(PickledByReference, TokenSource):
         self.verify = verify
         self.proxy = proxy
         self.product = place.product
+        self.server_url = place.server_url
         self.account = settings.get("account", "default")
         self.on_event = settings.get("on_event")
         self._store = checked_store(settings.get("store"))
         scopes = settings.get("scopes")
         self._scopes = scopes.split() if isinstance(scopes, str) else scopes and list(scopes)
         self._clock = settings.get("clock", SYSTEM_CLOCK)
-        self._transport = Transport(
+        self.transport = Transport(
             verify, proxy, settings.get("cert"), settings.get("timeout", (5.0, 30.0))
         )
         self._place = place
         self._server = self._authorization_server(place)
+        self.issuer = self._server.issuer
         self._endpoint = TokenEndpoint(
             self._server,
             client_id,
             secret_fetcher(client_secret),
             callback_url,
-            self._transport,
+            self.transport,
             self._clock,
         )
-        self._key = self._token_key()
+        self.token_key = self._token_key()
         expiry = settings.get("expiry", ExpiryPolicy())
         self._source = RefreshingTokenSource(
-            Rules(self._key, self._server, expiry, self._needs_login),
+            Rules(self.token_key, self._server, expiry, self._needs_login),
             self._store,
             self._token_request(),
-            send_timeout=self._transport.total_timeout,
+            send_timeout=self.transport.total_timeout,
             max_wait=checked_wait(settings.get("max_wait", 30.0)),
             clock=self._clock,
             on_event=self.on_event,
         )
         self._pacing = Pacing(self._clock.monotonic)
-        self._resources = Resources(place, self._transport, self._source, self._pacing)
+        self._resources = Resources(place, self.transport, self._source, self._pacing)
         self._site = SiteFinder(
             place,
-            self._transport,
+            self.transport,
             self._store,
-            self._key,
+            self.token_key,
             self._resources.accessible,
             lambda failure: self._report("store_failed", error=failure),
         )
@@ -144,7 +149,7 @@ class AtlassianClient(PickledByReference, TokenSource):
         return place.server
 
     def _token_key(self) -> TokenKey:
-        return TokenKey(self._server.issuer, self.client_id, self.account)
+        return TokenKey(self.issuer, self.client_id, self.account)
 
     def _token_request(self) -> Callable[[TokenSet], TokenSet]:
         return self._endpoint.refresh
@@ -152,7 +157,7 @@ class AtlassianClient(PickledByReference, TokenSource):
     def __repr__(self) -> str:
         return (
             f"{type(self).__name__}(client_id={self.client_id!r}, account={self.account!r}, "
-            f"issuer={self._server.issuer!r})"
+            f"issuer={self.issuer!r})"
         )
 
     def _reduce_for_other_process(self) -> tuple[Any, ...]:
@@ -165,16 +170,6 @@ class AtlassianClient(PickledByReference, TokenSource):
 
     def _report(self, name: EventName, **fields: Any) -> None:
         report(self.on_event, Event(name, self.account, MappingProxyType(fields)))
-
-    @property
-    def transport(self) -> Transport:
-        """Sends the client's own requests with its verify, proxy, cert and timeout."""
-        return self._transport
-
-    @property
-    def token_key(self) -> TokenKey:
-        """Names the login in its store, as in `store.rotate(client.token_key.name)`."""
-        return self._key
 
     # --- tokens -----------------------------------------------------------------------------------
 
@@ -226,7 +221,7 @@ class AtlassianClient(PickledByReference, TokenSource):
         Raises:
             TokenStoreError: The store failed.
         """
-        login, _ = load_record(self._store, self._key, Login)
+        login, _ = load_record(self._store, self.token_key, Login)
         return status_of(
             self.account,
             login,
@@ -290,11 +285,6 @@ class AtlassianClient(PickledByReference, TokenSource):
         return self._place.resource_server
 
     @property
-    def issuer(self) -> str:
-        """The authorization server."""
-        return self._server.issuer
-
-    @property
     def identity_url(self) -> str:
         """The URL that `test_connection` asks; blocks as `base_url` does."""
         return self.base_url + self._place.identity_path
@@ -308,11 +298,6 @@ class AtlassianClient(PickledByReference, TokenSource):
     def site_url(self) -> str:
         """Of the Cloud site, such as https://acme.atlassian.net; "" when not known."""
         return self._place.site.url
-
-    @property
-    def server_url(self) -> str:
-        """Of the Data Center server, context path included; "" on Cloud."""
-        return self._place.server_url
 
     @property
     def base_url(self) -> str:

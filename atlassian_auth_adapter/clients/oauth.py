@@ -133,7 +133,7 @@ class AtlassianOAuthClient(AtlassianClient):
         prevent every later sign-in.
         """
         super().forget()
-        key = self._key.for_authorizations()
+        key = self.token_key.for_authorizations()
         try:
             load(self._store, key, Authorizations)
         except TokenStoreUnavailableError:
@@ -166,7 +166,7 @@ class AtlassianOAuthClient(AtlassianClient):
         """
         request = AuthorizationRequest.new(self._server, " ".join(self.get_oauth_scopes()), 0.0)
         url = request.url(self._server, self.client_id, self.callback_url)
-        answer = self._transport.get(url, accept="text/html")
+        answer = self.transport.get(url, accept="text/html")
         location = urlsplit(answer.headers.get("Location", ""))
         refusal = parse_qs(location.query).get("error", [""])[0]
         if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -209,7 +209,7 @@ class AtlassianOAuthClient(AtlassianClient):
             after = how(alive)[-MOST_AUTHORIZATIONS:]
             return None if after == before else Authorizations(after)
 
-        change(self._store, self._key.for_authorizations(), Authorizations, changed)
+        change(self._store, self.token_key.for_authorizations(), Authorizations, changed)
 
     @without_frames
     def oauth2_retrieve_access_token(self, code: str = "", refresh_token: str = "") -> str:

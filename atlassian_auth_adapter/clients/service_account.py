@@ -77,7 +77,7 @@ class AtlassianServiceAccountClient(AtlassianClient):
         # Its name has the scopes, since tokens of other scopes are others, and its kind: a consumer
         # of Bitbucket Cloud can also have the login of a person.
         account = f"{self.account} ({self._scope})" if self._scope else self.account
-        return TokenKey(self._server.issuer, self.client_id, account, "service_account")
+        return TokenKey(self.issuer, self.client_id, account, "service_account")
 
     @property
     def _scope(self) -> str:
