@@ -20,7 +20,7 @@ import types
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
 from functools import cache
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
 from atlassian_auth_adapter.errors import TokenStoreError, raise_clean
 from atlassian_auth_adapter.oauth.authorization import AuthorizationRequest
@@ -46,6 +46,7 @@ __all__ = [
 SCHEMA = 2
 
 R = TypeVar("R", "Login", "Authorizations", "Sites", "ClientSecret")
+Record: TypeAlias = "Login | Authorizations | Sites | ClientSecret"
 
 DeadReason = Literal["refused", "answer_lost"]
 
@@ -174,7 +175,7 @@ class ClientSecret:
     secret: str = field(default="", repr=False)
 
 
-def write(key: TokenKey, record: Login | Authorizations | Sites | ClientSecret) -> str:
+def write(key: TokenKey, record: Record) -> str:
     """The text of a record: one line of printable ASCII. It holds the secrets."""
     return json.dumps({"schema": SCHEMA, "key": asdict(key), **_stored(record)})
 
@@ -212,13 +213,7 @@ def load(store: TokenStore, key: TokenKey, kind: type[R]) -> tuple[R | None, int
     return read(entry.text, key, kind, _place(store, key)), entry.version
 
 
-def save(
-    store: TokenStore,
-    key: TokenKey,
-    record: Login | Authorizations | Sites | ClientSecret,
-    *,
-    expected: int | None,
-) -> None:
+def save(store: TokenStore, key: TokenKey, record: Record, *, expected: int | None) -> None:
     """Save the record; arguments and errors are those of `TokenStore.save`."""
     store.save(key.name, write(key, record), expected=expected)
 

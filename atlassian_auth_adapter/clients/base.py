@@ -31,9 +31,7 @@ from atlassian_auth_adapter.errors import (
 )
 from atlassian_auth_adapter.events import Event, EventName, report
 from atlassian_auth_adapter.expiry import ExpiryPolicy
-from atlassian_auth_adapter.oauth.server import AuthorizationServer
 from atlassian_auth_adapter.oauth.token_endpoint import TokenEndpoint
-from atlassian_auth_adapter.pacing import Pacing
 from atlassian_auth_adapter.pickling import PickledByReference, is_named
 from atlassian_auth_adapter.records import Login, TokenKey, load as load_record
 from atlassian_auth_adapter.refresh.source import RefreshingTokenSource
@@ -101,7 +99,7 @@ class AtlassianClient(PickledByReference, TokenSource):
             verify, proxy, settings.get("cert"), settings.get("timeout", (5.0, 30.0))
         )
         self._place = place
-        self._server = self._authorization_server(place)
+        self._server = place.server
         self.issuer = self._server.issuer
         self._endpoint = TokenEndpoint(
             self._server,
@@ -122,8 +120,7 @@ class AtlassianClient(PickledByReference, TokenSource):
             clock=self._clock,
             on_event=self.on_event,
         )
-        self._pacing = Pacing(self._clock.monotonic)
-        self._resources = Resources(place, self.transport, self._source, self._pacing)
+        self._resources = Resources(place, self.transport, self._source, self.pacing)
         self._site = SiteFinder(
             place,
             self.transport,
@@ -144,9 +141,6 @@ class AtlassianClient(PickledByReference, TokenSource):
         )
 
     # What differs for a service account:
-
-    def _authorization_server(self, place: Place) -> AuthorizationServer:
-        return place.server
 
     def _token_key(self) -> TokenKey:
         return TokenKey(self.issuer, self.client_id, self.account)

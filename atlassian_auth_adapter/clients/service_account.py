@@ -13,10 +13,9 @@ from typing import Unpack
 
 from atlassian_auth_adapter.atlassian.products import CloudEnvironment
 from atlassian_auth_adapter.clients.base import AtlassianClient
-from atlassian_auth_adapter.clients.places import Place, place_of
+from atlassian_auth_adapter.clients.places import place_of
 from atlassian_auth_adapter.clients.settings import Secret, Settings
 from atlassian_auth_adapter.errors import ConfigurationError
-from atlassian_auth_adapter.oauth.server import AuthorizationServer
 from atlassian_auth_adapter.records import TokenKey
 from atlassian_auth_adapter.tokens import TokenSet
 from atlassian_auth_adapter.transport import Proxy
@@ -67,11 +66,9 @@ class AtlassianServiceAccountClient(AtlassianClient):
                 "scopes: on Cloud a service account cannot ask for scopes. They are chosen when "
                 "the credential is made in the administration; leave the argument out."
             )
+        place.server = place.server.for_client_credentials()
         super().__init__(place, client_id, client_secret, "", verify, proxy, settings)
         del self._arguments["callback_url"]
-
-    def _authorization_server(self, place: Place) -> AuthorizationServer:
-        return place.server.for_client_credentials()
 
     def _token_key(self) -> TokenKey:
         # Its name has the scopes, since tokens of other scopes are others, and its kind: a consumer

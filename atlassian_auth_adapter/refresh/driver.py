@@ -22,32 +22,16 @@ from atlassian_auth_adapter.errors import (
 )
 from atlassian_auth_adapter.events import Event, OnEvent, report
 from atlassian_auth_adapter.records import Login, TokenKey
+from atlassian_auth_adapter.refresh import steps
 from atlassian_auth_adapter.refresh.login import (
     AnotherLoginError,
     Flight,
     Membership,
     SharedLogin,
-    decisions,
-    note_decision,
+    count_replaced_login,
+    replaced_logins,
 )
-from atlassian_auth_adapter.refresh.steps import (
-    FENCE,
-    Delete,
-    Hold,
-    Instant,
-    Load,
-    Locked,
-    PausedError,
-    Protocol,
-    Publish,
-    Recall,
-    Report,
-    Save,
-    Seen,
-    Send,
-    Sleep,
-    Step,
-)
+from atlassian_auth_adapter.refresh.steps import Instant, Protocol
 from atlassian_auth_adapter.stores.base import TokenStore
 from atlassian_auth_adapter.threads import holding_exit, is_exiting
 from atlassian_auth_adapter.tokens import TokenSet
@@ -98,7 +82,7 @@ class Driver:
         shared: What the process knows of the login.
         membership: Of the source; joins the login that is loaded. None: `shared` stays.
         flight: Gets the answer and the events.
-        decides: Whether the protocol replaces or forgets the login.
+        replaces: Whether the protocol replaces or forgets the login.
         on_callers_thread: Whether the caller's thread performs it, because no thread could be
             started: once the answer is there, it does not sleep.
     """
@@ -108,8 +92,8 @@ class Driver:
     membership: Membership | None
     flight: Flight
     on_callers_thread: bool = False
-    decides: bool = False
-    _decisions: int = 0  # of the process, at the last load
+    replaces: bool = False
+    _replaced_logins: int = 0  # of the process, at the last load
     _stored: str = ""  # name of the login that was loaded or saved last
     _is_locked: bool = False
     _exit: ExitStack = field(default_factory=ExitStack)
@@ -130,20 +114,20 @@ class Driver:
             except Exception as error:  # noqa: BLE001 - the protocol decides what it means
                 failure = error
 
-    def _reply(self, step: Step) -> Any:
+    def _reply(self, step: steps.Step) -> Any:
         self.flight.doing = type(step).__name__
         parties = self.parties
         match step:
-            case Recall():
-                return Seen(None, None, self.shared.memory(), parties.now())
-            case Load(joins):
-                self._decisions = decisions()
+            case steps.Recall():
+                return steps.Seen(None, None, self.shared.memory(), parties.now())
+            case steps.Load(joins):
+                self._replaced_logins = replaced_logins()
                 login, version = self._load()
                 self._stored = login.named(parties.key) if login else ""
                 if joins:
                     self._join(login)
-                return Seen(login, version, self.shared.memory(), parties.now())
-            case Save():
+                return steps.Seen(login, version, self.shared.memory(), parties.now())
+            case steps.Save():
                 self._check_place(step)
                 self._ask_store(
                     lambda: records.save(
@@ -152,24 +136,24 @@ class Driver:
                 )
                 self._stored = step.login.named(parties.key)
                 return parties.now()
-            case Delete():
+            case steps.Delete():
                 return self._ask_store(lambda: parties.store.delete(parties.key.name))
-            case Send():
+            case steps.Send():
                 return self._send(step)
-            case Sleep(seconds):
+            case steps.Sleep(seconds):
                 if is_exiting() or (self.on_callers_thread and self.flight.future.done()):
                     return False
                 parties.clock.sleep(seconds)
                 return not is_exiting()
-            case Hold(unsaved):
+            case steps.Hold(unsaved):
                 if unsaved:
                     self._join(unsaved.login)
                 return self.shared.hold(unsaved)
-            case Publish(login):
+            case steps.Publish(login):
                 return self._publish(login)
-            case Report(name, fields):
+            case steps.Report(name, fields):
                 return self.flight.events.append((name, dict(fields)))
-            case Locked(attempt):
+            case steps.Locked(attempt):
                 return self._locked(attempt)
 
     def _ask_store(self, ask: Callable[[], T]) -> T:
@@ -188,7 +172,7 @@ class Driver:
         parties = self.parties
         return self._ask_store(lambda: records.load(parties.store, parties.key, Login))
 
-    def _check_place(self, step: Save) -> None:
+    def _check_place(self, step: steps.Save) -> None:
         """Raise if another login is stored than the one that was found there last.
 
         Compare-and-swap alone does not notice: a store of the current tenant may be another
@@ -220,18 +204,18 @@ class Driver:
             self.shared = self.membership.join(login)
 
     def _publish(self, login: Login | None) -> None:
-        if self.decides:
-            note_decision()
-        elif not self._is_locked and self._decisions != decisions():
+        if self.replaces:
+            count_replaced_login()
+        elif not self._is_locked and self._replaced_logins != replaced_logins():
             raise AnotherLoginError
         self._join(login)
         self.shared.publish(login, self.parties.now())
         if login and login.token_set:
             self.flight.answer(login, login.token_set)
 
-    def _send(self, step: Send) -> Any:
-        if step.since is not None and self.parties.now().since(step.since) > FENCE:
-            raise PausedError
+    def _send(self, step: steps.Send) -> Any:
+        if step.since is not None and self.parties.now().since(step.since) > steps.FENCE:
+            raise steps.PausedError
         # From here on the process does not end before the answer is saved.
         self._exit.enter_context(holding_exit(self.parties.send_timeout + TIME_TO_SAVE))
         # The main thread ends after this; for another one there may be no time to save the answer.

@@ -33,9 +33,9 @@ __all__ = [
     "Flight",
     "Membership",
     "SharedLogin",
-    "decisions",
+    "replaced_logins",
     "forget_process_state",
-    "note_decision",
+    "count_replaced_login",
 ]
 
 
@@ -178,18 +178,18 @@ class SharedLogin:
             self.snapshot = None
 
 
-_decisions = 0
+_replaced_logins = 0
 
 
-def decisions() -> int:
+def replaced_logins() -> int:
     """How often a login was forgotten or replaced in this process so far."""
-    return _decisions
+    return _replaced_logins
 
 
-def note_decision() -> None:
+def count_replaced_login() -> None:
     """A login is forgotten or replaced: what was loaded without the lock before is not used."""
-    global _decisions  # noqa: PLW0603 - a count, of which only changes matter
-    _decisions += 1
+    global _replaced_logins  # noqa: PLW0603 - a count, of which only changes matter
+    _replaced_logins += 1
 
 
 class Membership:

@@ -228,14 +228,14 @@ class RefreshingTokenSource:
                 return flight
             # Other callers can join it only when its thread runs: after Ctrl-C at any line none of
             # them waits for a flight that never ends.
-            if started(lambda: self._fly(flight)):
+            if started(lambda: self._run(flight)):
                 shared.flight = flight
                 return flight
         if waiters:
-            self._fly(flight, on_callers_thread=True)
+            self._run(flight, on_callers_thread=True)
         return flight
 
-    def _fly(self, flight: Flight, *, on_callers_thread: bool = False) -> None:
+    def _run(self, flight: Flight, *, on_callers_thread: bool = False) -> None:
         """Perform the flight on this thread."""
         flight.thread = threading.get_ident()
         driver = Driver(self._parties, self._shared, self._membership, flight, on_callers_thread)
@@ -253,7 +253,7 @@ class RefreshingTokenSource:
             driver.shared.quiet_until = self._clock.monotonic() + backoff
             if driver.shared.flight is flight:
                 driver.shared.flight = None
-        self._announce_the_end(driver)
+        self._report_reauthorization_due(driver)
         driver.report_events()
         self._save_later(driver)
 
@@ -315,7 +315,7 @@ class RefreshingTokenSource:
         """The result of another protocol, which runs on a thread of its own to its end."""
         parties = replace(self._parties, send=send) if send else self._parties
         flight = Flight(Request(), self, self._clock.monotonic())
-        driver = Driver(parties, self._shared, self._membership, flight, decides=True)
+        driver = Driver(parties, self._shared, self._membership, flight, replaces=True)
 
         def work() -> T:
             try:
@@ -372,7 +372,7 @@ class RefreshingTokenSource:
             jitter_share=random.random(),  # noqa: S311 - it only spreads the load
         )
 
-    def _announce_the_end(self, driver: Driver) -> None:
+    def _report_reauthorization_due(self, driver: Driver) -> None:
         """Report once a day that a person has to sign in soon."""
         now, shared = self._parties.now(), driver.shared
         with shared.lock:
