@@ -124,8 +124,8 @@ class SingleFlight(Generic[T]):
 def reentrancy_error() -> ConfigurationError:
     """The error for code that would wait for its own result."""
     return ConfigurationError(
-        "a token was asked for by what is fetching that token, and would wait for itself. A store, "
-        "a client_secret function or a log handler must not use the client that it serves."
+        "the code that fetches a token has asked for that token, and would wait for itself. A "
+        "store, a client_secret function or a log handler must not use the client that it serves."
     )
 
 

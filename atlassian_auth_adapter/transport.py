@@ -175,7 +175,7 @@ class Transport:
             text = _text_of(error)
             if isinstance(error, ValueError) or not isinstance(error, requests.RequestException):
                 # A malformed URL or header, or a file of certificates that is gone.
-                raise_clean(ConfigurationError(f"cannot send a request there: {text}"))
+                raise_clean(ConfigurationError(f"cannot send the request: {text}"))
             failure = NoAnswerError(
                 f"{type(error).__name__}: {text}", sent=_may_have_been_sent(error)
             )

@@ -84,8 +84,7 @@ def cloud_id_of(transport: Transport, site_url: str) -> str:
             "pass server_url instead, or pass cloud_id."
         )
     raise ResourceUnavailableError(
-        f"{site_url} did not tell its cloud id (HTTP {answer.status}). Try again, or pass "
-        "cloud_id.",
+        f"{site_url} gave no cloud id (HTTP {answer.status}). Try again, or pass cloud_id.",
         status=answer.status,
     )
 

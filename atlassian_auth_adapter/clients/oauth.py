@@ -88,8 +88,8 @@ class AtlassianOAuthClient(AtlassianClient):
         """A new authorization request, which is stored, and its URL."""
         if not self.callback_url:
             raise ConfigurationError(
-                "callback_url is missing. Pass the redirect URI that is registered for the OAuth "
-                "client, letter by letter."
+                "callback_url is missing. Pass the redirect URI exactly as it is registered for "
+                "the OAuth client."
             )
         request = AuthorizationRequest.new(
             self._server, " ".join(self.get_oauth_scopes()), self._clock.time()
@@ -171,14 +171,14 @@ class AtlassianOAuthClient(AtlassianClient):
         refusal = parse_qs(location.query).get("error", [""])[0]
         if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise ResourceUnavailableError(
-                f"the authorization server is in trouble (HTTP {answer.status}). Try again.",
+                f"the authorization server has failed (HTTP {answer.status}). Try again.",
                 status=answer.status,
             )
         if answer.status >= HTTPStatus.BAD_REQUEST or refusal or location.path.endswith("/error"):
             raise AuthorizationError(
                 "the authorization server refuses client_id, callback_url or scopes "
                 f"(HTTP {answer.status}{', ' if refusal else ''}{refusal[:60]}). They must be "
-                "those of the OAuth 2.0 app, letter by letter.",
+                "exactly those of the OAuth 2.0 app.",
                 error=refusal,
             )
         return f"sends to {location.hostname}" if location.hostname else "shows its page"
@@ -192,9 +192,9 @@ class AtlassianOAuthClient(AtlassianClient):
             if error.error not in ("invalid_grant", "invalid_request"):
                 raise
             failure = AuthorizationError(
-                "the authorization code was refused: it is used, too old, or was issued for "
-                f"another callback URL ({error.error}, HTTP {error.status}). Call oauth_start() "
-                "again.",
+                "the authorization code was refused: it was used before, is too old, or was issued "
+                f"for another callback URL ({error.error}, HTTP {error.status}). Call "
+                "oauth_start() again.",
                 error=error.error,
             )
             raise_clean(failure, error.copied())

@@ -71,8 +71,8 @@ class Resources:
         if identity is None:
             raise ResourceUnavailableError(
                 f"unusable answer from {server} (HTTP {answer.status}, "
-                f"{answer.content_type or 'no content type'}). Is the URL right, is a login page "
-                "or a proxy in between?",
+                f"{answer.content_type or 'no content type'}). Check the URL, and whether a proxy "
+                "or a login page answers instead.",
                 status=answer.status,
             )
         return identity

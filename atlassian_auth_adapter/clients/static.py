@@ -6,7 +6,6 @@ from base64 import b64encode
 from typing import Any, Self
 
 from atlassian_auth_adapter.atlassian.gateway import (
-    CloudGateway,
     Location,
     OneServer,
     ResourceServer,
@@ -15,12 +14,8 @@ from atlassian_auth_adapter.atlassian.gateway import (
     normalized_base_url,
     origin_of_site,
 )
-from atlassian_auth_adapter.atlassian.products import (
-    COMMERCIAL,
-    CloudEnvironment,
-    checked_environment,
-    product_named,
-)
+from atlassian_auth_adapter.atlassian.products import COMMERCIAL, CloudEnvironment
+from atlassian_auth_adapter.clients.places import place_of
 from atlassian_auth_adapter.errors import ConfigurationError, FreshTokenRejectedError
 from atlassian_auth_adapter.pickling import PickledByReference
 from atlassian_auth_adapter.sources import TokenSource
@@ -142,15 +137,14 @@ class StaticTokenSource(PickledByReference, TokenSource):
             product: The product that `base_url` is for.
             cloud: The hosts of the Cloud.
         """
-        site, record = origin_of_site(site_url) if site_url else "", product_named(product)
-        checked_environment(cloud, record, Location.of(site).host)
-        api_url = normalized_base_url(cloud.api_url, "cloud.api_url")
-        gateway = CloudGateway(api_url, checked_cloud_id(cloud_id), record.gateway_path, site)
+        place = place_of(
+            product, cloud_id=checked_cloud_id(cloud_id), site_url=site_url, cloud=cloud
+        )
         advice = (
             "The gateway accepts only API tokens with scopes; for one without scopes use "
             "StaticTokenSource.api_token(email, token, site_url)."
         )
-        return cls._of(_basic(email, token), gateway, advice)
+        return cls._of(_basic(email, token), place.resource_server, advice)
 
     @classmethod
     def organization_key(cls, key: str, cloud: CloudEnvironment = COMMERCIAL) -> Self:

@@ -262,7 +262,7 @@ def _failure(answer: Answer, secrets: tuple[str, ...]) -> TokenEndpointError:
     what += f", {error}" if error else ""
     return TokenEndpointUnavailableError(
         f"unusable answer from the token endpoint ({what}). Nothing is lost; try again. If it "
-        "stays: is a proxy or a login page in between, is the server's URL right?",
+        "goes on, check the server's URL, and whether a proxy or a login page answers instead.",
         status=answer.status,
         retry_after=retry_after,
         outcome="ambiguous",

@@ -164,7 +164,7 @@ class Driver:
         except Exception as error:  # noqa: BLE001 - whatever a store raises
             failure = TokenStoreError(
                 f"{self.parties.store!r} raised {type(error).__name__}, which is not a "
-                "TokenStoreError. Look at that store; nothing is lost."
+                "TokenStoreError. Check that store; nothing is lost."
             )
             raise_clean(failure)
 

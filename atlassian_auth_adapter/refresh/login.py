@@ -69,7 +69,7 @@ class Flight:
     request: Request
     owner: object
     began: float
-    started: float = field(default_factory=lambda: time.monotonic())  # noqa: PLW0108 - by name
+    started: float = field(default_factory=lambda: time.monotonic())  # noqa: PLW0108 - tests may replace it
     future: Future[TokenSet] = field(default_factory=Future)
     waiters: int = 0
     thread: int = 0

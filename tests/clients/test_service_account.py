@@ -302,7 +302,7 @@ def test_forgetting_and_revoking_are_no_end(
 def test_a_pickle_is_a_configuration(
     flavour: str, make: Any, tmp_path: Path, clock: FakeClock
 ) -> None:
-    """The same object here; elsewhere made anew, with no secret in it."""
+    """The same object here; a new one in another process, and no secret in the pickle."""
     client = make(flavour, store=FileTokenStore(tmp_path))
     token = client.get_access_token()
     pickled = pickle.dumps(client)
