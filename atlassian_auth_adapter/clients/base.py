@@ -140,7 +140,7 @@ class AtlassianClient(PickledByReference, TokenSource):
             **{**settings, "store": self._store, "scopes": self._scopes},
         )
 
-    # What differs for a service account:
+    # A service account overrides these two.
 
     def _token_key(self) -> TokenKey:
         return TokenKey(self.issuer, self.client_id, self.account)

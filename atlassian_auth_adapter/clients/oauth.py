@@ -155,7 +155,7 @@ class AtlassianOAuthClient(AtlassianClient):
 
     @without_frames
     def check_registration(self) -> str:
-        """What the authorization server says to client id, callback URL and scopes, in words.
+        """How the authorization server answers client id, callback URL and scopes, in words.
 
         Asks for the page that a browser would get; no person is needed and nothing is stored. May
         block on the network.

@@ -193,7 +193,8 @@ class _CloudSite(Place):
     @property
     def site(self) -> Site:
         """The site, as far as it is known."""
-        return Site(self.resource_server.cloud_id, self.resource_server.site_url)
+        gateway = self.resource_server
+        return Site(gateway.cloud_id, gateway.site_url)
 
     def settle(self, site: Site | None) -> None:
         """As `Place.settle`, in one assignment: threads see all of it or nothing."""

@@ -204,7 +204,7 @@ def checked_secret(secret: object) -> str:
 
 
 def _token_set(answer: Answer, sent_at: float, previous: TokenSet) -> TokenSet | None:
-    """The token set in the answer, or None if the answer is not acceptable."""
+    """The token set in the answer, or None if the answer is not usable."""
     parsed = answer.json() if answer.status == HTTPStatus.OK else None
     if not isinstance(parsed, dict) or "error" in parsed:
         return None
