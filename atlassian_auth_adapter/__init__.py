@@ -33,7 +33,6 @@ if TYPE_CHECKING:
         create_atlassian_oauth_client as create_atlassian_oauth_client,
         create_jira_oauth_client as create_jira_oauth_client,
     )
-    from atlassian_auth_adapter.clients.identity import Identity as Identity
     from atlassian_auth_adapter.clients.oauth import (
         AtlassianOAuthClient as AtlassianOAuthClient,
         BitbucketCloudOAuthClient as BitbucketCloudOAuthClient,
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
         JiraCloudOAuthClient as JiraCloudOAuthClient,
         JiraOnPremOAuthClient as JiraOnPremOAuthClient,
     )
+    from atlassian_auth_adapter.clients.resources import Identity as Identity
     from atlassian_auth_adapter.clients.service_account import (
         AtlassianServiceAccountClient as AtlassianServiceAccountClient,
     )
@@ -107,7 +107,7 @@ _HOMES = {
         "atlassian_service_account_client_from_env",
     ],
     "clients.factory": ["create_atlassian_oauth_client", "create_jira_oauth_client"],
-    "clients.identity": ["Identity"],
+    "clients.resources": ["Identity"],
     "clients.oauth": [
         "AtlassianOAuthClient",
         "BitbucketCloudOAuthClient",

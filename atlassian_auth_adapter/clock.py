@@ -9,7 +9,7 @@ from typing import Protocol
 
 __all__ = ["SYSTEM_CLOCK", "Clock", "SystemClock"]
 
-#: Seconds between two looks whether the process wants to end.
+#: Seconds after which `sleep` looks whether the process is ending.
 _SLICE = 0.25
 
 
@@ -23,7 +23,7 @@ class Clock(Protocol):
         """Seconds from an arbitrary start; never goes back."""
 
     def sleep(self, seconds: float) -> None:
-        """Return after `seconds`, or early when the process is about to end."""
+        """Return after `seconds`, or early when the process is ending."""
 
 
 class SystemClock:
@@ -38,11 +38,8 @@ class SystemClock:
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
-        """Return after `seconds`, or early when the process is about to end.
-
-        It counts slices, and asks no clock for the end: test libraries may have stopped the clock.
-        """
-        from atlassian_auth_adapter.threads import is_exiting  # a program that reads loads none
+        """As `Clock.sleep`; counts slices, since test libraries may have stopped the clock."""
+        from atlassian_auth_adapter.threads import is_exiting  # not needed to read a store
 
         never = threading.Event()
         for _ in range(math.ceil(seconds / _SLICE)):

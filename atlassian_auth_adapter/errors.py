@@ -71,15 +71,10 @@ __all__ = [
 class AtlassianAuthError(Exception):
     """Base of every error that this package raises on purpose.
 
-    Args:
-        message: What happened, and what to do next.
-        fields: Attributes that the class of the error declares.
+    The text says what happened and what to do next; the fields are attributes of the class.
 
     Attributes:
-        advice: The end of the text, where a command may have other advice to give; else "".
-
-    Raises:
-        TypeError: The class does not declare the field.
+        advice: The end of the text if a command replaces it by other advice, or "".
     """
 
     advice: str = ""
@@ -95,10 +90,7 @@ class AtlassianAuthError(Exception):
         return " ".join(filter(None, (super().__str__(), self.advice)))
 
     def copied(self) -> Self:
-        """A new error of the same type, text and fields, without traceback or cause.
-
-        When several callers wait for one flight, each raises an error of its own.
-        """
+        """A new error of the same type, text and fields, without traceback or cause."""
         return rebuilt(type(self), self.args, self.__dict__)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -285,8 +277,7 @@ class TokenNotSavedError(TokenStoreError):
 def raise_clean(error: BaseException, cause: BaseException | None = None) -> NoReturn:
     """Raise the error inside an `except` block, without the exception that is being handled.
 
-    Python would keep that one as the context of the error, and its text or its frames may hold a
-    secret.
+    Python would keep that exception as the context of the error, and it may hold a secret.
     """
     try:
         raise error from cause
@@ -295,9 +286,9 @@ def raise_clean(error: BaseException, cause: BaseException | None = None) -> NoR
 
 
 def without_frames(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
-    """Errors of this package leave the method without the frames below it.
+    """Decorates a method: errors of this package leave it without the frames below it.
 
-    Error reporters print the locals of each frame, and those frames hold codes, tokens and secrets.
+    Error reporters print the locals of each frame, which hold codes, tokens and secrets.
     """
 
     @functools.wraps(method)
@@ -305,8 +296,7 @@ def without_frames(method: Callable[Concatenate[S, P], T]) -> Callable[Concatena
         try:
             return method(self, *args, **kwargs)
         except AtlassianAuthError as error:
-            failure, cause = error.copied(), error.__cause__
-        del args, kwargs
-        raise failure from cause
+            del args, kwargs
+            raise_clean(error.copied(), error.__cause__)
 
     return sealed

@@ -36,7 +36,7 @@ class ExpiryPolicy:
         expired_fraction: The expired window is at most this part of the lifetime.
         minimum: The expired window is never shorter than this many seconds, so a caller's token is
             valid for at least as long (half its life, for a token that lives less than twice that).
-            Source: the seed document, "10-second expiry buffer".
+            Source: the first design, "10-second expiry buffer".
     """
 
     stale: float = 600.0
@@ -51,10 +51,7 @@ class ExpiryPolicy:
     ) -> Freshness:
         """What may be done with the token when it is valid for `remaining` more seconds.
 
-        Args:
-            token_set: The token set, which has the lifetime.
-            remaining: Seconds until the end, by the wall or the monotonic clock: the smaller one.
-            jitter_share: The token's share of the jitter, 0 to 1.
+        `jitter_share` is the token's share of the jitter, 0 to 1.
         """
         if remaining == math.inf:
             return Freshness.FRESH

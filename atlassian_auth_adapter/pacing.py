@@ -26,9 +26,9 @@ class _Path:
     """What is known of a path.
 
     Attributes:
-        brought: The hash of the token of the last refresh that this path has caused.
+        brought: Hash of the token of the last refresh that this path has caused.
         pause: Seconds of the last pause, 0 before the first.
-        until: Monotonic time (seconds) of its end; None while `brought` was not rejected here.
+        until: Monotonic time (seconds) of its end; None before this path has rejected that token.
     """
 
     brought: int = 0
@@ -36,7 +36,7 @@ class _Path:
     until: float | None = None
 
     def begin_pause(self, now: float) -> None:
-        """Twice as long as the last one, from now on."""
+        """Begin a pause that is twice as long as the last one."""
         self.pause = min(2 * self.pause or FIRST_PAUSE, LONGEST_PAUSE)
         self.until = now + self.pause
 
@@ -46,9 +46,7 @@ class Pacing:
 
     Threads share it without a lock, because a signal handler or a forked child could find a lock
     taken. When two threads report the same path at once, at worst one more token is fetched.
-
-    Args:
-        monotonic: The source's monotonic clock, seconds.
+    `monotonic` is the source's clock, seconds.
     """
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
@@ -56,14 +54,14 @@ class Pacing:
         self._paths: dict[str, _Path] = {}
 
     def check(self, path: str, rejected: str | None) -> None:
-        """Returns if a rejection by this path may cause a refresh now.
+        """Return if a rejection by this path may cause a refresh now.
 
         Args:
             path: Method, origin and path, without a query.
             rejected: The access token that it has rejected, which is the newest one.
 
         Raises:
-            FreshTokenRejectedError: It may not yet.
+            FreshTokenRejectedError: It may not.
         """
         known = self._paths.get(path)
         if known is None or known.brought != hash(rejected):

@@ -1,6 +1,6 @@
-"""Pickling of objects that must exist once in a process, and of callables that give secrets.
+"""Pickling of objects that must exist once in a process, and of callables that return secrets.
 
-Two objects for one login would spend one refresh token twice; and a pickle must hold no secret.
+Two objects for one login would use one refresh token twice; and a pickle must hold no secret.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from weakref import WeakValueDictionary
 
 __all__ = ["PickledByName", "PickledByReference", "is_named"]
 
-#: The objects that were pickled, by the random names in their pickles. Per process, weak; a forked
-#: child keeps it, and so follows its parent's pickles. No lock: each access is one atomic call.
+#: The objects that were pickled, by the random names in their pickles. A forked child keeps them,
+#: so that it finds what its parent has pickled. No lock: each access is one atomic call.
 _pickled: WeakValueDictionary[str, PickledByReference] = WeakValueDictionary()
 
 
@@ -38,7 +38,7 @@ class PickledByReference:
         return _found, (name, *self._reduce_for_other_process())
 
     def _reduce_for_other_process(self) -> tuple[Any, ...]:
-        """A callable and its arguments, which unpickling calls in another process."""
+        """A callable and its arguments, for unpickling in another process."""
         raise NotImplementedError
 
 

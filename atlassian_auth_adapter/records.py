@@ -1,4 +1,4 @@
-"""What is kept, turned into the texts that stores keep, and back: once for all stores.
+"""Records: what is kept of a login, and the text of it that stores keep.
 
     name   fb4c16e78550eae9a58551103306e889          digest of the key, and ".kind" unless a login
     text   {"schema": 2,
@@ -6,9 +6,9 @@
                     "account": "default", "kind": "login"},
             "generation": 7, "login_id": "5a1f...", "token_set": {...}, ...}
 
-The key is stored with the record, so that people can read whose it is; a record under the name of
-another key is refused. Fields that have their default value are left out. Each value is checked
-when it is read. `math.inf` is written as null.
+The key is stored with the record for people; a record under the name of another key is refused.
+Fields with their default value are left out, and each value is checked when it is read. `math.inf`
+is written as null.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import types
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
 from functools import cache
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
 from atlassian_auth_adapter.errors import TokenStoreError, raise_clean
 from atlassian_auth_adapter.oauth.authorization import AuthorizationRequest
@@ -46,6 +46,7 @@ __all__ = [
 SCHEMA = 2
 
 R = TypeVar("R", "Login", "Authorizations", "Sites", "ClientSecret")
+Record: TypeAlias = "Login | Authorizations | Sites | ClientSecret"
 
 DeadReason = Literal["refused", "answer_lost"]
 
@@ -58,9 +59,9 @@ class TokenKey:
         issuer: The authorization server.
         client_id: The OAuth client.
         account: Whose login: any text.
-        kind: "login" for a person's tokens, "service_account" for those of a client that acts for
-            itself, "authorizations" for those that wait for a redirect, "sites" for the cloud ids
-            that were found, "client_secret" for the secret of a profile's client.
+        kind: Of the record: a person's tokens ("login"), those of a client that acts for itself,
+            authorizations that wait for a redirect, the cloud ids that were found, or the secret of
+            a profile's client.
     """
 
     issuer: str
@@ -70,20 +71,17 @@ class TokenKey:
 
     @property
     def name(self) -> str:
-        """The name of its entry in a store, the same on every host.
-
-        A login has a digest; every other kind has the digest of its login, a dot and the kind.
-        """
+        """The name of its entry in a store: a digest, and ".kind" unless it is a login."""
         text = json.dumps([self.issuer, self.client_id, self.account, "login"])
         digest = hashlib.sha256(text.encode()).hexdigest()[:32]
         return digest if self.kind == "login" else f"{digest}.{self.kind}"
 
     def for_authorizations(self) -> TokenKey:
-        """Where this login's pending authorizations are kept."""
+        """The key of this login's pending authorizations."""
         return replace(self, kind="authorizations")
 
     def for_sites(self) -> TokenKey:
-        """Where the cloud ids of this login's sites are remembered."""
+        """The key of the cloud ids of this login's sites."""
         return replace(self, kind="sites")
 
     def hashed(self, secret: str) -> str:
@@ -114,7 +112,7 @@ class Login:
         generation: +1 with each rotation and each sign-in; it never starts again at 1, not even
             after the login was forgotten.
         login_id: Random name of the login, made by its first save and kept through all rotations;
-            "" when a program from before this package has saved it.
+            "" when another program has saved it.
         token_set: The tokens, or None before the first sign-in, or when the login was forgotten.
         journal: See `Journal`.
         takeover: The same for a refresh token from another program, whose login replaces this one.
@@ -124,7 +122,7 @@ class Login:
         forced_until: POSIX timestamp (seconds) at which the budget of forced refreshes is full
             again; see `refresh.protocol`.
         taken_over: Salted hash of the refresh token with which the login was taken over from
-            another program, or "": it is spent, however often a program offers it.
+            another program, or "": it is spent, however often a program passes it.
         authorized_at: POSIX timestamp (seconds) of the resource owner's consent, 0 when not known.
     """
 
@@ -152,7 +150,7 @@ class Login:
 
 @dataclass(frozen=True, slots=True)
 class Authorizations:
-    """The authorizations that were started and wait for their redirects, the oldest first."""
+    """The authorizations that wait for their redirects, the oldest first."""
 
     requests: tuple[AuthorizationRequest, ...] = ()
 
@@ -177,19 +175,13 @@ class ClientSecret:
     secret: str = field(default="", repr=False)
 
 
-def write(key: TokenKey, record: Login | Authorizations | Sites | ClientSecret) -> str:
+def write(key: TokenKey, record: Record) -> str:
     """The text of a record: one line of printable ASCII. It holds the secrets."""
     return json.dumps({"schema": SCHEMA, "key": asdict(key), **_stored(record)})
 
 
 def read(text: str, key: TokenKey, kind: type[R], place: str) -> R:
-    """The record that a text holds.
-
-    Args:
-        text: What is stored.
-        key: Whose record it must be.
-        kind: Which kind of record it must be.
-        place: Where it is stored, for the error.
+    """The record that a text holds; `place` is where it is stored, for the error.
 
     Raises:
         TokenStoreError: It is damaged, is another key's, or was written by another release. Neither
@@ -197,20 +189,20 @@ def read(text: str, key: TokenKey, kind: type[R], place: str) -> R:
     """
     try:
         stored: Any = json.loads(text)
-    except (ValueError, RecursionError):  # it holds what was parsed, so nothing is raised in here
+    except (ValueError, RecursionError):  # the error holds what was parsed, so it is not raised
         stored = None
     if wrong := _damage(stored, key):
         raise TokenStoreError(f"{place}: {wrong}")
     try:
         record: R = _value(kind, stored)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        wrong = f"the record is damaged ({type(error).__name__}). {KEPT}"
-        raise_clean(TokenStoreError(f"{place}: {wrong}"))
+        wrong = f"{place}: the record is damaged ({type(error).__name__}). {KEPT}"
+        raise_clean(TokenStoreError(wrong))
     return record
 
 
 def load(store: TokenStore, key: TokenKey, kind: type[R]) -> tuple[R | None, int | None]:
-    """What a store keeps for a key, and its version; twice None when there is nothing.
+    """The record that a store keeps for a key, and its version; both None when there is none.
 
     Raises:
         TokenStoreError: It cannot be read, or is not such a record.
@@ -221,31 +213,20 @@ def load(store: TokenStore, key: TokenKey, kind: type[R]) -> tuple[R | None, int
     return read(entry.text, key, kind, _place(store, key)), entry.version
 
 
-def save(
-    store: TokenStore,
-    key: TokenKey,
-    record: Login | Authorizations | Sites | ClientSecret,
-    *,
-    expected: int | None,
-) -> None:
-    """The store keeps the record; see `TokenStore.save`.
-
-    Raises:
-        StaleRecordError: Another version is stored than was expected.
-        TokenStoreError: It cannot be saved.
-    """
+def save(store: TokenStore, key: TokenKey, record: Record, *, expected: int | None) -> None:
+    """Save the record; arguments and errors are those of `TokenStore.save`."""
     store.save(key.name, write(key, record), expected=expected)
 
 
 def change(
     store: TokenStore, key: TokenKey, kind: type[R], how: Callable[[R | None], R | None]
 ) -> None:
-    """The record was changed as a whole, without the lock; see `stores.base.update`.
+    """Change a record without the lock; see `stores.base.update`.
 
     Args:
-        store: Where.
-        key: Whose record.
-        kind: Which kind of record it is.
+        store: Where it is kept.
+        key: Of the record.
+        kind: Its type.
         how: From the record to the new one, None for no change; called again when another process
             has saved first.
 
@@ -285,14 +266,14 @@ def _damage(stored: object, key: TokenKey) -> str:
         )
     if schema != SCHEMA:
         return _NO_RECORD
-    # ContextTokenStore, which makes records of another program's logins, knows the name alone.
+    # ContextTokenStore makes records of another program's logins, and knows the name alone.
     if stored.get("key") not in (asdict(key), key.name):
         return f"it is the record of another key. {KEPT}"
     return ""
 
 
 def _stored(value: Any) -> Any:
-    """As JSON: a dataclass without its defaults, `math.inf` as null."""
+    """The value for JSON: a dataclass without its defaults, `math.inf` as None."""
     if is_dataclass(value):
         return {
             item.name: _stored(getattr(value, item.name))
@@ -310,7 +291,7 @@ _hints = cache(get_type_hints)
 
 
 def _value(kind: Any, stored: Any) -> Any:
-    """A value of that type. Raises a ValueError or the like when `stored` is not one."""
+    """The value of that type. Raises a ValueError, TypeError ... when `stored` is not one."""
     if isinstance(kind, type) and is_dataclass(kind):
         hints = _hints(kind)
         if not isinstance(stored, dict):

@@ -1,4 +1,4 @@
-"""TokenSource: the interface between those who need a token and those who can get one."""
+"""TokenSource: the interface between adapters, which need a token, and what gets one."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ class TokenSource(ABC):
         """
 
     async def token_set_async(self, rejected: str | None = None) -> TokenSet:
-        """`token_set` for tasks of asyncio and trio: never blocks the event loop.
+        """As `token_set`, for tasks of asyncio and trio: never blocks the event loop.
 
-        Cancelling the task does not cancel what it was waiting for.
+        Cancelling the task does not cancel a refresh.
         """
         flight = run_in_thread(lambda: self.token_set(rejected))
         await wait_async(flight)
@@ -67,6 +67,6 @@ class TokenSource(ABC):
 
     @property
     def pacing(self) -> Pacing:
-        """Which paths reject tokens again and again; shared by all who use this source."""
+        """Which paths reject tokens again and again; shared by all adapters of this source."""
         found: Pacing | None = self.__dict__.get("_pacing")
         return found or self.__dict__.setdefault("_pacing", Pacing(self.monotonic))

@@ -1,8 +1,8 @@
 """Threads: work that goes on without its callers, and waiting from sync code, asyncio and trio.
 
-A *flight* (of single-flight) is work that is done once for all who want its result. It runs on a
-daemon thread of ours: cancelling a caller does not cancel it, and no thread pool of the program is
-used. The exit of a process waits for none of it, but for what `holding_exit` holds.
+A *flight* (from single-flight) is work that is done once for all callers that want its result. It
+runs on a daemon thread of its own: cancelling a caller does not cancel it, and no thread pool of
+the program is used. The exit of the process waits for it only inside `holding_exit`.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ __all__ = [
 
 T = TypeVar("T")
 
-#: Whether the main thread waits for one of our futures: then the process does not end yet.
+#: Whether the main thread waits for a flight: then the process does not end yet.
 _main_waits = False
 
 
 class NotDoneError(Exception):
-    """The future has no result within the time that a caller waits; the work goes on."""
+    """The future has no result yet; the work goes on."""
 
 
 class _ExitGuard(threading.Thread):
@@ -54,15 +54,15 @@ class _ExitGuard(threading.Thread):
 
 
 def after_fork(callback: Callable[[], object]) -> None:
-    """Call it in each forked child: threads of the parent may have held the locks of ours."""
+    """Call it in each forked child, where a lock that another thread held is never released."""
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=callback)
 
 
 def started(run: Callable[[], object]) -> bool:
-    """Whether a thread runs it now; none can be had at shutdown, or when there are too many.
+    """Run it on a new thread, in the caller's context; False if no thread can be started.
 
-    It runs in the caller's context: context variables say there what they say here.
+    That is so at shutdown, or when there are too many.
     """
     context = contextvars.copy_context()
     try:
@@ -75,7 +75,7 @@ def started(run: Callable[[], object]) -> bool:
 
 
 def run_in_thread(work: Callable[[], T]) -> Future[T]:
-    """Run `work` on a thread of ours, or right here when none can be had; its future at once."""
+    """The future of `work`, which runs on a new thread, or here when none can be started."""
     future: Future[T] = Future()
     run = bind_result(work, future)
     if not started(run):
@@ -86,14 +86,12 @@ def run_in_thread(work: Callable[[], T]) -> Future[T]:
 class SingleFlight(Generic[T]):
     """Work that is done once for all callers that want its result at one time.
 
-    Args:
-        work: Runs on a thread of ours.
-        afterwards: Called on that thread when callers have got the result.
+    Both functions run on a thread of the flight, `afterwards` when the callers have the result.
     """
 
     def __init__(self, work: Callable[[], T], afterwards: Callable[[], object]) -> None:
         self._work, self._afterwards = work, afterwards
-        # Both with the id of the process: a forked child has none of its parent's threads.
+        # Both begin with the id of the process: a forked child has none of its parent's threads.
         self._runner: tuple[int, int] | None = None  # and the thread that does the work
         self._under_way: tuple[int, Future[T]] | None = None
 
@@ -126,13 +124,13 @@ class SingleFlight(Generic[T]):
 def reentrancy_error() -> ConfigurationError:
     """The error for code that would wait for its own result."""
     return ConfigurationError(
-        "a token was asked for by what is fetching that token, and would wait for itself. A store, "
-        "a client_secret function or a log handler must not use the client that it serves."
+        "the code that fetches a token has asked for that token, and would wait for itself. A "
+        "store, a client_secret function or a log handler must not use the client that it serves."
     )
 
 
 def bind_result(work: Callable[[], T], future: Future[T]) -> Callable[[], None]:
-    """What does the work and gives the result to the future, which cannot be cancelled any more."""
+    """A function that does the work for the future, which cannot be cancelled from now on."""
     future.set_running_or_notify_cancel()
 
     def run() -> None:
@@ -160,7 +158,7 @@ def holding_exit(seconds: float) -> Iterator[None]:
 
 
 def is_exiting() -> bool:
-    """Whether the process ends: its main thread has, and only daemons and guards are left."""
+    """Whether the process is ending: only daemon threads and guards are left."""
     return (
         not threading.main_thread().is_alive()
         and not _main_waits
@@ -172,14 +170,14 @@ def is_exiting() -> bool:
 
 
 def wait(future: Future[T], seconds: float | None = None) -> None:
-    """The future is done, or so many seconds have passed; blocks until then."""
+    """Block until the future is done, or so many seconds have passed."""
     global _main_waits  # noqa: PLW0603 - only the main thread writes it
     is_main = threading.current_thread() is threading.main_thread()
     before = _main_waits
     if is_main:
         _main_waits = True
     try:
-        with suppress(TimeoutError):  # that of the work would be returned
+        with suppress(TimeoutError):  # of the wait; an error of the work is returned, not raised
             future.exception(seconds)
     finally:
         if is_main:
@@ -187,7 +185,7 @@ def wait(future: Future[T], seconds: float | None = None) -> None:
 
 
 async def wait_async(future: Future[T], seconds: float | None = None) -> None:
-    """`wait` for tasks of asyncio and trio: it does not block the loop, and takes no thread."""
+    """As `wait`, for tasks of asyncio and trio: does not block the loop, uses no thread."""
     global _main_waits  # noqa: PLW0603 - only the main thread writes it
     event: asyncio.Event | trio.Event
     trio_module = sys.modules.get("trio")
@@ -203,8 +201,8 @@ async def wait_async(future: Future[T], seconds: float | None = None) -> None:
         call_soon = asyncio.get_running_loop().call_soon_threadsafe
 
     def wake(_: object) -> None:
-        # The waiter's loop may have ended; what it waited for is done all the same.
-        # RunFinishedError of trio is a RuntimeError, as is asyncio's for a closed loop.
+        # The loop of the caller may have ended: trio raises RunFinishedError then, which is a
+        # RuntimeError, as is asyncio's.
         with suppress(RuntimeError):
             call_soon(event.set)
 
@@ -226,9 +224,9 @@ async def wait_async(future: Future[T], seconds: float | None = None) -> None:
 
 
 def result_of(future: Future[T]) -> T:
-    """The result of a future that is done. Each caller gets an error of its own.
+    """The result of a future that is done, or its error: a copy for each caller.
 
-    Neither it nor what it was raised from has the flight's frames: a store's hold what it saves.
+    Neither the error nor its cause has the frames of the flight, whose locals are secrets.
 
     Raises:
         NotDoneError: It is not done yet.

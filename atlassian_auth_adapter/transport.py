@@ -8,8 +8,8 @@ that may be used once: can the server have seen the request?
 from __future__ import annotations
 
 import json
-import math
 import os
+import threading
 import time
 import traceback
 from collections.abc import Mapping
@@ -27,13 +27,12 @@ from atlassian_auth_adapter.errors import (
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["Answer", "NoAnswerError", "Proxy", "Transport"]
+__all__ = ["Answer", "NoAnswerError", "Proxy", "Transport", "is_timeout", "origin_of"]
 
 Proxy = bool | str | Mapping[str, str] | None
 
 #: Bytes. A token answer has a few kilobytes, so a longer answer is an error.
 MAX_ANSWER = 256 * 1024
-_PAIR = 2  # (certificate, key), and (connect, read)
 
 
 class NoAnswerError(Exception):
@@ -95,12 +94,13 @@ class Transport:
                 "(PEM)."
             )
         pair = self.cert if isinstance(self.cert, tuple) else (self.cert, self.cert)
-        if self.cert is not None and (len(pair) != _PAIR or not all(map(_exists, pair))):
+        if self.cert is not None and (len(pair) != 2 or not all(map(_exists, pair))):
             raise ConfigurationError(
                 f"cert: there is no file {self.cert!r}. Give the path of a PEM file that holds "
                 "certificate and key, or the paths (certificate, key)."
             )
-        if not _are_seconds(self._timeouts()):
+        timeouts = self._timeouts()
+        if len(timeouts) != 2 or not all(map(is_timeout, timeouts)):
             raise ConfigurationError("timeout: give seconds above zero, such as (5, 30).")
         if not _is_proxy(self.proxy):
             raise ConfigurationError(
@@ -134,10 +134,8 @@ class Transport:
         """The proxy that a request to the URL goes through, without its password; "" for none."""
         from requests.utils import get_environ_proxies, select_proxy
 
-        proxies = {**get_environ_proxies(url), **self.proxies}
-        proxy = select_proxy(url, proxies) or ""
-        parts = urlsplit(proxy if "://" in proxy or not proxy else f"http://{proxy}")
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if proxy else ""
+        proxy = select_proxy(url, {**get_environ_proxies(url), **self.proxies})
+        return origin_of(_with_scheme(proxy)) if proxy else ""
 
     def send(
         self,
@@ -147,13 +145,7 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         body: str | None = None,
     ) -> Answer:
-        """The answer to one request; a redirect is an answer.
-
-        Args:
-            method: HTTP method.
-            url: Absolute URL.
-            headers: Request headers.
-            body: Request body, ASCII.
+        """The answer to one request; a redirect is an answer. The body is ASCII.
 
         Raises:
             NoAnswerError: There was no complete answer.
@@ -183,7 +175,7 @@ class Transport:
             text = _text_of(error)
             if isinstance(error, ValueError) or not isinstance(error, requests.RequestException):
                 # A malformed URL or header, or a file of certificates that is gone.
-                raise_clean(ConfigurationError(f"cannot send a request there: {text}"))
+                raise_clean(ConfigurationError(f"cannot send the request: {text}"))
             failure = NoAnswerError(
                 f"{type(error).__name__}: {text}", sent=_may_have_been_sent(error)
             )
@@ -195,7 +187,7 @@ class Transport:
 
         Args:
             url: Absolute URL.
-            authorization: Value of the Authorization header; "": none is sent.
+            authorization: Value of the Authorization header, or "".
             accept: Media type to ask for.
 
         Raises:
@@ -230,7 +222,7 @@ class Transport:
 
 
 def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Adds no authentication; without an auth function requests would read `.netrc`."""
+    """An auth function that adds nothing; without any, requests would read `.netrc`."""
     return request
 
 
@@ -239,14 +231,21 @@ def _exists(path: object) -> bool:
     return isinstance(path, str | os.PathLike) and bool(path) and Path(path).exists()
 
 
-def _are_seconds(values: tuple[object, ...]) -> bool:
-    return len(values) == _PAIR and all(
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and math.isfinite(value)
-        and value > 0
-        for value in values
-    )
+def is_timeout(value: object) -> bool:
+    """Whether it is a positive number of seconds that a thread can wait for."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return 0 < value < threading.TIMEOUT_MAX
+
+
+def origin_of(url: str) -> str:
+    """Scheme, host and port of a URL, without user and password."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def _with_scheme(proxy: str) -> str:
+    return proxy if "://" in proxy else f"http://{proxy}"
 
 
 def _is_proxy(proxy: object) -> bool:
@@ -256,20 +255,20 @@ def _is_proxy(proxy: object) -> bool:
     if not isinstance(proxy, str):
         return proxy is None or isinstance(proxy, bool)
     try:
-        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        parts = urlsplit(_with_scheme(proxy))
         return bool(parts.hostname) and parts.port != 0 and not any(map(str.isspace, proxy))
     except ValueError:
         return False
 
 
 def _reason(error: Exception) -> object:
-    """What went wrong, as urllib3 reports it."""
+    """The error of urllib3 behind an error of requests, or its text."""
     inner = error.args[0] if error.args else None
     return getattr(inner, "reason", None) or inner
 
 
 def _original(reason: object) -> object:
-    """The error of the operating system behind it, if there is one."""
+    """The error of the operating system behind an error of urllib3, if there is one."""
     return getattr(reason, "original_error", None) or (getattr(reason, "args", ()) or (None,))[-1]
 
 

@@ -204,7 +204,7 @@ class TestRefusal:
             assert "another key" in refusal(changed(EVERY_FIELD, (), key=key))
 
     def test_what_is_not_a_record_is_damaged(self):
-        """The error says that it was kept, and how to begin anew."""
+        """The error says that it was kept, and how to start again."""
         for text in (
             *("", " ", "{", '"secret', "secret", "\0", "[]", "null", "7", '"secret"', "{}"),
             *("NaN", '{"secret": 1}', '{"schema": null}', '{"schema": "secret"}', '{"schema": 1}'),

@@ -98,7 +98,7 @@ class Location:
 
     @property
     def is_plain(self) -> bool:
-        """Whether no server can read it as another path or another host."""
+        """Whether every server reads it as the same host and path."""
         path = self.path
         for _ in range(3):  # percent-encoding of percent-encoding
             if "\\" in path or ("." in path and _DOT_SEGMENT.search(path)):
@@ -116,8 +116,8 @@ class Route:
     Attributes:
         location: Where it goes.
         bearer: Whether it carries the token.
-        hint: If not: what to do instead, or "".
-        undecided: If not: whether this may change once the site is known. Get a token set, and ask
+        hint: What to do if it does not, or "".
+        undecided: Whether it may carry the token once the site is known: get a token set, and ask
             for the route again.
     """
 
@@ -136,7 +136,7 @@ class ResourceServer(Protocol):
 
     @property
     def anonymous_fallback(self) -> bool:
-        """Whether the server treats an invalid token like no token, instead of rejecting it."""
+        """Whether the server answers an invalid token like no token, instead of rejecting it."""
 
     def route(self, location: Location) -> Route:
         """Where a request for this location goes, and whether it carries the token."""
@@ -212,7 +212,7 @@ class CloudGateway:
 
     @property
     def anonymous_fallback(self) -> bool:
-        """The gateway rejects. (Some resources answer 200 as if not logged in; a header tells.)"""
+        """No. (Some resources answer 200 as if not logged in, with a header that says so.)"""
         return False
 
     def route(self, location: Location) -> Route:
@@ -284,7 +284,7 @@ def is_cloud_host(host: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether the host is this machine, for which plain http is accepted."""
+    """Whether the host is this machine, where plain http is accepted."""
     if host == "localhost":
         return True
     import ipaddress  # seldom needed: most URLs are https
@@ -315,11 +315,7 @@ def checked_cloud_id(cloud_id: str) -> str:
 
 
 def normalized_base_url(url: str, name: str) -> str:
-    """The URL without a trailing slash.
-
-    Args:
-        url: The URL in the configuration.
-        name: Name of the argument, for the error.
+    """The URL without a trailing slash; `name` is that of the argument, for the error.
 
     Raises:
         ConfigurationError: It is not an https URL (http is accepted for loopback), or has parts

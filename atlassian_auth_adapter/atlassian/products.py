@@ -71,7 +71,7 @@ _ENVIRONMENTS = {"COMMERCIAL": COMMERCIAL, "US_GOV_MODERATE": US_GOV_MODERATE}
 
 
 def cloud_named(name: str) -> CloudEnvironment:
-    """The environment of that name, in any spelling of it: "commercial", "us-gov-moderate".
+    """The environment of that name, such as "commercial" or "us-gov-moderate", in any case.
 
     Raises:
         ConfigurationError: There is none.
@@ -89,9 +89,9 @@ def checked_environment(
     """The environment, if the product can be there.
 
     Raises:
-        ConfigurationError: The product has hosts of its own, or the site lies in another one.
+        ConfigurationError: The product has hosts of its own, or the site is in another one.
     """
-    if cloud in _ENVIRONMENTS.values():  # of others it is not known what is where
+    if cloud in _ENVIRONMENTS.values():  # others, such as an emulator, may have any product
         if product.own_cloud:
             raise ConfigurationError(
                 f"cloud: {product.name} has a Cloud of its own. Leave the argument out."
@@ -120,7 +120,7 @@ def cloud_server(cloud: CloudEnvironment) -> AuthorizationServer:
         revocation_endpoint=f"{cloud.auth_url}/oauth/revoke",
         authorization_parameters=(("audience", cloud.audience), ("prompt", "consent")),
         rotation_grace=600.0,  # "reuse interval" of 10 minutes
-        resend_window=120.0,  # ours: long enough to ride out a hiccup, far from the end
+        resend_window=120.0,  # our choice: long enough for a short outage, far from the end
         refresh_token_lifetime=90 * DAY,
         authorization_lifetime=365 * DAY,
         dead_refresh_token=(
@@ -147,7 +147,7 @@ def data_center_server(base_url: str) -> AuthorizationServer:
         revocation_endpoint=f"{base_url}/rest/oauth2/latest/revoke",
         pkce=True,
         redirect_uri_on_refresh=True,
-        refresh_token_lifetime=90 * DAY,  # a property of the server; counted anew by each refresh
+        refresh_token_lifetime=90 * DAY,  # a property of the server; each refresh starts it again
         scope_on_client_credentials=True,
     )
 
@@ -216,11 +216,11 @@ PRODUCTS = {
     for product in (
         Product(
             name="jira",
-            cloud_scopes=("read:audit-log:jira", "read:jira-user", "offline_access"),  # the seed's
+            cloud_scopes=("read:audit-log:jira", "read:jira-user", "offline_access"),
             cloud_identity="/rest/api/3/myself",
             gateway_path="/ex/jira",
             scope_words=("jira", "servicedesk"),
-            data_center_scopes=("WRITE",),  # the seed's
+            data_center_scopes=("WRITE",),
             data_center_identity="/rest/api/2/myself",
         ),
         Product(

@@ -57,7 +57,11 @@ def sites_in(answer: Answer) -> tuple[Site, ...]:
             f"{answer.content_type or 'no content type'}). Try again.",
             status=answer.status,
         )
-    return tuple(_site(entry) for entry in entries if _has_id(entry))
+    return tuple(
+        _site(entry)
+        for entry in entries
+        if isinstance(entry, Mapping) and is_cloud_id(entry.get("id"))
+    )
 
 
 def cloud_id_of(transport: Transport, site_url: str) -> str:
@@ -80,8 +84,7 @@ def cloud_id_of(transport: Transport, site_url: str) -> str:
             "pass server_url instead, or pass cloud_id."
         )
     raise ResourceUnavailableError(
-        f"{site_url} did not tell its cloud id (HTTP {answer.status}). Try again, or pass "
-        "cloud_id.",
+        f"{site_url} gave no cloud id (HTTP {answer.status}). Try again, or pass cloud_id.",
         status=answer.status,
     )
 
@@ -116,12 +119,7 @@ def only_site(sites: Iterable[Site], product: Product) -> Site:
 
 
 def site_at(site_url: str, sites: Iterable[Site]) -> Site | None:
-    """The site of the grant at that URL, or None.
-
-    Args:
-        site_url: Origin of the site.
-        sites: The sites that the grant reaches.
-    """
+    """The site with that origin, or None."""
     return next((site for site in sites if origin_at(site.url) == site_url), None)
 
 
@@ -137,10 +135,6 @@ def origin_at(url: str) -> str:
         return origin_of_site(url)
     except ConfigurationError:
         return ""
-
-
-def _has_id(entry: object) -> bool:
-    return isinstance(entry, Mapping) and is_cloud_id(entry.get("id"))
 
 
 def _site(entry: Mapping[str, Any]) -> Site:

@@ -35,12 +35,6 @@ class Verdict(enum.Enum):
         return self in (Verdict.REJECTED, Verdict.ANONYMOUS)
 
 
-_NOT_ABOUT_THE_TOKEN = {
-    HTTPStatus.GONE: Verdict.GONE,
-    HTTPStatus.TOO_MANY_REQUESTS: Verdict.RATE_LIMITED,
-}
-
-
 def judge(
     status: int,
     headers: Mapping[str, str],
@@ -65,8 +59,10 @@ def judge(
     if status in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND) and expired:
         # By one report, the gateway answers an expired token with 403 (v1) or 404 (v2).
         return Verdict.REJECTED
-    if status in _NOT_ABOUT_THE_TOKEN:
-        return _NOT_ABOUT_THE_TOKEN[HTTPStatus(status)]
+    if status == HTTPStatus.GONE:
+        return Verdict.GONE
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return Verdict.RATE_LIMITED
     if headers.get("x-seraph-loginreason", "").upper().startswith("AUTHENTICATED_FAILED"):
         return Verdict.ANONYMOUS
     if anonymous_fallback and _asks_for_a_login(status, headers, path):

@@ -1,18 +1,18 @@
-"""What OAuth clients and service accounts have in common: a login, a store, and a place."""
+"""AtlassianClient: what OAuth clients and service accounts have in common."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
 from atlassian_auth_adapter.atlassian import sites
 from atlassian_auth_adapter.atlassian.gateway import ResourceServer
 from atlassian_auth_adapter.atlassian.sites import Site
-from atlassian_auth_adapter.clients.identity import Identity
 from atlassian_auth_adapter.clients.places import Place
-from atlassian_auth_adapter.clients.resources import Resources
+from atlassian_auth_adapter.clients.resources import Identity, Resources
 from atlassian_auth_adapter.clients.settings import (
     Secret,
     Settings,
@@ -31,9 +31,7 @@ from atlassian_auth_adapter.errors import (
 )
 from atlassian_auth_adapter.events import Event, EventName, report
 from atlassian_auth_adapter.expiry import ExpiryPolicy
-from atlassian_auth_adapter.oauth.server import AuthorizationServer
 from atlassian_auth_adapter.oauth.token_endpoint import TokenEndpoint
-from atlassian_auth_adapter.pacing import Pacing
 from atlassian_auth_adapter.pickling import PickledByReference, is_named
 from atlassian_auth_adapter.records import Login, TokenKey, load as load_record
 from atlassian_auth_adapter.refresh.source import RefreshingTokenSource
@@ -48,10 +46,10 @@ __all__ = ["AtlassianClient"]
 class AtlassianClient(PickledByReference, TokenSource):
     """One client with one login at one place: hands out tokens.
 
-    Threads, tasks and event loops share a client. Copies of it are the same object. A pickle
-    carries the configuration and the store, no token and no secret: unpickled in the same process
-    (or a forked child) it is the very same client; elsewhere it needs `client_secret` to have been
-    given as a function of a module, whose pickle is its name.
+    Threads, tasks and event loops share a client. Copies of it are the same object. A pickle holds
+    the configuration and the store, no token and no secret: unpickled in the same process (or a
+    forked child) it is the same client; in another process it works if `client_secret` was given as
+    a function of a module, whose pickle is its name.
 
     Attributes:
         client_id: Identifies the client at the authorization server.
@@ -59,6 +57,10 @@ class AtlassianClient(PickledByReference, TokenSource):
         verify: True, False or the path of a CA bundle.
         proxy: The proxy setting.
         product: Which product's defaults are used.
+        transport: Sends the client's own requests with its verify, proxy, cert and timeout.
+        token_key: Names the login in its store, as in `store.rotate(client.token_key.name)`.
+        issuer: The authorization server.
+        server_url: Of the Data Center server, context path included; "" on Cloud.
     """
 
     #: Whether a person has to log in before there is a token.
@@ -86,43 +88,44 @@ class AtlassianClient(PickledByReference, TokenSource):
         self.verify = verify
         self.proxy = proxy
         self.product = place.product
+        self.server_url = place.server_url
         self.account = settings.get("account", "default")
         self.on_event = settings.get("on_event")
         self._store = checked_store(settings.get("store"))
         scopes = settings.get("scopes")
         self._scopes = scopes.split() if isinstance(scopes, str) else scopes and list(scopes)
         self._clock = settings.get("clock", SYSTEM_CLOCK)
-        self._transport = Transport(
+        self.transport = Transport(
             verify, proxy, settings.get("cert"), settings.get("timeout", (5.0, 30.0))
         )
         self._place = place
-        self._server = self._authorization_server(place)
+        self._server = place.server
+        self.issuer = self._server.issuer
         self._endpoint = TokenEndpoint(
             self._server,
             client_id,
             secret_fetcher(client_secret),
             callback_url,
-            self._transport,
+            self.transport,
             self._clock,
         )
-        self._key = self._token_key()
+        self.token_key = self._token_key()
         expiry = settings.get("expiry", ExpiryPolicy())
         self._source = RefreshingTokenSource(
-            Rules(self._key, self._server, expiry, self._needs_login),
+            Rules(self.token_key, self._server, expiry, self._needs_login),
             self._store,
             self._token_request(),
-            send_timeout=self._transport.total_timeout,
+            send_timeout=self.transport.total_timeout,
             max_wait=checked_wait(settings.get("max_wait", 30.0)),
             clock=self._clock,
             on_event=self.on_event,
         )
-        self._pacing = Pacing(self._clock.monotonic)
-        self._resources = Resources(place, self._transport, self._source, self._pacing)
+        self._resources = Resources(place, self.transport, self._source, self.pacing)
         self._site = SiteFinder(
             place,
-            self._transport,
+            self.transport,
             self._store,
-            self._key,
+            self.token_key,
             self._resources.accessible,
             lambda failure: self._report("store_failed", error=failure),
         )
@@ -130,50 +133,37 @@ class AtlassianClient(PickledByReference, TokenSource):
             place.arguments,
             product=place.product.name,
             client_id=client_id,
-            client_secret=client_secret if callable(client_secret) else None,
+            client_secret=client_secret if callable(client_secret) else no_secret,
             callback_url=callback_url,
             verify=verify,
             proxy=proxy,
             **{**settings, "store": self._store, "scopes": self._scopes},
         )
 
-    def _authorization_server(self, place: Place) -> AuthorizationServer:
-        return place.server
+    # A service account overrides these two.
 
     def _token_key(self) -> TokenKey:
-        """Names the login within the store."""
-        return TokenKey(self._server.issuer, self.client_id, self.account)
+        return TokenKey(self.issuer, self.client_id, self.account)
 
     def _token_request(self) -> Callable[[TokenSet], TokenSet]:
-        """What sends one token request, for the successor of a token set."""
         return self._endpoint.refresh
 
     def __repr__(self) -> str:
         return (
             f"{type(self).__name__}(client_id={self.client_id!r}, account={self.account!r}, "
-            f"issuer={self._server.issuer!r})"
+            f"issuer={self.issuer!r})"
         )
 
     def _reduce_for_other_process(self) -> tuple[Any, ...]:
-        # Neither a hook nor a clock has to be picklable: in another process they are not ours.
-        left_out = ("on_event", "clock")
-        kept = {name: value for name, value in self._arguments.items() if name not in left_out}
-        if not is_named(kept["client_secret"]):
-            kept["client_secret"] = None
-        return _made_anew, type(self), kept
+        arguments = dict(self._arguments)
+        for name in ("on_event", "clock"):  # a hook or a clock need not be picklable
+            arguments.pop(name, None)
+        if not is_named(arguments["client_secret"]):
+            arguments["client_secret"] = no_secret
+        return (partial(type(self), **arguments),)
 
     def _report(self, name: EventName, **fields: Any) -> None:
         report(self.on_event, Event(name, self.account, MappingProxyType(fields)))
-
-    @property
-    def transport(self) -> Transport:
-        """What sends the client's own requests: verify, proxy, cert and timeout."""
-        return self._transport
-
-    @property
-    def token_key(self) -> TokenKey:
-        """Names the login within its store, as in `store.rotate(client.token_key.name)`."""
-        return self._key
 
     # --- tokens -----------------------------------------------------------------------------------
 
@@ -194,18 +184,18 @@ class AtlassianClient(PickledByReference, TokenSource):
         return self._source.current()
 
     def token_set(self, rejected: str | None = None) -> TokenSet:
-        """See `TokenSource.token_set`; `resource_server` is decided afterwards.
+        """As `TokenSource.token_set`; on Cloud the site is known afterwards.
 
         Raises:
-            AmbiguousSiteError, AccessDeniedError, ConfigurationError, ResourceUnavailableError: On
-                Cloud, when the site had to be found and was not.
+            AmbiguousSiteError, AccessDeniedError, ConfigurationError, ResourceUnavailableError: The
+                site had to be found and was not.
         """
         token_set = self._source.token_set(rejected)
         self._site.find()
         return token_set
 
     async def token_set_async(self, rejected: str | None = None) -> TokenSet:
-        """See `TokenSource.token_set_async`; raises what `token_set` does."""
+        """As `TokenSource.token_set_async`; raises what `token_set` does."""
         token_set = await self._source.token_set_async(rejected)
         await self._site.find_async()
         return token_set
@@ -220,12 +210,12 @@ class AtlassianClient(PickledByReference, TokenSource):
 
     @without_frames
     def status(self) -> TokenStatus:
-        """What the store knows of the login. No request, no secrets; may block on the store.
+        """What the store knows of the login, without a request. May block on the store.
 
         Raises:
             TokenStoreError: The store failed.
         """
-        login, _ = load_record(self._store, self._key, Login)
+        login, _ = load_record(self._store, self.token_key, Login)
         return status_of(
             self.account,
             login,
@@ -236,13 +226,14 @@ class AtlassianClient(PickledByReference, TokenSource):
 
     @without_frames
     def refresh(self, older_than: float = 0.0) -> TokenStatus:
-        """Refresh now, in order to keep a login alive that is seldom used, and tell its status.
+        """Refresh now and return the status: keeps a login alive that is seldom used.
 
-        Not needed by a program that makes requests. Call it daily with `older_than=7 * 86400`, say:
-        however many hosts do so, there is one refresh a week. May block on a token request.
+        A program that makes requests does not need it. Call it daily with `older_than=7 * 86400`,
+        for example: however many hosts do so, there is one refresh a week. May block on a token
+        request.
 
         Args:
-            older_than: Seconds; a token set that was obtained no longer ago is left alone.
+            older_than: Seconds; there is no refresh if the last one is more recent.
 
         Raises:
             LoginRequiredError, TokenEndpointError, TokenStoreError: As `get_access_token`.
@@ -252,7 +243,7 @@ class AtlassianClient(PickledByReference, TokenSource):
 
     @without_frames
     def revoke(self) -> None:
-        """The login is taken back at the server and forgotten here. May block on the network.
+        """Revoke the login at the server and forget it here. May block on the network.
 
         Raises:
             ConfigurationError: The server has no revocation endpoint; `forget` still works.
@@ -270,7 +261,7 @@ class AtlassianClient(PickledByReference, TokenSource):
         self._site.forget()
 
     def forget(self) -> None:
-        """The login is deleted from the store and from memory. The server is not told.
+        """Delete the login from the store and from memory. The server is not told.
 
         The store keeps the number of the generation, without any secret.
 
@@ -284,50 +275,40 @@ class AtlassianClient(PickledByReference, TokenSource):
 
     @property
     def resource_server(self) -> ResourceServer:
-        """Who accepts the tokens: the gateway, or the server."""
+        """Accepts the tokens: the gateway, or the server."""
         return self._place.resource_server
 
     @property
-    def issuer(self) -> str:
-        """The authorization server."""
-        return self._server.issuer
-
-    @property
     def identity_url(self) -> str:
-        """What `test_connection` asks; blocks as `base_url` does."""
+        """The URL that `test_connection` asks; blocks as `base_url` does."""
         return self.base_url + self._place.identity_path
 
     @property
     def cloud_id(self) -> str:
-        """Of the Cloud site; "" until it has been found, and elsewhere."""
-        return self._place.cloud_id
+        """Of the Cloud site; "" until the site has been found, and on Data Center."""
+        return self._place.site.id
 
     @property
     def site_url(self) -> str:
-        """Of the Cloud site, such as https://acme.atlassian.net; "" when it is not known."""
-        return self._place.site_url
-
-    @property
-    def server_url(self) -> str:
-        """Of the server of Data Center, context path included; "" on Cloud."""
-        return self._place.server_url
+        """Of the Cloud site, such as https://acme.atlassian.net; "" when not known."""
+        return self._place.site.url
 
     @property
     def base_url(self) -> str:
-        """What to give an SDK as its server: the gateway on Cloud, `server_url` on Data Center.
+        """The server's URL for an SDK: the gateway on Cloud, `server_url` on Data Center.
 
-        On Cloud the site may have to be found first: then it blocks on the network and raises what
-        `token_set` does.
+        On Cloud the site may have to be found first: then this blocks on the network and raises
+        what `token_set` does.
         """
         self._site.find()
         return self.resource_server.base_url
 
     def _begin_login(self) -> None:
-        """The login was replaced: its site is found anew. Reports if it does not reach the site."""
+        """Find the site of a new login. Reports if the login does not reach it."""
         self._site.forget()
         if not self.cloud_id and not self.site_url:
             return  # the first use tells whether there is one site
-        with suppress(AtlassianAuthError):  # the login is made all the same
+        with suppress(AtlassianAuthError):  # the login is there all the same
             self._site.find()
             reached = self._resources.accessible()
             if self.cloud_id not in {site.id for site in reached}:
@@ -350,17 +331,12 @@ class AtlassianClient(PickledByReference, TokenSource):
 
     @without_frames
     def test_connection(self) -> Identity:
-        """Who we are for the resource server. May block on the network.
+        """Ask the resource server who we are. May block on the network.
 
         Raises:
-            AccessDeniedError: It answers as if not logged in, knows no such site, or wants another
+            AccessDeniedError: It answers as if not logged in, denies access, or requires another
                 scope.
             ResourceUnavailableError: No usable answer.
             LoginRequiredError, TokenEndpointError, TokenStoreError: As `get_access_token`.
         """
         return self._resources.identity(lambda: self.base_url)
-
-
-def _made_anew(cls: type[AtlassianClient], arguments: dict[str, Any]) -> AtlassianClient:
-    """What a client of another process is here, by its configuration."""
-    return cls(**{**arguments, "client_secret": arguments["client_secret"] or no_secret})

@@ -33,7 +33,7 @@ def _seconds(text: str) -> float:
         raise ConfigurationError(f"{text!r:.40} is not a number of seconds.") from None
 
 
-#: Variable, the argument that it stands for, and what makes the argument of its text.
+#: Variable: the argument that it stands for, and the function that converts its text.
 VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "ATLASSIAN_CLIENT_ID": ("client_id", str),
     "ATLASSIAN_CALLBACK_URL": ("callback_url", str),
@@ -59,8 +59,8 @@ def atlassian_oauth_client_from_env(**arguments: Any) -> AtlassianOAuthClient:
     """The OAuth client that the environment describes.
 
     Variables: those of `VARIABLES`, and `ATLASSIAN_CLIENT_SECRET` or
-    `ATLASSIAN_CLIENT_SECRET_FILE`. An empty one counts as not set; white space around a text does
-    not count.
+    `ATLASSIAN_CLIENT_SECRET_FILE`. An empty one counts as not set; white space around a value is
+    removed.
 
     Args:
         arguments: Arguments of `create_atlassian_oauth_client`; they win over the environment, one
@@ -77,7 +77,7 @@ def atlassian_oauth_client_from_env(**arguments: Any) -> AtlassianOAuthClient:
 def atlassian_service_account_client_from_env(**arguments: Any) -> AtlassianServiceAccountClient:
     """The service account that the environment describes, by the same variables.
 
-    `ATLASSIAN_CALLBACK_URL` is not for service accounts, and is passed over.
+    `ATLASSIAN_CALLBACK_URL` is ignored.
 
     Args:
         arguments: Arguments of `AtlassianServiceAccountClient`; they win over the environment.
@@ -93,10 +93,10 @@ def atlassian_service_account_client_from_env(**arguments: Any) -> AtlassianServ
 
 
 def client_secret_from_env() -> str:
-    """The client secret; read anew for each token request, so that it can be changed.
+    """The client secret; read again for each token request, so that it can be changed.
 
     Raises:
-        ConfigurationError: It is not there.
+        ConfigurationError: It is missing.
     """
     if secret := _text(SECRET):
         return secret
@@ -113,7 +113,7 @@ def client_secret_from_env() -> str:
 
 
 def _text(variable: str) -> str:
-    """What it says, without the line break that files and templates leave at the end."""
+    """The value, without the line break that files and templates leave at the end."""
     return os.environ.get(variable, "").strip()
 
 
@@ -123,18 +123,17 @@ def has_client_secret() -> bool:
 
 
 def arguments_from_env(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a client that the environment names; the secret is not among them.
-
-    Args:
-        given: Arguments of the program, whose variables do not matter.
+    """The arguments of a client in the environment, but for the secret and those that are given.
 
     Raises:
         ConfigurationError: A variable is wrong; the text names it.
     """
     found: dict[str, Any] = {}
-    settled = {*given, *(PLACE_ARGUMENTS if any(map(given.get, PLACE_ARGUMENTS)) else ())}
+    ignored = set(given)
+    if any(map(given.get, PLACE_ARGUMENTS)):
+        ignored |= PLACE_ARGUMENTS
     for variable, (name, make) in VARIABLES.items():
-        if name not in settled and (text := _text(variable)):
+        if name not in ignored and (text := _text(variable)):
             try:
                 found[name] = make(text)
             except ConfigurationError as error:
@@ -147,6 +146,6 @@ def _arguments(given: dict[str, Any]) -> dict[str, Any]:
     if "client_id" not in found:
         raise ConfigurationError("set ATLASSIAN_CLIENT_ID.")
     if "client_secret" not in found:
-        client_secret_from_env()  # told now, and not with the first token request
+        client_secret_from_env()  # if it is missing, raise now, not in the first token request
         found["client_secret"] = client_secret_from_env
     return found

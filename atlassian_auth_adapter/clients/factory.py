@@ -1,4 +1,4 @@
-"""The factory: from what a program knows of its instance to the client for it."""
+"""The factory: makes the OAuth client for what a program knows of its instance."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ def create_atlassian_oauth_client(
 ) -> AtlassianOAuthClient:
     """The OAuth client for a product: Cloud when `cloud_id` or `site_url` is given, else on-prem.
 
-    With `cloud` alone it is the only site that the login reaches: when there are several, the first
-    use raises AmbiguousSiteError, which lists them.
+    With `cloud` alone it is for the only site that the login reaches; when there are several, the
+    first use raises AmbiguousSiteError, which lists them.
 
     Args:
         client_id: Of the OAuth 2.0 app (Cloud) or application link (Data Center).
         client_secret: Its secret, or a function that fetches it.
         callback_url: The registered redirect URI; needed to log in, not to refresh.
-        cloud_id: Of the site. Given together with a `server_url` it wins.
+        cloud_id: Of the site; wins over `server_url`.
         server_url: Base URL of a Data Center product, context path included.
-        verify: True, False, or the path of a CA bundle, for every request of our own.
+        verify: True, False, or the path of a CA bundle, for the requests of this package.
         proxy: None: as requests does by itself; True: the environment's; False: none; a URL or a
             mapping of scheme to URL: this one.
-        product: "jira", "confluence" or "bitbucket": which default scopes and paths.
+        product: "jira", "confluence" or "bitbucket": decides default scopes and paths.
         site_url: https://acme.atlassian.net, in place of `cloud_id` or beside it.
         cloud: COMMERCIAL, US_GOV_MODERATE or the hosts of an emulator; None: the commercial one,
             when there is a site.
@@ -49,7 +49,7 @@ def create_atlassian_oauth_client(
         store: Where the login is kept; None: a new MemoryTokenStore, which ends with the process.
         account: Names the login within the store.
         cert: Client certificate: path of a PEM file, or (certificate, key).
-        timeout: Seconds (connect, read) for every request of our own.
+        timeout: Seconds (connect, read) for the requests of this package.
         max_wait: Seconds that a request waits for a refresh at most; the refresh itself goes on.
         expiry: When a token counts as stale and as expired.
         on_event: Called with every Event.
@@ -74,5 +74,5 @@ def create_atlassian_oauth_client(
     )
 
 
-#: The seed's name of the same function.
+#: The same function under its older name.
 create_jira_oauth_client = create_atlassian_oauth_client

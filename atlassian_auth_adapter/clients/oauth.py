@@ -1,4 +1,4 @@
-"""OAuth clients: a person logs in, a login is kept. `factory.py` makes the right one."""
+"""OAuth clients: a person logs in, and the login is kept. `factory.py` makes the right one."""
 
 from __future__ import annotations
 
@@ -41,18 +41,15 @@ __all__ = [
     "OwnCloudOAuthClient",
 ]
 
-#: Authorizations that may wait for their redirects at one time; the oldest give way.
+#: Authorizations that may wait for their redirects at one time; beyond that the oldest are dropped.
 MOST_AUTHORIZATIONS = 100
 Requests = tuple[AuthorizationRequest, ...]
 
 
 class AtlassianOAuthClient(AtlassianClient):
-    """One OAuth client with one login: starts and completes authorizations, hands out tokens.
+    """One OAuth client with one login: starts and completes authorizations, hands out tokens."""
 
-    Its copies, its pickles and its attributes are those of `AtlassianClient`.
-    """
-
-    #: The product of the class; "": one has to be named.
+    #: The product of the class; "": the argument `product` names one.
     default_product: ClassVar[str] = ""
 
     @abstractmethod
@@ -78,8 +75,8 @@ class AtlassianOAuthClient(AtlassianClient):
     def oauth_start(self) -> str:
         """The authorization URL to open in the resource owner's browser.
 
-        State and code verifier are kept in the store for 10 minutes; several authorizations may be
-        under way at one time. May block on the store.
+        State and code verifier are stored for 10 minutes; several authorizations may be under way
+        at one time. May block on the store.
 
         Raises:
             ConfigurationError: The client was made without a callback URL.
@@ -88,11 +85,11 @@ class AtlassianOAuthClient(AtlassianClient):
         return self._start()[1]
 
     def _start(self) -> tuple[AuthorizationRequest, str]:
-        """A request that waits for its redirect from now on, and its URL."""
+        """A new authorization request, which is stored, and its URL."""
         if not self.callback_url:
             raise ConfigurationError(
-                "callback_url is missing. Pass the redirect URI that is registered for the OAuth "
-                "client, letter by letter."
+                "callback_url is missing. Pass the redirect URI exactly as it is registered for "
+                "the OAuth client."
             )
         request = AuthorizationRequest.new(
             self._server, " ".join(self.get_oauth_scopes()), self._clock.time()
@@ -102,7 +99,7 @@ class AtlassianOAuthClient(AtlassianClient):
 
     @without_frames
     def oauth_complete(self, code: str) -> None:
-        """The login is made and saved. May block on the network and the store.
+        """Exchange the code and save the login. May block on the network and the store.
 
         Args:
             code: The authorization code, or better the whole redirect URL: its state is compared.
@@ -112,8 +109,7 @@ class AtlassianOAuthClient(AtlassianClient):
             StateMismatchError: The redirect belongs to no authorization started with this store.
             AuthorizationError: The code is wrong, used or too old; start again.
             TokenRequestRefusedError: The registration of the client is wrong.
-            TokenEndpointUnavailableError: No usable answer. A code is good for one try: start
-                again.
+            TokenEndpointUnavailableError: No usable answer. A code works once: start again.
             TokenStoreError: The store failed.
         """
         self._complete(AuthorizationResponse.parse(code))
@@ -131,13 +127,13 @@ class AtlassianOAuthClient(AtlassianClient):
         self._exchange(response.code, request)
 
     def forget(self) -> None:
-        """See `AtlassianClient.forget`; started authorizations go on waiting for their redirects.
+        """As `AtlassianClient.forget`; authorizations that were started may still be completed.
 
-        Those that cannot be read, as after a change of keys, are forgotten as well, since they
-        would prevent every later sign-in.
+        Those that cannot be read, as after a change of keys, are deleted as well, since they would
+        prevent every later sign-in.
         """
         super().forget()
-        key = self._key.for_authorizations()
+        key = self.token_key.for_authorizations()
         try:
             load(self._store, key, Authorizations)
         except TokenStoreUnavailableError:
@@ -147,22 +143,22 @@ class AtlassianOAuthClient(AtlassianClient):
 
     def _claimed(self, response: AuthorizationResponse) -> AuthorizationRequest | None:
         """The started request that this is the response to; it cannot be claimed again."""
-        claimed: list[AuthorizationRequest | None] = []
+        request: AuthorizationRequest | None = None
 
         def claim(alive: Requests) -> Requests:
+            nonlocal request
             request = response.request_among(alive, self._clock.time())
-            claimed.append(request)
             return tuple(other for other in alive if other is not request)
 
         self._change_authorizations(claim)
-        return claimed[-1]
+        return request
 
     @without_frames
     def check_registration(self) -> str:
-        """What the authorization server makes of client id, callback URL and scopes, in words.
+        """How the authorization server answers client id, callback URL and scopes, in words.
 
-        Asks for the page that a browser would get. No person is needed and nothing is kept; a page
-        for signing in tells less than one for consent. May block on the network.
+        Asks for the page that a browser would get; no person is needed and nothing is stored. May
+        block on the network.
 
         Raises:
             AuthorizationError: It refuses them.
@@ -170,19 +166,19 @@ class AtlassianOAuthClient(AtlassianClient):
         """
         request = AuthorizationRequest.new(self._server, " ".join(self.get_oauth_scopes()), 0.0)
         url = request.url(self._server, self.client_id, self.callback_url)
-        answer = self._transport.get(url, accept="text/html")
+        answer = self.transport.get(url, accept="text/html")
         location = urlsplit(answer.headers.get("Location", ""))
         refusal = parse_qs(location.query).get("error", [""])[0]
         if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise ResourceUnavailableError(
-                f"the authorization server is in trouble (HTTP {answer.status}). Try again.",
+                f"the authorization server has failed (HTTP {answer.status}). Try again.",
                 status=answer.status,
             )
         if answer.status >= HTTPStatus.BAD_REQUEST or refusal or location.path.endswith("/error"):
             raise AuthorizationError(
                 "the authorization server refuses client_id, callback_url or scopes "
                 f"(HTTP {answer.status}{', ' if refusal else ''}{refusal[:60]}). They must be "
-                "those of the OAuth 2.0 app, letter by letter.",
+                "exactly those of the OAuth 2.0 app.",
                 error=refusal,
             )
         return f"sends to {location.hostname}" if location.hostname else "shows its page"
@@ -196,9 +192,9 @@ class AtlassianOAuthClient(AtlassianClient):
             if error.error not in ("invalid_grant", "invalid_request"):
                 raise
             failure = AuthorizationError(
-                "the authorization code was refused: it is used, too old, or was issued for "
-                f"another callback URL ({error.error}, HTTP {error.status}). Call oauth_start() "
-                "again.",
+                "the authorization code was refused: it was used before, is too old, or was issued "
+                f"for another callback URL ({error.error}, HTTP {error.status}). Call "
+                "oauth_start() again.",
                 error=error.error,
             )
             raise_clean(failure, error.copied())
@@ -213,14 +209,14 @@ class AtlassianOAuthClient(AtlassianClient):
             after = how(alive)[-MOST_AUTHORIZATIONS:]
             return None if after == before else Authorizations(after)
 
-        change(self._store, self._key.for_authorizations(), Authorizations, changed)
+        change(self._store, self.token_key.for_authorizations(), Authorizations, changed)
 
     @without_frames
     def oauth2_retrieve_access_token(self, code: str = "", refresh_token: str = "") -> str:
         """The access token for a code or for a refresh token; the login is saved.
 
-        Exactly one of the two must be given. May block on the network and the store. A program that
-        offers the refresh token it was installed with at every start takes the login over once.
+        Exactly one of the two must be given. A program may pass the refresh token that it was
+        installed with at every start: it is used once. May block on the network and the store.
 
         Raises:
             ConfigurationError: Both or none were given.
@@ -241,12 +237,13 @@ class AtlassianOAuthClient(AtlassianClient):
         except TokenRequestRefusedError as error:
             if not self._server.refuses_refresh_token(error.error, error.error_description):
                 raise
-            refusal = error.copied()
-        raise LoginRequiredError(
-            "the server refuses the given refresh token: it was used before, revoked, or is older "
-            "than 90 days. Log in with oauth_start() and oauth_complete(). Nothing was deleted.",
-            reason="refused",
-        ) from refusal
+            failure = LoginRequiredError(
+                "the server refuses the given refresh token: it was used before, revoked, or is "
+                "older than 90 days. Log in with oauth_start() and oauth_complete(). Nothing was "
+                "deleted.",
+                reason="refused",
+            )
+            raise_clean(failure, error.copied())
 
 
 class CloudOAuthClient(AtlassianOAuthClient):

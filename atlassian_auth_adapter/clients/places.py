@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 from atlassian_auth_adapter.atlassian import sites
 from atlassian_auth_adapter.atlassian.gateway import (
@@ -67,9 +67,9 @@ def place_of(
     """
     record = product_named(product)
     if server_url and not (cloud_id or site_url):
-        return _Server(record, server_url)
+        return _server(record, server_url)
     if record.own_cloud:
-        return _OwnCloud(record, cloud or record.own_cloud)
+        return _own_cloud(record, cloud or record.own_cloud)
     if not (cloud_id or site_url or cloud):
         raise ConfigurationError(
             "say which site: pass cloud_id, or site_url such as https://acme.atlassian.net; or "
@@ -79,7 +79,8 @@ def place_of(
     return _CloudSite(record, cloud_id, site_url, cloud or COMMERCIAL)
 
 
-class Place(ABC):
+@dataclass(eq=False)
+class Place:
     """The authorization server and the resource server of a client. Threads share it.
 
     Attributes:
@@ -87,52 +88,36 @@ class Place(ABC):
             own, without sites. "server": Data Center.
         product: Whose.
         server: The authorization server.
+        resource_server: Accepts the tokens.
         scopes: What an authorization asks for unless told otherwise.
         identity_path: Path below `base_url` that answers who we are.
         arguments: What the place was made of, by the names of `place_of`.
-        sites_url: Lists the Cloud sites that a grant reaches; "" where there are no sites.
         server_url: Of a server of Data Center, context path included; "" elsewhere.
+        sites_url: Lists the Cloud sites that a grant reaches; "" where there are no sites.
     """
 
-    kind: ClassVar[PlaceKind]
+    kind: PlaceKind
     product: Product
     server: AuthorizationServer
+    resource_server: ResourceServer
     scopes: tuple[str, ...]
     identity_path: str
     arguments: dict[str, Any]
-    sites_url = server_url = ""
+    server_url: str = ""
+    sites_url: str = ""
 
     @property
-    @abstractmethod
-    def resource_server(self) -> ResourceServer:
-        """Who accepts the tokens."""
-
-    @property
-    def cloud_id(self) -> str:
-        """Of the Cloud site; "" until it has been found, and elsewhere."""
-        return ""
-
-    @property
-    def site_url(self) -> str:
-        """Of the Cloud site; "" when it is not known, and elsewhere."""
-        return ""
+    def site(self) -> Site:
+        """The Cloud site, without an id until it has been found; an empty one elsewhere."""
+        return Site("")
 
     @property
     def is_known(self) -> bool:
         """Whether nothing has to be found before a request."""
-        return True
-
-    @property
-    def wanted(self) -> str:
-        """Names the site that has to be found, for the record of what was found before."""
-        return self.site_url or self.product.name
+        return bool(self.site.id or not self.sites_url)
 
     def ask_for_site(self, transport: Transport, accessible: AskForSites) -> Site:
-        """The site that is wanted. Blocks on the network.
-
-        Args:
-            transport: How to reach the site.
-            accessible: Asks for the sites of the grant.
+        """The Cloud site; `accessible` asks for those of the grant. Blocks on the network.
 
         Raises:
             AmbiguousSiteError: The grant reaches several sites and none was named.
@@ -140,124 +125,88 @@ class Place(ABC):
             ConfigurationError: The URL is not that of a site.
             ResourceUnavailableError: No usable answer.
         """
-        return Site(self.cloud_id, self.site_url)
+        return self.site
 
-    def settle(self, site: Site | None) -> None:  # noqa: B027 - only some places have sites
-        """The site is this one; None: it is looked for again."""
-
-
-class _Server(Place):
-    """A product of Data Center."""
-
-    kind = "server"
-
-    def __init__(self, product: Product, server_url: str) -> None:
-        self.product = product
-        self.server_url = normalized_base_url(server_url, "server_url")
-        if is_cloud_host(Location.of(self.server_url).host):
-            raise ConfigurationError(
-                f"server_url: {self.server_url} is Atlassian Cloud. Pass site_url, such as "
-                "https://acme.atlassian.net, or cloud_id."
-            )
-        if not product.data_center_identity:
-            raise ConfigurationError(
-                f"server_url: there is no Data Center of {product.name}. Leave the argument out."
-            )
-        self.arguments = {"server_url": self.server_url}
-        self.server = data_center_server(self.server_url)
-        self.scopes = product.data_center_scopes
-        self.identity_path = product.data_center_identity
-        self._resources = OneServer(self.server_url)
-
-    @property
-    def resource_server(self) -> OneServer:
-        """The server itself."""
-        return self._resources
+    def settle(self, site: Site | None) -> None:
+        """The Cloud site is this one; None: the given one, which is looked for again."""
 
 
-class _OwnCloud(Place):
-    """A product with a Cloud of its own, which has no sites: Bitbucket."""
-
-    kind = "own_cloud"
-
-    def __init__(self, product: Product, cloud: CloudEnvironment) -> None:
-        self.product = product
-        cloud = _normalized(checked_environment(cloud, product))
-        self.arguments = {"cloud": cloud}
-        self.server = product.cloud_server(cloud)
-        self.scopes = product.cloud_scopes
-        self.identity_path = product.cloud_identity
-        self._resources = OneServer(
-            f"{cloud.api_url}{product.own_api_path}", anonymous_fallback=False
+def _server(product: Product, server_url: str) -> Place:
+    url = normalized_base_url(server_url, "server_url")
+    if is_cloud_host(Location.of(url).host):
+        raise ConfigurationError(
+            f"server_url: {url} is Atlassian Cloud. Pass site_url, such as "
+            "https://acme.atlassian.net, or cloud_id."
         )
+    if not product.data_center_identity:
+        raise ConfigurationError(
+            f"server_url: there is no Data Center of {product.name}. Leave the argument out."
+        )
+    return Place(
+        "server",
+        product,
+        data_center_server(url),
+        OneServer(url),
+        product.data_center_scopes,
+        product.data_center_identity,
+        {"server_url": url},
+        server_url=url,
+    )
 
-    @property
-    def resource_server(self) -> OneServer:
-        """The API."""
-        return self._resources
+
+def _own_cloud(product: Product, cloud: CloudEnvironment) -> Place:
+    cloud = _normalized(checked_environment(cloud, product))
+    return Place(
+        "own_cloud",
+        product,
+        product.cloud_server(cloud),
+        OneServer(f"{cloud.api_url}{product.own_api_path}", anonymous_fallback=False),
+        product.cloud_scopes,
+        product.cloud_identity,
+        {"cloud": cloud},
+    )
 
 
 class _CloudSite(Place):
     """A site of Atlassian Cloud. It has to be found first when its cloud id is not given."""
 
-    kind = "cloud_site"
+    resource_server: CloudGateway
 
     def __init__(
         self, product: Product, cloud_id: str, site_url: str, cloud: CloudEnvironment
     ) -> None:
-        self.product = product
-        self._given = Site(
-            checked_cloud_id(str(cloud_id)) if cloud_id else "",
-            origin_of_site(site_url) if site_url else "",
+        site_url = origin_of_site(site_url) if site_url else ""
+        cloud = checked_environment(_normalized(cloud), product, Location.of(site_url).host)
+        cloud_id = checked_cloud_id(str(cloud_id)) if cloud_id else ""
+        self._given = CloudGateway(cloud.api_url, cloud_id, product.gateway_path, site_url)
+        super().__init__(
+            "cloud_site",
+            product,
+            product.cloud_server(cloud),
+            self._given,
+            product.cloud_scopes,
+            product.cloud_identity,
+            {"cloud_id": cloud_id, "site_url": site_url, "cloud": cloud},
+            sites_url=f"{cloud.resources_url or cloud.api_url}/oauth/token/accessible-resources",
         )
-        cloud = _normalized(cloud)
-        self._cloud = checked_environment(cloud, product, Location.of(self._given.url).host)
-        self.arguments = {
-            "cloud_id": self._given.id,
-            "site_url": self._given.url,
-            "cloud": self._cloud,
-        }
-        self.server = product.cloud_server(self._cloud)
-        self.scopes = product.cloud_scopes
-        self.identity_path = product.cloud_identity
-        origin = self._cloud.resources_url or self._cloud.api_url
-        self.sites_url = f"{origin}/oauth/token/accessible-resources"
-        self.settle(None)
 
     @property
-    def resource_server(self) -> CloudGateway:
-        """The gateway."""
-        return self._gateway
-
-    @property
-    def cloud_id(self) -> str:
-        """Of the site; "" until it has been found."""
-        return self._gateway.cloud_id
-
-    @property
-    def site_url(self) -> str:
-        """Of the site; "" when it is not known."""
-        return self._gateway.site_url
-
-    @property
-    def is_known(self) -> bool:
-        """Whether the cloud id is known."""
-        return bool(self.cloud_id)
+    def site(self) -> Site:
+        """The site, as far as it is known."""
+        gateway = self.resource_server
+        return Site(gateway.cloud_id, gateway.site_url)
 
     def settle(self, site: Site | None) -> None:
-        """The site is this one; None: the given one, which is looked for again."""
-        found = site or self._given
-        # One assignment: threads see all of it or nothing.
-        self._gateway = CloudGateway(
-            self._cloud.api_url,
-            found.id,
-            self.product.gateway_path,
-            self._given.url or sites.origin_at(found.url),
-        )
+        """As `Place.settle`, in one assignment: threads see all of it or nothing."""
+        gateway = self._given
+        if site:
+            url = gateway.site_url or sites.origin_at(site.url)
+            gateway = replace(gateway, cloud_id=site.id, site_url=url)
+        self.resource_server = gateway
 
     def ask_for_site(self, transport: Transport, accessible: AskForSites) -> Site:
         """As `Place.ask_for_site`: by its URL, or as the only one that the grant reaches."""
-        url = self._given.url
+        url = self._given.site_url
         if not url:
             return sites.only_site(accessible(), self.product)
         try:
@@ -265,10 +214,9 @@ class _CloudSite(Place):
         except (ConfigurationError, ResourceUnavailableError) as error:
             failure = error
         # The site does not tell, or cannot be reached from here: the grant may name it.
-        try:
+        reached: tuple[Site, ...] = ()
+        with suppress(AccessDeniedError, ResourceUnavailableError):
             reached = accessible()
-        except (AccessDeniedError, ResourceUnavailableError):
-            reached = ()
         if site := sites.site_at(url, reached):
             return site
         if reached:

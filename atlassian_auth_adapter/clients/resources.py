@@ -1,39 +1,51 @@
-"""Requests of our own to the resource server: who are we, and which sites does the grant reach."""
+"""The package's own requests to the resource server: who we are, which sites the grant reaches."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from http import HTTPStatus
 
 from atlassian_auth_adapter.atlassian import sites
 from atlassian_auth_adapter.atlassian.gateway import Location
 from atlassian_auth_adapter.atlassian.sites import Site
 from atlassian_auth_adapter.atlassian.verdicts import Verdict, judge
-from atlassian_auth_adapter.clients.identity import Identity, identity_in
 from atlassian_auth_adapter.clients.places import Place
 from atlassian_auth_adapter.errors import (
+    AccessDeniedError,
     AtlassianAuthError,
     ConfigurationError,
     FreshTokenRejectedError,
+    ResourceUnavailableError,
 )
 from atlassian_auth_adapter.pacing import Pacing
 from atlassian_auth_adapter.refresh.source import RefreshingTokenSource
 from atlassian_auth_adapter.tokens import TokenSet
 from atlassian_auth_adapter.transport import Answer, Transport
 
-__all__ = ["Resources"]
+__all__ = ["Identity", "Resources"]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who the resource server says we are.
+
+    Attributes:
+        id: Account id on Cloud, user key or name on Data Center.
+        name: For people.
+        email: "" when the server does not tell.
+        base_url: Of the server.
+    """
+
+    id: str
+    name: str = ""
+    email: str = ""
+    base_url: str = ""
 
 
 class Resources:
-    """Asks resources with the token, and once more with another one if it is rejected.
-
-    Args:
-        place: Where they are.
-        transport: How to reach them.
-        source: Has the token.
-        pacing: Which paths reject tokens again and again.
-    """
+    """Asks resources with the token, and once more with another one if it is rejected."""
 
     def __init__(
         self, place: Place, transport: Transport, source: RefreshingTokenSource, pacing: Pacing
@@ -50,26 +62,46 @@ class Resources:
         return sites.sites_in(answer)
 
     def identity(self, base_url: Callable[[], str]) -> Identity:
-        """See `AtlassianClient.test_connection`.
-
-        Args:
-            base_url: Called for the base URL, which may have to be found, when there is a token.
-        """
+        """See `AtlassianClient.test_connection`; the base URL may have to be found first."""
         answer, verdict, granted = self._get(lambda: base_url() + self._place.identity_path)
-        denied = answer.status in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
-        check = self._what_to_check() if denied else ""
-        return identity_in(answer, verdict, base_url(), granted, check)
+        server = base_url()
+        if denial := self._denial(answer, verdict, server, granted):
+            raise AccessDeniedError(denial, granted=granted)
+        identity = _identity(answer, server) if answer.status == HTTPStatus.OK else None
+        if identity is None:
+            raise ResourceUnavailableError(
+                f"unusable answer from {server} (HTTP {answer.status}, "
+                f"{answer.content_type or 'no content type'}). Check the URL, and whether a proxy "
+                "or a login page answers instead.",
+                status=answer.status,
+            )
+        return identity
 
-    def _what_to_check(self) -> str:
+    def _denial(self, answer: Answer, verdict: Verdict, server: str, granted: str) -> str:
+        """Why access is denied and what to do about it; "" if it is not denied."""
+        if verdict is Verdict.SCOPE_MISSING:
+            return (
+                "the login works, but lacks a scope to ask who it belongs to (granted: "
+                f"{granted!r}). Add the scope to the app and to `scopes`, then log in again."
+            )
+        if verdict is Verdict.ANONYMOUS or answer.status == HTTPStatus.UNAUTHORIZED:
+            return (
+                f"{server} answers as if not logged in. Is the token meant for this server, and "
+                "may this account use the product?"
+            )
+        if answer.status not in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
+            return ""
         if not self._place.sites_url:
-            return "server_url and the rights of the account."
-        try:
-            return f"cloud_id: the sites of this login are {sites.listed(self.accessible())}."
-        except AtlassianAuthError:
-            return "cloud_id: accessible_resources() lists the sites of this login."
+            advice = "server_url and the rights of the account."
+        else:
+            try:
+                advice = f"cloud_id: the sites of this login are {sites.listed(self.accessible())}."
+            except AtlassianAuthError:
+                advice = "cloud_id: accessible_resources() lists the sites of this login."
+        return f"{server} denies access to this login (HTTP {answer.status}). Check {advice}"
 
     def _get(self, url: Callable[[], str]) -> tuple[Answer, Verdict, str]:
-        """A resource's answer with its verdict and the granted scopes; once more if rejected."""
+        """The answer, its verdict and the granted scopes; asks again if the token is rejected."""
         token_set = self._source.token_set()
         asked = url()
         answer, verdict = self._ask(asked, token_set)
@@ -97,3 +129,24 @@ class Resources:
             path=Location.of(url).path,
         )
         return answer, verdict
+
+
+def _identity(answer: Answer, base_url: str) -> Identity | None:
+    """From the body in any product's spelling, or else from the header that names the caller."""
+    parsed = answer.json()
+    if not isinstance(parsed, dict):
+        return None
+
+    def first(*names: str) -> str:
+        return next((str(parsed[name]) for name in names if parsed.get(name)), "")
+
+    account_id = first("accountId", "account_id", "key", "userKey", "name", "username")
+    if not account_id:
+        caller = answer.headers.get("X-AUSERNAME", "")
+        return Identity(caller, name=caller, base_url=base_url) if caller else None
+    return Identity(
+        account_id,
+        name=first("displayName", "display_name", "publicName", "name", "username"),
+        email=first("emailAddress", "email"),
+        base_url=base_url,
+    )

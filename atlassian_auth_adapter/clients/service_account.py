@@ -13,10 +13,9 @@ from typing import Unpack
 
 from atlassian_auth_adapter.atlassian.products import CloudEnvironment
 from atlassian_auth_adapter.clients.base import AtlassianClient
-from atlassian_auth_adapter.clients.places import Place, place_of
+from atlassian_auth_adapter.clients.places import place_of
 from atlassian_auth_adapter.clients.settings import Secret, Settings
 from atlassian_auth_adapter.errors import ConfigurationError
-from atlassian_auth_adapter.oauth.server import AuthorizationServer
 from atlassian_auth_adapter.records import TokenKey
 from atlassian_auth_adapter.tokens import TokenSet
 from atlassian_auth_adapter.transport import Proxy
@@ -25,10 +24,10 @@ __all__ = ["AtlassianServiceAccountClient"]
 
 
 class AtlassianServiceAccountClient(AtlassianClient):
-    """The tokens of a service account: fetched when they are needed, kept until they end.
+    """The tokens of a service account: fetched when they are needed, kept until they expire.
 
-    There is no refresh token, no person logs in. Threads, tasks and all who share the store
-    share one token request for each hour.
+    There is no refresh token, and no person logs in. All threads, tasks and processes that share
+    the store share one token request an hour.
 
     Args:
         client_id: Of the credential: of the service account (Cloud), of the application link (Data
@@ -67,26 +66,24 @@ class AtlassianServiceAccountClient(AtlassianClient):
                 "scopes: on Cloud a service account cannot ask for scopes. They are chosen when "
                 "the credential is made in the administration; leave the argument out."
             )
+        place.server = place.server.for_client_credentials()
         super().__init__(place, client_id, client_secret, "", verify, proxy, settings)
         del self._arguments["callback_url"]
 
-    def _authorization_server(self, place: Place) -> AuthorizationServer:
-        return place.server.for_client_credentials()
-
     def _token_key(self) -> TokenKey:
-        # Tokens of other scopes are others, and so is the login of a person with the same client:
-        # a consumer of Bitbucket Cloud can have both.
+        # Its name has the scopes, since tokens of other scopes are others, and its kind: a consumer
+        # of Bitbucket Cloud can also have the login of a person.
         account = f"{self.account} ({self._scope})" if self._scope else self.account
-        return TokenKey(self._server.issuer, self.client_id, account, "service_account")
+        return TokenKey(self.issuer, self.client_id, account, "service_account")
 
     @property
     def _scope(self) -> str:
-        """What a token request asks for."""
+        """The scopes that a token request names."""
         if not self._server.scope_on_client_credentials:
             return ""
         return " ".join(sorted({*(self._scopes or self._place.scopes)}))
 
     def _token_request(self) -> Callable[[TokenSet], TokenSet]:
         endpoint, scope = self._endpoint, self._scope
-        # A refresh token that a server gives all the same is not for a client that has its secret.
+        # Some servers issue a refresh token all the same; a client with a secret does not need it.
         return lambda _: replace(endpoint.client_credentials(scope), refresh_token="")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable
 from typing import TypedDict
 
@@ -13,6 +12,7 @@ from atlassian_auth_adapter.expiry import ExpiryPolicy
 from atlassian_auth_adapter.oauth.token_endpoint import checked_secret
 from atlassian_auth_adapter.stores.base import TokenStore
 from atlassian_auth_adapter.stores.memory import MemoryTokenStore
+from atlassian_auth_adapter.transport import is_timeout
 
 __all__ = ["Secret", "Settings", "checked_store", "checked_wait", "no_secret", "secret_fetcher"]
 
@@ -51,28 +51,24 @@ def checked_store(store: TokenStore | None) -> TokenStore:
     return store
 
 
-def checked_wait(seconds: object) -> float:
+def checked_wait(seconds: float) -> float:
     """The argument `max_wait`, in seconds.
 
     Raises:
         ConfigurationError: It is not a positive number that a thread can wait for.
     """
-    if (
-        isinstance(seconds, int | float)
-        and not isinstance(seconds, bool)
-        and 0 < seconds < threading.TIMEOUT_MAX
-    ):
-        return float(seconds)
-    raise ConfigurationError(
-        f"max_wait={seconds!r:.40} must be a positive number of seconds: how long a request waits "
-        "for a refresh at most."
-    )
+    if not is_timeout(seconds):
+        raise ConfigurationError(
+            f"max_wait={seconds!r:.40} must be a positive number of seconds: how long a request "
+            "waits for a refresh at most."
+        )
+    return float(seconds)
 
 
 def secret_fetcher(client_secret: Secret) -> Callable[[], str]:
-    """A function that returns the client secret, and whose errors are ours.
+    """A function that returns the client secret, and raises AtlassianAuthError only.
 
-    Other errors would hold frames of ours, whose locals are tokens.
+    The frames of such an error are removed before a caller sees it: their locals hold tokens.
 
     Raises:
         ConfigurationError: The secret is missing or malformed.
@@ -95,7 +91,7 @@ def secret_fetcher(client_secret: Secret) -> Callable[[], str]:
 
 
 def no_secret() -> str:
-    """The client secret of a client that was unpickled without one.
+    """Stands for the client secret of a client that was unpickled without one.
 
     Raises:
         ConfigurationError: Always.

@@ -24,14 +24,7 @@ class SiteFinder:
     What was found is kept in the store beside the login, under what was asked for: the URL of the
     site, or the name of the product for the only site of the grant that has it. It counts for that
     login only, since another login may reach other sites.
-
-    Args:
-        place: Where the client is; told which site it is.
-        transport: How to reach the site.
-        store: Where the login is kept.
-        key: Of the login.
-        accessible: Asks for the sites that the grant reaches.
-        report_failure: Called with what a failure of the store is about; the search goes on.
+    The store may fail: that is reported with `report_failure`, and the search goes on.
     """
 
     def __init__(
@@ -44,11 +37,12 @@ class SiteFinder:
         report_failure: Callable[[str], object],
     ) -> None:
         self._place, self._transport = place, transport
+        self._wanted = place.site.url or place.product.name
         self._store, self._key = store, key
         self._accessible, self._report_failure = accessible, report_failure
         self._flight = SingleFlight(self._find, self._report)
         self._failures: list[AtlassianAuthError] = []
-        self._epoch = object()  # replaced with each login; a search of an earlier one is dropped
+        self._epoch = object()  # replaced with each login: the result of an older search is dropped
 
     def find(self) -> None:
         """The place is known afterwards. May block on the network and the store.
@@ -63,7 +57,7 @@ class SiteFinder:
             result_of(flight)
 
     async def find_async(self) -> None:
-        """`find` for tasks of asyncio and trio."""
+        """As `find`, for tasks of asyncio and trio."""
         while not self._place.is_known:
             flight = self._flight.join_or_start()
             await wait_async(flight)
@@ -97,36 +91,36 @@ class SiteFinder:
     def _recall(self, login_id: str) -> Site | None:
         """The site that was found for this login before, or None."""
         known, _ = load_record(self._store, self._key.for_sites(), Sites)
-        cloud_ids = _of_login(known, login_id)
-        cloud_id = cloud_ids.get(self._place.wanted)
+        cloud_ids = _known_for(login_id, known)
+        cloud_id = cloud_ids.get(self._wanted)
         if not is_cloud_id(cloud_id):  # it becomes part of a path
             return None
         urls = (sites.origin_at(name) for name, same in cloud_ids.items() if same == cloud_id)
         return Site(cloud_id, next(filter(None, urls), ""))
 
     def _keep(self, login_id: str, site: Site) -> None:
-        """Remember the site under what was asked for, and under its URL."""
-        found = {name: site.id for name in (self._place.wanted, site.url) if name}
+        """Store the site under what was asked for, and under its URL."""
+        found = {name: site.id for name in (self._wanted, site.url) if name}
         change(
             self._store,
             self._key.for_sites(),
             Sites,
-            lambda known: Sites(login_id, {**_of_login(known, login_id), **found}),
+            lambda known: Sites(login_id, {**_known_for(login_id, known), **found}),
         )
 
     @contextmanager
     def _noting_failures(self) -> Iterator[None]:
-        """An error that ends the block is reported; what follows the block goes on."""
+        """An error in the block ends the block only, and is reported later."""
         try:
             yield
         except AtlassianAuthError as error:
             self._failures.append(error)
 
     def _report(self) -> None:
-        """Called when callers have got their answer: a slow hook delays none of them."""
+        """Called after the callers have the site, so that a slow hook does not delay them."""
         while self._failures:
             self._report_failure(f"site not remembered: {self._failures.pop()}")
 
 
-def _of_login(known: Sites | None, login_id: str) -> dict[str, str]:
+def _known_for(login_id: str, known: Sites | None) -> dict[str, str]:
     return dict(known.cloud_ids) if known and known.login_id == login_id else {}

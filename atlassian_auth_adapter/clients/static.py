@@ -6,7 +6,6 @@ from base64 import b64encode
 from typing import Any, Self
 
 from atlassian_auth_adapter.atlassian.gateway import (
-    CloudGateway,
     Location,
     OneServer,
     ResourceServer,
@@ -15,12 +14,8 @@ from atlassian_auth_adapter.atlassian.gateway import (
     normalized_base_url,
     origin_of_site,
 )
-from atlassian_auth_adapter.atlassian.products import (
-    COMMERCIAL,
-    CloudEnvironment,
-    checked_environment,
-    product_named,
-)
+from atlassian_auth_adapter.atlassian.products import COMMERCIAL, CloudEnvironment
+from atlassian_auth_adapter.clients.places import place_of
 from atlassian_auth_adapter.errors import ConfigurationError, FreshTokenRejectedError
 from atlassian_auth_adapter.pickling import PickledByReference
 from atlassian_auth_adapter.sources import TokenSource
@@ -32,8 +27,8 @@ __all__ = ["StaticTokenSource"]
 class StaticTokenSource(PickledByReference, TokenSource):
     """A token that does not change, and where it is accepted.
 
-    There is a constructor for each kind of token. Each raises ConfigurationError if the token or a
-    URL is missing or malformed, or belongs to another kind; the text names the right constructor.
+    Each kind of token has a constructor, which raises ConfigurationError if the token or a URL is
+    missing or malformed, or belongs to another kind; the text names the right constructor.
 
     | kind | constructor | header | accepted by |
     |---|---|---|---|
@@ -52,8 +47,16 @@ class StaticTokenSource(PickledByReference, TokenSource):
     """
 
     def __init__(self, access_token: str, base_url: str) -> None:
+        base_url = normalized_base_url(base_url, "base_url")
+        host = Location.of(base_url).host
+        if is_cloud_host(host) and not host.startswith("api."):
+            raise ConfigurationError(
+                f"base_url: {base_url} is a site of Atlassian Cloud, which accepts no bearer "
+                "token. Use StaticTokenSource.api_token(email, token, site_url), or for an OAuth "
+                "token the gateway: https://api.atlassian.com/ex/jira/CLOUD_ID."
+            )
         self._token_set: TokenSet | None = _bearer(access_token)
-        self._resource_server: ResourceServer = OneServer(_bearer_url(base_url, "base_url"))
+        self._resource_server: ResourceServer = OneServer(base_url)
         self._if_rejected = ""
 
     @classmethod
@@ -71,7 +74,7 @@ class StaticTokenSource(PickledByReference, TokenSource):
         """A personal access token of Jira, Confluence or Bitbucket Data Center.
 
         Args:
-            token: The token as the server has shown it.
+            token: As the server has shown it.
             server_url: Base URL of the server, with the context path.
         """
         base_url = normalized_base_url(server_url, "server_url")
@@ -92,7 +95,7 @@ class StaticTokenSource(PickledByReference, TokenSource):
 
         Args:
             email: Email address of the account that made it.
-            token: The token as id.atlassian.com has shown it.
+            token: As id.atlassian.com has shown it.
             site_url: URL of the site, such as https://acme.atlassian.net.
         """
         base_url = origin_of_site(site_url)
@@ -128,28 +131,27 @@ class StaticTokenSource(PickledByReference, TokenSource):
         Args:
             email: Email address of the account that made it; that of a service account ends in
                 `@serviceaccount.atlassian.com`.
-            token: The token as id.atlassian.com or the administration has shown it.
+            token: As id.atlassian.com or the administration has shown it.
             cloud_id: Cloud id of the site, see https://SITE/_edge/tenant_info.
             site_url: URL of the same site, if requests to it are to be sent to the gateway.
             product: The product that `base_url` is for.
             cloud: The hosts of the Cloud.
         """
-        site, record = origin_of_site(site_url) if site_url else "", product_named(product)
-        checked_environment(cloud, record, Location.of(site).host)
-        api_url = normalized_base_url(cloud.api_url, "cloud.api_url")
-        gateway = CloudGateway(api_url, checked_cloud_id(cloud_id), record.gateway_path, site)
+        place = place_of(
+            product, cloud_id=checked_cloud_id(cloud_id), site_url=site_url, cloud=cloud
+        )
         advice = (
             "The gateway accepts only API tokens with scopes; for one without scopes use "
             "StaticTokenSource.api_token(email, token, site_url)."
         )
-        return cls._of(_basic(email, token), gateway, advice)
+        return cls._of(_basic(email, token), place.resource_server, advice)
 
     @classmethod
     def organization_key(cls, key: str, cloud: CloudEnvironment = COMMERCIAL) -> Self:
         """An API key of a Cloud organization, for https://api.atlassian.com/admin/.
 
         Args:
-            key: The key as the administration has shown it.
+            key: As the administration has shown it.
             cloud: The hosts of the Cloud.
         """
         api_url = normalized_base_url(cloud.api_url, "cloud.api_url")
@@ -171,7 +173,7 @@ class StaticTokenSource(PickledByReference, TokenSource):
 
     @property
     def resource_server(self) -> ResourceServer:
-        """Where the token is accepted."""
+        """Accepts the token."""
         return self._resource_server
 
     def current(self) -> TokenSet | None:
@@ -202,33 +204,16 @@ class StaticTokenSource(PickledByReference, TokenSource):
         return self.token_set(rejected)
 
 
-def _bearer_url(url: str, name: str) -> str:
-    """The base URL of a server that accepts bearer tokens: a Cloud site does not."""
-    base_url = normalized_base_url(url, name)
-    host = Location.of(base_url).host
-    if is_cloud_host(host) and not host.startswith("api."):
-        raise ConfigurationError(
-            f"{name}: {base_url} is a site of Atlassian Cloud, which accepts no bearer token. Use "
-            "StaticTokenSource.api_token(email, token, site_url), or for an OAuth token the "
-            "gateway: https://api.atlassian.com/ex/jira/CLOUD_ID."
-        )
-    return base_url
-
-
 def _bearer(token: str) -> TokenSet:
-    return TokenSet(_checked(token))
+    if not is_token(token):
+        raise ConfigurationError(
+            "access_token: give the token as the server has shown it, without line breaks."
+        )
+    return TokenSet(token)
 
 
 def _basic(email: str, token: str) -> TokenSet:
     if not isinstance(email, str) or "@" not in email or ":" in email:
         raise ConfigurationError("email: give the email address of the account of the token.")
-    credential = b64encode(f"{email}:{_checked(token)}".encode()).decode()
+    credential = b64encode(f"{email}:{_bearer(token).access_token}".encode()).decode()
     return TokenSet(credential, token_type="Basic")
-
-
-def _checked(token: str) -> str:
-    if not is_token(token):
-        raise ConfigurationError(
-            "access_token: give the token as the server has shown it, without line breaks."
-        )
-    return token

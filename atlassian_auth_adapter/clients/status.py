@@ -63,12 +63,7 @@ def status_of(
 ) -> TokenStatus:
     """The status of a login as it is stored.
 
-    Args:
-        account: Whose login.
-        login: The record, or None.
-        freshness: Tells what may be done with the token set of a record.
-        server: The authorization server.
-        needs_login: Whether a person has to log in when the token set has ended.
+    `needs_login` says whether a person has to log in when there is no refresh token.
     """
     if login is None or login.token_set is None:
         return TokenStatus(account, "none")

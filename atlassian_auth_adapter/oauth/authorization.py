@@ -78,7 +78,7 @@ class AuthorizationResponse:
 
     Attributes:
         code: The authorization code; "" if the server answered with an error.
-        state: The state; None for a code alone, and for an error that is not clear about it.
+        state: The state; None for a code alone, and for an error without exactly one state.
         error: The error code of the server, or "".
     """
 
@@ -88,7 +88,7 @@ class AuthorizationResponse:
 
     @classmethod
     def parse(cls, code_or_url: str) -> AuthorizationResponse:
-        """The response in a redirect URL, in its path and query, or in a code alone.
+        """The response in a redirect URL, or in its path and query; or a code alone.
 
         Raises:
             AuthorizationError: It is none of these.
@@ -113,13 +113,13 @@ class AuthorizationResponse:
         return cls(codes[0], states[0])
 
     def answers(self, state: str) -> bool:
-        """Whether this is the response to the authorization request with that state."""
+        """Whether the response has that state."""
         from secrets import compare_digest
 
         return self.state is not None and compare_digest(state.encode(), self.state.encode())
 
     def raise_for_error(self) -> None:
-        """Returns if there is a code.
+        """Raise the server's error, if there is one.
 
         Raises:
             AuthorizationDeniedError: The resource owner declined.
@@ -149,6 +149,7 @@ class AuthorizationResponse:
         alive = [request for request in requests if request.is_alive(now)]
         if self.state is None:
             return max(alive, key=lambda request: request.created, default=None)
+        # Each one is compared, so that the time tells nothing.
         matching = [request for request in alive if self.answers(request.state)]
         if not matching:
             raise StateMismatchError(

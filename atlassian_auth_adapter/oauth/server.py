@@ -51,7 +51,7 @@ class AuthorizationServer:
     dead_refresh_token: tuple[tuple[str, str], ...] = (("invalid_grant", ""),)
 
     def for_client_credentials(self) -> AuthorizationServer:
-        """The same server for client credentials: no refresh token that is rotated or expires.
+        """The same server for client credentials, which have no refresh token.
 
         A request whose answer was lost may be sent again at any time. Source: RFC 6749 section 4.4.
         """
@@ -65,19 +65,16 @@ class AuthorizationServer:
         )
 
     def idle_until(self, obtained_at: float) -> float:
-        """When an unused refresh token expires: POSIX timestamp (seconds), or infinity.
+        """When a refresh token expires unless it is used: POSIX timestamp (seconds), or infinity.
 
-        Args:
-            obtained_at: When it was issued, POSIX timestamp (seconds); 0: not known.
+        `obtained_at` is when it was issued, 0 when that is not known.
         """
         return obtained_at + self.refresh_token_lifetime if obtained_at else math.inf
 
     def reauthorize_by(self, obtained_at: float, authorized_at: float) -> float:
-        """When a person has to log in again, unless a refresh comes before; as `idle_until`.
+        """When a person has to log in again unless a refresh comes before; like `idle_until`.
 
-        Args:
-            obtained_at: As in `idle_until`.
-            authorized_at: When a person consented, POSIX timestamp (seconds); 0: not known.
+        `authorized_at` is when a person consented, 0 when that is not known.
         """
         absolute = authorized_at + self.authorization_lifetime if authorized_at else math.inf
         return min(self.idle_until(obtained_at), absolute)

@@ -11,10 +11,11 @@ Source: RFC 6749 sections 4.1.3, 4.4, 5 and 6; RFC 7009; the answers of Atlassia
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, quote_plus, urlencode, urlsplit
+from urllib.parse import quote, quote_plus, urlencode
 
 from atlassian_auth_adapter.clock import Clock
 from atlassian_auth_adapter.errors import (
@@ -27,7 +28,7 @@ from atlassian_auth_adapter.errors import (
 )
 from atlassian_auth_adapter.oauth.server import AuthorizationServer
 from atlassian_auth_adapter.tokens import TokenSet, is_token
-from atlassian_auth_adapter.transport import Answer, NoAnswerError, Transport
+from atlassian_auth_adapter.transport import Answer, NoAnswerError, Transport, origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -53,7 +54,7 @@ class TokenEndpoint:
     Attributes:
         server: The authorization server.
         client_id: Identifies the client.
-        client_secret: Callable that returns the secret.
+        client_secret: Returns the secret.
         redirect_uri: The registered callback URL, or "".
         transport: How to reach the server.
         clock: Tells when a token set was obtained.
@@ -72,7 +73,7 @@ class TokenEndpoint:
 
         Raises:
             TokenRequestRefusedError: The server refused; with `.error == "invalid_grant"` the code.
-            TokenEndpointUnavailableError: No usable answer. A code may be used once: start again.
+            TokenEndpointUnavailableError: No usable answer. A code works once: start again.
         """
         fields = {"code": code, "redirect_uri": self.redirect_uri}
         if code_verifier:
@@ -108,7 +109,7 @@ class TokenEndpoint:
 
     @without_frames
     def revoke(self, token: str) -> None:
-        """Returns when the server has revoked the token. Source: RFC 7009 section 2.1.
+        """Revoke the token. Source: RFC 7009 section 2.1.
 
         Raises:
             TokenRequestRefusedError: The server refused.
@@ -141,22 +142,22 @@ class TokenEndpoint:
         return token_set
 
     def _ask(self, secret: str, call: Callable[[OAuth2Client], Any]) -> Answer:
-        """The answer to one request, sent by an Authlib client made for it."""
+        """The answer to the request that `call` makes with a new Authlib client."""
         client = _authlib_client(self, secret)
         try:
             answer: Answer = call(client)
             return answer
         except NoAnswerError as error:
             failure = TokenEndpointUnavailableError(
-                f"no answer from {_origin(self.server.token_endpoint)}: {error}. Nothing is lost; "
-                "try again, or check network, proxy and `verify`.",
+                f"no answer from {origin_of(self.server.token_endpoint)}: {error}. Nothing is "
+                "lost; try again, or check network, proxy and `verify`.",
                 outcome="ambiguous" if error.sent else "not_sent",
             )
             raise_clean(failure, error.__cause__)
 
 
 def _authlib_client(endpoint: TokenEndpoint, secret: str) -> OAuth2Client:
-    """Authlib's client without a transport of its own; it returns the answer as it is."""
+    """Authlib's client: it sends with our transport, and returns the answer as it is."""
     from authlib.oauth2.client import OAuth2Client
 
     class Client(OAuth2Client):
@@ -203,7 +204,7 @@ def checked_secret(secret: object) -> str:
 
 
 def _token_set(answer: Answer, sent_at: float, previous: TokenSet) -> TokenSet | None:
-    """The token set in the answer, or None if the answer is not acceptable."""
+    """The token set in the answer, or None if the answer is not usable."""
     parsed = answer.json() if answer.status == HTTPStatus.OK else None
     if not isinstance(parsed, dict) or "error" in parsed:
         return None
@@ -225,28 +226,23 @@ def _token_set(answer: Answer, sent_at: float, previous: TokenSet) -> TokenSet |
 
 def _lifetime(expires_in: object) -> float:
     """Seconds; the default lifetime if the field is missing or invalid."""
-    if isinstance(expires_in, bool) or not isinstance(expires_in, int | float | str):
-        return DEFAULT_LIFETIME
-    try:
-        seconds = float(expires_in)
-    except (ValueError, OverflowError):
-        return DEFAULT_LIFETIME
-    if math.isnan(seconds):
-        return DEFAULT_LIFETIME
-    return min(max(seconds, 0.0), LONGEST_LIFETIME)
+    seconds = math.nan
+    if isinstance(expires_in, int | float | str) and not isinstance(expires_in, bool):
+        with suppress(ValueError, OverflowError):
+            seconds = float(expires_in)
+    return DEFAULT_LIFETIME if math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_LIFETIME)
 
 
 def _failure(answer: Answer, secrets: tuple[str, ...]) -> TokenEndpointError:
     """The error for an answer that holds no token set."""
     error, description = (_without(secrets, text) for text in _error_of(answer.json()))
     retry_after = _retry_after(answer)
-    throttled = answer.status == HTTPStatus.TOO_MANY_REQUESTS or (
+    if answer.status == HTTPStatus.TOO_MANY_REQUESTS or (
         answer.status == HTTPStatus.SERVICE_UNAVAILABLE and retry_after is not None
-    )
-    if throttled:
+    ):
         return TokenEndpointUnavailableError(
             f"the token endpoint asks to wait (HTTP {answer.status}). Nothing is lost; "
-            f"try again{f' in {retry_after:.0f} s' if retry_after is not None else ' later'}.",
+            f"try again {'later' if retry_after is None else f'in {retry_after:.0f} s'}.",
             status=answer.status,
             retry_after=retry_after,
             outcome="throttled",
@@ -263,11 +259,10 @@ def _failure(answer: Answer, secrets: tuple[str, ...]) -> TokenEndpointError:
             error_description=description,
         )
     what = f"HTTP {answer.status}, {answer.content_type or 'no content type'}"
-    if error:
-        what += f", {error}"
+    what += f", {error}" if error else ""
     return TokenEndpointUnavailableError(
         f"unusable answer from the token endpoint ({what}). Nothing is lost; try again. If it "
-        "stays: is a proxy or a login page in between, is the server's URL right?",
+        "goes on, check the server's URL, and whether a proxy or a login page answers instead.",
         status=answer.status,
         retry_after=retry_after,
         outcome="ambiguous",
@@ -314,8 +309,3 @@ def _retry_after(answer: Answer) -> float | None:
     except (ValueError, TypeError, KeyError, OverflowError):
         return None
     return min(max(at - now, 0.0), 3600.0)
-
-
-def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"

@@ -18,35 +18,20 @@ from atlassian_auth_adapter.errors import (
     TokenEndpointUnavailableError,
     TokenStoreError,
     TokenStoreTimeoutError,
+    raise_clean,
 )
 from atlassian_auth_adapter.events import Event, OnEvent, report
 from atlassian_auth_adapter.records import Login, TokenKey
+from atlassian_auth_adapter.refresh import steps
 from atlassian_auth_adapter.refresh.login import (
     AnotherLoginError,
     Flight,
     Membership,
     SharedLogin,
-    decisions,
-    note_decision,
+    count_replaced_login,
+    replaced_logins,
 )
-from atlassian_auth_adapter.refresh.steps import (
-    FENCE,
-    Delete,
-    Hold,
-    Instant,
-    Load,
-    Locked,
-    PausedError,
-    Protocol,
-    Publish,
-    Recall,
-    Report,
-    Save,
-    Seen,
-    Send,
-    Sleep,
-    Step,
-)
+from atlassian_auth_adapter.refresh.steps import Instant, Protocol
 from atlassian_auth_adapter.stores.base import TokenStore
 from atlassian_auth_adapter.threads import holding_exit, is_exiting
 from atlassian_auth_adapter.tokens import TokenSet
@@ -55,22 +40,21 @@ __all__ = ["Driver", "Parties"]
 
 T = TypeVar("T")
 
-#: Seconds of waiting for the store's lock between looks whether the process wants to end.
+#: Seconds to wait for the store's lock before looking whether the process ends.
 LOCK_SLICE = 1.0
-#: Seconds for saving the answer to a request that was sent, when the process wants to end.
+#: Seconds for which the exit of the process waits, so that the answer to a request is saved.
 TIME_TO_SAVE = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Parties:
-    """Who takes part in a refresh.
+    """What takes part in a refresh.
 
     Attributes:
         key: Which login.
         store: Where it is kept.
-        clock: Where instants come from.
-        send: Sends one token request for the successor of a token set; a function of its own for
-            each protocol.
+        clock: The time.
+        send: Sends one token request for a token set and returns the answer.
         send_timeout: Seconds after which it has ended.
         lock_timeout: Seconds to wait for the store's lock.
         on_event: Called with every Event, outside every lock.
@@ -82,10 +66,10 @@ class Parties:
     send: Callable[[TokenSet], Any]
     send_timeout: float
     lock_timeout: float
-    on_event: OnEvent | None = None
+    on_event: OnEvent | None
 
     def now(self) -> Instant:
-        """What the clocks say."""
+        """The time by both clocks."""
         return Instant(self.clock.time(), self.clock.monotonic())
 
 
@@ -96,11 +80,11 @@ class Driver:
     Attributes:
         parties: Store, clock, token endpoint.
         shared: What the process knows of the login.
-        membership: Of the source, which joins what is loaded; None: `shared` stays.
-        flight: Whose waiters get the answer, and whose events are reported.
-        decides: Whether the protocol replaces or forgets the login.
-        on_callers_thread: Whether a caller's own thread performs it, since no other could be had:
-            once the answer is there, it sleeps no more.
+        membership: Of the source; joins the login that is loaded. None: `shared` stays.
+        flight: Gets the answer and the events.
+        replaces: Whether the protocol replaces or forgets the login.
+        on_callers_thread: Whether the caller's thread performs it, because no thread could be
+            started: once the answer is there, it does not sleep.
     """
 
     parties: Parties
@@ -108,9 +92,9 @@ class Driver:
     membership: Membership | None
     flight: Flight
     on_callers_thread: bool = False
-    decides: bool = False
-    _decisions: int = 0  # when the store was looked at last
-    _stored: str = ""  # which login was found there, or was saved since
+    replaces: bool = False
+    _replaced_logins: int = 0  # of the process, at the last load
+    _stored: str = ""  # name of the login that was loaded or saved last
     _is_locked: bool = False
     _exit: ExitStack = field(default_factory=ExitStack)
 
@@ -130,22 +114,20 @@ class Driver:
             except Exception as error:  # noqa: BLE001 - the protocol decides what it means
                 failure = error
 
-    def _reply(self, step: Step) -> Any:
+    def _reply(self, step: steps.Step) -> Any:
         self.flight.doing = type(step).__name__
         parties = self.parties
         match step:
-            case Recall():
-                return Seen(None, None, self.shared.memory(), parties.now())
-            case Load(joins):
-                self._decisions = decisions()
-                login, version = self._ask_store(
-                    lambda: records.load(parties.store, parties.key, Login)
-                )
+            case steps.Recall():
+                return steps.Seen(None, None, self.shared.memory(), parties.now())
+            case steps.Load(joins):
+                self._replaced_logins = replaced_logins()
+                login, version = self._load()
                 self._stored = login.named(parties.key) if login else ""
                 if joins:
                     self._join(login)
-                return Seen(login, version, self.shared.memory(), parties.now())
-            case Save():
+                return steps.Seen(login, version, self.shared.memory(), parties.now())
+            case steps.Save():
                 self._check_place(step)
                 self._ask_store(
                     lambda: records.save(
@@ -154,24 +136,24 @@ class Driver:
                 )
                 self._stored = step.login.named(parties.key)
                 return parties.now()
-            case Delete():
+            case steps.Delete():
                 return self._ask_store(lambda: parties.store.delete(parties.key.name))
-            case Send():
+            case steps.Send():
                 return self._send(step)
-            case Sleep(seconds):
+            case steps.Sleep(seconds):
                 if is_exiting() or (self.on_callers_thread and self.flight.future.done()):
                     return False
                 parties.clock.sleep(seconds)
                 return not is_exiting()
-            case Hold(unsaved):
+            case steps.Hold(unsaved):
                 if unsaved:
                     self._join(unsaved.login)
                 return self.shared.hold(unsaved)
-            case Publish(login):
+            case steps.Publish(login):
                 return self._publish(login)
-            case Report(name, fields):
+            case steps.Report(name, fields):
                 return self.flight.events.append((name, dict(fields)))
-            case Locked(attempt):
+            case steps.Locked(attempt):
                 return self._locked(attempt)
 
     def _ask_store(self, ask: Callable[[], T]) -> T:
@@ -180,34 +162,37 @@ class Driver:
         except AtlassianAuthError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a store raises
-            failure = type(error).__name__
-        raise TokenStoreError(
-            f"{self.parties.store!r} raised {failure}, which is not a TokenStoreError. Look at "
-            "that store; nothing is lost."
-        )
+            failure = TokenStoreError(
+                f"{self.parties.store!r} raised {type(error).__name__}, which is not a "
+                "TokenStoreError. Check that store; nothing is lost."
+            )
+            raise_clean(failure)
 
-    def _check_place(self, step: Save) -> None:
-        """The login that is stored is the one that was found there last.
+    def _load(self) -> tuple[Login | None, int | None]:
+        parties = self.parties
+        return self._ask_store(lambda: records.load(parties.store, parties.key, Login))
 
-        Compare-and-swap alone does not know: where a store is that of the tenant of the moment, it
-        may be another tenant's by now, with the same version or with no login.
+    def _check_place(self, step: steps.Save) -> None:
+        """Raise if another login is stored than the one that was found there last.
+
+        Compare-and-swap alone does not notice: a store of the current tenant may be another
+        tenant's by now, with the same version or with no login.
         """
         if step.expected is None and not self.flight.request.only:
             return
-        login, _ = self._ask_store(
-            lambda: records.load(self.parties.store, self.parties.key, Login)
-        )
-        if login is not None:
-            self._check(login)
-        elif self.flight.request.only:
-            raise AnotherLoginError
-        if login is not None and login.named(self.parties.key) != self._stored:
+        login, _ = self._load()
+        if login is None:
+            if self.flight.request.only:
+                raise AnotherLoginError
+            return
+        self._check(login)
+        if login.named(self.parties.key) != self._stored:
             raise StaleRecordError("another login is stored by now. Nothing was changed.")
 
     def _check(self, login: Login) -> None:
-        """It is the one that this flight is for."""
+        """Raise if the login is not the one that this flight is for."""
         request = self.flight.request
-        # The journal gives a login its name that had none.
+        # A login without a name gets that of the request with its journal.
         names = request.only, request.login_id
         if request.only and login.named(self.parties.key) not in names:
             raise AnotherLoginError
@@ -219,18 +204,18 @@ class Driver:
             self.shared = self.membership.join(login)
 
     def _publish(self, login: Login | None) -> None:
-        if self.decides:
-            note_decision()
-        elif not self._is_locked and self._decisions != decisions():
+        if self.replaces:
+            count_replaced_login()
+        elif not self._is_locked and self._replaced_logins != replaced_logins():
             raise AnotherLoginError
         self._join(login)
         self.shared.publish(login, self.parties.now())
         if login and login.token_set:
             self.flight.answer(login, login.token_set)
 
-    def _send(self, step: Send) -> Any:
-        if step.since is not None and self.parties.now().since(step.since) > FENCE:
-            raise PausedError
+    def _send(self, step: steps.Send) -> Any:
+        if step.since is not None and self.parties.now().since(step.since) > steps.FENCE:
+            raise steps.PausedError
         # From here on the process does not end before the answer is saved.
         self._exit.enter_context(holding_exit(self.parties.send_timeout + TIME_TO_SAVE))
         # The main thread ends after this; for another one there may be no time to save the answer.
@@ -247,7 +232,6 @@ class Driver:
 
     def _locked(self, attempt: Callable[[Instant], Protocol[T]]) -> T:
         results: list[T] = []
-        failure = ""
         try:
             with ExitStack() as stack:
                 locked_at = self._enter_lock(stack)
@@ -257,20 +241,16 @@ class Driver:
         except Exception as error:
             if not results:
                 raise
-            failure = type(error).__name__
+            text = f"lock not released: {type(error).__name__}"
+            self.flight.events.append(("store_failed", {"error": text}))
         finally:
             self._is_locked = False
-        if failure:  # the token is there
-            self.flight.events.append(("store_failed", {"error": f"lock not released: {failure}"}))
         if self.flight.future.done():
             self.report_events()
         return results[0]
 
     def _enter_lock(self, stack: ExitStack) -> Instant:
-        """Take the store's lock, and tell when it was asked for.
-
-        Waiting ends early with the process: nothing is spent yet.
-        """
+        """Take the store's lock and return when it was asked for; gives up if the process ends."""
         parties, waited = self.parties, 0.0
         while True:
             asked_at = parties.now()
@@ -292,7 +272,7 @@ class Driver:
                 )
 
     def report_events(self) -> None:
-        """Tell what has happened; call it without a lock."""
+        """Report what has happened; call it without a lock."""
         flight, clock = self.flight, self.parties.clock
         events, flight.events = flight.events, []
         for name, fields in events:

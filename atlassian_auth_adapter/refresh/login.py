@@ -1,8 +1,8 @@
-"""What the sources of one process share that have read the same login from their stores.
+"""The state that sources of one process share when their stores hold the same login.
 
-A source begins with a state of its own. When *its own store* has given it a record, it joins the
-state of that `login_id`. So a source never gets from memory what it could not have read by itself,
-whatever the stores call their places.
+A source begins with a state of its own. When it has loaded a record from *its own store*, it joins
+the state of that `login_id`. So a source never gets from memory what it could not have loaded
+itself.
 """
 
 from __future__ import annotations
@@ -33,44 +33,43 @@ __all__ = [
     "Flight",
     "Membership",
     "SharedLogin",
-    "decisions",
+    "replaced_logins",
     "forget_process_state",
-    "note_decision",
+    "count_replaced_login",
 ]
 
 
 class AnotherLoginError(Exception):
-    """The login that a flight was for was replaced or forgotten meanwhile: look again.
+    """The login of a flight was replaced or forgotten meanwhile: ask again.
 
-    Or the store is that of the tenant of the moment, which has changed since a refresh beside the
-    traffic began. Only a flight that a caller waits for finds out.
+    Or it was a refresh in the background, and the store is that of another tenant by now.
     """
 
 
 @dataclass(slots=True, eq=False)
 class Flight:
-    """A refresh under way, for all who wait for it.
+    """A refresh under way, for all callers that wait for it.
 
-    Only its own thread writes the fields below `waiters`, which is guarded by `SharedLogin.lock`.
+    `SharedLogin.lock` guards `waiters`. Only the thread of the flight writes the fields below it.
 
     Attributes:
         request: What it was started for.
         owner: The source that has started it.
         began: Monotonic time of the client's clock, seconds.
-        started: Monotonic time of this machine, seconds: what callers wait by.
-        future: Has the answer as soon as there is one.
-        waiters: Callers that have waited for it.
-        thread: Identity of the one that performs it.
+        started: Monotonic time of this machine, seconds, from which callers count `max_wait`.
+        future: Gets the answer, perhaps before the flight ends.
+        waiters: How many callers have waited for it.
+        thread: Identity of the thread that performs it.
         doing: The step under way: a name of a class of `steps`.
         failure: The last failure of a token request.
         login_id: Of the login whose token set is the answer.
-        events: What is to be reported.
+        events: To be reported.
     """
 
     request: Request
     owner: object
     began: float
-    started: float = field(default_factory=lambda: time.monotonic())  # noqa: PLW0108 - by name
+    started: float = field(default_factory=lambda: time.monotonic())  # noqa: PLW0108 - tests may replace it
     future: Future[TokenSet] = field(default_factory=Future)
     waiters: int = 0
     thread: int = 0
@@ -80,19 +79,19 @@ class Flight:
     events: list[tuple[EventName, dict[str, Any]]] = field(default_factory=list)
 
     def answer(self, login: Login, token_set: TokenSet) -> None:
-        """Who waits has this token set, unless there was an answer before."""
+        """Give the waiting callers this token set, unless they have an answer."""
         if not self.future.done():
             self.login_id = login.login_id
             self.future.set_result(token_set)
 
     def seconds_left(self, max_wait: float) -> float:
-        """How long a caller still waits for it; a moment also for one that comes late."""
+        """Seconds that a caller still waits for it; at least one, if `max_wait` is not less."""
         left = self.started + max_wait - time.monotonic()
-        # Test libraries may stop that clock, or set it back.
+        # Test libraries may stop that clock or set it back.
         return min(max(left, 1.0), max_wait)
 
     def too_slow(self, account: str, max_wait: float) -> AtlassianAuthError:
-        """What is told to a caller that has waited for so long; the flight goes on."""
+        """The error for a caller that has waited for `max_wait`; the flight goes on."""
         waited = f"it has not ended within {max_wait:g} s (max_wait) and goes on; try again"
         if isinstance(self.failure, TokenEndpointUnavailableError):
             error = self.failure.copied()
@@ -122,22 +121,22 @@ class SharedLogin:
     """The state of one login in this process.
 
     Two locks, neither of which is held during I/O. `lock` is for callers: which flight to join. A
-    signal handler may come back for it, and then waits for a flight; so no flight may need it
-    before its answer is there. `writing` is for the threads of flights: what is known.
-    `snapshot` is read without it: one assignment replaces it as a whole.
+    signal handler of a thread that holds it may wait for a flight, so no flight needs it before its
+    answer is there. `writing` is for the threads of flights: what is known. `snapshot` is read
+    without a lock: one assignment replaces it as a whole.
     """
 
     def __init__(self, login_id: str = "") -> None:
         self.login_id = login_id  # never changes
         self.snapshot: Snapshot | None = None  # guarded by writing, but for reads
         self.unsaved: Unsaved | None = None  # guarded by writing, but for reads
-        self.quiet_until = 0.0  # guarded by lock; monotonic; no refresh beside the traffic before
+        self.quiet_until = 0.0  # guarded by lock; monotonic; no refresh in the background before
         self.reminded_at = -float("inf")  # guarded by lock; monotonic; of reauthorization_due
         self.renew()
         _states.add(self)  # without a lock: only a forked child, which has one thread, reads it
 
     def renew(self) -> None:
-        """No flight and free locks: how a forked child begins."""
+        """Free locks and no flight, as a forked child begins."""
         self.lock = threading.RLock()
         self.writing = threading.RLock()
         self.flight: Flight | None = None  # guarded by lock, but for that in `join`
@@ -154,7 +153,7 @@ class SharedLogin:
         return None if flight is None or flight.future.done() else flight
 
     def publish(self, login: Login | None, now: Instant) -> None:
-        """What is handed out from now on; None: nothing."""
+        """Hand out this login from now on; None: none."""
         with self.writing:
             known = self.snapshot
             if login is None:
@@ -165,42 +164,39 @@ class SharedLogin:
                 self.snapshot = Snapshot.of(login, now, random.random())  # noqa: S311 - jitter
 
     def hold(self, unsaved: Unsaved | None) -> None:
-        """What is not saved yet."""
+        """Remember what is not saved yet."""
         with self.writing:
             self.unsaved = unsaved
 
     def leave(self) -> None:
-        """A source has found another login in its store: who shares this one looks there as well.
+        """Another login was found in a store: the sources that share this one load theirs again.
 
-        What is not saved yet is in no store, and stays. Takes no lock, since callers do it: at
-        worst something that was just published is looked up once more.
+        A login that is not saved yet stays, since no store has it. Takes no lock, since callers do
+        it: at worst something that was just published is loaded once more.
         """
         if self.unsaved is None:
             self.snapshot = None
 
 
-#: How often a login was forgotten or replaced in this process. Only ever raised.
-_decisions = 0
+_replaced_logins = 0
 
 
-def decisions() -> int:
+def replaced_logins() -> int:
     """How often a login was forgotten or replaced in this process so far."""
-    return _decisions
+    return _replaced_logins
 
 
-def note_decision() -> None:
-    """A login is forgotten or replaced: what was loaded before, without the lock, is not used."""
-    global _decisions  # noqa: PLW0603 - a count, of which only changes matter
-    _decisions += 1
+def count_replaced_login() -> None:
+    """A login is forgotten or replaced: what was loaded without the lock before is not used."""
+    global _replaced_logins  # noqa: PLW0603 - a count, of which only changes matter
+    _replaced_logins += 1
 
 
 class Membership:
     """Which state a source shares; only flights of that source change it.
 
-    Args:
-        name: Of the login's key in the store.
-        process: Sources share with those of the same one: None is this process, another object a
-            process that a test plays.
+    `name` is that of the login's key in the store. Sources share with those of the same `process`:
+    None is this process, another object a process that a test plays.
     """
 
     def __init__(self, name: str, process: object = None) -> None:
@@ -208,7 +204,7 @@ class Membership:
         self.shared = SharedLogin()
 
     def join(self, login: Login | None) -> SharedLogin:
-        """Share the state of a login that the source's own store has given, or that it has made."""
+        """Share the state of a login that the source has loaded from its store, or has made."""
         before = self.shared
         if login is None or not login.login_id or login.login_id == before.login_id:
             return before
@@ -220,7 +216,8 @@ class Membership:
             shared = _by_login_id.get(key)
             if shared is None:
                 shared = _by_login_id[key] = SharedLogin(login.login_id)
-        # Without the lock, see there: at worst a flight that has just begun is not joined.
+        # No flight takes `lock` here, see `SharedLogin`: at worst one that has just begun is not
+        # joined.
         if shared.flight_under_way() is None:
             shared.flight = before.flight
         before.leave()

@@ -1,4 +1,4 @@
-"""RefreshingTokenSource: hands out the token set of one login, and has it refreshed."""
+"""RefreshingTokenSource: hands out the token set of one login, and refreshes it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
     ConfigurationError,
     FreshTokenRejectedError,
-    LoginRequiredError,
     TokenEndpointUnavailableError,
     TokenRequestRefusedError,
     TokenStoreError,
@@ -48,13 +47,12 @@ __all__ = ["RefreshingTokenSource"]
 
 T = TypeVar("T")
 
-#: Seconds before a refresh beside the traffic is tried again after one has failed.
+#: Seconds before a refresh in the background is tried again after one has failed.
 BACKGROUND_BACKOFF = 30.0
-#: Seconds for which requests fail at once with a reason that a flight has just found: the token
-#: endpoint gave no usable answer for as long as it may be asked; the registration is refused.
+#: Seconds for which requests fail at once with the error of the last flight, if the token endpoint
+#: gave no usable answer for as long as it may be asked, or refuses the registration.
 REMEMBERED_FAILURE = 5.0
-#: Seconds ahead of the end of a login from which on it is announced, and between two announcements
-#: of one process.
+#: Seconds before the end of a login at which it is announced, and between two announcements.
 REAUTHORIZATION_NOTICE, REAUTHORIZATION_REMINDER = 14 * 86400.0, 86400.0
 
 
@@ -64,10 +62,10 @@ class RefreshingTokenSource:
     Args:
         rules: Of the login and its authorization server.
         store: Where it is kept.
-        send: Sends one token request that succeeds the given token set.
+        send: Sends one token request for the successor of a token set.
         send_timeout: Seconds after which one token request has ended.
         max_wait: Seconds that a caller waits for a refresh at most; the refresh goes on.
-        clock: Where instants come from.
+        clock: The time.
         on_event: Called with every Event, on the flight's thread, outside every lock.
     """
 
@@ -89,8 +87,8 @@ class RefreshingTokenSource:
             rules.key, store, clock, send, send_timeout, lock_timeout=patience, on_event=on_event
         )
         self._membership = Membership(rules.key.name)
-        # What the last flight of this source has failed with, and until when (monotonic) that is
-        # told without asking again. One assignment replaces it as a whole.
+        # The error of the last flight of this source, and until when (monotonic) it is raised
+        # again without a request. One assignment replaces both.
         self._failure: tuple[AtlassianAuthError, float] | None = None
 
     @property
@@ -105,7 +103,7 @@ class RefreshingTokenSource:
         return snapshot.login.token_set if snapshot else None
 
     def token_set(self, rejected: str | None = None) -> TokenSet:
-        """See `TokenSource.token_set`."""
+        """As `TokenSource.token_set`."""
         while True:
             found = self._token_set_or_flight(rejected)
             if isinstance(found, TokenSet):
@@ -115,7 +113,7 @@ class RefreshingTokenSource:
                 return token_set
 
     async def token_set_async(self, rejected: str | None = None) -> TokenSet:
-        """See `TokenSource.token_set_async`; it occupies no thread while it waits."""
+        """As `TokenSource.token_set_async`; no thread is occupied while it waits."""
         while True:
             found = self._token_set_or_flight(rejected)
             if isinstance(found, TokenSet):
@@ -125,7 +123,7 @@ class RefreshingTokenSource:
                 return token_set
 
     def refresh(self, older_than: float = 0.0) -> TokenSet:
-        """Refresh, however fresh the token set is; not if it is no older than so many seconds.
+        """Refresh, however fresh the token set is, unless it is at most so many seconds old.
 
         Raises as `token_set` does.
         """
@@ -135,15 +133,16 @@ class RefreshingTokenSource:
             login, _ = load_record(self._parties.store, self._rules.key, Login)
             unsaved = self._shared.unsaved
             token_set = unsaved.login.token_set if unsaved else login and login.token_set
-            # What a clock that was ahead has obtained tells nothing of its age.
+            # A token set from the future was obtained with a clock that was ahead: its age is not
+            # known.
             if token_set and before <= token_set.obtained_at <= now:
                 return token_set
-        flight = self._join_or_start(obtained_before=before)
+        flight = self._join_or_start(self._request(obtained_before=before))
         wait(flight.future, self._max_wait)
         return self._answer_of(flight, None) or self.token_set()
 
     def sign_in(self, exchange: Callable[[], TokenSet]) -> TokenSet:
-        """Replace the login by what `exchange` brings, under the store's lock.
+        """Replace the login by the token set that `exchange` returns, under the store's lock.
 
         Raises:
             TokenNotSavedError: The token set is there, but could not be saved.
@@ -161,7 +160,7 @@ class RefreshingTokenSource:
         return self._perform(steps, max_wait=self._max_wait)
 
     def forget(self, revoke: Callable[[TokenSet], object] | None = None) -> None:
-        """There is no login on record afterwards; `revoke` gets it while nothing can renew it."""
+        """Forget the login; before that `revoke` is called with it, while nothing can renew it."""
         self._perform(protocol.forget(revoke is not None), revoke)
 
     def has_ended(self, token_set: TokenSet) -> bool:
@@ -174,7 +173,7 @@ class RefreshingTokenSource:
         return Snapshot.of(login, now).freshness(now.wall, now.monotonic, self._rules.expiry)
 
     def join_process(self, process: object) -> None:
-        """Share memory with the sources that have joined the same object, and know nothing yet.
+        """Forget what is known, and share memory with the sources that join the same object.
 
         For tests, in which one process plays several.
         """
@@ -183,7 +182,7 @@ class RefreshingTokenSource:
     # --- one flight for all who wait --------------------------------------------------------------
 
     def _token_set_or_flight(self, rejected: str | None) -> TokenSet | Flight:
-        """A token set to use at once, or the flight that brings one. Does no I/O."""
+        """A token set to use at once, or the flight that gets one. Does no I/O."""
         shared = self._shared
         snapshot = shared.snapshot
         if snapshot is not None:
@@ -200,27 +199,20 @@ class RefreshingTokenSource:
         failure = self._failure
         if failure is not None and self._clock.monotonic() < failure[1]:
             raise failure[0].copied()
-        return self._join_or_start(rejected, seen=snapshot)
+        return self._join_or_start(self._request(rejected=rejected), seen=snapshot)
 
     def _refresh_in_background(self, shared: SharedLogin, seen: Snapshot) -> None:
-        """Start a flight that has no waiters, unless one is under way or has just failed."""
+        """Start a flight for which no caller waits, unless one is under way or has just failed."""
         may_start = self._clock.monotonic() >= shared.quiet_until
         if shared.flight_under_way() is None and may_start and not is_exiting():
-            self._join_or_start(seen=seen, waiters=0, only=seen.login.named(self._rules.key))
+            self._join_or_start(self._request(only=seen.login.named(self._rules.key)), seen=seen)
 
-    def _join_or_start(
-        self,
-        rejected: str | None = None,
-        *,
-        obtained_before: float = -math.inf,
-        seen: Snapshot | None = None,
-        waiters: int = 1,
-        only: str = "",
-    ) -> Flight:
-        """The flight under way, or one that starts now."""
-        request = replace(
-            self._request(), rejected=rejected, obtained_before=obtained_before, only=only
-        )
+    def _join_or_start(self, request: Request, *, seen: Snapshot | None = None) -> Flight:
+        """The flight under way, or one that starts now.
+
+        If another snapshot than `seen` is known by now, its token set is the answer at once.
+        """
+        waiters = 0 if request.only else 1
         flight = Flight(request, self, self._clock.monotonic(), waiters=waiters)
         shared = self._shared
         with shared.lock:
@@ -230,20 +222,21 @@ class RefreshingTokenSource:
                 under_way.waiters += waiters
                 return under_way
             latest = shared.snapshot
-            if latest is not None and latest is not seen and obtained_before == -math.inf:
+            is_forced = request.obtained_before > -math.inf
+            if latest is not None and latest is not seen and not is_forced:
                 flight.answer(latest.login, token_set_of(latest.login))
                 return flight
-            # It can be joined only when its thread runs: Ctrl-C at any line leaves nothing to wait
-            # for in vain.
-            if started(lambda: self._fly(flight)):
+            # Other callers can join it only when its thread runs: after Ctrl-C at any line none of
+            # them waits for a flight that never ends.
+            if started(lambda: self._run(flight)):
                 shared.flight = flight
                 return flight
         if waiters:
-            self._fly(flight, on_callers_thread=True)
+            self._run(flight, on_callers_thread=True)
         return flight
 
-    def _fly(self, flight: Flight, *, on_callers_thread: bool = False) -> None:
-        """Perform a flight, on the thread that was started for it."""
+    def _run(self, flight: Flight, *, on_callers_thread: bool = False) -> None:
+        """Perform the flight on this thread."""
         flight.thread = threading.get_ident()
         driver = Driver(self._parties, self._shared, self._membership, flight, on_callers_thread)
         backoff = 0.0
@@ -253,46 +246,46 @@ class RefreshingTokenSource:
                 flight.login_id = driver.shared.login_id
                 flight.future.set_result(token_set)
             self._failure = None
-        except BaseException as error:  # noqa: BLE001 - raised by the callers that wait
+        except BaseException as error:  # noqa: BLE001 - raised in the callers that wait
             backoff = BACKGROUND_BACKOFF
             self._end_with(flight, error, driver.shared)
         with driver.shared.lock:
             driver.shared.quiet_until = self._clock.monotonic() + backoff
             if driver.shared.flight is flight:
                 driver.shared.flight = None
-        self._announce_the_end(driver)
+        self._report_reauthorization_due(driver)
         driver.report_events()
         self._save_later(driver)
 
     def _end_with(self, flight: Flight, error: BaseException, shared: SharedLogin) -> None:
+        """Report the error, remember it if another request would end alike, and raise it."""
         match error:
-            case FreshTokenRejectedError() | LoginRequiredError() | TokenStoreTimeoutError():
-                pass
+            case FreshTokenRejectedError() | TokenStoreTimeoutError():
+                pass  # nothing was sent for the first; the second was reported as lock_timeout
+            case TokenRequestRefusedError():
+                self._remember(error)
             case TokenEndpointUnavailableError(outcome="throttled"):
                 flight.events.append(("throttled", {"error": str(error)}))
             case TokenEndpointUnavailableError():
                 flight.events.append(("unavailable", {"error": str(error)}))
+                if error.outcome == "ambiguous":
+                    self._remember(error)
             case TokenStoreError():
                 flight.events.append(("store_failed", {"error": str(error)}))
                 if shared.unsaved:
                     error = not_saved(shared.unsaved.login)
             case _:
                 pass
-        match error:
-            case FreshTokenRejectedError():
-                pass  # it concerns the rejected token alone, and nothing was sent
-            case TokenRequestRefusedError() | TokenEndpointUnavailableError(outcome="ambiguous"):
-                until = self._clock.monotonic() + REMEMBERED_FAILURE
-                self._failure = error.copied(), until
-            case _:
-                pass
         if not flight.future.done():
             flight.future.set_exception(error)
 
-    def _answer_of(self, flight: Flight, rejected: str | None) -> TokenSet | None:
-        """What a flight has brought, if it is for this source; None: ask again.
+    def _remember(self, error: AtlassianAuthError) -> None:
+        self._failure = error.copied(), self._clock.monotonic() + REMEMBERED_FAILURE
 
-        Raises what has ended the flight, or an error that tells why it takes so long.
+    def _answer_of(self, flight: Flight, rejected: str | None) -> TokenSet | None:
+        """The answer of a flight, if it is for this source; None: ask again.
+
+        Raises the error of the flight, or one that says why it takes so long.
         """
         try:
             token_set = result_of(flight.future)
@@ -306,7 +299,7 @@ class RefreshingTokenSource:
             return None
         shared = self._shared
         if flight.owner is not self and flight.login_id != shared.login_id:
-            shared.leave()  # the other client's store has another login: look into our own
+            shared.leave()  # the other client's store has another login: load our own
             return None
         return None if token_set.access_token == rejected else token_set
 
@@ -319,10 +312,10 @@ class RefreshingTokenSource:
         *,
         max_wait: float | None = None,
     ) -> T:
-        """What another protocol brings, on a thread that outlives its caller."""
+        """The result of another protocol, which runs on a thread of its own to its end."""
         parties = replace(self._parties, send=send) if send else self._parties
         flight = Flight(Request(), self, self._clock.monotonic())
-        driver = Driver(parties, self._shared, self._membership, flight, decides=True)
+        driver = Driver(parties, self._shared, self._membership, flight, replaces=True)
 
         def work() -> T:
             try:
@@ -344,7 +337,7 @@ class RefreshingTokenSource:
             raise driver.flight.too_slow(self._rules.key.account, max_wait or 0.0) from None
 
     def _save_later(self, driver: Driver) -> None:
-        """Returns when everything is saved, or with a last try when the process ends."""
+        """Return when everything is saved, or after a last try when the process ends."""
         shared = driver.shared
         while True:
             with shared.lock:
@@ -363,24 +356,32 @@ class RefreshingTokenSource:
 
     # --- details ----------------------------------------------------------------------------------
 
-    def _request(self) -> Request:
+    def _request(
+        self,
+        *,
+        rejected: str | None = None,
+        obtained_before: float = -math.inf,
+        only: str = "",
+    ) -> Request:
         return Request(
+            rejected,
+            obtained_before,
+            only=only,
             owner=f"{socket.gethostname()}:{os.getpid()}",
             login_id=secrets.token_hex(8),
             jitter_share=random.random(),  # noqa: S311 - it only spreads the load
         )
 
-    def _announce_the_end(self, driver: Driver) -> None:
-        """Tell once a day that a person has to sign in soon."""
+    def _report_reauthorization_due(self, driver: Driver) -> None:
+        """Report once a day that a person has to sign in soon."""
         now, shared = self._parties.now(), driver.shared
         with shared.lock:
-            if shared.snapshot is None:
+            snapshot, last = shared.snapshot, shared.reminded_at
+            if snapshot is None or now.monotonic - last < REAUTHORIZATION_REMINDER:
                 return
-            if now.monotonic - shared.reminded_at < REAUTHORIZATION_REMINDER:
-                return
-            login = shared.snapshot.login
-            obtained_at = login.token_set.obtained_at if login.token_set else 0.0
-            end = self._rules.server.reauthorize_by(obtained_at, login.authorized_at)
+            end = self._rules.server.reauthorize_by(
+                token_set_of(snapshot.login).obtained_at, snapshot.login.authorized_at
+            )
             if end - now.wall > REAUTHORIZATION_NOTICE:
                 return
             shared.reminded_at = now.monotonic

@@ -104,7 +104,7 @@ def test_the_place_of_the_program_is_not_mixed_with_another(
     env: Any, variable: str, given: dict[str, str]
 ) -> None:
     """Requests for one site must never go to the cloud id of another."""
-    env(CLIENT_ID="id", CLIENT_SECRET="s", **{variable: "https://theirs.atlassian.net"})
+    env(CLIENT_ID="id", CLIENT_SECRET="s", **{variable: "https://other.atlassian.net"})
     client = atlassian_oauth_client_from_env(**given)
     places = {name: getattr(client, name) for name in ("cloud_id", "site_url", "server_url")}
     assert {name: place for name, place in places.items() if place} == given
@@ -119,7 +119,7 @@ def test_white_space_around_a_text_does_not_count(env: Any) -> None:
 
 
 def test_a_secret_in_a_file(env: Any, tmp_path: Path, emulator: AtlassianEmulator) -> None:
-    """Mounted secrets, with the line break that editors leave; read anew when it was changed."""
+    """Mounted secrets, with the line break that editors leave; read again when it has changed."""
     server = emulator.data_center
     file = tmp_path / "secret"
     file.write_text("wrong\n")

@@ -531,7 +531,7 @@ def test_a_site_in_trouble_is_asked_again_next_time(
     emulator.faults.next("tenant_info", Status(503), times=2)
     emulator.faults.next("accessible-resources", Status(503), times=2)
     client = make_client(cloud_id="")  # which looks for the site at sign-in, in vain
-    with pytest.raises(ResourceUnavailableError, match="did not tell its cloud id"):
+    with pytest.raises(ResourceUnavailableError, match="gave no cloud id"):
         ask(client)
     assert ask(client).access_token
 
