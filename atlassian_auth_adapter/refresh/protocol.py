@@ -104,7 +104,7 @@ def refresh(request: Request, rules: Rules) -> Protocol[TokenSet]:
             raise not_saved(unsaved.login) from None
     elif seen.memory.snapshot is None:
         # Reading takes no lock: a program that runs for a moment needs none, and one that may read
-        # the store, but not write to it, gets along until the token set ends.
+        # the store, but not write to it, works until the token set ends.
         with suppress(TokenStoreError):  # told by the look under the lock
             seen = yield Load()
             if token_set := (yield from _adopted(seen, request, rules)):
@@ -403,7 +403,7 @@ def _spendable(login: Login, now: Instant, rules: Rules) -> TokenSet:
     wait = login.throttled_until - now.wall
     if 0 < wait <= LONGEST_RETRY_AFTER:
         raise TokenEndpointUnavailableError(
-            f"the token endpoint has asked to wait; try again in {wait:.0f} s.",
+            f"the token endpoint asks to wait; try again in {wait:.0f} s.",
             retry_after=wait,
             outcome="throttled",
         )

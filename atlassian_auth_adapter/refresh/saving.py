@@ -71,7 +71,7 @@ def save_again(
             store is that of the tenant of the moment, it may be another tenant's by now.
 
     Raises:
-        TokenStoreError: It cannot be saved, this time neither.
+        TokenStoreError: It still cannot be saved.
     """
     for _ in range(MOST_OVERTAKINGS):
         seen: Seen = yield Load(joins=False)
@@ -159,5 +159,5 @@ def not_saved(login: Login) -> TokenNotSavedError:
 
 
 def overtaken() -> StaleRecordError:
-    """The error for a store in which others always change the login first."""
+    """The error for a store in which another process always changes the login first."""
     return StaleRecordError("another process is always faster in saving this login. Try again.")

@@ -59,7 +59,7 @@ def spend(
     request: Request,
     journal_in: Literal["journal", "takeover"] = "journal",
 ) -> Protocol[TokenSet | None]:
-    """Journal, send, save. None: look again, under the lock that is taken anew.
+    """Journal, send, save. None: look again, under the lock that is taken again.
 
     Args:
         spent: Whose refresh token is sent.

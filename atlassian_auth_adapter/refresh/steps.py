@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 #: Seconds after the lock was taken in which a request may be sent. A lease lasts longer, so that
 #: until then no other process has the lock, however long this one was paused in between. For
-#: another request the lock is taken anew.
+#: another request the lock is taken again.
 FENCE = 20.0
 
 
@@ -190,7 +190,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """What this process hands out from now on; None: nothing. Who waits has the answer."""
+    """What this process hands out from now on; None: nothing. The callers that wait have the answer."""
 
     login: Login | None
 
