@@ -84,23 +84,22 @@ def run_in_thread(work: Callable[[], T]) -> Future[T]:
 
 
 class SingleFlight(Generic[T]):
-    """Work that is done once for all callers that want its result at one time.
+    """Work that is done once for all callers that want its result at one time."""
 
-    Args:
-        work: Runs on a thread of ours.
-        afterwards: Called on that thread when callers have got the result.
-    """
-
-    def __init__(self, work: Callable[[], T], afterwards: Callable[[], object]) -> None:
-        self._work, self._afterwards = work, afterwards
+    def __init__(self) -> None:
         # Both with the id of the process: a forked child has none of its parent's threads.
         self._runner: tuple[int, int] | None = None  # and the thread that does the work
         self._under_way: tuple[int, Future[T]] | None = None
 
-    def join_or_start(self) -> Future[T]:
+    def join_or_start(self, work: Callable[[], T], afterwards: Callable[[], object]) -> Future[T]:
         """The future of the work that is under way, or of work that starts now.
 
         Takes no lock, so that a signal handler may call it: at worst two threads do the work.
+        Neither function is kept longer than the work takes: the caller may be their owner.
+
+        Args:
+            work: Runs on a thread of ours.
+            afterwards: Called on that thread when callers have got the result.
 
         Raises:
             ConfigurationError: The work has asked for its own result.
@@ -110,17 +109,22 @@ class SingleFlight(Generic[T]):
             raise reentrancy_error()
         owner, future = self._under_way or (0, None)
         if future is None or owner != process or future.done():
-            future = run_in_thread(self._run)
-            future.add_done_callback(lambda _: self._afterwards())
+            future = run_in_thread(lambda: self._run(work))
             self._under_way = process, future
+            future.add_done_callback(lambda done: self._end(done, afterwards))
         return future
 
-    def _run(self) -> T:
+    def _run(self, work: Callable[[], T]) -> T:
         self._runner = os.getpid(), threading.get_ident()
         try:
-            return self._work()
+            return work()
         finally:
             self._runner = None
+
+    def _end(self, done: Future[T], afterwards: Callable[[], object]) -> None:
+        if self._under_way and self._under_way[1] is done:
+            self._under_way = None
+        afterwards()
 
 
 def reentrancy_error() -> ConfigurationError:

@@ -29,7 +29,7 @@ from atlassian_auth_adapter.errors import (
     ConfigurationError,
     without_frames,
 )
-from atlassian_auth_adapter.events import Event, EventName, report
+from atlassian_auth_adapter.events import Event, EventName, OnEvent, report
 from atlassian_auth_adapter.expiry import ExpiryPolicy
 from atlassian_auth_adapter.oauth.server import AuthorizationServer
 from atlassian_auth_adapter.oauth.token_endpoint import TokenEndpoint
@@ -88,6 +88,7 @@ class AtlassianClient(PickledByReference, TokenSource):
         self.product = place.product
         self.account = settings.get("account", "default")
         self.on_event = settings.get("on_event")
+        self._report = _reporter(self.on_event, self.account)
         self._store = checked_store(settings.get("store"))
         scopes = settings.get("scopes")
         self._scopes = scopes.split() if isinstance(scopes, str) else scopes and list(scopes)
@@ -124,7 +125,7 @@ class AtlassianClient(PickledByReference, TokenSource):
             self._store,
             self._key,
             self._resources.accessible,
-            lambda failure: self._report("store_failed", error=failure),
+            self._report,
         )
         self._arguments = dict(
             place.arguments,
@@ -161,9 +162,6 @@ class AtlassianClient(PickledByReference, TokenSource):
         if not is_named(kept["client_secret"]):
             kept["client_secret"] = None
         return _made_anew, type(self), kept
-
-    def _report(self, name: EventName, **fields: Any) -> None:
-        report(self.on_event, Event(name, self.account, MappingProxyType(fields)))
 
     @property
     def transport(self) -> Transport:
@@ -359,6 +357,15 @@ class AtlassianClient(PickledByReference, TokenSource):
             LoginRequiredError, TokenEndpointError, TokenStoreError: As `get_access_token`.
         """
         return self._resources.identity(lambda: self.base_url)
+
+
+def _reporter(on_event: OnEvent | None, account: str) -> Callable[..., None]:
+    """What reports an event of a client. It does not hold the client, which holds it."""
+
+    def report_event(name: EventName, **fields: Any) -> None:
+        report(on_event, Event(name, account, MappingProxyType(fields)))
+
+    return report_event
 
 
 def _made_anew(cls: type[AtlassianClient], arguments: dict[str, Any]) -> AtlassianClient:

@@ -31,7 +31,8 @@ class SiteFinder:
         store: Where the login is kept.
         key: Of the login.
         accessible: Asks for the sites that the grant reaches.
-        report_failure: Called with what a failure of the store is about; the search goes on.
+        report: Called with the name and the fields of an event when the store has failed; the
+            search goes on.
     """
 
     def __init__(
@@ -41,12 +42,12 @@ class SiteFinder:
         store: TokenStore,
         key: TokenKey,
         accessible: AskForSites,
-        report_failure: Callable[[str], object],
+        report: Callable[..., object],
     ) -> None:
         self._place, self._transport = place, transport
         self._store, self._key = store, key
-        self._accessible, self._report_failure = accessible, report_failure
-        self._flight = SingleFlight(self._find, self._report)
+        self._accessible, self._report = accessible, report
+        self._flight = SingleFlight[None]()
         self._failures: list[AtlassianAuthError] = []
         self._epoch = object()  # replaced with each login; a search of an earlier one is dropped
 
@@ -58,14 +59,14 @@ class SiteFinder:
                 `Place.ask_for_site`.
         """
         while not self._place.is_known:
-            flight = self._flight.join_or_start()
+            flight = self._flight.join_or_start(self._find, self._report_failures)
             wait(flight)
             result_of(flight)
 
     async def find_async(self) -> None:
         """`find` for tasks of asyncio and trio."""
         while not self._place.is_known:
-            flight = self._flight.join_or_start()
+            flight = self._flight.join_or_start(self._find, self._report_failures)
             await wait_async(flight)
             result_of(flight)
 
@@ -77,7 +78,7 @@ class SiteFinder:
             try:
                 self._store.delete(self._key.for_sites().name)
             except AtlassianAuthError as error:
-                self._report_failure(f"site not forgotten: {error}")
+                self._report("store_failed", error=f"site not forgotten: {error}")
 
     def _find(self) -> None:
         epoch, login_id, site = self._epoch, None, None
@@ -122,10 +123,11 @@ class SiteFinder:
         except AtlassianAuthError as error:
             self._failures.append(error)
 
-    def _report(self) -> None:
+    def _report_failures(self) -> None:
         """Called when callers have got their answer: a slow hook delays none of them."""
         while self._failures:
-            self._report_failure(f"site not remembered: {self._failures.pop()}")
+            failure = self._failures.pop()
+            self._report("store_failed", error=f"site not remembered: {failure}")
 
 
 def _of_login(known: Sites | None, login_id: str) -> dict[str, str]:

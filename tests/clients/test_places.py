@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 import json
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -396,6 +398,20 @@ def test_a_login_that_comes_while_a_site_is_looked_for_gets_its_own(two_sites: A
         store=store,
     )
     assert later.base_url.endswith(new.id)
+
+
+def test_a_dropped_client_is_freed_at_once(make_client: Any, landed: Any) -> None:
+    """It holds a login, which a program that drops it does not expect to stay in memory."""
+    gc.disable()
+    try:
+        client = make_client(**UNNAMED)
+        assert client.base_url
+        landed()
+        dropped = weakref.ref(client)
+        del client
+        assert dropped() is None
+    finally:
+        gc.enable()
 
 
 def test_a_hook_may_use_the_client_that_looks_for_its_site(make_client: Any, landed: Any) -> None:
