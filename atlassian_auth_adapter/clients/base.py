@@ -39,10 +39,14 @@ from atlassian_auth_adapter.records import Login, TokenKey, load as load_record
 from atlassian_auth_adapter.refresh.source import RefreshingTokenSource
 from atlassian_auth_adapter.refresh.steps import Rules
 from atlassian_auth_adapter.sources import TokenSource
+from atlassian_auth_adapter.threads import run_in_thread, wait
 from atlassian_auth_adapter.tokens import TokenSet
 from atlassian_auth_adapter.transport import Proxy, Transport
 
 __all__ = ["AtlassianClient"]
+
+#: Seconds that a sign-in waits for the answer whether it reaches its site; the question goes on.
+SITE_CHECK = 5.0
 
 
 class AtlassianClient(PickledByReference, TokenSource):
@@ -323,15 +327,15 @@ class AtlassianClient(PickledByReference, TokenSource):
     def _begin_login(self) -> None:
         """The login was replaced: its site is found anew. Reports if it does not reach the site."""
         self._site.forget()
-        if not self.cloud_id and not self.site_url:
-            return  # the first use tells whether there is one site
+        if self.cloud_id or self.site_url:  # else the first use tells whether there is one site
+            wait(run_in_thread(self._check_site), SITE_CHECK)
+
+    def _check_site(self) -> None:
         with suppress(AtlassianAuthError):  # the login is made all the same
             self._site.find()
-            reached = self._resources.accessible()
-            if self.cloud_id not in {site.id for site in reached}:
-                self._report(
-                    "site_not_granted", cloud_id=self.cloud_id, reached=sites.listed(reached)
-                )
+            cloud_id, reached = self.cloud_id, self._resources.accessible()
+            if cloud_id not in {site.id for site in reached}:
+                self._report("site_not_granted", cloud_id=cloud_id, reached=sites.listed(reached))
 
     @without_frames
     def accessible_resources(self) -> tuple[Site, ...]:

@@ -35,6 +35,7 @@ from atlassian_auth_adapter import (
 )
 from atlassian_auth_adapter.atlassian.products import PRODUCTS
 from atlassian_auth_adapter.atlassian.sites import listed, only_site, site_at
+from atlassian_auth_adapter.clients import base
 from atlassian_auth_adapter.stores.base import Entry
 from atlassian_auth_adapter.testing import AtlassianEmulator
 from atlassian_auth_adapter.testing.emulator import Body, Edit, Hold, Status
@@ -533,6 +534,24 @@ def test_a_sign_in_is_made_although_its_sites_cannot_be_listed(
     client = make_client(on_event=events)
     assert client.get_access_token()
     assert "site_not_granted" not in events.names
+
+
+def test_a_sign_in_does_not_wait_for_a_gateway_that_hangs(
+    two_sites: Any, events: Any, landed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The login is made; whether it reaches its site is told when the answer is there."""
+    emulator, make = two_sites
+    acme, globex = emulator.cloud.sites
+    emulator.cloud.resource_choice = {acme.id}
+    monkeypatch.setattr(base, "SITE_CHECK", 0.01)
+    held = Hold()
+    emulator.faults.next("accessible-resources", held)
+    assert make(on_event=events, cloud_id=globex.id).get_access_token()
+    held.wait_arrived()
+    assert "site_not_granted" not in events.names
+    held.release()
+    landed()
+    assert "site_not_granted" in events.names
 
 
 def test_only_cloud_has_sites(make_client: Any) -> None:
