@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from atlassian_auth_adapter.errors import AtlassianAuthError, ConfigurationError
@@ -109,9 +110,17 @@ class SingleFlight(Generic[T]):
             raise reentrancy_error()
         owner, future = self._under_way or (0, None)
         if future is None or owner != process or future.done():
-            future = run_in_thread(lambda: self._run(work))
+            future = Future()
+            run = bind_result(partial(self._run, work), future)
+
+            def fly() -> None:
+                run()
+                afterwards()  # not a callback of the future: those of tasks that wait come later
+
+            if not started(fly):
+                fly()
+            # Now, since a signal handler must find no future whose thread has not started.
             self._under_way = process, future
-            future.add_done_callback(lambda done: self._end(done, afterwards))
         return future
 
     def _run(self, work: Callable[[], T]) -> T:
@@ -120,11 +129,6 @@ class SingleFlight(Generic[T]):
             return work()
         finally:
             self._runner = None
-
-    def _end(self, done: Future[T], afterwards: Callable[[], object]) -> None:
-        if self._under_way and self._under_way[1] is done:
-            self._under_way = None
-        afterwards()
 
 
 def reentrancy_error() -> ConfigurationError:

@@ -426,6 +426,15 @@ def test_a_hook_may_use_the_client_that_looks_for_its_site(make_client: Any, lan
     assert seen == [client.base_url]
 
 
+def test_no_task_waits_for_a_hook_that_is_told_of_the_search(make_client: Any) -> None:
+    """The hook is called when all that wait for the site have it."""
+    asked = threading.Event()
+    client = make_client(store=_Forgetful(), on_event=lambda _: asked.wait(10), **UNNAMED)
+    asyncio.run(asyncio.wait_for(client.token_set_async(), 5))
+    asked.set()
+    assert client.cloud_id
+
+
 def test_what_looks_for_a_site_cannot_wait_for_itself(
     make_client: Any, events: Any, landed: Any
 ) -> None:
