@@ -95,7 +95,8 @@ class SingleFlight(Generic[T]):
     def join_or_start(self, work: Callable[[], T], afterwards: Callable[[], object]) -> Future[T]:
         """The future of the work that is under way, or of work that starts now.
 
-        Takes no lock, so that a signal handler may call it: at worst two threads do the work.
+        Takes no lock, so that a signal handler may call it: at worst, each thread that calls at the
+        same moment does the work.
         Neither function is kept longer than the work takes: the caller may be their owner.
 
         Args:
