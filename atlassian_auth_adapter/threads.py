@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from atlassian_auth_adapter.errors import AtlassianAuthError, ConfigurationError
@@ -84,21 +85,23 @@ def run_in_thread(work: Callable[[], T]) -> Future[T]:
 
 
 class SingleFlight(Generic[T]):
-    """Work that is done once for all callers that want its result at one time.
+    """Work that is done once for all callers that want its result at one time."""
 
-    Both functions run on a thread of the flight, `afterwards` when the callers have the result.
-    """
-
-    def __init__(self, work: Callable[[], T], afterwards: Callable[[], object]) -> None:
-        self._work, self._afterwards = work, afterwards
+    def __init__(self) -> None:
         # Both begin with the id of the process: a forked child has none of its parent's threads.
         self._runner: tuple[int, int] | None = None  # and the thread that does the work
         self._under_way: tuple[int, Future[T]] | None = None
 
-    def join_or_start(self) -> Future[T]:
+    def join_or_start(self, work: Callable[[], T], afterwards: Callable[[], object]) -> Future[T]:
         """The future of the work that is under way, or of work that starts now.
 
-        Takes no lock, so that a signal handler may call it: at worst two threads do the work.
+        Takes no lock, so that a signal handler may call it: at worst, each thread that calls at the
+        same moment does the work.
+        Neither function is kept longer than the work takes: the caller may be their owner.
+
+        Args:
+            work: Runs on a thread of ours.
+            afterwards: Called on that thread when callers have got the result.
 
         Raises:
             ConfigurationError: The work has asked for its own result.
@@ -108,15 +111,23 @@ class SingleFlight(Generic[T]):
             raise reentrancy_error()
         owner, future = self._under_way or (0, None)
         if future is None or owner != process or future.done():
-            future = run_in_thread(self._run)
-            future.add_done_callback(lambda _: self._afterwards())
+            future = Future()
+            run = bind_result(partial(self._run, work), future)
+
+            def fly() -> None:
+                run()
+                afterwards()  # not a callback of the future: those of tasks that wait come later
+
+            if not started(fly):
+                fly()
+            # Now, since a signal handler must find no future whose thread has not started.
             self._under_way = process, future
         return future
 
-    def _run(self) -> T:
+    def _run(self, work: Callable[[], T]) -> T:
         self._runner = os.getpid(), threading.get_ident()
         try:
-            return self._work()
+            return work()
         finally:
             self._runner = None
 

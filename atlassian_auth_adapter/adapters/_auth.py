@@ -172,12 +172,13 @@ class AuthObject(PickledByReference):
             body: Returns the body; called only for a 401.
         """
         current = self.source.current()
-        is_newest = current is not None and current.access_token == token
         verdict = judge(
             status,
             headers,
             body,
-            expired=current is not None and is_newest and self.source.has_ended(current),
+            expired=current is not None
+            and current.access_token == token
+            and self.source.has_ended(current),
             anonymous_fallback=self.source.resource_server.anonymous_fallback,
             path=location.path,
         )
@@ -188,7 +189,8 @@ class AuthObject(PickledByReference):
                 self.source.pacing.accepted(_paced(method, location))
             return None
         rejection = Rejection(self, verdict, method, location)
-        if is_newest or current is None:
+        current = self.source.current()  # there may be another one: the body took its time
+        if current is None or current.access_token == token:
             try:
                 self.source.pacing.check(_paced(method, location), token)
             except FreshTokenRejectedError as error:

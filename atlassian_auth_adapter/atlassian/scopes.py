@@ -70,7 +70,10 @@ def _document() -> dict[str, Any]:
     import tomllib
     from importlib.resources import files
 
-    text = files("atlassian_auth_adapter.atlassian").joinpath("scopes.toml").read_text("utf-8")
+    try:
+        text = files("atlassian_auth_adapter.atlassian").joinpath("scopes.toml").read_text("utf-8")
+    except OSError:  # a frozen program may lack the file, and a hint must not break a request
+        return {"api": [], "moved": []}
     return tomllib.loads(text)
 
 

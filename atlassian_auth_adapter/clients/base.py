@@ -29,18 +29,23 @@ from atlassian_auth_adapter.errors import (
     ConfigurationError,
     without_frames,
 )
-from atlassian_auth_adapter.events import Event, EventName, report
+from atlassian_auth_adapter.events import Event, EventName, OnEvent, report
 from atlassian_auth_adapter.expiry import ExpiryPolicy
 from atlassian_auth_adapter.oauth.token_endpoint import TokenEndpoint
+from atlassian_auth_adapter.pacing import Pacing
 from atlassian_auth_adapter.pickling import PickledByReference, is_named
 from atlassian_auth_adapter.records import Login, TokenKey, load as load_record
 from atlassian_auth_adapter.refresh.source import RefreshingTokenSource
 from atlassian_auth_adapter.refresh.steps import Rules
 from atlassian_auth_adapter.sources import TokenSource
+from atlassian_auth_adapter.threads import run_in_thread, wait
 from atlassian_auth_adapter.tokens import TokenSet
 from atlassian_auth_adapter.transport import Proxy, Transport
 
 __all__ = ["AtlassianClient"]
+
+#: Seconds that a sign-in waits for the answer whether it reaches its site; the question goes on.
+SITE_CHECK = 5.0
 
 
 class AtlassianClient(PickledByReference, TokenSource):
@@ -91,6 +96,7 @@ class AtlassianClient(PickledByReference, TokenSource):
         self.server_url = place.server_url
         self.account = settings.get("account", "default")
         self.on_event = settings.get("on_event")
+        self._report = _reporter(self.on_event, self.account)
         self._store = checked_store(settings.get("store"))
         scopes = settings.get("scopes")
         self._scopes = scopes.split() if isinstance(scopes, str) else scopes and list(scopes)
@@ -120,14 +126,15 @@ class AtlassianClient(PickledByReference, TokenSource):
             clock=self._clock,
             on_event=self.on_event,
         )
-        self._resources = Resources(place, self.transport, self._source, self.pacing)
+        self._pacing = Pacing(self._clock.monotonic)
+        self._resources = Resources(place, self.transport, self._source, self._pacing)
         self._site = SiteFinder(
             place,
             self.transport,
             self._store,
             self.token_key,
             self._resources.accessible,
-            lambda failure: self._report("store_failed", error=failure),
+            self._report,
         )
         self._arguments = dict(
             place.arguments,
@@ -161,9 +168,6 @@ class AtlassianClient(PickledByReference, TokenSource):
         if not is_named(arguments["client_secret"]):
             arguments["client_secret"] = no_secret
         return (partial(type(self), **arguments),)
-
-    def _report(self, name: EventName, **fields: Any) -> None:
-        report(self.on_event, Event(name, self.account, MappingProxyType(fields)))
 
     # --- tokens -----------------------------------------------------------------------------------
 
@@ -306,15 +310,15 @@ class AtlassianClient(PickledByReference, TokenSource):
     def _begin_login(self) -> None:
         """Find the site of a new login. Reports if the login does not reach it."""
         self._site.forget()
-        if not self.cloud_id and not self.site_url:
-            return  # the first use tells whether there is one site
+        if self.cloud_id or self.site_url:  # else the first use tells whether there is one site
+            wait(run_in_thread(self._check_site), SITE_CHECK)
+
+    def _check_site(self) -> None:
         with suppress(AtlassianAuthError):  # the login is there all the same
             self._site.find()
-            reached = self._resources.accessible()
-            if self.cloud_id not in {site.id for site in reached}:
-                self._report(
-                    "site_not_granted", cloud_id=self.cloud_id, reached=sites.listed(reached)
-                )
+            cloud_id, reached = self.cloud_id, self._resources.accessible()
+            if cloud_id not in {site.id for site in reached}:
+                self._report("site_not_granted", cloud_id=cloud_id, reached=sites.listed(reached))
 
     @without_frames
     def accessible_resources(self) -> tuple[Site, ...]:
@@ -340,3 +344,12 @@ class AtlassianClient(PickledByReference, TokenSource):
             LoginRequiredError, TokenEndpointError, TokenStoreError: As `get_access_token`.
         """
         return self._resources.identity(lambda: self.base_url)
+
+
+def _reporter(on_event: OnEvent | None, account: str) -> Callable[..., None]:
+    """What reports an event of a client. It does not hold the client, which holds it."""
+
+    def report_event(name: EventName, **fields: Any) -> None:
+        report(on_event, Event(name, account, MappingProxyType(fields)))
+
+    return report_event

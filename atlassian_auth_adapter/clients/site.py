@@ -24,7 +24,7 @@ class SiteFinder:
     What was found is kept in the store beside the login, under what was asked for: the URL of the
     site, or the name of the product for the only site of the grant that has it. It counts for that
     login only, since another login may reach other sites.
-    The store may fail: that is reported with `report_failure`, and the search goes on.
+    A failure of the store is reported with `report`, and the search goes on.
     """
 
     def __init__(
@@ -34,13 +34,13 @@ class SiteFinder:
         store: TokenStore,
         key: TokenKey,
         accessible: AskForSites,
-        report_failure: Callable[[str], object],
+        report: Callable[..., object],
     ) -> None:
         self._place, self._transport = place, transport
         self._wanted = place.site.url or place.product.name
         self._store, self._key = store, key
-        self._accessible, self._report_failure = accessible, report_failure
-        self._flight = SingleFlight(self._find, self._report)
+        self._accessible, self._report = accessible, report
+        self._flight = SingleFlight[None]()
         self._failures: list[AtlassianAuthError] = []
         self._epoch = object()  # replaced with each login: the result of an older search is dropped
 
@@ -52,14 +52,14 @@ class SiteFinder:
                 `Place.ask_for_site`.
         """
         while not self._place.is_known:
-            flight = self._flight.join_or_start()
+            flight = self._flight.join_or_start(self._find, self._report_failures)
             wait(flight)
             result_of(flight)
 
     async def find_async(self) -> None:
         """As `find`, for tasks of asyncio and trio."""
         while not self._place.is_known:
-            flight = self._flight.join_or_start()
+            flight = self._flight.join_or_start(self._find, self._report_failures)
             await wait_async(flight)
             result_of(flight)
 
@@ -71,7 +71,7 @@ class SiteFinder:
             try:
                 self._store.delete(self._key.for_sites().name)
             except AtlassianAuthError as error:
-                self._report_failure(f"site not forgotten: {error}")
+                self._report("store_failed", error=f"site not forgotten: {error}")
 
     def _find(self) -> None:
         epoch, login_id, site = self._epoch, None, None
@@ -116,10 +116,11 @@ class SiteFinder:
         except AtlassianAuthError as error:
             self._failures.append(error)
 
-    def _report(self) -> None:
+    def _report_failures(self) -> None:
         """Called after the callers have the site, so that a slow hook does not delay them."""
         while self._failures:
-            self._report_failure(f"site not remembered: {self._failures.pop()}")
+            failure = self._failures.pop()
+            self._report("store_failed", error=f"site not remembered: {failure}")
 
 
 def _known_for(login_id: str, known: Sites | None) -> dict[str, str]:

@@ -75,7 +75,7 @@ class Profile:
                 "proxy: a profile must not hold a password. Set ATLASSIAN_PROXY."
             )
         for key in ("site_url", "server_url"):
-            if "@" in getattr(self, key):
+            if "@" in getattr(self, key).partition("://")[2].partition("/")[0]:
                 raise ConfigurationError(f"{key}: remove user name and password from the URL.")
         if isinstance(self.max_wait, bool) or not 0 < self.max_wait < threading.TIMEOUT_MAX:
             raise _invalid("max_wait")

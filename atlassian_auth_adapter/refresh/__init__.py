@@ -9,6 +9,6 @@ lock (`FENCE`), so that a process that was paused sends nothing late. The lock i
 exchange (35 s unless the client's `timeout` says otherwise) and, after a lost answer, as long as
 the server allows the same request again: 2 minutes on Cloud. What cannot be saved within some
 seconds is saved later, without keeping the lock. When a process dies, the kernel frees the lock of
-a file at once; a lease of Redis or SQL ends after 30 s. Another process waits for the lock on its
+a file at once; a lease of Redis or SQL ends after 60 s. Another process waits for the lock on its
 own thread, and its callers for at most `max_wait`.
 """

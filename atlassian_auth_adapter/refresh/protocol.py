@@ -388,9 +388,9 @@ def _spendable(login: Login, now: Instant, rules: Rules) -> TokenSet:
         token_set = token_set or TokenSet("")
     elif token_set is None:
         raise LoginRequiredError(
-            f"the account {rules.key.account!r} is not signed in: open the URL of oauth_start(), "
-            "then call oauth_complete().",
+            f"the account {rules.key.account!r} is not signed in.",
             reason="no_token",
+            advice="Open the URL of oauth_start(), then call oauth_complete().",
         )
     elif not token_set.refresh_token:
         raise LoginRequiredError(

@@ -266,7 +266,8 @@ def login_required(reason: DeadReason, rules: Rules) -> LoginRequiredError:
             "the password changed, or a program that does not share this store has spent it"
         )
     return LoginRequiredError(
-        f"the login {rules.key.account!r} has to be renewed by a person: {text}. Open the URL of "
-        "oauth_start(), then call oauth_complete(). Nothing was deleted.",
+        f"the login {rules.key.account!r} has to be renewed by a person: {text}. Nothing was "
+        "deleted.",
         reason=reason,
+        advice="Open the URL of oauth_start(), then call oauth_complete().",
     )

@@ -190,7 +190,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """What this process hands out from now on; None: nothing. The callers that wait have the answer."""
+    """What this process hands out from now on; None: nothing. It is the answer for callers."""
 
     login: Login | None
 

@@ -40,6 +40,9 @@ __all__ = ["LoopbackURI", "Receiver"]
 
 #: Seconds that a connection may be silent. Browsers open some in advance and do not use them.
 SILENCE = 10.0
+#: Connections at one time that have not sent the response; a further one ends the oldest. So no
+#: program can keep the browser out, or use up the files and threads that this process may have.
+MOST_CONNECTIONS = 32
 #: Seconds for the browser to fetch the page that tells the outcome.
 DELIVERY = 2.0
 #: Seconds for which that page can be loaded again after the login.
@@ -183,7 +186,9 @@ class Receiver:
         self._browser_waits = False
         self._shown = threading.Event()
         self._lock = threading.Lock()
-        self._threads: dict[socket.socket, threading.Thread] = {}  # guarded by `_lock`
+        # Both guarded by `_lock`. The connections that have not sent the response, oldest first:
+        self._idle: dict[socket.socket, None] = {}
+        self._threads: dict[socket.socket, threading.Thread] = {}
         self._ends = float("inf")
         self._sockets = uri.listen()
         self._woken, self._wake = socket.socketpair()
@@ -252,8 +257,7 @@ class Receiver:
         with self._lock:
             threads = dict(self._threads)
         for connection, thread in threads.items():
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+            _shut(connection)
             thread.join()
         _receivers.discard(self)
         atexit.unregister(self.close)
@@ -270,8 +274,13 @@ class Receiver:
                 thread.start()
             except RuntimeError:  # no more threads can be started
                 connection.close()
-            else:
-                self._threads[connection] = thread
+                return
+            self._threads[connection] = thread
+            self._idle[connection] = None
+            if len(self._idle) > MOST_CONNECTIONS:
+                oldest = next(iter(self._idle))
+                del self._idle[oldest]
+                _shut(oldest)
 
     def _serve(self, connection: socket.socket, address: Any) -> None:
         # CancelledError: the login was broken off while the browser waited for its outcome.
@@ -279,8 +288,9 @@ class Receiver:
             _Connection(connection, address, cast("Any", self))
         with self._lock:
             self._threads.pop(connection, None)
+            self._idle.pop(connection, None)
 
-    def accept_response(self, target: str) -> bool:
+    def accept_response(self, connection: socket.socket, target: str) -> bool:
         """Whether the target holds the response; if so, returns after the end of the login."""
         try:
             response = AuthorizationResponse.parse(target)
@@ -288,6 +298,8 @@ class Receiver:
             return False
         if not response.answers(self._state):
             return False
+        with self._lock:
+            self._idle.pop(connection, None)
         self._browser_waits = True
         self.arrived.put(response)
         self._outcome.result()
@@ -316,7 +328,7 @@ class _Connection(BaseHTTPRequestHandler):
         path, _, query = self.path.partition("?")
         if not receiver.uri.is_asked_for(self.headers.get_all("Host", []), path):
             self.send_error(404)
-        elif receiver.accept_response(self.path):
+        elif receiver.accept_response(self.connection, self.path):
             self._send(303, b"", Location=receiver.uri.clean)
         elif not query and (page := receiver.page()):
             self._send(200, page.html(receiver.uri.netloc))
@@ -338,6 +350,11 @@ class _Connection(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Log nothing: a request may hold a code."""
+
+
+def _shut(connection: socket.socket) -> None:
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 def _after_fork_in_child() -> None:

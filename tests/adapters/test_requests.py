@@ -27,12 +27,15 @@ from atlassian_auth_adapter import (
     AtlassianHTTPX2Auth,
     AtlassianHTTPXAuth,
     StaticTokenSource,
+    TokenSet,
 )
+from atlassian_auth_adapter.atlassian.gateway import Location
 from atlassian_auth_adapter.testing.contracts import AuthAdapterContract
 from atlassian_auth_adapter.testing.contracts.world import (
     BEARER,
     CLOUD,
     DATA,
+    GATEWAY,
     PATIENCE,
     UNAUTHORIZED,
     Call,
@@ -527,3 +530,18 @@ def test_other_libraries_are_told_what_to_use(library: Any, right: str) -> None:
     with pytest.raises(TypeError, match=rf"use {right}\("):
         auth(OfTheProgram("GET", "https://api.atlassian.com/me"))
     assert sent == []
+
+
+def test_a_token_that_came_while_the_answer_was_read_is_tried() -> None:
+    """The path may ask for no other token yet, but this one is there already."""
+    source = FixedTokenSource(CLOUD)
+    auth, location = AtlassianAuth(source), Location.of(f"{GATEWAY}/rest/api/3/myself")
+
+    def body() -> bytes:
+        source._token_set = TokenSet("another")
+        return b""
+
+    rejected = ("GET", location, BEARER, 401, {})
+    source.pacing.brought(f"GET {location.origin_url}{location.path}", BEARER, is_rejected=True)
+    assert auth.rejection(*rejected, lambda: b"") is None
+    assert auth.rejection(*rejected, body) is not None

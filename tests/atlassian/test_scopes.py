@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import Phase, find, given, settings, strategies as st
@@ -183,3 +184,17 @@ def test_the_successor_of_what_is_gone() -> None:
         (f"{JIRA}/rest/api/3/content", ""),
     ):
         assert successor_of(path) == successor, path
+
+
+def test_without_its_data_nothing_is_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A program frozen without the file: requests go on, only their hints are missing."""
+    caches = (scopes._document, scopes._apis, scopes._moved)
+    for cached in caches:
+        cached.cache_clear()
+    monkeypatch.setattr("importlib.resources.files", lambda _: tmp_path)
+    try:
+        assert scopes_for("GET", f"{JIRA}/rest/api/3/myself") == ()
+        assert successor_of(f"{JIRA}/rest/api/3/search") == ""
+    finally:
+        for cached in caches:
+            cached.cache_clear()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 import json
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +35,7 @@ from atlassian_auth_adapter import (
 )
 from atlassian_auth_adapter.atlassian.products import PRODUCTS
 from atlassian_auth_adapter.atlassian.sites import listed, only_site, site_at
+from atlassian_auth_adapter.clients import base
 from atlassian_auth_adapter.stores.base import Entry
 from atlassian_auth_adapter.testing import AtlassianEmulator
 from atlassian_auth_adapter.testing.emulator import Body, Edit, Hold, Status
@@ -398,6 +401,20 @@ def test_a_login_that_comes_while_a_site_is_looked_for_gets_its_own(two_sites: A
     assert later.base_url.endswith(new.id)
 
 
+def test_a_dropped_client_is_freed_at_once(make_client: Any, landed: Any) -> None:
+    """It holds a login, which a program that drops it does not expect to stay in memory."""
+    gc.disable()
+    try:
+        client = make_client(**UNNAMED)
+        assert client.base_url
+        landed()
+        dropped = weakref.ref(client)
+        del client
+        assert dropped() is None
+    finally:
+        gc.enable()
+
+
 def test_a_hook_may_use_the_client_that_looks_for_its_site(make_client: Any, landed: Any) -> None:
     """It is told when the site is known; nothing waits for itself."""
     seen = []
@@ -407,6 +424,15 @@ def test_a_hook_may_use_the_client_that_looks_for_its_site(make_client: Any, lan
     assert client.base_url
     landed()
     assert seen == [client.base_url]
+
+
+def test_no_task_waits_for_a_hook_that_is_told_of_the_search(make_client: Any) -> None:
+    """The hook is called when all that wait for the site have it."""
+    asked = threading.Event()
+    client = make_client(store=_Forgetful(), on_event=lambda _: asked.wait(10), **UNNAMED)
+    asyncio.run(asyncio.wait_for(client.token_set_async(), 5))
+    asked.set()
+    assert client.cloud_id
 
 
 def test_what_looks_for_a_site_cannot_wait_for_itself(
@@ -517,6 +543,24 @@ def test_a_sign_in_is_made_although_its_sites_cannot_be_listed(
     client = make_client(on_event=events)
     assert client.get_access_token()
     assert "site_not_granted" not in events.names
+
+
+def test_a_sign_in_does_not_wait_for_a_gateway_that_hangs(
+    two_sites: Any, events: Any, landed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The login is made; whether it reaches its site is told when the answer is there."""
+    emulator, make = two_sites
+    acme, globex = emulator.cloud.sites
+    emulator.cloud.resource_choice = {acme.id}
+    monkeypatch.setattr(base, "SITE_CHECK", 0.01)
+    held = Hold()
+    emulator.faults.next("accessible-resources", held)
+    assert make(on_event=events, cloud_id=globex.id).get_access_token()
+    held.wait_arrived()
+    assert "site_not_granted" not in events.names
+    held.release()
+    landed()
+    assert "site_not_granted" in events.names
 
 
 def test_only_cloud_has_sites(make_client: Any) -> None:

@@ -36,6 +36,12 @@ def test_what_is_invalid_is_named() -> None:
         assert key in refused(lambda arguments=arguments: Profile(**arguments), text).lower()
 
 
+def test_a_site_may_be_the_address_of_a_page_with_an_at_sign() -> None:
+    """As copied from a browser: only the part before the path can be a user name and a password."""
+    url = "https://acme.atlassian.net/wiki/display/~ada@acme.example"
+    assert Profile(site_url=url).site_url == url
+
+
 def test_its_arguments_are_those_of_a_client() -> None:
     """Without defaults, store and flow; the login has the name of the profile unless it has one."""
     assert WORK.arguments() == {

@@ -121,15 +121,19 @@ def test_any_other_request_is_refused(receiver: Receiver, port: int) -> None:
 
 
 def test_the_redirect_is_received_beside_many_connections(port: int, visit: Any) -> None:
-    """A hundred silent connections, half of them with a part of a request."""
+    """A hundred silent connections, half of them with a part of a request: the oldest are ended,
+    or they would use up the files that the program may open.
+    """
     with ExitStack() as stack:
 
         def connect() -> None:
+            idle = []
             for number in range(100):
-                idle = socket.create_connection(("127.0.0.1", port), 10)
-                stack.enter_context(idle)
+                idle.append(socket.create_connection(("127.0.0.1", port), 5))
+                stack.enter_context(idle[-1])
                 if number % 2:
-                    idle.sendall(b"GET /callb")
+                    idle[-1].sendall(b"GET /callb")
+            assert idle[0].recv(1) == b""
 
         (page,) = _outcome(port, None, visit, before=connect)
         assert "You are signed in" in page.text

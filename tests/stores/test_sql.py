@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import importlib
 import os
@@ -351,6 +352,21 @@ class TestTable:
             finally:
                 with engine.begin() as connection:
                     sa.Table(name, sa.MetaData()).drop(connection)
+
+    def test_a_new_file_is_private_without_hard_links(self, engine_for, tmp_path, monkeypatch):
+        """As on FAT and some network file systems; nothing else is left in the directory."""
+
+        def refuse(*_):
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+
+        monkeypatch.setattr(os, "link", refuse)
+        umask = os.umask(0)
+        try:
+            SQLTokenStore(engine_for(f"sqlite:///{tmp_path / 'new.db'}")).create_table()
+        finally:
+            os.umask(umask)
+        (file,) = tmp_path.iterdir()
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
     def test_a_new_file_is_private(self, engine_for, tmp_path):
         """Whatever the umask; also when a store has looked into it before. A mode that was set

@@ -117,9 +117,14 @@ def make_private(file: Path) -> None:
         if not file.exists():
             descriptor, new = tempfile.mkstemp(prefix=f"{file.name}.", dir=file.parent)  # mode 0600
             os.close(descriptor)
-            with suppress(FileExistsError):
+            try:
                 os.link(new, file)
-            Path(new).unlink()
+            except FileExistsError:  # another process has made it
+                pass
+            except OSError:  # a file system without hard links
+                file.touch(mode=0o600)
+            finally:
+                Path(new).unlink()
         if not file.stat().st_size:
             file.chmod(0o600)
 
