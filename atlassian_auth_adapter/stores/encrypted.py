@@ -19,25 +19,20 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
 from typing import Any, NoReturn, TypeAlias
 
-try:
-    from cryptography.fernet import Fernet, InvalidToken
-except ImportError as error:
-    from atlassian_auth_adapter.errors import MissingExtraError
-
-    raise MissingExtraError(
-        "cryptography is not installed: pip install 'atlassian-auth-adapter[crypto]'"
-    ) from error
-
 from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
     ConfigurationError,
     TokenStoreError,
+    optional_import,
     raise_clean,
     without_frames,
 )
 from atlassian_auth_adapter.pickling import PickledByReference, is_named
 from atlassian_auth_adapter.stores.base import Entry, TokenStore, callable_failed, update
 from atlassian_auth_adapter.threads import after_fork
+
+with optional_import("cryptography", "crypto"):
+    from cryptography.fernet import Fernet, InvalidToken
 
 __all__ = ["EncryptedTokenStore"]
 

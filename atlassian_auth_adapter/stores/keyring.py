@@ -22,31 +22,26 @@ from concurrent.futures import Future, wait
 from functools import partial
 from typing import Any, TypeVar
 
-try:
-    import keyring
-    import platformdirs
-    from keyring.backend import KeyringBackend
-    from keyring.backends import chainer, fail, null
-    from keyring.errors import KeyringLocked
-except ImportError as error:
-    from atlassian_auth_adapter.errors import MissingExtraError
-
-    raise MissingExtraError(
-        "keyring is not installed: pip install 'atlassian-auth-adapter[keyring]'"
-    ) from error
-
 from atlassian_auth_adapter.disk.files import directory_path, typed
-from atlassian_auth_adapter.disk.kernel_locks import KernelLocks
+from atlassian_auth_adapter.disk.kernel_locks import kernel_lock
 from atlassian_auth_adapter.errors import (
     ConfigurationError,
     TokenStoreError,
     TokenStoreUnavailableError,
+    optional_import,
     raise_clean,
 )
 from atlassian_auth_adapter.stores.base import StoreOfOtherProcess
 from atlassian_auth_adapter.stores.encrypted import EncryptedTokenStore, Fernets, fernets
 from atlassian_auth_adapter.stores.file import FileTokenStore
 from atlassian_auth_adapter.threads import after_fork, bind_result, result_of
+
+with optional_import("keyring", "keyring"):
+    import keyring
+    import platformdirs
+    from keyring.backend import KeyringBackend
+    from keyring.backends import chainer, fail, null
+    from keyring.errors import KeyringLocked
 
 __all__ = ["KeyringTokenStore"]
 
@@ -141,7 +136,7 @@ class KeyringTokenStore(EncryptedTokenStore):
         key = self._read()
         if key is None:
             # No entry has a name that begins with a dot, so this lock is not an entry's.
-            with KernelLocks(self._path)(".key", self._timeout / 2):
+            with kernel_lock(self._path, ".key", self._timeout / 2):
                 key = self._read()
                 if key is None:
                     return self._make_key()

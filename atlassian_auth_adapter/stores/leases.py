@@ -46,11 +46,7 @@ class LeaseKeeper(Protocol):
 
 
 def checked_lease(seconds: float) -> float:
-    """The duration of a lease.
-
-    Raises:
-        ConfigurationError: It is not a positive number.
-    """
+    """The duration of a lease; raises ConfigurationError if it is not a positive number."""
     if not isinstance(seconds, int | float) or not 0 < seconds < threading.TIMEOUT_MAX:
         raise ConfigurationError(f"lease={seconds!r} must be a positive number of seconds.")
     return float(seconds)

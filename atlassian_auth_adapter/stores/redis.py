@@ -22,9 +22,9 @@ from typing import Any, TypeAlias
 
 from atlassian_auth_adapter.errors import (
     ConfigurationError,
-    MissingExtraError,
     TokenStoreError,
     TokenStoreUnavailableError,
+    optional_import,
     raise_clean,
     without_frames,
 )
@@ -38,16 +38,12 @@ from atlassian_auth_adapter.stores.base import (
 )
 from atlassian_auth_adapter.stores.leases import LEASE, checked_lease, held
 
-try:
+with optional_import("redis", "redis"):
     import redis
     from redis.client import NEVER_DECODE, Pipeline
     from redis.cluster import ClusterPipeline
     from redis.exceptions import RedisClusterException, RedisError
     from redis.sentinel import SentinelConnectionPool
-except ImportError as error:
-    raise MissingExtraError(
-        "redis is not installed: pip install 'atlassian-auth-adapter[redis]'"
-    ) from error
 
 __all__ = ["RedisTokenStore"]
 

@@ -20,16 +20,16 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
-try:
+from atlassian_auth_adapter.errors import (
+    StaleRecordError,
+    TokenStoreError,
+    optional_import,
+    without_frames,
+)
+
+with optional_import("SQLAlchemy", "sql"):
     import sqlalchemy as sa
-except ImportError as error:
-    from atlassian_auth_adapter.errors import MissingExtraError
 
-    raise MissingExtraError(
-        "SQLAlchemy is not installed: pip install 'atlassian-auth-adapter[sql]'"
-    ) from error
-
-from atlassian_auth_adapter.errors import StaleRecordError, TokenStoreError, without_frames
 from atlassian_auth_adapter.pickling import PickledByReference, is_named
 from atlassian_auth_adapter.stores.base import (
     KEPT,
