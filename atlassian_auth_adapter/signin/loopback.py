@@ -167,6 +167,7 @@ class Receiver:
 
     Attributes:
         arrived: The responses to that request; the first one counts.
+        shown: Set when the browser has got the page about the outcome.
 
     Raises:
         PortUnavailableError: Another program listens there, or it is not allowed.
@@ -181,7 +182,7 @@ class Receiver:
         self._state = state
         self._outcome: Future[Page] = Future()
         self._browser_waits = False
-        self._shown = threading.Event()
+        self.shown = threading.Event()
         self._lock = threading.Lock()
         self._threads: dict[socket.socket, threading.Thread] = {}  # guarded by `_lock`
         self._ends = float("inf")
@@ -209,7 +210,7 @@ class Receiver:
         self._outcome.set_result(SIGNED_IN if error is None else page_of(error))
         self._end(time.monotonic() + LINGER)
         if self._browser_waits:  # the program may be about to exit
-            self._shown.wait(DELIVERY)
+            self.shown.wait(DELIVERY)
 
     def close(self) -> None:
         """The port is free and no thread is left. May be called again."""
@@ -298,11 +299,7 @@ class Receiver:
         if not self.is_over:
             return None
         page = self._outcome.result()
-        return ALREADY if page is SIGNED_IN and self._shown.is_set() else page
-
-    def has_shown(self) -> None:
-        """Called when the page was sent."""
-        self._shown.set()
+        return ALREADY if page is SIGNED_IN and self.shown.is_set() else page
 
 
 class _Connection(BaseHTTPRequestHandler):
@@ -320,7 +317,7 @@ class _Connection(BaseHTTPRequestHandler):
             self._send(303, b"", Location=receiver.uri.clean)
         elif not query and (page := receiver.page()):
             self._send(200, page.html(receiver.uri.netloc))
-            receiver.has_shown()
+            receiver.shown.set()
         else:
             self.send_error(400)
 

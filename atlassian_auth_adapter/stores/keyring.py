@@ -34,7 +34,7 @@ from atlassian_auth_adapter.errors import (
 from atlassian_auth_adapter.stores.base import StoreOfOtherProcess
 from atlassian_auth_adapter.stores.encrypted import EncryptedTokenStore, Fernets, fernets
 from atlassian_auth_adapter.stores.file import FileTokenStore
-from atlassian_auth_adapter.threads import after_fork, bind_result, result_of
+from atlassian_auth_adapter.threads import after_fork, bind_result, result_of, started
 
 with optional_import("keyring", "keyring"):
     import keyring
@@ -46,7 +46,6 @@ with optional_import("keyring", "keyring"):
 __all__ = ["KeyringTokenStore"]
 
 T = TypeVar("T")
-E = TypeVar("E", ConfigurationError, TokenStoreError, TokenStoreUnavailableError)
 
 #: Which store to use without a keyring; also the `advice` of the errors.
 _ELSEWHERE = "FileTokenStore(path), or EncryptedTokenStore around it, is the store to choose then."
@@ -163,8 +162,10 @@ class KeyringTokenStore(EncryptedTokenStore):
         except Exception as error:  # noqa: BLE001 - backends raise what their libraries do
             raise_clean(_failure("write", self._backend, error))
         if self._read() != key:
-            reason = "did not keep what was written to it, and raised nothing."
-            raise _advised(TokenStoreError, f"{_named(self._backend)} {reason}")
+            raise TokenStoreError(
+                f"{_named(self._backend)} did not keep what was written to it, and raised nothing.",
+                advice=_ELSEWHERE,
+            )
         return key
 
     def _read(self) -> str | None:
@@ -201,11 +202,7 @@ def _failure(verb: str, backend: KeyringBackend, error: Exception) -> TokenStore
     if isinstance(error, KeyringLocked):
         return TokenStoreError(f"{reason} It is locked: unlock it, and try again.")
     what = "running and unlocked" if verb == "read" else "unlocked, and writable for this program"
-    return _advised(TokenStoreError, f"{reason} Is it {what}?")
-
-
-def _advised(kind: type[E], reason: str) -> E:
-    return kind(reason, advice=_ELSEWHERE)
+    return TokenStoreError(f"{reason} Is it {what}?", advice=_ELSEWHERE)
 
 
 # --- choosing the backend ---
@@ -219,7 +216,7 @@ def _usable(passed: KeyringBackend | None) -> KeyringBackend:
             f"keyring cannot load its backend ({type(error).__name__}). Look at "
             "PYTHON_KEYRING_BACKEND and keyringrc.cfg."
         )
-        raise_clean(_advised(ConfigurationError, reason))
+        raise_clean(ConfigurationError(reason, advice=_ELSEWHERE))
     if found is None or isinstance(found, fail.Keyring):
         reason = (
             "this system has no keyring that works (typical for containers, servers and SSH "
@@ -234,7 +231,7 @@ def _usable(passed: KeyringBackend | None) -> KeyringBackend:
         )
     else:
         return found
-    raise _advised(ConfigurationError, reason)
+    raise ConfigurationError(reason, advice=_ELSEWHERE)
 
 
 def _innermost(backend: KeyringBackend | None) -> KeyringBackend | None:
@@ -291,26 +288,22 @@ def _within(seconds: float, what: Hashable, work: Callable[[], T], whom: str) ->
 
     future: Future[T]
     with _starting:
-        started_at, future = _running.get(what, (time.monotonic(), Future()))
+        began, future = _running.get(what, (time.monotonic(), Future()))
         if what not in _running:
-            run = bind_result(ask, future)
-            try:
-                # A daemon, since nothing can cancel a call that hangs.
-                threading.Thread(target=run, name="atlassian-auth-keyring", daemon=True).start()
-            except RuntimeError:
+            if not started(bind_result(ask, future)):
                 raise TokenStoreError(
                     "cannot start a thread that asks the keyring: the program ends, or has too "
                     "many threads."
-                ) from None
-            _running[what] = started_at, future
-    wait([future], max(started_at + seconds - time.monotonic(), 0.0))
+                )
+            _running[what] = began, future
+    wait([future], max(began + seconds - time.monotonic(), 0.0))
     if future.done():
         return result_of(future)
-    raise _advised(
-        TokenStoreUnavailableError,
+    raise TokenStoreUnavailableError(
         f"{whom} has not answered for {seconds:g} s. It may be locked and wait for a password in a "
         "window that you do not see: unlock it, or raise the timeout. It is not asked again before "
         "it answers.",
+        advice=_ELSEWHERE,
     )
 
 

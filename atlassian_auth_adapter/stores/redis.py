@@ -223,10 +223,8 @@ class RedisTokenStore(PickledByReference):
         try:
             # EVAL, not EVALSHA: the scripts are small, and a restarted Redis has forgotten them.
             # Undecoded, since a client that decodes may fail on a damaged entry.
-            options = {NEVER_DECODE: True}
-            return client.execute_command(
-                "EVAL", script, 1, key.encode(), *map(_encoded, arguments), **options
-            )
+            encoded = [str(argument).encode() for argument in (key, *arguments)]
+            return client.execute_command("EVAL", script, 1, *encoded, **{NEVER_DECODE: True})
         except Exception as error:  # noqa: BLE001 - the client's, and its password provider's
             raise_clean(_failure(f"cannot {verb} {key} in {self._place}", error, outer))
 
@@ -266,10 +264,6 @@ class _Leases:
 
     def release(self, name: str, owner: str) -> None:
         self._run("release", name, _RELEASE, owner)
-
-
-def _encoded(argument: str | int) -> bytes:
-    return str(argument).encode()
 
 
 def _milliseconds(seconds: float) -> int:

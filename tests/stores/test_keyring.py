@@ -593,7 +593,7 @@ class Failing(Keychain):
 
 def calls():
     """The threads that ask a keyring."""
-    return [thread for thread in threading.enumerate() if thread.name == "atlassian-auth-keyring"]
+    return [thread for thread in threading.enumerate() if thread.name == "atlassian-auth-flight"]
 
 
 class TestFailure:
