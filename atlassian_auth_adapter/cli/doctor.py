@@ -127,7 +127,7 @@ def _tried(name: str, look: Callable[[], str], advice: str = "") -> Check:
 
 
 def _network(client: AtlassianClient) -> Iterator[Check]:
-    """Each host once: its name, the connection, TLS; and the clock of the first that tells it."""
+    """Each host once: its name, the connection, TLS; then the first clock that a host sends."""
     skews = []
     urls = dict.fromkeys((client.issuer, client.resource_server.base_url, client.site_url))
     for url in filter(None, urls):

@@ -27,7 +27,7 @@ from atlassian_auth_adapter.signin.terminal import pasted_lines
 
 __all__ = ["command"]
 
-#: Where the redirect comes back unless told otherwise; register it for the app.
+#: The default callback URL; register it for the app.
 CALLBACK_URL = "http://127.0.0.1:8765/callback"
 #: Where the client of a place is registered.
 REGISTERED: dict[PlaceKind, str] = {

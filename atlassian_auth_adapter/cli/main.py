@@ -105,6 +105,6 @@ def _print_error(error: Exception) -> None:
 
 
 def _drop_output() -> None:
-    """Python does not try at exit to print what could not be printed, and fail once more."""
+    """Drop what could not be printed, which Python would try to print again at exit."""
     with suppress(OSError):  # UnsupportedOperation: it is no file
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

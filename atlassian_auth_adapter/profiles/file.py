@@ -9,8 +9,8 @@
 It is in the configuration directory of the platform, or in that of `ATLASSIAN_CONFIG_DIR`. It holds
 no secret, so a person may write it by hand and keep it with other dotfiles. Client secrets and
 logins are kept where the profile's `store` says, in files that only this user can read ("file"), or
-in files that are sealed with a key from the keyring as well ("keyring"): in the data directory of
-the platform, or in that of `ATLASSIAN_TOKEN_DIRECTORY`.
+in files that are encrypted as well, with a key from the keyring ("keyring"): in the data
+directory of the platform, or in that of `ATLASSIAN_TOKEN_DIRECTORY`.
 """
 
 from __future__ import annotations

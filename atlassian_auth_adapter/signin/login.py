@@ -180,7 +180,7 @@ def _is_container(environ: Mapping[str, str]) -> bool:
 
 
 def _open(url: str) -> None:
-    with suppress(webbrowser.Error, OSError):  # the person can open the URL, which was told
+    with suppress(webbrowser.Error, OSError):  # the person can open the URL, which `tell` got
         webbrowser.open(url)
 
 

@@ -40,7 +40,7 @@ __all__ = ["LoopbackURI", "Receiver"]
 
 #: Seconds that a connection may be silent. Browsers open some in advance and do not use them.
 SILENCE = 10.0
-#: Seconds for the browser to fetch the page that tells the outcome.
+#: Seconds for the browser to fetch the page about the outcome.
 DELIVERY = 2.0
 #: Seconds for which that page can be loaded again after the login.
 LINGER = 20.0
@@ -156,10 +156,10 @@ class Receiver:
         with Receiver(uri, state) as receiver:
             response = receiver.arrived.get()
 
-    The browser is told the outcome of the block: that it succeeded, or which `AtlassianAuthError`
-    left it. That page has an address without code and state, and can be loaded again for 20
-    seconds, or until a new receiver of this process needs the port. Any other exception (Ctrl-C)
-    frees the port immediately.
+    The browser gets a page about the outcome of the block: that it succeeded, or which
+    `AtlassianAuthError` left it. That page has an address without code and state, and can be loaded
+    again for 20 seconds, or until a new receiver of this process needs the port. Any other
+    exception (Ctrl-C) frees the port immediately.
 
     Args:
         uri: Where to listen.

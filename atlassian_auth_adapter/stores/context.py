@@ -155,7 +155,6 @@ class ContextTokenStore(PickledByReference):
             yield
 
     def _key(self, name: str) -> tuple[object, ...]:
-        """Of the lock of an entry, or of the one that guards the callables."""
         return self._get, self._set, name
 
     def _shared(self, name: str, timeout: float) -> AbstractContextManager[None]:
@@ -181,17 +180,21 @@ class ContextTokenStore(PickledByReference):
 
 @contextmanager
 def _held(lock: Callable[[str, float], _Lock], name: str, timeout: float) -> Iterator[None]:
+    """The lock of the program is held; its errors become TokenStoreErrors."""
     process = os.getpid()
     held = _entered(lock, name, timeout)
+
+    def leave() -> None:
+        if os.getpid() == process:  # a forked child holds nothing
+            _call("lock", held.__exit__, None, None, None)
+
     try:
         yield
     except BaseException:
-        if os.getpid() == process:  # a forked child holds nothing
-            with suppress(TokenStoreError):  # what happened inside matters more
-                _call("lock", held.__exit__, None, None, None)
+        with suppress(TokenStoreError):  # what happened inside matters more
+            leave()
         raise
-    if os.getpid() == process:
-        _call("lock", held.__exit__, None, None, None)
+    leave()
 
 
 def _entered(lock: Callable[[str, float], _Lock], name: str, timeout: float) -> _Lock:

@@ -2,9 +2,9 @@
 
 In place of a text, the inner store is handed
 
-    <id of the key>.<Fernet token>      the token seals {"name": ..., "version": 3, "text": ...}
+    <id of the key>.<Fernet token>      which is {"name": ..., "version": 3, "text": ...}, encrypted
 
-Name and version are sealed beside the text, so that it cannot be moved to another name, nor take
+Name and version are encrypted beside the text, so that it cannot be moved to another name, nor take
 the place of a later version, without the key.
 """
 
@@ -60,8 +60,8 @@ class EncryptedTokenStore(PickledByReference):
     store can share this one. Blocks as the inner store does, and on the function that returns the
     keys.
 
-    An entry that is not encrypted is refused. To seal one that exists already, while nothing else
-    uses it:
+    An entry that is not encrypted is refused. To encrypt one that exists already, while nothing
+    else uses it:
 
         entry = inner.load(name)
         EncryptedTokenStore(inner, keys).save(name, entry.text, expected=entry.version)
@@ -70,8 +70,8 @@ class EncryptedTokenStore(PickledByReference):
     name, then remove the old one.
 
     A copy is the store itself. A pickle holds no key: the same process and its forked children find
-    this very store by it; any other process makes it anew if `keys` is a function of a module, and
-    otherwise gets an error that says so.
+    this very store by it; any other process makes a new one if `keys` is a function of a module,
+    and otherwise gets an error that says so.
 
     Args:
         inner: Where the encrypted texts are kept.
@@ -178,8 +178,8 @@ class EncryptedTokenStore(PickledByReference):
         sealed = _SEALED.fullmatch(stored.text)
         if sealed is None:
             raise TokenStoreError(
-                f"{place}: the entry is not encrypted; it was kept as it is. To seal it, load it "
-                "from the inner store and save it through this one: entry = inner.load(name); "
+                f"{place}: the entry is not encrypted; it was kept as it is. To encrypt it, load "
+                "it from the inner store and save it through this one: entry = inner.load(name); "
                 "EncryptedTokenStore(inner, keys).save(name, entry.text, expected=entry.version). "
                 "If an earlier release has encrypted it, delete it and sign in again."
             )
@@ -196,8 +196,8 @@ class EncryptedTokenStore(PickledByReference):
                     wrong = "was saved under another name"
                 elif version != stored.version:
                     wrong = (
-                        f"was changed, or put back: it has version {stored.version}, but was saved "
-                        f"as version {version}"
+                        f"was changed, or replaced by an earlier one: it has version "
+                        f"{stored.version}, but was saved as version {version}"
                     )
                 else:
                     return text, key_id
@@ -217,11 +217,7 @@ class EncryptedTokenStore(PickledByReference):
 
 
 def fernets(keys: object) -> Fernets:
-    """The keys by an id that does not reveal them.
-
-    Raises:
-        ConfigurationError: There is none, or one is not a Fernet key.
-    """
+    """The keys by an id that does not reveal them; raises ConfigurationError for a bad key."""
     several = isinstance(keys, Iterable) and not isinstance(keys, str | bytes)
     given = list(keys) if several else [keys] if keys else []  # type: ignore[call-overload]
     known = {}

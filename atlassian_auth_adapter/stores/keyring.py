@@ -74,8 +74,8 @@ class KeyringTokenStore(EncryptedTokenStore):
 
     When the key is deleted from the keyring, the logins cannot be read any more: sign in again. A
     copy is the store itself. A pickle names the service, the directory and the timeout. Another
-    process looks the keyring up anew, or, if it was passed, unpickles it, if its pickle holds no
-    secret; if not, the store says so on its first use.
+    process looks for its own keyring. If a keyring was passed, it unpickles that one, but only if
+    the pickle holds no secret; otherwise the store says so on its first use.
 
     Args:
         service: The service name of the key's entry in the keyring; its user name is the path of

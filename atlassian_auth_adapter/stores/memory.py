@@ -82,7 +82,7 @@ class MemoryTokenStore(PickledByReference):
         """The entry, and the id of the process that has saved it."""
         entry, owner = self._entries.get(name, (None, 0))
         if entry and _is_login(name) and owner != os.getpid() and not _is_alive(owner):
-            owner = os.getpid()  # an heir, whose own children must not inherit it as well
+            owner = os.getpid()  # so its own children must not use it as well
             self._entries[name] = entry, owner
         return entry, owner
 

@@ -237,12 +237,12 @@ class TestRefusal:
             file.write_text(json.dumps(before | {"version": version}))
             self.untouched(store, file, f"has version {version}", "saved as version 2")
 
-    def test_an_earlier_text_that_was_put_back_is_detected(self, store, inner, file):
+    def test_an_earlier_text_that_was_restored_is_detected(self, store, inner, file):
         """It does not pass for a later version."""
         earlier = sealed_in(inner)
         store.save(NAME, NEWER, expected=2)
         inner.save(NAME, earlier, expected=3)
-        self.untouched(store, file, "put back", "has version 4", "saved as version 2")
+        self.untouched(store, file, "an earlier one", "has version 4", "saved as version 2")
 
     def test_an_entry_that_was_moved_is_detected(self, store, inner, file):
         """Two files that change places do not swap the logins."""

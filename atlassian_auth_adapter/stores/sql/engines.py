@@ -40,9 +40,7 @@ def engine_of(given: object) -> sa.Engine:
     Raises:
         ConfigurationError: It is neither.
     """
-    if isinstance(given, sa.Engine):
-        return given
-    made: object = given
+    made = given
     if is_named(given) and callable(given):
         with _making:
             made = _made.get(given) or given()
@@ -61,7 +59,7 @@ def engine_of(given: object) -> sa.Engine:
 
 
 def separate_after_fork(engine: sa.Engine) -> None:
-    """A forked child opens connections of its own, and closes none of its parent's."""
+    """A forked child opens connections of its own, and does not close those of its parent."""
     _engines.add(engine)
 
 

@@ -256,8 +256,8 @@ class Rows:
             )
         elif not is_connected:  # nothing was sent yet
             is_drivers = isinstance(error, sa.exc.OperationalError)
-            is_passing |= is_drivers and not code
-            is_passing &= not is_permanent_refusal(words)
+            is_passing = is_passing or (is_drivers and not code)
+            is_passing = is_passing and not is_permanent_refusal(words)
             if password := self._engine.url.password:
                 words = words.replace(str(password), "***")
             reason = f"{words} ({kind})" if is_drivers else kind
