@@ -40,9 +40,11 @@ from atlassian_auth_adapter.testing.contracts.stores import (
     TokenStoreContract,
     text_of,
 )
+from atlassian_auth_adapter.testing.contracts.stores.locks import LockTests
+from atlassian_auth_adapter.testing.contracts.stores.sharing import SharingTests
 from atlassian_auth_adapter.tokens import TokenSet
 
-from .helpers import only, refused
+from .helpers import refused
 
 OURS = "atlassian_auth_adapter"
 OTHER = replace(KEY, account="other").name
@@ -117,8 +119,7 @@ def set_context(context):
     _platform.set(context)
 
 
-@only("letter", "as_it_was", "two_objects", "thread", "fresh_locks", "pickle", "wrong_version")
-class TestInMemory(TokenStoreContract):
+class TestInMemory(LockTests):
     """Without a lock, for threads of one process. TestWithADirectory runs the whole contract."""
 
     shared_between_processes = False
@@ -133,19 +134,6 @@ class TestInMemory(TokenStoreContract):
     def reopened(self):
         """With the same two functions."""
         return ContextTokenStore(get_context, set_context)
-
-
-@only("letter", "as_it_was", "wrong_version", "deleted")
-class TestBesideALegacyLogin(TestInMemory):
-    """For names that do not own the legacy keys."""
-
-    @pytest.fixture
-    def store(self):
-        """On a context whose legacy login belongs to another account."""
-        set_context(LEGACY)
-        store = ContextTokenStore(get_context, set_context)
-        store.save(OTHER, TEXT, expected=1)
-        return store
 
 
 @dataclass(frozen=True)
@@ -207,24 +195,27 @@ class TestWithADirectory(TokenStoreContract):
     """Kernel locks, for a context that has none."""
 
     shared_between_processes = True
-    lock = str
 
     @pytest.fixture
     def store(self, on_file):
         """Without a context in the beginning."""
-        return on_file(self.lock)
+        return on_file(str)
 
     @pytest.fixture
     def reopened(self, on_file):
         """Another object with equal callables."""
-        return on_file(self.lock)
+        return on_file(str)
 
 
-@only("process", "fork")
-class TestWithALock(TestWithADirectory):
+class TestWithALock(SharingTests):
     """The context's own lock, which may reach other hosts."""
 
-    lock = SharedLock
+    shared_between_processes = True
+
+    @pytest.fixture
+    def store(self, on_file):
+        """Without a context in the beginning."""
+        return on_file(SharedLock)
 
 
 @pytest.fixture
@@ -525,7 +516,7 @@ class TestTheOldIntegrationStillRuns:
         platform.set(context)
         assert loaded(store) == (Login(8, throttled_until=LOGIN.throttled_until), 2)
 
-    def test_what_it_overwrote_as_a_whole_begins_anew(self, platform, store):
+    def test_what_it_overwrote_as_a_whole_has_version_1(self, platform, store):
         """An integration that drops foreign keys leaves its own login, at version 1."""
         store.save(NAME, TEXT, expected=None)
         platform.set(LEGACY)
@@ -660,7 +651,10 @@ class TestLock:
 
     @pytest.mark.parametrize("lock", [str, SharedLock])
     def test_two_logins_do_not_lose_each_others_updates(self, on_file, lock):
-        """Processes and threads write one dictionary, each an entry of its own."""
+        """Processes and threads write one dictionary, each an entry of its own.
+
+        The platform rewrites its file in place: a process that read half of it would fail.
+        """
         store = on_file(lock)
         names = ["a", "b", "c", "d"]
         with process(count, store, "a") as a, process(count, store, "b") as b:
@@ -689,10 +683,9 @@ class TestLock:
         assert set(most) == {1}
         assert [stores[0].load(str(number)) for number in range(4)] == [Entry("20", 20)] * 4
 
-    @pytest.mark.parametrize("lock", [str, SharedLock])
-    def test_a_killed_save_leaves_the_old_entry_and_no_lock(self, on_file, lock, monkeypatch):
+    def test_a_killed_save_leaves_the_old_entry_and_no_lock(self, on_file, monkeypatch):
         """Killed after it has read the context, before it writes it."""
-        store = on_file(lock)
+        store = on_file(str)
         store.save(NAME, TEXT, expected=None)
         with forking():
             child = os.fork()
@@ -704,16 +697,6 @@ class TestLock:
         assert store.load(NAME) == Entry(TEXT, 1)
         store.save(NAME, text_of(8), expected=1)
         assert store.load(NAME) == Entry(text_of(8), 2)
-
-    @pytest.mark.parametrize("lock", [str, SharedLock])
-    def test_a_reader_never_sees_half_a_context(self, on_file, lock):
-        """The platform rewrites its file in place; no other process reads it meanwhile."""
-        store = on_file(lock)
-        store.save(OTHER, TEXT, expected=None)
-        with process(count, store, NAME) as other:
-            while not other.poll():
-                assert store.load(OTHER) == Entry(TEXT, 1)
-            assert other.recv() == "done"
 
     def test_names_of_locks_are_ours(self, recorded, recorder):
         """One for each look at the context, one for each entry; left with three times None."""

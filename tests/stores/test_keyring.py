@@ -45,12 +45,13 @@ from atlassian_auth_adapter.testing.contracts.processes import (
 from atlassian_auth_adapter.testing.contracts.stores import (
     NAME,
     TEXT,
-    TokenStoreContract,
     text_of,
 )
+from atlassian_auth_adapter.testing.contracts.stores.locks import LockTests
+from atlassian_auth_adapter.testing.contracts.stores.sharing import SharingTests
 
 from . import helpers
-from .helpers import killed_before_line, only, variables_of
+from .helpers import killed_before_line, variables_of
 
 OTHER = f"{NAME}.authorizations"
 NEWER = text_of(8)
@@ -175,8 +176,7 @@ def key_of(store):
     return store._backend.get_password(store._service, str(store._path))
 
 
-@only("lock", "process", "fork", "pickle", "place")
-class TestContract(TokenStoreContract):
+class TestContract(LockTests, SharingTests):
     """The texts are kept by EncryptedTokenStore over FileTokenStore, which is tested as a whole."""
 
     shared_between_processes = True
@@ -403,14 +403,6 @@ class TestKey:
         (one._path / file).replace(two._path / file)
         refused(lambda: two.load(NAME), two._path, "another key now", "sign in again")
         refused(lambda: two.save(NAME, NEWER, expected=1), "another key now")
-
-    def test_entries_in_clear_can_be_sealed(self, store):
-        """As EncryptedTokenStore does, once there is a key."""
-        store.save(OTHER, TEXT, expected=None)
-        FileTokenStore(store._path).save(NAME, TEXT, expected=None)
-        refused(lambda: store.load(NAME), "not encrypted")
-        store.save(NAME, TEXT, expected=1)
-        assert store.load(NAME) == Entry(TEXT, 2)
 
     def test_a_key_that_is_gone_is_not_replaced(self, at, store):
         """A second one would make the logins unreadable for good: neither load nor save make it."""

@@ -48,7 +48,7 @@ from atlassian_auth_adapter.testing.contracts.stores import (
 )
 
 from . import helpers
-from .helpers import TRY_EVERYTHING, in_new_process, variables_of
+from .helpers import TRY_EVERYTHING, in_new_process, locking, until, variables_of
 
 NEWER = text_of(8)
 FIRST, SECOND = Entry(TEXT, 1), Entry(NEWER, 2)
@@ -144,12 +144,6 @@ def refused(work, *words):
     return error
 
 
-def locking(store, timeout=0):
-    """Take the lock, and leave it."""
-    with store.lock(NAME, timeout=timeout):
-        pass
-
-
 def writing(store):
     """What needs a Redis that can be written."""
     return [
@@ -202,29 +196,14 @@ class TestArguments:
         ):
             RedisTokenStore(client)
 
-    def test_a_prefix_is_text(self):
+    def test_a_prefix_is_text_and_a_lease_is_a_duration(self):
         """Anything else is refused at once."""
-        for prefix in (None, b"bytes", 1, "\udcff"):
-            with pytest.raises(ConfigurationError, match="prefix"):
-                RedisTokenStore(redis.Redis(socket_timeout=5), prefix=prefix)
-
-    def test_a_lease_is_a_duration(self):
-        """Anything else is refused at once."""
-        with pytest.raises(ConfigurationError, match="lease"):
-            RedisTokenStore(redis.Redis(socket_timeout=5), lease=0)
-
-    def test_a_missing_library_is_named(self):
-        """With the command that installs it."""
-        code = (
-            "sys.modules['redis'] = None\n"
-            "try:\n"
-            "    from atlassian_auth_adapter import RedisTokenStore\n"
-            "except ImportError as error:\n"
-            "    print(type(error).__name__, error)\n"
-        )
-        (seen,) = in_new_process(code)
-        assert seen.startswith("MissingExtraError")
-        assert "atlassian-auth-adapter[redis]" in seen
+        for name, value in (
+            *(("prefix", prefix) for prefix in (None, b"bytes", 1, "\udcff")),
+            ("lease", 0),
+        ):
+            with pytest.raises(ConfigurationError, match=name):
+                RedisTokenStore(plain(), **{name: value})
 
 
 def plain(**options):
@@ -605,20 +584,6 @@ class TestServer:
             assert store.load(NAME) in (FIRST, SECOND)
             locking(store, timeout=PATIENCE)
 
-    def test_a_cut_off_holder_keeps_its_lease_through_a_short_outage(self, serve, relay):
-        """Renewals fail and are tried again."""
-        server = serve()
-        between, url = relay(server.url)
-        with connected(url) as client, connected(server.url) as direct:
-            store = RedisTokenStore(client, lease=3)
-            with store.lock(NAME, timeout=0):
-                with between.outage():
-                    before = ttl(direct)
-                    until(lambda: ttl(direct) < before - 1000)
-                until(lambda: ttl(direct) > 2500)
-                with pytest.raises(TokenStoreTimeoutError):
-                    locking(RedisTokenStore(direct))
-
     def test_a_cluster_is_a_place(self, serve):
         """With a cluster's client all works; with a plain one the error says which to give."""
         server = serve("--cluster-enabled", "yes")
@@ -658,14 +623,6 @@ def raw(client, *command):
 def ttl(client, key=f"atlassian_auth_adapter:{{{NAME}}}"):
     """Milliseconds that the lease of an entry still has, by the Redis."""
     return client.pttl(f"{key}:lock")
-
-
-def until(condition):
-    """Returns when it holds."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        os.sched_yield()
 
 
 @contextmanager

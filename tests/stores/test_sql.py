@@ -46,9 +46,13 @@ from atlassian_auth_adapter.testing.contracts.stores import (
     assert_no_secret,
     text_of,
 )
+from atlassian_auth_adapter.testing.contracts.stores.base import StoreTests
+from atlassian_auth_adapter.testing.contracts.stores.entries import EntryTests
+from atlassian_auth_adapter.testing.contracts.stores.outages import OutageTests
+from atlassian_auth_adapter.testing.contracts.stores.sharing import SharingTests
 
 from . import helpers
-from .helpers import TRY_EVERYTHING, in_new_process, only, variables_of
+from .helpers import TRY_EVERYTHING, in_new_process, locking, until, variables_of
 
 NEWER = text_of(8)
 FIRST, SECOND = Entry(TEXT, 1), Entry(NEWER, 2)
@@ -159,26 +163,14 @@ def refused(work, *words, passing=False):
     return error
 
 
-def locking(store, timeout=0.0):
-    """Take the lock, and leave it."""
-    with store.lock(NAME, timeout=timeout):
-        pass
-
-
 def first_save(store):
     """The first version is saved."""
     store.save(NAME, TEXT, expected=None)
 
 
-def until(condition):
-    """Wait for what the database does by itself."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.05)
+class OnURL(StoreTests):
+    """A store on the database of each test class."""
 
-
-class SQLContract(TokenStoreContract):
     shared_between_processes = True
 
     @pytest.fixture
@@ -205,27 +197,18 @@ class SQLContract(TokenStoreContract):
 
 
 @only_postgres
-class TestContractOnPostgreSQL(SQLContract):
+class TestContractOnPostgreSQL(OnURL, TokenStoreContract):
     pass
-
-
-#: Of the contract, what depends on the statements of each database.
-statements = only(
-    *("letter", "as_it_was", "version", "alike", "similar", "deleted", "empty_place"),
-    *("does_not_need_the_lock", "process", "outage", "unreachable"),
-)
 
 
 @only_mysql
-@statements
-class TestContractOnMariaDB(SQLContract):
-    pass
+class TestContractOnMariaDB(OnURL, EntryTests, OutageTests, SharingTests):
+    """Its statements; threads and leases do not depend on the database."""
 
 
 @only_sqlite
-@statements
-class TestContractOnSQLite(SQLContract):
-    pass
+class TestContractOnSQLite(OnURL, EntryTests, SharingTests):
+    """Its statements; threads and leases do not depend on the database."""
 
 
 class TestArguments:
