@@ -69,9 +69,9 @@ class EncryptedTokenStore(PickledByReference):
     To change the key, put the new one in front of the old one everywhere, call `rotate` for each
     name, then remove the old one.
 
-    A copy is the store itself. A pickle holds no key: the same process and its forked children find
-    this very store by it; any other process makes a new one if `keys` is a function of a module,
-    and otherwise gets an error that says so.
+    A copy is the store itself. A pickle holds no key. It works in this process and its forked
+    children, and if `keys` is a function of a module, in every process; otherwise every method that
+    needs a key raises TokenStoreError there.
 
     Args:
         inner: Where the encrypted texts are kept.
@@ -160,7 +160,6 @@ class EncryptedTokenStore(PickledByReference):
         return self._sealed(name, stored.version + 1, text)
 
     def _keys(self) -> Fernets:
-        """The keys by their ids, the first one first."""
         if self._ask and not self._known:
             with _asking:
                 if not self._known:

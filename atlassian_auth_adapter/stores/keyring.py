@@ -120,6 +120,7 @@ class KeyringTokenStore(EncryptedTokenStore):
         super().__init__(FileTokenStore(self._path), self._key)
 
     def _keys(self) -> Fernets:
+        # Not as the base class does: callers wait side by side, and only for `timeout`.
         if not self._known:
             what = id(self._backend), self._service, self._path
             self._known = _within(self._timeout, what, self._ask_keyring, _named(self._backend))

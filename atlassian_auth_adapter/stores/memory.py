@@ -35,8 +35,8 @@ class MemoryTokenStore(PickledByReference):
     children and then ends, each of them may take the login over: use FileTokenStore for that.)
     Entries whose name has a kind, such as those of service accounts, are shared freely.
 
-    A copy is the store itself. A pickle holds a reference, which the same process and its forked
-    children can follow; in any other process the store says on its first use that it cannot.
+    A copy is the store itself. A pickle works in this process and its forked children; in any other
+    process every method raises TokenStoreError.
     """
 
     def __init__(self) -> None:

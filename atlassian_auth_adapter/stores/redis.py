@@ -143,10 +143,9 @@ class RedisTokenStore(PickledByReference):
     nothing (`maxmemory-policy noeviction`). All methods block on the network, as long as the
     client's timeouts and retries allow.
 
-    A copy is the store itself. If `redis_client` is a function of a module, a pickle holds its
-    name, and works in every process. Otherwise a pickle is a reference, which the same process and
-    its forked children can follow; in any other process the store says on its first use that it
-    cannot.
+    A copy is the store itself. If `redis_client` is a function of a module, a pickle holds its name
+    and works in every process. Otherwise it works in this process and its forked children only; in
+    any other process every method raises TokenStoreError.
 
     Args:
         redis_client: A synchronous `redis.Redis` or `redis.RedisCluster` (from Sentinel: that of
@@ -289,11 +288,7 @@ def _made(function: Callable[[], Client]) -> Client:
 
 
 def _checked(client: Any) -> Client:
-    """The client, if the store can use it.
-
-    Raises:
-        ConfigurationError: It cannot.
-    """
+    """The client, if the store can use it; otherwise raises ConfigurationError."""
     if not _is_client(client):
         raise ConfigurationError(
             "RedisTokenStore takes a synchronous redis.Redis or redis.RedisCluster, or a function "
@@ -350,10 +345,8 @@ def _place(client: Any) -> str:
 def _failure(what: str, error: BaseException, outer: BaseException | None) -> TokenStoreError:
     """What happened and what to do, without the server's own words, which may hold a secret.
 
-    Args:
-        what: What did not work.
-        error: What the client raised.
-        outer: What was being handled when the client was called: not a cause of its error.
+    A cause of the error may have a reason from the operating system. `outer` is not a cause: it was
+    being handled when the client was called.
     """
     words = {kind.__name__ for kind in type(error).__mro__}
     words.update(re.findall("[A-Z]{3,}", str(error)))
