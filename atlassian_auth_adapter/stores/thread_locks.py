@@ -28,9 +28,6 @@ class ThreadLocks:
             weakref.WeakValueDictionary()
         )
 
-    def __len__(self) -> int:
-        return len(self._locks)
-
     @contextmanager
     def held(
         self, key: Hashable, *, timeout: float = threading.TIMEOUT_MAX, name: str = ""

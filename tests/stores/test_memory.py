@@ -197,5 +197,5 @@ def test_locks_do_not_pile_up(store):
     """A lock exists while a thread holds it or waits for it."""
     for number in range(100):
         with store.lock(str(number), timeout=0):
-            assert len(store._locks) == 1
-    assert not len(store._locks)
+            assert len(store._locks._locks) == 1
+    assert not len(store._locks._locks)

@@ -19,7 +19,7 @@ from atlassian_auth_adapter.errors import (
     TokenStoreError,
     TokenStoreUnavailableError,
 )
-from atlassian_auth_adapter.stores.sql.engines import make_private, separate_after_fork
+from atlassian_auth_adapter.stores.sql.engines import make_private
 from atlassian_auth_adapter.stores.sql.errors import (
     CONFLICTS,
     DUPLICATE_ROW,
@@ -119,7 +119,6 @@ class Rows:
         self._dialect = place.partition(":")[0]
         self._now: sa.ColumnElement[float] = sa.literal_column(_NOW[self._dialect], sa.Double())
         self._engine = engine.execution_options()  # a view of it: only this one has our listener
-        separate_after_fork(engine)
         if engine.dialect.driver == "psycopg":
             sa.event.listen(self._engine, "do_execute", _unprepared)
 
