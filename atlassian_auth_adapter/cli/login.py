@@ -149,7 +149,7 @@ def _sign_in(client: AtlassianOAuthClient, *, open_browser: bool, timeout: int) 
 
 
 def _at_a_site(profile: Profile, client: AtlassianClient) -> tuple[Profile, AtlassianClient]:
-    """With the site that the person chooses, if the login reaches several."""
+    """Profile and client, of the site that the person chooses if the login reaches several."""
     try:
         _ = client.base_url
     except AmbiguousSiteError as error:

@@ -195,8 +195,8 @@ def _invitation(
             f"machine:\n\n    ssh -N -L {uri.port}:{address}:{uri.port} HOST\n"
         )
     if can_paste:
-        or_ = "Or paste" if uri else "Then paste"
-        lines.append(f"{or_} here the address that the browser is sent to after you agree.")
+        paste = "Or paste" if uri else "Then paste"
+        lines.append(f"{paste} here the address that the browser is sent to after you agree.")
     return "\n".join(lines)
 
 

@@ -98,7 +98,7 @@ class MemoryTokenStore(PickledByReference):
 
 
 def _is_login(name: str) -> bool:
-    """Whether it is the name of a login, which has a refresh token; others have a kind behind."""
+    """Whether it is the name of a login, which has a refresh token; other names end with a kind."""
     return "." not in name
 
 

@@ -511,7 +511,7 @@ def test_niquests_is_refused() -> None:
 @pytest.mark.parametrize(
     ("library", "right"), [(httpx, "AtlassianHTTPXAuth"), (httpx2, "AtlassianHTTPX2Auth")]
 )
-def test_other_libraries_are_told_what_to_use(library: Any, right: str) -> None:
+def test_other_libraries_get_an_error_that_says_what_to_use(library: Any, right: str) -> None:
     """Also when the program has a request class of its own."""
 
     class OfTheProgram(library.Request):  # type: ignore[misc]

@@ -611,7 +611,7 @@ def count(store, name, connection=None):
 
 
 class Recorder:
-    """A lock that notes down what happens, and raises what it is told to."""
+    """A lock that records what happens, and raises the errors in `failures`."""
 
     def __init__(self):
         self.seen, self.failures = [], {}
@@ -638,7 +638,7 @@ class Recorder:
 class TestLock:
     @pytest.fixture
     def recorder(self):
-        """A lock that notes down what happens."""
+        """A lock that records what happens."""
         return Recorder()
 
     @pytest.fixture
@@ -699,16 +699,16 @@ class TestLock:
         assert store.load(NAME) == Entry(text_of(8), 2)
 
     def test_names_of_locks_are_ours(self, recorded, recorder):
-        """One for each look at the context, one for each entry; left with three times None."""
+        """One for the context, one for each entry; `__exit__` gets three times None."""
         recorded.load(NAME)
         recorded.save(NAME, text_of(8), expected=1)
         recorded.delete(NAME)
         with recorded.lock(NAME, timeout=0):
             pass
-        looks = [("atlassian_auth_adapter", 30.0)] * 3
+        calls = [("atlassian_auth_adapter", 30.0)] * 3
         assert recorder.seen == [
             step
-            for call in (*looks, (f"atlassian_auth_adapter.{NAME}", 0.0))
+            for call in (*calls, (f"atlassian_auth_adapter.{NAME}", 0.0))
             for step in (("call", *call), ("enter",), ("exit", None, None, None))
         ]
 
@@ -763,7 +763,7 @@ class TestLock:
         assert "lock raised" in raised_by(lambda: store.load(NAME))
 
     def test_a_process_that_holds_the_context_is_reported(self, on_file, tmp_path, monkeypatch):
-        """With the file to look at."""
+        """The error names the lock file."""
         monkeypatch.setattr("atlassian_auth_adapter.stores.context._CONTEXT_TIMEOUT", 0.05)
         store = on_file(str)
         store.save(NAME, TEXT, expected=None)

@@ -103,7 +103,7 @@ def sealed_in(inner, name=NAME):
 
 class TestWhatIsKept:
     def test_the_inner_store_learns_name_and_version_and_nothing_else(self, store, inner):
-        """The text is the id of the key and a Fernet token, which seals both beside it."""
+        """The text is the id of the key and a Fernet token, which holds name and version, too."""
         for version, text in enumerate((TEXT, NEWER, "x"), 1):
             store.save(NAME, text, expected=version - 1 or None)
             assert inner.load(NAME).version == version
@@ -150,7 +150,7 @@ class TestRefusal:
         before = file.read_bytes()
         text = refused(lambda: store.load(NAME), *words)
         assert refused(lambda: store.rotate(NAME)) == text
-        if "not encrypted" not in text:  # `save` seals such an entry
+        if "not encrypted" not in text:  # `save` encrypts such an entry
             stored = json.loads(before)["version"]
             assert refused(lambda: store.save(NAME, NEWER, expected=stored)) == text
             assert refused(lambda: store.save(NAME, NEWER, expected=None)) == text
@@ -222,7 +222,7 @@ class TestRefusal:
         inner = MemoryTokenStore()
         store = EncryptedTokenStore(inner, get_keys)
 
-        def stands(changed):
+        def replace(changed):
             inner.delete(NAME)
             inner.save(NAME, changed, expected=None)
 
@@ -231,10 +231,10 @@ class TestRefusal:
             store.save(NAME, text, expected=None)
             sealed = sealed_in(inner)
             for changed in self.changes(sealed):
-                stands(changed)
+                replace(changed)
                 with pytest.raises(TokenStoreError):
                     store.load(NAME)
-            stands(sealed)
+            replace(sealed)
             assert store.load(NAME) == Entry(text, 1)
 
     @staticmethod
@@ -267,7 +267,7 @@ class TestRefusal:
         assert file.read_text() == "{"
 
     def test_deleting_and_locking_need_no_key(self, inner, file):
-        """A login can be forgotten when its key is out of reach."""
+        """A login can be forgotten when its key cannot be had."""
 
         def out_of_reach():
             raise ValueError("secret-key")
@@ -421,10 +421,10 @@ class TestRotation:
         assert sealed_in(inner) == before
         assert both.load(OTHER) is None
 
-    def test_a_save_that_is_faster_is_not_overwritten(self, inner, old, store):
-        """A text that is saved between look and write is rotated as well, not lost."""
-        racer = _Racer(inner, lambda n: old.save(NAME, text_of(n), expected=n))
-        EncryptedTokenStore(racer, [NEW, OLD]).rotate(NAME)
+    def test_a_save_that_came_first_is_not_overwritten(self, inner, old, store):
+        """A text that is saved between the load and the save is rotated as well, not lost."""
+        overtaken = _Overtaken(inner, lambda n: old.save(NAME, text_of(n), expected=n))
+        EncryptedTokenStore(overtaken, [NEW, OLD]).rotate(NAME)
         assert store.load(NAME) == Entry(text_of(2), 4)
 
     def test_a_refresh_under_way_is_waited_for(self, old, both):
@@ -434,15 +434,15 @@ class TestRotation:
         assert old.load(NAME).text == TEXT
 
 
-class _Racer:
-    """An inner store in which something happens before the first two saves."""
+class _Overtaken:
+    """An inner store in which another save comes before the first two."""
 
     def __init__(self, inner, race):
         self.inner, self.race, self.saves = inner, race, 0
         self.load, self.delete, self.lock = inner.load, inner.delete, inner.lock
 
     def save(self, name, text, *, expected):
-        """Another process is faster, if it is to be."""
+        """The third save and all later ones succeed."""
         self.saves += 1
         if self.saves <= 2:
             self.race(self.saves)

@@ -76,7 +76,7 @@ class TestContract(TokenStoreContract):
 
 
 def names(store):
-    """What is in the directory, by what stands behind the entry's name."""
+    """The files in the directory, without the entry's name at their beginning."""
     return sorted(path.name.removeprefix(NAME) for path in store.path.iterdir())
 
 
@@ -139,8 +139,8 @@ class TestPath:
             with pytest.raises((ConfigurationError, TokenStoreError)):
                 FileTokenStore(path).save(NAME, TEXT, expected=None)
 
-    def test_a_directory_that_vanished_is_made_again(self, store, file):
-        """It was removed while we ran: the next save succeeds."""
+    def test_a_deleted_directory_is_made_again(self, store, file):
+        """It was deleted while the program ran: the next save succeeds."""
         for path in store.path.iterdir():
             path.unlink()
         store.path.rmdir()
@@ -175,7 +175,7 @@ class TestFormat:
         assert store.load(NAME) == OLD
 
     def test_no_name_is_a_file_of_another_name(self, store, file):
-        """Whatever stands behind a name: its lock and its entry are its own."""
+        """A name with any suffix has a lock and an entry of its own."""
         for suffix in (".save", ".lock", ".tmp", ".json", "-save", "_save"):
             with store.lock(NAME + suffix, timeout=0):
                 store.save(NAME + suffix, TEXT, expected=None)
@@ -196,7 +196,7 @@ class TestFormat:
         assert {stat.S_IMODE(path.stat().st_mode) for path in store.path.iterdir()} == {0o600}
 
     def test_what_could_not_be_read_again_is_not_written(self, store, file):
-        """A text beyond the limit for reading is refused by save; the old one stands."""
+        """A text beyond the limit for reading is refused by save; the old one stays."""
         refused(lambda: store.save(NAME, "s" * (1 << 20), expected=1), file, "larger")
         assert store.load(NAME) == OLD
 
@@ -288,7 +288,7 @@ class TestNeighbours:
 
     @needs_root
     def test_another_user_gets_nothing(self, tmp_path):
-        """A process of another user id is told whose directory it is."""
+        """A process of another user id gets an error that says whose directory it is."""
         with tempfile.TemporaryDirectory() as place:
             Path(place).chmod(0o711)
             store = FileTokenStore(Path(place) / "logins")
@@ -524,7 +524,7 @@ class TestKill:
 
 
 # A line's end is no safe place for Python to be interrupted at: a file just opened is then closed
-# by the garbage collector, which grumbles.
+# by the garbage collector, which warns.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_interrupted_save_frees_its_locks(store, file):
     """Ctrl-C before any line: the old entry or the new one, and the same process can go on."""

@@ -344,7 +344,7 @@ class TestWhichKeyring:
 
 class TestKey:
     def test_it_is_made_when_it_is_first_needed(self, store):
-        """Not before there is something to seal; the keyring shows what it is for."""
+        """Not before there is something to encrypt; the keyring shows what it is for."""
         assert store.load(NAME) is None
         store.delete(NAME)
         with store.lock(NAME, timeout=0):
@@ -354,8 +354,8 @@ class TestKey:
         assert len(store._backend.entries()) == 1
         assert re.fullmatch(r"[\w-]{43}=", store._backend.get_password(SERVICE, str(store._path)))
 
-    def test_files_alone_tell_nothing(self, store):
-        """They are those of FileTokenStore, and sealed; the key is not among them."""
+    def test_files_without_the_key_reveal_nothing(self, store):
+        """They are those of FileTokenStore, encrypted; the key is not among them."""
         store.save(NAME, TEXT, expected=None)
         assert FileTokenStore(store._path).load(NAME).version == 1
         written = b"".join(path.read_bytes() for path in store._path.iterdir())
@@ -394,8 +394,8 @@ class TestKey:
             for name in names:
                 assert at(kind, directory=name).load(NAME) == Entry(TEXT, 1)
 
-    def test_a_file_of_another_directory_is_not_believed(self, at):
-        """It was sealed with another key."""
+    def test_a_file_of_another_directory_is_refused(self, at):
+        """It was encrypted with another key."""
         one, two = at(directory="one"), at(directory="two")
         for store in (one, two):
             store.save(NAME, TEXT, expected=None)
@@ -446,8 +446,8 @@ class TestKey:
         store.save(NAME, TEXT, expected=None)
         assert store.load(NAME) == Entry(TEXT, 1)
 
-    def test_a_keyring_that_only_pretends_is_found_out(self, at, monkeypatch):
-        """What was written is read again, before anything is sealed with it."""
+    def test_a_keyring_that_does_not_save_is_noticed(self, at, monkeypatch):
+        """The new key is read again, before anything is encrypted with it."""
         store = at()
         with monkeypatch.context() as patch:
             patch.setattr(Keychain, "set_password", lambda *_: None)
@@ -462,7 +462,7 @@ def _report(store, connection):
 
 
 class Meeting(Keychain):
-    """The first look of each one ends when all others have looked as well."""
+    """The first read of each one ends when all others have read as well."""
 
     def __init__(self, directory, meet):
         super().__init__(directory)
@@ -525,7 +525,7 @@ FILES = (module.__file__, encrypted.__file__)
 
 class TestKill:
     def test_a_first_save_can_be_killed_anywhere(self, at, tmp_path):
-        """Before each line of it: afterwards there is no key, or the one that goes on serving."""
+        """Before each line of it: afterwards there is no key, or one that is used from then on."""
         number, killed, seen = 0, True, set()
         while killed:
             place = partial(Keychain, tmp_path / f"entries-{number}")
@@ -543,7 +543,7 @@ class TestKill:
 
 
 class Failing(Keychain):
-    """Raises, or hangs, in some of its methods, or answers what it is told."""
+    """Raises or hangs in the methods in `where`, or returns `answer`."""
 
     raised = None
     gate = None
@@ -643,8 +643,8 @@ class TestFailure:
         refused(lambda: store.save(NAME, NEWER, expected=None), "chmod 700")
         assert not store._backend.entries()
 
-    def test_a_program_that_can_start_no_thread_is_told(self, store, monkeypatch):
-        """As it is at its end; afterwards it works as before."""
+    def test_a_program_that_can_start_no_thread_gets_an_error(self, store, monkeypatch):
+        """A program that ends cannot; afterwards the store works as before."""
 
         def start(_):
             raise RuntimeError("can't start new thread")
@@ -663,17 +663,17 @@ class TestHang:
         return at(Failing, timeout=SOON)
 
     def test_a_keyring_that_hangs_is_asked_once(self, store):
-        """A caller that has waited is told what to do, later ones at once; then it works again."""
+        """The first caller waits for its error, later ones get it at once; then it works again."""
         backend = store._backend
         with backend.hanging("get"):
             began = time.monotonic()
-            told = {
+            errors = {
                 refused(lambda: store.load(NAME), "has not answered", "unlock it", ELSEWHERE),
                 *(refused(lambda: store.load(NAME), "has not answered") for _ in range(100)),
                 refused(lambda: store.save(NAME, NEWER, expected=1), "has not answered"),
             }
             assert SOON <= time.monotonic() - began < 50 * SOON
-            assert len(told) == len(calls()) == 1
+            assert len(errors) == len(calls()) == 1
         assert store.load(NAME) == Entry(TEXT, 1)
         assert backend.reads == 1
 
@@ -807,7 +807,7 @@ class TestIdentity:
         assert "no keyring" in elsewhere(pickled)
 
     def test_another_process_has_the_same_settings(self, at):
-        """Service, directory, timeout and backend come along."""
+        """Service, directory, timeout and backend are in the pickle."""
         store = at(service="mine", timeout=7.0)
         with process(_settings, store) as other:
             assert other.recv() == ("mine", store._path, 7.0, store._backend.directory)

@@ -263,8 +263,8 @@ class TestTable:
         store.create_table()  # which changes nothing
         assert store.load(NAME) == FIRST
 
-    def test_a_row_without_entry_and_lease_vanishes(self, store, url, table):
-        """Looking, locking and deleting leave nothing behind."""
+    def test_a_row_without_entry_and_lease_is_deleted(self, store, url, table):
+        """Loading, locking and deleting leave no row."""
         for is_saved in (False, True):
             with store.lock(NAME, timeout=0.0):
                 if is_saved:
@@ -336,7 +336,7 @@ class TestTable:
                     sa.Table(name, sa.MetaData()).drop(connection)
 
     def test_a_new_file_is_private(self, engine_for, tmp_path):
-        """Whatever the umask; also when a store has looked into it before. A mode that was set
+        """Whatever the umask; also when a store has read it before. A mode that was set
         later stays.
         """
         umask = os.umask(0)
@@ -655,14 +655,14 @@ def sessions_of(engine):
 
 def kill(url, sessions):
     """The server ends the sessions, and they are gone."""
-    doomed = set(sessions)
+    killed = set(sessions)
     sessions.clear()
-    for session in doomed & alive(url):
+    for session in killed & alive(url):
         if url.startswith("postgresql"):
             run(url, "SELECT pg_terminate_backend(:session)", session=session)
         else:
             run(url, f"KILL {session}")
-    until(lambda: not alive(url).intersection(doomed))
+    until(lambda: not alive(url).intersection(killed))
 
 
 def alive(url):
@@ -843,25 +843,25 @@ class TestConflicts:
 
 class TestLease:
     @only_postgres
-    def test_a_holder_that_slept_too_long_destroys_nothing(
+    def test_a_holder_that_was_paused_too_long_changes_nothing(
         self, url, function_for, table, monkeypatch, pytestconfig
     ):
-        """Stopped under the lock, it wakes up after its lease: its save is stale, and when it
-        leaves, the lock of the next holder stays.
+        """It goes on after the end of its lease: its save is stale, and when it leaves, the lock
+        of the next holder stays.
         """
         monkeypatch.syspath_prepend(pytestconfig.rootpath)
         store = made(function_for(url), table, lease=SHORT)
         store.save(NAME, TEXT, expected=None)
-        with process(_hold_and_save, store) as sleeper:
-            pid = sleeper.recv()
+        with process(_hold_and_save, store) as paused:
+            pid = paused.recv()
             os.kill(pid, signal.SIGSTOP)
             try:
                 with store.lock(NAME, timeout=PATIENCE):
                     store.save(NAME, NEWER, expected=1)
                     os.kill(pid, signal.SIGCONT)
-                    sleeper.send("wake up")
-                    assert sleeper.recv() == "stale"
-                    assert sleeper.recv() == "left"
+                    paused.send("go on")
+                    assert paused.recv() == "stale"
+                    assert paused.recv() == "left"
                     with pytest.raises(TokenStoreTimeoutError):
                         locking(store)
             finally:
@@ -869,7 +869,7 @@ class TestLease:
         assert store.load(NAME) == SECOND
         locking(store)
 
-    def test_a_lease_obeys_only_its_owner(self, store, url, table):
+    def test_a_lease_is_changed_by_its_owner_only(self, store, url, table):
         """No other process renews or ends it; the owner may do each twice."""
         rows = store._rows
         assert rows.take(NAME, "owner", 60.0)
@@ -887,7 +887,7 @@ class TestLease:
         assert not rows.renew(NAME, "owner", 60.0)
         assert run(url, f"SELECT * FROM {table}") == []
 
-    def test_clocks_of_hosts_play_no_part(self, store, monkeypatch):
+    def test_clocks_of_hosts_do_not_matter(self, store, monkeypatch):
         """Neither a holder's nor a waiter's."""
         now = time.time()
         for holder, waiter in ((0.0, -1e6), (0.0, 1e6), (-1e6, 0.0), (1e6, 0.0)):
@@ -898,7 +898,7 @@ class TestLease:
                     locking(store)
 
     @servers
-    def test_time_zones_of_sessions_play_no_part(self, url, engine_for, table):
+    def test_time_zones_of_sessions_do_not_matter(self, url, engine_for, table):
         """A lease that is held is held in every time zone, one that has ended has ended."""
 
         def store_in(zone):
@@ -935,7 +935,7 @@ def _hold_and_save(store, connection):
         connection.send(os.getpid())
         connection.recv()
         try:
-            store.save(NAME, "secret of a sleeper", expected=1)
+            store.save(NAME, "secret of a paused holder", expected=1)
             connection.send("saved")
         except StaleRecordError:
             connection.send("stale")
@@ -944,7 +944,7 @@ def _hold_and_save(store, connection):
 
 class TestSecrets:
     def test_an_echoing_engine_prints_no_token(self, url, engine_for, table, caplog, capfd):
-        """Neither what is written nor what is read, at the most talkative level."""
+        """Neither what is written nor what is read, at the most detailed level."""
         caplog.set_level("DEBUG", logger="sqlalchemy")
         store = made(engine_for(url, echo="debug", echo_pool="debug"), table)
         store.save(NAME, TEXT, expected=None)
