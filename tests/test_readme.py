@@ -218,8 +218,8 @@ def test_the_table_of_stores_is_complete() -> None:
     assert table.keys() == stores - {"TokenStore"}
     for name, needs in table.items():
         home = Path(inspect.getfile(getattr(atlassian_auth_adapter, name))).read_text()
-        (extra,) = re.findall(r"atlassian-auth-adapter(\[\w+\])", home) or [""]
-        assert needs == (f"`{extra}`" if extra else "nothing more")
+        extras = re.findall(r'optional_import\("\w+", "(\w+)"\)', home)
+        assert needs == (f"`[{extras[0]}]`" if extras else "nothing more")
 
 
 def test_the_table_of_products_is_true() -> None:
@@ -239,7 +239,7 @@ def test_the_map_of_the_house_is_true() -> None:
     named = set(re.findall(r"\b[\w/]+(?:\.py|/)(?=[`\s])", house))
     assert all((package / place).exists() for place in named), named
     there = {path.name + "/" * path.is_dir() for path in package.iterdir()}
-    assert there - named == {"__init__.py", "__pycache__/", "py.typed"}
+    assert there - named - {"__pycache__/"} == {"__init__.py", "py.typed"}
 
 
 def test_the_questions_of_a_stranger_are_answered_by_files_that_exist() -> None:

@@ -325,7 +325,7 @@ class _Trace:
 
 
 class _AsyncTrace(_Trace):
-    """The same for async clients."""
+    """As `_Trace`, for async clients."""
 
     async def __call__(self, name: str, info: Mapping[str, Any]) -> None:
         _strip(self.auth, name, info)

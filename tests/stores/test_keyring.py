@@ -699,23 +699,6 @@ class TestHang:
             assert together(3, load)[:2] == [Entry(TEXT, 1)] * 2
         assert not calls()
 
-    def test_forgotten_stores_start_no_more_threads(self, at):
-        """A program that makes a store for each attempt does not pile them up."""
-        at().save(NAME, TEXT, expected=None)
-        backend = at(Failing)._backend
-        with backend.hanging("get"):
-            for _ in range(5):
-                refused(partial(at(backend, timeout=SOON).load, NAME), "has not answered")
-            assert len(calls()) == 1
-
-    def test_what_needs_no_key_does_not_wait(self, store):
-        """Deleting, locking, and looking for what is not there."""
-        with store._backend.hanging("get", "set"), store.lock(NAME, timeout=0):
-            assert store.load(OTHER) is None
-            store.delete(NAME)
-            assert store.load(NAME) is None
-            assert not store._backend.reads
-
     def test_a_key_that_is_made_late_serves(self, at):
         """It was made under the lock, so that another process does not make a second one."""
         store = at(Failing, timeout=SOON)

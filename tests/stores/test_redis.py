@@ -389,15 +389,6 @@ class TestLostAnswers:
             assert not LosingAnswers.losing
             assert store.load(NAME) == Entry(text, version)
 
-    def test_the_same_text_by_another_process_is_stale(self, store):
-        """Only the very same save may succeed twice."""
-        store.save(NAME, TEXT, expected=None)
-        store.save(NAME, NEWER, expected=1)
-        with pytest.raises(StaleRecordError):
-            store.save(NAME, NEWER, expected=1)
-        with pytest.raises(StaleRecordError):
-            store.save(NAME, NEWER, expected=None)
-
     def test_a_lease_that_is_taken_twice_is_one(self, store, monkeypatch):
         """The second run finds the owner's own token; others still wait."""
         monkeypatch.setattr(LosingAnswers, "losing", [b"PX"])

@@ -241,16 +241,12 @@ class TestArguments:
             with pytest.raises(ConfigurationError, match="MemoryTokenStore"):
                 SQLTokenStore(engine_for(f"sqlite://{place}", poolclass=sa.NullPool))
 
-    def test_a_table_has_a_name(self):
-        """Of one or two parts that no database truncates."""
-        for table in ("", ".", "a.", ".a", "a.b.c", "a" * 64, None, 1):
-            with pytest.raises(ConfigurationError, match="table="):
-                SQLTokenStore(sa.create_engine("sqlite:///x.db"), table=table)
-
-    def test_a_lease_lasts(self):
-        """A positive number of seconds."""
-        with pytest.raises(ConfigurationError, match="lease="):
-            SQLTokenStore(sa.create_engine("sqlite:///x.db"), lease=0)
+    def test_a_table_has_a_name_and_a_lease_a_duration(self):
+        """A name has one or two parts that no database truncates."""
+        tables = ("", ".", "a.", ".a", "a.b.c", "a" * 64, None, 1)
+        for name, value in (*(("table", table) for table in tables), ("lease", 0)):
+            with pytest.raises(ConfigurationError, match=f"{name}="):
+                SQLTokenStore(sa.create_engine("sqlite:///x.db"), **{name: value})
 
 
 class TestTable:
