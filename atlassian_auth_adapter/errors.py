@@ -31,7 +31,8 @@ pickled and copied; a copy has the same type, text and fields.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, NoReturn, ParamSpec, Self, TypeVar
 
 if TYPE_CHECKING:
@@ -113,6 +114,17 @@ class ConfigurationError(AtlassianAuthError, ValueError):
 
 class MissingExtraError(ConfigurationError, ImportError):
     """An optional library is not installed. The text holds the install command."""
+
+
+@contextmanager
+def optional_import(library: str, extra: str) -> Iterator[None]:
+    """An import that fails within it raises the MissingExtraError of this library."""
+    try:
+        yield
+    except ImportError as error:
+        raise MissingExtraError(
+            f"{library} is not installed: pip install 'atlassian-auth-adapter[{extra}]'"
+        ) from error
 
 
 class PortUnavailableError(ConfigurationError):

@@ -218,8 +218,8 @@ def test_the_table_of_stores_is_complete() -> None:
     assert table.keys() == stores - {"TokenStore"}
     for name, needs in table.items():
         home = Path(inspect.getfile(getattr(atlassian_auth_adapter, name))).read_text()
-        (extra,) = re.findall(r"atlassian-auth-adapter(\[\w+\])", home) or [""]
-        assert needs == (f"`{extra}`" if extra else "nothing more")
+        extras = re.findall(r'optional_import\("\w+", "(\w+)"\)', home)
+        assert needs == (f"`[{extras[0]}]`" if extras else "nothing more")
 
 
 def test_the_table_of_products_is_true() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache, partial
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any, Literal, Self
@@ -108,7 +109,7 @@ class AuthObject(PickledByReference):
         return f"{type(self).__name__}({self.source!r})"
 
     def _reduce_for_other_process(self) -> tuple[Any, ...]:
-        return _auth_object, type(self), self.source, self.foreign
+        return partial(type(self), foreign=self.foreign), self.source
 
     @property
     def drops_sessions(self) -> bool:
@@ -164,12 +165,12 @@ class AuthObject(PickledByReference):
         Reports what the answer says about token, scopes and rate limits.
 
         Args:
-            method: HTTP method of the request.
-            location: Location of the request that was answered.
-            token: The access token that the request carried; None for another credential.
-            status: HTTP status.
-            headers: Response headers.
-            body: Returns the body; called only for a 401.
+            method: HTTP method of the request that was answered.
+            location: Location of that request.
+            token: The access token that it carried; None for another credential.
+            status: HTTP status of the answer.
+            headers: Headers of the answer.
+            body: Returns the body of the answer; called only for a 401.
         """
         current = self.source.current()
         verdict = judge(
@@ -234,14 +235,7 @@ class AuthObject(PickledByReference):
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """An answer that rejects the token, so that the adapter has to get another one.
-
-    Attributes:
-        auth: The auth object.
-        verdict: What the answer says.
-        method: HTTP method of the rejected request.
-        location: Location of the rejected request.
-    """
+    """An answer that rejects the token of a request, so that the adapter has to get another one."""
 
     auth: AuthObject
     verdict: Verdict
@@ -262,7 +256,7 @@ class Rejection:
         """Remember that the token set was fetched because of this rejection.
 
         Args:
-            token_set: The new token set.
+            token_set: The new one.
             is_rejected: Whether it was rejected as well; None: it was not tried yet.
         """
         self.auth.source.pacing.brought(
@@ -295,12 +289,6 @@ def _is_accepted(status: int, verdict: Verdict) -> bool:
     return not verdict.is_rejection
 
 
-def _auth_object(
-    cls: type[AuthObject], source: TokenSource, foreign: Literal["bare", "raise"]
-) -> AuthObject:
-    return cls(source, foreign=foreign)
-
-
 def credential_in(authorization: str | None) -> str | None:
     """The token or API token in an Authorization header; None for another scheme."""
     scheme, _, credential = (authorization or "").partition(" ")
@@ -324,11 +312,7 @@ def library_of(thing: object) -> str:
 
 
 def refuse(auth: object, request: object) -> None:
-    """Called by a library that this auth object is not made for.
-
-    Raises:
-        TypeError: Always; it names the right auth object.
-    """
+    """Raise a TypeError that names the auth object for the library of the request."""
     library = library_of(request)
     right = _CLASS_FOR.get(library)
     supported = ", ".join(f"{name}(...) for {known}" for known, name in _CLASS_FOR.items())
@@ -336,33 +320,31 @@ def refuse(auth: object, request: object) -> None:
     raise TypeError(f"{type(auth).__name__} does not work with {library}: {advice}")
 
 
-_bridges: dict[tuple[type, type], type[AtlassianAuthError]] = {}
-
-
 def bridged(error: AtlassianAuthError, foreign: type[Exception]) -> AtlassianAuthError:
     """The same error, which also is an error of the HTTP library.
 
     It holds no request and no response: they carry the token.
     """
-    leaf = type(error)
-    return _rebuild(leaf, foreign, error.args, dict(vars(error)))
+    return _rebuilt(type(error), foreign, error.args, dict(vars(error)))
 
 
-def _rebuild(
-    leaf: type[AtlassianAuthError],
+def _rebuilt(
+    ours: type[AtlassianAuthError],
     foreign: type[Exception],
     args: tuple[Any, ...],
     fields: dict[str, Any],
 ) -> AtlassianAuthError:
-    cls = _bridges.get((leaf, foreign))
-    if cls is None:
-        namespace = {
-            "__module__": leaf.__module__,
-            "__doc__": leaf.__doc__,
-            "__reduce__": lambda self: (
-                _rebuild,
-                (leaf, foreign, self.args, leaf.__reduce__(self)[1][2]),
-            ),
-        }
-        cls = _bridges[leaf, foreign] = type(leaf.__name__, (leaf, foreign), namespace)
-    return rebuilt(cls, args, fields)
+    # mypy looks for the hash of an instance (python/mypy#11470).
+    return rebuilt(_bridge(ours, foreign), args, fields)  # type: ignore[arg-type]
+
+
+@cache
+def _bridge(ours: type[AtlassianAuthError], foreign: type[Exception]) -> type[AtlassianAuthError]:
+    """A class that is both errors."""
+
+    def reduce(error: AtlassianAuthError) -> tuple[Any, ...]:
+        _, (_, args, fields) = ours.__reduce__(error)
+        return _rebuilt, (ours, foreign, args, fields)
+
+    namespace = {"__module__": ours.__module__, "__doc__": ours.__doc__, "__reduce__": reduce}
+    return type(ours.__name__, (ours, foreign), namespace)

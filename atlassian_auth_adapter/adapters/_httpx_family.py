@@ -92,7 +92,7 @@ class HTTPXFamilyAuth(AuthObject):
         if token_set is None:
             yield request
             return
-        rewind = rewinder(request)
+        rewind = _rewinder(request)
         self._attach(request, token_set, trace)
         response = yield request
         if response.request is not request:  # the library has followed redirects
@@ -241,25 +241,25 @@ def _hop(request: httpx.Request) -> httpx.Request:
     )
 
 
-def rewinder(request: httpx.Request) -> Callable[[], bool]:
+def _rewinder(request: httpx.Request) -> Callable[[], bool]:
     """A function that rewinds the body of the request and returns whether that has worked.
 
     Only the library's own streams are known: bytes in memory, a stream of parts that seeks each
     file by itself (`fields`), and a stream over any iterable (`_stream`), of which only seekable
     files can be read twice. Files with async methods cannot.
     """
-    stream: Any = request.stream
     if hasattr(request, "_content"):  # bytes in memory, or no body
-        return _always_rewound
-    source: Any = getattr(stream, "_stream", None)
+        return lambda: True
+    stream: Any = request.stream
     if library_of(stream) != type(stream).__module__.partition(".")[0]:
-        return _never_rewound
+        return lambda: False
     if hasattr(stream, "fields"):
         files = [field.file for field in stream.fields if hasattr(field, "file")]
         seekable = all(isinstance(file, str | bytes) or _is_seekable(file) for file in files)
-        return _always_rewound if seekable else _never_rewound
+        return lambda: seekable
+    source: Any = getattr(stream, "_stream", None)
     if hasattr(stream, "__aiter__") or not _is_seekable(source):
-        return _never_rewound
+        return lambda: False
     start = source.tell()
 
     def rewind() -> bool:
@@ -269,14 +269,6 @@ def rewinder(request: httpx.Request) -> Callable[[], bool]:
             return False
 
     return rewind
-
-
-def _always_rewound() -> bool:
-    return True
-
-
-def _never_rewound() -> bool:
-    return False
 
 
 def _is_seekable(file: Any) -> bool:
@@ -333,7 +325,7 @@ class _Trace:
 
 
 class _AsyncTrace(_Trace):
-    """The same for async clients."""
+    """As `_Trace`, for async clients."""
 
     async def __call__(self, name: str, info: Mapping[str, Any]) -> None:
         _strip(self.auth, name, info)

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-try:
-    import httpx2
-except ImportError as error:
-    from atlassian_auth_adapter.errors import MissingExtraError
-
-    raise MissingExtraError(
-        "httpx2 is not installed: pip install 'atlassian-auth-adapter[httpx2]'"
-    ) from error
-
 from atlassian_auth_adapter.adapters._httpx_family import HTTPXFamilyAuth
+from atlassian_auth_adapter.errors import optional_import
+
+with optional_import("httpx2", "httpx2"):
+    import httpx2
 
 __all__ = ["AtlassianHTTPX2Auth"]
 

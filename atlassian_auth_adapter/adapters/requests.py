@@ -87,8 +87,10 @@ class AtlassianAuth(AuthObject, AuthBase):
         if answer.is_redirect:
             self._prepare_redirect(answer)
             if "Authorization" not in answer.request.headers:
-                # requests makes the redirected request from the original one.
-                _leave_off(response.request)
+                # requests makes the redirected request from the original one. The mark says that
+                # the redirected one may get a token when it is sent again.
+                response.request.headers.pop("Authorization", None)
+                response.request._atlassian_token_left_off = True  # type: ignore[attr-defined] # noqa: SLF001
         return answer
 
     def _answer(self, response: requests.Response, kwargs: dict[str, Any]) -> requests.Response:
@@ -96,7 +98,7 @@ class AtlassianAuth(AuthObject, AuthBase):
         request = response.request
         location = _location(request.url)
         authorization = request.headers.get("Authorization", "")
-        had_token = bool(authorization) or _was_left_off(request)
+        had_token = authorization or hasattr(request, "_atlassian_token_left_off")
         if not had_token or not self.may_carry_token(location):
             return response
         token = credential_in(_text(authorization))
@@ -215,16 +217,6 @@ def _failed(error: AtlassianAuthError, request: requests.PreparedRequest) -> Atl
     # Method and URL only: headers and body may hold secrets.
     failure.request = requests.Request(request.method, request.url)
     return cast("AtlassianAuthError", failure)
-
-
-def _leave_off(request: requests.PreparedRequest) -> None:
-    """Take the token off; the mark says that the request may get it back when it is sent again."""
-    request.headers.pop("Authorization", None)
-    request._atlassian_token_left_off = True  # type: ignore[attr-defined] # noqa: SLF001
-
-
-def _was_left_off(request: requests.PreparedRequest) -> bool:
-    return getattr(request, "_atlassian_token_left_off", False)
 
 
 def _url(url: str, location: Location) -> str:

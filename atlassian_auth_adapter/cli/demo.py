@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
-from atlassian_auth_adapter.testing.demo import main
+import click
 
-__all__ = ["main"]
+__all__ = ["command"]
+
+
+@click.command()
+def command() -> int:
+    """Show what this package promises, offline."""
+    from atlassian_auth_adapter.testing.demo import main
+
+    return main()

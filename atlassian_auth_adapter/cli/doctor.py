@@ -127,7 +127,7 @@ def _tried(name: str, look: Callable[[], str], advice: str = "") -> Check:
 
 
 def _network(client: AtlassianClient) -> Iterator[Check]:
-    """Each host once: its name, the connection, TLS; and the clock of the first that tells it."""
+    """Each host once: its name, the connection, TLS; then the first clock that a host sends."""
     skews = []
     urls = dict.fromkeys((client.issuer, client.resource_server.base_url, client.site_url))
     for url in filter(None, urls):
@@ -172,12 +172,11 @@ def _skew(answer: Answer) -> float | None:
 
 def clock_check(host: str, skew: float) -> Check:
     """The check of a clock that is so many seconds ahead of a server's (negative: behind)."""
-    result: Result = "ok"
-    if abs(skew) > SKEW_WARN:
-        result = "warn" if abs(skew) < SKEW_FAIL else "fail"
-    way = "ahead of" if skew > 0 else "behind"
-    advice = "" if result == "ok" else "Set the clock by NTP."
-    return Check("clock", result, f"{abs(skew):.0f} s {way} {host}", advice)
+    text = f"{abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} {host}"
+    if abs(skew) <= SKEW_WARN:
+        return Check("clock", "ok", text)
+    result: Result = "warn" if abs(skew) < SKEW_FAIL else "fail"
+    return Check("clock", result, text, "Set the clock by NTP.")
 
 
 # --- the registration and the login ---------------------------------------------------------------

@@ -27,7 +27,7 @@ from atlassian_auth_adapter.signin.terminal import pasted_lines
 
 __all__ = ["command"]
 
-#: Where the redirect comes back unless told otherwise; register it for the app.
+#: The default callback URL; register it for the app.
 CALLBACK_URL = "http://127.0.0.1:8765/callback"
 #: Where the client of a place is registered.
 REGISTERED: dict[PlaceKind, str] = {
@@ -149,7 +149,7 @@ def _sign_in(client: AtlassianOAuthClient, *, open_browser: bool, timeout: int) 
 
 
 def _at_a_site(profile: Profile, client: AtlassianClient) -> tuple[Profile, AtlassianClient]:
-    """With the site that the person chooses, if the login reaches several."""
+    """Profile and client, of the site that the person chooses if the login reaches several."""
     try:
         _ = client.base_url
     except AmbiguousSiteError as error:

@@ -12,17 +12,12 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
-try:
-    import click
-except ImportError as error:
-    from atlassian_auth_adapter.errors import MissingExtraError
+from atlassian_auth_adapter.errors import LoginRequiredError, optional_import
 
-    raise MissingExtraError(
-        "click is not installed: pip install 'atlassian-auth-adapter[cli]'"
-    ) from error
+with optional_import("click", "cli"):
+    import click
 
 from atlassian_auth_adapter.cli.terminal import EXIT_CODES, exit_code, say
-from atlassian_auth_adapter.errors import LoginRequiredError
 
 __all__ = ["COMMANDS", "app", "main"]
 
@@ -50,10 +45,9 @@ class _Commands(click.Group):
     def get_command(self, _context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        module = importlib.import_module(f"atlassian_auth_adapter.cli.{name}")
-        command: click.Command | None = getattr(module, "command", None)
-        # The demonstration needs none of this package's extras, so it is no command by itself.
-        return command or click.Command(name, callback=module.main, help=COMMANDS[name])
+        command: click.Command
+        command = importlib.import_module(f"atlassian_auth_adapter.cli.{name}").command
+        return command
 
     def format_commands(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -111,6 +105,6 @@ def _print_error(error: Exception) -> None:
 
 
 def _drop_output() -> None:
-    """Python does not try at exit to print what could not be printed, and fail once more."""
+    """Drop what could not be printed, which Python would try to print again at exit."""
     with suppress(OSError):  # UnsupportedOperation: it is no file
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

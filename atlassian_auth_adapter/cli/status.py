@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -54,25 +55,13 @@ def command(name: str, as_json: bool) -> None:
 
 def facts_of(profile: Profile, client: AtlassianClient) -> dict[str, Any]:
     """What is known of the login without a request; it holds no secret."""
-    status = client.status()
     return {
         "profile": profile.name,
         "product": client.product.name,
         "where": client.site_url or client.server_url or client.cloud_id or "the only site",
         "client_id": client.client_id,
-        "account": client.account,
         "store": profile.store,
-        "state": status.state,
-        "reason": status.reason,
-        "scopes": list(status.scopes),
-        "obtained_at": status.obtained_at,
-        "expires_at": status.expires_at,
-        "idle_until": status.idle_until,
-        "reauthorize_by": status.reauthorize_by,
-        "throttled_until": status.throttled_until,
-        "pending_since": status.pending_since,
-        "pending_owner": status.pending_owner,
-        "generation": status.generation,
+        **asdict(client.status()),
     }
 
 

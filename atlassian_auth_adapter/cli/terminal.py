@@ -92,7 +92,7 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, highlight=False)
 
 
-def say(text: str = "", *, stderr: bool = False, **options: Any) -> None:
+def say(text: str, *, stderr: bool = False, **options: Any) -> None:
     """Print text of any origin: neither markup nor control characters in it have an effect.
 
     Lines are broken for a terminal only: files and other programs get whole lines.
@@ -115,10 +115,8 @@ def show(facts: Mapping[str, Any], as_json: bool, human: Callable[[], object]) -
         human()
 
 
-def moment(instant: float | None) -> str:
+def moment(instant: float) -> str:
     """A POSIX timestamp (seconds) for people: the local time, and how far away it is."""
-    if instant is None:
-        return "unknown"
     at = time.strftime("%Y-%m-%d %H:%M", time.localtime(instant))
     return f"{at} ({distance(instant - time.time())})"
 

@@ -31,33 +31,25 @@ MAX_SIZE = 1 << 20
 #: O_NONBLOCK: opening a FIFO must not hang.
 _FLAGS = sum(getattr(os, name, 0) for name in ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
 
+#: What to do about an OSError, by its number.
 _ADVICE = {
-    **dict.fromkeys(
-        (errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "Free some space, or raise the limit."
+    (errno.ENOSPC, errno.EDQUOT, errno.EFBIG): "Free some space, or raise the limit.",
+    (errno.EROFS, errno.EACCES, errno.EPERM): (
+        "Name a directory that this process may write to; in a container, mount it writable."
     ),
-    **dict.fromkeys(
-        (errno.EROFS, errno.EACCES, errno.EPERM),
-        "Name a directory that this process may write to; in a container, mount it writable.",
+    (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP): (
+        "This file system has no kernel locks: name a directory on a local one."
     ),
-    **dict.fromkeys(
-        (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP),
-        "This file system has no kernel locks: name a directory on a local one.",
-    ),
-    **dict.fromkeys((errno.EBUSY, errno.EXDEV), "Mount the directory, not the single files in it."),
-    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "Too many files are open: close some."),
-    errno.ELOOP: "It is a symbolic link, which is not followed: put the file itself there.",
+    (errno.EBUSY, errno.EXDEV): "Mount the directory, not the single files in it.",
+    (errno.EMFILE, errno.ENFILE): "Too many files are open: close some.",
+    (errno.ELOOP,): "It is a symbolic link, which is not followed: put the file itself there.",
 }
 
 
 def directory_path(path: str | os.PathLike[str], purpose: str) -> Path:
     """The absolute path of a directory that exists or can be made; `~` is expanded.
 
-    Args:
-        path: As the program named it.
-        purpose: What it is for: a sentence for the error.
-
-    Raises:
-        ConfigurationError: It cannot be a directory.
+    If it cannot be a directory, ConfigurationError says so and what it is for (`purpose`).
     """
     try:
         absolute = Path(path).expanduser().resolve()
@@ -70,11 +62,7 @@ def directory_path(path: str | os.PathLike[str], purpose: str) -> Path:
 
 
 def private_directory(path: Path, *, create: bool = False) -> bool:
-    """Whether the directory exists; if so, only this user has access to it.
-
-    Raises:
-        TokenStoreError: It belongs to another user, or other users have access to it.
-    """
+    """Whether the directory exists; raises TokenStoreError if other users have access to it."""
     with typed("use", path):
         if create:
             make_directory(path)
@@ -89,20 +77,12 @@ def private_directory(path: Path, *, create: bool = False) -> bool:
 
 
 def check_private(path: Path, status: os.stat_result, mode: str = "600") -> None:
-    """Only this user has access; the error names the mode that would be right.
-
-    Raises:
-        TokenStoreError: It belongs to another user, or other users have access to it.
-    """
+    """Raise TokenStoreError, which names the right mode, if other users have access."""
     _check(path, status, "have access to", 0o077, mode, owners=set())
 
 
 def check_trusted(path: Path, status: os.stat_result) -> None:
-    """Only this user and root can write to it; other users may read it.
-
-    Raises:
-        TokenStoreError: It belongs to another user, or other users may write to it.
-    """
+    """Raise TokenStoreError if users other than this one and root may write to it."""
     _check(path, status, "may write to", 0o022, "go-w", owners={0})
 
 
@@ -114,7 +94,8 @@ def typed(verb: str, path: Path) -> Iterator[None]:
     except TokenStoreError:  # TokenStoreTimeoutError is an OSError as well
         raise
     except OSError as error:
-        advice = _ADVICE.get(error.errno or 0, "Look at the disk.")
+        known = (advice for numbers, advice in _ADVICE.items() if error.errno in numbers)
+        advice = next(known, "Look at the disk.")
         raise TokenStoreError(
             f"cannot {verb} {path}: {error.strerror}. {advice}"
         ) from error.with_traceback(None)  # its frames hold what was to be written
@@ -132,11 +113,7 @@ def sync_directory(path: Path) -> None:
 
 
 def make_directory(path: Path) -> None:
-    """The directory is there afterwards, made with mode 0700 as every missing level above it.
-
-    Raises:
-        OSError: It cannot be made.
-    """
+    """Make the directory and every missing one above it, with mode 0700; may raise OSError."""
     if path.is_dir():
         return
     make_directory(path.parent)
@@ -147,11 +124,11 @@ def make_directory(path: Path) -> None:
 
 
 def read_file(file: Path, check: Callable[[Path, os.stat_result], None]) -> bytes | None:
-    """What is in the file, or None when there is none.
+    """What is in the file, or None if it does not exist; a link is not followed.
 
     Args:
-        file: Which one; a link is not followed.
-        check: Raises for a wrong owner or mode.
+        file: Which one.
+        check: Raises TokenStoreError for a wrong owner or mode.
 
     Raises:
         TokenStoreError: As `check`; or it is not a regular file, or too large.
@@ -180,10 +157,10 @@ def temporary(file: Path) -> Path:
 
 
 def replace_file(file: Path, data: bytes) -> None:
-    """The file holds the data, whole and on the disk, with mode 0600; or it is as it was.
+    """The data replaced the file, with mode 0600, and are on the disk.
 
     Raises:
-        OSError: It cannot be written.
+        OSError: It cannot be written; the file is as it was.
     """
     new = temporary(file)
     new.unlink(missing_ok=True)  # a killed process may have left one

@@ -82,21 +82,19 @@ def stored_token_set(profile: Profile) -> TokenSet | None:
 def _arguments(profile: Profile, given: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of the profile's client, but for the secret."""
     found = _overlay(_overlay(profile.arguments(), arguments_from_env(given)), given)
+    missing = ""
     if not found.get("client_id"):
-        raise _incomplete(profile, "has no client_id. Add it, or set ATLASSIAN_CLIENT_ID.")
+        missing = "has no client_id. Add it, or set ATLASSIAN_CLIENT_ID."
+    elif "store" not in found and not profile.store:
+        missing = (
+            "does not say where logins are kept. Run: atlassian-auth login, or write "
+            'store = "keyring" or store = "file".'
+        )
+    if missing:
+        raise ConfigurationError(f"profile {profile.name!r} in {config_file()} {missing}")
     if "store" not in found:
-        if not profile.store:
-            raise _incomplete(
-                profile,
-                "does not say where logins are kept. Run: atlassian-auth login, or write "
-                'store = "keyring" or store = "file".',
-            )
         found["store"] = open_store(profile.store)
     return found
-
-
-def _incomplete(profile: Profile, what: str) -> ConfigurationError:
-    return ConfigurationError(f"profile {profile.name!r} in {config_file()} {what}")
 
 
 def _overlay(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,16 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-try:
-    import platformdirs
-except ImportError as error:
-    from atlassian_auth_adapter.errors import MissingExtraError
-
-    raise MissingExtraError(
-        "platformdirs is not installed: pip install 'atlassian-auth-adapter[cli]'"
-    ) from error
-
 from atlassian_auth_adapter.disk.files import directory_path
+from atlassian_auth_adapter.errors import optional_import
+
+with optional_import("platformdirs", "cli"):
+    import platformdirs
 
 __all__ = ["APP", "CONFIG_DIR", "TOKEN_DIRECTORY", "config_file", "data_directory"]
 

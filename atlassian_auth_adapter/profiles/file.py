@@ -9,8 +9,8 @@
 It is in the configuration directory of the platform, or in that of `ATLASSIAN_CONFIG_DIR`. It holds
 no secret, so a person may write it by hand and keep it with other dotfiles. Client secrets and
 logins are kept where the profile's `store` says, in files that only this user can read ("file"), or
-in files that are sealed with a key from the keyring as well ("keyring"): in the data directory of
-the platform, or in that of `ATLASSIAN_TOKEN_DIRECTORY`.
+in files that are encrypted as well, with a key from the keyring ("keyring"): in the data
+directory of the platform, or in that of `ATLASSIAN_TOKEN_DIRECTORY`.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
     ConfigurationError,
     TokenStoreError,
+    optional_import,
     raise_clean,
     without_frames,
 )
@@ -203,9 +204,9 @@ def _change(name: str, profile: Profile | None) -> tuple[dict[str, Profile], dic
     Raises:
         ConfigurationError: The file cannot be read, changed or written.
     """
-    from atlassian_auth_adapter.disk.kernel_locks import KernelLocks  # reading needs none
+    from atlassian_auth_adapter.disk.kernel_locks import kernel_lock  # reading needs none
 
-    with KernelLocks(data_directory())("profiles", LOCK_TIMEOUT):
+    with kernel_lock(data_directory(), "profiles", LOCK_TIMEOUT):
         file = config_file()
         text = _text_of(file)
         before = _profiles_in(text, file)
@@ -229,14 +230,8 @@ def _write(file: Path, text: str) -> None:
 
 def _rewritten(text: str, name: str, profile: Profile | None) -> str:
     """The text with that profile, or without it (None); all else stays as people wrote it."""
-    try:
+    with optional_import("tomlkit", "cli"):
         import tomlkit
-    except ImportError as error:
-        from atlassian_auth_adapter.errors import MissingExtraError
-
-        raise MissingExtraError(
-            "tomlkit is not installed: pip install 'atlassian-auth-adapter[cli]'"
-        ) from error
     document = tomlkit.parse(text)
     table: Any = document.setdefault(name, {})
     body, comments = _split_comments(table)

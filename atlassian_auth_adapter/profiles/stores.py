@@ -67,7 +67,7 @@ def choose_store(preference: Literal["", StoreName] = "") -> StoreName:
     Profile(store=preference)  # refuses any other
     name: StoreName = preference or ("file" if os.environ.get(TOKEN_DIRECTORY) else "keyring")
     try:
-        _try_out(open_store(name, timeout=UNLOCK_TIMEOUT, anew=True))
+        _try_out(_new_store(name, UNLOCK_TIMEOUT))
     except (ConfigurationError, TokenStoreError) as error:
         reason = error.args[0]  # without its advice, which is for programs that make their store
         text = f"the store {name!r} does not work here: {reason}"
@@ -92,31 +92,25 @@ def _try_out(store: TokenStore) -> None:
 _stores: dict[tuple[int, str, Path], TokenStore] = {}
 
 
-def open_store(name: str, timeout: float = 5.0, *, anew: bool = False) -> TokenStore:
-    """The store of that name.
-
-    Args:
-        name: "keyring" or "file".
-        timeout: Seconds that the keyring may take.
-        anew: Whether to leave the open one, which has read the keyring already.
+def open_store(name: str) -> TokenStore:
+    """The store "keyring" or "file", opened by the first call in this process.
 
     Raises:
         ConfigurationError, TokenStoreError: It cannot be used.
     """
+    return _stores.get((os.getpid(), name, data_directory())) or _new_store(name)
+
+
+def _new_store(name: str, timeout: float = 5.0) -> TokenStore:
+    """A new store, which `open_store` returns from now on; the timeout is the keyring's."""
     directory = data_directory()
-    place = os.getpid(), name, directory
-    store = None if anew else _stores.get(place)
-    if store is None:
-        store = _stores[place] = _store_in(directory, name, timeout)
+    store: TokenStore = FileTokenStore(directory)
+    if name != "file":
+        from atlassian_auth_adapter.stores.keyring import KeyringTokenStore  # loads the keyring
+
+        store = KeyringTokenStore(APP, directory=directory / "keyring", timeout=timeout)
+    _stores[os.getpid(), name, directory] = store
     return store
-
-
-def _store_in(directory: Path, name: str, timeout: float) -> TokenStore:
-    if name == "file":
-        return FileTokenStore(directory)
-    from atlassian_auth_adapter.stores.keyring import KeyringTokenStore  # loads the keyring
-
-    return KeyringTokenStore(APP, directory=directory / "keyring", timeout=timeout)
 
 
 # --- client secrets -------------------------------------------------------------------------------
@@ -134,7 +128,7 @@ def client_secret_of(profile: Profile) -> str:
 
 @dataclass(frozen=True, slots=True)
 class StoredSecret(PickledByName):
-    """Fetches a client secret; read anew for each token request, so that it can be changed."""
+    """Fetches a client secret. It is read again for each token request, so it can be changed."""
 
     store: Literal["", StoreName]
     key: TokenKey

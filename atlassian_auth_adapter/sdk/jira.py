@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-try:
-    from jira import JIRA
-except ImportError as error:
-    from atlassian_auth_adapter.errors import MissingExtraError
-
-    raise MissingExtraError(
-        "jira is not installed: pip install 'atlassian-auth-adapter[jira]'"
-    ) from error
-
 from atlassian_auth_adapter.adapters.requests import AtlassianAuth
-from atlassian_auth_adapter.errors import ConfigurationError
+from atlassian_auth_adapter.errors import ConfigurationError, optional_import
 from atlassian_auth_adapter.sources import TokenSource
+
+with optional_import("jira", "jira"):
+    from jira import JIRA
 
 __all__ = ["jira_client"]
 

@@ -180,7 +180,7 @@ def _is_container(environ: Mapping[str, str]) -> bool:
 
 
 def _open(url: str) -> None:
-    with suppress(webbrowser.Error, OSError):  # the person can open the URL, which was told
+    with suppress(webbrowser.Error, OSError):  # the person can open the URL, which `tell` got
         webbrowser.open(url)
 
 
@@ -195,8 +195,8 @@ def _invitation(
             f"machine:\n\n    ssh -N -L {uri.port}:{address}:{uri.port} HOST\n"
         )
     if can_paste:
-        or_ = "Or paste" if uri else "Then paste"
-        lines.append(f"{or_} here the address that the browser is sent to after you agree.")
+        paste = "Or paste" if uri else "Then paste"
+        lines.append(f"{paste} here the address that the browser is sent to after you agree.")
     return "\n".join(lines)
 
 

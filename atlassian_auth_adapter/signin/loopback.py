@@ -43,7 +43,7 @@ SILENCE = 10.0
 #: Connections at one time that have not sent the response; a further one ends the oldest. So no
 #: program can keep the browser out, or use up the files and threads that this process may have.
 MOST_CONNECTIONS = 32
-#: Seconds for the browser to fetch the page that tells the outcome.
+#: Seconds for the browser to fetch the page about the outcome.
 DELIVERY = 2.0
 #: Seconds for which that page can be loaded again after the login.
 LINGER = 20.0
@@ -159,10 +159,10 @@ class Receiver:
         with Receiver(uri, state) as receiver:
             response = receiver.arrived.get()
 
-    The browser is told the outcome of the block: that it succeeded, or which `AtlassianAuthError`
-    left it. That page has an address without code and state, and can be loaded again for 20
-    seconds, or until a new receiver of this process needs the port. Any other exception (Ctrl-C)
-    frees the port immediately.
+    The browser gets a page about the outcome of the block: that it succeeded, or which
+    `AtlassianAuthError` left it. That page has an address without code and state, and can be loaded
+    again for 20 seconds, or until a new receiver of this process needs the port. Any other
+    exception (Ctrl-C) frees the port immediately.
 
     Args:
         uri: Where to listen.
@@ -170,6 +170,7 @@ class Receiver:
 
     Attributes:
         arrived: The responses to that request; the first one counts.
+        shown: Set when the browser has got the page about the outcome.
 
     Raises:
         PortUnavailableError: Another program listens there, or it is not allowed.
@@ -184,7 +185,7 @@ class Receiver:
         self._state = state
         self._outcome: Future[Page] = Future()
         self._browser_waits = False
-        self._shown = threading.Event()
+        self.shown = threading.Event()
         self._lock = threading.Lock()
         # Both guarded by `_lock`. The connections that have not sent the response, oldest first:
         self._idle: dict[socket.socket, None] = {}
@@ -214,7 +215,7 @@ class Receiver:
         self._outcome.set_result(SIGNED_IN if error is None else page_of(error))
         self._end(time.monotonic() + LINGER)
         if self._browser_waits:  # the program may be about to exit
-            self._shown.wait(DELIVERY)
+            self.shown.wait(DELIVERY)
 
     def close(self) -> None:
         """The port is free and no thread is left. May be called again."""
@@ -310,11 +311,7 @@ class Receiver:
         if not self.is_over:
             return None
         page = self._outcome.result()
-        return ALREADY if page is SIGNED_IN and self._shown.is_set() else page
-
-    def has_shown(self) -> None:
-        """Called when the page was sent."""
-        self._shown.set()
+        return ALREADY if page is SIGNED_IN and self.shown.is_set() else page
 
 
 class _Connection(BaseHTTPRequestHandler):
@@ -332,7 +329,7 @@ class _Connection(BaseHTTPRequestHandler):
             self._send(303, b"", Location=receiver.uri.clean)
         elif not query and (page := receiver.page()):
             self._send(200, page.html(receiver.uri.netloc))
-            receiver.has_shown()
+            receiver.shown.set()
         else:
             self.send_error(400)
 

@@ -107,11 +107,7 @@ class TokenStore(Protocol):
 
 
 def checked_name(name: str) -> str:
-    """The name, which is safe in file names, SQL and Redis.
-
-    Raises:
-        ConfigurationError: It is not.
-    """
+    """The name itself; raises ConfigurationError if a file name, SQL or Redis could misread it."""
     if isinstance(name, str) and _NAME.fullmatch(name):
         return name
     raise ConfigurationError(
@@ -121,16 +117,7 @@ def checked_name(name: str) -> str:
 
 
 def check_version(stored: Entry | None, expected: int | None, where: str) -> int:
-    """The version to save next.
-
-    Args:
-        stored: What is there.
-        expected: As for `TokenStore.save`.
-        where: Names the entry, for the error.
-
-    Raises:
-        StaleRecordError: Something else is stored than was expected.
-    """
+    """The version to save next; raises StaleRecordError unless `expected` is stored at `where`."""
     if (stored and stored.version) != expected:
         there = f"version {stored.version}" if stored else "no entry"
         wanted = "no entry" if expected is None else f"version {expected}"
@@ -144,8 +131,8 @@ def update(store: TokenStore, name: str, change: Callable[[Entry | None], str | 
     Args:
         store: Where.
         name: Under which name.
-        change: From what is stored to what is to be stored, None for no change; called again when
-            another process has saved first.
+        change: Returns the new text, None for no change; called again when another process has
+            saved first.
 
     Raises:
         StaleRecordError: Other processes always saved first.
@@ -165,13 +152,7 @@ def update(store: TokenStore, name: str, change: Callable[[Entry | None], str | 
 
 
 def callable_failed(what: str, error: Exception, secret: str) -> TokenStoreError:
-    """What to raise when a callable of the program raised; without its text.
-
-    Args:
-        what: Names the callable.
-        error: What it raised.
-        secret: What its text may contain.
-    """
+    """What to raise when a callable of the program raised, whose text may contain the secret."""
     place = traceback.extract_tb(error.__traceback__)[-1]
     return TokenStoreError(
         f"{what} raised {type(error).__name__} in {place.filename}, line {place.lineno}. Its text "
@@ -182,9 +163,7 @@ def callable_failed(what: str, error: Exception, secret: str) -> TokenStoreError
 class StoreOfOtherProcess(PickledByReference):
     """What the pickle of a store becomes in a process that cannot reach the store's place.
 
-    Args:
-        shown: The repr of the store.
-        reason: Text of the error that every method raises.
+    It has the repr of that store, and every method raises a TokenStoreError with the reason.
     """
 
     def __init__(self, shown: str, reason: str) -> None:

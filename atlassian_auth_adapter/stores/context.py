@@ -11,10 +11,11 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import partial
 from typing import Any
 
 from atlassian_auth_adapter.disk.files import directory_path
-from atlassian_auth_adapter.disk.kernel_locks import KernelLocks
+from atlassian_auth_adapter.disk.kernel_locks import kernel_lock
 from atlassian_auth_adapter.errors import (
     ConfigurationError,
     TokenStoreError,
@@ -95,10 +96,11 @@ class ContextTokenStore(PickledByReference):
         except TypeError as error:
             raise ConfigurationError(f"get_context and set_context need a hash: {error}.") from None
         if lock is None or callable(lock):
-            self._shared_lock = lock
+            self._shared_lock: Callable[[str, float], _Lock] | None = lock
         elif isinstance(lock, str | os.PathLike):
-            self._shared_lock = KernelLocks(
-                directory_path(lock, "The locks of ContextTokenStore need one of their own.")
+            self._shared_lock = partial(
+                kernel_lock,
+                directory_path(lock, "The locks of ContextTokenStore need one of their own."),
             )
         else:
             raise ConfigurationError(
@@ -153,7 +155,6 @@ class ContextTokenStore(PickledByReference):
             yield
 
     def _key(self, name: str) -> tuple[object, ...]:
-        """Of the lock of an entry, or of the one that guards the callables."""
         return self._get, self._set, name
 
     def _shared(self, name: str, timeout: float) -> AbstractContextManager[None]:
@@ -179,17 +180,21 @@ class ContextTokenStore(PickledByReference):
 
 @contextmanager
 def _held(lock: Callable[[str, float], _Lock], name: str, timeout: float) -> Iterator[None]:
+    """The lock of the program is held; its errors become TokenStoreErrors."""
     process = os.getpid()
     held = _entered(lock, name, timeout)
+
+    def leave() -> None:
+        if os.getpid() == process:  # a forked child holds nothing
+            _call("lock", held.__exit__, None, None, None)
+
     try:
         yield
     except BaseException:
-        if os.getpid() == process:  # a forked child holds nothing
-            with suppress(TokenStoreError):  # what happened inside matters more
-                _call("lock", held.__exit__, None, None, None)
+        with suppress(TokenStoreError):  # what happened inside matters more
+            leave()
         raise
-    if os.getpid() == process:
-        _call("lock", held.__exit__, None, None, None)
+    leave()
 
 
 def _entered(lock: Callable[[str, float], _Lock], name: str, timeout: float) -> _Lock:
@@ -197,7 +202,7 @@ def _entered(lock: Callable[[str, float], _Lock], name: str, timeout: float) -> 
         held = lock(name, timeout)
         held.__enter__()
         return held
-    except TokenStoreError:  # raised by KernelLocks
+    except TokenStoreError:  # raised by `kernel_lock`
         raise
     except TimeoutError:
         reason = f"another process has held the lock {name} for {timeout:g} s."

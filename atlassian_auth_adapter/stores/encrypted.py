@@ -2,9 +2,9 @@
 
 In place of a text, the inner store is handed
 
-    <id of the key>.<Fernet token>      the token seals {"name": ..., "version": 3, "text": ...}
+    <id of the key>.<Fernet token>      which is {"name": ..., "version": 3, "text": ...}, encrypted
 
-Name and version are sealed beside the text, so that it cannot be moved to another name, nor take
+Name and version are encrypted beside the text, so that it cannot be moved to another name, nor take
 the place of a later version, without the key.
 """
 
@@ -19,25 +19,20 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
 from typing import Any, NoReturn, TypeAlias
 
-try:
-    from cryptography.fernet import Fernet, InvalidToken
-except ImportError as error:
-    from atlassian_auth_adapter.errors import MissingExtraError
-
-    raise MissingExtraError(
-        "cryptography is not installed: pip install 'atlassian-auth-adapter[crypto]'"
-    ) from error
-
 from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
     ConfigurationError,
     TokenStoreError,
+    optional_import,
     raise_clean,
     without_frames,
 )
 from atlassian_auth_adapter.pickling import PickledByReference, is_named
 from atlassian_auth_adapter.stores.base import Entry, TokenStore, callable_failed, update
 from atlassian_auth_adapter.threads import after_fork
+
+with optional_import("cryptography", "crypto"):
+    from cryptography.fernet import Fernet, InvalidToken
 
 __all__ = ["EncryptedTokenStore"]
 
@@ -65,8 +60,8 @@ class EncryptedTokenStore(PickledByReference):
     store can share this one. Blocks as the inner store does, and on the function that returns the
     keys.
 
-    An entry that is not encrypted is refused. To seal one that exists already, while nothing else
-    uses it:
+    An entry that is not encrypted is refused. To encrypt one that exists already, while nothing
+    else uses it:
 
         entry = inner.load(name)
         EncryptedTokenStore(inner, keys).save(name, entry.text, expected=entry.version)
@@ -74,9 +69,9 @@ class EncryptedTokenStore(PickledByReference):
     To change the key, put the new one in front of the old one everywhere, call `rotate` for each
     name, then remove the old one.
 
-    A copy is the store itself. A pickle holds no key: the same process and its forked children find
-    this very store by it; any other process makes it anew if `keys` is a function of a module, and
-    otherwise gets an error that says so.
+    A copy is the store itself. A pickle holds no key. It works in this process and its forked
+    children, and if `keys` is a function of a module, in every process; otherwise every method that
+    needs a key raises TokenStoreError there.
 
     Args:
         inner: Where the encrypted texts are kept.
@@ -165,7 +160,6 @@ class EncryptedTokenStore(PickledByReference):
         return self._sealed(name, stored.version + 1, text)
 
     def _keys(self) -> Fernets:
-        """The keys by their ids, the first one first."""
         if self._ask and not self._known:
             with _asking:
                 if not self._known:
@@ -183,8 +177,8 @@ class EncryptedTokenStore(PickledByReference):
         sealed = _SEALED.fullmatch(stored.text)
         if sealed is None:
             raise TokenStoreError(
-                f"{place}: the entry is not encrypted; it was kept as it is. To seal it, load it "
-                "from the inner store and save it through this one: entry = inner.load(name); "
+                f"{place}: the entry is not encrypted; it was kept as it is. To encrypt it, load "
+                "it from the inner store and save it through this one: entry = inner.load(name); "
                 "EncryptedTokenStore(inner, keys).save(name, entry.text, expected=entry.version). "
                 "If an earlier release has encrypted it, delete it and sign in again."
             )
@@ -201,8 +195,8 @@ class EncryptedTokenStore(PickledByReference):
                     wrong = "was saved under another name"
                 elif version != stored.version:
                     wrong = (
-                        f"was changed, or put back: it has version {stored.version}, but was saved "
-                        f"as version {version}"
+                        f"was changed, or replaced by an earlier one: it has version "
+                        f"{stored.version}, but was saved as version {version}"
                     )
                 else:
                     return text, key_id
@@ -222,11 +216,7 @@ class EncryptedTokenStore(PickledByReference):
 
 
 def fernets(keys: object) -> Fernets:
-    """The keys by an id that does not reveal them.
-
-    Raises:
-        ConfigurationError: There is none, or one is not a Fernet key.
-    """
+    """The keys by an id that does not reveal them; raises ConfigurationError for a bad key."""
     several = isinstance(keys, Iterable) and not isinstance(keys, str | bytes)
     given = list(keys) if several else [keys] if keys else []  # type: ignore[call-overload]
     known = {}

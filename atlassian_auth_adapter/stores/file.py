@@ -106,9 +106,9 @@ class FileTokenStore:
 
     def _locked(self, name: str, timeout: float) -> AbstractContextManager[None]:
         # A program that only reads loads no locks.
-        from atlassian_auth_adapter.disk.kernel_locks import KernelLocks
+        from atlassian_auth_adapter.disk.kernel_locks import kernel_lock
 
-        return KernelLocks(self.path)(name, timeout)
+        return kernel_lock(self.path, name, timeout)
 
     def _file(self, name: str) -> Path:
         return self.path / f"{checked_name(name)}.json"

@@ -22,36 +22,30 @@ from concurrent.futures import Future, wait
 from functools import partial
 from typing import Any, TypeVar
 
-try:
-    import keyring
-    import platformdirs
-    from keyring.backend import KeyringBackend
-    from keyring.backends import chainer, fail, null
-    from keyring.errors import KeyringLocked
-except ImportError as error:
-    from atlassian_auth_adapter.errors import MissingExtraError
-
-    raise MissingExtraError(
-        "keyring is not installed: pip install 'atlassian-auth-adapter[keyring]'"
-    ) from error
-
 from atlassian_auth_adapter.disk.files import directory_path, typed
-from atlassian_auth_adapter.disk.kernel_locks import KernelLocks
+from atlassian_auth_adapter.disk.kernel_locks import kernel_lock
 from atlassian_auth_adapter.errors import (
     ConfigurationError,
     TokenStoreError,
     TokenStoreUnavailableError,
+    optional_import,
     raise_clean,
 )
 from atlassian_auth_adapter.stores.base import StoreOfOtherProcess
 from atlassian_auth_adapter.stores.encrypted import EncryptedTokenStore, Fernets, fernets
 from atlassian_auth_adapter.stores.file import FileTokenStore
-from atlassian_auth_adapter.threads import after_fork, bind_result, result_of
+from atlassian_auth_adapter.threads import after_fork, bind_result, result_of, started
+
+with optional_import("keyring", "keyring"):
+    import keyring
+    import platformdirs
+    from keyring.backend import KeyringBackend
+    from keyring.backends import chainer, fail, null
+    from keyring.errors import KeyringLocked
 
 __all__ = ["KeyringTokenStore"]
 
 T = TypeVar("T")
-E = TypeVar("E", ConfigurationError, TokenStoreError, TokenStoreUnavailableError)
 
 #: Which store to use without a keyring; also the `advice` of the errors.
 _ELSEWHERE = "FileTokenStore(path), or EncryptedTokenStore around it, is the store to choose then."
@@ -80,8 +74,8 @@ class KeyringTokenStore(EncryptedTokenStore):
 
     When the key is deleted from the keyring, the logins cannot be read any more: sign in again. A
     copy is the store itself. A pickle names the service, the directory and the timeout. Another
-    process looks the keyring up anew, or, if it was passed, unpickles it, if its pickle holds no
-    secret; if not, the store says so on its first use.
+    process looks for its own keyring. If a keyring was passed, it unpickles that one, but only if
+    the pickle holds no secret; otherwise the store says so on its first use.
 
     Args:
         service: The service name of the key's entry in the keyring; its user name is the path of
@@ -126,6 +120,7 @@ class KeyringTokenStore(EncryptedTokenStore):
         super().__init__(FileTokenStore(self._path), self._key)
 
     def _keys(self) -> Fernets:
+        # Not as the base class does: callers wait side by side, and only for `timeout`.
         if not self._known:
             what = id(self._backend), self._service, self._path
             self._known = _within(self._timeout, what, self._ask_keyring, _named(self._backend))
@@ -141,7 +136,7 @@ class KeyringTokenStore(EncryptedTokenStore):
         key = self._read()
         if key is None:
             # No entry has a name that begins with a dot, so this lock is not an entry's.
-            with KernelLocks(self._path)(".key", self._timeout / 2):
+            with kernel_lock(self._path, ".key", self._timeout / 2):
                 key = self._read()
                 if key is None:
                     return self._make_key()
@@ -168,8 +163,10 @@ class KeyringTokenStore(EncryptedTokenStore):
         except Exception as error:  # noqa: BLE001 - backends raise what their libraries do
             raise_clean(_failure("write", self._backend, error))
         if self._read() != key:
-            reason = "did not keep what was written to it, and raised nothing."
-            raise _advised(TokenStoreError, f"{_named(self._backend)} {reason}")
+            raise TokenStoreError(
+                f"{_named(self._backend)} did not keep what was written to it, and raised nothing.",
+                advice=_ELSEWHERE,
+            )
         return key
 
     def _read(self) -> str | None:
@@ -206,11 +203,7 @@ def _failure(verb: str, backend: KeyringBackend, error: Exception) -> TokenStore
     if isinstance(error, KeyringLocked):
         return TokenStoreError(f"{reason} It is locked: unlock it, and try again.")
     what = "running and unlocked" if verb == "read" else "unlocked, and writable for this program"
-    return _advised(TokenStoreError, f"{reason} Is it {what}?")
-
-
-def _advised(kind: type[E], reason: str) -> E:
-    return kind(reason, advice=_ELSEWHERE)
+    return TokenStoreError(f"{reason} Is it {what}?", advice=_ELSEWHERE)
 
 
 # --- choosing the backend ---
@@ -224,7 +217,7 @@ def _usable(passed: KeyringBackend | None) -> KeyringBackend:
             f"keyring cannot load its backend ({type(error).__name__}). Look at "
             "PYTHON_KEYRING_BACKEND and keyringrc.cfg."
         )
-        raise_clean(_advised(ConfigurationError, reason))
+        raise_clean(ConfigurationError(reason, advice=_ELSEWHERE))
     if found is None or isinstance(found, fail.Keyring):
         reason = (
             "this system has no keyring that works (typical for containers, servers and SSH "
@@ -239,7 +232,7 @@ def _usable(passed: KeyringBackend | None) -> KeyringBackend:
         )
     else:
         return found
-    raise _advised(ConfigurationError, reason)
+    raise ConfigurationError(reason, advice=_ELSEWHERE)
 
 
 def _innermost(backend: KeyringBackend | None) -> KeyringBackend | None:
@@ -296,26 +289,22 @@ def _within(seconds: float, what: Hashable, work: Callable[[], T], whom: str) ->
 
     future: Future[T]
     with _starting:
-        started_at, future = _running.get(what, (time.monotonic(), Future()))
+        began, future = _running.get(what, (time.monotonic(), Future()))
         if what not in _running:
-            run = bind_result(ask, future)
-            try:
-                # A daemon, since nothing can cancel a call that hangs.
-                threading.Thread(target=run, name="atlassian-auth-keyring", daemon=True).start()
-            except RuntimeError:
+            if not started(bind_result(ask, future)):
                 raise TokenStoreError(
                     "cannot start a thread that asks the keyring: the program ends, or has too "
                     "many threads."
-                ) from None
-            _running[what] = started_at, future
-    wait([future], max(started_at + seconds - time.monotonic(), 0.0))
+                )
+            _running[what] = began, future
+    wait([future], max(began + seconds - time.monotonic(), 0.0))
     if future.done():
         return result_of(future)
-    raise _advised(
-        TokenStoreUnavailableError,
+    raise TokenStoreUnavailableError(
         f"{whom} has not answered for {seconds:g} s. It may be locked and wait for a password in a "
         "window that you do not see: unlock it, or raise the timeout. It is not asked again before "
         "it answers.",
+        advice=_ELSEWHERE,
     )
 
 

@@ -46,11 +46,7 @@ class LeaseKeeper(Protocol):
 
 
 def checked_lease(seconds: float) -> float:
-    """The duration of a lease.
-
-    Raises:
-        ConfigurationError: It is not a positive number.
-    """
+    """The duration of a lease; raises ConfigurationError if it is not a positive number."""
     if not isinstance(seconds, int | float) or not 0 < seconds < threading.TIMEOUT_MAX:
         raise ConfigurationError(f"lease={seconds!r} must be a positive number of seconds.")
     return float(seconds)
@@ -58,7 +54,7 @@ def checked_lease(seconds: float) -> float:
 
 @contextmanager
 def held(
-    keeper: LeaseKeeper, name: str, *, lease: float, timeout: float, place: str = ""
+    keeper: LeaseKeeper, name: str, *, lease: float, timeout: float, place: str
 ) -> Iterator[None]:
     """The lease is held within the context, and renewed after each third of its time.
 
@@ -77,10 +73,10 @@ def held(
     owner, process, done = secrets.token_hex(16), os.getpid(), threading.Event()
     try:
         if not _taken(keeper, name, owner, lease, timeout):
-            where = f"{name} in {place}" if place else name
             raise TokenStoreTimeoutError(
-                f"another process has held the lease of {where} for {max(timeout, 0):g} s. If it "
-                f"was killed, it ends by itself, at most {lease:g} s after the last renewal."
+                f"another process has held the lease of {name} in {place} for {max(timeout, 0):g} "
+                "s. If that process was killed, the lease ends by itself, at most "
+                f"{lease:g} s after the last renewal."
             )
         # A daemon: when the process dies, the renewals end with it.
         renewal = threading.Thread(

@@ -35,8 +35,8 @@ class MemoryTokenStore(PickledByReference):
     children and then ends, each of them may take the login over: use FileTokenStore for that.)
     Entries whose name has a kind, such as those of service accounts, are shared freely.
 
-    A copy is the store itself. A pickle holds a reference, which the same process and its forked
-    children can follow; in any other process the store says on its first use that it cannot.
+    A copy is the store itself. A pickle works in this process and its forked children; in any other
+    process every method raises TokenStoreError.
     """
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class MemoryTokenStore(PickledByReference):
         """The entry, and the id of the process that has saved it."""
         entry, owner = self._entries.get(name, (None, 0))
         if entry and _is_login(name) and owner != os.getpid() and not _is_alive(owner):
-            owner = os.getpid()  # an heir, whose own children must not inherit it as well
+            owner = os.getpid()  # so its own children must not use it as well
             self._entries[name] = entry, owner
         return entry, owner
 
@@ -98,7 +98,7 @@ class MemoryTokenStore(PickledByReference):
 
 
 def _is_login(name: str) -> bool:
-    """Whether it is the name of a login, which has a refresh token; others have a kind behind."""
+    """Whether it is the name of a login, which has a refresh token; other names end with a kind."""
     return "." not in name
 
 

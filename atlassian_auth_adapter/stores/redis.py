@@ -22,9 +22,9 @@ from typing import Any, TypeAlias
 
 from atlassian_auth_adapter.errors import (
     ConfigurationError,
-    MissingExtraError,
     TokenStoreError,
     TokenStoreUnavailableError,
+    optional_import,
     raise_clean,
     without_frames,
 )
@@ -38,16 +38,12 @@ from atlassian_auth_adapter.stores.base import (
 )
 from atlassian_auth_adapter.stores.leases import LEASE, checked_lease, held
 
-try:
+with optional_import("redis", "redis"):
     import redis
     from redis.client import NEVER_DECODE, Pipeline
     from redis.cluster import ClusterPipeline
     from redis.exceptions import RedisClusterException, RedisError
     from redis.sentinel import SentinelConnectionPool
-except ImportError as error:
-    raise MissingExtraError(
-        "redis is not installed: pip install 'atlassian-auth-adapter[redis]'"
-    ) from error
 
 __all__ = ["RedisTokenStore"]
 
@@ -147,10 +143,9 @@ class RedisTokenStore(PickledByReference):
     nothing (`maxmemory-policy noeviction`). All methods block on the network, as long as the
     client's timeouts and retries allow.
 
-    A copy is the store itself. If `redis_client` is a function of a module, a pickle holds its
-    name, and works in every process. Otherwise a pickle is a reference, which the same process and
-    its forked children can follow; in any other process the store says on its first use that it
-    cannot.
+    A copy is the store itself. If `redis_client` is a function of a module, a pickle holds its name
+    and works in every process. Otherwise it works in this process and its forked children only; in
+    any other process every method raises TokenStoreError.
 
     Args:
         redis_client: A synchronous `redis.Redis` or `redis.RedisCluster` (from Sentinel: that of
@@ -227,10 +222,8 @@ class RedisTokenStore(PickledByReference):
         try:
             # EVAL, not EVALSHA: the scripts are small, and a restarted Redis has forgotten them.
             # Undecoded, since a client that decodes may fail on a damaged entry.
-            options = {NEVER_DECODE: True}
-            return client.execute_command(
-                "EVAL", script, 1, key.encode(), *map(_encoded, arguments), **options
-            )
+            encoded = [str(argument).encode() for argument in (key, *arguments)]
+            return client.execute_command("EVAL", script, 1, *encoded, **{NEVER_DECODE: True})
         except Exception as error:  # noqa: BLE001 - the client's, and its password provider's
             raise_clean(_failure(f"cannot {verb} {key} in {self._place}", error, outer))
 
@@ -272,10 +265,6 @@ class _Leases:
         self._run("release", name, _RELEASE, owner)
 
 
-def _encoded(argument: str | int) -> bytes:
-    return str(argument).encode()
-
-
 def _milliseconds(seconds: float) -> int:
     return max(1, round(seconds * 1000))
 
@@ -299,11 +288,7 @@ def _made(function: Callable[[], Client]) -> Client:
 
 
 def _checked(client: Any) -> Client:
-    """The client, if the store can use it.
-
-    Raises:
-        ConfigurationError: It cannot.
-    """
+    """The client, if the store can use it; otherwise raises ConfigurationError."""
     if not _is_client(client):
         raise ConfigurationError(
             "RedisTokenStore takes a synchronous redis.Redis or redis.RedisCluster, or a function "
@@ -360,10 +345,8 @@ def _place(client: Any) -> str:
 def _failure(what: str, error: BaseException, outer: BaseException | None) -> TokenStoreError:
     """What happened and what to do, without the server's own words, which may hold a secret.
 
-    Args:
-        what: What did not work.
-        error: What the client raised.
-        outer: What was being handled when the client was called: not a cause of its error.
+    A cause of the error may have a reason from the operating system. `outer` is not a cause: it was
+    being handled when the client was called.
     """
     words = {kind.__name__ for kind in type(error).__mro__}
     words.update(re.findall("[A-Z]{3,}", str(error)))

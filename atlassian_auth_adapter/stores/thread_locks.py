@@ -28,22 +28,16 @@ class ThreadLocks:
             weakref.WeakValueDictionary()
         )
 
-    def __len__(self) -> int:
-        return len(self._locks)
-
     @contextmanager
     def held(
         self, key: Hashable, *, timeout: float = threading.TIMEOUT_MAX, name: str = ""
     ) -> Iterator[None]:
-        """No other thread holds the lock of that key.
+        """Hold the lock of that key, or raise TokenStoreTimeoutError after `timeout` seconds.
 
         Args:
             key: Which lock.
             timeout: Seconds to wait for another thread.
-            name: Name of the lock, for people.
-
-        Raises:
-            TokenStoreTimeoutError: Another thread held it all that time.
+            name: What the error calls the lock.
         """
         with self._mutex:
             lock = self._locks.setdefault(key, threading.Lock())

@@ -245,8 +245,8 @@ class TestContract(AuthAdapterContract):
         netrc: Path,
     ) -> None:
         """Neither at first, nor after a redirect, for which requests reads it again."""
-        netrc.write_text("machine 127.0.0.1 login somebody password else\n")
-        basic = "Basic " + base64.b64encode(b"somebody:else").decode()
+        netrc.write_text("machine 127.0.0.1 login ann password pass\n")
+        basic = "Basic " + base64.b64encode(b"ann:pass").decode()
         client = world.login(flavour)
         session.auth = AtlassianAuth(client)
         direct = session.get(echo(client))
@@ -261,7 +261,7 @@ class TestContract(AuthAdapterContract):
         self, world: World, session: requests.Session, client: Any, netrc: Path
     ) -> None:
         """Requests logs in to the target of a redirect by netrc; after a 401 no token follows."""
-        netrc.write_text("machine localhost login somebody password else\n")
+        netrc.write_text("machine localhost login ann password pass\n")
         foreign = f"{world.emulator.foreign_url.replace('127.0.0.1', 'localhost')}/status/401"
         assert session.get(redirect(client, foreign)).status_code == 401
         (seen,) = (request for request in world.emulator.requests if request.role == "foreign")
@@ -514,7 +514,7 @@ def test_niquests_is_refused() -> None:
 @pytest.mark.parametrize(
     ("library", "right"), [(httpx, "AtlassianHTTPXAuth"), (httpx2, "AtlassianHTTPX2Auth")]
 )
-def test_other_libraries_are_told_what_to_use(library: Any, right: str) -> None:
+def test_other_libraries_get_an_error_that_says_what_to_use(library: Any, right: str) -> None:
     """Also when the program has a request class of its own."""
 
     class OfTheProgram(library.Request):  # type: ignore[misc]

@@ -254,7 +254,7 @@ def test_token_asks_before_it_prints_to_a_terminal(
     assert (code == 0, token[:20] in shown) == (printed, printed)
 
 
-def test_token_prints_to_a_terminal_when_told_to(terminal: Any, profile: Any) -> None:
+def test_token_prints_to_a_terminal_with_show(terminal: Any, profile: Any) -> None:
     """With --show there is no question."""
     profile()
     code, shown = _end(terminal("token", "--show"))

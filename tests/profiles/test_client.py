@@ -158,7 +158,7 @@ class TestLogin:
     def test_a_new_process_and_a_pickle_need_nothing_else(
         self, signed_in: Profile, emulator: AtlassianEmulator
     ) -> None:
-        """A client out of a pickle refreshes elsewhere: its secret is looked up, not carried."""
+        """An unpickled client can refresh in another process: it reads the secret there."""
         pickled = pickle.dumps(client_from_profile("work"))
         assert not any(secret.encode() in pickled for secret in emulator.secrets)
         script = (

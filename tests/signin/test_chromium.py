@@ -173,7 +173,7 @@ def test_the_redirect_in_a_second_tab(page: Any, client: Any, emulator: Any) -> 
 
 
 def test_two_tabs_that_both_agree(page: Any, client: Any, emulator: Any) -> None:
-    """The authorization URL was opened twice: the first counts, the second is told it is done."""
+    """The authorization URL was opened twice: the first counts, the second tab says so."""
     running = Login(client)
     second = page.context.new_page()
     for tab in (page, second):

@@ -451,7 +451,7 @@ def test_a_browser_that_hangs_does_not_delay_the_login(
 def test_a_browser_that_cannot_start_is_ignored(
     client: Any, emulator: Any, person: Any, visit: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The person can open the URL, which was told."""
+    """The person can open the URL, which was printed."""
     failed = threading.Event()
 
     def fail(url: str) -> bool:
@@ -497,7 +497,7 @@ def test_over_ssh_there_is_a_tunnel(
     assert f"ssh -N -L {port}:127.0.0.1:{port} HOST" in person.told[0]
 
 
-def test_nothing_secret_is_told(client: Any, emulator: Any, person: Any, capfd: Any) -> None:
+def test_nothing_secret_is_printed(client: Any, emulator: Any, person: Any, capfd: Any) -> None:
     """Neither code nor token; without `tell` the person reads standard error."""
     pasted = Pasted()
 

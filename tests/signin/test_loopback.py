@@ -219,7 +219,7 @@ def test_the_page_is_sealed(port: int, visit: Any) -> None:
     assert "http" not in page.text
 
 
-def test_a_failure_is_told_in_plain_words_and_escaped(port: int, visit: Any) -> None:
+def test_a_failure_is_shown_in_plain_words_and_escaped(port: int, visit: Any) -> None:
     """The person reads what to do; the details are for the developers of the program."""
     error = ConfigurationError("fix <b>this</b> & that")
     for page in _outcome(port, error, visit, times=2):

@@ -1,4 +1,4 @@
-"""What several tests of stores need: subsets of the contract, errors, kills and new processes."""
+"""What several tests of stores need: errors, locks, kills and new processes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from pathlib import Path
 
@@ -17,23 +18,9 @@ import pytest
 import atlassian_auth_adapter
 from atlassian_auth_adapter.errors import TokenStoreError, TokenStoreUnavailableError
 from atlassian_auth_adapter.testing.contracts.processes import PATIENCE, begin_child, forking
-from atlassian_auth_adapter.testing.contracts.stores import assert_no_secret
+from atlassian_auth_adapter.testing.contracts.stores import NAME, assert_no_secret
 
 PACKAGE = str(Path(atlassian_auth_adapter.__file__).parent)
-
-
-def only(*words):
-    """Of the contract that a class inherits, only the tests with one of these words in the name."""
-
-    def decorate(cls):
-        tests = [name for name in dir(cls) if name.startswith("test_")]
-        left_out = [name for name in tests if not any(word in name for word in words)]
-        for name in left_out:
-            setattr(cls, name, None)
-        assert len(left_out) < len(tests)
-        return cls
-
-    return decorate
 
 
 def refused(work, *words, kind=None):
@@ -47,6 +34,20 @@ def refused(work, *words, kind=None):
         assert str(word) in str(error)
     assert_no_secret(error)
     return error
+
+
+def locking(store, timeout=0.0):
+    """Take the lock of NAME, and leave it."""
+    with store.lock(NAME, timeout=timeout):
+        pass
+
+
+def until(condition):
+    """Wait until it is true."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 def variables_of(error):

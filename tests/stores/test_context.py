@@ -40,9 +40,11 @@ from atlassian_auth_adapter.testing.contracts.stores import (
     TokenStoreContract,
     text_of,
 )
+from atlassian_auth_adapter.testing.contracts.stores.locks import LockTests
+from atlassian_auth_adapter.testing.contracts.stores.sharing import SharingTests
 from atlassian_auth_adapter.tokens import TokenSet
 
-from .helpers import only, refused
+from .helpers import refused
 
 OURS = "atlassian_auth_adapter"
 OTHER = replace(KEY, account="other").name
@@ -117,8 +119,7 @@ def set_context(context):
     _platform.set(context)
 
 
-@only("letter", "as_it_was", "two_objects", "thread", "fresh_locks", "pickle", "wrong_version")
-class TestInMemory(TokenStoreContract):
+class TestInMemory(LockTests):
     """Without a lock, for threads of one process. TestWithADirectory runs the whole contract."""
 
     shared_between_processes = False
@@ -133,19 +134,6 @@ class TestInMemory(TokenStoreContract):
     def reopened(self):
         """With the same two functions."""
         return ContextTokenStore(get_context, set_context)
-
-
-@only("letter", "as_it_was", "wrong_version", "deleted")
-class TestBesideALegacyLogin(TestInMemory):
-    """For names that do not own the legacy keys."""
-
-    @pytest.fixture
-    def store(self):
-        """On a context whose legacy login belongs to another account."""
-        set_context(LEGACY)
-        store = ContextTokenStore(get_context, set_context)
-        store.save(OTHER, TEXT, expected=1)
-        return store
 
 
 @dataclass(frozen=True)
@@ -207,24 +195,27 @@ class TestWithADirectory(TokenStoreContract):
     """Kernel locks, for a context that has none."""
 
     shared_between_processes = True
-    lock = str
 
     @pytest.fixture
     def store(self, on_file):
         """Without a context in the beginning."""
-        return on_file(self.lock)
+        return on_file(str)
 
     @pytest.fixture
     def reopened(self, on_file):
         """Another object with equal callables."""
-        return on_file(self.lock)
+        return on_file(str)
 
 
-@only("process", "fork")
-class TestWithALock(TestWithADirectory):
+class TestWithALock(SharingTests):
     """The context's own lock, which may reach other hosts."""
 
-    lock = SharedLock
+    shared_between_processes = True
+
+    @pytest.fixture
+    def store(self, on_file):
+        """Without a context in the beginning."""
+        return on_file(SharedLock)
 
 
 @pytest.fixture
@@ -525,7 +516,7 @@ class TestTheOldIntegrationStillRuns:
         platform.set(context)
         assert loaded(store) == (Login(8, throttled_until=LOGIN.throttled_until), 2)
 
-    def test_what_it_overwrote_as_a_whole_begins_anew(self, platform, store):
+    def test_what_it_overwrote_as_a_whole_has_version_1(self, platform, store):
         """An integration that drops foreign keys leaves its own login, at version 1."""
         store.save(NAME, TEXT, expected=None)
         platform.set(LEGACY)
@@ -620,7 +611,7 @@ def count(store, name, connection=None):
 
 
 class Recorder:
-    """A lock that notes down what happens, and raises what it is told to."""
+    """A lock that records what happens, and raises the errors in `failures`."""
 
     def __init__(self):
         self.seen, self.failures = [], {}
@@ -647,7 +638,7 @@ class Recorder:
 class TestLock:
     @pytest.fixture
     def recorder(self):
-        """A lock that notes down what happens."""
+        """A lock that records what happens."""
         return Recorder()
 
     @pytest.fixture
@@ -660,7 +651,10 @@ class TestLock:
 
     @pytest.mark.parametrize("lock", [str, SharedLock])
     def test_two_logins_do_not_lose_each_others_updates(self, on_file, lock):
-        """Processes and threads write one dictionary, each an entry of its own."""
+        """Processes and threads write one dictionary, each an entry of its own.
+
+        The platform rewrites its file in place: a process that read half of it would fail.
+        """
         store = on_file(lock)
         names = ["a", "b", "c", "d"]
         with process(count, store, "a") as a, process(count, store, "b") as b:
@@ -689,10 +683,9 @@ class TestLock:
         assert set(most) == {1}
         assert [stores[0].load(str(number)) for number in range(4)] == [Entry("20", 20)] * 4
 
-    @pytest.mark.parametrize("lock", [str, SharedLock])
-    def test_a_killed_save_leaves_the_old_entry_and_no_lock(self, on_file, lock, monkeypatch):
+    def test_a_killed_save_leaves_the_old_entry_and_no_lock(self, on_file, monkeypatch):
         """Killed after it has read the context, before it writes it."""
-        store = on_file(lock)
+        store = on_file(str)
         store.save(NAME, TEXT, expected=None)
         with forking():
             child = os.fork()
@@ -705,27 +698,17 @@ class TestLock:
         store.save(NAME, text_of(8), expected=1)
         assert store.load(NAME) == Entry(text_of(8), 2)
 
-    @pytest.mark.parametrize("lock", [str, SharedLock])
-    def test_a_reader_never_sees_half_a_context(self, on_file, lock):
-        """The platform rewrites its file in place; no other process reads it meanwhile."""
-        store = on_file(lock)
-        store.save(OTHER, TEXT, expected=None)
-        with process(count, store, NAME) as other:
-            while not other.poll():
-                assert store.load(OTHER) == Entry(TEXT, 1)
-            assert other.recv() == "done"
-
     def test_names_of_locks_are_ours(self, recorded, recorder):
-        """One for each look at the context, one for each entry; left with three times None."""
+        """One for the context, one for each entry; `__exit__` gets three times None."""
         recorded.load(NAME)
         recorded.save(NAME, text_of(8), expected=1)
         recorded.delete(NAME)
         with recorded.lock(NAME, timeout=0):
             pass
-        looks = [("atlassian_auth_adapter", 30.0)] * 3
+        calls = [("atlassian_auth_adapter", 30.0)] * 3
         assert recorder.seen == [
             step
-            for call in (*looks, (f"atlassian_auth_adapter.{NAME}", 0.0))
+            for call in (*calls, (f"atlassian_auth_adapter.{NAME}", 0.0))
             for step in (("call", *call), ("enter",), ("exit", None, None, None))
         ]
 
@@ -780,7 +763,7 @@ class TestLock:
         assert "lock raised" in raised_by(lambda: store.load(NAME))
 
     def test_a_process_that_holds_the_context_is_reported(self, on_file, tmp_path, monkeypatch):
-        """With the file to look at."""
+        """The error names the lock file."""
         monkeypatch.setattr("atlassian_auth_adapter.stores.context._CONTEXT_TIMEOUT", 0.05)
         store = on_file(str)
         store.save(NAME, TEXT, expected=None)
@@ -809,4 +792,4 @@ class TestLock:
         stores = [
             ContextTokenStore(platform.get, platform.set, kind(tmp_path)) for kind in (str, Path)
         ]
-        assert stores[0]._shared_lock == stores[1]._shared_lock
+        assert stores[0]._shared_lock.args == stores[1]._shared_lock.args

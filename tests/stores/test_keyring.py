@@ -45,12 +45,13 @@ from atlassian_auth_adapter.testing.contracts.processes import (
 from atlassian_auth_adapter.testing.contracts.stores import (
     NAME,
     TEXT,
-    TokenStoreContract,
     text_of,
 )
+from atlassian_auth_adapter.testing.contracts.stores.locks import LockTests
+from atlassian_auth_adapter.testing.contracts.stores.sharing import SharingTests
 
 from . import helpers
-from .helpers import killed_before_line, only, variables_of
+from .helpers import killed_before_line, variables_of
 
 OTHER = f"{NAME}.authorizations"
 NEWER = text_of(8)
@@ -175,8 +176,7 @@ def key_of(store):
     return store._backend.get_password(store._service, str(store._path))
 
 
-@only("lock", "process", "fork", "pickle", "place")
-class TestContract(TokenStoreContract):
+class TestContract(LockTests, SharingTests):
     """The texts are kept by EncryptedTokenStore over FileTokenStore, which is tested as a whole."""
 
     shared_between_processes = True
@@ -344,7 +344,7 @@ class TestWhichKeyring:
 
 class TestKey:
     def test_it_is_made_when_it_is_first_needed(self, store):
-        """Not before there is something to seal; the keyring shows what it is for."""
+        """Not before there is something to encrypt; the keyring shows what it is for."""
         assert store.load(NAME) is None
         store.delete(NAME)
         with store.lock(NAME, timeout=0):
@@ -354,8 +354,8 @@ class TestKey:
         assert len(store._backend.entries()) == 1
         assert re.fullmatch(r"[\w-]{43}=", store._backend.get_password(SERVICE, str(store._path)))
 
-    def test_files_alone_tell_nothing(self, store):
-        """They are those of FileTokenStore, and sealed; the key is not among them."""
+    def test_files_without_the_key_reveal_nothing(self, store):
+        """They are those of FileTokenStore, encrypted; the key is not among them."""
         store.save(NAME, TEXT, expected=None)
         assert FileTokenStore(store._path).load(NAME).version == 1
         written = b"".join(path.read_bytes() for path in store._path.iterdir())
@@ -394,8 +394,8 @@ class TestKey:
             for name in names:
                 assert at(kind, directory=name).load(NAME) == Entry(TEXT, 1)
 
-    def test_a_file_of_another_directory_is_not_believed(self, at):
-        """It was sealed with another key."""
+    def test_a_file_of_another_directory_is_refused(self, at):
+        """It was encrypted with another key."""
         one, two = at(directory="one"), at(directory="two")
         for store in (one, two):
             store.save(NAME, TEXT, expected=None)
@@ -403,14 +403,6 @@ class TestKey:
         (one._path / file).replace(two._path / file)
         refused(lambda: two.load(NAME), two._path, "another key now", "sign in again")
         refused(lambda: two.save(NAME, NEWER, expected=1), "another key now")
-
-    def test_entries_in_clear_can_be_sealed(self, store):
-        """As EncryptedTokenStore does, once there is a key."""
-        store.save(OTHER, TEXT, expected=None)
-        FileTokenStore(store._path).save(NAME, TEXT, expected=None)
-        refused(lambda: store.load(NAME), "not encrypted")
-        store.save(NAME, TEXT, expected=1)
-        assert store.load(NAME) == Entry(TEXT, 2)
 
     def test_a_key_that_is_gone_is_not_replaced(self, at, store):
         """A second one would make the logins unreadable for good: neither load nor save make it."""
@@ -454,8 +446,8 @@ class TestKey:
         store.save(NAME, TEXT, expected=None)
         assert store.load(NAME) == Entry(TEXT, 1)
 
-    def test_a_keyring_that_only_pretends_is_found_out(self, at, monkeypatch):
-        """What was written is read again, before anything is sealed with it."""
+    def test_a_keyring_that_does_not_save_is_noticed(self, at, monkeypatch):
+        """The new key is read again, before anything is encrypted with it."""
         store = at()
         with monkeypatch.context() as patch:
             patch.setattr(Keychain, "set_password", lambda *_: None)
@@ -470,7 +462,7 @@ def _report(store, connection):
 
 
 class Meeting(Keychain):
-    """The first look of each one ends when all others have looked as well."""
+    """The first read of each one ends when all others have read as well."""
 
     def __init__(self, directory, meet):
         super().__init__(directory)
@@ -534,7 +526,7 @@ FILES = (module.__file__, encrypted.__file__)
 class TestKill:
     @pytest.mark.slow
     def test_a_first_save_can_be_killed_anywhere(self, at, tmp_path):
-        """Before each line of it: afterwards there is no key, or the one that goes on serving."""
+        """Before each line of it: afterwards there is no key, or one that is used from then on."""
         number, killed, seen = 0, True, set()
         while killed:
             place = partial(Keychain, tmp_path / f"entries-{number}")
@@ -552,7 +544,7 @@ class TestKill:
 
 
 class Failing(Keychain):
-    """Raises, or hangs, in some of its methods, or answers what it is told."""
+    """Raises or hangs in the methods in `where`, or returns `answer`."""
 
     raised = None
     gate = None
@@ -594,7 +586,7 @@ class Failing(Keychain):
 
 def calls():
     """The threads that ask a keyring."""
-    return [thread for thread in threading.enumerate() if thread.name == "atlassian-auth-keyring"]
+    return [thread for thread in threading.enumerate() if thread.name == "atlassian-auth-flight"]
 
 
 class TestFailure:
@@ -652,8 +644,8 @@ class TestFailure:
         refused(lambda: store.save(NAME, NEWER, expected=None), "chmod 700")
         assert not store._backend.entries()
 
-    def test_a_program_that_can_start_no_thread_is_told(self, store, monkeypatch):
-        """As it is at its end; afterwards it works as before."""
+    def test_a_program_that_can_start_no_thread_gets_an_error(self, store, monkeypatch):
+        """A program that ends cannot; afterwards the store works as before."""
 
         def start(_):
             raise RuntimeError("can't start new thread")
@@ -672,17 +664,17 @@ class TestHang:
         return at(Failing, timeout=SOON)
 
     def test_a_keyring_that_hangs_is_asked_once(self, store):
-        """A caller that has waited is told what to do, later ones at once; then it works again."""
+        """The first caller waits for its error, later ones get it at once; then it works again."""
         backend = store._backend
         with backend.hanging("get"):
             began = time.monotonic()
-            told = {
+            errors = {
                 refused(lambda: store.load(NAME), "has not answered", "unlock it", ELSEWHERE),
                 *(refused(lambda: store.load(NAME), "has not answered") for _ in range(100)),
                 refused(lambda: store.save(NAME, NEWER, expected=1), "has not answered"),
             }
             assert SOON <= time.monotonic() - began < 50 * SOON
-            assert len(told) == len(calls()) == 1
+            assert len(errors) == len(calls()) == 1
         assert store.load(NAME) == Entry(TEXT, 1)
         assert backend.reads == 1
 
@@ -707,23 +699,6 @@ class TestHang:
 
             assert together(3, load)[:2] == [Entry(TEXT, 1)] * 2
         assert not calls()
-
-    def test_forgotten_stores_start_no_more_threads(self, at):
-        """A program that makes a store for each attempt does not pile them up."""
-        at().save(NAME, TEXT, expected=None)
-        backend = at(Failing)._backend
-        with backend.hanging("get"):
-            for _ in range(5):
-                refused(partial(at(backend, timeout=SOON).load, NAME), "has not answered")
-            assert len(calls()) == 1
-
-    def test_what_needs_no_key_does_not_wait(self, store):
-        """Deleting, locking, and looking for what is not there."""
-        with store._backend.hanging("get", "set"), store.lock(NAME, timeout=0):
-            assert store.load(OTHER) is None
-            store.delete(NAME)
-            assert store.load(NAME) is None
-            assert not store._backend.reads
 
     def test_a_key_that_is_made_late_serves(self, at):
         """It was made under the lock, so that another process does not make a second one."""
@@ -816,7 +791,7 @@ class TestIdentity:
         assert "no keyring" in elsewhere(pickled)
 
     def test_another_process_has_the_same_settings(self, at):
-        """Service, directory, timeout and backend come along."""
+        """Service, directory, timeout and backend are in the pickle."""
         store = at(service="mine", timeout=7.0)
         with process(_settings, store) as other:
             assert other.recv() == ("mine", store._path, 7.0, store._backend.directory)

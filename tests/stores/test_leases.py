@@ -93,7 +93,7 @@ def test_a_wait_in_vain_says_where_and_for_how_long(place):
 
 
 def test_a_lease_that_becomes_free_is_taken(place):
-    """A later look succeeds."""
+    """A later attempt succeeds."""
     place.owner, inside = "another", threading.Event()
 
     def wait():

@@ -73,11 +73,10 @@ def run(script):
 
 @needs_fork
 class TestFork:
-    def test_a_child_does_not_spend_its_parents_refresh_token(self, store):
+    def test_a_child_does_not_use_its_parents_refresh_token(self, store):
         """It can load the login and use its access token, but not save it, and so not refresh it.
 
-        Both would spend the refresh token, and the login would be lost. The error names the ways
-        out.
+        Both would use the refresh token, and the login would be lost. The error says what to do.
         """
         store.save(NAME, TEXT, expected=None)
         assert in_forked_child(lambda: store.load(NAME) == Entry(TEXT, 1))
@@ -197,5 +196,5 @@ def test_locks_do_not_pile_up(store):
     """A lock exists while a thread holds it or waits for it."""
     for number in range(100):
         with store.lock(str(number), timeout=0):
-            assert len(store._locks) == 1
-    assert not len(store._locks)
+            assert len(store._locks._locks) == 1
+    assert not len(store._locks._locks)

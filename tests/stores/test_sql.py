@@ -47,9 +47,13 @@ from atlassian_auth_adapter.testing.contracts.stores import (
     assert_no_secret,
     text_of,
 )
+from atlassian_auth_adapter.testing.contracts.stores.base import StoreTests
+from atlassian_auth_adapter.testing.contracts.stores.entries import EntryTests
+from atlassian_auth_adapter.testing.contracts.stores.outages import OutageTests
+from atlassian_auth_adapter.testing.contracts.stores.sharing import SharingTests
 
 from . import helpers
-from .helpers import TRY_EVERYTHING, in_new_process, only, variables_of
+from .helpers import TRY_EVERYTHING, in_new_process, locking, until, variables_of
 
 NEWER = text_of(8)
 FIRST, SECOND = Entry(TEXT, 1), Entry(NEWER, 2)
@@ -160,26 +164,14 @@ def refused(work, *words, passing=False):
     return error
 
 
-def locking(store, timeout=0.0):
-    """Take the lock, and leave it."""
-    with store.lock(NAME, timeout=timeout):
-        pass
-
-
 def first_save(store):
     """The first version is saved."""
     store.save(NAME, TEXT, expected=None)
 
 
-def until(condition):
-    """Wait for what the database does by itself."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.05)
+class OnURL(StoreTests):
+    """A store on the database of each test class."""
 
-
-class SQLContract(TokenStoreContract):
     shared_between_processes = True
 
     @pytest.fixture
@@ -206,27 +198,18 @@ class SQLContract(TokenStoreContract):
 
 
 @only_postgres
-class TestContractOnPostgreSQL(SQLContract):
+class TestContractOnPostgreSQL(OnURL, TokenStoreContract):
     pass
-
-
-#: Of the contract, what depends on the statements of each database.
-statements = only(
-    *("letter", "as_it_was", "version", "alike", "similar", "deleted", "empty_place"),
-    *("does_not_need_the_lock", "process", "outage", "unreachable"),
-)
 
 
 @only_mysql
-@statements
-class TestContractOnMariaDB(SQLContract):
-    pass
+class TestContractOnMariaDB(OnURL, EntryTests, OutageTests, SharingTests):
+    """Its statements; threads and leases do not depend on the database."""
 
 
 @only_sqlite
-@statements
-class TestContractOnSQLite(SQLContract):
-    pass
+class TestContractOnSQLite(OnURL, EntryTests, SharingTests):
+    """Its statements; threads and leases do not depend on the database."""
 
 
 class TestArguments:
@@ -259,16 +242,12 @@ class TestArguments:
             with pytest.raises(ConfigurationError, match="MemoryTokenStore"):
                 SQLTokenStore(engine_for(f"sqlite://{place}", poolclass=sa.NullPool))
 
-    def test_a_table_has_a_name(self):
-        """Of one or two parts that no database truncates."""
-        for table in ("", ".", "a.", ".a", "a.b.c", "a" * 64, None, 1):
-            with pytest.raises(ConfigurationError, match="table="):
-                SQLTokenStore(sa.create_engine("sqlite:///x.db"), table=table)
-
-    def test_a_lease_lasts(self):
-        """A positive number of seconds."""
-        with pytest.raises(ConfigurationError, match="lease="):
-            SQLTokenStore(sa.create_engine("sqlite:///x.db"), lease=0)
+    def test_a_table_has_a_name_and_a_lease_a_duration(self):
+        """A name has one or two parts that no database truncates."""
+        tables = ("", ".", "a.", ".a", "a.b.c", "a" * 64, None, 1)
+        for name, value in (*(("table", table) for table in tables), ("lease", 0)):
+            with pytest.raises(ConfigurationError, match=f"{name}="):
+                SQLTokenStore(sa.create_engine("sqlite:///x.db"), **{name: value})
 
 
 class TestTable:
@@ -281,8 +260,8 @@ class TestTable:
         store.create_table()  # which changes nothing
         assert store.load(NAME) == FIRST
 
-    def test_a_row_without_entry_and_lease_vanishes(self, store, url, table):
-        """Looking, locking and deleting leave nothing behind."""
+    def test_a_row_without_entry_and_lease_is_deleted(self, store, url, table):
+        """Loading, locking and deleting leave no row."""
         for is_saved in (False, True):
             with store.lock(NAME, timeout=0.0):
                 if is_saved:
@@ -369,7 +348,7 @@ class TestTable:
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
     def test_a_new_file_is_private(self, engine_for, tmp_path):
-        """Whatever the umask; also when a store has looked into it before. A mode that was set
+        """Whatever the umask; also when a store has read it before. A mode that was set
         later stays.
         """
         umask = os.umask(0)
@@ -688,14 +667,14 @@ def sessions_of(engine):
 
 def kill(url, sessions):
     """The server ends the sessions, and they are gone."""
-    doomed = set(sessions)
+    killed = set(sessions)
     sessions.clear()
-    for session in doomed & alive(url):
+    for session in killed & alive(url):
         if url.startswith("postgresql"):
             run(url, "SELECT pg_terminate_backend(:session)", session=session)
         else:
             run(url, f"KILL {session}")
-    until(lambda: not alive(url).intersection(doomed))
+    until(lambda: not alive(url).intersection(killed))
 
 
 def alive(url):
@@ -876,25 +855,25 @@ class TestConflicts:
 
 class TestLease:
     @only_postgres
-    def test_a_holder_that_slept_too_long_destroys_nothing(
+    def test_a_holder_that_was_paused_too_long_changes_nothing(
         self, url, function_for, table, monkeypatch, pytestconfig
     ):
-        """Stopped under the lock, it wakes up after its lease: its save is stale, and when it
-        leaves, the lock of the next holder stays.
+        """It goes on after the end of its lease: its save is stale, and when it leaves, the lock
+        of the next holder stays.
         """
         monkeypatch.syspath_prepend(pytestconfig.rootpath)
         store = made(function_for(url), table, lease=SHORT)
         store.save(NAME, TEXT, expected=None)
-        with process(_hold_and_save, store) as sleeper:
-            pid = sleeper.recv()
+        with process(_hold_and_save, store) as paused:
+            pid = paused.recv()
             os.kill(pid, signal.SIGSTOP)
             try:
                 with store.lock(NAME, timeout=PATIENCE):
                     store.save(NAME, NEWER, expected=1)
                     os.kill(pid, signal.SIGCONT)
-                    sleeper.send("wake up")
-                    assert sleeper.recv() == "stale"
-                    assert sleeper.recv() == "left"
+                    paused.send("go on")
+                    assert paused.recv() == "stale"
+                    assert paused.recv() == "left"
                     with pytest.raises(TokenStoreTimeoutError):
                         locking(store)
             finally:
@@ -902,7 +881,7 @@ class TestLease:
         assert store.load(NAME) == SECOND
         locking(store)
 
-    def test_a_lease_obeys_only_its_owner(self, store, url, table):
+    def test_a_lease_is_changed_by_its_owner_only(self, store, url, table):
         """No other process renews or ends it; the owner may do each twice."""
         rows = store._rows
         assert rows.take(NAME, "owner", 60.0)
@@ -920,7 +899,7 @@ class TestLease:
         assert not rows.renew(NAME, "owner", 60.0)
         assert run(url, f"SELECT * FROM {table}") == []
 
-    def test_clocks_of_hosts_play_no_part(self, store, monkeypatch):
+    def test_clocks_of_hosts_do_not_matter(self, store, monkeypatch):
         """Neither a holder's nor a waiter's."""
         now = time.time()
         for holder, waiter in ((0.0, -1e6), (0.0, 1e6), (-1e6, 0.0), (1e6, 0.0)):
@@ -931,7 +910,7 @@ class TestLease:
                     locking(store)
 
     @servers
-    def test_time_zones_of_sessions_play_no_part(self, url, engine_for, table):
+    def test_time_zones_of_sessions_do_not_matter(self, url, engine_for, table):
         """A lease that is held is held in every time zone, one that has ended has ended."""
 
         def store_in(zone):
@@ -968,7 +947,7 @@ def _hold_and_save(store, connection):
         connection.send(os.getpid())
         connection.recv()
         try:
-            store.save(NAME, "secret of a sleeper", expected=1)
+            store.save(NAME, "secret of a paused holder", expected=1)
             connection.send("saved")
         except StaleRecordError:
             connection.send("stale")
@@ -977,7 +956,7 @@ def _hold_and_save(store, connection):
 
 class TestSecrets:
     def test_an_echoing_engine_prints_no_token(self, url, engine_for, table, caplog, capfd):
-        """Neither what is written nor what is read, at the most talkative level."""
+        """Neither what is written nor what is read, at the most detailed level."""
         caplog.set_level("DEBUG", logger="sqlalchemy")
         store = made(engine_for(url, echo="debug", echo_pool="debug"), table)
         store.save(NAME, TEXT, expected=None)

@@ -20,16 +20,16 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
-try:
+from atlassian_auth_adapter.errors import (
+    StaleRecordError,
+    TokenStoreError,
+    optional_import,
+    without_frames,
+)
+
+with optional_import("SQLAlchemy", "sql"):
     import sqlalchemy as sa
-except ImportError as error:
-    from atlassian_auth_adapter.errors import MissingExtraError
 
-    raise MissingExtraError(
-        "SQLAlchemy is not installed: pip install 'atlassian-auth-adapter[sql]'"
-    ) from error
-
-from atlassian_auth_adapter.errors import StaleRecordError, TokenStoreError, without_frames
 from atlassian_auth_adapter.pickling import PickledByReference, is_named
 from atlassian_auth_adapter.stores.base import (
     KEPT,
@@ -65,9 +65,9 @@ class SQLTokenStore(PickledByReference):
     the mode of an SQLite file (`create_table` makes a new one 0600), or use EncryptedTokenStore.
     Neither the engine's log (`echo`) nor an error shows what is saved.
 
-    A copy is the store itself. If `engine` is a function of a module, a pickle holds its name, and
-    works in every process. Otherwise a pickle is a reference, which the same process and its forked
-    children can follow; in any other process the store says on its first use that it cannot.
+    A copy is the store itself. If `engine` is a function of a module, a pickle holds its name and
+    works in every process. Otherwise it works in this process and its forked children only; in any
+    other process every method raises TokenStoreError.
 
     Args:
         engine: A synchronous SQLAlchemy engine, or a function without arguments that returns one.

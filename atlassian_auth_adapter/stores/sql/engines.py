@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-import threading
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,9 +14,10 @@ import sqlalchemy as sa
 
 from atlassian_auth_adapter.errors import ConfigurationError
 from atlassian_auth_adapter.pickling import is_named
+from atlassian_auth_adapter.stores.thread_locks import ThreadLocks
 from atlassian_auth_adapter.threads import after_fork
 
-__all__ = ["engine_of", "make_private", "place_of", "separate_after_fork"]
+__all__ = ["engine_of", "make_private", "place_of"]
 
 _PORTS = {"postgresql": 5432, "mysql": 3306}
 
@@ -25,9 +25,9 @@ _PORTS = {"postgresql": 5432, "mysql": 3306}
 _engines: weakref.WeakSet[sa.Engine] = weakref.WeakSet()
 
 #: The engines that functions of the program have made, while a store has them. Per process, weak;
-#: guarded by `_making`, which is renewed after a fork.
+#: each entry is guarded by the lock of its function.
 _made: weakref.WeakValueDictionary[Callable[[], object], sa.Engine] = weakref.WeakValueDictionary()
-_making = threading.Lock()
+_locks = ThreadLocks()
 
 #: In a forked child, the pools of its parent: collecting them would close the parent's connections.
 #: Written by the fork alone.
@@ -37,14 +37,14 @@ _inherited: list[sa.Pool] = []
 def engine_of(given: object) -> sa.Engine:
     """The engine itself, or the one that a function returns: one for each function of a module.
 
+    Forked children open connections of their own.
+
     Raises:
         ConfigurationError: It is neither.
     """
-    if isinstance(given, sa.Engine):
-        return given
-    made: object = given
+    made = given
     if is_named(given) and callable(given):
-        with _making:
+        with _locks.held(given):
             made = _made.get(given) or given()
             if isinstance(made, sa.Engine):
                 _made[given] = made
@@ -57,12 +57,8 @@ def engine_of(given: object) -> sa.Engine:
             "sqlalchemy.create_engine(url) returns, or a function without arguments that returns "
             "such an engine."
         )
+    _engines.add(made)
     return made
-
-
-def separate_after_fork(engine: sa.Engine) -> None:
-    """A forked child opens connections of its own, and closes none of its parent's."""
-    _engines.add(engine)
 
 
 def place_of(engine: sa.Engine) -> str:
@@ -130,8 +126,7 @@ def make_private(file: Path) -> None:
 
 
 def _separate_from_parent() -> None:
-    global _making  # noqa: PLW0603 - another thread of the parent may have held it
-    _making = threading.Lock()
+    """A forked child opens connections of its own, and does not close those of its parent."""
     for engine in list(_engines):
         _inherited.append(engine.pool)
         engine.dispose(close=False)

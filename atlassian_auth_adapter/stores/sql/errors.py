@@ -89,14 +89,14 @@ def is_permanent_refusal(text: str) -> bool:
 
 
 def statement_failed(code: str, text: str, **values: str) -> str:
-    """What to say of a statement that failed, without the driver's own text.
+    """The message for a statement that failed, without the driver's text, which may hold secrets.
 
     Args:
-        code: Of the error.
-        text: What the driver says; may quote what was sent.
+        code: The code of the error.
+        text: The driver's text, in which SQLite's words are looked for.
         values: `failure`, `where`, `table` and `quoted` (the table's name as SQL).
     """
     for signs, advice in _ADVICE.items():
         if code in signs or any(" " in sign and sign in text for sign in signs):
             return advice.format(**values)
-    return "{failure}. Look into the log of the database.".format(**values)
+    return f"{values['failure']}. Look into the log of the database."

@@ -19,7 +19,7 @@ from atlassian_auth_adapter.errors import (
     TokenStoreError,
     TokenStoreUnavailableError,
 )
-from atlassian_auth_adapter.stores.sql.engines import make_private, separate_after_fork
+from atlassian_auth_adapter.stores.sql.engines import make_private
 from atlassian_auth_adapter.stores.sql.errors import (
     CONFLICTS,
     DUPLICATE_ROW,
@@ -119,7 +119,6 @@ class Rows:
         self._dialect = place.partition(":")[0]
         self._now: sa.ColumnElement[float] = sa.literal_column(_NOW[self._dialect], sa.Double())
         self._engine = engine.execution_options()  # a view of it: only this one has our listener
-        separate_after_fork(engine)
         if engine.dialect.driver == "psycopg":
             sa.event.listen(self._engine, "do_execute", _unprepared)
 
@@ -256,8 +255,8 @@ class Rows:
             )
         elif not is_connected:  # nothing was sent yet
             is_drivers = isinstance(error, sa.exc.OperationalError)
-            is_passing |= is_drivers and not code
-            is_passing &= not is_permanent_refusal(words)
+            is_passing = is_passing or (is_drivers and not code)
+            is_passing = is_passing and not is_permanent_refusal(words)
             if password := self._engine.url.password:
                 words = words.replace(str(password), "***")
             reason = f"{words} ({kind})" if is_drivers else kind
