@@ -87,8 +87,8 @@ class AtlassianAuth(AuthObject, AuthBase):
         if answer.is_redirect:
             self._prepare_redirect(answer)
             if "Authorization" not in answer.request.headers:
-                # requests makes the redirected request from the original one. The mark says that
-                # the redirected one may get a token when it is sent again.
+                # requests makes the redirected request from this one. The mark says that this one
+                # may get its token back when it is sent again.
                 response.request.headers.pop("Authorization", None)
                 response.request._atlassian_token_left_off = True  # type: ignore[attr-defined] # noqa: SLF001
         return answer
@@ -98,7 +98,7 @@ class AtlassianAuth(AuthObject, AuthBase):
         request = response.request
         location = _location(request.url)
         authorization = request.headers.get("Authorization", "")
-        had_token = authorization or hasattr(request, "_atlassian_token_left_off")
+        had_token = bool(authorization) or hasattr(request, "_atlassian_token_left_off")
         if not had_token or not self.may_carry_token(location):
             return response
         token = credential_in(_text(authorization))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import pickle
+import traceback
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -48,6 +49,8 @@ from atlassian_auth_adapter.testing.contracts.world import (
     secrets_in,
 )
 from atlassian_auth_adapter.testing.emulator import Edit, Status
+
+OURS = AtlassianAuth.__module__
 
 
 class Double(BaseAdapter):
@@ -278,6 +281,18 @@ class TestContract(AuthAdapterContract):
             session.get(echo(client))
         assert raised.value.response is None
         assert raised.value.request is not None
+
+    def test_no_variable_of_our_frames_holds_a_token_when_a_refresh_is_refused(
+        self, world: World, session: requests.Session, client: Any
+    ) -> None:
+        """Error reporters print the variables of each frame."""
+        world.emulator.cloud.revoke_grants()
+        with pytest.raises(requests.RequestException) as raised:
+            session.get(echo(client))
+        frames = [frame for frame, _ in traceback.walk_tb(raised.value.__traceback__)]
+        ours = [frame.f_locals for frame in frames if frame.f_globals["__name__"] == OURS]
+        assert len(ours) == 2
+        assert not secrets_in(repr(ours).encode(), world.emulator)
 
     def test_an_encoder_of_toolbelt_is_made_again(
         self, world: World, session: requests.Session, client: Any
