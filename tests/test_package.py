@@ -141,10 +141,10 @@ def test_without_its_library_a_class_says_what_to_install() -> None:
         ("httpx2", "AtlassianHTTPX2Auth", "pip install 'atlassian-auth-adapter[httpx2]'"),
         ("redis", "RedisTokenStore", "pip install 'atlassian-auth-adapter[redis]'"),
         ("sqlalchemy", "SQLTokenStore", "pip install 'atlassian-auth-adapter[sql]'"),
+        ("cryptography", "EncryptedTokenStore", "pip install 'atlassian-auth-adapter[crypto]'"),
         ("keyring", "KeyringTokenStore", "pip install 'atlassian-auth-adapter[keyring]'"),
         ("platformdirs", "KeyringTokenStore", "pip install 'atlassian-auth-adapter[keyring]'"),
         ("platformdirs", "load_profile", "pip install 'atlassian-auth-adapter[cli]'"),
-        ("cryptography", "EncryptedTokenStore", "pip install 'atlassian-auth-adapter[crypto]'"),
     ]
     code = (
         "import sys, atlassian_auth_adapter as a\n"
