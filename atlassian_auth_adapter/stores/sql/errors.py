@@ -28,7 +28,7 @@ CONFLICTS = {
 
 #: Another process has made the same row (MySQL), or the same table or a part of it.
 DUPLICATE_ROW = {"1062"}
-DUPLICATE_TABLE = {"23505", "42P07", "1050"}
+DUPLICATE_TABLE = {"23505", "42710", "42P07", "1050"}
 
 #: The server starts, stops or is full, or the network is down. (And all of SQLSTATE 08.)
 _OUTAGES = {
