@@ -455,12 +455,14 @@ def _threads_of_dead_processes_end(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_threads_of_dead_processes_end")
 @pytest.mark.parametrize("machine", [Cloud, DataCenter])
-def test_any_sequence(machine: type[AnySequence], caplog: pytest.LogCaptureFixture) -> None:
+def test_any_sequence(
+    machine: type[AnySequence], caplog: pytest.LogCaptureFixture, pytestconfig: pytest.Config
+) -> None:
     """Expiry, revocation, lost answers, cancellation, kills, restarts, wrong clocks, stores that
     fail or fall back, in any order: no login is lost that need not be, and no secret is told.
     """
     caplog.set_level(logging.CRITICAL, "atlassian_auth_adapter")  # thousands of warnings
-    examples = settings().max_examples // 3
+    examples = 50 if pytestconfig.getoption("slow") else 4
     run_state_machine_as_test(
         machine, settings=settings(max_examples=examples, stateful_step_count=30)
     )

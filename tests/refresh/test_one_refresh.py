@@ -111,7 +111,8 @@ def test_500_asyncio_tasks_share_one_refresh(
     assert_one_refresh(asyncio.run(_get_many_asyncio(url, AtlassianHTTPXAuth(client), 500)))
 
 
-@pytest.mark.parametrize("flavour", [slow("cloud"), "data_center"], indirect=True)
+@pytest.mark.slow
+@pytest.mark.parametrize("flavour", ["cloud", "data_center"], indirect=True)
 def test_500_trio_tasks_share_one_refresh(
     flavour: str, assert_one_refresh: Any, expired_client: Any
 ) -> None:

@@ -93,7 +93,16 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", disk], check=True)
 
 
-@pytest.fixture(params=["permission", "full", "read-only", "redis", "postgres", "mariadb"])
+@pytest.fixture(
+    params=[
+        "permission",
+        "full",
+        "read-only",
+        "redis",
+        "postgres",
+        pytest.param("mariadb", marks=pytest.mark.slow),
+    ]
+)
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     """Each way in which a store can break."""
     match request.param:

@@ -143,6 +143,7 @@ def test_signing_in(page: Any, client: Any, emulator: Any, port: int, picture: A
     assert not page.evaluate("document.referrer")
 
 
+@pytest.mark.slow
 def test_loading_the_page_again(page: Any, client: Any, emulator: Any, picture: Any) -> None:
     """Again and again a friendly page, and no second exchange."""
     running = Login(client)
@@ -156,6 +157,7 @@ def test_loading_the_page_again(page: Any, client: Any, emulator: Any, picture: 
     assert emulator.count("authorization_code") == 1
 
 
+@pytest.mark.slow
 def test_the_redirect_in_a_second_tab(page: Any, client: Any, emulator: Any) -> None:
     """A tab that was copied, or restored with its session: already signed in."""
     redirects: list[str] = []
@@ -172,6 +174,7 @@ def test_the_redirect_in_a_second_tab(page: Any, client: Any, emulator: Any) -> 
     assert emulator.count("authorization_code") == 1
 
 
+@pytest.mark.slow
 def test_two_tabs_that_both_agree(page: Any, client: Any, emulator: Any) -> None:
     """The authorization URL was opened twice: the first counts, the second tab says so."""
     running = Login(client)
@@ -212,6 +215,7 @@ def test_a_wrong_state(page: Any, client: Any, emulator: Any, port: int) -> None
     assert running.end() is None
 
 
+@pytest.mark.slow
 def test_coming_back_too_late(page: Any, client: Any, emulator: Any, picture: Any) -> None:
     """The program has stopped waiting: the page says so, nothing is exchanged."""
     running = Login(client, timeout=0.01)
@@ -223,6 +227,7 @@ def test_coming_back_too_late(page: Any, client: Any, emulator: Any, picture: An
     picture(page, "late")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["unreachable", "wrong secret"])
 def test_an_exchange_that_fails(
     name: str, page: Any, client: Any, emulator: Any, picture: Any

@@ -11,6 +11,7 @@ import pickle
 import signal
 import threading
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -217,8 +218,9 @@ class TestRefusal:
         refused(lambda: store.load(OTHER), "under another name", OTHER)
         self.untouched(store, file, "another name")
 
-    def test_every_changed_byte_is_detected(self):
+    def test_every_changed_byte_is_detected(self, request):
         """Whichever character of the ciphertext changes to whatever, the entry is refused."""
+        step = 1 if request.config.getoption("slow") else 23  # every change, or a sample
         inner = MemoryTokenStore()
         store = EncryptedTokenStore(inner, get_keys)
 
@@ -230,7 +232,7 @@ class TestRefusal:
             inner.delete(NAME)
             store.save(NAME, text, expected=None)
             sealed = sealed_in(inner)
-            for changed in self.changes(sealed):
+            for changed in islice(self.changes(sealed), 0, None, step):
                 replace(changed)
                 with pytest.raises(TokenStoreError):
                     store.load(NAME)

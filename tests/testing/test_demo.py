@@ -113,6 +113,7 @@ def test_what_does_not_hold_is_crossed_out_and_repeated_at_the_end(
     assert max(map(len, run.stdout.splitlines())) <= 60
 
 
+@pytest.mark.slow
 def test_ticks_are_words_where_they_cannot_be_encoded(
     run_demo: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
@@ -122,6 +123,7 @@ def test_ticks_are_words_where_they_cannot_be_encoded(
     assert "  ok Threads that got a token: 1" in run.stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_what_is_not_installed_is_left_out(
     run_demo: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
