@@ -10,7 +10,6 @@ export PYTHONDONTWRITEBYTECODE =
 # Many tests wait for a lease, a process or a server: three workers for two cores.
 WORKERS = $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) * 3 // 2)')
 PYTEST = pytest --numprocesses $(WORKERS) --dist worksteal
-UNCOVERED := tests/refresh/test_every_order.py tests/crashes tests/fleet
 
 .PHONY: test slow demo lint types layers tests fleet clean
 
@@ -34,15 +33,15 @@ layers: $(READY)
 tests: $(READY)
 	$(BIN)/python -m $(PYTEST)
 
-# All tests once more with those marked slow (the oldest SDKs, streams, long hypothesis runs) under
-# coverage with its floor. Without coverage: the fleet, each cell of docs/crash-matrix.md in real
-# processes, and every order of the steps of a refresh.
+# The tests of `make test` under coverage with its floor; and without coverage those that are marked
+# slow (the fleet, each cell of docs/crash-matrix.md in real processes, the oldest SDKs, streams, every
+# order of the steps of a refresh), and those that do more with --slow.
 slow: $(READY) $(OLDEST)
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m $(PYTEST) --slow $(UNCOVERED:%=--ignore=%)
+	$(BIN)/coverage run -m $(PYTEST)
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
-	$(BIN)/python -m $(PYTEST) --slow $(UNCOVERED)
+	$(BIN)/python -m $(PYTEST) --slow -m "slow or longer or hypothesis"
 
 # The fleet at full length, some minutes; see docs/fleet.md
 fleet: $(READY)

@@ -453,6 +453,7 @@ def _threads_of_dead_processes_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threading, "excepthook", without_exits)
 
 
+@pytest.mark.longer
 @pytest.mark.usefixtures("_threads_of_dead_processes_end")
 @pytest.mark.parametrize("machine", [Cloud, DataCenter])
 def test_any_sequence(

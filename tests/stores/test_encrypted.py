@@ -218,6 +218,7 @@ class TestRefusal:
         refused(lambda: store.load(OTHER), "under another name", OTHER)
         self.untouched(store, file, "another name")
 
+    @pytest.mark.longer
     def test_every_changed_byte_is_detected(self, request):
         """Whichever character of the ciphertext changes to whatever, the entry is refused."""
         step = 1 if request.config.getoption("slow") else 23  # every change, or a sample
