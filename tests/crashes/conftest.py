@@ -384,8 +384,8 @@ This page is written by its test, and every run of the test compares it with wha
 
     {COMMAND}
 
-`make slow` measures every cell. `make test` measures those of FileTokenStore on Data Center, and on
-Cloud those in the middle of the save, MariaDB apart.
+`make test` measures the cells of FileTokenStore on Data Center, and on Cloud those in the middle of
+the save, MariaDB apart; `make slow` measures the others.
 """
 
 NOTES = """

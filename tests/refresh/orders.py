@@ -153,7 +153,7 @@ its holder was killed before it was saved, ends the login.
 Each sort of event happens once at most in a schedule, and so many events in all. With three events
 the states are those of all choices of three sorts, added up.
 
-`make test` explores the worlds of the first rows, `make slow` all but the last two.
+`make test` explores the worlds of the first rows, `make slow` all but the last four.
 
 | server | processes | events | explored by | states |
 |---|---|---|---|---|
