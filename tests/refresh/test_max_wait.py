@@ -129,7 +129,8 @@ def test_a_store_that_hangs(
     """TokenStoreUnavailableError after max_wait, in any operation; then the refresh goes on."""
     store, pause = FragileStore(), pauses()
     make_client(store=store)
-    client = another_process(store=store, max_wait=0.05)
+    # Long enough for what comes before the operation, also on a slow machine.
+    client = another_process(store=store, max_wait=0.5)
     clock.advance(3600)
     store.before[hanging] = pause
     with pytest.raises(TokenStoreUnavailableError, match=r"store does not answer.*max_wait"):
