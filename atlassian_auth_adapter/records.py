@@ -202,7 +202,7 @@ def read(text: str, key: TokenKey, kind: type[R], place: str) -> R:
 
 
 def load(store: TokenStore, key: TokenKey, kind: type[R]) -> tuple[R | None, int | None]:
-    """The record that a store keeps for a key, and its version; both None when there is none.
+    """The record that a store keeps for a key, and its version; both None without a record.
 
     Raises:
         TokenStoreError: It cannot be read, or is not such a record.

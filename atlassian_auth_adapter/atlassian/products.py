@@ -74,7 +74,7 @@ def cloud_named(name: str) -> CloudEnvironment:
     """The environment of that name, such as "commercial" or "us-gov-moderate", in any case.
 
     Raises:
-        ConfigurationError: There is none.
+        ConfigurationError: There is no environment of that name.
     """
     try:
         return _ENVIRONMENTS[name.upper().replace("-", "_")]
@@ -253,7 +253,7 @@ def product_named(name: str) -> Product:
     """The record of a product.
 
     Raises:
-        ConfigurationError: There is none of that name.
+        ConfigurationError: There is no product of that name.
     """
     try:
         return PRODUCTS[name]

@@ -91,7 +91,7 @@ class AuthorizationResponse:
         """The response in a redirect URL, or in its path and query; or a code alone.
 
         Raises:
-            AuthorizationError: It is none of these.
+            AuthorizationError: It is not a redirect URL, a path with a query, or a code.
         """
         text = code_or_url.strip()
         if not text.isprintable() or " " in text or not text:

@@ -63,7 +63,7 @@ class TokenStore(Protocol):
     """
 
     def load(self, name: str) -> Entry | None:
-        """The entry, or None when there is none.
+        """The entry, or None without one.
 
         Raises:
             TokenStoreError: It cannot be read, or is damaged; it was left as it is.

@@ -67,7 +67,7 @@ class ContextTokenStore(PickledByReference):
     context variables of the refresh's caller. Make a client for each tenant.
 
     Args:
-        get_context: Returns the dictionary, a copy of it, or None when there is none.
+        get_context: Returns the dictionary, a copy of it, or None without one.
         set_context: Takes the new dictionary, which holds JSON values only. Keys of other programs
             have the values that `get_context` returned.
         lock: None, a directory, or `lock(name, timeout)`: returns a context manager that holds the
