@@ -82,10 +82,6 @@ class AtlassianOAuthClient(AtlassianClient):
             ConfigurationError: The client was made without a callback URL.
             TokenStoreError: The store cannot be written, so a login could not be kept either.
         """
-        return self._start()[1]
-
-    def _start(self) -> tuple[AuthorizationRequest, str]:
-        """A new authorization request, which is stored, and its URL."""
         if not self.callback_url:
             raise ConfigurationError(
                 "callback_url is missing. Pass the redirect URI exactly as it is registered for "
@@ -95,7 +91,7 @@ class AtlassianOAuthClient(AtlassianClient):
             self._server, " ".join(self.get_oauth_scopes()), self._clock.time()
         )
         self._change_authorizations(lambda pending: (*pending, request))
-        return request, request.url(self._server, self.client_id, self.callback_url)
+        return request.url(self._server, self.client_id, self.callback_url)
 
     @without_frames
     def oauth_complete(self, code: str) -> None:
@@ -112,9 +108,7 @@ class AtlassianOAuthClient(AtlassianClient):
             TokenEndpointUnavailableError: No usable answer. A code works once: start again.
             TokenStoreError: The store failed.
         """
-        self._complete(AuthorizationResponse.parse(code))
-
-    def _complete(self, response: AuthorizationResponse) -> None:
+        response = AuthorizationResponse.parse(code)
         response.raise_for_error()
         request = self._claimed(response)
         if request is None:

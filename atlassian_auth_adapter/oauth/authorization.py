@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
 from atlassian_auth_adapter.errors import (
     AuthorizationDeniedError,
@@ -111,6 +111,11 @@ class AuthorizationResponse:
                 "Paste it whole, or call oauth_start() again."
             )
         return cls(codes[0], states[0])
+
+    def query(self) -> str:
+        """It as the query of a redirect URL, from which `parse` makes it again."""
+        parameters = {"code": self.code, "state": self.state, "error": self.error}
+        return "?" + urlencode({name: value for name, value in parameters.items() if value})
 
     def answers(self, state: str) -> bool:
         """Whether the response has that state."""

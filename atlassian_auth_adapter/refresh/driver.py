@@ -201,7 +201,8 @@ class Driver:
         if login is not None:
             self._check(login)
         if self.membership is not None:
-            self.shared = self.membership.join(login)
+            is_for_all = not (self.replaces or self.on_callers_thread)
+            self.shared = self.membership.join(login, self.flight if is_for_all else None)
 
     def _publish(self, login: Login | None) -> None:
         if self.replaces:

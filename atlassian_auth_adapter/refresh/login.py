@@ -203,8 +203,12 @@ class Membership:
         self._name, self._process = name, process
         self.shared = SharedLogin()
 
-    def join(self, login: Login | None) -> SharedLogin:
-        """Share the state of a login that the source has loaded from its store, or has made."""
+    def join(self, login: Login | None, flight: Flight | None) -> SharedLogin:
+        """Share the state of a login that the source has loaded from its store, or has made.
+
+        `flight` is that for whose sake it was loaded, if other callers may join it. It may be here
+        before its caller has written it to the state that the source had.
+        """
         before = self.shared
         if login is None or not login.login_id or login.login_id == before.login_id:
             return before
@@ -219,7 +223,7 @@ class Membership:
         # No flight takes `lock` here, see `SharedLogin`: at worst one that has just begun is not
         # joined.
         if shared.flight_under_way() is None:
-            shared.flight = before.flight
+            shared.flight = flight or before.flight
         before.leave()
         self.shared = shared
         return shared

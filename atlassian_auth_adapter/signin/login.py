@@ -12,6 +12,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from queue import Empty
+from urllib.parse import parse_qs, urlsplit
 
 from atlassian_auth_adapter.clients.oauth import AtlassianOAuthClient
 from atlassian_auth_adapter.errors import (
@@ -89,16 +90,17 @@ def login(
             "localhost, or receive=False. Register such a URL (http://localhost:8080/callback), or "
             "give `paste`."
         )
-    request, url = client._start()  # noqa: SLF001 - what oauth_start() wraps for programs
-    with Receiver(uri, request.state) if uri else nullcontext() as receiver:
+    url = client.oauth_start()
+    (state,) = parse_qs(urlsplit(url).query)["state"]
+    with Receiver(uri, state) if uri else nullcontext() as receiver:
         tell(_invitation(url, uri, paste is not None, os.environ))
         if open_browser and has_browser(os.environ, sys.platform):
             # On a thread, because some browsers do not return from their start.
             threading.Thread(
                 target=_open, args=(url,), name="atlassian-auth-browser", daemon=True
             ).start()
-        response = _first_response(client, request.state, receiver, paste, tell, timeout)
-        client._complete(response)  # noqa: SLF001 - what oauth_complete() wraps for programs
+        response = _first_response(client, state, receiver, paste, tell, timeout)
+        client.oauth_complete(response.query())
 
 
 def _first_response(

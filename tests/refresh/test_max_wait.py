@@ -11,6 +11,7 @@ import pytest
 import trio
 
 from atlassian_auth_adapter import (
+    AtlassianAuthError,
     AtlassianOAuthClient,
     ConfigurationError,
     TokenEndpointUnavailableError,
@@ -20,8 +21,10 @@ from atlassian_auth_adapter import (
     TokenStoreUnavailableError,
 )
 from atlassian_auth_adapter.clients.environment import atlassian_oauth_client_from_env
+from atlassian_auth_adapter.refresh import source
 from atlassian_auth_adapter.testing import AtlassianEmulator, FakeClock
 from atlassian_auth_adapter.testing.emulator import Hold, Status
+from atlassian_auth_adapter.threads import started
 
 from .stores import FragileStore, Pause
 
@@ -129,16 +132,66 @@ def test_a_store_that_hangs(
     """TokenStoreUnavailableError after max_wait, in any operation; then the refresh goes on."""
     store, pause = FragileStore(), pauses()
     make_client(store=store)
-    # Long enough for what comes before the operation, also on a slow machine.
-    client = another_process(store=store, max_wait=0.5)
+    client = another_process(store=store, max_wait=0.05)
     clock.advance(3600)
     store.before[hanging] = pause
+    with pytest.raises(AtlassianAuthError, match="max_wait"):
+        ask(client)
+    pause.wait_arrived()
     with pytest.raises(TokenStoreUnavailableError, match=r"store does not answer.*max_wait"):
         ask(client)
     store.recover()
     pause.release()
     landed()
     assert ask(client) == client.current()
+    assert emulator.count("refresh_token") == 1
+
+
+@pytest.mark.parametrize(
+    ("hanging", "told"),
+    [
+        ("lock", "holds the lock"),
+        ("journal", "store does not answer"),
+        ("answer", "store does not answer"),
+    ],
+)
+def test_the_first_flight_of_a_client_can_be_joined_at_once(
+    emulator: AtlassianEmulator,
+    make_client: Any,
+    another_process: Any,
+    clock: FakeClock,
+    landed: Callable[[], None],
+    pauses: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    hanging: str,
+    told: str,
+) -> None:
+    """A flight may find its login before its caller goes on; later callers wait for it as well.
+
+    A second flight would wait for the lock of the first, and its callers would be told of that.
+    """
+    store, pause = FragileStore(), pauses()
+    make_client(store=store)
+    client = another_process(store=store, max_wait=0.05)
+    clock.advance(3600)
+    store.before[hanging] = pause
+    flights = []
+
+    def started_late(run: Callable[[], None]) -> bool:
+        flights.append(run)
+        done = started(run)
+        pause.wait_arrived()
+        return done
+
+    monkeypatch.setattr(source, "started", started_late)
+    for _ in range(2):
+        with pytest.raises(AtlassianAuthError, match=told):
+            client.token_set()
+    assert len(flights) == 1
+    store.recover()
+    pause.release()
+    landed()
+    assert client.token_set() == client.current()
     assert emulator.count("refresh_token") == 1
 
 

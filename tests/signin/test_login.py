@@ -97,6 +97,31 @@ def test_a_person_signs_in(
     assert emulator.count("authorization_code") == 1
 
 
+def test_what_a_subclass_does_at_a_sign_in_is_done(
+    client: Any, emulator: Any, person: Any, visit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its `oauth_start` and `oauth_complete` are called: it may count, log or forbid sign-ins."""
+    calls = []
+
+    class Counting(type(client)):
+        def oauth_start(self) -> str:
+            calls.append("start")
+            return super().oauth_start()
+
+        def oauth_complete(self, code: str) -> None:
+            calls.append(code)
+            super().oauth_complete(code)
+
+    monkeypatch.setattr(client, "__class__", Counting)
+    person.does = lambda url: visit(emulator.cloud.authorize(url))
+    login(client, tell=person, timeout=20)
+    assert "You are signed in" in person.done().text
+    started, redirect = calls
+    assert started == "start"
+    assert "code=" in redirect
+    assert "state=" in redirect
+
+
 def test_localhost_may_be_ipv6(client: Any, emulator: Any, person: Any, visit: Any) -> None:
     """A browser that resolves "localhost" to ::1 reaches the receiver."""
     if not socket.has_dualstack_ipv6():
