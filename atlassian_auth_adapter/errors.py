@@ -8,6 +8,7 @@
     |   |-- AuthorizationDeniedError          ask again, or stop
     |   |-- AuthorizationTimeoutError         no answer came: compare the registration, ask again
     |   |                                         (also TimeoutError)
+    |   |-- AuthorizationCompletedError       go on: this redirect was completed before
     |   |-- StateMismatchError                do not trust this redirect
     |   `-- AmbiguousSiteError                name the site: .sites lists the choices
     |-- LoginRequiredError                log in: .reason says why
@@ -51,6 +52,7 @@ __all__ = [
     "AuthorizationError",
     "AuthorizationDeniedError",
     "AuthorizationTimeoutError",
+    "AuthorizationCompletedError",
     "StateMismatchError",
     "AmbiguousSiteError",
     "LoginRequiredError",
@@ -152,8 +154,15 @@ class AuthorizationTimeoutError(AuthorizationError, TimeoutError):
     """The browser did not come back in time: the text says what to compare. Ask again."""
 
 
+class AuthorizationCompletedError(AuthorizationError):
+    """The redirect was completed before, as with a page that is loaded again: go on.
+
+    Nothing was sent, and the login is there.
+    """
+
+
 class StateMismatchError(AuthorizationError):
-    """The redirect belongs to no authorization that this store has started: do not trust it."""
+    """The redirect is not the answer to an authorization of this store: do not trust it."""
 
 
 class AmbiguousSiteError(AuthorizationError):

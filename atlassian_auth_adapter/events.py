@@ -26,6 +26,9 @@ EventName = Literal[
     "store_failed",  # the store could not be read or written
     "lock_timeout",  # another process held the store's lock for too long
     "reauthorization_due",  # the login expires soon and needs a person
+    "no_refresh_token",  # the scopes ask for none: the login ends with its access token
+    "state_not_checked",  # a code was accepted without its state, which could not be compared
+    "not_revoked",  # the login that a sign-in has replaced could not be revoked
     "foreign_origin",  # a request outside the grant was sent without the token
     "site_not_granted",  # the login does not reach the site with the cloud id
     "scope_missing",  # the resource server requires a scope that the grant lacks
@@ -52,6 +55,7 @@ class Event:
         account: The account of the login, or "".
         fields: Details without secrets. For a refresh: `duration` (seconds, float), `waiters`
             (int), `generation` (int), `error` (text), `reauthorize_by` (POSIX timestamp, seconds).
+            For a sign-in: `hint`, `needed`, `error`.
             For an answer of a resource server: `origin`, `path`, and some of `hint` (what to do
             instead, or ""), `granted` and `needed` (scopes; " or " stands between alternatives),
             `error` (text), `retry_after` and `reason` (headers, as text). For a site: `cloud_id`,

@@ -30,6 +30,7 @@ from atlassian_auth_adapter.tokens import TokenSet
 __all__ = [
     "SCHEMA",
     "Authorizations",
+    "Claim",
     "ClientSecret",
     "Journal",
     "Login",
@@ -149,10 +150,33 @@ class Login:
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """An authorization that one call has claimed: its code was sent, or is about to be.
+
+    Attributes:
+        code_hash: Salted hash of the code, which is never sent again.
+        state_hash: Salted hash of the state.
+        claimed_at: POSIX timestamp (seconds).
+        claimant: Random name of the call.
+    """
+
+    code_hash: str
+    state_hash: str
+    claimed_at: float
+    claimant: str
+
+
+@dataclass(frozen=True, slots=True)
 class Authorizations:
-    """The authorizations that wait for their redirects, the oldest first."""
+    """The authorizations of the last minutes.
+
+    Attributes:
+        requests: Those that wait for their redirects, the oldest first.
+        claims: Those whose redirects have come.
+    """
 
     requests: tuple[AuthorizationRequest, ...] = ()
+    claims: tuple[Claim, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,8 +108,9 @@ def cloud_server(cloud: CloudEnvironment) -> AuthorizationServer:
     """The 3LO authorization server of Jira and Confluence Cloud.
 
     Source: developer.atlassian.com oauth-2-3lo-apps, copy of 2026-09-26; PKCE is accepted and
-    ignored (2026-09), so it is not sent; the revocation endpoint is advertised by the metadata of
-    another issuer on the same host (2026-10-10) and is not documented for 3LO. That a login ends
+    ignored (2026-09); the revocation endpoint is advertised by the metadata of another issuer on
+    the same host (2026-10-10) and is not documented for 3LO; an account has one grant per app, so
+    that revoking a login may end a later one of the same person. That a login ends
     365 days after the consent was documented from 2022 to 2024; the row is gone, no announcement
     was found, so it is reported as possible and never acted upon.
     """
@@ -119,6 +120,7 @@ def cloud_server(cloud: CloudEnvironment) -> AuthorizationServer:
         token_endpoint=f"{cloud.auth_url}/oauth/token",
         revocation_endpoint=f"{cloud.auth_url}/oauth/revoke",
         authorization_parameters=(("audience", cloud.audience), ("prompt", "consent")),
+        refresh_token_scope="offline_access",
         rotation_grace=600.0,  # "reuse interval" of 10 minutes
         resend_window=120.0,  # our choice: long enough for a short outage, far from the end
         refresh_token_lifetime=90 * DAY,
@@ -135,7 +137,7 @@ def data_center_server(base_url: str) -> AuthorizationServer:
 
     Descriptions are localised, so only the error code counts. The redirect URI is sent with a
     refresh because one documented example does and servers differ. No grace: a lost answer is a
-    lost login.
+    lost login. The tokens of one authorization code are revoked together, and no others.
 
     Source: confluence.atlassian.com adminjiraserver101/jira-oauth-2-0-provider-api, read
         2026-11-22.
@@ -145,7 +147,7 @@ def data_center_server(base_url: str) -> AuthorizationServer:
         authorization_endpoint=f"{base_url}/rest/oauth2/latest/authorize",
         token_endpoint=f"{base_url}/rest/oauth2/latest/token",
         revocation_endpoint=f"{base_url}/rest/oauth2/latest/revoke",
-        pkce=True,
+        revokes_one_login=True,
         redirect_uri_on_refresh=True,
         refresh_token_lifetime=90 * DAY,  # a property of the server; each refresh starts it again
         scope_on_client_credentials=True,

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from typing import Any, ClassVar, Unpack
 from urllib.parse import parse_qs, urlsplit
 
 from atlassian_auth_adapter.atlassian.products import COMMERCIAL, CloudEnvironment
+from atlassian_auth_adapter.clients.authorizations import StartedAuthorizations
 from atlassian_auth_adapter.clients.base import AtlassianClient
 from atlassian_auth_adapter.clients.places import PlaceKind, place_of
 from atlassian_auth_adapter.clients.settings import Secret, Settings
 from atlassian_auth_adapter.errors import (
+    AtlassianAuthError,
     AuthorizationError,
     ConfigurationError,
     LoginRequiredError,
     ResourceUnavailableError,
     TokenRequestRefusedError,
-    TokenStoreError,
-    TokenStoreUnavailableError,
     raise_clean,
     without_frames,
 )
 from atlassian_auth_adapter.oauth.authorization import AuthorizationRequest, AuthorizationResponse
-from atlassian_auth_adapter.records import Authorizations, change, load
+from atlassian_auth_adapter.records import Login, load
+from atlassian_auth_adapter.threads import run_in_thread, wait
+from atlassian_auth_adapter.tokens import TokenSet
 from atlassian_auth_adapter.transport import Proxy
 
 __all__ = [
@@ -41,9 +43,12 @@ __all__ = [
     "OwnCloudOAuthClient",
 ]
 
-#: Authorizations that may wait for their redirects at one time; beyond that the oldest are dropped.
-MOST_AUTHORIZATIONS = 100
-Requests = tuple[AuthorizationRequest, ...]
+#: Seconds that a sign-in waits for the revocation of the login that it has replaced, which goes on.
+REVOCATION = 5.0
+#: What the event `no_refresh_token` advises.
+NO_REFRESH_TOKEN = "add it to `scopes`, or a person has to sign in again when the token ends"
+#: What the event `state_not_checked` advises.
+WHOLE_URL = "pass the whole redirect URL: a code alone may be that of a stranger's account"
 
 
 class AtlassianOAuthClient(AtlassianClient):
@@ -55,6 +60,7 @@ class AtlassianOAuthClient(AtlassianClient):
     @abstractmethod
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
+        self._started = StartedAuthorizations(self._store, self.token_key, self._clock)
 
     @classmethod
     def _product(cls, named: str) -> str:
@@ -75,11 +81,13 @@ class AtlassianOAuthClient(AtlassianClient):
     def oauth_start(self) -> str:
         """The authorization URL to open in the resource owner's browser.
 
-        State and code verifier are stored for 10 minutes; several authorizations may be under way
-        at one time. May block on the store.
+        State and code verifier are stored for 10 minutes; up to 100 authorizations may be under
+        way at one time. May block on the store. Reports `no_refresh_token` if the login will end
+        with its first access token.
 
         Raises:
             ConfigurationError: The client was made without a callback URL.
+            AuthorizationError: 100 authorizations of the account are under way.
             TokenStoreError: The store cannot be written, so a login could not be kept either.
         """
         if not self.callback_url:
@@ -87,38 +95,52 @@ class AtlassianOAuthClient(AtlassianClient):
                 "callback_url is missing. Pass the redirect URI exactly as it is registered for "
                 "the OAuth client."
             )
-        request = AuthorizationRequest.new(
-            self._server, " ".join(self.get_oauth_scopes()), self._clock.time()
-        )
-        self._change_authorizations(lambda pending: (*pending, request))
+        request = AuthorizationRequest.new(" ".join(self.get_oauth_scopes()), self._clock.time())
+        self._started.add(request)
+        if self.missing_scope:
+            self._report("no_refresh_token", needed=self.missing_scope, hint=NO_REFRESH_TOKEN)
         return request.url(self._server, self.client_id, self.callback_url)
+
+    @property
+    def missing_scope(self) -> str:
+        """The scope without which a login ends with its first access token; "" if it is asked for.
+
+        On Jira and Confluence Cloud it is `offline_access`; other servers need none.
+        """
+        needed = self._server.refresh_token_scope
+        return "" if needed in self.get_oauth_scopes() else needed
 
     @without_frames
     def oauth_complete(self, code: str) -> None:
         """Exchange the code and save the login. May block on the network and the store.
 
+        However many calls are given the same redirect, in whatever process that shares the store,
+        its code is sent once. The refresh token of a login that is replaced is revoked where that
+        can do no harm (Data Center); the event `not_revoked` says that it failed.
+
         Args:
-            code: The authorization code, or better the whole redirect URL: its state is compared.
+            code: The whole redirect URL, its query, or the code alone. State, `iss` and address are
+                compared as far as they are there. A code alone is accepted only while an
+                authorization waits, and the event `state_not_checked` is reported.
 
         Raises:
+            AuthorizationCompletedError: Another call has completed this sign-in; the login is
+                there.
             AuthorizationDeniedError: The resource owner declined.
-            StateMismatchError: The redirect belongs to no authorization started with this store.
+            StateMismatchError: The redirect belongs to no authorization started with this store, or
+                comes from another server.
             AuthorizationError: The code is wrong, used or too old; start again.
             TokenRequestRefusedError: The registration of the client is wrong.
-            TokenEndpointUnavailableError: No usable answer. A code works once: start again.
+            TokenEndpointUnavailableError: No usable answer. With `.outcome == "not_sent"` the same
+                redirect can be completed again; else start again.
             TokenStoreError: The store failed.
         """
         response = AuthorizationResponse.parse(code)
+        response.check_origin(self.issuer, self.callback_url)
         response.raise_for_error()
-        request = self._claimed(response)
-        if request is None:
-            if self._server.pkce:
-                raise AuthorizationError(
-                    "no authorization is waiting in this store, so the code verifier is not known. "
-                    "Call oauth_start() with the same store and use its URL within 10 minutes."
-                )
-            request = AuthorizationRequest("", scope=" ".join(self.get_oauth_scopes()))
-        self._exchange(response.code, request)
+        if self._started.find(response) and response.state is None:
+            self._report("state_not_checked", hint=WHOLE_URL)
+        self._exchange(response)
 
     def forget(self) -> None:
         """As `AtlassianClient.forget`; authorizations that were started may still be completed.
@@ -127,25 +149,7 @@ class AtlassianOAuthClient(AtlassianClient):
         prevent every later sign-in.
         """
         super().forget()
-        key = self.token_key.for_authorizations()
-        try:
-            load(self._store, key, Authorizations)
-        except TokenStoreUnavailableError:
-            raise
-        except TokenStoreError:
-            self._store.delete(key.name)
-
-    def _claimed(self, response: AuthorizationResponse) -> AuthorizationRequest | None:
-        """The started request that this is the response to; it cannot be claimed again."""
-        request: AuthorizationRequest | None = None
-
-        def claim(alive: Requests) -> Requests:
-            nonlocal request
-            request = response.request_among(alive, self._clock.time())
-            return tuple(other for other in alive if other is not request)
-
-        self._change_authorizations(claim)
-        return request
+        self._started.forget_damaged()
 
     @without_frames
     def check_registration(self) -> str:
@@ -158,7 +162,7 @@ class AtlassianOAuthClient(AtlassianClient):
             AuthorizationError: It refuses them.
             ResourceUnavailableError: No usable answer.
         """
-        request = AuthorizationRequest.new(self._server, " ".join(self.get_oauth_scopes()), 0.0)
+        request = AuthorizationRequest.new(" ".join(self.get_oauth_scopes()), 0.0)
         url = request.url(self._server, self.client_id, self.callback_url)
         answer = self.transport.get(url, accept="text/html")
         location = urlsplit(answer.headers.get("Location", ""))
@@ -177,11 +181,20 @@ class AtlassianOAuthClient(AtlassianClient):
             )
         return f"sends to {location.hostname}" if location.hostname else "shows its page"
 
-    def _exchange(self, code: str, request: AuthorizationRequest) -> None:
+    def _exchange(self, response: AuthorizationResponse) -> None:
+        """Replace the login by the one that the code brings, and revoke the one before."""
+        replaced = ""
+
+        # Called under the lock of the login, on a thread that goes on when the caller is cancelled:
+        # a second call with the same code waits, and learns how this one has ended.
+        def exchange() -> TokenSet:
+            nonlocal replaced
+            replaced = self._revocable()
+            with self._started.claimed(response) as request:
+                return self._endpoint.exchange(response.code, request.code_verifier, request.scope)
+
         try:
-            self._source.sign_in(
-                lambda: self._endpoint.exchange(code, request.code_verifier, request.scope)
-            )
+            token_set = self._source.sign_in(exchange)
         except TokenRequestRefusedError as error:
             if error.error not in ("invalid_grant", "invalid_request"):
                 raise
@@ -192,18 +205,22 @@ class AtlassianOAuthClient(AtlassianClient):
                 error=error.error,
             )
             raise_clean(failure, error.copied())
+        if replaced not in ("", token_set.refresh_token):
+            wait(run_in_thread(partial(self._revoke_replaced, replaced)), REVOCATION)
         self._begin_login()
 
-    def _change_authorizations(self, how: Callable[[Requests], Requests]) -> None:
-        now = self._clock.time()
+    def _revocable(self) -> str:
+        """The stored refresh token, if revoking it cannot harm the login that replaces it."""
+        if not self._server.revokes_one_login:
+            return ""
+        login, _ = load(self._store, self.token_key, Login)
+        return login.token_set.refresh_token if login and login.token_set else ""
 
-        def changed(record: Authorizations | None) -> Authorizations | None:
-            before = record.requests if record else ()
-            alive = tuple(request for request in before if request.is_alive(now))
-            after = how(alive)[-MOST_AUTHORIZATIONS:]
-            return None if after == before else Authorizations(after)
-
-        change(self._store, self.token_key.for_authorizations(), Authorizations, changed)
+    def _revoke_replaced(self, refresh_token: str) -> None:
+        try:
+            self._endpoint.revoke(refresh_token)
+        except AtlassianAuthError as error:
+            self._report("not_revoked", error=str(error))
 
     @without_frames
     def oauth2_retrieve_access_token(self, code: str = "", refresh_token: str = "") -> str:

@@ -34,6 +34,7 @@ class TokenStatus:
             refresh, that of `obtained_at`, went well.
         idle_until: POSIX timestamp (seconds) at which the login dies unless it is refreshed before,
             by itself or with `refresh()`; None when not known. Cloud and Data Center: 90 days.
+            Without a refresh token: the end of the access token.
         reauthorize_by: POSIX timestamp (seconds) by which a person has to log in again: the end of
             `idle_until`, or of the 365 days after the consent that Cloud once documented, whichever
             comes first; None when not known.
@@ -69,18 +70,23 @@ def status_of(
         return TokenStatus(account, "none")
     token_set, journal = login.token_set, login.journal
     state = freshness(login)
-    is_over = state is Freshness.EXPIRED and not token_set.refresh_token
+    ends_with_token = needs_login and not token_set.refresh_token
+    is_over = state is Freshness.EXPIRED and ends_with_token
+    idle_until = server.idle_until(token_set.obtained_at)
+    reauthorize_by = server.reauthorize_by(token_set.obtained_at, login.authorized_at)
+    if ends_with_token:
+        idle_until = reauthorize_by = token_set.expires_at
     return TokenStatus(
         account,
-        "login_required" if login.dead or (needs_login and is_over) else state.value,
+        "login_required" if login.dead or is_over else state.value,
         expires_at=token_set.expires_at,
         obtained_at=token_set.obtained_at or None,
         scopes=tuple(token_set.scope.split()),
         generation=login.generation,
         throttled_until=login.throttled_until or None,
         pending_since=journal.started_at if journal else None,
-        idle_until=_finite(server.idle_until(token_set.obtained_at)),
-        reauthorize_by=_finite(server.reauthorize_by(token_set.obtained_at, login.authorized_at)),
+        idle_until=_finite(idle_until),
+        reauthorize_by=_finite(reauthorize_by),
         pending_owner=journal.owner if journal else "",
         reason=login.dead_reason if login.dead else "",
     )

@@ -19,8 +19,10 @@ class AuthorizationServer:
         token_endpoint: URL. Source: RFC 6749 section 3.2.
         revocation_endpoint: URL, or "" without one. Source: RFC 7009.
         client_authentication: How the client secret is sent. Source: RFC 6749 section 2.3.1.
-        pkce: Whether authorization requests carry an S256 code challenge. Source: RFC 7636.
         authorization_parameters: Parameters that the server requires beside those of the RFC.
+        refresh_token_scope: The scope without which there is no refresh token, or "".
+        revokes_one_login: Whether a revoked refresh token certainly ends no other login, not even
+            one of the same person and client.
         redirect_uri_on_refresh: Whether a refresh sends the redirect URI as well.
         scope_on_client_credentials: Whether a client credentials request sends its scopes.
         rotation_grace: Seconds for which a used refresh token may be sent again.
@@ -40,8 +42,9 @@ class AuthorizationServer:
     client_authentication: Literal["client_secret_post", "client_secret_basic"] = (
         "client_secret_post"
     )
-    pkce: bool = False
     authorization_parameters: tuple[tuple[str, str], ...] = ()
+    refresh_token_scope: str = ""
+    revokes_one_login: bool = False
     redirect_uri_on_refresh: bool = False
     scope_on_client_credentials: bool = False
     rotation_grace: float = 0.0

@@ -73,12 +73,22 @@ class TokenEndpoint:
 
         Raises:
             TokenRequestRefusedError: The server refused; with `.error == "invalid_grant"` the code.
-            TokenEndpointUnavailableError: No usable answer. A code works once: start again.
+            TokenEndpointUnavailableError: No usable answer. With `.outcome == "not_sent"` the code
+                may be sent later; else start again.
         """
         fields = {"code": code, "redirect_uri": self.redirect_uri}
         if code_verifier:
             fields["code_verifier"] = code_verifier
-        return self._token_request("authorization_code", fields, TokenSet("", scope=scope))
+        try:
+            return self._token_request("authorization_code", fields, TokenSet("", scope=scope))
+        except TokenEndpointError as error:
+            if isinstance(error, TokenEndpointUnavailableError) and error.outcome == "not_sent":
+                raise
+            failure = error.copied()
+            failure.advice = (
+                "The code was sent, and a code counts once: start again with oauth_start()."
+            )
+            raise_clean(failure, error.__cause__)
 
     @without_frames
     def refresh(self, previous: TokenSet) -> TokenSet:
@@ -149,9 +159,10 @@ class TokenEndpoint:
             return answer
         except NoAnswerError as error:
             failure = TokenEndpointUnavailableError(
-                f"no answer from {origin_of(self.server.token_endpoint)}: {error}. Nothing is "
-                "lost; try again, or check network, proxy and `verify`.",
+                f"no answer from {origin_of(self.server.token_endpoint)}: {error}. Check network, "
+                "proxy and `verify` if it goes on.",
                 outcome="ambiguous" if error.sent else "not_sent",
+                advice="Nothing is lost; try again.",
             )
             raise_clean(failure, error.__cause__)
 
@@ -241,11 +252,12 @@ def _failure(answer: Answer, secrets: tuple[str, ...]) -> TokenEndpointError:
         answer.status == HTTPStatus.SERVICE_UNAVAILABLE and retry_after is not None
     ):
         return TokenEndpointUnavailableError(
-            f"the token endpoint asks to wait (HTTP {answer.status}). Nothing is lost; "
-            f"try again {'later' if retry_after is None else f'in {retry_after:.0f} s'}.",
+            f"the token endpoint asks to wait (HTTP {answer.status}).",
             status=answer.status,
             retry_after=retry_after,
             outcome="throttled",
+            advice="Nothing is lost; try again "
+            f"{'later' if retry_after is None else f'in {retry_after:.0f} s'}.",
         )
     understood = HTTPStatus.BAD_REQUEST <= answer.status < HTTPStatus.INTERNAL_SERVER_ERROR
     if error and understood and error not in TEMPORARY_ERRORS:
@@ -261,11 +273,12 @@ def _failure(answer: Answer, secrets: tuple[str, ...]) -> TokenEndpointError:
     what = f"HTTP {answer.status}, {answer.content_type or 'no content type'}"
     what += f", {error}" if error else ""
     return TokenEndpointUnavailableError(
-        f"unusable answer from the token endpoint ({what}). Nothing is lost; try again. If it "
-        "goes on, check the server's URL, and whether a proxy or a login page answers instead.",
+        f"unusable answer from the token endpoint ({what}). If it goes on, check the server's URL, "
+        "and whether a proxy or a login page answers instead.",
         status=answer.status,
         retry_after=retry_after,
         outcome="ambiguous",
+        advice="Nothing is lost; try again.",
     )
 
 

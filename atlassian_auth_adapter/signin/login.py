@@ -58,6 +58,8 @@ def login(
     behind; after any other end, a thread answers a reload of the page in the browser for 20
     seconds, unless another `login` of the process needs the port.
 
+    The browser is started with an address that holds no secret, see `signin.loopback.Receiver`.
+
     Args:
         client: The client to log in.
         open_browser: Whether to open a browser, if the person can see it: not over SSH, in a
@@ -92,15 +94,18 @@ def login(
         )
     url = client.oauth_start()
     (state,) = parse_qs(urlsplit(url).query)["state"]
-    with Receiver(uri, state) if uri else nullcontext() as receiver:
-        tell(_invitation(url, uri, paste is not None, os.environ))
+    with Receiver(uri, state, url) if uri else nullcontext() as receiver:
+        tell(_invitation(client, url, uri, paste is not None, os.environ))
         if open_browser and has_browser(os.environ, sys.platform):
+            # Where only a pasted redirect counts, the state is of no use to other users, who can
+            # read the arguments of the browser.
+            opened = receiver.entrance if receiver else url
             # On a thread, because some browsers do not return from their start.
             threading.Thread(
-                target=_open, args=(url,), name="atlassian-auth-browser", daemon=True
+                target=_open, args=(opened,), name="atlassian-auth-browser", daemon=True
             ).start()
         response = _first_response(client, state, receiver, paste, tell, timeout)
-        client.oauth_complete(response.query())
+        client.oauth_complete(response.url())
 
 
 def _first_response(
@@ -141,7 +146,7 @@ def _first_response(
         f"the browser did not come back within {timeout:g} seconds. If it showed an error, "
         f"compare letter by letter with the registration: callback_url {client.callback_url!r} "
         f"and client_id {client.client_id!r}. With a wrong one Atlassian never sends the browser "
-        "back. Then log in again."
+        f"back. Then log in again.{_in_container(os.environ) if receiver else ''}"
     )
 
 
@@ -152,9 +157,8 @@ def _pasted(line: str, state: str) -> AuthorizationResponse | None:
     """
     if len(line) < _SHORTEST_CODE:
         return None
-    is_query = "state=" in line and "?" not in line
     try:
-        response = AuthorizationResponse.parse(f"?{line}" if is_query else line)
+        response = AuthorizationResponse.parse(line)
     except AuthorizationError:
         return None
     if response.code and response.state is None:
@@ -181,21 +185,43 @@ def _is_container(environ: Mapping[str, str]) -> bool:
     return bool(named) or any(Path(mark).exists() for mark in _CONTAINER_FILES)
 
 
+def _in_container(environ: Mapping[str, str]) -> str:
+    """A sentence about redirects that do not reach a program in a container, or ""."""
+    if not _is_container(environ):
+        return ""
+    return (
+        " This program runs in a container: a published port (docker run -p) does not lead to the "
+        "loopback addresses where it waits for the browser. Run the container with --network "
+        "host, let an editor forward the port, or paste the redirect URL."
+    )
+
+
 def _open(url: str) -> None:
     with suppress(webbrowser.Error, OSError):  # the person can open the URL, which `tell` got
         webbrowser.open(url)
 
 
 def _invitation(
-    url: str, uri: LoopbackURI | None, can_paste: bool, environ: Mapping[str, str]
+    client: AtlassianOAuthClient,
+    url: str,
+    uri: LoopbackURI | None,
+    can_paste: bool,
+    environ: Mapping[str, str],
 ) -> str:
     lines = [f"Sign in with a browser:\n\n    {url}\n"]
+    if scope := client.missing_scope:
+        lines.append(
+            f"Without the scope {scope} this sign-in ends with its first access token, after an "
+            f"hour: then you sign in again. Add {scope} to the scopes to stay signed in.\n"
+        )
     if uri and environ.get("SSH_CONNECTION"):
         address = "[::1]" if uri.host == "::1" else "127.0.0.1"
         lines.append(
             "The browser is on another machine? Run this there before you agree, HOST being this "
             f"machine:\n\n    ssh -N -L {uri.port}:{address}:{uri.port} HOST\n"
         )
+    elif uri and (text := _in_container(environ)):
+        lines.append(f"{text.strip()}\n")
     if can_paste:
         paste = "Or paste" if uri else "Then paste"
         lines.append(f"{paste} here the address that the browser is sent to after you agree.")

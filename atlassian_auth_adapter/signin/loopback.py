@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import atexit
 import errno
+import secrets
 import selectors
 import socket
 import sys
@@ -33,7 +34,15 @@ from atlassian_auth_adapter.errors import (
     PortUnavailableError,
 )
 from atlassian_auth_adapter.oauth.authorization import AuthorizationResponse
-from atlassian_auth_adapter.signin.pages import ALREADY, HEADERS, SIGNED_IN, Page, page_of
+from atlassian_auth_adapter.signin.pages import (
+    ALREADY,
+    HEADERS,
+    OPENED_BEFORE,
+    SIGNED_IN,
+    Page,
+    page_of,
+)
+from atlassian_auth_adapter.signin.peers import is_of_this_user
 from atlassian_auth_adapter.threads import after_fork
 
 __all__ = ["LoopbackURI", "Receiver"]
@@ -98,8 +107,8 @@ class LoopbackURI:
         """The URI without a query."""
         return f"http://{self.netloc}{self.path}"
 
-    def is_asked_for(self, hosts: list[str], path: str) -> bool:
-        """Whether a request with these `Host` headers and this path was sent to this URI.
+    def is_asked_for(self, hosts: list[str]) -> bool:
+        """Whether a request with these `Host` headers was sent to the host of this URI.
 
         Another host comes from a page whose name was made to resolve to this machine (DNS
         rebinding).
@@ -108,7 +117,7 @@ class LoopbackURI:
         allowed = {f"{name}:{self.port}" for name in names} | (
             {*names} if self.port == 80 else set()
         )
-        return path == self.path and len(hosts) == 1 and hosts[0].lower() in allowed
+        return len(hosts) == 1 and hosts[0].lower() in allowed
 
     def listen(self) -> list[socket.socket]:
         """Sockets that listen there, for connections from this machine only.
@@ -164,11 +173,20 @@ class Receiver:
     again for 20 seconds, or until a new receiver of this process needs the port. Any other
     exception (Ctrl-C) frees the port immediately.
 
+    The browser is not started with the authorization URL: the arguments of a process can be read by
+    other users of the machine, and the state is enough to sign the program in to an account of
+    theirs. It is started with `entrance`, an address of the receiver without secrets, which
+    redirects to the authorization URL: once, and on Linux, where the kernel says whose connection
+    it is, for this user only. A private file would serve as well where a browser can read it, which
+    those in a snap or a flatpak often cannot.
+
     Args:
         uri: Where to listen.
         state: The state of the authorization request.
+        authorization_url: Where `entrance` leads.
 
     Attributes:
+        entrance: The URL to start a browser with.
         arrived: The responses to that request; the first one counts.
         shown: Set when the browser has got the page about the outcome.
 
@@ -176,8 +194,11 @@ class Receiver:
         PortUnavailableError: Another program listens there, or it is not allowed.
     """
 
-    def __init__(self, uri: LoopbackURI, state: str) -> None:
+    def __init__(self, uri: LoopbackURI, state: str, authorization_url: str = "") -> None:
         self.uri = uri
+        self._ticket = f"/{secrets.token_urlsafe(24)}"
+        self.entrance = f"http://{uri.netloc}{self._ticket}"
+        self._authorization_url = authorization_url  # guarded by `_lock`; "" when it was told
         for earlier in tuple(_receivers):
             if earlier.uri.port == uri.port and earlier.is_over:
                 earlier.close()
@@ -291,6 +312,17 @@ class Receiver:
             self._threads.pop(connection, None)
             self._idle.pop(connection, None)
 
+    def is_entrance(self, connection: socket.socket, path: str) -> bool:
+        """Whether it is the path of the entrance, asked for by this user."""
+        is_ticket = secrets.compare_digest(path.encode(), self._ticket.encode())
+        return is_ticket and is_of_this_user(connection)
+
+    def take_authorization_url(self) -> str:
+        """The authorization URL, for one browser; "" for every later one."""
+        with self._lock:
+            url, self._authorization_url = self._authorization_url, ""
+        return "" if self.is_over else url
+
     def accept_response(self, connection: socket.socket, target: str) -> bool:
         """Whether the target holds the response; if so, returns after the end of the login."""
         try:
@@ -323,7 +355,11 @@ class _Connection(BaseHTTPRequestHandler):
         """The answer to the redirect, the page about its outcome, or a refusal."""
         receiver = cast("Receiver", self.server)
         path, _, query = self.path.partition("?")
-        if not receiver.uri.is_asked_for(self.headers.get_all("Host", []), path):
+        if not receiver.uri.is_asked_for(self.headers.get_all("Host", [])):
+            self.send_error(404)
+        elif receiver.is_entrance(self.connection, path):
+            self._enter(receiver.take_authorization_url())
+        elif path != receiver.uri.path:
             self.send_error(404)
         elif receiver.accept_response(self.connection, self.path):
             self._send(303, b"", Location=receiver.uri.clean)
@@ -332,6 +368,12 @@ class _Connection(BaseHTTPRequestHandler):
             receiver.shown.set()
         else:
             self.send_error(400)
+
+    def _enter(self, authorization_url: str) -> None:
+        if authorization_url:
+            self._send(303, b"", Location=authorization_url)
+        else:
+            self._send(410, OPENED_BEFORE.html(cast("Receiver", self.server).uri.netloc))
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Refuse, without repeating anything of the request."""

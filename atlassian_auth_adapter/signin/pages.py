@@ -13,6 +13,7 @@ from html import escape
 
 from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
+    AuthorizationCompletedError,
     AuthorizationDeniedError,
     AuthorizationError,
     AuthorizationTimeoutError,
@@ -22,7 +23,7 @@ from atlassian_auth_adapter.errors import (
     TokenStoreError,
 )
 
-__all__ = ["ALREADY", "HEADERS", "SIGNED_IN", "Page", "page_of"]
+__all__ = ["ALREADY", "HEADERS", "OPENED_BEFORE", "SIGNED_IN", "Page", "page_of"]
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #172b4d; --soft: #44546f; --page: #f1f2f4; --card: #fff;
@@ -103,6 +104,13 @@ ALREADY = Page(
     "good", "You are already signed in", "There is nothing more to do here. Close this tab."
 )
 
+OPENED_BEFORE = Page(
+    "bad",
+    "This address was opened before",
+    "It works once. If you did not open it yourself, stop the program and sign in again. Otherwise "
+    "open the address that the program shows.",
+)
+
 _NOT_SET_UP = (
     "bad",
     "This program is not set up correctly",
@@ -147,5 +155,7 @@ _WORDS: dict[type[AtlassianAuthError], tuple[str, str, str]] = {
 
 def page_of(error: AtlassianAuthError) -> Page:
     """The page for an error. Errors of this package hold no secrets."""
+    if isinstance(error, AuthorizationCompletedError):
+        return ALREADY
     mark, title, text = next(words for kind, words in _WORDS.items() if isinstance(error, kind))
     return Page(mark, title, text, "" if mark == "neutral" else str(error))

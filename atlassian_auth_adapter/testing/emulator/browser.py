@@ -6,7 +6,7 @@ import http.client
 import ssl
 from collections.abc import Sequence
 from html.parser import HTMLParser
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 
 _TIMEOUT = 70.0  # seconds; longer than a Hold lasts
 _BAD_REQUEST = 400
@@ -43,12 +43,18 @@ def decide(
 ) -> str:
     """The URL to which the server redirects after `accept` or `deny`.
 
+    A redirect to the authorization request is followed, such as that of the address with which
+    `login` starts the browser.
+
     Raises:
         NotRedirectedError: An error page was shown instead.
     """
     status, headers, page = _fetch("GET", url, context)
     if location := headers.get("location"):
-        return urljoin(url, location)
+        location = urljoin(url, location)
+        if "response_type" in parse_qs(urlsplit(location).query):
+            return decide(location, decision, sites, context)
+        return location
     form = _Form()
     form.feed(page)
     if status >= _BAD_REQUEST or form.action is None:
