@@ -20,6 +20,7 @@ from atlassian_auth_adapter.errors import StaleRecordError, TokenStoreError
 from atlassian_auth_adapter.oauth.authorization import AuthorizationRequest
 from atlassian_auth_adapter.records import (
     Authorizations,
+    Claim,
     ClientSecret,
     Journal,
     Login,
@@ -76,12 +77,15 @@ FROZEN = (
         "fb4c16e78550eae9a58551103306e889.authorizations",
         _KEY.replace('"login"', '"authorizations"')
         + '"requests": [{"state": "secret-state", "code_verifier": "secret-verifier", "created": '
-        '1764000000.5, "scope": "WRITE"}, {"state": "secret-state-2"}]}',
+        '1764000000.5, "scope": "WRITE"}, {"state": "secret-state-2"}], '
+        '"claims": [{"code_hash": "1f0e", "state_hash": "2e1d", "claimed_at": 1764000001.5, '
+        '"claimant": "5a1f"}]}',
         Authorizations(
             (
                 AuthorizationRequest("secret-state", "secret-verifier", 1764000000.5, "WRITE"),
                 AuthorizationRequest("secret-state-2", "", 0.0, ""),
-            )
+            ),
+            (Claim("1f0e", "2e1d", 1764000001.5, "5a1f"),),
         ),
     ),
     (
@@ -304,7 +308,10 @@ logins = st.builds(
     authorized_at=number,
 )
 requests = st.builds(AuthorizationRequest, text, text, number, text)
-authorizations = st.builds(Authorizations, st.lists(requests).map(tuple))
+claims = st.builds(Claim, text, text, number, text)
+authorizations = st.builds(
+    Authorizations, st.lists(requests).map(tuple), st.lists(claims).map(tuple)
+)
 sites = st.builds(Sites, text, st.dictionaries(text, text))
 
 

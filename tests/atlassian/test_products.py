@@ -25,17 +25,20 @@ def test_cloud_is_the_3lo_server() -> None:
         "prompt": "consent",
     }
     assert server.client_authentication == "client_secret_post"
-    assert (server.rotation_grace, server.resend_window, server.pkce) == (600, 120, False)
+    assert (server.rotation_grace, server.resend_window) == (600, 120)
+    assert server.refresh_token_scope == "offline_access"
+    assert not server.revokes_one_login  # one grant per app and account
     assert not server.redirect_uri_on_refresh
     assert not server.scope_on_client_credentials
 
 
-def test_data_center_has_pkce_and_no_grace() -> None:
+def test_data_center_has_no_grace() -> None:
     """The provider lives under the base URL; a lost answer is a lost login."""
     server = data_center_server("https://jira.company.com/jira")
     assert server.token_endpoint == "https://jira.company.com/jira/rest/oauth2/latest/token"
     assert server.issuer == "https://jira.company.com/jira"
-    assert (server.rotation_grace, server.resend_window, server.pkce) == (0, 0, True)
+    assert (server.rotation_grace, server.resend_window) == (0, 0)
+    assert server.revokes_one_login
     assert server.redirect_uri_on_refresh
 
 

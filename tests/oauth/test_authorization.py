@@ -17,12 +17,18 @@ from atlassian_auth_adapter import (
     AuthorizationError,
     StateMismatchError,
 )
-from atlassian_auth_adapter.atlassian.products import cloud_server, data_center_server
+from atlassian_auth_adapter.atlassian.products import (
+    BITBUCKET_CLOUD,
+    bitbucket_cloud_server,
+    cloud_server,
+    data_center_server,
+)
 from atlassian_auth_adapter.oauth.authorization import (
     LIFETIME,
     AuthorizationRequest,
     AuthorizationResponse,
 )
+from atlassian_auth_adapter.oauth.server import AuthorizationServer
 
 CLOUD = cloud_server(COMMERCIAL)
 DATA_CENTER = data_center_server("https://jira.company.com/jira")
@@ -35,12 +41,14 @@ def _parameters(url: str) -> dict[str, str]:
 
 def test_the_cloud_url_has_every_parameter_and_no_plus_sign() -> None:
     """Atlassian documents %20 for spaces, an audience, and prompt=consent."""
-    request = AuthorizationRequest.new(CLOUD, "read:a write+b offline_access", 5.0)
+    request = AuthorizationRequest.new("read:a write+b offline_access", 5.0)
     url = request.url(CLOUD, "the client", CALLBACK)
     assert url.startswith("https://auth.atlassian.com/authorize?")
     assert "+" not in url
     assert "scope=read%3Aa%20write%2Bb%20offline_access" in url
-    assert _parameters(url) == {
+    parameters = _parameters(url)
+    assert parameters.pop("code_challenge")
+    assert parameters == {
         "audience": "api.atlassian.com",
         "client_id": "the client",
         "scope": "read:a write+b offline_access",
@@ -48,13 +56,17 @@ def test_the_cloud_url_has_every_parameter_and_no_plus_sign() -> None:
         "state": request.state,
         "response_type": "code",
         "prompt": "consent",
+        "code_challenge_method": "S256",
     }
 
 
-def test_the_data_center_url_has_an_s256_challenge() -> None:
+@pytest.mark.parametrize(
+    "server", [CLOUD, DATA_CENTER, bitbucket_cloud_server(BITBUCKET_CLOUD)], ids=lambda s: s.issuer
+)
+def test_every_url_has_an_s256_challenge(server: AuthorizationServer) -> None:
     """PKCE: the challenge is the hash of a verifier that stays here. Source: RFC 7636."""
-    request = AuthorizationRequest.new(DATA_CENTER, "WRITE", 5.0)
-    url = request.url(DATA_CENTER, "id", CALLBACK)
+    request = AuthorizationRequest.new("WRITE", 5.0)
+    url = request.url(server, "id", CALLBACK)
     parameters = _parameters(url)
     digest = hashlib.sha256(request.code_verifier.encode()).digest()
     assert parameters["code_challenge"] == base64.urlsafe_b64encode(digest).decode().rstrip("=")
@@ -63,7 +75,7 @@ def test_the_data_center_url_has_an_s256_challenge() -> None:
     assert 43 <= len(request.code_verifier) <= 128
     assert set(parameters) == {
         "client_id", "scope", "redirect_uri", "state", "response_type",
-        "code_challenge", "code_challenge_method",
+        "code_challenge", "code_challenge_method", *dict(server.authorization_parameters),
     }  # fmt: skip
 
 
@@ -79,7 +91,7 @@ def test_every_scope_and_callback_survives_the_url(scope: str, callback: str) ->
 
 def test_states_and_verifiers_are_never_used_twice() -> None:
     """Each request has its own."""
-    requests = [AuthorizationRequest.new(DATA_CENTER, "", 0.0) for _ in range(50)]
+    requests = [AuthorizationRequest.new("", 0.0) for _ in range(50)]
     assert len({request.state for request in requests}) == 50
     assert len({request.code_verifier for request in requests}) == 50
     assert all(len(request.state) >= 22 for request in requests)  # 128 bits
@@ -108,8 +120,42 @@ def test_a_code_and_a_redirect_url_are_understood() -> None:
         ("/callback?code=c&state=s", "c", "s"),
         ("callback?code=c&state=s", "c", "s"),
         ("?code=c&state=s", "c", "s"),
+        ("code=c&state=s", "c", "s"),
+        ("state=s&code=a%2Bb", "a+b", "s"),
+        ("&state=s&code=c", "c", "s"),
+        ("iss=https%3A//h&state=s&code=c#", "c", "s"),
     ):
         assert AuthorizationResponse.parse(text) == AuthorizationResponse(code, state)
+
+
+@pytest.mark.parametrize(
+    "quotes",
+    [
+        "''",
+        '""',
+        "``",
+        "<>",
+        '"<>"',
+        "< >",
+        "\u201c\u201d",
+        "\u201e\u201c",
+        "\u2018\u2019",
+        "\u00ab\u00bb",
+    ],
+)
+def test_quotes_around_what_is_pasted_do_no_harm(quotes: str) -> None:
+    """Shells, chats and mail programs put them there; sometimes only one of the two is copied."""
+    half = len(quotes) // 2
+    begin, end = quotes[:half], quotes[half:]
+    for text in (
+        "http://localhost:8080/callback?code=c&state=s",
+        "/callback?code=c&state=s",
+        "code=c&state=s",
+        "state=s&code=c",
+    ):
+        for pasted in (f"{begin}{text}{end}", f" {begin} {text}{end}\n", f"{begin}{text}"):
+            assert AuthorizationResponse.parse(pasted) == AuthorizationResponse("c", "s")
+    assert AuthorizationResponse.parse(f"{begin}c0de{end}") == AuthorizationResponse("c0de")
 
 
 def test_anything_else_is_refused_with_advice() -> None:
@@ -119,7 +165,9 @@ def test_anything_else_is_refused_with_advice() -> None:
         *("", "  ", "a b", "a\nb", "\ud800", "a\x00", "?", callback, "http://[::1/callback?code=c"),
         *(f"{callback}?code=c", f"{callback}?state=s", f"{callback}?code=&state=s"),
         *(f"{callback}?code=c&code=d&state=s", f"{callback}?code=c&state=s&state=t"),
-        f"{callback}#code=c&state=s",
+        *(f"{callback}#code=c&state=s", "code=c", "state=s", "\"'<>", "iss=x"),
+        f"{callback}?code=c&state=s&iss=a&iss=b",
+        f"{callback}?error=e&state=s&iss=a&iss=b",
     ):
         with pytest.raises(AuthorizationError, match=r"[Pp]aste"):
             AuthorizationResponse.parse(text)
@@ -224,12 +272,103 @@ def test_a_request_lives_for_ten_minutes() -> None:
 
 
 def test_a_bare_code_belongs_to_the_latest_request() -> None:
-    """A code without a state belongs to the last one started, if it is alive."""
+    """A code without a state belongs to the last one started; without one it is refused."""
     requests = [AuthorizationRequest(s, created=t) for s, t in (("a", 1.0), ("b", 3.0), ("c", 2.0))]
     bare = AuthorizationResponse("code")
     assert bare.request_among(requests, 10.0) is requests[1]
-    assert bare.request_among(requests, 9999.0) is None
-    assert bare.request_among([], 1.0) is None
+    for others, now in ((requests, 9999.0), ([], 1.0)):
+        with pytest.raises(StateMismatchError, match=r"oauth_start\(\)"):
+            bare.request_among(others, now)
+
+
+def test_an_unknown_state_names_the_usual_causes() -> None:
+    """A worker with a memory of its own; another account; too late."""
+    with pytest.raises(StateMismatchError, match=r"10 minutes.*same account.*MemoryTokenStore"):
+        AuthorizationResponse("code", "s").request_among([], 1.0)
+
+
+# --- where it comes from --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("query", ["code=c&state=s", "error=access_denied&state=s"])
+def test_an_answer_of_another_issuer_is_refused(query: str) -> None:
+    """RFC 9207: `iss` names the authorization server; without it nothing can be compared."""
+    issuer = DATA_CENTER.issuer
+    for same in ("", f"&iss={quote(issuer, safe='')}", f"&iss={issuer}/", "&iss="):
+        AuthorizationResponse.parse(f"?{query}{same}").check_origin(issuer, "")
+    for other in (
+        "https://auth.atlassian.com",
+        "https://evil.example",
+        "https://jira.company.com",
+        f"{issuer}/x",
+        f"{issuer}@evil.example",
+        issuer.upper(),
+        issuer.replace("https", "http"),
+        "null",
+    ):
+        response = AuthorizationResponse.parse(f"?{query}&iss={quote(other, safe='')}")
+        with pytest.raises(StateMismatchError, match="another authorization server") as caught:
+            response.check_origin(issuer, "")
+        assert "evil" not in str(caught.value)
+
+
+def _goes(url: str, callback_url: str) -> bool:
+    try:
+        AuthorizationResponse.parse(f"{url}?code=c&state=s").check_origin("", callback_url)
+    except StateMismatchError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("callback_url", "same", "others"),
+    [
+        (
+            "http://localhost:8080/callback",
+            ["http://LOCALHOST:8080/callback", "/callback", "/other", "", "callback"],
+            [
+                "http://localhost/callback", "http://localhost:8081/callback",
+                "http://localhost:8080/other", "http://localhost:8080/callback/",
+                "http://localhost:8080/Callback", "http://localhost:8080/",
+                "https://localhost:8080/callback", "http://127.0.0.1:8080/callback",
+                "http://evil.example/callback", "http://localhost:8080@evil.example/callback",
+                "http://localhost:8080.evil.example/callback", "http://[::1/callback",
+                "http://localhost:port/callback", "evil://localhost:8080/callback",
+            ],
+        ),
+        (
+            "https://app.example/sign/in",
+            # A proxy ends TLS; some name their own port.
+            ["https://app.example:443/sign/in", "http://app.example/sign/in",
+             "http://app.example:8000/sign/in", "http://app.example:443/sign/in"],
+            ["http://upstream:8000/sign/in", "https://app.example:8443/sign/in",
+             "http://app.example/sign/out", "https://evil.example/sign/in"],
+        ),
+        ("https://app.example", ["https://app.example/"], ["https://app.example/x"]),
+        ("https://app.example/a%20b?x=1", ["https://app.example/a%20b"], ["https://app.example/a"]),
+        ("https://xn--bcher-kva.example/", ["https://b\u00fccher.example/"], ["https://b.example/"]),
+        ("com.company.app://callback", ["com.company.app://callback"], ["com.evil.app://callback"]),
+    ],
+)  # fmt: skip
+def test_a_redirect_to_another_address_is_refused(
+    callback_url: str, same: list[str], others: list[str]
+) -> None:
+    """A URL has scheme, host, port and path of the callback URL; a path or a query alone says
+    nothing of them, and TLS may end at a proxy.
+    """
+    assert [url for url in same if not _goes(url, callback_url)] == []
+    assert [url for url in others if _goes(url, callback_url)] == []
+    assert _goes("https://anything.example/", "")
+
+
+@given(st.text(min_size=1), st.text(min_size=1), st.text(), st.sampled_from(["", "http://h:1/a"]))
+def test_a_response_is_the_same_after_a_journey_as_text(
+    code: str, state: str, issuer: str, place: str
+) -> None:
+    """Issuer and address travel along, so that they can be compared where it arrives."""
+    response = AuthorizationResponse(code, state, "", issuer, place)
+    parsed = AuthorizationResponse.parse(response.url())
+    assert (parsed, parsed.redirect_uri) == (response, place)
 
 
 @given(st.text(min_size=1), st.text(min_size=1))

@@ -8,8 +8,10 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+import webbrowser
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -141,6 +143,23 @@ def test_signing_in(page: Any, client: Any, emulator: Any, port: int, picture: A
     page.go_forward()
     assert "code=" not in page.url
     assert not page.evaluate("document.referrer")
+
+
+def test_signing_in_by_the_entrance(
+    page: Any, client: Any, emulator: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the browser is started with leads to the consent page, without a trace of the state."""
+    opened: SimpleQueue[str] = SimpleQueue()
+    monkeypatch.setenv("BROWSER", "something")
+    monkeypatch.setattr(webbrowser, "open", opened.put)
+    running = Login(client)
+    entrance = opened.get(timeout=20)
+    _agree(page, entrance)
+    page.get_by_role("heading", name="You are signed in").wait_for()
+    assert running.end() is None
+    page.goto(entrance)
+    page.get_by_role("heading", name="This address was opened before").wait_for()
+    assert emulator.count("authorization_code", "issued") == 1
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import webbrowser
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -22,6 +23,7 @@ from atlassian_auth_adapter import (
     AuthorizationTimeoutError,
     ConfigurationError,
     PortUnavailableError,
+    StateMismatchError,
     TokenEndpointUnavailableError,
     login,
 )
@@ -473,6 +475,37 @@ def test_a_browser_that_hangs_does_not_delay_the_login(
     assert client.status().state == "fresh"
 
 
+@pytest.mark.parametrize("flavour", ["cloud", "data_center", "bitbucket"])
+def test_the_arguments_of_the_browser_hold_no_secret(
+    flavour: str, emulator: Any, make_client: Any, port: int, person: Any, visit: Any,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+) -> None:  # fmt: skip
+    """Other users of the machine can read them; with the state they could finish the sign-in."""
+    side, told = getattr(emulator, flavour), tmp_path / "told"
+    side.app.callback_url = f"http://localhost:{port}/callback"
+    client = make_client(flavour, login=False)
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\nprintf %s "$*" > {told}.new\nmv {told}.new {told}\n')
+    browser.chmod(0o700)
+    monkeypatch.setenv("BROWSER", str(browser))
+    # It was read when webbrowser was used first.
+    monkeypatch.setattr(webbrowser, "_tryorder", None)
+
+    def browse(url: str) -> Any:
+        while not told.exists():
+            time.sleep(0.01)
+        arguments = told.read_text()
+        secrets = parse_qs(urlsplit(url).query)
+        assert not [
+            v for name in ("state", "code_challenge") for v in secrets[name] if v in arguments
+        ]
+        return visit(side.authorize(arguments))
+
+    person.does = browse
+    login(client, tell=person, timeout=20)
+    assert "You are signed in" in person.done().text
+
+
 def test_a_browser_that_cannot_start_is_ignored(
     client: Any, emulator: Any, person: Any, visit: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -520,6 +553,81 @@ def test_over_ssh_there_is_a_tunnel(
     with pytest.raises(AuthorizationTimeoutError):
         login(client, tell=person, timeout=0.01)
     assert f"ssh -N -L {port}:127.0.0.1:{port} HOST" in person.told[0]
+
+
+@pytest.mark.parametrize("name", ["container", "KUBERNETES_SERVICE_HOST"])
+def test_in_a_container_the_texts_name_the_published_port(
+    client: Any, person: Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`docker run -p` does not lead to loopback addresses: said before and after the wait."""
+    monkeypatch.setenv(name, "podman")
+    with pytest.raises(AuthorizationTimeoutError, match="published port.*--network host"):
+        login(client, tell=person, timeout=0.01)
+    assert "published port" in person.told[0]
+
+
+def test_elsewhere_the_texts_do_not_speak_of_containers(
+    client: Any, person: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would mislead."""
+    monkeypatch.setattr(login_module, "_CONTAINER_FILES", ())
+    monkeypatch.delenv("container", raising=False)
+    with pytest.raises(AuthorizationTimeoutError) as caught:
+        login(client, tell=person, timeout=0.01)
+    assert "container" not in f"{caught.value}{person.told}"
+
+
+def test_a_sign_in_that_will_end_soon_is_told(make_client: Any, person: Any, port: int) -> None:
+    """Without offline_access the person will be asked again after an hour."""
+    for scopes, is_short in ((["read:jira-user"], True), (["offline_access"], False)):
+        client = make_client(
+            login=False, scopes=scopes, callback_url=f"http://localhost:{port}/callback"
+        )
+        person.told.clear()
+        with pytest.raises(AuthorizationTimeoutError):
+            login(client, tell=person, timeout=0.01)
+        assert ("Without the scope offline_access" in person.told[0]) == is_short
+
+
+def test_a_redirect_of_another_server_ends_the_login(
+    client: Any, emulator: Any, person: Any, visit: Any
+) -> None:
+    """Received or pasted, `iss` is compared; so is the address of a pasted URL."""
+    pasted = Pasted()
+    for change in (
+        lambda redirect: visit(f"{redirect}&iss=https%3A%2F%2Fevil.example"),
+        lambda redirect: pasted.put(f"{redirect}&iss=https%3A%2F%2Fevil.example"),
+        lambda redirect: pasted.put(redirect.replace("localhost", "evil.example")),
+    ):
+        person.told.clear()
+        person.does = lambda url, change=change: change(emulator.cloud.authorize(url))
+        with pytest.raises(StateMismatchError):
+            login(client, paste=pasted, tell=person, timeout=20)
+        person.done()
+    assert not emulator.token_requests
+
+
+@pytest.mark.parametrize("quotes", ["''", '""', "<>", "``"])
+def test_what_was_copied_with_quotes_is_understood(
+    quotes: str, client: Any, emulator: Any, person: Any, events: Any
+) -> None:
+    """The whole URL, its query in either order, or the code; the state is the one of this login."""
+    client._report, pasted = lambda name, **_: events.append(name), Pasted()
+    forms = (
+        lambda redirect: redirect,
+        lambda redirect: redirect.partition("?")[2],
+        lambda redirect: "&".join(reversed(redirect.partition("?")[2].split("&"))),
+        _code,
+    )
+    for form in forms:
+        person.told.clear()
+        person.does = lambda url, form=form: pasted.put(
+            f"{quotes[0]}{form(emulator.cloud.authorize(url))}{quotes[1]}"
+        )
+        login(client, paste=pasted, tell=person, timeout=20)
+        person.done()
+    assert emulator.count("authorization_code", "issued") == len(forms)
+    assert "state_not_checked" not in events
 
 
 def test_nothing_secret_is_printed(client: Any, emulator: Any, person: Any, capfd: Any) -> None:

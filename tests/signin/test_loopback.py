@@ -18,7 +18,7 @@ import requests
 
 from atlassian_auth_adapter import ConfigurationError, PortUnavailableError
 from atlassian_auth_adapter.oauth.authorization import AuthorizationResponse
-from atlassian_auth_adapter.signin import loopback
+from atlassian_auth_adapter.signin import loopback, peers
 from atlassian_auth_adapter.signin.loopback import LoopbackURI, Receiver
 
 ROOT = Path(__file__).parents[2]
@@ -164,6 +164,65 @@ def test_nothing_of_a_request_is_logged_or_printed(
         assert b"s3cr3t" not in _ask(port, request_)
     assert not caplog.records
     assert capfd.readouterr() == ("", "")
+
+
+# --- the entrance ---------------------------------------------------------------------------------
+
+AUTHORIZATION_URL = f"https://auth.atlassian.com/authorize?client_id=x&state={STATE}"
+
+
+@pytest.fixture
+def entrance(port: int) -> Iterator[str]:
+    """The path of the address that a browser is started with."""
+    with Receiver(_uri(port), STATE, AUTHORIZATION_URL) as waiting:
+        address, path = waiting.entrance[: -len(waiting._ticket)], waiting._ticket
+        assert address == f"http://localhost:{port}"
+        assert STATE not in path
+        yield path
+
+
+def test_the_entrance_leads_to_the_authorization_url_once(entrance: str, port: int) -> None:
+    """A second browser learns that another one was there, and not the URL."""
+    answer = _ask(port, _get(entrance, port))
+    assert answer.startswith(b"HTTP/1.0 303 ")
+    assert f"Location: {AUTHORIZATION_URL}\r\n".encode() in answer
+    assert b"Referrer-Policy: no-referrer" in answer
+    for _ in range(2):
+        again = _ask(port, _get(entrance, port))
+        assert again.startswith(b"HTTP/1.0 410 ")
+        assert b"was opened before" in again
+        assert STATE.encode() not in again
+
+
+def test_the_entrance_is_not_found_in_another_way(entrance: str, port: int) -> None:
+    """A guessed path, another host, another method; afterwards it is still unused."""
+    requests_ = [_get(f"{entrance[:-1]}x", port), _get(entrance + "/", port), _get("/", port)]
+    requests_ += [_get(entrance, port, Host=f"evil.example:{port}")]
+    requests_ += [_get(entrance, port).replace(b"GET", b"POST")]
+    for request_ in requests_:
+        answer = _ask(port, request_)
+        assert answer.startswith((b"HTTP/1.0 404 ", b"HTTP/1.0 501 "))
+        assert STATE.encode() not in answer
+    assert b" 303 " in _ask(port, _get(entrance, port))
+
+
+def test_another_user_of_the_machine_does_not_get_in(
+    entrance: str, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """He may read the arguments of every process; the entrance stays open for its own user."""
+    with monkeypatch.context() as patched:
+        patched.setattr(peers, "user_at_the_other_end", lambda _: 4711)
+        answer = _ask(port, _get(entrance, port))
+    assert answer.startswith(b"HTTP/1.0 404 ")
+    assert STATE.encode() not in answer
+    assert b" 303 " in _ask(port, _get(entrance, port))
+
+
+def test_when_the_login_is_over_the_entrance_is_closed(port: int) -> None:
+    """The redirect would come too late."""
+    with Receiver(_uri(port), STATE, AUTHORIZATION_URL) as waiting:
+        pass
+    assert b" 410 " in _ask(port, _get(waiting._ticket, port))
 
 
 # --- the outcome ----------------------------------------------------------------------------------
