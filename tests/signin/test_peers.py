@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -70,9 +71,9 @@ def test_a_process_of_another_user_is_recognized() -> None:
 
 
 def test_where_it_cannot_be_known_the_entrance_works_once_all_the_same(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: object
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """MacOS and Windows have no such table; they do not pass the URL on where others can read it."""
+    """Such as on macOS and Windows, where other users cannot read the arguments anyway."""
     monkeypatch.setattr(peers, "_TABLES", (tmp_path,))
     with (
         _listening("127.0.0.1") as listening,
