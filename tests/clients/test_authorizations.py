@@ -15,7 +15,7 @@ import pytest
 import redis
 import sqlalchemy
 from cryptography.fernet import Fernet
-from keyrings.alt.file import PlaintextKeyring
+from keyring.backend import KeyringBackend
 
 from atlassian_auth_adapter import (
     AtlassianAuthError,
@@ -84,6 +84,25 @@ def _outcome(work: Callable[[], object]) -> type[object]:
 MakeStore = Callable[[], Any]
 
 
+class Keychain(KeyringBackend):
+    """A keyring in memory."""
+
+    viable = False  # `keyring.get_keyring()` does not choose it
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._entries: dict[tuple[str, str], str] = {}
+
+    def get_password(self, service: str, username: str) -> str | None:
+        return self._entries.get((service, username))
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self._entries[service, username] = password
+
+    def delete_password(self, service: str, username: str) -> None:
+        del self._entries[service, username]
+
+
 @pytest.fixture
 def hosts(
     request: pytest.FixtureRequest, tmp_path: Path, redis_url: str, postgres_url: str
@@ -91,16 +110,11 @@ def hosts(
     """Makes stores on one place, as each host or process makes its own."""
     table = f"t{uuid.uuid4().hex}"
     context: dict[str, Any] = {}
-    memory, key = MemoryTokenStore(), Fernet.generate_key()
+    memory, key, keychain = MemoryTokenStore(), Fernet.generate_key(), Keychain()
 
     def replace_context(new: dict[str, Any]) -> None:
         context.clear()
         context.update(new)
-
-    def keyring() -> KeyringTokenStore:
-        backend = PlaintextKeyring()
-        backend.file_path = str(tmp_path / "keyring")
-        return KeyringTokenStore(backend=backend, directory=tmp_path / "logins")
 
     def sql(url: str) -> SQLTokenStore:
         return SQLTokenStore(
@@ -111,16 +125,13 @@ def hosts(
         "memory": lambda: memory,
         "file": lambda: FileTokenStore(tmp_path / "tokens"),
         "encrypted file": lambda: EncryptedTokenStore(FileTokenStore(tmp_path / "tokens"), [key]),
-        "context": lambda: ContextTokenStore(lambda: context, replace_context),
-        "keyring": keyring,
+        "context": lambda: ContextTokenStore(context.copy, replace_context),
+        "keyring": lambda: KeyringTokenStore(backend=keychain, directory=tmp_path / "logins"),
         "SQLite": lambda: sql(f"sqlite:///{tmp_path}/logins.db"),
         "PostgreSQL": lambda: sql(postgres_url),
         "Redis": lambda: RedisTokenStore(redis.Redis.from_url(redis_url), prefix=table),
     }
     make = makers[request.param]
-    if request.param == "context":
-        shared = make()
-        make = lambda: shared  # noqa: E731
     if "SQL" in request.param:
         make().create_table()
     yield make
