@@ -56,7 +56,9 @@ def test_a_process_of_another_user_is_recognized() -> None:
     code = (
         "import os, socket, sys\n"
         "os.setuid(65534)\n"
-        "with socket.create_connection(('127.0.0.1', int(sys.argv[1]))): sys.stdin.read()\n"
+        "client = socket.socket()\n"
+        "client.connect(('127.0.0.1', int(sys.argv[1])))\n"
+        "sys.stdin.read()\n"
     )
     with (
         _listening("127.0.0.1") as listening,
