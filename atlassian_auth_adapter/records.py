@@ -158,12 +158,14 @@ class Claim:
         state_hash: Salted hash of the state.
         claimed_at: POSIX timestamp (seconds).
         claimant: Random name of the call.
+        replaces: login_id of the login that was stored at that time, or "".
     """
 
     code_hash: str
     state_hash: str
     claimed_at: float
     claimant: str
+    replaces: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,13 +79,13 @@ FROZEN = (
         + '"requests": [{"state": "secret-state", "code_verifier": "secret-verifier", "created": '
         '1764000000.5, "scope": "WRITE"}, {"state": "secret-state-2"}], '
         '"claims": [{"code_hash": "1f0e", "state_hash": "2e1d", "claimed_at": 1764000001.5, '
-        '"claimant": "5a1f"}]}',
+        '"claimant": "5a1f", "replaces": "0c7e"}]}',
         Authorizations(
             (
                 AuthorizationRequest("secret-state", "secret-verifier", 1764000000.5, "WRITE"),
                 AuthorizationRequest("secret-state-2", "", 0.0, ""),
             ),
-            (Claim("1f0e", "2e1d", 1764000001.5, "5a1f"),),
+            (Claim("1f0e", "2e1d", 1764000001.5, "5a1f", "0c7e"),),
         ),
     ),
     (
@@ -308,7 +308,7 @@ logins = st.builds(
     authorized_at=number,
 )
 requests = st.builds(AuthorizationRequest, text, text, number, text)
-claims = st.builds(Claim, text, text, number, text)
+claims = st.builds(Claim, text, text, number, text, text)
 authorizations = st.builds(
     Authorizations, st.lists(requests).map(tuple), st.lists(claims).map(tuple)
 )

@@ -73,16 +73,24 @@ class StartedAuthorizations:
         """
         kept, _ = load(self._store, self._key, Authorizations)
         kept = kept or Authorizations()
-        if (claim := self._claim_of(response, kept)) and self._was_completed(claim):
-            raise _completed()
-        return None if claim else response.request_among(kept.requests, self._clock.time())
+        if claim := self._claim_of(response, kept):
+            login, _ = load(self._store, self._login, Login)
+            _check_not_completed(claim, login)
+            return None
+        return response.request_among(kept.requests, self._clock.time())
 
     @contextmanager
-    def claimed(self, response: AuthorizationResponse) -> Iterator[AuthorizationRequest]:
+    def claimed(
+        self, response: AuthorizationResponse, login: Login | None
+    ) -> Iterator[AuthorizationRequest]:
         """A context in which the code may be sent: no other call gets it, now or later.
 
         If it leaves with an error that proves that nothing was sent, the authorization waits again.
         A process that dies in it leaves the claim behind.
+
+        Args:
+            response: What came back through the browser.
+            login: What is stored, under the lock of the login.
 
         Raises:
             StateMismatchError: It is the response to no request that was started.
@@ -94,7 +102,7 @@ class StartedAuthorizations:
         claimant = token_hex(8)
         claimed: list[AuthorizationRequest] = []
         try:
-            self._change(lambda kept: self._with_claim(kept, response, claimant, claimed))
+            self._change(lambda kept: self._with_claim(kept, response, login, claimant, claimed))
         except TokenStoreError:  # the claim may have been saved all the same
             with suppress(TokenStoreError):
                 self._give_back(claimant, claimed)
@@ -127,6 +135,7 @@ class StartedAuthorizations:
         self,
         kept: Authorizations,
         response: AuthorizationResponse,
+        login: Login | None,
         claimant: str,
         claimed: list[AuthorizationRequest],
     ) -> Authorizations:
@@ -134,8 +143,7 @@ class StartedAuthorizations:
         if earlier := self._claim_of(response, kept):
             if earlier.claimant == claimant:  # saved, although the store has said otherwise
                 return kept
-            if self._was_completed(earlier):
-                raise _completed()
+            _check_not_completed(earlier, login)
             raise AuthorizationError(
                 "this redirect was used before, and no login of it is stored: a code counts once. "
                 "Start again with oauth_start()."
@@ -143,7 +151,13 @@ class StartedAuthorizations:
         now = self._clock.time()
         request = response.request_among(kept.requests, now)
         claimed.append(request)
-        claim = Claim(self._hashed(response.code), self._hashed(request.state), now, claimant)
+        claim = Claim(
+            self._hashed(response.code),
+            self._hashed(request.state),
+            now,
+            claimant,
+            login.login_id if login else "",
+        )
         waiting = tuple(each for each in kept.requests if each is not request)
         return Authorizations(waiting, (*kept.claims, claim))
 
@@ -165,11 +179,6 @@ class StartedAuthorizations:
         same_state = (claim for claim in kept.claims if state == claim.state_hash)
         return next(claims, None) or next(same_state, None)
 
-    def _was_completed(self, claim: Claim) -> bool:
-        """Whether the login is there that the claim was for, or a later one."""
-        login, _ = load(self._store, self._login, Login)
-        return login is not None and login.authorized_at >= claim.claimed_at
-
     def _hashed(self, secret: str) -> str:
         return self._login.hashed(secret)
 
@@ -184,11 +193,13 @@ class StartedAuthorizations:
         change(self._store, self._key, Authorizations, changed)
 
 
-def _completed() -> AuthorizationCompletedError:
-    return AuthorizationCompletedError(
-        "this sign-in has been completed: its redirect was used before, and the account is signed "
-        "in. Nothing was sent now, and nothing is lost: go on."
-    )
+def _check_not_completed(claim: Claim, login: Login | None) -> None:
+    """Raise if there is a login by now that was not there when the authorization was claimed."""
+    if login and login.token_set and login.login_id != claim.replaces:
+        raise AuthorizationCompletedError(
+            "this sign-in has been completed: its redirect was used before, and the account is "
+            "signed in. Nothing was sent now, and nothing is lost: go on."
+        )
 
 
 def _proves_that_nothing_was_sent(error: AtlassianAuthError) -> bool:

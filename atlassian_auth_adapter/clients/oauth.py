@@ -189,8 +189,10 @@ class AtlassianOAuthClient(AtlassianClient):
         # a second call with the same code waits, and learns how this one has ended.
         def exchange() -> TokenSet:
             nonlocal replaced
-            replaced = self._revocable()
-            with self._started.claimed(response) as request:
+            login, _ = load(self._store, self.token_key, Login)
+            if login and login.token_set and self._server.revokes_one_login:
+                replaced = login.token_set.refresh_token
+            with self._started.claimed(response, login) as request:
                 return self._endpoint.exchange(response.code, request.code_verifier, request.scope)
 
         try:
@@ -208,13 +210,6 @@ class AtlassianOAuthClient(AtlassianClient):
         if replaced not in ("", token_set.refresh_token):
             wait(run_in_thread(partial(self._revoke_replaced, replaced)), REVOCATION)
         self._begin_login()
-
-    def _revocable(self) -> str:
-        """The stored refresh token, if revoking it cannot harm the login that replaces it."""
-        if not self._server.revokes_one_login:
-            return ""
-        login, _ = load(self._store, self.token_key, Login)
-        return login.token_set.refresh_token if login and login.token_set else ""
 
     def _revoke_replaced(self, refresh_token: str) -> None:
         try:

@@ -107,7 +107,11 @@ class LoopbackURI:
         """The URI without a query."""
         return f"http://{self.netloc}{self.path}"
 
-    def is_asked_for(self, hosts: list[str]) -> bool:
+    def is_asked_for(self, hosts: list[str], path: str) -> bool:
+        """Whether a request with these `Host` headers and this path was sent to this URI."""
+        return path == self.path and self.is_at(hosts)
+
+    def is_at(self, hosts: list[str]) -> bool:
         """Whether a request with these `Host` headers was sent to the host of this URI.
 
         Another host comes from a page whose name was made to resolve to this machine (DNS
@@ -355,11 +359,10 @@ class _Connection(BaseHTTPRequestHandler):
         """The answer to the redirect, the page about its outcome, or a refusal."""
         receiver = cast("Receiver", self.server)
         path, _, query = self.path.partition("?")
-        if not receiver.uri.is_asked_for(self.headers.get_all("Host", [])):
-            self.send_error(404)
-        elif receiver.is_entrance(self.connection, path):
+        hosts = self.headers.get_all("Host", [])
+        if receiver.uri.is_at(hosts) and receiver.is_entrance(self.connection, path):
             self._enter(receiver.take_authorization_url())
-        elif path != receiver.uri.path:
+        elif not receiver.uri.is_asked_for(hosts, path):
             self.send_error(404)
         elif receiver.accept_response(self.connection, self.path):
             self._send(303, b"", Location=receiver.uri.clean)
