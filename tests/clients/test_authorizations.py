@@ -143,11 +143,16 @@ def hosts(
 
 
 @pytest.mark.parametrize(
-    "hosts",
-    ["memory", "file", "encrypted file", "context", "keyring", "SQLite", "PostgreSQL", "Redis"],
-    indirect=True,
+    ("hosts", "form"),
+    [
+        *[("memory", form) for form in FORMS],
+        *[("file", form) for form in FORMS],
+        ("encrypted file", "URL"),
+        *(("context", "code"), ("keyring", "code"), ("SQLite", "code")),
+        *(("PostgreSQL", "code"), ("Redis", "code")),
+    ],
+    indirect=["hosts"],
 )
-@pytest.mark.parametrize("form", FORMS)
 def test_calls_at_one_moment_send_the_code_once(
     hosts: MakeStore, form: str, emulator: Any, make_client: Any
 ) -> None:
@@ -200,27 +205,28 @@ def test_processes_at_one_moment_send_the_code_once(
 
 
 @every
-@pytest.mark.parametrize("again", FORMS)
-@pytest.mark.parametrize("first", FORMS)
 @pytest.mark.parametrize("is_pending", [False, True], ids=["nothing pending", "another pending"])
 def test_a_page_that_is_loaded_again_does_no_harm(
-    flavour: str, first: str, again: str, is_pending: bool, emulator: Any, make_client: Any
+    flavour: str, is_pending: bool, emulator: Any, make_client: Any
 ) -> None:
     """In whatever form the code comes again, also while another authorization waits: it is not
     sent, the login lives, and the one that waits can still be completed.
     """
     client = make_client(flavour, login=False)
-    redirect = _started(client, emulator, flavour)
-    client.oauth_complete(FORMS[first](redirect))
-    other = _started(client, emulator, flavour) if is_pending else ""
-    for call in (client.oauth_complete, client.oauth2_retrieve_access_token):
-        with pytest.raises(AuthorizationCompletedError, match=r"has been completed.*Nothing was"):
-            call(FORMS[again](redirect))
-    assert emulator.count("authorization_code") == 1
-    client.refresh()
-    assert client.test_connection().id
-    if is_pending:
-        client.oauth_complete(other)
+    for first in FORMS.values():
+        redirect = _started(client, emulator, flavour)
+        client.oauth_complete(first(redirect))
+        other = _started(client, emulator, flavour) if is_pending else ""
+        emulator.reset_log()
+        for again in FORMS.values():
+            for call in (client.oauth_complete, client.oauth2_retrieve_access_token):
+                with pytest.raises(AuthorizationCompletedError, match=r"completed.*Nothing was"):
+                    call(again(redirect))
+        assert not emulator.token_requests
+        client.refresh()
+        assert client.test_connection().id
+        if is_pending:
+            client.oauth_complete(other)
 
 
 def test_a_second_redirect_of_the_same_authorization_is_not_used(
@@ -343,38 +349,39 @@ def test_a_code_alone_is_refused_when_what_was_started_is_over(
 
 
 @every
-@pytest.mark.parametrize("form", FORMS)
 def test_a_state_that_was_not_compared_is_reported(
-    flavour: str, form: str, emulator: Any, make_client: Any, events: Any
+    flavour: str, emulator: Any, make_client: Any, events: Any
 ) -> None:
     """A code alone is accepted while an authorization waits, and the event says what it lacks."""
     client = make_client(flavour, login=False, on_event=events)
-    client.oauth_complete(FORMS[form](_started(client, emulator, flavour)))
-    reported = [event for event in events if event.name == "state_not_checked"]
-    assert len(reported) == (form == "code")
-    assert all("whole redirect URL" in event.fields["hint"] for event in reported)
+    for form in ("URL", "query"):
+        client.oauth_complete(FORMS[form](_started(client, emulator, flavour)))
+    assert "state_not_checked" not in events.names
+    client.oauth_complete(FORMS["code"](_started(client, emulator, flavour)))
+    (reported,) = (event for event in events if event.name == "state_not_checked")
+    assert "whole redirect URL" in reported.fields["hint"]
 
 
 # --- an exchange that fails -----------------------------------------------------------------------
 
 
 @every
-@pytest.mark.parametrize("form", FORMS)
 def test_a_redirect_whose_code_was_not_sent_can_be_completed_later(
-    flavour: str, form: str, emulator: Any, make_client: Any
+    flavour: str, emulator: Any, make_client: Any
 ) -> None:
     """The token endpoint cannot be reached: nothing is lost, and the error says so."""
     store = MemoryTokenStore()
     cut_off = _cut_off(make_client(flavour, login=False, store=store))
-    redirect = FORMS[form](_started(cut_off, emulator, flavour))
-    for _ in range(2):
-        with pytest.raises(TokenEndpointUnavailableError, match="Nothing is lost") as caught:
-            cut_off.oauth_complete(redirect)
-        assert caught.value.outcome == "not_sent"
-        assert not _kept(cut_off).claims
     client = make_client(flavour, login=False, store=store)
-    client.oauth_complete(redirect)
-    assert client.test_connection().id
+    for form in FORMS.values():
+        redirect = form(_started(client, emulator, flavour))
+        for _ in range(2):
+            with pytest.raises(TokenEndpointUnavailableError, match="Nothing is lost") as caught:
+                cut_off.oauth_complete(redirect)
+            assert caught.value.outcome == "not_sent"
+            assert len(_kept(client).requests) == 1
+        client.oauth_complete(redirect)
+        assert client.test_connection().id
 
 
 @every
