@@ -1,0 +1,165 @@
+"""What a sign-in checks, what it says, and what becomes of the login that it replaces."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from atlassian_auth_adapter import StateMismatchError, TokenEndpointUnavailableError
+from atlassian_auth_adapter.clients import oauth
+from atlassian_auth_adapter.testing import stored_login
+from atlassian_auth_adapter.testing.emulator import HTML, CloseAfter, Hold, Status
+
+
+@pytest.mark.parametrize("flavour", ["cloud", "data_center", "bitbucket"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda url, client: f"{url}&iss=https%3A%2F%2Fevil.example",
+        lambda url, client: f"?{url.partition('?')[2]}&iss={client.issuer}x",
+        lambda url, client: url.replace("localhost", "evil.example"),
+        lambda url, client: url.replace("/callback", "/other"),
+    ],
+    ids=["issuer in a URL", "issuer in a query", "host", "path"],
+)
+def test_a_redirect_of_another_server_is_not_trusted(
+    flavour: str, change: Any, emulator: Any, make_client: Any
+) -> None:
+    """Code and verifier stay here, and the true redirect still counts."""
+    client = make_client(flavour, login=False)
+    redirect = getattr(emulator, flavour).authorize(client.oauth_start())
+    for call in (client.oauth_complete, client.oauth2_retrieve_access_token):
+        with pytest.raises(StateMismatchError, match="Nothing was sent"):
+            call(change(redirect, client))
+    assert not emulator.token_requests
+    client.oauth_complete(f"{redirect}&iss={client.issuer}")
+
+
+def test_a_denial_of_another_server_is_not_trusted(emulator: Any, make_client: Any) -> None:
+    """An error has an issuer as well."""
+    client = make_client(login=False)
+    redirect = emulator.cloud.deny(client.oauth_start())
+    with pytest.raises(StateMismatchError):
+        client.oauth_complete(f"{redirect}&iss=https%3A%2F%2Fevil.example")
+
+
+@pytest.mark.parametrize("flavour", ["cloud", "data_center", "bitbucket"])
+def test_every_exchange_has_the_verifier_of_its_challenge(
+    flavour: str, emulator: Any, make_client: Any
+) -> None:
+    """S256 goes to every server, and so does the verifier: one that checks it needs it."""
+    client, side, sent = make_client(flavour, login=False), getattr(emulator, flavour), []
+    read = side._parameters
+    side._parameters = lambda request: sent.append(request.form()) or read(request)
+    url = client.oauth_start()
+    client.oauth_complete(side.authorize(url))
+    (verifier,) = {form["code_verifier"] for form in sent if "code_verifier" in form}
+    digest = hashlib.sha256(verifier.encode()).digest()
+    challenge = base64.urlsafe_b64encode(digest).decode().rstrip("=")
+    assert parse_qs(urlsplit(url).query)["code_challenge"] == [challenge]
+
+
+# --- a login that is replaced ---------------------------------------------------------------------
+
+
+def _sign_in(client: Any, side: Any) -> str:
+    client.oauth_complete(side.authorize(client.oauth_start()))
+    return str(client.token_set().refresh_token)
+
+
+def test_a_login_that_is_replaced_is_revoked(
+    emulator: Any, make_client: Any, events: Any, clock: Any
+) -> None:
+    """On Data Center, after the new one is saved; the new one lives."""
+    client, side = make_client("data_center", login=False, on_event=events), emulator.data_center
+    saved = []
+    revoke = side.grants.revoke
+    side.grants.revoke = lambda token: (saved.append(stored_login(client)), revoke(token))
+    tokens = [_sign_in(client, side) for _ in range(3)]
+    families = [side.grants.refresh_token(token).family for token in tokens]
+    assert [bool(family.revoked) for family in families] == [True, True, False]
+    assert [login.token_set.refresh_token for login in saved] == tokens[1:]
+    clock.advance(3600)
+    client.refresh()
+    assert client.test_connection().id
+    assert "not_revoked" not in events.names
+
+
+@pytest.mark.parametrize("flavour", ["cloud", "bitbucket"])
+def test_a_login_is_not_revoked_where_that_could_end_the_new_one(
+    flavour: str, emulator: Any, make_client: Any
+) -> None:
+    """Cloud has one grant per app and account; Bitbucket Cloud has no revocation endpoint."""
+    client, side = make_client(flavour, login=False), getattr(emulator, flavour)
+    tokens = [_sign_in(client, side) for _ in range(2)]
+    assert not any(side.grants.refresh_token(token).family.revoked for token in tokens)
+    assert not [request for request in emulator.requests if "revoke" in request.path]
+
+
+@pytest.mark.parametrize("fault", [Status(503), CloseAfter(), HTML()], ids=str)
+def test_a_login_that_cannot_be_revoked_is_reported(
+    fault: Any, emulator: Any, make_client: Any, events: Any
+) -> None:
+    """The sign-in has succeeded all the same."""
+    client = make_client("data_center", on_event=events)
+    emulator.faults.next("revoke", fault)
+    _sign_in(client, emulator.data_center)
+    assert ("not_revoked" in events.names) == (not isinstance(fault, HTML))
+    assert client.test_connection().id
+
+
+def test_a_revocation_that_hangs_does_not_delay_the_sign_in_for_long(
+    emulator: Any, make_client: Any, monkeypatch: pytest.MonkeyPatch, landed: Any
+) -> None:
+    """It goes on beside the program."""
+    monkeypatch.setattr(oauth, "REVOCATION", 0.01)
+    client, hold = make_client("data_center"), Hold()
+    emulator.faults.next("revoke", hold)
+    _sign_in(client, emulator.data_center)
+    hold.wait_arrived()
+    hold.release()
+    landed()
+    assert client.test_connection().id
+
+
+def test_a_failed_sign_in_revokes_nothing(emulator: Any, make_client: Any) -> None:
+    """The login from before stays as it is."""
+    client = make_client("data_center")
+    redirect = emulator.data_center.authorize(client.oauth_start())
+    emulator.faults.next("token", Status(500))
+    with pytest.raises(TokenEndpointUnavailableError):
+        client.oauth_complete(redirect)
+    client.refresh()
+    assert client.test_connection().id
+
+
+# --- scopes without a refresh token ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scopes", [["read:jira-user"], "read:jira-work read:jira-user"])
+def test_a_login_that_will_end_with_its_token_is_announced(
+    scopes: Any, emulator: Any, make_client: Any, events: Any, clock: Any
+) -> None:
+    """Without offline_access there is no refresh token: the start says so, and so do the dates."""
+    client = make_client(login=False, scopes=scopes, on_event=events)
+    assert client.missing_scope == "offline_access"
+    _sign_in(client, emulator.cloud)
+    (event,) = (event for event in events if event.name == "no_refresh_token")
+    assert event.fields["needed"] == "offline_access"
+    status = client.status()
+    assert status.idle_until == status.reauthorize_by == status.expires_at == clock.time() + 3600
+
+
+@pytest.mark.parametrize("flavour", ["cloud", "data_center", "bitbucket"])
+def test_a_login_that_can_be_refreshed_is_not_announced(
+    flavour: str, make_client: Any, events: Any
+) -> None:
+    """The default scopes bring a refresh token everywhere; Data Center and Bitbucket need none."""
+    client = make_client(flavour, on_event=events)
+    assert client.missing_scope == ""
+    assert "no_refresh_token" not in events.names
+    assert client.status().reauthorize_by != client.status().expires_at
