@@ -12,7 +12,7 @@ from atlassian_auth_adapter.errors import (
     AuthorizationCompletedError,
     AuthorizationError,
     ConfigurationError,
-    TokenEndpointUnavailableError,
+    TokenEndpointError,
     TokenStoreError,
     TokenStoreUnavailableError,
     raise_clean,
@@ -22,6 +22,7 @@ from atlassian_auth_adapter.oauth.authorization import (
     AuthorizationRequest,
     AuthorizationResponse,
 )
+from atlassian_auth_adapter.oauth.token_endpoint import was_sent
 from atlassian_auth_adapter.records import Authorizations, Claim, Login, TokenKey, change, load
 from atlassian_auth_adapter.stores.base import TokenStore
 
@@ -203,6 +204,6 @@ def _check_not_completed(claim: Claim, login: Login | None) -> None:
 
 
 def _proves_that_nothing_was_sent(error: AtlassianAuthError) -> bool:
-    if isinstance(error, TokenEndpointUnavailableError):
-        return error.outcome == "not_sent"
+    if isinstance(error, TokenEndpointError):
+        return not was_sent(error)
     return isinstance(error, ConfigurationError)  # such as that of a client secret

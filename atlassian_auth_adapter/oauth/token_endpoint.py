@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from authlib.oauth2.auth import ClientAuth
     from authlib.oauth2.client import OAuth2Client
 
-__all__ = ["TokenEndpoint", "checked_secret"]
+__all__ = ["TokenEndpoint", "checked_secret", "was_sent"]
 
 #: Lifetime in seconds of an access token whose answer does not name one.
 #: Source: 60 minutes, developer.atlassian.com oauth-2-3lo-apps, copy of 2026-09-26.
@@ -82,7 +82,7 @@ class TokenEndpoint:
         try:
             return self._token_request("authorization_code", fields, TokenSet("", scope=scope))
         except TokenEndpointError as error:
-            if isinstance(error, TokenEndpointUnavailableError) and error.outcome == "not_sent":
+            if not was_sent(error):
                 raise
             failure = error.copied()
             failure.advice = (
@@ -198,6 +198,12 @@ class _Sender:
             "POST", url, dict(headers), urlencode(data)
         )
         return self.transport.send("POST", url, headers=headers, body=body)
+
+
+def was_sent(error: TokenEndpointError) -> bool:
+    """Whether a request that has failed so may have reached a server: unless that is excluded."""
+    is_unsent = isinstance(error, TokenEndpointUnavailableError) and error.outcome == "not_sent"
+    return error.status is not None or not is_unsent
 
 
 def checked_secret(secret: object) -> str:

@@ -100,6 +100,14 @@ def test_login_needs_neither_scope_nor_redirect_uri(consumer: Client) -> None:
     assert consumer.get("/2.0/user", body["access_token"]).json()["type"] == "user"
 
 
+def test_bitbucket_accepts_pkce_and_ignores_it(consumer: Client) -> None:
+    """A code challenge is accepted; a wrong verifier changes nothing."""
+    url = consumer.url(code_challenge="c" * 43, code_challenge_method="S256")
+    (code,) = parse_qs(urlsplit(consumer.flavour.authorize(url)).query)["code"]
+    answer = consumer.token(grant_type="authorization_code", code=code, code_verifier="wrong")
+    assert answer.status_code == 200
+
+
 def test_bad_authorization_ends_on_a_page(consumer: Client) -> None:
     """There is no redirect to the client."""
     for changes in (
