@@ -16,7 +16,11 @@ from typing import Any
 import pytest
 import requests
 
-from atlassian_auth_adapter import ConfigurationError, PortUnavailableError
+from atlassian_auth_adapter import (
+    AuthorizationCompletedError,
+    ConfigurationError,
+    PortUnavailableError,
+)
 from atlassian_auth_adapter.oauth.authorization import AuthorizationResponse
 from atlassian_auth_adapter.signin import loopback, peers
 from atlassian_auth_adapter.signin.loopback import LoopbackURI, Receiver
@@ -209,7 +213,7 @@ def test_the_entrance_is_not_found_in_another_way(entrance: str, port: int) -> N
 def test_another_user_of_the_machine_does_not_get_in(
     entrance: str, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """He may read the arguments of every process; the entrance stays open for its own user."""
+    """They may read the arguments of every process; the entrance stays open for its own user."""
     with monkeypatch.context() as patched:
         patched.setattr(peers, "user_at_the_other_end", lambda _: 4711)
         answer = _ask(port, _get(entrance, port))
@@ -336,6 +340,12 @@ def test_breaking_off_frees_the_port_at_once(port: int) -> None:
     loopback._listening("127.0.0.1", port).close()
     browser.join(20)
     assert answers_ == [b""]
+
+
+def test_a_sign_in_that_was_completed_elsewhere_is_no_failure(port: int, visit: Any) -> None:
+    """Another process was given the same redirect: the page says that there is a login."""
+    for page in _outcome(port, AuthorizationCompletedError("x"), visit, times=2):
+        assert "You are already signed in" in page.text
 
 
 # --- where it listens -----------------------------------------------------------------------------
