@@ -17,6 +17,7 @@ import pytest
 import requests
 
 from atlassian_auth_adapter import (
+    AtlassianAuthError,
     AuthorizationCompletedError,
     ConfigurationError,
     PortUnavailableError,
@@ -246,7 +247,7 @@ def _outcome(
         seen.extend(visit(f"http://localhost:{port}{GOOD}") for _ in range(times))
 
     browser = threading.Thread(target=browse)
-    with suppress(ConfigurationError), Receiver(_uri(port), STATE) as receiver:
+    with suppress(AtlassianAuthError), Receiver(_uri(port), STATE) as receiver:
         before()
         browser.start()
         receiver.arrived.get(timeout=20)
