@@ -239,19 +239,6 @@ def test_an_unknown_authority_is_not_trusted(
     assert not tls_emulator.token_requests
 
 
-def test_a_certificate_of_another_host_is_not_trusted(pki: _Pki) -> None:
-    """A trusted authority has issued it, for another name: nothing is sent."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    pki.authority.issue_cert("other.example", "127.0.0.2").configure_cert(context)
-    seen: list[bytes] = []
-
-    def serve(connection: socket.socket) -> None:
-        seen.append(_request(connection))
-
-    assert not _failure(serve, context, match="127.0.0.1", verify=pki.bundle).sent
-    assert not any(seen)
-
-
 def test_verification_can_be_switched_off(
     tls_emulator: AtlassianEmulator, clock: FakeClock
 ) -> None:
