@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 import pytest
 
 from atlassian_auth_adapter import COMMERCIAL, US_GOV_MODERATE, ConfigurationError
@@ -13,6 +15,7 @@ from atlassian_auth_adapter.atlassian.products import (
     data_center_server,
     product_named,
 )
+from atlassian_auth_adapter.oauth.server import AuthorizationServer
 
 
 def test_cloud_is_the_3lo_server() -> None:
@@ -56,6 +59,25 @@ def test_the_government_cloud_has_its_own_hosts() -> None:
     urls = [server.authorization_endpoint, server.token_endpoint, server.revocation_endpoint]
     assert all("atlassian-us-gov-mod.com" in url for url in urls)
     assert dict(server.authorization_parameters)["audience"] == "api.atlassian-us-gov-mod.com"
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        cloud_server(COMMERCIAL),
+        cloud_server(US_GOV_MODERATE),
+        bitbucket_cloud_server(BITBUCKET_CLOUD),
+        data_center_server("https://jira.company.com/jira"),
+    ],
+    ids=lambda server: server.issuer,
+)
+def test_all_endpoints_are_those_of_the_issuer(server: AuthorizationServer) -> None:
+    """Each is made from it: the page of one server cannot be paired with the token endpoint of
+    another one.
+    """
+    for url in (server.authorization_endpoint, server.token_endpoint, server.revocation_endpoint):
+        assert url.startswith(f"{server.issuer}/") or not url
+    assert len({urlsplit(server.issuer).netloc, urlsplit(server.token_endpoint).netloc}) == 1
 
 
 @pytest.mark.parametrize("name", PRODUCTS)

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -283,6 +284,36 @@ def test_the_page_is_sealed(port: int, visit: Any) -> None:
     assert "http" not in page.text
 
 
+def test_no_site_can_frame_a_page(port: int, visit: Any) -> None:
+    """Neither the pages about the outcome nor a refusal; none takes a form or a base address."""
+    pages = [*_outcome(port, None, visit), *_outcome(port, ConfigurationError("fix it"), visit)]
+    pages.append(visit(f"http://localhost:{port}/favicon.ico"))
+    assert [page.status_code for page in pages] == [200, 200, 404]
+    for page in pages:
+        policy = page.headers["Content-Security-Policy"].split("; ")
+        assert {"frame-ancestors 'none'", "base-uri 'none'", "form-action 'none'"} <= {*policy}
+        assert page.headers["X-Content-Type-Options"] == "nosniff"
+        assert page.headers["Referrer-Policy"] == "no-referrer"
+
+
+def test_the_receiver_redirects_to_itself_only(port: int, visit: Any, monkeypatch: Any) -> None:
+    """Whatever address a redirect brings along: it is no open redirector."""
+    monkeypatch.setattr(loopback, "DELIVERY", 0.01)
+    names = ("redirect_uri", "redirect_to", "next", "url", "return_to", "continue")
+    extra = "".join(f"&{name}=https://evil.example/" for name in names)
+    seen: list[bytes] = []
+    request = _get(GOOD + extra, port, **{"X-Forwarded-Host": "evil.example", "Host": "127.0.0.1"})
+    request = request.replace(b"Host: 127.0.0.1\r", b"Host: 127.0.0.1:%d\r" % port)
+    browser = threading.Thread(target=lambda: seen.append(_ask(port, request)))
+    with Receiver(_uri(port), STATE) as receiver:
+        browser.start()
+        receiver.arrived.get(timeout=20)
+    browser.join(20)
+    assert b" 303 " in seen[0]
+    assert b"\r\nLocation: http://localhost:%d/callback\r\n" % port in seen[0]
+    assert b"evil" not in seen[0]
+
+
 def test_a_failure_is_shown_in_plain_words_and_escaped(port: int, visit: Any) -> None:
     """The person reads what to do; the details are for the developers of the program."""
     error = ConfigurationError("fix <b>this</b> & that")
@@ -396,6 +427,29 @@ def test_a_taken_port_is_an_error_that_says_what_to_do(address: str, port: int) 
     taken.close()
     with Receiver(_uri(port), STATE):
         pass
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the more special address wins")
+def test_no_option_of_a_socket_lets_another_program_listen(port: int) -> None:
+    """At the same address or at all of them; also not a program that has the address already, but
+    did not listen yet.
+    """
+    families = {"127.0.0.1": socket.AF_INET, "0.0.0.0": socket.AF_INET}
+    if _has_ipv6():
+        families |= {"::1": socket.AF_INET6, "::": socket.AF_INET6}
+    reuse = [socket.SO_REUSEADDR, socket.SO_REUSEPORT]
+    with socket.socket() as early:
+        early.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        early.bind(("127.0.0.1", port))
+        with Receiver(_uri(port), STATE):
+            with pytest.raises(OSError, match="in use"):
+                early.listen()
+            for (address, family), options in product(families.items(), ([], *zip(reuse), reuse)):
+                with socket.socket(family) as other:
+                    for option in options:
+                        other.setsockopt(socket.SOL_SOCKET, option, 1)
+                    with pytest.raises(OSError, match="in use"):
+                        other.bind((address, port))
 
 
 def test_a_second_login_does_not_share_the_port(receiver: Receiver, port: int) -> None:
