@@ -137,9 +137,11 @@ class AtlassianOAuthClient(AtlassianClient):
         """
         response = AuthorizationResponse.parse(code)
         response.check_origin(self.issuer, self.callback_url)
+        if response.state is not None or not response.error:
+            waits = self._started.find(response)  # raises if the state is unknown
+            if waits and response.state is None:
+                self._report("state_not_checked", hint=WHOLE_URL)
         response.raise_for_error()
-        if self._started.find(response) and response.state is None:
-            self._report("state_not_checked", hint=WHOLE_URL)
         self._exchange(response)
 
     def forget(self) -> None:

@@ -9,7 +9,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from atlassian_auth_adapter import StateMismatchError, TokenEndpointUnavailableError
+from atlassian_auth_adapter import (
+    AuthorizationDeniedError,
+    StateMismatchError,
+    TokenEndpointUnavailableError,
+)
 from atlassian_auth_adapter.clients import oauth
 from atlassian_auth_adapter.testing import stored_login
 from atlassian_auth_adapter.testing.emulator import HTML, CloseAfter, Hold, Status
@@ -45,6 +49,22 @@ def test_a_denial_of_another_server_is_not_trusted(emulator: Any, make_client: A
     redirect = emulator.cloud.deny(client.oauth_start())
     with pytest.raises(StateMismatchError):
         client.oauth_complete(f"{redirect}&iss=https%3A%2F%2Fevil.example")
+
+
+@pytest.mark.parametrize("flavour", ["cloud", "data_center", "bitbucket"])
+@pytest.mark.parametrize("error", ["access_denied", "server_error"])
+def test_an_error_with_a_strange_state_is_not_believed(
+    flavour: str, error: str, emulator: Any, make_client: Any
+) -> None:
+    """Another web site cannot make a program say that the person declined."""
+    client = make_client(flavour, login=False)
+    url = client.oauth_start()
+    for forged in (f"?error={error}&state=guessed", f"{client.callback_url}?state=x&error={error}"):
+        with pytest.raises(StateMismatchError):
+            client.oauth_complete(forged)
+    with pytest.raises(AuthorizationDeniedError):
+        client.oauth_complete(getattr(emulator, flavour).deny(url))
+    client.oauth_complete(getattr(emulator, flavour).authorize(url))
 
 
 @pytest.mark.parametrize("flavour", ["cloud", "data_center", "bitbucket"])
