@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 else:
     Connection = object
 
-__all__ = ["Progress", "is_before_the_request", "os_error_of", "session", "text_of"]
+__all__ = ["Progress", "cause_of", "is_before_the_request", "session", "text_of"]
 
 #: Longest text of a failure, characters.
 LONGEST_TEXT = 200
@@ -134,11 +134,25 @@ def is_before_the_request(error: Exception) -> bool:
 
     With TLS 1.3 that is told after the request was written. Source: RFC 8446 section 6.2.
     """
-    reason = getattr(os_error_of(error), "reason", None) or ""
+    reason = getattr(_os_error_of(error), "reason", None) or ""
     return "ALERT" in reason and ("CERTIFICATE" in reason or "UNKNOWN_CA" in reason)
 
 
-def os_error_of(error: BaseException) -> OSError | None:
+def cause_of(error: Exception) -> Exception:
+    """A copy of an error of requests, and behind it the error of the operating system.
+
+    Without the request, the answer and the frames, which hold secrets.
+    """
+    copy = type(error)(text_of(error))
+    if reason := _os_error_of(error):
+        reason.__cause__ = reason.__context__ = None
+        if reason.errno is None:  # a text of another program, such as a proxy
+            reason.args = (_printable(str(reason)),)
+        copy.__cause__ = reason.with_traceback(None)
+    return copy
+
+
+def _os_error_of(error: BaseException) -> OSError | None:
     """The error of the operating system, or of TLS, behind an error of requests."""
     for each in _behind(error):
         if isinstance(each, OSError) and not isinstance(each, requests.RequestException):
@@ -152,7 +166,7 @@ def text_of(error: Exception) -> str:
     urllib3's own texts may hold the URL, the password of the proxy, headers, and parts of a broken
     answer, so only the texts of the operating system are shown.
     """
-    if reason := os_error_of(error):
+    if reason := _os_error_of(error):
         text = f"{type(reason).__name__}: {reason}"
     else:
         inner = error.args[0] if error.args else None
@@ -161,7 +175,11 @@ def text_of(error: Exception) -> str:
             text = inner
         else:
             text = type(inner if isinstance(inner, Exception) else error).__name__
-    return "".join(char if char.isprintable() else " " for char in text)[:LONGEST_TEXT]
+    return _printable(text)[:LONGEST_TEXT]
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else " " for char in text)
 
 
 def _behind(error: BaseException) -> Iterator[BaseException]:

@@ -6,9 +6,9 @@ that may be used once: can the server have seen the request?
 
 One deadline, the sum of the timeouts, holds for the whole exchange: name resolution, connecting to
 each address of the host, proxy, TLS, sending, and the answer to its last byte. The exchange runs on
-a thread of its own, and whoever waits for it goes on at the deadline. Then the connection is shut
-down. A name resolution or a connection attempt that the system does not end cannot be interrupted:
-its thread, a daemon, ends with it, and never sends the request.
+a thread of its own. At the deadline its caller goes on, and the connection is shut down. A name
+resolution or a connection attempt that the system does not end cannot be interrupted: its thread, a
+daemon, ends with it, and never sends the request.
 """
 
 from __future__ import annotations
@@ -218,11 +218,7 @@ class Transport:
             sent = progress.sent and not exchange.is_before_the_request(error)
             failure = NoAnswerError(f"{type(error).__name__}: {text}", sent=sent)
             # The original holds the request with its secrets; the cause is a copy without it.
-            cause = type(error)(text)
-            if reason := exchange.os_error_of(error):
-                cause.__cause__ = reason.with_traceback(None)
-                reason.__cause__ = reason.__context__ = None
-            raise_clean(failure, cause)
+            raise_clean(failure, exchange.cause_of(error))
 
     def get(self, url: str, authorization: str = "", accept: str = "application/json") -> Answer:
         """The answer of a resource server to a GET request.
