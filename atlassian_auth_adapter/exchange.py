@@ -7,7 +7,10 @@ moment has not been sent; what fails afterwards may have been.
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -87,6 +90,9 @@ class _Watched(Connection):
     def connect(self) -> None:
         self.progress.connecting()
         super().connect()  # through the proxy and the TLS handshake
+        if isinstance(self.sock, ssl.SSLSocket) and not self.sock.version():
+            # Python makes no handshake with a connection that was reset before it.
+            raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
         self.progress.connected()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import select
 import socket
 import ssl
 import threading
@@ -94,7 +95,7 @@ BEGINNINGS: dict[str, Callable[[socket.socket], object]] = {
     "answers no HTTP": _saying(b"SSH-2.0-OpenSSH\r\n"),
     **{
         f"answers {status}": _saying(b"HTTP/1.1 %d No\r\nContent-Length: 2\r\n\r\nno" % status)
-        for status in (301, 400, 403, 407, 429, 500, 502, 503, 504)
+        for status in (301, 407, 429, 502)
     },
 }
 
@@ -111,23 +112,44 @@ def test_what_fails_at_the_proxy_was_not_sent(names: None, pki: Pki) -> None:
         assert not caught.value.sent, address
 
 
-def test_what_fails_in_the_handshake_was_not_sent() -> None:
+#: Without a reset before the ClientHello, after which Python (3.11) leaves a socket unclosed.
+OF_THE_HANDSHAKE = {name: serve for name, serve in BEGINNINGS.items() if serve is not reset}
+
+
+def test_what_fails_in_the_handshake_was_not_sent(pki: Pki) -> None:
     """The server closes, resets or stays silent at the ClientHello, or speaks plain HTTP."""
-    for name, serve in BEGINNINGS.items():
+    for name, serve in OF_THE_HANDSHAKE.items():
         with raw_server(serve) as port, pytest.raises(NoAnswerError) as caught:
-            post(port, "https", timeout=(0.2, 0.2))
+            post(port, "https", verify=pki.bundle, timeout=(0.2, 0.2))
         assert not caught.value.sent, name
 
 
 def test_what_fails_in_the_handshake_through_a_tunnel_was_not_sent(
-    forward_proxy: ForwardProxy,
+    forward_proxy: ForwardProxy, pki: Pki
 ) -> None:
     """The tunnel is there, and the server behind it ends the handshake."""
-    for name, serve in BEGINNINGS.items():
+    for name, serve in OF_THE_HANDSHAKE.items():
         with raw_server(serve) as port, pytest.raises(NoAnswerError) as caught:
-            post(port, "https", HOST, proxy=forward_proxy.url, timeout=(0.2, 0.2))
+            settings = {"verify": pki.bundle, "proxy": forward_proxy.url, "timeout": (0.2, 0.2)}
+            post(port, "https", HOST, **settings)
         assert not caught.value.sent, name
-    assert len(forward_proxy.seen) == len(BEGINNINGS)
+    assert len(forward_proxy.seen) == len(OF_THE_HANDSHAKE)
+
+
+def test_a_reset_before_the_handshake_was_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python skips the handshake then, as if the connection had yet to be made."""
+    connect = urllib3.util.connection.create_connection
+
+    def connected(*arguments: Any, **named: Any) -> socket.socket:
+        opened = connect(*arguments, **named)
+        select.select([opened], [], [], 20)
+        opened.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # the reset is known
+        return opened
+
+    monkeypatch.setattr(urllib3.util.connection, "create_connection", connected)
+    with raw_server(reset) as port, pytest.raises(NoAnswerError) as caught:
+        post(port, "https")
+    assert not caught.value.sent
 
 
 def test_a_certificate_that_is_not_trusted_ends_it_before_the_request(
@@ -284,7 +306,7 @@ DRIPS = {
 def test_an_answer_that_drips_for_ever_ends(pki: Pki) -> None:
     """Each byte is in time, all of them are not: the deadline is for the whole answer."""
     for name, serve in DRIPS.items():
-        assert failure_of(serve, match="took longer than 0.3 s", timeout=(0.1, 0.2)).sent, name
+        assert failure_of(serve, match="took longer than 0.15 s", timeout=(0.05, 0.1)).sent, name
     settings = {"verify": pki.bundle, "timeout": (0.1, 0.2)}
     for name in ("one header", "a body with its length"):
         context = pki.server_context()

@@ -169,7 +169,8 @@ class AtlassianOAuthClient(AtlassianClient):
                 status=answer.status,
             )
         endpoint, target = url.partition("?")[0], answer.redirect_from(url)
-        if answer.status == HTTPStatus.NOT_FOUND or target.endswith(urlsplit(url).path):
+        path = endpoint.removeprefix(self._server.issuer)
+        if answer.status == HTTPStatus.NOT_FOUND or target.endswith(path):
             raise ResourceUnavailableError(
                 f"the authorization page is not at {endpoint} (HTTP {answer.status}"
                 f"{f', it is at {target}' if target else ''}). Check the server's URL: https, and "
