@@ -86,6 +86,10 @@ class _Watched(Connection):
         self.progress.opened(opened)
         return opened
 
+    def _tunnel(self) -> None:
+        super()._tunnel()
+        self.progress.connecting()  # a connection that was shut down looks like the end of headers
+
     def connect(self) -> None:
         self.progress.connecting()
         super().connect()  # through the proxy and the TLS handshake
