@@ -150,7 +150,7 @@ class Transport:
             case None | True:
                 return {}
             case False:
-                return _NO_PROXY
+                return dict(_NO_PROXY)
             case str():
                 return {"http": self.proxy, "https": self.proxy}
             case mapping:
@@ -181,7 +181,6 @@ class Transport:
 
         from atlassian_auth_adapter import exchange
 
-        proxies = self._proxies_for(url)
         verify = self._checked_files(url)
         progress = exchange.Progress()
 
@@ -200,7 +199,7 @@ class Transport:
                     timeout=self._timeouts(),
                     verify=verify,
                     cert=self.cert,
-                    proxies=proxies,
+                    proxies=self._proxies_for(url),
                 ) as response,
             ):
                 return Answer(
@@ -279,7 +278,8 @@ class Transport:
 
     def _proxies_for(self, url: str) -> dict[str, str]:
         """The proxies for a request to the URL, in the form that requests takes."""
-        return _NO_PROXY if is_this_machine(urlsplit(url).hostname or "") else self.proxies
+        is_near = is_this_machine(urlsplit(url).hostname or "")
+        return dict(_NO_PROXY) if is_near else self.proxies  # requests changes what it is given
 
     def _checked_files(self, url: str) -> bool | str:
         """The `verify` of a request to the URL, and of `cert` only that it can be used."""

@@ -305,6 +305,13 @@ def test_an_invalid_host_name_is_a_configuration_error() -> None:
             Transport(proxy=False).send("GET", f"https://{host}/")
 
 
+def test_an_invalid_url_is_a_configuration_error() -> None:
+    """Brackets without an address, a port that is no number, no host."""
+    for url in ("http://[", "https://host:port/", "http://", "https://[::1/"):
+        with pytest.raises(ConfigurationError, match="cannot send"):
+            Transport(proxy=False).send("GET", url)
+
+
 def test_an_invalid_header_is_not_shown() -> None:
     """A stored token with a line break is an error that does not repeat it."""
     for token in ("s3cr3t\n", "s3cr3t\r\nX: y", "s3cr3t€", " s3cr3t", b"s3cr3t\n"):
