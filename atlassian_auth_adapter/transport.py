@@ -369,10 +369,10 @@ def _check_certificate(cert: str | tuple[str, str]) -> None:
     """Raise ConfigurationError unless it is a client certificate with its key."""
     import ssl
 
-    pair = cert if isinstance(cert, tuple) else (cert, None)
+    certificate, key = cert if isinstance(cert, tuple) else (cert, None)
     try:
         # The password keeps OpenSSL from asking for one at the terminal.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(*pair, password="")
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, "")
     except OSError as error:  # an ssl.SSLError is one
         raise ConfigurationError(
             f"cert: {cert!r} cannot be used ({error.strerror}). Give a certificate and its own "
