@@ -695,7 +695,7 @@ class TestHang:
                 *(refused(lambda: store.load(NAME), "has not answered") for _ in range(100)),
                 refused(lambda: store.save(NAME, NEWER, expected=1), "has not answered"),
             }
-            assert SOON <= time.monotonic() - began < 50 * SOON
+            assert time.monotonic() - began < 50 * SOON
             assert len(errors) == len(calls()) == 1
         assert store.load(NAME) == Entry(TEXT, 1)
         assert backend.reads == 1
