@@ -228,8 +228,10 @@ class TokenEndpointUnavailableError(TokenEndpointError):
 
     Attributes:
         retry_after: Seconds to wait, when the server named them.
-        outcome: "not_sent": the server has not seen the request. "throttled": it has not processed
-            it. "ambiguous": it may or may not have rotated the refresh token.
+        outcome: "not_sent": the token endpoint has not processed the request, because it was not
+            sent, or because something else has answered, such as a proxy (`status` is set then).
+            "throttled": the token endpoint asks to wait. "ambiguous": it may or may not have
+            rotated the refresh token.
     """
 
     retry_after: float | None = None

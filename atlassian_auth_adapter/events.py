@@ -57,9 +57,9 @@ class Event:
             (int), `generation` (int), `error` (text), `reauthorize_by` (POSIX timestamp, seconds).
             For a sign-in: `hint`, `needed`, `error`.
             For an answer of a resource server: `origin`, `path`, and some of `hint` (what to do
-            instead, or ""), `granted` and `needed` (scopes; " or " stands between alternatives),
-            `error` (text), `retry_after` and `reason` (headers, as text). For a site: `cloud_id`,
-            `reached` (the sites of the login).
+            instead, or ""), `granted` (scopes, shortened to a line), `needed` (scopes; " or "
+            stands between alternatives), `error` (text), `retry_after` and `reason` (headers, as
+            text). For a site: `cloud_id`, `reached` (the sites of the login).
     """
 
     name: EventName

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import NoReturn, Self, TypeGuard
 
-from atlassian_auth_adapter.errors import ConfigurationError
+from atlassian_auth_adapter.errors import ConfigurationError, TokenRequestRefusedError
 
 __all__ = ["TokenSet", "is_token"]
 
@@ -30,7 +30,7 @@ class TokenSet:
             moment the token request was *sent*; `math.inf` for a token that does not expire.
         scope: Granted scopes, separated by spaces. Source: RFC 6749 section 3.3.
         token_type: As the server spelled it. Requests say `Basic` for exactly that (a static API
-            token), else `Bearer`, whatever a server calls it.
+            token), else `Bearer`; `checked` refuses any other type.
         obtained_at: POSIX timestamp (seconds) at which the token request was sent.
 
     Raises:
@@ -55,8 +55,25 @@ class TokenSet:
     @property
     def authorization(self) -> str:
         """The value of the Authorization header. Source: RFC 6750 section 2.1, RFC 7617."""
+        self.checked()
         scheme = self.token_type if self.token_type == "Basic" else "Bearer"
         return f"{scheme} {self.access_token}"
+
+    def checked(self) -> Self:
+        """This token set, if requests can carry its token. Source: RFC 6749 section 7.1.
+
+        Raises:
+            TokenRequestRefusedError: The token is of a type that is not sent as it is, such as
+                "mac" or "DPoP".
+        """
+        if self.token_type != "Basic" and self.token_type.lower() not in ("bearer", ""):
+            raise TokenRequestRefusedError(
+                f"the server has issued a token of the type {self.token_type[:40]!r}, which must "
+                "not be sent as a bearer token (RFC 6749 section 7.1), so no request was made with "
+                "it. Nothing is lost. Let the server issue tokens of the type Bearer to this "
+                "client."
+            )
+        return self
 
     @property
     def scopes(self) -> frozenset[str]:

@@ -3,36 +3,57 @@
 The caller's `verify`, `proxy`, `cert` and `timeout` apply to each of them. Redirects are never
 followed and `.netrc` is never read. Failures are divided by the question that matters for a token
 that may be used once: can the server have seen the request?
+
+One deadline, the sum of the timeouts, holds for the whole exchange: name resolution, connecting to
+each address of the host, proxy, TLS, sending, and the answer to its last byte. The exchange runs on
+a thread of its own. At the deadline its caller goes on, and the connection is shut down. A name
+resolution or a connection attempt that the system does not end cannot be interrupted: its thread, a
+daemon, ends with it, and never sends the request.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 import time
-import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from atlassian_auth_adapter.errors import (
     ConfigurationError,
     ResourceUnavailableError,
     raise_clean,
 )
+from atlassian_auth_adapter.threads import run_in_thread, wait
 
 if TYPE_CHECKING:
     import requests
+
+    from atlassian_auth_adapter.exchange import Progress
 
 __all__ = ["Answer", "NoAnswerError", "Proxy", "Transport", "is_timeout", "origin_of"]
 
 Proxy = bool | str | Mapping[str, str] | None
 
+#: An empty address keeps requests from asking the environment.
+_NO_PROXY = {"http": "", "https": "", "all": ""}
+#: Variables that name certificate authorities when `verify` is True: those of requests, then those
+#: of OpenSSL, which httpx obeys. The first one that is set counts.
+_AUTHORITIES_IN_ENVIRONMENT = (
+    *("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR"),
+)
+
 #: Bytes. A token answer has a few kilobytes, so a longer answer is an error.
 MAX_ANSWER = 256 * 1024
+#: Characters of a redirect's target that errors show.
+LONGEST_PLACE = 200
 
 
 class NoAnswerError(Exception):
@@ -57,10 +78,11 @@ class Answer:
 
     def json(self) -> Any:
         """The parsed body, or None when it is not JSON."""
-        try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError):
-            return None
+        # In UTF-8, as JSON requires; texts of Data Center have been seen in Latin-1.
+        for body in (self.body, self.body.decode("latin-1")):
+            with suppress(ValueError, RecursionError):
+                return json.loads(body)
+        return None
 
     @property
     def content_type(self) -> str:
@@ -68,18 +90,33 @@ class Answer:
         media_type = self.headers.get("Content-Type", "").split(";")[0].strip()
         return media_type[:60] if media_type.isprintable() else ""
 
+    def redirect_from(self, url: str) -> str:
+        """Where an answer of this URL redirects to, without the query; "" if it does not."""
+        location = self.headers.get("Location", "")
+        if not 300 <= self.status < 400 or not location:
+            return ""
+        try:
+            target = urlsplit(urljoin(url, location))
+        except ValueError:
+            return ""
+        place = f"{target.scheme}://{target.netloc.rpartition('@')[2]}{target.path}"
+        return place[:LONGEST_PLACE] if place.isascii() and place.isprintable() else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Transport:
     """How to reach the servers.
 
     Attributes:
-        verify: True, False, or the path of a CA bundle, as in requests.
+        verify: True, False, or the path of a CA bundle, as in requests. With True, the variables
+            REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, SSL_CERT_FILE and SSL_CERT_DIR may name one.
         proxy: None: as requests does by itself (the environment). True: the environment's.
-            False: none. A URL, or a mapping of scheme to URL: this one.
+            False: none. A URL, or a mapping of scheme to URL: this one. A request to this machine
+            (localhost, 127.0.0.0/8, ::1) never uses a proxy, whatever names it: secrets that need
+            no TLS there would leave the machine in clear.
         cert: Client certificate: path of a PEM file, or (certificate, key).
-        timeout: Seconds: (connect, read) or one number for both. Their sum also bounds how long
-            the body of an answer may take.
+        timeout: Seconds: (connect, read) or one number for both. Their sum bounds the whole
+            exchange, from the name resolution to the last byte of the answer.
     """
 
     verify: bool | str = True
@@ -88,17 +125,7 @@ class Transport:
     timeout: float | tuple[float, float] = (5.0, 30.0)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.verify, bool) and not _exists(self.verify):
-            raise ConfigurationError(
-                f"verify: there is no file {self.verify!r}. Give True, or the path of a CA bundle "
-                "(PEM)."
-            )
-        pair = self.cert if isinstance(self.cert, tuple) else (self.cert, self.cert)
-        if self.cert is not None and (len(pair) != 2 or not all(map(_exists, pair))):
-            raise ConfigurationError(
-                f"cert: there is no file {self.cert!r}. Give the path of a PEM file that holds "
-                "certificate and key, or the paths (certificate, key)."
-            )
+        _check_paths(self.verify, self.cert)
         timeouts = self._timeouts()
         if len(timeouts) != 2 or not all(map(is_timeout, timeouts)):
             raise ConfigurationError("timeout: give seconds above zero, such as (5, 30).")
@@ -123,8 +150,7 @@ class Transport:
             case None | True:
                 return {}
             case False:
-                # An empty address keeps requests from asking the environment.
-                return {"http": "", "https": "", "all": ""}
+                return dict(_NO_PROXY)
             case str():
                 return {"http": self.proxy, "https": self.proxy}
             case mapping:
@@ -134,7 +160,7 @@ class Transport:
         """The proxy that a request to the URL goes through, without its password; "" for none."""
         from requests.utils import get_environ_proxies, select_proxy
 
-        proxy = select_proxy(url, {**get_environ_proxies(url), **self.proxies})
+        proxy = select_proxy(url, {**get_environ_proxies(url), **self._proxies_for(url)})
         return origin_of(_with_scheme(proxy)) if proxy else ""
 
     def send(
@@ -153,9 +179,15 @@ class Transport:
         """
         import requests
 
-        try:
+        from atlassian_auth_adapter import exchange
+
+        verify = self._checked_files(url)
+        progress = exchange.Progress()
+
+        def answer() -> Answer:
+            deadline = time.monotonic() + self.total_timeout
             with (
-                requests.Session() as session,
+                exchange.session(progress) as session,
                 session.request(
                     method,
                     url,
@@ -165,22 +197,27 @@ class Transport:
                     allow_redirects=False,
                     stream=True,
                     timeout=self._timeouts(),
-                    verify=self.verify,
+                    verify=verify,
                     cert=self.cert,
-                    proxies=self.proxies,
+                    proxies=self._proxies_for(url),
                 ) as response,
             ):
-                return Answer(response.status_code, response.headers, self._read(response))
+                return Answer(
+                    response.status_code, response.headers, self._read(response, deadline)
+                )
+
+        try:
+            return self._before_the_deadline(answer, progress)
         except (OSError, ValueError) as error:  # a RequestException is an OSError
-            text = _text_of(error)
+            text = exchange.text_of(error)
             if isinstance(error, ValueError) or not isinstance(error, requests.RequestException):
                 # A malformed URL or header, or a file of certificates that is gone.
                 raise_clean(ConfigurationError(f"cannot send the request: {text}"))
-            failure = NoAnswerError(
-                f"{type(error).__name__}: {text}", sent=_may_have_been_sent(error)
-            )
+            # A library that mocks the network never connects; what it raises may mean anything.
+            sent = progress.sent is not False and not exchange.is_before_the_request(error)
+            failure = NoAnswerError(f"{type(error).__name__}: {text}", sent=sent)
             # The original holds the request with its secrets; the cause is a copy without it.
-            raise_clean(failure, type(error)(text))
+            raise_clean(failure, exchange.cause_of(error))
 
     def get(self, url: str, authorization: str = "", accept: str = "application/json") -> Answer:
         """The answer of a resource server to a GET request.
@@ -205,10 +242,25 @@ class Transport:
             )
             raise_clean(failure, error.__cause__)
 
-    def _read(self, response: requests.Response) -> bytes:
+    def _before_the_deadline(self, answer: Callable[[], Answer], progress: Progress) -> Answer:
+        """What `answer()` returns or raises, if it does so in time."""
         import requests
 
-        deadline = time.monotonic() + self.total_timeout
+        future = run_in_thread(answer)
+        try:
+            wait(future, self.total_timeout)
+            is_done = future.done()
+        finally:
+            progress.end()
+        if is_done:
+            return future.result()
+        progress.sent = bool(progress.sent)
+        kind = requests.ReadTimeout if progress.sent else requests.ConnectTimeout
+        raise kind(self._too_long())
+
+    def _read(self, response: requests.Response, deadline: float) -> bytes:
+        import requests
+
         body = bytearray()
         for chunk in response.iter_content(8192):
             body += chunk
@@ -216,9 +268,31 @@ class Transport:
                 raise requests.exceptions.ContentDecodingError(
                     f"the answer is larger than {MAX_ANSWER} bytes"
                 )
+            # For a process that ends, and can start no thread any more.
             if time.monotonic() > deadline:
-                raise requests.ReadTimeout(f"the answer took longer than {self.total_timeout} s")
+                raise requests.ReadTimeout(self._too_long())
         return bytes(body)
+
+    def _too_long(self) -> str:
+        return f"the exchange took longer than {self.total_timeout:g} s"
+
+    def _proxies_for(self, url: str) -> dict[str, str]:
+        """The proxies for a request to the URL, in the form that requests takes."""
+        is_near = is_this_machine(urlsplit(url).hostname or "")
+        return dict(_NO_PROXY) if is_near else self.proxies  # requests changes what it is given
+
+    def _checked_files(self, url: str) -> bool | str:
+        """The `verify` of a request to the URL, and of `cert` only that it can be used."""
+        name, verify = "verify", self.verify
+        if url.lower().startswith("https:"):
+            if verify is True:
+                named = ((each, os.environ.get(each, "")) for each in _AUTHORITIES_IN_ENVIRONMENT)
+                name, verify = next((each for each in named if each[1]), (name, True))
+            if not isinstance(verify, bool):
+                _check_authorities(Path(verify), name)
+            if self.cert:
+                _check_certificate(self.cert)
+        return verify if isinstance(verify, bool) else os.fspath(verify)
 
 
 def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -229,6 +303,81 @@ def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
 def _exists(path: object) -> bool:
     """Whether it is the path of a file or directory that exists; "" is not."""
     return isinstance(path, str | os.PathLike) and bool(path) and Path(path).exists()
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether the host of a URL is the machine that this program runs on, however it is spelled."""
+    name = host.rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):  # RFC 6761 section 6.3
+        return True
+    import ipaddress
+    import socket
+
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        try:
+            address = ipaddress.IPv4Address(socket.inet_aton(name))  # 127.1, 0x7f000001
+        except (OSError, ValueError):
+            return False
+    address = getattr(address, "ipv4_mapped", None) or address
+    return address.is_loopback or address.is_unspecified
+
+
+def _check_paths(verify: object, cert: object) -> None:
+    """Raise ConfigurationError unless the files of `Transport` are there."""
+    if not isinstance(verify, bool) and not _exists(verify):
+        raise ConfigurationError(
+            f"verify: there is no file {verify!r}. Give True, or the path of a CA bundle (PEM)."
+        )
+    pair = cert if isinstance(cert, tuple) else (cert, cert)
+    if cert is not None and (len(pair) != 2 or not all(map(_exists, pair))):
+        raise ConfigurationError(
+            f"cert: there is no file {cert!r}. Give the path of a PEM file that holds certificate "
+            "and key, or the paths (certificate, key)."
+        )
+
+
+def _check_authorities(path: Path, name: str) -> None:
+    """Raise ConfigurationError unless OpenSSL reads a certificate there.
+
+    Args:
+        path: Of a CA bundle, or of a directory of certificates.
+        name: Of the argument or variable that it comes from, for the error.
+    """
+    if path.is_dir():
+        if not any(re.fullmatch(r"[0-9a-f]{8}\.\d+", file.name) for file in path.iterdir()):
+            raise ConfigurationError(
+                f"{name}: no certificate in the directory {str(path)!r} is named by its hash, so "
+                f"OpenSSL does not find it there. Run: openssl rehash {path}"
+            )
+        return
+    import ssl
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except OSError as error:  # an ssl.SSLError is one
+        raise ConfigurationError(
+            f"{name}: {str(path)!r} is not a CA bundle that can be read ({error.strerror}). It "
+            "must hold certificates in PEM format, each between BEGIN CERTIFICATE and END "
+            "CERTIFICATE."
+        ) from error
+
+
+def _check_certificate(cert: str | tuple[str, str]) -> None:
+    """Raise ConfigurationError unless it is a client certificate with its key."""
+    import ssl
+
+    certificate, key = cert if isinstance(cert, tuple) else (cert, None)
+    try:
+        # The password keeps OpenSSL from asking for one at the terminal.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, "")
+    except OSError as error:  # an ssl.SSLError is one
+        raise ConfigurationError(
+            f"cert: {cert!r} cannot be used ({error.strerror}). Give a certificate and its own "
+            "private key, in PEM format, and without a password."
+        ) from error
 
 
 def is_timeout(value: object) -> bool:
@@ -259,54 +408,3 @@ def _is_proxy(proxy: object) -> bool:
         return bool(parts.hostname) and parts.port != 0 and not any(map(str.isspace, proxy))
     except ValueError:
         return False
-
-
-def _reason(error: Exception) -> object:
-    """The error of urllib3 behind an error of requests, or its text."""
-    inner = error.args[0] if error.args else None
-    return getattr(inner, "reason", None) or inner
-
-
-def _original(reason: object) -> object:
-    """The error of the operating system behind an error of urllib3, if there is one."""
-    return getattr(reason, "original_error", None) or (getattr(reason, "args", ()) or (None,))[-1]
-
-
-def _may_have_been_sent(error: Exception) -> bool:
-    """False only if there was no connection, so that the server cannot have seen the request."""
-    import requests
-    from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
-
-    reason = _reason(error)
-    return not (
-        isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError)
-        or isinstance(reason, NewConnectionError | ConnectTimeoutError)
-        or (
-            isinstance(error, requests.exceptions.SSLError)
-            and (_is_of_handshake(reason) or _is_of_handshake(_original(reason)))
-        )
-    )
-
-
-def _is_of_handshake(error: object) -> bool:
-    """Whether a TLS error is one of the handshake: TLS may also fail later, within an answer."""
-    frames = traceback.walk_tb(getattr(error, "__traceback__", None))
-    return any(frame.f_code.co_name == "connect" for frame, _ in frames)
-
-
-def _text_of(error: Exception) -> str:
-    """A short text of the failure.
-
-    urllib3's own texts may hold the URL, the password of the proxy, headers, and parts of a broken
-    answer, so only the texts of the operating system are shown.
-    """
-    from requests.exceptions import InvalidHeader
-
-    reason = _reason(error)
-    is_harmless = isinstance(error, OSError) and not isinstance(error, InvalidHeader)
-    if isinstance(reason, str) and is_harmless:
-        return reason[:200]
-    for candidate in (_original(reason), reason):
-        if isinstance(candidate, OSError):
-            return f"{type(candidate).__name__}: {candidate}"[:200]
-    return type(reason if isinstance(reason, Exception) else error).__name__

@@ -265,3 +265,42 @@ def relay() -> Iterator[Callable[[str], tuple[Relay, str]]]:
             return between, url.replace(host, f"127.0.0.1:{between.port}")
 
         yield put
+
+
+@pytest.fixture(scope="session")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A certificate authority of the tests, and a client certificate (`servers.Pki`)."""
+    from .servers import Pki
+
+    return Pki.within(tmp_path_factory.mktemp("pki"))
+
+
+@pytest.fixture
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment names no proxy."""
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names that end in `.test` are names of this machine, to which proxies are used."""
+    resolve = socket.getaddrinfo
+
+    def resolved(host: Any, *arguments: Any, **named: Any) -> Any:
+        is_ours = isinstance(host, str) and host.endswith(".test")
+        return resolve("127.0.0.1" if is_ours else host, *arguments, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolved)
+
+
+@pytest.fixture
+def forward_proxy(no_proxies: None, names: None) -> Iterator[Any]:
+    """A `servers.ForwardProxy`; the environment names no proxy."""
+    from .servers import ForwardProxy, raw_server
+
+    proxy = ForwardProxy()
+    with raw_server(proxy.serve) as port:
+        proxy.url = f"http://127.0.0.1:{port}"
+        yield proxy

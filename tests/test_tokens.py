@@ -11,7 +11,7 @@ import pickle
 import pytest
 from hypothesis import given, strategies as st
 
-from atlassian_auth_adapter import TokenSet
+from atlassian_auth_adapter import TokenRequestRefusedError, TokenSet
 
 SECRET = "s3cr3t-access", "s3cr3t-refresh"
 token_set = TokenSet(*SECRET, 1e9 + 60, "read:a read:b", obtained_at=1e9)
@@ -69,3 +69,21 @@ def test_a_lifetime_is_never_negative() -> None:
         (0.0, math.inf, math.inf),
     ):
         assert TokenSet("a", expires_at=ends, obtained_at=obtained).lifetime == lifetime
+
+
+def test_only_types_that_can_be_sent_are_used() -> None:
+    """Bearer in any spelling, and Basic for static tokens; every other type is refused."""
+    for token_type, header in (
+        *((spelled, "Bearer a") for spelled in ("Bearer", "bearer", "BEARER", "")),
+        ("Basic", "Basic a"),
+    ):
+        token_set = TokenSet("a", token_type=token_type)
+        assert token_set.checked() is token_set
+        assert token_set.authorization == header
+    for token_type in ("mac", "DPoP", "N_A", "basic", "Bearer ", "token", "x" * 500):
+        token_set = TokenSet("s3cr3t", token_type=token_type)
+        for use in (token_set.checked, lambda it=token_set: it.authorization):
+            with pytest.raises(TokenRequestRefusedError) as caught:
+                use()
+            assert "s3cr3t" not in str(caught.value)
+            assert len(str(caught.value)) < 400

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
-import os
 import socket
 import ssl
-import threading
+import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ import pytest
 import requests
 import trustme
 import urllib3
+from cryptography.hazmat.primitives import serialization
 
 from atlassian_auth_adapter import (
     AtlassianAuthError,
@@ -29,121 +28,21 @@ from atlassian_auth_adapter import (
 )
 from atlassian_auth_adapter.testing import AtlassianEmulator, FakeClock
 from atlassian_auth_adapter.testing.emulator import Status
-from atlassian_auth_adapter.transport import MAX_ANSWER, Answer, NoAnswerError, Transport
+from atlassian_auth_adapter.transport import Answer, NoAnswerError, Transport, is_this_machine
 
-# --- a server of a few lines, for broken answers --------------------------------------------------
-
-
-@contextlib.contextmanager
-def _raw_server(
-    serve: Callable[[socket.socket], object], context: ssl.SSLContext | None = None
-) -> Iterator[int]:
-    """A server that calls `serve` with each connection; yields its port."""
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def accept() -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            with connection, contextlib.suppress(OSError):
-                if context is None:
-                    serve(connection)
-                else:
-                    with context.wrap_socket(connection, server_side=True) as wrapped:
-                        serve(wrapped)
-
-    thread = threading.Thread(target=accept)
-    thread.start()
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        with contextlib.suppress(OSError):
-            listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        thread.join(10)
-
-
-def _request(connection: socket.socket) -> bytes:
-    """Reads one whole request."""
-    read = b""
-    while b"\r\n\r\n" not in read or (read.startswith(b"POST") and not read.endswith(b"s3cr3t")):
-        if not (more := connection.recv(65536)):
-            break
-        read += more
-    return read
-
-
-def _replying(reply: bytes) -> Callable[[socket.socket], None]:
-    def serve(connection: socket.socket) -> None:
-        _request(connection)
-        connection.sendall(reply)
-
-    return serve
-
-
-def _send(port: int, scheme: str = "http", **settings: Any) -> Answer:
-    transport = Transport(**{"proxy": False, **settings})
-    return transport.send(
-        "POST",
-        f"{scheme}://127.0.0.1:{port}/token",
-        headers={"Content-Type": "application/x-www-form-urlencoded"},
-        body="secret=s3cr3t",
-    )
-
-
-def _failure(
-    serve: Callable[[socket.socket], object],
-    context: ssl.SSLContext | None = None,
-    *,
-    match: str | None = None,
-    **settings: Any,
-) -> NoAnswerError:
-    """The error of a request to a server like this; https if there is a TLS context."""
-    with _raw_server(serve, context) as port, pytest.raises(NoAnswerError, match=match) as caught:
-        _send(port, "https" if context else "http", **settings)
-    return caught.value
-
+from .servers import (
+    HEAD,
+    HOST,
+    ForwardProxy,
+    Pki,
+    dead_port,
+    failure_of,
+    post,
+    raw_server,
+    replying,
+)
 
 # --- TLS ------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Pki:
-    """A certificate authority with its files."""
-
-    authority: trustme.CA
-    bundle: str
-    client_pem: str
-    client_pair: tuple[str, str]
-
-    def server_context(self, *, client_certificates: bool = False) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
-        if client_certificates:
-            self.authority.configure_trust(context)
-            context.verify_mode = ssl.CERT_REQUIRED
-        return context
-
-
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> _Pki:
-    """A certificate authority of the tests, and a client certificate."""
-    folder = tmp_path_factory.mktemp("pki")
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(folder / "ca.pem")
-    client = authority.issue_cert("program@company.com")
-    client.private_key_and_cert_chain_pem.write_to_path(folder / "client.pem")
-    client.cert_chain_pems[0].write_to_path(folder / "client.crt")
-    client.private_key_pem.write_to_path(folder / "client.key")
-    return _Pki(
-        authority,
-        str(folder / "ca.pem"),
-        str(folder / "client.pem"),
-        (str(folder / "client.crt"), str(folder / "client.key")),
-    )
-
 
 #: How to make each kind of request of the package.
 OWN_REQUESTS: dict[str, Callable[[AtlassianOAuthClient], object]] = {
@@ -157,16 +56,22 @@ OWN_REQUESTS: dict[str, Callable[[AtlassianOAuthClient], object]] = {
 }
 
 
-def _cloud_client(emulator: AtlassianEmulator, clock: FakeClock, **changes: Any) -> Any:
+def _cloud_client(
+    emulator: AtlassianEmulator, clock: FakeClock, host: str = "127.0.0.1", **changes: Any
+) -> Any:
     """A Cloud client that is logged in, and still has to find its site by the URL."""
     cloud = emulator.cloud
+    auth_url, api_url, site_url = (
+        url.replace("127.0.0.1", host)
+        for url in (cloud.auth_url, cloud.api_url, cloud.sites[0].url)
+    )
     client = create_atlassian_oauth_client(
         **{
             "client_id": cloud.app.client_id,
             "client_secret": cloud.app.client_secret,
             "callback_url": cloud.app.callback_url,
-            "site_url": cloud.sites[0].url,
-            "cloud": CloudEnvironment(cloud.auth_url, cloud.api_url, cloud.audience),
+            "site_url": site_url,
+            "cloud": CloudEnvironment(auth_url, api_url, cloud.audience),
             "clock": clock,
             "proxy": False,
             **changes,
@@ -180,14 +85,14 @@ def _cloud_client(emulator: AtlassianEmulator, clock: FakeClock, **changes: Any)
 
 
 @pytest.fixture(scope="module")
-def tls_emulator(pki: _Pki) -> Iterator[AtlassianEmulator]:
+def tls_emulator(pki: Pki) -> Iterator[AtlassianEmulator]:
     """A local Atlassian behind https with a certificate of that authority."""
     with AtlassianEmulator(ssl_context=pki.server_context()) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def mtls_emulator(pki: _Pki) -> Iterator[AtlassianEmulator]:
+def mtls_emulator(pki: Pki) -> Iterator[AtlassianEmulator]:
     """A local Atlassian that requires a client certificate."""
     with AtlassianEmulator(ssl_context=pki.server_context(client_certificates=True)) as running:
         browser = ssl.create_default_context(cafile=pki.bundle)
@@ -205,14 +110,14 @@ def _make_own_requests(client: Any, emulator: AtlassianEmulator) -> None:
 
 
 def test_a_ca_bundle_applies_to_every_own_request(
-    tls_emulator: AtlassianEmulator, clock: FakeClock, pki: _Pki
+    tls_emulator: AtlassianEmulator, clock: FakeClock, pki: Pki
 ) -> None:
     """`verify="/path/ca.pem"`: each request trusts that authority."""
     _make_own_requests(_cloud_client(tls_emulator, clock, verify=pki.bundle), tls_emulator)
 
 
 def test_a_client_certificate_applies_to_every_own_request(
-    mtls_emulator: AtlassianEmulator, clock: FakeClock, pki: _Pki
+    mtls_emulator: AtlassianEmulator, clock: FakeClock, pki: Pki
 ) -> None:
     """`cert=` is sent to every server that asks for it, as one file or as two."""
     for cert in (pki.client_pem, pki.client_pair):
@@ -221,7 +126,7 @@ def test_a_client_certificate_applies_to_every_own_request(
 
 
 def test_without_the_client_certificate_nothing_works(
-    mtls_emulator: AtlassianEmulator, clock: FakeClock, pki: _Pki
+    mtls_emulator: AtlassianEmulator, clock: FakeClock, pki: Pki
 ) -> None:
     """The emulator refuses a client without it, so the test above proves something."""
     with pytest.raises(TokenEndpointUnavailableError):
@@ -273,16 +178,124 @@ def test_settings_that_cannot_work_are_refused_at_once() -> None:
                 Transport(**{text.partition(":")[0]: value})
 
 
-def test_a_path_object_is_a_path(pki: _Pki) -> None:
+@dataclass(frozen=True)
+class _Files:
+    """Files that are none of PEM, or not the right ones."""
+
+    empty: str
+    junk: str
+    half: str
+    other_key: str
+    locked_key: str
+    no_hashes: str
+
+
+@pytest.fixture
+def files(pki: Pki, tmp_path: Path) -> _Files:
+    """Each kind of file once, and a directory whose certificates have no hashed names."""
+    key = serialization.load_pem_private_key(Path(pki.client_pair[1]).read_bytes(), None)
+    locked = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"s3cr3t"),
+    )
+    certificate = Path(pki.bundle).read_bytes()
+    other = trustme.CA().issue_cert("other@company.com").private_key_pem.bytes()
+    contents = (b"", b"no PEM", certificate[: len(certificate) // 2], other, locked)
+    paths = []
+    for number, content in enumerate(contents):
+        paths.append(tmp_path / f"file-{number}.pem")
+        paths[-1].write_bytes(content)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "ca.pem").write_bytes(certificate)
+    return _Files(*map(str, paths), no_hashes=str(folder))
+
+
+def test_a_bundle_that_holds_no_certificate_is_refused_with_its_path(
+    files: _Files, pki: Pki
+) -> None:
+    """Empty, junk, cut off, a key, a directory without hashes: told before any request."""
+    for path in (files.empty, files.junk, files.half, pki.client_pair[1], files.no_hashes):
+        with pytest.raises(ConfigurationError, match="verify: ") as caught:
+            post(9, "https", verify=path)
+        assert path in str(caught.value)
+        assert "ry again" not in str(caught.value)
+
+
+def test_a_client_certificate_that_cannot_work_is_refused_with_its_path(
+    files: _Files, pki: Pki
+) -> None:
+    """Junk, no key, another key, a key that asks for a password: before any request."""
+    certificate, key = pki.client_pair
+    for cert in (
+        *(files.empty, files.junk, certificate, key),
+        *((certificate, files.empty), (files.junk, key), (certificate, files.other_key)),
+        *((certificate, files.locked_key), (key, certificate)),
+    ):
+        with pytest.raises(ConfigurationError, match="cert: ") as caught:
+            post(9, "https", cert=cert)
+        assert all(path in str(caught.value) for path in (cert if type(cert) is tuple else [cert]))
+
+
+def test_files_that_change_later_are_looked_at_again(pki: Pki, tmp_path: Path) -> None:
+    """A certificate that a cron job replaces by an empty file is told by its path as well."""
+    bundle, client = tmp_path / "ca.pem", tmp_path / "client.pem"
+    bundle.write_bytes(Path(pki.bundle).read_bytes())
+    client.write_bytes(Path(pki.client_pem).read_bytes())
+    transport = Transport(verify=str(bundle), cert=str(client), proxy=False)
+    for file in (client, bundle):
+        file.write_bytes(b"")
+        with pytest.raises(ConfigurationError, match=file.name):
+            transport.get("https://127.0.0.1:9/")
+
+
+AUTHORITIES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
+
+
+def test_authorities_that_the_environment_names_are_trusted(
+    pki: Pki, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of requests and those that httpx obeys; only if the program names none itself."""
+    folder = tmp_path / "hashed"
+    folder.mkdir()
+    hashed = subprocess.run(
+        ["openssl", "x509", "-noout", "-hash", "-in", pki.bundle], capture_output=True, text=True
+    )
+    (folder / f"{hashed.stdout.strip()}.0").write_bytes(Path(pki.bundle).read_bytes())
+    reply = replying(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+    for name in AUTHORITIES:
+        monkeypatch.delenv(name, raising=False)
+    with raw_server(reply, pki.server_context()) as port:
+        for name in AUTHORITIES:
+            with monkeypatch.context() as patch:
+                patch.setenv(name, str(folder) if name.endswith("DIR") else pki.bundle)
+                assert post(port, "https").json() == {}, name
+                with pytest.raises(NoAnswerError, match="certificate verify failed"):
+                    post(port, "https", verify=requests.certs.where())
+
+
+def test_a_variable_that_names_no_certificates_is_told_by_name(
+    files: _Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is not there or is none of PEM: the error has the variable and the path."""
+    for name in AUTHORITIES:
+        for path in ("/no/such/bundle", files.empty, files.junk, files.no_hashes):
+            with monkeypatch.context() as patch:
+                for other in AUTHORITIES:
+                    patch.delenv(other, raising=False)
+                patch.setenv(name, path)
+                with pytest.raises(ConfigurationError, match=f"^{name}: .*{path}"):
+                    post(9, "https")
+                with pytest.raises(NoAnswerError):  # without TLS it does not matter
+                    post(dead_port())
+
+
+def test_a_path_object_is_a_path(pki: Pki) -> None:
     """`pathlib` users need no str()."""
-    assert Transport(verify=Path(pki.bundle)).verify  # type: ignore[arg-type]
-
-
-def test_a_bundle_named_in_the_environment_must_exist(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A REQUESTS_CA_BUNDLE that points nowhere is a typed error that names the path."""
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/such/bundle.pem")
-    with pytest.raises(ConfigurationError, match=r"/no/such/bundle\.pem"):
-        _send(9, "https", verify=True)
+    reply = replying(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+    with raw_server(reply, pki.server_context()) as port:
+        assert post(port, "https", verify=Path(pki.bundle)).json() == {}
 
 
 def test_an_invalid_host_name_is_a_configuration_error() -> None:
@@ -290,6 +303,13 @@ def test_an_invalid_host_name_is_a_configuration_error() -> None:
     for host in ("a" * 70 + ".example", "host..example"):
         with pytest.raises(ConfigurationError, match="cannot send"):
             Transport(proxy=False).send("GET", f"https://{host}/")
+
+
+def test_an_invalid_url_is_a_configuration_error() -> None:
+    """Brackets without an address, a port that is no number, no host."""
+    for url in ("http://[", "https://host:port/", "http://", "https://[::1/"):
+        with pytest.raises(ConfigurationError, match="cannot send"):
+            Transport(proxy=False).send("GET", url)
 
 
 def test_an_invalid_header_is_not_shown() -> None:
@@ -305,82 +325,28 @@ def test_an_invalid_header_is_not_shown() -> None:
 # --- proxies --------------------------------------------------------------------------------------
 
 
-@dataclass
-class _ForwardProxy:
-    """A real forward proxy that records: absolute-form requests and CONNECT tunnels."""
-
-    refuse: bytes = b""
-    seen: list[str] = field(default_factory=list)
-    heads: list[bytes] = field(default_factory=list)
-    url: str = ""
-
-    def serve(self, client: socket.socket) -> None:
-        head = b""
-        while b"\r\n\r\n" not in head:
-            if not (read := client.recv(65536)):
-                return
-            head += read
-        line, _, rest = head.partition(b"\r\n")
-        method, target, _ = line.decode().split(" ")
-        self.seen.append(f"{method} {target}")
-        self.heads.append(head)
-        if self.refuse:
-            client.sendall(self.refuse)
-            return
-        authority = target.removeprefix("http://").partition("/")[0]
-        host, _, port = authority.rpartition(":")
-        with socket.create_connection((host, int(port)), 10) as upstream:
-            if method == "CONNECT":
-                client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-            else:
-                path = "/" + target.removeprefix("http://").partition("/")[2]
-                upstream.sendall(f"{method} {path} HTTP/1.1\r\n".encode() + rest)
-            back = threading.Thread(target=_pump, args=(upstream, client))
-            back.start()
-            _pump(client, upstream)
-            back.join(10)
-
-
-def _pump(source: socket.socket, target: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while data := source.recv(65536):
-            target.sendall(data)
-        target.shutdown(socket.SHUT_WR)
-
-
-@pytest.fixture
-def forward_proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[_ForwardProxy]:
-    """A forward proxy; the environment names no proxy."""
-    for name in list(os.environ):
-        if name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-    proxy = _ForwardProxy()
-    with _raw_server(proxy.serve) as port:
-        proxy.url = f"http://127.0.0.1:{port}"
-        yield proxy
-
-
 def test_the_proxy_applies_to_every_own_request(
-    tls_emulator: AtlassianEmulator, clock: FakeClock, pki: _Pki, forward_proxy: _ForwardProxy
+    tls_emulator: AtlassianEmulator, clock: FakeClock, pki: Pki, forward_proxy: ForwardProxy
 ) -> None:
     """`proxy="http://..."`: each request goes through a CONNECT tunnel of that proxy."""
-    client = _cloud_client(tls_emulator, clock, verify=pki.bundle, proxy=forward_proxy.url)
+    settings = {"verify": pki.bundle, "proxy": forward_proxy.url}
+    client = _cloud_client(tls_emulator, clock, HOST, **settings)
     forward_proxy.seen.clear()
     _make_own_requests(client, tls_emulator)
     assert len(forward_proxy.seen) == len(OWN_REQUESTS)
-    assert all(line.startswith("CONNECT 127.0.0.1:") for line in forward_proxy.seen)
+    assert all(line.startswith(f"CONNECT {HOST}:") for line in forward_proxy.seen)
 
 
-def test_which_proxy_is_used(forward_proxy: _ForwardProxy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_which_proxy_is_used(forward_proxy: ForwardProxy, monkeypatch: pytest.MonkeyPatch) -> None:
     """None and True follow the environment, False uses none, an address is used as given."""
     proxy = forward_proxy.url
     cases: list[tuple[Any, dict[str, str], bool]] = [
         (None, {}, False),
         (None, {"HTTP_PROXY": proxy}, True),
-        (None, {"http_proxy": proxy, "NO_PROXY": "127.0.0.1"}, False),
+        (None, {"http_proxy": proxy, "NO_PROXY": HOST}, False),
         (True, {"HTTP_PROXY": proxy}, True),
         (True, {"ALL_PROXY": proxy}, True),
-        (True, {"HTTP_PROXY": proxy, "no_proxy": "127.0.0.1"}, False),
+        (True, {"HTTP_PROXY": proxy, "no_proxy": ".test"}, False),
         (False, {"HTTP_PROXY": proxy}, False),
         (False, {"http_proxy": proxy, "ALL_PROXY": proxy}, False),
         (proxy, {}, True),
@@ -389,24 +355,74 @@ def test_which_proxy_is_used(forward_proxy: _ForwardProxy, monkeypatch: pytest.M
         ({"http": proxy}, {}, True),
         ({"https": proxy}, {}, False),
     ]
-    with _raw_server(_replying(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")) as port:
-        line = f"POST http://127.0.0.1:{port}/token"
+    with raw_server(replying(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")) as port:
+        line = f"POST http://{HOST}:{port}/token"
         for setting, environment, is_used in cases:
             forward_proxy.seen.clear()
             with monkeypatch.context() as patch:
                 for name, value in environment.items():
                     patch.setenv(name, value)
-                assert _send(port, proxy=setting).json() == {}
+                assert post(port, host=HOST, proxy=setting).json() == {}
             assert forward_proxy.seen == [line] * is_used, (setting, environment)
 
 
-def test_the_password_of_the_proxy_is_sent_and_not_shown(forward_proxy: _ForwardProxy) -> None:
+#: This machine, in many spellings, and hosts that are other machines.
+THIS_MACHINE = [
+    *("localhost", "LOCALHOST", "localhost.", "jira.localhost", "127.0.0.1", "127.0.0.1."),
+    *("127.8.9.10", "127.1", "0x7f000001", "2130706433", "::1", "0:0:0:0:0:0:0:1"),
+    *("::ffff:127.0.0.1", "::ffff:7f00:1", "0.0.0.0", "::"),
+]
+OTHER_MACHINES = [
+    *("jira.company.com", "localhost.company.com", "notlocalhost", "127.0.0.1.nip.io", "10.0.0.1"),
+    *("128.0.0.1", "::2", "::ffff:10.0.0.1", "fe80::1%eth0", ""),
+]
+
+
+def test_this_machine_is_known_in_every_spelling() -> None:
+    """Names and addresses that no packet leaves the machine for; names that only resemble them."""
+    assert [host for host in THIS_MACHINE if not is_this_machine(host)] == []
+    assert [host for host in OTHER_MACHINES if is_this_machine(host)] == []
+
+
+def test_a_request_to_this_machine_uses_no_proxy(
+    forward_proxy: ForwardProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the environment's nor the given one: secrets would leave the machine in clear."""
+    proxy = forward_proxy.url
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, proxy)
+    settings: list[Any] = [
+        *(None, True, proxy, proxy.removeprefix("http://")),
+        *({"http": proxy}, {"all": proxy}, {"http://localhost": proxy}),
+    ]
+    with raw_server(replying(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")) as port:
+        for host in ("localhost", "LocalHost", "127.0.0.1", "127.1"):
+            for setting in settings:
+                assert post(port, host=host, proxy=setting).json() == {}
+                assert not Transport(proxy=setting).proxy_for(f"http://{host}:{port}/")
+    assert not forward_proxy.seen
+
+
+def test_a_login_at_this_machine_tells_a_proxy_nothing(
+    make_client: Any, forward_proxy: ForwardProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server of a developer, below a company's HTTP_PROXY: from the code to the resources."""
+    monkeypatch.setenv("HTTP_PROXY", forward_proxy.url)
+    client = make_client("data_center", proxy=forward_proxy.url)
+    client.refresh()
+    client.test_connection()
+    client.check_registration()
+    client.revoke()
+    assert not forward_proxy.seen
+
+
+def test_the_password_of_the_proxy_is_sent_and_not_shown(forward_proxy: ForwardProxy) -> None:
     """The password is sent to the proxy; no error and no repr repeats it."""
     forward_proxy.refuse = b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"
     address = forward_proxy.url.replace("//", "//user:s3cr3t@")
     transport = Transport(proxy=address)
     with pytest.raises(NoAnswerError, match="407") as caught:
-        transport.send("GET", "https://127.0.0.1:9/")
+        transport.send("GET", f"https://{HOST}:9/")
     assert b"proxy-authorization: basic" in forward_proxy.heads[0].lower()
     shown = f"{caught.value!r} {caught.value.__cause__!r} {transport!r}"
     assert "s3cr3t" not in shown
@@ -417,7 +433,7 @@ def test_a_malformed_proxy_address_is_not_repeated() -> None:
     """The error for it does not show its password."""
     for address in ("http://user:s3cr3t@proxy:0", "http://user:s3cr3t@[::1", "h\0"):
         with pytest.raises(AtlassianAuthError) as caught:
-            Transport(proxy=address).send("GET", "https://127.0.0.1:9/")
+            Transport(proxy=address).send("GET", f"https://{HOST}:9/")
         assert "s3cr3t" not in f"{caught.value!r} {caught.value.__cause__!r}"
 
 
@@ -438,131 +454,6 @@ def test_netrc_is_never_read(
     assert sum(header.startswith("Bearer ") for header in headers) == 3  # resources (2), myself
 
 
-# --- can the server have seen the request? --------------------------------------------------------
-
-
-def _dead_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
-def test_without_a_connection_nothing_was_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A closed port, no DNS, a connection that times out: the refresh token was not used."""
-    failures: list[tuple[str, Any, str]] = [
-        ("", None, "ConnectionError"),
-        ("getaddrinfo", socket.gaierror(-3, "Temporary failure in name resolution"), "Error"),
-        ("create_connection", TimeoutError("timed out"), "ConnectTimeout"),
-    ]
-    for name, failure, text in failures:
-        with monkeypatch.context() as patch:
-            if failure is not None:
-                module = socket if name == "getaddrinfo" else urllib3.util.connection
-                patch.setattr(module, name, _raising(failure))
-            with pytest.raises(NoAnswerError, match=text) as caught:
-                _send(_dead_port())
-        assert not caught.value.sent, text
-
-
-def _raising(error: Exception) -> Callable[..., Any]:
-    def fail(*_: object, **__: object) -> Any:
-        raise error
-
-    return fail
-
-
-def test_a_proxy_that_refuses_has_not_sent(forward_proxy: _ForwardProxy) -> None:
-    """A dead proxy, and one that refuses the tunnel: the server has not seen the request."""
-    forward_proxy.refuse = b"HTTP/1.1 502 Bad Gateway\r\n\r\n"
-    for address in (forward_proxy.url, f"http://127.0.0.1:{_dead_port()}"):
-        with pytest.raises(NoAnswerError, match="ProxyError") as caught:
-            _send(9, "https", proxy=address)
-        assert not caught.value.sent
-
-
-def test_after_a_failed_handshake_nothing_was_sent(pki: _Pki) -> None:
-    """The server speaks no TLS, or the `verify` file holds no certificates."""
-    seen: list[bytes] = []
-
-    def serve(connection: socket.socket) -> None:
-        seen.append(connection.recv(65536))
-        connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-
-    with _raw_server(serve) as port, pytest.raises(NoAnswerError, match="SSLError") as caught:
-        _send(port, "https")
-    assert not caught.value.sent
-    assert b"s3cr3t" not in b"".join(seen)
-    assert not _failure(serve, pki.server_context(), verify=__file__).sent
-
-
-def test_tls_that_breaks_in_the_answer_may_have_been_sent(pki: _Pki) -> None:
-    """The handshake worked and the request was read, then a record of the answer was garbled."""
-    seen: list[bytes] = []
-    for start in (b"", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"):
-
-        def serve(connection: socket.socket, start: bytes = start) -> None:
-            seen.append(_request(connection))
-            connection.sendall(start)
-            with socket.socket(fileno=os.dup(connection.fileno())) as beneath:
-                beneath.sendall(b"\x17\x03\x03\x00\x20" + bytes(32))
-
-        assert _failure(serve, pki.server_context(), match="SSL", verify=pki.bundle).sent
-    assert all(b"s3cr3t" in request for request in seen)
-
-
-HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-BROKEN_ANSWERS = {
-    "closed without a word": b"",
-    "half a status line": b"HTTP/1",
-    "no HTTP at all": b'{"access_token": "s3cr3t-new"}\r\n\r\n',
-    "shorter than announced": HEAD + b'Content-Length: 99\r\n\r\n{"access_token": "s3cr3t-new"}',
-    "invalid chunks": HEAD
-    + b'Transfer-Encoding: chunked\r\n\r\n{"access_token": "s3cr3t-new"}\r\n',
-    "a chunk cut off": HEAD + b'Transfer-Encoding: chunked\r\n\r\n40\r\n{"access_token": "s3cr',
-    "invalid gzip": HEAD
-    + b'Content-Encoding: gzip\r\nContent-Length: 30\r\n\r\n{"access_token": "s3cr3t-new"}',
-    "too much": HEAD + b"Content-Length: 10000000\r\n\r\n" + b"s3cr3t" * (MAX_ANSWER // 4),
-}
-
-
-def test_a_broken_answer_may_have_been_sent() -> None:
-    """Whatever breaks after sending is ambiguous, and no part of the answer is repeated."""
-    for name, reply in BROKEN_ANSWERS.items():
-        failure = _failure(_replying(reply))
-        assert failure.sent, name
-        error: BaseException | None = failure
-        while error is not None:
-            assert "s3cr3t" not in f"{error!r} {error} {vars(error)}", name
-            error = error.__cause__ or error.__context__
-
-
-def test_without_an_answer_it_may_have_been_sent() -> None:
-    """The server read the request, and then reset the connection or stayed silent."""
-
-    def reset(connection: socket.socket) -> None:
-        _request(connection)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-
-    def stay_silent(connection: socket.socket) -> None:
-        while connection.recv(65536):
-            pass
-
-    assert _failure(reset).sent
-    assert _failure(stay_silent, match="Timeout", timeout=(5, 0.05)).sent
-
-
-def test_an_endless_trickle_ends() -> None:
-    """A server that keeps sending single bytes is not read for longer than the timeouts."""
-
-    def trickle(connection: socket.socket) -> None:
-        _request(connection)
-        connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
-        while True:  # until the client closes the connection
-            connection.sendall(b"1\r\n \r\n")
-            threading.Event().wait(0.01)
-
-    assert _failure(trickle, match="longer", timeout=(0.05, 0.1)).sent
-
-
 # --- answers --------------------------------------------------------------------------------------
 
 
@@ -570,8 +461,8 @@ def test_a_redirect_is_an_answer(emulator: AtlassianEmulator) -> None:
     """No redirect is followed: its target gets no request."""
     for status in (301, 302, 303, 307, 308):
         reply = f"HTTP/1.1 {status} Moved\r\nLocation: {emulator.foreign_url}/\r\n\r\n"
-        with _raw_server(_replying(reply.encode())) as port:
-            assert _send(port).status == status
+        with raw_server(replying(reply.encode())) as port:
+            assert post(port).status == status
     assert not emulator.requests
 
 
@@ -586,6 +477,7 @@ def test_a_body_without_json_is_read_as_none() -> None:
         ('{"a": "é"}', "utf-8"),
         ('{"a": "é"}', "utf-8-sig"),
         ('{"a": "é"}', "utf-16"),
+        ('{"a": "é"}', "latin-1"),
     ):
         assert Answer(200, {}, text.encode(encoding)).json() == {"a": "é"}
 
@@ -605,17 +497,17 @@ def test_a_compressed_answer_is_read_up_to_the_limit() -> None:
     def zipped(text: bytes) -> Callable[[socket.socket], None]:
         body = gzip.compress(text)
         head = HEAD + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body)
-        return _replying(head + body)
+        return replying(head + body)
 
-    with _raw_server(zipped(b'{"a": 1}')) as port:
-        assert _send(port).json() == {"a": 1}
-    assert _failure(zipped(bytes(50_000_000)), match="larger").sent
+    with raw_server(zipped(b'{"a": 1}')) as port:
+        assert post(port).json() == {"a": 1}
+    assert failure_of(zipped(bytes(50_000_000)), match="larger").sent
 
 
 def test_a_get_without_an_answer_holds_no_bearer() -> None:
     """The error without a connection has its cause; text and fields do not hold the bearer."""
     with pytest.raises(ResourceUnavailableError, match="Try again") as caught:
-        Transport().get(f"http://127.0.0.1:{_dead_port()}/x?state=s3cr3t", "Bearer s3cr3t")
+        Transport().get(f"http://127.0.0.1:{dead_port()}/x?state=s3cr3t", "Bearer s3cr3t")
     assert isinstance(caught.value.__cause__, requests.ConnectionError)
     assert caught.value.__context__ is None
     assert "s3cr3t" not in f"{caught.value}{vars(caught.value)}"

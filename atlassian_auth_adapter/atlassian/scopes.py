@@ -7,12 +7,15 @@ them in short form, with sources and dates. It is read when it is first needed.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-__all__ = ["scopes_for", "successor_of"]
+__all__ = ["scopes_for", "shortened", "successor_of"]
+
+#: Characters of granted scopes that an error or an event shows.
+_SHOWN = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,17 @@ def scopes_for(method: str, path: str) -> tuple[str, ...]:
             known = {"verb": "read" if method == "GET" else "write", **match.groupdict()}
             return tuple(alternative.format_map(known) for alternative in row.alternatives)
     return ()
+
+
+def shortened(granted: Iterable[str]) -> str:
+    """Granted scopes for a text of one line: as many as fit, and how many more there are."""
+    names, shown = sorted(granted), ""
+    for number, name in enumerate(names):
+        longer = f"{shown} {name}".strip()
+        if len(longer) > _SHOWN:
+            return f"{shown} and {len(names) - number} more".strip()
+        shown = longer
+    return shown
 
 
 def successor_of(path: str) -> str:

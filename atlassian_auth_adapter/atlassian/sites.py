@@ -83,8 +83,10 @@ def cloud_id_of(transport: Transport, site_url: str) -> str:
             f"site_url: {site_url} does not look like an Atlassian Cloud site. For Data Center "
             "pass server_url instead, or pass cloud_id."
         )
+    target = answer.redirect_from(f"{site_url}/_edge/tenant_info")
     raise ResourceUnavailableError(
-        f"{site_url} gave no cloud id (HTTP {answer.status}). Try again, or pass cloud_id.",
+        f"{site_url} gave no cloud id (HTTP {answer.status}"
+        f"{f', redirects to {target}' if target else ''}). Try again, or pass cloud_id.",
         status=answer.status,
     )
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from atlassian_auth_adapter.atlassian.scopes import scopes_for
+from atlassian_auth_adapter.atlassian.scopes import scopes_for, shortened
 from atlassian_auth_adapter.cli.terminal import (
     json_option,
     moment,
@@ -248,7 +248,7 @@ def _scopes(client: AtlassianOAuthClient, token_set: TokenSet) -> Iterator[Check
             "Add them to the app, and sign in again.",
         )
     else:
-        yield Check("scopes", "ok", f"granted: {' '.join(sorted(granted))}")
+        yield Check("scopes", "ok", f"granted: {shortened(granted)}")
     needed = scopes_for("GET", urlsplit(client.identity_url).path)
     if needed and not any(set(each.split()) <= granted for each in needed):
         yield Check(

@@ -49,7 +49,8 @@ def create_atlassian_oauth_client(
         store: Where the login is kept; None: a new MemoryTokenStore, which ends with the process.
         account: Names the login within the store.
         cert: Client certificate: path of a PEM file, or (certificate, key).
-        timeout: Seconds (connect, read) for the requests of this package.
+        timeout: Seconds (connect, read) for the requests of this package; their sum bounds a whole
+            request, from the name resolution to the last byte of the answer.
         max_wait: Seconds that a request waits for a refresh at most; the refresh itself goes on.
         expiry: When a token counts as stale and as expired.
         on_event: Called with every Event.

@@ -174,6 +174,15 @@ class AtlassianOAuthClient(AtlassianClient):
                 f"the authorization server has failed (HTTP {answer.status}). Try again.",
                 status=answer.status,
             )
+        endpoint, target = url.partition("?")[0], answer.redirect_from(url)
+        path = endpoint.removeprefix(self._server.issuer)
+        if answer.status == HTTPStatus.NOT_FOUND or target.endswith(path):
+            raise ResourceUnavailableError(
+                f"the authorization page is not at {endpoint} (HTTP {answer.status}"
+                f"{f', it is at {target}' if target else ''}). Check the server's URL: https, and "
+                "the context path, such as the last part of https://jira.company.com/jira.",
+                status=answer.status,
+            )
         if answer.status >= HTTPStatus.BAD_REQUEST or refusal or location.path.endswith("/error"):
             raise AuthorizationError(
                 "the authorization server refuses client_id, callback_url or scopes "

@@ -9,6 +9,7 @@ from http import HTTPStatus
 
 from atlassian_auth_adapter.atlassian import sites
 from atlassian_auth_adapter.atlassian.gateway import Location
+from atlassian_auth_adapter.atlassian.scopes import scopes_for, shortened
 from atlassian_auth_adapter.atlassian.sites import Site
 from atlassian_auth_adapter.atlassian.verdicts import Verdict, judge
 from atlassian_auth_adapter.clients.places import Place
@@ -65,14 +66,17 @@ class Resources:
         """See `AtlassianClient.test_connection`; the base URL may have to be found first."""
         answer, verdict, granted = self._get(lambda: base_url() + self._place.identity_path)
         server = base_url()
+        url = server + self._place.identity_path
         if denial := self._denial(answer, verdict, server, granted):
             raise AccessDeniedError(denial, granted=granted)
         identity = _identity(answer, server) if answer.status == HTTPStatus.OK else None
         if identity is None:
+            target = answer.redirect_from(url)
             raise ResourceUnavailableError(
                 f"unusable answer from {server} (HTTP {answer.status}, "
-                f"{answer.content_type or 'no content type'}). Check the URL, and whether a proxy "
-                "or a login page answers instead.",
+                f"{answer.content_type or 'no content type'}"
+                f"{f', redirects to {target}' if target else ''}). Check the URL, its context path "
+                "included, and whether a proxy or a login page answers instead.",
                 status=answer.status,
             )
         return identity
@@ -80,9 +84,12 @@ class Resources:
     def _denial(self, answer: Answer, verdict: Verdict, server: str, granted: str) -> str:
         """Why access is denied and what to do about it; "" if it is not denied."""
         if verdict is Verdict.SCOPE_MISSING:
+            path = Location.of(server + self._place.identity_path).path
+            needed = " or ".join(scopes_for("GET", path)) or "see the documents of the product"
             return (
-                "the login works, but lacks a scope to ask who it belongs to (granted: "
-                f"{granted!r}). Add the scope to the app and to `scopes`, then log in again."
+                f"the login works, but lacks a scope to ask who it belongs to: {needed} (granted: "
+                f"{shortened(granted.split())}). Add it to the app and to `scopes`, then log in "
+                "again."
             )
         if verdict is Verdict.ANONYMOUS or answer.status == HTTPStatus.UNAUTHORIZED:
             return (
@@ -92,7 +99,10 @@ class Resources:
         if answer.status not in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
             return ""
         if not self._place.sites_url:
-            advice = "server_url and the rights of the account."
+            advice = (
+                "the rights of the account, and server_url: does it lack a context path, such as "
+                "the last part of https://jira.company.com/jira?"
+            )
         else:
             try:
                 advice = f"cloud_id: the sites of this login are {sites.listed(self.accessible())}."

@@ -43,6 +43,8 @@ __all__ = ["TokenEndpoint", "checked_secret", "was_sent"]
 DEFAULT_LIFETIME = 3600.0
 #: No access token lives longer than this many seconds, whatever an answer claims: 365 days.
 LONGEST_LIFETIME = 365 * 86400.0
+#: Seconds after which a server that has issued a token of an unknown type is asked again.
+UNKNOWN_TYPE_LIFETIME = 60.0
 #: Error codes of a temporary state. Source: RFC 6749 section 4.1.2.1.
 TEMPORARY_ERRORS = frozenset({"temporarily_unavailable", "server_error", "slow_down"})
 
@@ -80,7 +82,8 @@ class TokenEndpoint:
         if code_verifier:
             fields["code_verifier"] = code_verifier
         try:
-            return self._token_request("authorization_code", fields, TokenSet("", scope=scope))
+            answered = self._token_request("authorization_code", fields, TokenSet("", scope=scope))
+            return answered.checked()
         except TokenEndpointError as error:
             if not was_sent(error):
                 raise
@@ -93,6 +96,9 @@ class TokenEndpoint:
     @without_frames
     def refresh(self, previous: TokenSet) -> TokenSet:
         """The successor of a token set. Source: RFC 6749 section 6.
+
+        A token of a type that cannot be sent is returned as well, with a short lifetime: it brings
+        the refresh token that replaces the one just used. `TokenSet.checked` refuses it.
 
         Raises:
             TokenRequestRefusedError: The server refused; `server.refuses_refresh_token` tells
@@ -115,7 +121,8 @@ class TokenEndpoint:
         """
         send_scope = self.server.scope_on_client_credentials and scope
         fields = {"scope": scope} if send_scope else {}
-        return self._token_request("client_credentials", fields, TokenSet("", scope=scope))
+        token_set = self._token_request("client_credentials", fields, TokenSet("", scope=scope))
+        return token_set.checked()
 
     @without_frames
     def revoke(self, token: str) -> None:
@@ -133,7 +140,7 @@ class TokenEndpoint:
             ),
         )
         if answer.status != HTTPStatus.OK:
-            raise _failure(answer, (token, secret))
+            raise _failure(answer, self.server.revocation_endpoint, (token, secret))
 
     def _token_request(
         self, grant_type: str, fields: Mapping[str, str], previous: TokenSet
@@ -148,7 +155,7 @@ class TokenEndpoint:
         )
         token_set = _token_set(answer, sent_at, previous)
         if token_set is None:
-            raise _failure(answer, (*fields.values(), secret))
+            raise _failure(answer, self.server.token_endpoint, (*fields.values(), secret))
         return token_set
 
     def _ask(self, secret: str, call: Callable[[OAuth2Client], Any]) -> Answer:
@@ -223,7 +230,7 @@ def checked_secret(secret: object) -> str:
 def _token_set(answer: Answer, sent_at: float, previous: TokenSet) -> TokenSet | None:
     """The token set in the answer, or None if the answer is not usable."""
     parsed = answer.json() if answer.status == HTTPStatus.OK else None
-    if not isinstance(parsed, dict) or "error" in parsed:
+    if not isinstance(parsed, dict) or parsed.get("error") is not None:  # some write null
         return None
     access_token = parsed.get("access_token")
     # A server that leaves out the refresh token lets the client keep the one it has.
@@ -231,14 +238,29 @@ def _token_set(answer: Answer, sent_at: float, previous: TokenSet) -> TokenSet |
     refresh_token = parsed.get("refresh_token") or previous.refresh_token
     if not is_token(access_token) or (refresh_token and not is_token(refresh_token)):
         return None
+    lifetime, token_type = _lifetime(parsed.get("expires_in")), _token_type(parsed)
+    if token_type.lower() != "bearer":
+        lifetime = min(lifetime, UNKNOWN_TYPE_LIFETIME)
     return TokenSet(
         access_token=access_token,
         refresh_token=refresh_token,
-        expires_at=sent_at + _lifetime(parsed.get("expires_in")),
+        expires_at=sent_at + lifetime,
         scope=_printable(parsed.get("scope")) or previous.scope,
-        token_type=_printable(parsed.get("token_type")) or "Bearer",
+        token_type=token_type,
         obtained_at=sent_at,
     )
+
+
+def _token_type(parsed: Mapping[str, Any]) -> str:
+    """As the server spelled it; in lower case if it is not a bearer token's.
+
+    An answer without a type brings a bearer token.
+    """
+    named = parsed.get("token_type")
+    if named is None or named == "":
+        return "Bearer"
+    text = _printable(named) or "unknown"
+    return text if text.lower() == "bearer" else text.lower()
 
 
 def _lifetime(expires_in: object) -> float:
@@ -250,8 +272,8 @@ def _lifetime(expires_in: object) -> float:
     return DEFAULT_LIFETIME if math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_LIFETIME)
 
 
-def _failure(answer: Answer, secrets: tuple[str, ...]) -> TokenEndpointError:
-    """The error for an answer that holds no token set."""
+def _failure(answer: Answer, url: str, secrets: tuple[str, ...]) -> TokenEndpointError:
+    """The error for an answer of the endpoint at this URL that holds no token set."""
     error, description = (_without(secrets, text) for text in _error_of(answer.json()))
     retry_after = _retry_after(answer)
     if answer.status == HTTPStatus.TOO_MANY_REQUESTS or (
@@ -278,14 +300,46 @@ def _failure(answer: Answer, secrets: tuple[str, ...]) -> TokenEndpointError:
         )
     what = f"HTTP {answer.status}, {answer.content_type or 'no content type'}"
     what += f", {error}" if error else ""
+    is_of_another = _is_of_another_server(answer, error)
     return TokenEndpointUnavailableError(
-        f"unusable answer from the token endpoint ({what}). If it goes on, check the server's URL, "
-        "and whether a proxy or a login page answers instead.",
+        f"unusable answer from the token endpoint ({what}). {_likely_cause(answer, url)}",
         status=answer.status,
         retry_after=retry_after,
-        outcome="ambiguous",
-        advice="Nothing is lost; try again.",
+        outcome="not_sent" if is_of_another else "ambiguous",
+        advice="Nothing is lost." if is_of_another else "Nothing is lost; try again.",
     )
+
+
+def _is_of_another_server(answer: Answer, error: str) -> bool:
+    """Whether something else has answered: a proxy, a firewall, a login page, a wrong URL.
+
+    The token endpoint refuses with an error code. A 408 comes from proxies that have waited for it.
+    """
+    first = HTTPStatus.MULTIPLE_CHOICES
+    refuses = first <= answer.status < HTTPStatus.INTERNAL_SERVER_ERROR
+    return refuses and not error and answer.status != HTTPStatus.REQUEST_TIMEOUT
+
+
+def _likely_cause(answer: Answer, url: str) -> str:
+    """Why that URL gives an unusable answer, and what to do about it."""
+    if target := answer.redirect_from(url):
+        return (
+            f"It redirects from {url} to {target}, which is not followed, since the client secret "
+            "would go along. Is the server's URL the one that it redirects to, with https and the "
+            "context path, such as https://jira.company.com/jira? If it is a login page, the token "
+            "endpoint has to be exempt from it."
+        )
+    if answer.status == HTTPStatus.NOT_FOUND:
+        return (
+            f"There is nothing at {url}. Check the server's URL: does it lack a context path, such "
+            "as the last part of https://jira.company.com/jira?"
+        )
+    if _is_of_another_server(answer, ""):
+        return (
+            f"Something else than the token endpoint seems to answer at {url}, such as a proxy, a "
+            "firewall or a login page: ask who runs it to let these requests through."
+        )
+    return "If it goes on, ask whether a proxy or a login page answers in place of the server."
 
 
 def _error_of(parsed: object) -> tuple[str, str]:

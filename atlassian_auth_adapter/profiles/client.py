@@ -76,7 +76,7 @@ def stored_token_set(profile: Profile) -> TokenSet | None:
     remaining = token_set.expires_at - time.time()
     is_sane = remaining <= token_set.lifetime  # else a clock was wrong
     is_fresh = ExpiryPolicy().freshness(token_set, remaining) is Freshness.FRESH
-    return token_set if is_sane and is_fresh else None
+    return token_set.checked() if is_sane and is_fresh else None
 
 
 def _arguments(profile: Profile, given: Mapping[str, Any]) -> dict[str, Any]:

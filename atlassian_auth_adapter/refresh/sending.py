@@ -215,7 +215,8 @@ class Tries:
         self.failure = failure
         if failure.outcome == "not_sent":
             self.unsent += 1
-            return BACKOFF[self.unsent - 1] if self.unsent < MOST_UNSENT else None
+            is_over = self.unsent >= MOST_UNSENT or failure.status  # something else has answered
+            return None if is_over else BACKOFF[self.unsent - 1]
         if failure.outcome == "throttled":
             if not failure.retry_after:  # 0, or a date that has passed, tells nothing
                 failure.retry_after = 2.0**self.throttled * (1 + self.jitter_share / 2)

@@ -50,7 +50,8 @@ T = TypeVar("T")
 #: Seconds before a refresh in the background is tried again after one has failed.
 BACKGROUND_BACKOFF = 30.0
 #: Seconds for which requests fail at once with the error of the last flight, if the token endpoint
-#: gave no usable answer for as long as it may be asked, or refuses the registration.
+#: gave no usable answer for as long as it may be asked, refuses the registration, or cannot be
+#: reached because something else answers.
 REMEMBERED_FAILURE = 5.0
 #: Seconds before the end of a login at which it is announced, and between two announcements.
 REAUTHORIZATION_NOTICE, REAUTHORIZATION_REMINDER = 14 * 86400.0, 86400.0
@@ -107,20 +108,20 @@ class RefreshingTokenSource:
         while True:
             found = self._token_set_or_flight(rejected)
             if isinstance(found, TokenSet):
-                return found
+                return found.checked()
             wait(found.future, found.seconds_left(self._max_wait))
             if token_set := self._answer_of(found, rejected):
-                return token_set
+                return token_set.checked()
 
     async def token_set_async(self, rejected: str | None = None) -> TokenSet:
         """As `TokenSource.token_set_async`; no thread is occupied while it waits."""
         while True:
             found = self._token_set_or_flight(rejected)
             if isinstance(found, TokenSet):
-                return found
+                return found.checked()
             await wait_async(found.future, found.seconds_left(self._max_wait))
             if token_set := self._answer_of(found, rejected):
-                return token_set
+                return token_set.checked()
 
     def refresh(self, older_than: float = 0.0) -> TokenSet:
         """Refresh, however fresh the token set is, unless it is at most so many seconds old.
@@ -139,7 +140,7 @@ class RefreshingTokenSource:
                 return token_set
         flight = self._join_or_start(self._request(obtained_before=before))
         wait(flight.future, self._max_wait)
-        return self._answer_of(flight, None) or self.token_set()
+        return (self._answer_of(flight, None) or self.token_set()).checked()
 
     def sign_in(self, exchange: Callable[[], TokenSet]) -> TokenSet:
         """Replace the login by the token set that `exchange` returns, under the store's lock.
@@ -157,7 +158,7 @@ class RefreshingTokenSource:
         """
         request = self._request()
         steps = protocol.take_over(refresh_token, scope, request, self._rules)
-        return self._perform(steps, max_wait=self._max_wait)
+        return self._perform(steps, max_wait=self._max_wait).checked()
 
     def forget(self, revoke: Callable[[TokenSet], object] | None = None) -> None:
         """Forget the login; before that `revoke` is called with it, while nothing can renew it."""
@@ -268,7 +269,7 @@ class RefreshingTokenSource:
                 flight.events.append(("throttled", {"error": str(error)}))
             case TokenEndpointUnavailableError():
                 flight.events.append(("unavailable", {"error": str(error)}))
-                if error.outcome == "ambiguous":
+                if error.outcome == "ambiguous" or error.status:
                     self._remember(error)
             case TokenStoreError():
                 flight.events.append(("store_failed", {"error": str(error)}))

@@ -11,6 +11,7 @@ entries could never be read again.
 from __future__ import annotations
 
 import base64
+import math
 import os
 import pickle
 import re
@@ -19,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future, wait
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -68,9 +70,10 @@ class KeyringTokenStore(EncryptedTokenStore):
     The keyring is asked once, when a text is first encrypted or decrypted; everything else blocks
     on file I/O alone. A keyring may hang for ever, so it is asked on a daemon thread: a caller that
     has waited for `timeout` gets a TokenStoreUnavailableError, and every further one at once, until
-    the keyring has answered. `load` and `save` raise TokenStoreError when it fails, is locked, or
-    has lost the key. `delete` and `lock` never ask it. There is one key, so `rotate` changes
-    nothing.
+    the keyring has answered. The search for a keyring counts towards the same `timeout`. One that
+    takes long to fail is not asked again for as long. `load` and `save` raise TokenStoreError when
+    it fails, is locked, or has lost the key. `delete` and `lock` never ask it. There is one key, so
+    `rotate` changes nothing.
 
     When the key is deleted from the keyring, the logins cannot be read any more: sign in again. A
     copy is the store itself. A pickle names the service, the directory and the timeout. Another
@@ -115,15 +118,18 @@ class KeyringTokenStore(EncryptedTokenStore):
             directory = platformdirs.user_data_path("atlassian_auth_adapter", False) / "keyring"
         self._path = directory_path(directory, "KeyringTokenStore keeps its files there.")
         self._service, self._timeout, self._passed = service, float(timeout), backend
-        search = partial(_usable, backend)
+        search, began = partial(_usable, backend), time.monotonic()
         self._backend = _within(self._timeout, id(backend), search, "the search for a keyring")
+        self._searched_for = time.monotonic() - began  # seconds
         super().__init__(FileTokenStore(self._path), self._key)
 
     def _keys(self) -> Fernets:
         # Not as the base class does: callers wait side by side, and only for `timeout`.
         if not self._known:
-            what = id(self._backend), self._service, self._path
-            self._known = _within(self._timeout, what, self._ask_keyring, _named(self._backend))
+            what, whom = (id(self._backend), self._service, self._path), _named(self._backend)
+            self._known = _within(
+                self._timeout, what, self._ask_keyring, whom, spent=self._searched_for
+            )
         return self._known
 
     # --- on the thread that asks the keyring ---
@@ -267,37 +273,57 @@ def _is_portable(backend: KeyringBackend) -> bool:
 
 # --- calls that may hang ---
 
-#: The calls that have not returned, by what they ask: when each was made, and its answer to come.
-#: Per process, renewed after a fork, as the lock that guards it.
-_running: dict[Hashable, tuple[float, Future[Any]]] = {}
+#: Seconds after which a failure is slow: the call is not made again for as long as it took.
+SLOW = 1.0
+
+
+@dataclass(slots=True)
+class _Call:
+    """A call that has not returned, or took long to fail.
+
+    Attributes:
+        began: When it was made, monotonic (seconds).
+        answer: What it returns or raises.
+        quiet_until: Until when it is not made again, monotonic (seconds).
+    """
+
+    began: float
+    answer: Future[Any]
+    quiet_until: float = math.inf
+
+
+#: The calls by what they ask. Per process, renewed after a fork, as the lock that guards it.
+_calls: dict[Hashable, _Call] = {}
 _starting = threading.Lock()
 
 
-def _within(seconds: float, what: Hashable, work: Callable[[], T], whom: str) -> T:
+def _within(
+    seconds: float, what: Hashable, work: Callable[[], T], whom: str, *, spent: float = 0.0
+) -> T:
     """What `work()` returns; callers with the same `what` share one call.
 
+    Args:
+        seconds: To wait for it.
+        what: Names the call.
+        work: Is called on a thread of its own.
+        whom: Is asked, for the error.
+        spent: Of the seconds, already.
+
     Raises:
-        TokenStoreUnavailableError: It has not returned `seconds` after it was called.
+        TokenStoreUnavailableError: It has not returned in time.
     """
-
-    def ask() -> T:
-        try:
-            return work()
-        finally:
-            with _starting:
-                del _running[what]
-
-    future: Future[T]
     with _starting:
-        began, future = _running.get(what, (time.monotonic(), Future()))
-        if what not in _running:
-            if not started(bind_result(ask, future)):
+        call = _calls.get(what)
+        if call is None or call.quiet_until <= time.monotonic():
+            call = _Call(time.monotonic(), Future())
+            if not started(bind_result(partial(_answer, call, what, work), call.answer)):
                 raise TokenStoreError(
                     "cannot start a thread that asks the keyring: the program ends, or has too "
                     "many threads."
                 )
-            _running[what] = began, future
-    wait([future], max(began + seconds - time.monotonic(), 0.0))
+            _calls[what] = call
+    future: Future[T] = call.answer
+    wait([future], max(call.began + seconds - spent - time.monotonic(), 0.0))
     if future.done():
         return result_of(future)
     raise TokenStoreUnavailableError(
@@ -308,9 +334,24 @@ def _within(seconds: float, what: Hashable, work: Callable[[], T], whom: str) ->
     )
 
 
+def _answer(call: _Call, what: Hashable, work: Callable[[], T]) -> T:
+    """What `work()` returns; notes how long it took to fail."""
+    took = 0.0
+    try:
+        return work()
+    except BaseException:
+        took = time.monotonic() - call.began
+        raise
+    finally:
+        with _starting:
+            call.quiet_until = call.began + 2 * took
+            if took < SLOW:
+                del _calls[what]
+
+
 def _forget_calls() -> None:
-    global _running, _starting  # the parent's calls, and a lock it may hold
-    _running, _starting = {}, threading.Lock()
+    global _calls, _starting  # the parent's calls, and a lock it may hold
+    _calls, _starting = {}, threading.Lock()
 
 
 after_fork(_forget_calls)

@@ -10,7 +10,7 @@ from hypothesis import Phase, find, given, settings, strategies as st
 
 from atlassian_auth_adapter.atlassian import scopes
 from atlassian_auth_adapter.atlassian.products import PRODUCTS
-from atlassian_auth_adapter.atlassian.scopes import scopes_for, successor_of
+from atlassian_auth_adapter.atlassian.scopes import scopes_for, shortened, successor_of
 
 CLOUD_ID = "11111111-2222-3333-4444-555555555555"
 JIRA = f"/ex/jira/{CLOUD_ID}"
@@ -198,3 +198,13 @@ def test_without_its_data_nothing_is_known(monkeypatch: pytest.MonkeyPatch, tmp_
     finally:
         for cached in caches:
             cached.cache_clear()
+
+
+def test_granted_scopes_are_shortened_to_a_line() -> None:
+    """A few are shown whole; of many those that fit, and how many more there are."""
+    assert shortened([]) == ""
+    assert shortened(["write:b", "read:a"]) == "read:a write:b"
+    for count in (4, 28, 236):
+        names = [f"read:some-granular-thing-{number:03}:confluence" for number in range(count)]
+        assert shortened(names) == f"{names[0]} {names[1]} and {count - 2} more"
+    assert shortened(["x" * 500, "y"]) == "and 2 more"

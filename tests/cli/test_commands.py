@@ -14,6 +14,7 @@ import pytest
 import trustme
 
 from atlassian_auth_adapter import errors
+from atlassian_auth_adapter.atlassian.products import COMMERCIAL
 from atlassian_auth_adapter.cli.doctor import _skew, clock_check
 from atlassian_auth_adapter.cli.main import COMMANDS, main
 from atlassian_auth_adapter.cli.start import FAST_PATHS
@@ -467,13 +468,13 @@ def test_doctor_finds_a_certificate_that_is_not_trusted(
 
 
 def test_doctor_names_the_proxy_without_its_password(
-    command: Any, profile: Any, local: AtlassianEmulator, monkeypatch: pytest.MonkeyPatch
+    command: Any, profile: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A proxy that does not answer is the first suspect, and its password stays out of tickets."""
     monkeypatch.setenv("ATLASSIAN_PROXY", "http://ada:s3cr3t@127.0.0.1:9")
-    profile(login=False)
+    profile(login=False, cloud=COMMERCIAL, site_url="https://acme.atlassian.net")
     run = command("doctor", "--json")
-    assert _found(run)["network 127.0.0.1"] == "fail"
+    assert _found(run)["network auth.atlassian.com"] == "fail"
     assert "through the proxy http://127.0.0.1:9" in run.out
     assert "s3cr3t" not in run.out + run.err
     assert _found(run)["registration"] == "fail"

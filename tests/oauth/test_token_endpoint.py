@@ -30,6 +30,7 @@ from atlassian_auth_adapter.atlassian.products import (
 from atlassian_auth_adapter.oauth.token_endpoint import (
     DEFAULT_LIFETIME,
     LONGEST_LIFETIME,
+    UNKNOWN_TYPE_LIFETIME,
     TokenEndpoint,
 )
 from atlassian_auth_adapter.testing import FakeClock
@@ -215,7 +216,7 @@ json_values = st.recursive(
     )
 )
 def test_odd_side_fields_do_not_cost_the_login(odd: dict[str, Any]) -> None:
-    """Only the tokens themselves decide whether an answer is accepted."""
+    """The tokens of a refresh are kept, whatever else the answer says."""
     token_set = _endpoint(_answer({**GOOD, **odd})).refresh(OLD)
     assert (token_set.access_token, token_set.refresh_token) == ("new-access", "new-refresh")
     assert NOW <= token_set.expires_at <= NOW + LONGEST_LIFETIME
@@ -259,13 +260,11 @@ MALFORMED = {
     "nested": b"[" * 100_000,
     "nested objects": b'{"a":' * 100_000,
     "two objects": json.dumps(GOOD).encode() * 2,
-    "latin-1": '{"access_token": "new-access", "scope": "\u00e9"}'.encode("latin-1"),
     "binary": bytes(range(256)),
     "an int of 5000 digits": b'{"access_token": "new-access", "expires_in": ' + b"9" * 5000 + b"}",
     "form": b"access_token=new-access&refresh_token=new-refresh",
     "error beside token": json.dumps({**GOOD, "error": "invalid_grant"}).encode(),
     "only an error": b'{"error": "invalid_grant"}',
-    "null error beside token": json.dumps({**GOOD, "error": None}).encode(),
 }
 
 
@@ -278,10 +277,79 @@ def test_a_malformed_answer_is_not_accepted() -> None:
 
 
 def test_other_encodings_of_json_are_read() -> None:
-    """A byte order mark does not cost the login."""
-    for encoding in ("utf-8-sig", "utf-16", "utf-32"):
-        answer = _answer(json.dumps(GOOD).encode(encoding))
+    """A byte order mark, or a description in Latin-1, does not cost the login."""
+    body = json.dumps({**GOOD, "site": "B\u00fcro"}, ensure_ascii=False)
+    for encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-32", "latin-1", "cp1252"):
+        answer = _answer(body.encode(encoding))
         assert _endpoint(answer).refresh(OLD).refresh_token == "new-refresh"
+
+
+def test_an_error_that_is_null_beside_tokens_is_no_error() -> None:
+    """Some servers always write all fields."""
+    nothing = dict.fromkeys(["error", "error_description", "error_uri", "errors"])
+    for server in (CLOUD, DATA_CENTER, BITBUCKET):
+        token_set = _endpoint(_answer({**nothing, **GOOD}), server).refresh(OLD)
+        assert (token_set.access_token, token_set.refresh_token) == ("new-access", "new-refresh")
+    assert _endpoint(_answer({**nothing, **GOOD})).exchange("code").access_token == "new-access"
+    assert _failure(_answer({**GOOD, "error": ""})).outcome == "ambiguous"
+
+
+def test_a_refusal_in_another_encoding_is_understood() -> None:
+    """The code counts, however the description is written."""
+    for encoding in ("utf-8", "latin-1", "cp1252", "utf-16"):
+        body = json.dumps(_error("invalid_grant", "Ung\u00fcltiger Code"), ensure_ascii=False)
+        with pytest.raises(TokenRequestRefusedError) as caught:
+            _endpoint(_answer(body.encode(encoding), 400), DATA_CENTER).refresh(OLD)
+        assert caught.value.error == "invalid_grant", encoding
+
+
+# --- a token of another type ----------------------------------------------------------------------
+
+OTHER_TYPES = [
+    "mac",
+    "DPoP",
+    "N_A",
+    "Basic",
+    "pop",
+    "bearer jwt",
+    "b\u00e9arer",
+    7,
+    ["Bearer"],
+    True,
+]
+
+
+def test_every_spelling_of_bearer_is_accepted() -> None:
+    """The type is compared without regard to case; without a type it is a bearer token."""
+    for spelled in ("Bearer", "bearer", "BEARER", "BearEr", "", None):
+        token_set = _endpoint(_answer({**GOOD, "token_type": spelled})).refresh(OLD)
+        assert token_set.authorization == "Bearer new-access"
+        assert token_set.expires_at == NOW + 3600
+
+
+def test_a_token_of_another_type_is_refused_in_every_grant() -> None:
+    """It must not be sent as a bearer token: a clear error, and no second request."""
+    grants: list[Any] = [
+        lambda endpoint: endpoint.exchange("code"),
+        lambda endpoint: endpoint.client_credentials(),
+        lambda endpoint: endpoint.refresh(OLD).checked(),
+        lambda endpoint: endpoint.refresh(OLD).authorization,
+    ]
+    for token_type in OTHER_TYPES:
+        for grant in grants:
+            endpoint = _endpoint(_answer({**GOOD, "token_type": token_type}))
+            with pytest.raises(TokenRequestRefusedError, match="RFC 6749") as caught:
+                grant(endpoint)
+            assert "new-" not in str(caught.value)
+            _sent(endpoint)
+
+
+def test_a_refresh_that_brings_another_type_keeps_the_rotated_refresh_token() -> None:
+    """The server has rotated it; the token set ends soon, so that the server is asked again."""
+    for token_type in OTHER_TYPES:
+        token_set = _endpoint(_answer({**GOOD, "token_type": token_type})).refresh(OLD)
+        assert token_set.refresh_token == "new-refresh"
+        assert token_set.expires_at == NOW + UNKNOWN_TYPE_LIFETIME
 
 
 @given(
@@ -402,6 +470,74 @@ def test_without_an_answer_the_outcome_says_whether_it_was_sent() -> None:
         assert "auth.atlassian.com" in str(failure)
         assert failure.__cause__ is no_answer.__cause__
         assert failure.__context__ is None
+
+
+# --- an answer of something else ------------------------------------------------------------------
+
+
+def _page(status: int, content_type: str, body: bytes = b"s3cr3t page", **headers: str) -> Answer:
+    return _answer(body, status, Content_Type=content_type, **headers)
+
+
+def test_what_something_else_answers_is_told_and_not_sent_again() -> None:
+    """A proxy's page, a firewall's, an unlabelled refusal: status and kind of body, no secret."""
+    pages = [
+        *((status, "text/html; charset=utf-8", b"<html>s3cr3t</html>") for status in (403, 407)),
+        *((status, "text/plain", b"Unauthorized s3cr3t") for status in (400, 401, 405, 451)),
+        (403, "application/json", b'{"message": "Forbidden"}'),
+        (403, "application/json", b"s3cr3t"),
+        *((status, "", b"") for status in (401, 404, 410, 421)),
+    ]
+    for server in (CLOUD, DATA_CENTER, BITBUCKET):
+        for status, content_type, body in pages:
+            failure = _failure(_page(status, content_type, body), server)
+            assert (failure.outcome, failure.status) == ("not_sent", status)
+            kind = content_type.partition(";")[0] or "no content type"
+            assert f"(HTTP {status}, {kind})" in str(failure)
+            assert "s3cr3t" not in str(failure)
+            assert "try again" not in str(failure)
+
+
+def test_what_may_have_been_processed_stays_ambiguous() -> None:
+    """A failing server, a proxy that has waited for it, and a page in place of an answer."""
+    for status in (200, 201, 204, 408, 500, 502, 503, 504, 520):
+        assert _failure(_page(status, "text/html")).outcome == "ambiguous", status
+
+
+def test_a_redirect_of_the_token_endpoint_names_its_target_and_the_cause() -> None:
+    """It is not followed; the text shows where it leads, without a query, and what to compare."""
+    asked = DATA_CENTER.token_endpoint
+    for location, shown in (
+        (
+            "https://jira.company.com/other/rest/oauth2/latest/token?os=s3cr3t",
+            "https://jira.company.com/other/rest/oauth2/latest/token",
+        ),
+        ("//user:s3cr3t@new.company.com/x#s3cr3t", "https://new.company.com/x"),
+        ("/login?next=s3cr3t", "https://jira.company.com/login"),
+        ("login.jsp", asked.rpartition("/")[0] + "/login.jsp"),
+    ):
+        for status in (301, 302, 303, 307, 308):
+            answer = _page(status, "text/html", Location=location)
+            failure = _failure(answer, DATA_CENTER)
+            assert (failure.outcome, failure.status) == ("not_sent", status)
+            assert f"from {asked} to {shown}, which is not followed" in str(failure)
+            assert "context path" in str(failure)
+            assert "s3cr3t" not in str(failure)
+
+
+def test_an_invalid_redirect_is_an_unusable_answer() -> None:
+    """Neither a broken URL nor control characters reach the text."""
+    for location in ("", "http://[", "https://x/\x1b[31m", "https://x/\u00e9"):
+        failure = _failure(_page(302, "text/html", Location=location), DATA_CENTER)
+        assert "redirects" not in str(failure)
+        assert str(failure).isprintable()
+
+
+def test_a_token_endpoint_that_is_not_there_names_the_context_path() -> None:
+    """A server below a path was given without it: its root answers 404."""
+    failure = _failure(_page(404, "text/html"), DATA_CENTER)
+    assert DATA_CENTER.token_endpoint in str(failure)
+    assert "context path" in str(failure)
 
 
 # --- what a refusal must not repeat ---------------------------------------------------------------

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import urllib3
 
 from atlassian_auth_adapter import (
     AtlassianOAuthClient,
@@ -200,19 +201,23 @@ def test_data_center_survives_an_answer_that_was_lost_before_the_rotation(
 
 
 def test_an_endpoint_that_cannot_be_reached_loses_nothing(
-    clock: FakeClock, make_client: Any, emulator: AtlassianEmulator, port: int
+    clock: FakeClock, make_client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server is down: three tries, a typed error, nothing of it on record; then it goes on."""
-    store = FragileStore()
-    client = make_client(store=store, proxy=f"http://127.0.0.1:{port}", login=False)
-    made = make_client(store=store)
-    before = stored_login(made)
+    client = make_client(store=FragileStore())
+    before = stored_login(client)
     clock.advance(3600)
-    failure = unavailable(client)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise ConnectionRefusedError(111, "Connection refused")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(urllib3.util.connection, "create_connection", refuse)
+        failure = unavailable(client)
     assert failure.outcome == "not_sent"
     assert clock.slept == [0.5, 1.0]
     assert stored_login(client) == before
-    assert made.get_access_token()
+    assert client.get_access_token()
 
 
 # --- throttled ------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import time
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import keyring.core
 import pytest
@@ -548,6 +549,7 @@ class Failing(Keychain):
 
     raised = None
     gate = None
+    asked = ()
     where = ()
     answer = None
 
@@ -555,6 +557,7 @@ class Failing(Keychain):
         """Do what is wanted in this method."""
         if name not in self.where:
             return
+        self.asked += (name,)
         if self.gate:
             self.entered.release()
             self.gate.wait(PATIENCE)
@@ -656,7 +659,26 @@ class TestFailure:
         assert store.load(NAME) == Entry(TEXT, 1)
 
 
+def _late(time_passes, text):
+    """The error of a keyring that took 30 s."""
+    time_passes(30)
+    return OSError(text)
+
+
 class TestHang:
+    @pytest.fixture
+    def time_passes(self, monkeypatch):
+        """Moves the monotonic clock of the store ahead."""
+        ahead = [0.0]
+        real = time.monotonic
+        moved = SimpleNamespace(monotonic=lambda: real() + ahead[0])
+        monkeypatch.setattr(module, "time", moved)
+
+        def passes(seconds):
+            ahead[0] += seconds
+
+        return passes
+
     @pytest.fixture
     def store(self, at):
         """With a login."""
@@ -673,10 +695,50 @@ class TestHang:
                 *(refused(lambda: store.load(NAME), "has not answered") for _ in range(100)),
                 refused(lambda: store.save(NAME, NEWER, expected=1), "has not answered"),
             }
-            assert SOON <= time.monotonic() - began < 50 * SOON
+            assert time.monotonic() - began < 50 * SOON
             assert len(errors) == len(calls()) == 1
         assert store.load(NAME) == Entry(TEXT, 1)
         assert backend.reads == 1
+
+    def test_search_and_keyring_have_one_bound(self, at, time_passes):
+        """What the search has taken is not waited for once more."""
+        at().save(NAME, TEXT, expected=None)
+        backend = at(Failing)._backend
+
+        class Slow(chainer.ChainerBackend):
+            viable = False
+
+            @property
+            def backends(self):
+                time_passes(LATE - 2 * SOON)
+                return [backend]
+
+        store = at(Slow(), timeout=LATE)
+        with backend.hanging("get"):
+            refused(lambda: store.load(NAME), "has not answered")
+            assert len(calls()) == 1
+        assert store.load(NAME) == Entry(TEXT, 1)
+
+    def test_a_keyring_that_takes_long_to_fail_is_not_asked_again_for_as_long(
+        self, at, time_passes
+    ):
+        """As one whose service has died: every call ends after half a minute, with an error."""
+        at().save(NAME, TEXT, expected=None)
+        store = at(Failing, timeout=60 + LATE)
+        backend = store._backend
+        backend.where, backend.raised = ("get",), partial(_late, time_passes)
+        told = {refused(lambda: store.load(NAME), "cannot read") for _ in range(5)}
+        told |= {refused(lambda: store.save(NAME, NEWER, expected=1), "cannot read")}
+        assert (len(told), len(backend.asked)) == (1, 1)
+        time_passes(20)
+        refused(lambda: store.load(NAME), "cannot read")
+        assert len(backend.asked) == 1
+        time_passes(20)
+        refused(lambda: store.load(NAME), "cannot read")
+        assert len(backend.asked) == 2
+        backend.where = ()
+        time_passes(60)
+        assert store.load(NAME) == Entry(TEXT, 1)
 
     def test_many_callers_wait_side_by_side(self, store):
         """Not one after the other."""

@@ -1,0 +1,189 @@
+"""Answers that no client expects: token types that cannot be sent, pages of proxies, redirects."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import requests
+
+from atlassian_auth_adapter import (
+    AccessDeniedError,
+    AtlassianAuth,
+    AtlassianServiceAccountClient,
+    CloudEnvironment,
+    ResourceUnavailableError,
+    TokenEndpointUnavailableError,
+    TokenRequestRefusedError,
+)
+from atlassian_auth_adapter.testing.emulator import HTML, Body, Edit
+
+FLAVOURS = pytest.mark.parametrize("flavour", ["cloud", "data_center", "bitbucket"])
+
+
+def _answer_tokens_of(emulator: Any, token_type: str) -> None:
+    """The next refresh is processed, and answered with a token of that type."""
+
+    def retyped(real: Any) -> Any:
+        body = json.loads(real.body) | {"token_type": token_type}
+        return replace(real, body=json.dumps(body).encode())
+
+    emulator.faults.next("token", Edit(retyped))
+
+
+# --- tokens of another type -----------------------------------------------------------------------
+
+
+@FLAVOURS
+@pytest.mark.parametrize("token_type", ["mac", "DPoP", "N_A", "Basic"])
+def test_a_refresh_that_brings_another_type_loses_no_login(
+    flavour: str, token_type: str, emulator: Any, make_client: Any, clock: Any
+) -> None:
+    """Every way to the token refuses it; the rotated refresh token is kept, and works later."""
+    client = make_client(flavour)
+    clock.advance(7200)
+    emulator.reset_log()
+    _answer_tokens_of(emulator, token_type)
+    ways: list[Any] = [
+        client.token_set,
+        client.get_access_token,
+        client.test_connection,
+        lambda: requests.get(f"{client.resource_server.base_url}/x", auth=AtlassianAuth(client)),
+    ]
+    for way in ways:
+        with pytest.raises(TokenRequestRefusedError, match=token_type.lower()):
+            way()
+    assert len(emulator.requests) == len(emulator.token_requests) == 1
+    clock.advance(120)
+    assert client.test_connection().id
+    assert len(emulator.token_requests) == 2
+
+
+@FLAVOURS
+def test_a_sign_in_with_another_type_replaces_no_login(
+    flavour: str, emulator: Any, make_client: Any
+) -> None:
+    """The login that there was still works."""
+    client = make_client(flavour)
+    redirect = getattr(emulator, flavour).authorize(client.oauth_start())
+    _answer_tokens_of(emulator, "mac")
+    with pytest.raises(TokenRequestRefusedError, match="mac"):
+        client.oauth_complete(redirect)
+    assert client.test_connection().id
+
+
+def test_a_taken_over_login_with_another_type_is_kept(
+    emulator: Any, make_client: Any, clock: Any
+) -> None:
+    """The given refresh token is spent, so its successor is stored before the error is told."""
+    installed = make_client().token_set().refresh_token
+    client = make_client(login=False)
+    _answer_tokens_of(emulator, "mac")
+    with pytest.raises(TokenRequestRefusedError, match="mac"):
+        client.oauth2_retrieve_access_token(refresh_token=installed)
+    clock.advance(120)
+    assert client.test_connection().id
+
+
+def test_a_service_account_with_another_type_asks_once(emulator: Any, clock: Any) -> None:
+    """Client credentials have nothing to lose: the error is told at once."""
+    cloud = emulator.cloud
+    client = AtlassianServiceAccountClient(
+        cloud.service_account.client_id,
+        cloud.service_account.client_secret,
+        cloud_id=cloud.sites[0].id,
+        cloud=CloudEnvironment(cloud.auth_url, cloud.api_url, cloud.audience),
+        clock=clock,
+    )
+    _answer_tokens_of(emulator, "DPoP")
+    with pytest.raises(TokenRequestRefusedError, match="dpop"):
+        client.get_access_token()
+    assert len(emulator.token_requests) == 1
+
+
+# --- pages in place of answers --------------------------------------------------------------------
+
+PAGES = {
+    "a proxy's page": HTML(403),
+    "an unlabelled refusal": Body(b"Unauthorized", 401, content_type="text/plain"),
+    "a firewall's JSON": Body(b'{"message": "Forbidden"}', 403),
+    "nothing there": HTML(404),
+    "a login page": Body(b"", 302, headers={"Location": "https://sso.company.com/login?t=x"}),
+}
+
+
+@FLAVOURS
+@pytest.mark.parametrize("page", PAGES)
+def test_what_something_else_answers_to_a_refresh_is_told_at_once(
+    flavour: str, page: str, emulator: Any, make_client: Any, clock: Any
+) -> None:
+    """One request, known for some seconds; the same refresh token works when it has gone."""
+    client = make_client(flavour)
+    clock.advance(7200)
+    emulator.reset_log()
+    emulator.faults.next("token", PAGES[page])
+    began = clock.time()
+    for _ in range(3):
+        with pytest.raises(TokenEndpointUnavailableError, match=r"\(HTTP [34]\d\d, ") as caught:
+            client.get_access_token()
+        assert caught.value.outcome == "not_sent"
+    assert (len(emulator.token_requests), clock.time()) == (1, began)
+    clock.advance(10)
+    assert client.test_connection().id
+    assert len(emulator.token_requests) == 2
+
+
+# --- servers that are somewhere else --------------------------------------------------------------
+
+
+def test_a_server_without_its_context_path_is_told(emulator: Any, make_client: Any) -> None:
+    """Registration, sign-in and identity name the context path, which the URL may lack."""
+    root = emulator.data_center.url.rpartition("/")[0]
+    client = make_client("data_center", login=False, server_url=root)
+    with pytest.raises(ResourceUnavailableError, match="context path"):
+        client.check_registration()
+    with pytest.raises(TokenEndpointUnavailableError, match="context path"):
+        client.oauth2_retrieve_access_token(refresh_token="refresh")
+    client = make_client("data_center")
+    emulator.faults.next("/rest/api/2/myself", HTML(404))
+    with pytest.raises(AccessDeniedError, match="context path"):
+        client.test_connection()
+
+
+def test_a_server_that_redirects_is_told_with_its_target(emulator: Any, make_client: Any) -> None:
+    """As of http to https, or to the path below which it has moved; without the query."""
+    client = make_client("data_center")
+    for kind, path, ask in (
+        ("authorize", "/rest/oauth2/latest/authorize", client.check_registration),
+        ("/rest/api/2/myself", "/rest/api/2/myself", client.test_connection),
+    ):
+        target = f"https://jira.company.com/new{path}"
+        emulator.faults.next(kind, Body(b"", 301, headers={"Location": f"{target}?state=s3cr3t"}))
+        with pytest.raises(ResourceUnavailableError, match=target) as caught:
+            ask()
+        assert "s3cr3t" not in str(caught.value)
+
+
+# --- many scopes ----------------------------------------------------------------------------------
+
+
+def test_many_granted_scopes_do_not_hide_what_is_missing(
+    emulator: Any, make_client: Any, events: Any
+) -> None:
+    """Errors and events are short, with what is needed in full; `.granted` has all of them."""
+    granted = [f"read:some-granular-thing-{number}:jira" for number in range(28)]
+    emulator.cloud.app.scopes = tuple(granted)
+    client = make_client(scopes=[*granted, "offline_access"], on_event=events)
+    with pytest.raises(AccessDeniedError, match="read:jira-user") as caught:
+        client.test_connection()
+    assert len(str(caught.value)) < 400
+    assert "more)" in str(caught.value)
+    assert set(granted) <= set(caught.value.granted.split())
+    url = f"{client.base_url}/rest/api/3/issue/AB-1"
+    assert requests.get(url, auth=AtlassianAuth(client)).status_code == 401
+    (event,) = [event for event in events if event.name == "scope_missing"]
+    assert "read:issue.changelog:jira" in event.fields["needed"]
+    assert event.fields["granted"].endswith("more")
+    assert len(str(event)) < 600
