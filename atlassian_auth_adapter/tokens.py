@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass, field
 from typing import NoReturn, Self, TypeGuard
 
-from atlassian_auth_adapter.errors import ConfigurationError
+from atlassian_auth_adapter.errors import ConfigurationError, without_frames
+from atlassian_auth_adapter.secret_text import SecretText
 
 __all__ = ["TokenSet", "is_token"]
 
@@ -32,6 +33,8 @@ class TokenSet:
         token_type: As the server spelled it. Requests say `Basic` for exactly that (a static API
             token), else `Bearer`, whatever a server calls it.
         obtained_at: POSIX timestamp (seconds) at which the token request was sent.
+        authorization: The value of the Authorization header, made of the others. Source: RFC 6750
+            section 2.1, RFC 7617.
 
     Raises:
         ConfigurationError: A token has a character that no header can hold, such as a line break.
@@ -43,6 +46,7 @@ class TokenSet:
     scope: str = ""
     token_type: str = "Bearer"
     obtained_at: float = 0.0
+    authorization: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name in ("access_token", "refresh_token"):
@@ -51,12 +55,9 @@ class TokenSet:
                     f"the {name} contains a space, a line break or another character that no token "
                     "has: give it exactly as the server has issued it."
                 )
-
-    @property
-    def authorization(self) -> str:
-        """The value of the Authorization header. Source: RFC 6750 section 2.1, RFC 7617."""
+            object.__setattr__(self, name, SecretText(token))
         scheme = self.token_type if self.token_type == "Basic" else "Bearer"
-        return f"{scheme} {self.access_token}"
+        object.__setattr__(self, "authorization", SecretText(f"{scheme} {self.access_token}"))
 
     @property
     def scopes(self) -> frozenset[str]:
@@ -76,3 +77,6 @@ class TokenSet:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a TokenSet is not pickled: share it through a TokenStore")
+
+
+TokenSet.__init__ = without_frames(TokenSet.__init__)  # type: ignore[method-assign]

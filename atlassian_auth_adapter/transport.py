@@ -21,8 +21,10 @@ from urllib.parse import urlsplit
 from atlassian_auth_adapter.errors import (
     ConfigurationError,
     ResourceUnavailableError,
+    drop_frames,
     raise_clean,
 )
+from atlassian_auth_adapter.secret_text import hidden
 
 if TYPE_CHECKING:
     import requests
@@ -52,7 +54,7 @@ class Answer:
     """A complete HTTP answer."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)  # may set a session cookie
     body: bytes = field(repr=False)
 
     def json(self) -> Any:
@@ -88,6 +90,7 @@ class Transport:
     timeout: float | tuple[float, float] = (5.0, 30.0)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "proxy", hidden(self.proxy))
         if not isinstance(self.verify, bool) and not _exists(self.verify):
             raise ConfigurationError(
                 f"verify: there is no file {self.verify!r}. Give True, or the path of a CA bundle "
@@ -134,7 +137,7 @@ class Transport:
         """The proxy that a request to the URL goes through, without its password; "" for none."""
         from requests.utils import get_environ_proxies, select_proxy
 
-        proxy = select_proxy(url, {**get_environ_proxies(url), **self.proxies})
+        proxy = hidden(select_proxy(url, {**get_environ_proxies(url), **self.proxies}))
         return origin_of(_with_scheme(proxy)) if proxy else ""
 
     def send(
@@ -153,6 +156,7 @@ class Transport:
         """
         import requests
 
+        headers, body = hidden(headers), hidden(body)
         try:
             with (
                 requests.Session() as session,
@@ -181,6 +185,9 @@ class Transport:
             )
             # The original holds the request with its secrets; the cause is a copy without it.
             raise_clean(failure, type(error)(text))
+        except BaseException as error:  # such as Ctrl-C: the frames below hold the plain request
+            drop_frames(error)
+            raise
 
     def get(self, url: str, authorization: str = "", accept: str = "application/json") -> Answer:
         """The answer of a resource server to a GET request.

@@ -25,6 +25,7 @@ from atlassian_auth_adapter.errors import (
 )
 from atlassian_auth_adapter.events import Event, EventName, report
 from atlassian_auth_adapter.pickling import PickledByReference
+from atlassian_auth_adapter.secret_text import SecretText
 from atlassian_auth_adapter.sources import TokenSource
 from atlassian_auth_adapter.tokens import TokenSet
 
@@ -292,7 +293,7 @@ def _is_accepted(status: int, verdict: Verdict) -> bool:
 def credential_in(authorization: str | None) -> str | None:
     """The token or API token in an Authorization header; None for another scheme."""
     scheme, _, credential = (authorization or "").partition(" ")
-    return credential if scheme in ("Bearer", "Basic") and credential else None
+    return SecretText(credential) if scheme in ("Bearer", "Basic") and credential else None
 
 
 def without_session(cookies: str) -> str:

@@ -37,6 +37,7 @@ from atlassian_auth_adapter.pickling import PickledByReference, is_named
 from atlassian_auth_adapter.records import Login, TokenKey, load as load_record
 from atlassian_auth_adapter.refresh.source import RefreshingTokenSource
 from atlassian_auth_adapter.refresh.steps import Rules
+from atlassian_auth_adapter.secret_text import SecretText
 from atlassian_auth_adapter.sources import TokenSource
 from atlassian_auth_adapter.threads import run_in_thread, wait
 from atlassian_auth_adapter.tokens import TokenSet
@@ -194,12 +195,14 @@ class AtlassianClient(PickledByReference, TokenSource):
             AmbiguousSiteError, AccessDeniedError, ConfigurationError, ResourceUnavailableError: The
                 site had to be found and was not.
         """
+        rejected = rejected and SecretText(rejected)
         token_set = self._source.token_set(rejected)
         self._site.find()
         return token_set
 
     async def token_set_async(self, rejected: str | None = None) -> TokenSet:
         """As `TokenSource.token_set_async`; raises what `token_set` does."""
+        rejected = rejected and SecretText(rejected)
         token_set = await self._source.token_set_async(rejected)
         await self._site.find_async()
         return token_set

@@ -25,6 +25,7 @@ from atlassian_auth_adapter.errors import (
 )
 from atlassian_auth_adapter.oauth.authorization import AuthorizationRequest, AuthorizationResponse
 from atlassian_auth_adapter.records import Authorizations, change, load
+from atlassian_auth_adapter.secret_text import hidden
 from atlassian_auth_adapter.transport import Proxy
 
 __all__ = [
@@ -108,6 +109,7 @@ class AtlassianOAuthClient(AtlassianClient):
             TokenEndpointUnavailableError: No usable answer. A code works once: start again.
             TokenStoreError: The store failed.
         """
+        code = hidden(code)
         response = AuthorizationResponse.parse(code)
         response.raise_for_error()
         request = self._claimed(response)
@@ -217,6 +219,7 @@ class AtlassianOAuthClient(AtlassianClient):
             LoginRequiredError: The refresh token was refused. What was stored before still is.
             AuthorizationError, TokenEndpointError, TokenStoreError: As `oauth_complete`.
         """
+        code, refresh_token = hidden(code), hidden(refresh_token)
         if bool(code) == bool(refresh_token):
             raise ConfigurationError(
                 "give exactly one of code and refresh_token: a code from the redirect to log in, "
@@ -243,6 +246,7 @@ class AtlassianOAuthClient(AtlassianClient):
 class CloudOAuthClient(AtlassianOAuthClient):
     """A client of a product on the sites of Atlassian Cloud."""
 
+    @without_frames
     def __init__(
         self,
         client_id: str,
@@ -257,6 +261,7 @@ class CloudOAuthClient(AtlassianOAuthClient):
         cloud: CloudEnvironment = COMMERCIAL,
         **settings: Unpack[Settings],
     ) -> None:
+        client_secret, proxy = hidden(client_secret), hidden(proxy)
         place = place_of(self._product(product), cloud_id=cloud_id, site_url=site_url, cloud=cloud)
         super().__init__(place, client_id, client_secret, callback_url, verify, proxy, settings)
 
@@ -264,6 +269,7 @@ class CloudOAuthClient(AtlassianOAuthClient):
 class OwnCloudOAuthClient(AtlassianOAuthClient):
     """A client of a product with a Cloud of its own, which has no sites."""
 
+    @without_frames
     def __init__(
         self,
         client_id: str,
@@ -276,6 +282,7 @@ class OwnCloudOAuthClient(AtlassianOAuthClient):
         cloud: CloudEnvironment | None = None,
         **settings: Unpack[Settings],
     ) -> None:
+        client_secret, proxy = hidden(client_secret), hidden(proxy)
         place = place_of(self._product(product), cloud=cloud)
         super().__init__(place, client_id, client_secret, callback_url, verify, proxy, settings)
 
@@ -283,6 +290,7 @@ class OwnCloudOAuthClient(AtlassianOAuthClient):
 class OnPremOAuthClient(AtlassianOAuthClient):
     """A client of a Data Center product."""
 
+    @without_frames
     def __init__(
         self,
         client_id: str,
@@ -295,6 +303,7 @@ class OnPremOAuthClient(AtlassianOAuthClient):
         product: str = "",
         **settings: Unpack[Settings],
     ) -> None:
+        client_secret, proxy = hidden(client_secret), hidden(proxy)
         if not server_url:
             raise ConfigurationError(
                 "server_url is missing: the base URL of the server with its context path, such as "

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from atlassian_auth_adapter.errors import ConfigurationError, TokenStoreError
+from atlassian_auth_adapter.secret_text import SecretBytes
 
 __all__ = [
     "MAX_SIZE",
@@ -143,7 +144,7 @@ def read_file(file: Path, check: Callable[[Path, os.stat_result], None]) -> byte
         if not stat.S_ISREG(status.st_mode):
             raise TokenStoreError(f"{file} is not a regular file. Move it away.")
         check(file, status)
-        data = stream.read(MAX_SIZE + 1)
+        data = SecretBytes(stream.read(MAX_SIZE + 1))
     if len(data) > MAX_SIZE:
         raise TokenStoreError(
             f"{file} is larger than {MAX_SIZE} bytes. It was kept as it is; move it away."

@@ -15,6 +15,7 @@ from atlassian_auth_adapter.errors import (
     StateMismatchError,
 )
 from atlassian_auth_adapter.oauth.server import AuthorizationServer
+from atlassian_auth_adapter.secret_text import SecretText, hidden
 
 __all__ = ["LIFETIME", "AuthorizationRequest", "AuthorizationResponse"]
 
@@ -37,6 +38,10 @@ class AuthorizationRequest:
     code_verifier: str = field(default="", repr=False)
     created: float = 0.0
     scope: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("state", "code_verifier"):
+            object.__setattr__(self, name, hidden(getattr(self, name)))
 
     @classmethod
     def new(cls, server: AuthorizationServer, scope: str, now: float) -> AuthorizationRequest:
@@ -65,7 +70,7 @@ class AuthorizationRequest:
         )
         # Authlib writes a space as "+", Atlassian's documentation always as "%20". A plus sign is
         # "%2B" at this point.
-        return str(url).replace("+", "%20")
+        return SecretText(str(url).replace("+", "%20"))
 
     def is_alive(self, now: float) -> bool:
         """Whether it may still be completed."""
@@ -86,6 +91,10 @@ class AuthorizationResponse:
     state: str | None = field(default=None, repr=False)
     error: str = ""
 
+    def __post_init__(self) -> None:
+        for name in ("code", "state"):
+            object.__setattr__(self, name, hidden(getattr(self, name)))
+
     @classmethod
     def parse(cls, code_or_url: str) -> AuthorizationResponse:
         """The response in a redirect URL, or in its path and query; or a code alone.
@@ -93,14 +102,14 @@ class AuthorizationResponse:
         Raises:
             AuthorizationError: It is not a redirect URL, a path with a query, or a code.
         """
-        text = code_or_url.strip()
+        text = hidden(code_or_url.strip())
         if not text.isprintable() or " " in text or not text:
             raise AuthorizationError(
                 "that is neither a code nor a redirect URL. Paste the URL whole, on one line."
             )
         if "?" not in text and "://" not in text:
             return cls(text)
-        parameters = parse_qs(text.partition("?")[2].partition("#")[0])
+        parameters = hidden(parse_qs(text.partition("?")[2].partition("#")[0]))
         codes, errors, states = (parameters.get(name, []) for name in ("code", "error", "state"))
         is_clear = len(codes) + len(errors) == len(states) == 1
         if errors:
@@ -115,7 +124,8 @@ class AuthorizationResponse:
     def query(self) -> str:
         """It as the query of a redirect URL, from which `parse` makes it again."""
         parameters = {"code": self.code, "state": self.state, "error": self.error}
-        return "?" + urlencode({name: value for name, value in parameters.items() if value})
+        query = urlencode({name: value for name, value in parameters.items() if value})
+        return SecretText(f"?{query}")
 
     def answers(self, state: str) -> bool:
         """Whether the response has that state."""

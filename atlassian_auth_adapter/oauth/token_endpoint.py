@@ -23,10 +23,12 @@ from atlassian_auth_adapter.errors import (
     TokenEndpointError,
     TokenEndpointUnavailableError,
     TokenRequestRefusedError,
+    drop_frames,
     raise_clean,
     without_frames,
 )
 from atlassian_auth_adapter.oauth.server import AuthorizationServer
+from atlassian_auth_adapter.secret_text import SecretText
 from atlassian_auth_adapter.tokens import TokenSet, is_token
 from atlassian_auth_adapter.transport import Answer, NoAnswerError, Transport, origin_of
 
@@ -154,6 +156,9 @@ class TokenEndpoint:
                 outcome="ambiguous" if error.sent else "not_sent",
             )
             raise_clean(failure, error.__cause__)
+        except BaseException as error:  # the frames of Authlib hold the plain request
+            drop_frames(error)
+            raise
 
 
 def _authlib_client(endpoint: TokenEndpoint, secret: str) -> OAuth2Client:
@@ -196,7 +201,7 @@ def checked_secret(secret: object) -> str:
         ConfigurationError: It is empty, or holds something invalid, such as a line break.
     """
     if isinstance(secret, str) and secret.isascii() and secret.isprintable() and secret.strip():
-        return secret
+        return SecretText(secret)
     raise ConfigurationError(
         "client_secret is missing or malformed: it is printable ASCII on one line. Atlassian asks "
         "for it even where PKCE is used; one that was read from a file may need .strip()."

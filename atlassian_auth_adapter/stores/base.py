@@ -15,6 +15,7 @@ from typing import Any, NoReturn, Protocol, runtime_checkable
 
 from atlassian_auth_adapter.errors import ConfigurationError, StaleRecordError, TokenStoreError
 from atlassian_auth_adapter.pickling import PickledByReference
+from atlassian_auth_adapter.secret_text import SecretText
 
 __all__ = [
     "KEPT",
@@ -48,6 +49,9 @@ class Entry:
 
     text: str = field(repr=False)
     version: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", SecretText(self.text))
 
 
 @runtime_checkable

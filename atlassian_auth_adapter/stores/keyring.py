@@ -31,6 +31,7 @@ from atlassian_auth_adapter.errors import (
     optional_import,
     raise_clean,
 )
+from atlassian_auth_adapter.secret_text import SecretText, hidden
 from atlassian_auth_adapter.stores.base import StoreOfOtherProcess
 from atlassian_auth_adapter.stores.encrypted import EncryptedTokenStore, Fernets, fernets
 from atlassian_auth_adapter.stores.file import FileTokenStore
@@ -157,7 +158,7 @@ class KeyringTokenStore(EncryptedTokenStore):
                 f"is no {self._entry}. Restore it, or unlock the keyring that has it; if it is "
                 "lost for good, delete the directory and sign in again."
             )
-        key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+        key = SecretText(base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())
         try:
             self._backend.set_password(self._service, str(self._path), key)
         except Exception as error:  # noqa: BLE001 - backends raise what their libraries do
@@ -171,7 +172,7 @@ class KeyringTokenStore(EncryptedTokenStore):
 
     def _read(self) -> str | None:
         try:
-            return self._backend.get_password(self._service, str(self._path))
+            return hidden(self._backend.get_password(self._service, str(self._path)))
         except Exception as error:  # noqa: BLE001 - backends raise what their libraries do
             raise_clean(_failure("read", self._backend, error))
 

@@ -29,6 +29,7 @@ from atlassian_auth_adapter.errors import (
     without_frames,
 )
 from atlassian_auth_adapter.pickling import PickledByReference, is_named
+from atlassian_auth_adapter.secret_text import SecretBytes, hidden
 from atlassian_auth_adapter.stores.base import (
     KEPT,
     Entry,
@@ -195,7 +196,7 @@ class RedisTokenStore(PickledByReference):
             TokenStoreUnavailableError: Redis cannot be reached just now. The previous entry still
                 stands, unless only the answer was lost.
         """
-        key = self._redis_key(name)
+        key, text = self._redis_key(name), hidden(text)
         before, after = "" if expected is None else expected, (expected or 0) + 1
         stored = self._run("save", key, _SAVE, before, after, text, secrets.token_hex(8))
         if stored != 1:
@@ -222,8 +223,9 @@ class RedisTokenStore(PickledByReference):
         try:
             # EVAL, not EVALSHA: the scripts are small, and a restarted Redis has forgotten them.
             # Undecoded, since a client that decodes may fail on a damaged entry.
-            encoded = [str(argument).encode() for argument in (key, *arguments)]
-            return client.execute_command("EVAL", script, 1, *encoded, **{NEVER_DECODE: True})
+            encoded = [SecretBytes(str(argument).encode()) for argument in (key, *arguments)]
+            options = {NEVER_DECODE: True}
+            return hidden(client.execute_command("EVAL", script, 1, *encoded, **options))
         except Exception as error:  # noqa: BLE001 - the client's, and its password provider's
             raise_clean(_failure(f"cannot {verb} {key} in {self._place}", error, outer))
 

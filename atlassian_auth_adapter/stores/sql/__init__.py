@@ -31,6 +31,7 @@ with optional_import("SQLAlchemy", "sql"):
     import sqlalchemy as sa
 
 from atlassian_auth_adapter.pickling import PickledByReference, is_named
+from atlassian_auth_adapter.secret_text import hidden
 from atlassian_auth_adapter.stores.base import (
     KEPT,
     Entry,
@@ -115,7 +116,7 @@ class SQLTokenStore(PickledByReference):
             TokenStoreUnavailableError: The database cannot be reached just now. The previous entry
                 still stands, unless the connection broke twice before the answer came.
         """
-        save_id = secrets.token_hex(16)
+        save_id, text = secrets.token_hex(16), hidden(text)
         if self._rows.write(checked_name(name), text, expected, save_id):
             return
         version, there, last_save = self._rows.read(name)

@@ -19,6 +19,7 @@ from atlassian_auth_adapter.errors import (
     TokenStoreError,
     TokenStoreUnavailableError,
 )
+from atlassian_auth_adapter.secret_text import SecretText
 from atlassian_auth_adapter.stores.sql.engines import make_private
 from atlassian_auth_adapter.stores.sql.errors import (
     CONFLICTS,
@@ -51,17 +52,8 @@ _EXACT = mysql.VARCHAR(64, charset="ascii", collation="ascii_bin")
 _LONGEST_NAME = 63
 
 
-class _Hidden(str):
-    """A text that logs and tracebacks do not show: they print the `repr` of a row's values."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "<text>"
-
-
 class _HiddenText(sa.types.TypeDecorator[str]):
-    """A long text, `_Hidden` when it is sent and when it is read."""
+    """A long text, which logs do not show: they print the `repr` of a row's values."""
 
     impl = sa.Text
     cache_ok = True
@@ -71,10 +63,10 @@ class _HiddenText(sa.types.TypeDecorator[str]):
         return dialect.type_descriptor(mysql.LONGTEXT() if is_mysql else sa.Text())
 
     def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
-        return None if value is None else _Hidden(value)
+        return None if value is None else SecretText(value)
 
     def process_result_value(self, value: str | None, dialect: sa.Dialect) -> str | None:
-        return None if value is None else _Hidden(value)
+        return None if value is None else SecretText(value)
 
 
 def table_of(name: object) -> sa.Table:
