@@ -93,14 +93,13 @@ class Transport:
         object.__setattr__(self, "proxy", hidden(self.proxy))
         if not isinstance(self.verify, bool) and not _exists(self.verify):
             raise ConfigurationError(
-                f"verify: there is no file {self.verify!r}. Give True, or the path of a CA bundle "
-                "(PEM)."
+                "verify: there is no file of that name. Give True, or the path of a CA bundle (PEM)."
             )
         pair = self.cert if isinstance(self.cert, tuple) else (self.cert, self.cert)
         if self.cert is not None and (len(pair) != 2 or not all(map(_exists, pair))):
             raise ConfigurationError(
-                f"cert: there is no file {self.cert!r}. Give the path of a PEM file that holds "
-                "certificate and key, or the paths (certificate, key)."
+                "cert: there is no file of that name. Give the path of a PEM file that holds certificate "
+                "and key, or the paths (certificate, key)."
             )
         timeouts = self._timeouts()
         if len(timeouts) != 2 or not all(map(is_timeout, timeouts)):

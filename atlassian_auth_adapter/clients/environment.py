@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,10 +29,9 @@ __all__ = [
 
 
 def _seconds(text: str) -> float:
-    try:
+    with suppress(ValueError):
         return float(text)
-    except ValueError:
-        raise ConfigurationError(f"{text!r:.40} is not a number of seconds.") from None
+    raise ConfigurationError("this is not a number of seconds.")
 
 
 #: Variable: the argument that it stands for, and the function that converts its text.
@@ -112,7 +112,8 @@ def client_secret_from_env() -> str:
         reason = "it is empty"
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-    raise ConfigurationError(f"{SECRET_FILE}: {path!r} cannot be read: {reason}.")
+    # The path is not quoted: it may be the secret itself.
+    raise ConfigurationError(f"{SECRET_FILE}: that file cannot be read: {reason}.")
 
 
 def _text(variable: str) -> str:

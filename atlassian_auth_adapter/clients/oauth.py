@@ -62,7 +62,7 @@ class AtlassianOAuthClient(AtlassianClient):
         if cls.default_product and named not in ("", cls.default_product):
             raise ConfigurationError(
                 f"product: {cls.__name__} is for {cls.default_product}. Use "
-                f"create_atlassian_oauth_client(product={named!r})."
+                "create_atlassian_oauth_client(product=...) for another product."
             )
         return cls.default_product or named
 

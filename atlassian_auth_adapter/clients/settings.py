@@ -60,8 +60,8 @@ def checked_wait(seconds: float) -> float:
     """
     if not is_timeout(seconds):
         raise ConfigurationError(
-            f"max_wait={seconds!r:.40} must be a positive number of seconds: how long a request "
-            "waits for a refresh at most."
+            "max_wait must be a positive number of seconds: how long a request waits for a refresh "
+            "at most."
         )
     return float(seconds)
 

@@ -16,6 +16,7 @@ directory of the platform, or in that of `ATLASSIAN_TOKEN_DIRECTORY`.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Collection, Iterable
 from contextlib import suppress
@@ -84,7 +85,7 @@ def _unknown(name: str, known: Iterable[str]) -> ConfigurationError:
     advice = "No profile exists yet: run atlassian-auth login, or set ATLASSIAN_CLIENT_ID."
     if names := ", ".join(known):
         advice = f"Known: {names}. Choose one with ATLASSIAN_PROFILE, or --profile of the command."
-    return ConfigurationError(f"no profile {name!r} in {config_file()}. {advice}")
+    return ConfigurationError(f"no profile of that name in {config_file()}. {advice}")
 
 
 def profiles() -> dict[str, Profile]:
@@ -147,7 +148,8 @@ def _unknown_key(key: str) -> ConfigurationError:
             "This file is not for secrets: remove it, and run atlassian-auth login, or set "
             "ATLASSIAN_CLIENT_SECRET."
         )
-    return ConfigurationError(f"unknown key {key!r}. {advice}")
+    shown = f" {key!r}" if re.fullmatch("[a-z_]{1,30}", key) else ""  # what looks like a key
+    return ConfigurationError(f"unknown key{shown}. {advice}")
 
 
 # --- writing --------------------------------------------------------------------------------------

@@ -115,7 +115,7 @@ def checked_name(name: str) -> str:
     if isinstance(name, str) and _NAME.fullmatch(name):
         return name
     raise ConfigurationError(
-        f"{name!r:.80} is not a name of a store's entry: up to 63 characters of a-z, 0-9, '_', "
+        "that is not a name of a store's entry: up to 63 characters of a-z, 0-9, '_', "
         "'.' and '-'. TokenKey.name is one."
     )
 

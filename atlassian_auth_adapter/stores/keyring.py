@@ -36,6 +36,7 @@ from atlassian_auth_adapter.stores.base import StoreOfOtherProcess
 from atlassian_auth_adapter.stores.encrypted import EncryptedTokenStore, Fernets, fernets
 from atlassian_auth_adapter.stores.file import FileTokenStore
 from atlassian_auth_adapter.threads import after_fork, bind_result, result_of, started
+from atlassian_auth_adapter.transport import is_timeout
 
 with optional_import("keyring", "keyring"):
     import keyring
@@ -108,8 +109,8 @@ class KeyringTokenStore(EncryptedTokenStore):
     ) -> None:
         if not (isinstance(service, str) and service):
             raise ConfigurationError("service must be a text: the entry's name in the keyring.")
-        if not 0 < timeout < threading.TIMEOUT_MAX:
-            raise ConfigurationError(f"timeout={timeout!r} must be a positive number of seconds.")
+        if not is_timeout(timeout):
+            raise ConfigurationError("timeout must be a positive number of seconds.")
         if not isinstance(backend, KeyringBackend | None):
             raise ConfigurationError("backend must be a keyring, as keyring.get_keyring() returns.")
         if directory is None:

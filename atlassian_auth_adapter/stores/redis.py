@@ -172,7 +172,7 @@ class RedisTokenStore(PickledByReference):
         try:
             prefix.encode()
         except (AttributeError, UnicodeError):
-            raise ConfigurationError(f"prefix={prefix!r} must be text.") from None
+            raise_clean(ConfigurationError("prefix must be text that UTF-8 can encode."))
         self._prefix, self._lease = prefix, checked_lease(lease)
         self._function: Callable[[], Client] | None = None
         if _is_client(redis_client) or not callable(redis_client):
@@ -281,7 +281,9 @@ def _made(function: Callable[[], Client]) -> Client:
     try:
         inspect.signature(function).bind()
     except TypeError:
-        raise ConfigurationError(f"{function!r} must be a function without arguments.") from None
+        raise_clean(
+            ConfigurationError("redis_client: that function must be one without arguments.")
+        )
     outer = sys.exception()
     try:
         return _checked(function())

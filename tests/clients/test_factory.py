@@ -268,7 +268,7 @@ CLOUD, ON_PREM = {"cloud_id": ID}, {"server_url": "https://jira.company.com"}
         ({"site_url": "https://a.atlassian-us-gov-mod.net"}, "Pass cloud=US_GOV_MODERATE"),
         ({"site_url": SITE, "cloud": US_GOV_MODERATE}, "Pass cloud=COMMERCIAL"),
         ({"cloud_id": "", "server_url": ""}, "server_url"),
-        ({"product": "Jira", **CLOUD}, "unknown product 'Jira'. Choose one of"),
+        ({"product": "Jira", **CLOUD}, "unknown product. Choose one of"),
         ({"product": "", **CLOUD}, "unknown product"),
         ({"server_url": "http://jira.company.com"}, "server_url.*https"),
         ({"server_url": "https://acme.atlassian.net/wiki"}, "server_url.*is Atlassian Cloud"),

@@ -16,7 +16,7 @@ def test_what_is_invalid_is_named() -> None:
         ("client_id", 1, "expected a text"),
         ("client_id", "a\nb", "expected a text on one line"),
         ("product", "trello", "'trello'"),
-        ("cloud", "mars", "unknown Cloud 'mars'"),
+        ("cloud", "mars", "unknown Cloud"),
         ("cloud", {}, "expected a name, such as"),
         ("cloud", CloudEnvironment(1, 2, ""), "expected a name"),  # type: ignore[arg-type]
         ("scopes", (1,), "expected a list"),

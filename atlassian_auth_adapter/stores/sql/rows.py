@@ -78,7 +78,7 @@ def table_of(name: object) -> sa.Table:
     parts = name.split(".") if isinstance(name, str) else []
     if len(parts) not in (1, 2) or not all(0 < len(part) <= _LONGEST_NAME for part in parts):
         raise ConfigurationError(
-            f"table={name!r} must be a name of 1 to {_LONGEST_NAME} characters, or "
+            f"table must be a name of 1 to {_LONGEST_NAME} characters, or "
             "'schema.table' with two of them."
         )
     return sa.Table(
