@@ -9,7 +9,8 @@ other libraries. In every other way it is the text itself: `print` and `str.form
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import SupportsIndex, TypeVar, cast, overload
+from functools import partial
+from typing import Any, SupportsIndex, TypeVar, cast, overload
 
 __all__ = ["SecretBytes", "SecretText", "hidden"]
 
@@ -61,10 +62,19 @@ class SecretBytes(bytes):
         return SecretText(super().decode(encoding, errors))
 
 
+class _SecretPartial(partial[Any]):
+    """A partial that reprs do not show: its arguments may be secrets."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<partial of {self.func!r}>"
+
+
 def hidden(value: T) -> T:
     """The same value, of which reprs show no text; other values as they are.
 
-    Of lists and mappings it is a copy: a list, or a dict whose values are hidden.
+    Of lists, mappings and partials it is a copy: a list, a dict whose values are hidden, a partial.
     """
     if isinstance(value, str):
         return cast("T", SecretText(value))
@@ -74,4 +84,6 @@ def hidden(value: T) -> T:
         return cast("T", [hidden(item) for item in value])
     if isinstance(value, Mapping):
         return cast("T", {key: hidden(item) for key, item in value.items()})
+    if isinstance(value, partial):
+        return cast("T", _SecretPartial(value.func, *value.args, **value.keywords))
     return value

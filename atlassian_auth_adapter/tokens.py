@@ -37,7 +37,8 @@ class TokenSet:
             section 2.1, RFC 7617.
 
     Raises:
-        ConfigurationError: A token has a character that no header can hold, such as a line break.
+        ConfigurationError: A token has a character that no header can hold, such as a line break;
+            or scope or token type has a control character.
     """
 
     access_token: str = field(repr=False)
@@ -56,6 +57,11 @@ class TokenSet:
                     "has: give it exactly as the server has issued it."
                 )
             object.__setattr__(self, name, SecretText(token))
+        for name in ("scope", "token_type"):
+            if not getattr(self, name).isprintable():
+                raise ConfigurationError(
+                    f"the {name} contains a line break or a control character."
+                )
         scheme = self.token_type if self.token_type == "Basic" else "Bearer"
         object.__setattr__(self, "authorization", SecretText(f"{scheme} {self.access_token}"))
 

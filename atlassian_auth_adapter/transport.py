@@ -12,26 +12,39 @@ import os
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from atlassian_auth_adapter.errors import (
+    AtlassianAuthError,
     ConfigurationError,
     ResourceUnavailableError,
     drop_frames,
     raise_clean,
 )
+from atlassian_auth_adapter.pickling import is_named
 from atlassian_auth_adapter.secret_text import hidden
 
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["Answer", "NoAnswerError", "Proxy", "Transport", "is_timeout", "origin_of"]
+__all__ = [
+    "Answer",
+    "NoAnswerError",
+    "Proxy",
+    "Transport",
+    "is_timeout",
+    "origin_of",
+    "portable_proxy",
+]
 
-Proxy = bool | str | Mapping[str, str] | None
+#: As the argument `proxy`, and a function that returns it: its password is in no pickle then.
+FixedProxy = bool | str | Mapping[str, str] | None
+Proxy = FixedProxy | Callable[[], FixedProxy]
 
 #: Bytes. A token answer has a few kilobytes, so a longer answer is an error.
 MAX_ANSWER = 256 * 1024
@@ -73,12 +86,13 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Transport:
-    """How to reach the servers.
+    """How to reach the servers. A copy is the same object.
 
     Attributes:
         verify: True, False, or the path of a CA bundle, as in requests.
         proxy: None: as requests does by itself (the environment). True: the environment's.
-            False: none. A URL, or a mapping of scheme to URL: this one.
+            False: none. A URL, or a mapping of scheme to URL: this one. Or a function that returns
+            one of these. A pickle holds no password: that of a function of a module is its name.
         cert: Client certificate: path of a PEM file, or (certificate, key).
         timeout: Seconds: (connect, read) or one number for both. Their sum also bounds how long
             the body of an answer may take.
@@ -93,13 +107,14 @@ class Transport:
         object.__setattr__(self, "proxy", hidden(self.proxy))
         if not isinstance(self.verify, bool) and not _exists(self.verify):
             raise ConfigurationError(
-                "verify: there is no file of that name. Give True, or the path of a CA bundle (PEM)."
+                "verify: there is no file of that name. Give True, or the path of a CA bundle "
+                "(PEM)."
             )
         pair = self.cert if isinstance(self.cert, tuple) else (self.cert, self.cert)
         if self.cert is not None and (len(pair) != 2 or not all(map(_exists, pair))):
             raise ConfigurationError(
-                "cert: there is no file of that name. Give the path of a PEM file that holds certificate "
-                "and key, or the paths (certificate, key)."
+                "cert: there is no file of that name. Give the path of a PEM file that holds "
+                "certificate and key, or the paths (certificate, key)."
             )
         timeouts = self._timeouts()
         if len(timeouts) != 2 or not all(map(is_timeout, timeouts)):
@@ -120,15 +135,19 @@ class Transport:
 
     @property
     def proxies(self) -> dict[str, str]:
-        """The `proxy` setting in the form that requests takes."""
-        match self.proxy:
+        """The `proxy` setting in the form that requests takes.
+
+        Raises:
+            ConfigurationError: It is a function that raised, or returned no such setting.
+        """
+        match _returned_by(self.proxy) if callable(self.proxy) else self.proxy:
             case None | True:
                 return {}
             case False:
                 # An empty address keeps requests from asking the environment.
                 return {"http": "", "https": "", "all": ""}
-            case str():
-                return {"http": self.proxy, "https": self.proxy}
+            case str(url):
+                return {"http": url, "https": url}
             case mapping:
                 return dict(mapping)
 
@@ -155,7 +174,7 @@ class Transport:
         """
         import requests
 
-        headers, body = hidden(headers), hidden(body)
+        headers, body, proxies = hidden(headers), hidden(body), self.proxies
         try:
             with (
                 requests.Session() as session,
@@ -170,7 +189,7 @@ class Transport:
                     timeout=self._timeouts(),
                     verify=self.verify,
                     cert=self.cert,
-                    proxies=self.proxies,
+                    proxies=proxies,
                 ) as response,
             ):
                 return Answer(response.status_code, response.headers, self._read(response))
@@ -211,6 +230,15 @@ class Transport:
             )
             raise_clean(failure, error.__cause__)
 
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Transport, (self.verify, portable_proxy(self.proxy), self.cert, self.timeout)
+
     def _read(self, response: requests.Response) -> bytes:
         import requests
 
@@ -234,7 +262,9 @@ def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
 
 def _exists(path: object) -> bool:
     """Whether it is the path of a file or directory that exists; "" is not."""
-    return isinstance(path, str | os.PathLike) and bool(path) and Path(path).exists()
+    with suppress(OSError, ValueError):  # such as a name that is too long
+        return isinstance(path, str | os.PathLike) and bool(path) and Path(path).exists()
+    return False
 
 
 def is_timeout(value: object) -> bool:
@@ -254,8 +284,44 @@ def _with_scheme(proxy: str) -> str:
     return proxy if "://" in proxy else f"http://{proxy}"
 
 
+def no_proxy() -> FixedProxy:
+    """Stands for a proxy with a password in an object that was unpickled without it.
+
+    Raises:
+        ConfigurationError: Always.
+    """
+    raise ConfigurationError(
+        "this was unpickled in another process, and a pickle carries no password of a proxy. Give "
+        "`proxy` as a module-level function that returns its URL, or make the client there."
+    )
+
+
+def portable_proxy(proxy: Proxy) -> Proxy:
+    """The setting for a pickle: without a password, or as the name of a function."""
+    if callable(proxy):
+        return proxy if is_named(proxy) else no_proxy
+    addresses = proxy.values() if isinstance(proxy, Mapping) else (proxy,)
+    has_password = any("@" in address for address in addresses if isinstance(address, str))
+    return no_proxy if has_password else proxy
+
+
+def _returned_by(function: Callable[[], FixedProxy]) -> FixedProxy:
+    try:
+        proxy = hidden(function())
+    except AtlassianAuthError:
+        raise
+    except Exception as error:  # noqa: BLE001 - it is the caller's function
+        reason = f"proxy() raised {type(error).__name__}. Nothing was sent, nothing is lost."
+        raise_clean(ConfigurationError(reason))
+    if callable(proxy) or not _is_proxy(proxy):
+        raise ConfigurationError("proxy() did not return a URL of a proxy. Nothing was sent.")
+    return proxy
+
+
 def _is_proxy(proxy: object) -> bool:
     """Whether it is a valid proxy setting; an address may leave out the scheme."""
+    if callable(proxy):
+        return True
     if isinstance(proxy, Mapping):
         return all(isinstance(address, str) for address in proxy.values())
     if not isinstance(proxy, str):

@@ -43,7 +43,7 @@ def create_atlassian_oauth_client(
         server_url: Base URL of a Data Center product, context path included.
         verify: True, False, or the path of a CA bundle, for the requests of this package.
         proxy: None: as requests does by itself; True: the environment's; False: none; a URL or a
-            mapping of scheme to URL: this one.
+            mapping of scheme to URL: this one; or a function that returns one of these.
         product: "jira", "confluence" or "bitbucket": decides default scopes and paths.
         site_url: https://acme.atlassian.net, in place of `cloud_id` or beside it.
         cloud: COMMERCIAL, US_GOV_MODERATE or the hosts of an emulator; None: the commercial one,

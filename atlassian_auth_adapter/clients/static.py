@@ -222,7 +222,7 @@ def _bearer(token: str) -> TokenSet:
 
 
 def _basic(email: str, token: str) -> TokenSet:
-    if not isinstance(email, str) or "@" not in email or ":" in email:
+    if not (isinstance(email, str) and "@" in email and ":" not in email and email.isprintable()):
         raise ConfigurationError("email: give the email address of the account of the token.")
     credential = b64encode(f"{email}:{_bearer(token).access_token}".encode())
     return TokenSet(credential.decode(), token_type="Basic")

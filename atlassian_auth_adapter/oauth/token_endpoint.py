@@ -14,7 +14,7 @@ import math
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 from urllib.parse import quote, quote_plus, urlencode
 
 from atlassian_auth_adapter.clock import Clock
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from authlib.oauth2.auth import ClientAuth
     from authlib.oauth2.client import OAuth2Client
 
-__all__ = ["TokenEndpoint", "checked_secret"]
+__all__ = ["TokenEndpoint", "checked_secret", "is_on_one_line"]
 
 #: Lifetime in seconds of an access token whose answer does not name one.
 #: Source: 60 minutes, developer.atlassian.com oauth-2-3lo-apps, copy of 2026-09-26.
@@ -194,13 +194,20 @@ class _Sender:
         return self.transport.send("POST", url, headers=headers, body=body)
 
 
+def is_on_one_line(text: object) -> TypeGuard[str]:
+    """Whether it can be a client id or secret: printable ASCII. Source: RFC 6749 appendix A.1."""
+    if not isinstance(text, str):
+        return False
+    return text.isascii() and text.isprintable() and bool(text.strip())
+
+
 def checked_secret(secret: object) -> str:
     """The client secret, if it is valid. Source: RFC 6749 appendix A.2.
 
     Raises:
         ConfigurationError: It is empty, or holds something invalid, such as a line break.
     """
-    if isinstance(secret, str) and secret.isascii() and secret.isprintable() and secret.strip():
+    if is_on_one_line(secret):
         return SecretText(secret)
     raise ConfigurationError(
         "client_secret is missing or malformed: it is printable ASCII on one line. Atlassian asks "

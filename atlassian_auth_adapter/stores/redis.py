@@ -174,6 +174,7 @@ class RedisTokenStore(PickledByReference):
         except (AttributeError, UnicodeError):
             raise_clean(ConfigurationError("prefix must be text that UTF-8 can encode."))
         self._prefix, self._lease = prefix, checked_lease(lease)
+        redis_client = hidden(redis_client)  # a partial may hold a password
         self._function: Callable[[], Client] | None = None
         if _is_client(redis_client) or not callable(redis_client):
             self._client = _checked(redis_client)

@@ -87,6 +87,7 @@ class SQLTokenStore(PickledByReference):
         table: str = "atlassian_auth_adapter",
         lease: float = LEASE,
     ) -> None:
+        engine = hidden(engine)  # a partial may hold a password
         self._lease, self._table = checked_lease(lease), table
         columns = table_of(table)
         self._function = engine if is_named(engine) else None
