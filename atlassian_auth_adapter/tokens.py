@@ -59,9 +59,7 @@ class TokenSet:
             object.__setattr__(self, name, SecretText(token))
         for name in ("scope", "token_type"):
             if not getattr(self, name).isprintable():
-                raise ConfigurationError(
-                    f"the {name} contains a line break or a control character."
-                )
+                raise ConfigurationError(f"the {name} contains a control character.")
         scheme = self.token_type if self.token_type == "Basic" else "Bearer"
         object.__setattr__(self, "authorization", SecretText(f"{scheme} {self.access_token}"))
 
