@@ -24,6 +24,7 @@ from atlassian_auth_adapter.errors import (
     rebuilt,
 )
 from atlassian_auth_adapter.events import Event, EventName, report
+from atlassian_auth_adapter.foreign_text import printable
 from atlassian_auth_adapter.pickling import PickledByReference
 from atlassian_auth_adapter.secret_text import SecretText
 from atlassian_auth_adapter.sources import TokenSource
@@ -220,7 +221,8 @@ class AuthObject(PickledByReference):
                 if self._first_time(location.path):
                     self._report("gone", hint=successor_of(location.path), **where)
             case Verdict.RATE_LIMITED:
-                wait, reason = headers.get("Retry-After", ""), headers.get("RateLimit-Reason", "")
+                told = (headers.get(name) for name in ("Retry-After", "RateLimit-Reason"))
+                wait, reason = (printable(text, 100) for text in told)
                 self._report("rate_limited", retry_after=wait, reason=reason, **where)
 
     def _first_time(self, subject: str) -> bool:

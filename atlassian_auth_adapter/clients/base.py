@@ -84,8 +84,8 @@ class AtlassianClient(PickledByReference, TokenSource):
     ) -> None:
         if not is_on_one_line(client_id):
             raise ConfigurationError(
-                "client_id is missing or malformed: it is printable ASCII on one line. Take it from "
-                "the OAuth 2.0 app (Cloud) or the application link (Data Center)."
+                "client_id is missing or malformed: it is printable ASCII on one line. Take it "
+                "from the OAuth 2.0 app (Cloud) or the application link (Data Center)."
             )
         if unknown := settings.keys() - Settings.__annotations__.keys():
             raise TypeError(f"unknown arguments: {', '.join(sorted(unknown))}. Is one misspelled?")

@@ -23,6 +23,7 @@ from atlassian_auth_adapter.errors import (
     raise_clean,
     without_frames,
 )
+from atlassian_auth_adapter.foreign_text import printable
 from atlassian_auth_adapter.oauth.authorization import AuthorizationRequest, AuthorizationResponse
 from atlassian_auth_adapter.records import Authorizations, change, load
 from atlassian_auth_adapter.secret_text import hidden
@@ -164,7 +165,7 @@ class AtlassianOAuthClient(AtlassianClient):
         url = request.url(self._server, self.client_id, self.callback_url)
         answer = self.transport.get(url, accept="text/html")
         location = urlsplit(answer.headers.get("Location", ""))
-        refusal = parse_qs(location.query).get("error", [""])[0]
+        refusal = printable(parse_qs(location.query).get("error", [""])[0], 60)
         if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise ResourceUnavailableError(
                 f"the authorization server has failed (HTTP {answer.status}). Try again.",
@@ -173,11 +174,11 @@ class AtlassianOAuthClient(AtlassianClient):
         if answer.status >= HTTPStatus.BAD_REQUEST or refusal or location.path.endswith("/error"):
             raise AuthorizationError(
                 "the authorization server refuses client_id, callback_url or scopes "
-                f"(HTTP {answer.status}{', ' if refusal else ''}{refusal[:60]}). They must be "
+                f"(HTTP {answer.status}{', ' if refusal else ''}{refusal}). They must be "
                 "exactly those of the OAuth 2.0 app.",
                 error=refusal,
             )
-        return f"sends to {location.hostname}" if location.hostname else "shows its page"
+        return f"sends to {printable(location.hostname)}" if location.hostname else "shows its page"
 
     def _exchange(self, code: str, request: AuthorizationRequest) -> None:
         try:

@@ -27,6 +27,7 @@ from atlassian_auth_adapter.errors import (
     raise_clean,
     without_frames,
 )
+from atlassian_auth_adapter.foreign_text import printable
 from atlassian_auth_adapter.oauth.server import AuthorizationServer
 from atlassian_auth_adapter.secret_text import SecretText
 from atlassian_auth_adapter.tokens import TokenSet, is_token
@@ -230,8 +231,8 @@ def _token_set(answer: Answer, sent_at: float, previous: TokenSet) -> TokenSet |
         access_token=access_token,
         refresh_token=refresh_token,
         expires_at=sent_at + _lifetime(parsed.get("expires_in")),
-        scope=_printable(parsed.get("scope")) or previous.scope,
-        token_type=_printable(parsed.get("token_type")) or "Bearer",
+        scope=printable(parsed.get("scope")) or previous.scope,
+        token_type=printable(parsed.get("token_type")) or "Bearer",
         obtained_at=sent_at,
     )
 
@@ -285,19 +286,12 @@ def _error_of(parsed: object) -> tuple[str, str]:
     """Error code and description, in the format of RFC 6749 or in the second one of Data Center."""
     if not isinstance(parsed, dict):
         return "", ""
-    if error := _printable(parsed.get("error")):
-        return error, _printable(parsed.get("error_description"))
+    if error := printable(parsed.get("error")):
+        return error, printable(parsed.get("error_description"))
     errors = parsed.get("errors")
     if isinstance(errors, list) and errors:
-        return "invalid_request", _printable(errors[0])
+        return "invalid_request", printable(errors[0])
     return "", ""
-
-
-def _printable(value: object) -> str:
-    """A text as printable ASCII on one line; "" if it is not a text."""
-    if not isinstance(value, str):
-        return ""
-    return "".join(char if " " <= char <= "~" else " " for char in value).strip()
 
 
 def _without(secrets: tuple[str, ...], text: str) -> str:

@@ -40,6 +40,7 @@ from atlassian_auth_adapter.errors import (
     raise_clean,
     without_frames,
 )
+from atlassian_auth_adapter.foreign_text import printable
 from atlassian_auth_adapter.profiles.directories import CONFIG_DIR, config_file, data_directory
 from atlassian_auth_adapter.profiles.profile import DEFAULTS, Profile, non_default
 from atlassian_auth_adapter.profiles.stores import choose_store, drop_secret, keep_secret
@@ -118,7 +119,7 @@ def _profiles_in(text: str, file: Path) -> dict[str, Profile]:
     where = str(file)
     try:
         for name, table in tomllib.loads(text).items():
-            where = f"{file}: {name}"
+            where = f"{file}: {printable(name)}"
             found[name] = _profile(name, table)
     except (ConfigurationError, tomllib.TOMLDecodeError, RecursionError) as error:
         # The parser's error may hold the text. Source: Python 3.14, TOMLDecodeError.doc.

@@ -20,6 +20,7 @@ from atlassian_auth_adapter.secret_text import SecretText
 __all__ = [
     "KEPT",
     "Entry",
+    "InsecureStoreWarning",
     "StoreOfOtherProcess",
     "TokenStore",
     "callable_failed",
@@ -36,6 +37,10 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}", re.ASCII)
 
 #: Times that another process may save first before the store counts as broken.
 MOST_OVERTAKINGS = 100
+
+
+class InsecureStoreWarning(UserWarning):
+    """Others may read what the store keeps; the text says why. Given where the store is made."""
 
 
 @dataclass(frozen=True, slots=True)

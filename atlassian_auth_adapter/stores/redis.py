@@ -11,12 +11,14 @@ script twice has the same effect as once: it finds the random number of its own 
 from __future__ import annotations
 
 import inspect
+import ipaddress
 import os
 import re
 import secrets
 import sys
+import warnings
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -33,6 +35,7 @@ from atlassian_auth_adapter.secret_text import SecretBytes, hidden
 from atlassian_auth_adapter.stores.base import (
     KEPT,
     Entry,
+    InsecureStoreWarning,
     StoreOfOtherProcess,
     check_version,
     checked_name,
@@ -43,6 +46,7 @@ with optional_import("redis", "redis"):
     import redis
     from redis.client import NEVER_DECODE, Pipeline
     from redis.cluster import ClusterPipeline
+    from redis.connection import SSLConnection
     from redis.exceptions import RedisClusterException, RedisError
     from redis.sentinel import SentinelConnectionPool
 
@@ -142,7 +146,8 @@ class RedisTokenStore(PickledByReference):
 
     A login is as durable as the Redis: configure it to persist (`appendonly yes`) and to evict
     nothing (`maxmemory-policy noeviction`). All methods block on the network, as long as the
-    client's timeouts and retries allow.
+    client's timeouts and retries allow. A Redis on another host that is reached without TLS or
+    without a password is told by an `InsecureStoreWarning`.
 
     A copy is the store itself. If `redis_client` is a function of a module, a pickle holds its name
     and works in every process. Otherwise it works in this process and its forked children only; in
@@ -182,6 +187,14 @@ class RedisTokenStore(PickledByReference):
             self._function, self._client = redis_client, _made(redis_client)
         self._process = os.getpid()
         self._place = _place(self._client)
+        if dangers := _dangers(self._client):
+            warnings.warn(
+                f"the Redis at {self._place} is on another host, and the client has "
+                f"{' and '.join(dangers)}: the network can read the tokens. Connect with "
+                "rediss:// and a password, or use EncryptedTokenStore.",
+                InsecureStoreWarning,
+                stacklevel=2,
+            )
 
     @without_frames
     def load(self, name: str) -> Entry | None:
@@ -331,6 +344,28 @@ def _connection(client: Any) -> Any:
     """A connection of the kind that the client makes, with every default; not connected."""
     pool = client.connection_pool
     return pool.connection_class(**pool.connection_kwargs)
+
+
+def _dangers(client: Any) -> list[str]:
+    """What the client lacks to protect what it sends to another host; sentinels hold no tokens."""
+    plain, *sentinels = _connecting(client)
+    connection = _connection(plain)
+    hosts = [getattr(_connection(one), "host", "") for one in sentinels or [plain]]
+    if all(map(_is_this_host, hosts)):
+        return []
+    has_password = connection.password or getattr(connection, "credential_provider", None)
+    lacks = {
+        "no TLS": not isinstance(connection, SSLConnection),
+        "no password": not has_password,
+    }
+    return [what for what, is_missing in lacks.items() if is_missing]
+
+
+def _is_this_host(host: str) -> bool:
+    """Whether the host is this machine; "" is a socket in the file system."""
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host in ("", "localhost")
 
 
 def _place(client: Any) -> str:

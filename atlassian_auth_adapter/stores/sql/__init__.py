@@ -62,9 +62,9 @@ class SQLTokenStore(PickledByReference):
         create_engine("mysql+pymysql://...",
                       connect_args={"connect_timeout": 5, "read_timeout": 10, "write_timeout": 10})
 
-    The table holds tokens in plain text: limit who may read it, by the database's privileges or by
-    the mode of an SQLite file (`create_table` makes a new one 0600), or use EncryptedTokenStore.
-    Neither the engine's log (`echo`) nor an error shows what is saved.
+    The table holds tokens in plain text: limit who may read it by the database's privileges, or use
+    EncryptedTokenStore. An SQLite file, or one that SQLite keeps beside it, to which other users
+    have access is refused; `create_table` makes a new one with mode 0600. Neither the engine's log (`echo`) nor an error shows what is saved.
 
     A copy is the store itself. If `engine` is a function of a module, a pickle holds its name and
     works in every process. Otherwise it works in this process and its forked children only; in any

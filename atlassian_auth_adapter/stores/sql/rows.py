@@ -19,8 +19,9 @@ from atlassian_auth_adapter.errors import (
     TokenStoreError,
     TokenStoreUnavailableError,
 )
+from atlassian_auth_adapter.foreign_text import printable
 from atlassian_auth_adapter.secret_text import SecretText
-from atlassian_auth_adapter.stores.sql.engines import make_private
+from atlassian_auth_adapter.stores.sql.engines import check_file, make_private
 from atlassian_auth_adapter.stores.sql.errors import (
     CONFLICTS,
     DUPLICATE_ROW,
@@ -108,7 +109,9 @@ class Rows:
     def __init__(self, engine: sa.Engine, place: str, table: sa.Table) -> None:
         self._table, self._row, self._place = table, table.c, place
         self.where = f"table {table.fullname!r} of {place}"
-        self._dialect = place.partition(":")[0]
+        self._dialect, _, path = place.partition(":///")
+        self._dialect = self._dialect.partition(":")[0]
+        self._file = Path(path) if path else None  # of SQLite
         self._now: sa.ColumnElement[float] = sa.literal_column(_NOW[self._dialect], sa.Double())
         self._engine = engine.execution_options()  # a view of it: only this one has our listener
         if engine.dialect.driver == "psycopg":
@@ -116,8 +119,8 @@ class Rows:
 
     def create(self) -> None:
         """The table exists."""
-        if self._dialect == "sqlite":
-            make_private(Path(self._place.removeprefix("sqlite:///")))
+        if self._file:
+            make_private(self._file)
 
         def create(connection: sa.Connection) -> None:
             # A login without the right to create tables may find one.
@@ -212,6 +215,8 @@ class Rows:
         Errors of SQLAlchemy hold the statement's parameters, and so do their frames. So what is
         raised here is raised outside of every handler, without them.
         """
+        if self._file:
+            check_file(self._file)
         pauses, was_lost = iter(_PAUSES), False
         while True:
             is_connected = False
@@ -235,7 +240,7 @@ class Rows:
     def _failure(self, verb: str, error: Exception, *, is_connected: bool) -> _Failure:
         """What to raise. The driver's own text may quote what was sent, so it is left out."""
         orig = getattr(error, "orig", None) or error
-        code, kind, words = code_of(orig), type(orig).__name__, " ".join(str(orig).split())
+        code, kind, words = code_of(orig), type(orig).__name__, printable(str(orig))
         is_lost = is_connected and getattr(error, "connection_invalidated", False)
         is_conflict = is_connected and code in CONFLICTS
         is_passing = is_lost or is_conflict or is_outage(code)
