@@ -64,7 +64,8 @@ class SQLTokenStore(PickledByReference):
 
     The table holds tokens in plain text: limit who may read it by the database's privileges, or use
     EncryptedTokenStore. An SQLite file, or one that SQLite keeps beside it, to which other users
-    have access is refused; `create_table` makes a new one with mode 0600. Neither the engine's log (`echo`) nor an error shows what is saved.
+    have access is refused; `create_table` makes a new one with mode 0600. Neither the engine's log
+    (`echo`) nor an error shows what is saved.
 
     A copy is the store itself. If `engine` is a function of a module, a pickle holds its name and
     works in every process. Otherwise it works in this process and its forked children only; in any

@@ -109,9 +109,9 @@ class Rows:
     def __init__(self, engine: sa.Engine, place: str, table: sa.Table) -> None:
         self._table, self._row, self._place = table, table.c, place
         self.where = f"table {table.fullname!r} of {place}"
-        self._dialect, _, path = place.partition(":///")
-        self._dialect = self._dialect.partition(":")[0]
-        self._file = Path(path) if path else None  # of SQLite
+        self._dialect = place.partition(":")[0]
+        is_file = self._dialect == "sqlite"
+        self._file = Path(place.removeprefix("sqlite:///")) if is_file else None
         self._now: sa.ColumnElement[float] = sa.literal_column(_NOW[self._dialect], sa.Double())
         self._engine = engine.execution_options()  # a view of it: only this one has our listener
         if engine.dialect.driver == "psycopg":
