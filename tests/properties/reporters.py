@@ -88,6 +88,7 @@ def watched_locals(shown: set[str]) -> Iterator[None]:
 
 def spellings(secret: str, client_id: str) -> set[str]:
     """How a secret may look when it leaks; a piece of it is a leak as well."""
+    secret = str(secret)  # of a hidden text, the repr is none
     encoded = base64.b64encode(secret.encode()).decode().rstrip("=")
     basic = base64.b64encode(f"{client_id}:{secret}".encode()).decode().rstrip("=")
     whole = {secret, quote(secret), quote(secret, safe=""), quote_plus(secret), json.dumps(secret)}
