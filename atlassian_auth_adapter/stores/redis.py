@@ -350,7 +350,8 @@ def _dangers(client: Any) -> list[str]:
     """What the client lacks to protect what it sends to another host; sentinels hold no tokens."""
     plain, *sentinels = _connecting(client)
     connection = _connection(plain)
-    hosts = [getattr(_connection(one), "host", "") for one in sentinels or [plain]]
+    is_socket = bool(getattr(connection, "path", ""))
+    hosts = [_connection(one).host for one in sentinels or [plain] if not is_socket]
     if all(map(_is_this_host, hosts)):
         return []
     has_password = connection.password or getattr(connection, "credential_provider", None)
@@ -362,10 +363,9 @@ def _dangers(client: Any) -> list[str]:
 
 
 def _is_this_host(host: str) -> bool:
-    """Whether the host is this machine; "" is a socket in the file system."""
     with suppress(ValueError):
         return ipaddress.ip_address(host).is_loopback
-    return host in ("", "localhost")
+    return host == "localhost"
 
 
 def _place(client: Any) -> str:

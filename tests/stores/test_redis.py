@@ -154,6 +154,7 @@ def writing(store):
     ]
 
 
+PROVIDER = UsernamePasswordCredentialProvider("name", "secret")
 UNPROTECTED = pytest.mark.filterwarnings(
     "ignore::atlassian_auth_adapter.stores.base.InsecureStoreWarning"
 )
@@ -231,7 +232,7 @@ class TestOtherHosts:
     @pytest.mark.parametrize(
         ("client", "words"),
         [
-            (lambda: plain(), ("no TLS", "no password")),
+            (plain, ("no TLS", "no password")),
             (lambda: plain(host="10.0.0.7"), ("no TLS", "no password")),
             (lambda: plain(host="2001:db8::7"), ("no TLS", "no password")),
             (lambda: plain(password="secret"), ("no TLS",)),
@@ -264,9 +265,7 @@ class TestOtherHosts:
             lambda: plain(unix_socket_path="/run/redis"),
             lambda: plain(ssl=True, password="secret"),
             lambda: connected("rediss://x:secret@h"),
-            lambda: plain(
-                ssl=True, credential_provider=UsernamePasswordCredentialProvider("a", "b")
-            ),
+            lambda: plain(ssl=True, credential_provider=PROVIDER),
             lambda: by_sentinel("127.0.0.1", "::1"),
         ],
     )
@@ -738,6 +737,7 @@ class TestAdvice:
         with answering(line) as url, connected(url, protocol=3, password="secret") as client:
             refused(lambda: RedisTokenStore(client).load(NAME))
 
+    @UNPROTECTED
     def test_a_place_without_server_is_named(self):
         """With the operating system's reason."""
         for client, *words in (

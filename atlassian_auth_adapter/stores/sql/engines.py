@@ -134,7 +134,9 @@ def check_file(file: Path) -> None:
     for suffix in ("", "-wal", "-journal", "-shm"):
         beside = file.with_name(f"{file.name}{suffix}")
         with suppress(OSError):  # it is not there, or connecting will say what is wrong
-            check_private(beside, beside.stat())
+            status = beside.stat()
+            if status.st_size:
+                check_private(beside, status)
 
 
 def _separate_from_parent() -> None:
