@@ -5,10 +5,11 @@ from __future__ import annotations
 __all__ = ["printable"]
 
 
-def printable(value: object, limit: int = 1000) -> str:
+def printable(value: object, limit: int | None = None) -> str:
     """A text on one line, without what could move the cursor, hide or reorder text; else "".
 
-    Control characters, line separators, marks of direction and the like become spaces.
+    Control characters, line separators, marks of direction and the like become spaces. `limit` is
+    how many characters of it are used at most.
     """
     if not isinstance(value, str):
         return ""

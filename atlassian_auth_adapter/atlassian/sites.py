@@ -140,7 +140,7 @@ def origin_at(url: str) -> str:
 
 def _site(entry: Mapping[str, Any]) -> Site:
     def text(name: str) -> str:
-        return printable(entry.get(name))
+        return printable(entry.get(name), 1000)
 
     scopes = entry.get("scopes")
     return Site(

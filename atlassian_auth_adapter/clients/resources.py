@@ -139,7 +139,7 @@ def _identity(answer: Answer, base_url: str) -> Identity | None:
         return None
 
     def first(*names: str) -> str:
-        return next((printable(str(parsed[name])) for name in names if parsed.get(name)), "")
+        return next((printable(str(parsed[name]), 1000) for name in names if parsed.get(name)), "")
 
     account_id = first("accountId", "account_id", "key", "userKey", "name", "username")
     if not account_id:
