@@ -10,25 +10,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, SupportsIndex, TypeVar, cast, overload
+from typing import Any, Self, SupportsIndex, TypeVar, cast, overload
 
 __all__ = ["SecretBytes", "SecretText", "hidden"]
 
 T = TypeVar("T")
 
-_SHOWN = "<hidden>"
 
-
-class SecretText(str):
-    """A str that reprs do not show. What is derived of it is a plain str, but for its slices:
-
-    rich shows the repr of the first characters of a long text.
-    """
+class _Hidden:
+    """A value that cannot change, and that reprs do not show."""
 
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return _SHOWN
+        return "<hidden>"
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _memo: object) -> Self:
+        return self
+
+
+class SecretText(_Hidden, str):
+    """A str that reprs do not show. What is derived of it is a plain str, but for its slices:
+
+    rich shows the repr of the first characters of a long text. A pickle of it is that of the str.
+    """
+
+    __slots__ = ()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return str, (str(self),)
 
     def __getitem__(self, key: SupportsIndex | slice) -> SecretText:
         return SecretText(super().__getitem__(key))
@@ -38,16 +51,16 @@ class SecretText(str):
         return SecretBytes(super().encode(encoding, errors))
 
 
-class SecretBytes(bytes):
+class SecretBytes(_Hidden, bytes):
     """Bytes that reprs do not show, as `SecretText`."""
 
     __slots__ = ()
 
-    def __repr__(self) -> str:
-        return _SHOWN
-
     def __str__(self) -> str:
-        return _SHOWN
+        return repr(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return bytes, (bytes(self),)
 
     @overload
     def __getitem__(self, key: SupportsIndex) -> int: ...

@@ -125,7 +125,7 @@ class ContextDictionary:
             seen, text = _hash(*_tokens(changed)), _with_tokens(text, "", "")
             owner = name if entry else owner
         if entry:
-            entries[name] = {"version": entry.version, "text": text}
+            entries[name] = {"version": entry.version, "text": str(text)}
         if entries or owner:
             ours = {"schema": _SCHEMA, "owner": owner, "seen": seen, "entries": entries}
             changed[OURS] = ours

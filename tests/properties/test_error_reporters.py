@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import json
+import pickle
 import socket
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -304,6 +307,10 @@ def test_a_hidden_text_is_the_text_in_every_way_but_its_repr() -> None:
     assert text.encode().decode() == SECRET
     for shown in (repr(text), f"{text!r}", repr([text]), repr(text.encode()), repr(text[:9])):
         assert SECRET[:4] not in shown
+    for plain, same in ((SECRET, text), (SECRET.encode(), text.encode())):
+        assert type(pickle.loads(pickle.dumps(same))) is type(plain)
+        assert copy.copy(same) is copy.deepcopy([same])[0] is same
+    assert json.dumps([text]) == json.dumps([SECRET])
     assert text[2:5] == SECRET[2:5]
     assert text.encode()[0] == ord(SECRET[0])
 
