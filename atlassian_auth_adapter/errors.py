@@ -34,13 +34,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Concatenate, Literal, NoReturn, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, ParamSpec, Self, TypeVar
 
 if TYPE_CHECKING:
     from atlassian_auth_adapter.tokens import TokenSet
 
 P = ParamSpec("P")
-S = TypeVar("S")
 T = TypeVar("T")
 E = TypeVar("E", bound="AtlassianAuthError")
 
@@ -308,18 +307,42 @@ def raise_clean(error: BaseException, cause: BaseException | None = None) -> NoR
         error.__context__ = None
 
 
-def without_frames(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
-    """Decorates a method: errors of this package leave it without the frames below it.
+def without_frames(function: Callable[P, T]) -> Callable[P, T]:
+    """Decorates a function: errors of this package leave it without its frames.
 
-    Error reporters print the locals of each frame, which hold codes, tokens and secrets.
+    Error reporters print the locals of each frame: what was passed to it may be a secret, also one
+    in the place of another argument. Ctrl-C, a cancellation and a MemoryError leave it likewise,
+    because they may hit a frame of another library. Other errors are bugs and keep their frames.
     """
 
-    @functools.wraps(method)
-    def sealed(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+    @functools.wraps(function)
+    def sealed(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
-            return method(self, *args, **kwargs)
+            return function(*args, **kwargs)
         except AtlassianAuthError as error:
+            if cause := error.__cause__:
+                drop_frames(cause)
+            raise_clean(error.copied(), cause)
+        except BaseException as error:
+            if isinstance(error, MemoryError) or not isinstance(error, Exception):
+                drop_frames(error)
+            raise
+        finally:
             del args, kwargs
-            raise_clean(error.copied(), error.__cause__)
 
     return sealed
+
+
+def drop_frames(error: BaseException) -> None:
+    """The error and all that led to it have no frames any more.
+
+    For frames of other libraries, which hold plain copies of secrets.
+    """
+    seen: set[int] = set()
+    left: list[BaseException | None] = [error]
+    while left:
+        each = left.pop()
+        if each is not None and id(each) not in seen:
+            seen.add(id(each))
+            each.__traceback__ = None
+            left += [each.__cause__, each.__context__]

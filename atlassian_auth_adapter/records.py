@@ -22,8 +22,9 @@ from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass,
 from functools import cache
 from typing import Any, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
-from atlassian_auth_adapter.errors import TokenStoreError, raise_clean
+from atlassian_auth_adapter.errors import ConfigurationError, TokenStoreError, raise_clean
 from atlassian_auth_adapter.oauth.authorization import AuthorizationRequest
+from atlassian_auth_adapter.secret_text import SecretText, hidden
 from atlassian_auth_adapter.stores.base import KEPT, Entry, TokenStore, update
 from atlassian_auth_adapter.tokens import TokenSet
 
@@ -200,10 +201,13 @@ class ClientSecret:
 
     secret: str = field(default="", repr=False)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "secret", SecretText(self.secret))
+
 
 def write(key: TokenKey, record: Record) -> str:
     """The text of a record: one line of printable ASCII. It holds the secrets."""
-    return json.dumps({"schema": SCHEMA, "key": asdict(key), **_stored(record)})
+    return SecretText(json.dumps({"schema": SCHEMA, "key": asdict(key), **_stored(record)}))
 
 
 def read(text: str, key: TokenKey, kind: type[R], place: str) -> R:
@@ -213,8 +217,9 @@ def read(text: str, key: TokenKey, kind: type[R], place: str) -> R:
         TokenStoreError: It is damaged, is another key's, or was written by another release. Neither
             the error nor its context quotes what is stored.
     """
+    text = hidden(text)
     try:
-        stored: Any = json.loads(text)
+        stored: Any = hidden(json.loads(text))
     except (ValueError, RecursionError):  # the error holds what was parsed, so it is not raised
         stored = None
     if wrong := _damage(stored, key):
@@ -222,8 +227,8 @@ def read(text: str, key: TokenKey, kind: type[R], place: str) -> R:
     try:
         record: R = _value(kind, stored)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        wrong = f"{place}: the record is damaged ({type(error).__name__}). {KEPT}"
-        raise_clean(TokenStoreError(wrong))
+        why = error if isinstance(error, ConfigurationError) else type(error).__name__
+        raise_clean(TokenStoreError(f"{place}: the record is damaged ({why}). {KEPT}"))
     return record
 
 
@@ -304,7 +309,7 @@ def _stored(value: Any) -> Any:
         return {
             item.name: _stored(getattr(value, item.name))
             for item in fields(value)
-            if item.default is MISSING or getattr(value, item.name) != item.default
+            if item.init and (item.default is MISSING or getattr(value, item.name) != item.default)
         }
     if isinstance(value, tuple):
         return [_stored(item) for item in value]
@@ -313,7 +318,11 @@ def _stored(value: Any) -> Any:
     return None if value == math.inf else value
 
 
-_hints = cache(get_type_hints)
+@cache
+def _hints(kind: type[Any]) -> dict[str, Any]:
+    """The types of the fields that are stored."""
+    hints = get_type_hints(kind)
+    return {item.name: hints[item.name] for item in fields(kind) if item.init}
 
 
 def _value(kind: Any, stored: Any) -> Any:
@@ -339,6 +348,8 @@ def _value(kind: Any, stored: Any) -> Any:
         if isinstance(stored, str | bool) or math.isnan(number):
             raise ValueError("not a number")
         return number
+    if kind is str and isinstance(stored, str):
+        return str(stored)  # plain again; what is a secret is hidden by its record
     if type(stored) is not kind:
         raise TypeError("of another type")
     return stored

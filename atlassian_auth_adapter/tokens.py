@@ -6,7 +6,12 @@ import math
 from dataclasses import dataclass, field
 from typing import NoReturn, Self, TypeGuard
 
-from atlassian_auth_adapter.errors import ConfigurationError, TokenRequestRefusedError
+from atlassian_auth_adapter.errors import (
+    ConfigurationError,
+    TokenRequestRefusedError,
+    without_frames,
+)
+from atlassian_auth_adapter.secret_text import SecretText
 
 __all__ = ["TokenSet", "is_token"]
 
@@ -34,7 +39,8 @@ class TokenSet:
         obtained_at: POSIX timestamp (seconds) at which the token request was sent.
 
     Raises:
-        ConfigurationError: A token has a character that no header can hold, such as a line break.
+        ConfigurationError: A token has a character that no header can hold, such as a line break;
+            or scope or token type has a control character.
     """
 
     access_token: str = field(repr=False)
@@ -43,6 +49,7 @@ class TokenSet:
     scope: str = ""
     token_type: str = "Bearer"
     obtained_at: float = 0.0
+    _header: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name in ("access_token", "refresh_token"):
@@ -51,13 +58,14 @@ class TokenSet:
                     f"the {name} contains a space, a line break or another character that no token "
                     "has: give it exactly as the server has issued it."
                 )
-
-    @property
-    def authorization(self) -> str:
-        """The value of the Authorization header. Source: RFC 6750 section 2.1, RFC 7617."""
-        self.checked()
-        scheme = self.token_type if self.token_type == "Basic" else "Bearer"
-        return f"{scheme} {self.access_token}"
+            object.__setattr__(self, name, SecretText(token))
+        for name in ("scope", "token_type"):
+            if not getattr(self, name).isprintable():
+                raise ConfigurationError(f"the {name} contains a control character.")
+        is_bearer = self.token_type.lower() in ("bearer", "")
+        scheme = "Bearer" if is_bearer else "Basic" if self.token_type == "Basic" else ""
+        header = SecretText(f"{scheme} {self.access_token}") if scheme else ""
+        object.__setattr__(self, "_header", header)
 
     def checked(self) -> Self:
         """This token set, if requests can carry its token. Source: RFC 6749 section 7.1.
@@ -66,7 +74,7 @@ class TokenSet:
             TokenRequestRefusedError: The token is of a type that is not sent as it is, such as
                 "mac" or "DPoP".
         """
-        if self.token_type != "Basic" and self.token_type.lower() not in ("bearer", ""):
+        if not self._header:
             raise TokenRequestRefusedError(
                 f"the server has issued a token of the type {self.token_type[:40]!r}, which must "
                 "not be sent as a bearer token (RFC 6749 section 7.1), so no request was made with "
@@ -74,6 +82,15 @@ class TokenSet:
                 "client."
             )
         return self
+
+    @property
+    def authorization(self) -> str:
+        """The value of the Authorization header. Source: RFC 6750 section 2.1, RFC 7617.
+
+        Raises as `checked`.
+        """
+        self.checked()
+        return self._header
 
     @property
     def scopes(self) -> frozenset[str]:
@@ -93,3 +110,6 @@ class TokenSet:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a TokenSet is not pickled: share it through a TokenStore")
+
+
+TokenSet.__init__ = without_frames(TokenSet.__init__)  # type: ignore[method-assign]

@@ -22,14 +22,18 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urljoin, urlsplit
 
 from atlassian_auth_adapter.errors import (
+    AtlassianAuthError,
     ConfigurationError,
     ResourceUnavailableError,
+    drop_frames,
     raise_clean,
 )
+from atlassian_auth_adapter.pickling import is_named
+from atlassian_auth_adapter.secret_text import hidden
 from atlassian_auth_adapter.threads import run_in_thread, wait
 
 if TYPE_CHECKING:
@@ -37,9 +41,19 @@ if TYPE_CHECKING:
 
     from atlassian_auth_adapter.exchange import Progress
 
-__all__ = ["Answer", "NoAnswerError", "Proxy", "Transport", "is_timeout", "origin_of"]
+__all__ = [
+    "Answer",
+    "NoAnswerError",
+    "Proxy",
+    "Transport",
+    "is_timeout",
+    "origin_of",
+    "portable_proxy",
+]
 
-Proxy = bool | str | Mapping[str, str] | None
+#: As the argument `proxy`, and a function that returns it: its password is in no pickle then.
+FixedProxy = bool | str | Mapping[str, str] | None
+Proxy = FixedProxy | Callable[[], FixedProxy]
 
 #: An empty address keeps requests from asking the environment.
 _NO_PROXY = {"http": "", "https": "", "all": ""}
@@ -73,7 +87,7 @@ class Answer:
     """A complete HTTP answer."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)  # may set a session cookie
     body: bytes = field(repr=False)
 
     def json(self) -> Any:
@@ -105,15 +119,16 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Transport:
-    """How to reach the servers.
+    """How to reach the servers. A copy is the same object.
 
     Attributes:
         verify: True, False, or the path of a CA bundle, as in requests. With True, the variables
             REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, SSL_CERT_FILE and SSL_CERT_DIR may name one.
         proxy: None: as requests does by itself (the environment). True: the environment's.
-            False: none. A URL, or a mapping of scheme to URL: this one. A request to this machine
-            (localhost, 127.0.0.0/8, ::1) never uses a proxy, whatever names it: secrets that need
-            no TLS there would leave the machine in clear.
+            False: none. A URL, or a mapping of scheme to URL: this one. Or a function that returns
+            one of these. A pickle holds no password: that of a function of a module is its name. A
+            request to this machine (localhost, 127.0.0.0/8, ::1) never uses a proxy, whatever names
+            it: secrets that need no TLS there would leave the machine in clear.
         cert: Client certificate: path of a PEM file, or (certificate, key).
         timeout: Seconds: (connect, read) or one number for both. Their sum bounds the whole
             exchange, from the name resolution to the last byte of the answer.
@@ -125,6 +140,7 @@ class Transport:
     timeout: float | tuple[float, float] = (5.0, 30.0)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "proxy", hidden(self.proxy))
         _check_paths(self.verify, self.cert)
         timeouts = self._timeouts()
         if len(timeouts) != 2 or not all(map(is_timeout, timeouts)):
@@ -145,14 +161,18 @@ class Transport:
 
     @property
     def proxies(self) -> dict[str, str]:
-        """The `proxy` setting in the form that requests takes."""
-        match self.proxy:
+        """The `proxy` setting in the form that requests takes.
+
+        Raises:
+            ConfigurationError: It is a function that raised, or returned no such setting.
+        """
+        match _returned_by(self.proxy) if callable(self.proxy) else self.proxy:
             case None | True:
                 return {}
             case False:
                 return dict(_NO_PROXY)
-            case str():
-                return {"http": self.proxy, "https": self.proxy}
+            case str(url):
+                return {"http": url, "https": url}
             case mapping:
                 return dict(mapping)
 
@@ -160,7 +180,7 @@ class Transport:
         """The proxy that a request to the URL goes through, without its password; "" for none."""
         from requests.utils import get_environ_proxies, select_proxy
 
-        proxy = select_proxy(url, {**get_environ_proxies(url), **self._proxies_for(url)})
+        proxy = hidden(select_proxy(url, {**get_environ_proxies(url), **self._proxies_for(url)}))
         return origin_of(_with_scheme(proxy)) if proxy else ""
 
     def send(
@@ -181,7 +201,8 @@ class Transport:
 
         from atlassian_auth_adapter import exchange
 
-        verify = self._checked_files(url)
+        headers, body = hidden(headers), hidden(body)
+        verify, proxies = self._checked_files(url), self._proxies_for(url)
         progress = exchange.Progress()
 
         def answer() -> Answer:
@@ -199,7 +220,7 @@ class Transport:
                     timeout=self._timeouts(),
                     verify=verify,
                     cert=self.cert,
-                    proxies=self._proxies_for(url),
+                    proxies=proxies,
                 ) as response,
             ):
                 return Answer(
@@ -218,6 +239,9 @@ class Transport:
             failure = NoAnswerError(f"{type(error).__name__}: {text}", sent=sent)
             # The original holds the request with its secrets; the cause is a copy without it.
             raise_clean(failure, exchange.cause_of(error))
+        except BaseException as error:  # such as Ctrl-C: the frames below hold the plain request
+            drop_frames(error)
+            raise
 
     def get(self, url: str, authorization: str = "", accept: str = "application/json") -> Answer:
         """The answer of a resource server to a GET request.
@@ -241,6 +265,15 @@ class Transport:
                 f"no answer from {place}: {error}. Try again, or check network, proxy and `verify`."
             )
             raise_clean(failure, error.__cause__)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Transport, (self.verify, portable_proxy(self.proxy), self.cert, self.timeout)
 
     def _before_the_deadline(self, answer: Callable[[], Answer], progress: Progress) -> Answer:
         """What `answer()` returns or raises, if it does so in time."""
@@ -302,7 +335,9 @@ def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
 
 def _exists(path: object) -> bool:
     """Whether it is the path of a file or directory that exists; "" is not."""
-    return isinstance(path, str | os.PathLike) and bool(path) and Path(path).exists()
+    with suppress(OSError, ValueError):  # such as a name that is too long
+        return isinstance(path, str | os.PathLike) and bool(path) and Path(path).exists()
+    return False
 
 
 def is_this_machine(host: str) -> bool:
@@ -329,13 +364,13 @@ def _check_paths(verify: object, cert: object) -> None:
     """Raise ConfigurationError unless the files of `Transport` are there."""
     if not isinstance(verify, bool) and not _exists(verify):
         raise ConfigurationError(
-            f"verify: there is no file {verify!r}. Give True, or the path of a CA bundle (PEM)."
+            "verify: there is no file of that name. Give True, or the path of a CA bundle (PEM)."
         )
     pair = cert if isinstance(cert, tuple) else (cert, cert)
     if cert is not None and (len(pair) != 2 or not all(map(_exists, pair))):
         raise ConfigurationError(
-            f"cert: there is no file {cert!r}. Give the path of a PEM file that holds certificate "
-            "and key, or the paths (certificate, key)."
+            "cert: there is no file of that name. Give the path of a PEM file that holds "
+            "certificate and key, or the paths (certificate, key)."
         )
 
 
@@ -397,8 +432,44 @@ def _with_scheme(proxy: str) -> str:
     return proxy if "://" in proxy else f"http://{proxy}"
 
 
+def no_proxy() -> FixedProxy:
+    """Stands for a proxy with a password in an object that was unpickled without it.
+
+    Raises:
+        ConfigurationError: Always.
+    """
+    raise ConfigurationError(
+        "this was unpickled in another process, and a pickle carries no password of a proxy. Give "
+        "`proxy` as a module-level function that returns its URL, or make the client there."
+    )
+
+
+def portable_proxy(proxy: Proxy) -> Proxy:
+    """The setting for a pickle: without a password, or as the name of a function."""
+    if callable(proxy):
+        return proxy if is_named(proxy) else no_proxy
+    addresses = proxy.values() if isinstance(proxy, Mapping) else (proxy,)
+    has_password = any("@" in address for address in addresses if isinstance(address, str))
+    return no_proxy if has_password else proxy
+
+
+def _returned_by(function: Callable[[], FixedProxy]) -> FixedProxy:
+    try:
+        proxy = hidden(function())
+    except AtlassianAuthError:
+        raise
+    except Exception as error:  # noqa: BLE001 - it is the caller's function
+        reason = f"proxy() raised {type(error).__name__}. Nothing was sent, nothing is lost."
+        raise_clean(ConfigurationError(reason))
+    if callable(proxy) or not _is_proxy(proxy):
+        raise ConfigurationError("proxy() did not return a URL of a proxy. Nothing was sent.")
+    return proxy
+
+
 def _is_proxy(proxy: object) -> bool:
     """Whether it is a valid proxy setting; an address may leave out the scheme."""
+    if callable(proxy):
+        return True
     if isinstance(proxy, Mapping):
         return all(isinstance(address, str) for address in proxy.values())
     if not isinstance(proxy, str):

@@ -24,7 +24,9 @@ from atlassian_auth_adapter.errors import (
     rebuilt,
 )
 from atlassian_auth_adapter.events import Event, EventName, report
+from atlassian_auth_adapter.foreign_text import printable
 from atlassian_auth_adapter.pickling import PickledByReference
+from atlassian_auth_adapter.secret_text import SecretText
 from atlassian_auth_adapter.sources import TokenSource
 from atlassian_auth_adapter.tokens import TokenSet
 
@@ -219,7 +221,8 @@ class AuthObject(PickledByReference):
                 if self._first_time(location.path):
                     self._report("gone", hint=successor_of(location.path), **where)
             case Verdict.RATE_LIMITED:
-                wait, reason = headers.get("Retry-After", ""), headers.get("RateLimit-Reason", "")
+                told = (headers.get(name) for name in ("Retry-After", "RateLimit-Reason"))
+                wait, reason = (printable(text, 100) for text in told)
                 self._report("rate_limited", retry_after=wait, reason=reason, **where)
 
     def _first_time(self, subject: str) -> bool:
@@ -292,7 +295,7 @@ def _is_accepted(status: int, verdict: Verdict) -> bool:
 def credential_in(authorization: str | None) -> str | None:
     """The token or API token in an Authorization header; None for another scheme."""
     scheme, _, credential = (authorization or "").partition(" ")
-    return credential if scheme in ("Bearer", "Basic") and credential else None
+    return SecretText(credential) if scheme in ("Bearer", "Basic") and credential else None
 
 
 def without_session(cookies: str) -> str:

@@ -28,7 +28,13 @@ from atlassian_auth_adapter.adapters._auth import (
     without_session,
 )
 from atlassian_auth_adapter.atlassian.gateway import Location
-from atlassian_auth_adapter.errors import AtlassianAuthError, FreshTokenRejectedError, raise_clean
+from atlassian_auth_adapter.errors import (
+    AtlassianAuthError,
+    FreshTokenRejectedError,
+    drop_frames,
+    raise_clean,
+)
+from atlassian_auth_adapter.secret_text import hidden
 from atlassian_auth_adapter.tokens import TokenSet
 
 __all__ = ["AtlassianAuth"]
@@ -83,6 +89,7 @@ class AtlassianAuth(AuthObject, AuthBase):
 
     def _on_response(self, response: requests.Response, **kwargs: Any) -> requests.Response:
         """Called by requests for each response, before it follows a redirect."""
+        kwargs["proxies"] = hidden(kwargs.get("proxies"))  # may hold a password
         answer = self._answer(response, kwargs)
         if answer.is_redirect:
             self._prepare_redirect(answer)
@@ -97,7 +104,7 @@ class AtlassianAuth(AuthObject, AuthBase):
         """The response, or the one to the same request with another token."""
         request = response.request
         location = _location(request.url)
-        authorization = request.headers.get("Authorization", "")
+        authorization = hidden(request.headers.get("Authorization", ""))
         had_token = bool(authorization) or hasattr(request, "_atlassian_token_left_off")
         if not had_token or not self.may_carry_token(location):
             return response
@@ -119,7 +126,6 @@ class AtlassianAuth(AuthObject, AuthBase):
             return response
         except AtlassianAuthError as error:
             response.close()
-            del authorization, token, kwargs  # error reporters print the locals of a frame
             raise_clean(_failed(error, request), error.__cause__)
         rejection.note_token(fresh)
         if not rejection.may_resend or not _rewound(request):
@@ -142,7 +148,11 @@ class AtlassianAuth(AuthObject, AuthBase):
         request.prepare_cookies(request._cookies)  # type: ignore[attr-defined] # noqa: SLF001
         request.headers["Authorization"] = token_set.authorization
         self._drop_session(request)
-        again: requests.Response = response.connection.send(request, **kwargs)
+        try:
+            again: requests.Response = response.connection.send(request, **kwargs)
+        except BaseException as error:  # the frames of http.client hold the plain header
+            drop_frames(error)
+            raise
         if again.is_redirect:
             # requests makes the redirected request from the original one, whose token was rejected.
             original.headers["Authorization"] = request.headers["Authorization"]

@@ -15,7 +15,7 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Protocol, TypeGuard
 from urllib.parse import unquote, urlsplit
 
-from atlassian_auth_adapter.errors import ConfigurationError
+from atlassian_auth_adapter.errors import ConfigurationError, raise_clean
 
 __all__ = [
     "CloudGateway",
@@ -308,7 +308,7 @@ def checked_cloud_id(cloud_id: str) -> str:
     """
     if not is_cloud_id(cloud_id):
         raise ConfigurationError(
-            f"cloud_id: {cloud_id!r} is not a cloud id. It is a UUID; find it at "
+            "cloud_id: what was given is not a cloud id. It is a UUID; find it at "
             "https://SITE/_edge/tenant_info, or pass site_url instead."
         )
     return cloud_id
@@ -323,22 +323,23 @@ def normalized_base_url(url: str, name: str) -> str:
     """
     if not isinstance(url, str):
         raise ConfigurationError(f"{name}: a {type(url).__name__} is not a URL. Give text.")
-    shown = repr(url) if "@" not in url else "what was given"  # it may hold a password
+    # What is no such URL is not quoted: it may be a secret in the place of another argument.
+    no_url = ConfigurationError(
+        f"{name}: what was given is not a URL. Write https://host[:port][/path] in plain ASCII."
+    )
     try:
         location, parts = Location.of(url), urlsplit(url)
     except ValueError:
-        raise ConfigurationError(f"{name}: {shown} is not a URL.") from None
+        raise_clean(no_url)
     if not _BASE_URL.fullmatch(url) or location.port == 0 or not location.host:
-        raise ConfigurationError(
-            f"{name}: {shown} is not a URL. Write https://host[:port][/path] in plain ASCII."
-        )
+        raise no_url
     if location.userinfo or parts.query or parts.fragment or not location.is_plain:
         raise ConfigurationError(
             f"{name}: give scheme, host and path only, without user, query, fragment or dots."
         )
     if location.scheme == "http" and not is_loopback(location.host):
         raise ConfigurationError(
-            f"{name}: {shown} would send tokens in clear text. Use https "
+            f"{name}: {location.origin_url} would get tokens in clear text. Use https "
             "(http is accepted for this machine only)."
         )
     return f"{location.origin_url}{location.path.rstrip('/')}"

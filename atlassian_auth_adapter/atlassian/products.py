@@ -76,11 +76,10 @@ def cloud_named(name: str) -> CloudEnvironment:
     Raises:
         ConfigurationError: There is no environment of that name.
     """
-    try:
-        return _ENVIRONMENTS[name.upper().replace("-", "_")]
-    except KeyError:
-        known = ", ".join(known.lower().replace("_", "-") for known in _ENVIRONMENTS)
-        raise ConfigurationError(f"unknown Cloud {name!r}. Choose one of {known}.") from None
+    if found := _ENVIRONMENTS.get(name.upper().replace("-", "_")):
+        return found
+    known = ", ".join(known.lower().replace("_", "-") for known in _ENVIRONMENTS)
+    raise ConfigurationError(f"unknown Cloud. Choose one of {known}.")
 
 
 def checked_environment(
@@ -257,8 +256,7 @@ def product_named(name: str) -> Product:
     Raises:
         ConfigurationError: There is no product of that name.
     """
-    try:
+    if isinstance(name, str) and name in PRODUCTS:
         return PRODUCTS[name]
-    except KeyError:
-        known = ", ".join(repr(known) for known in PRODUCTS)
-        raise ConfigurationError(f"unknown product {name!r}. Choose one of {known}.") from None
+    known = ", ".join(repr(known) for known in PRODUCTS)
+    raise ConfigurationError(f"unknown product. Choose one of {known}.")

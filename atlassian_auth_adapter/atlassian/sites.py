@@ -15,6 +15,7 @@ from atlassian_auth_adapter.errors import (
     ConfigurationError,
     ResourceUnavailableError,
 )
+from atlassian_auth_adapter.foreign_text import printable
 
 if TYPE_CHECKING:  # a stored token that is valid is printed without it
     from atlassian_auth_adapter.transport import Answer, Transport
@@ -141,14 +142,13 @@ def origin_at(url: str) -> str:
 
 def _site(entry: Mapping[str, Any]) -> Site:
     def text(name: str) -> str:
-        value = entry.get(name)
-        return value if isinstance(value, str) else ""
+        return printable(entry.get(name), 1000)
 
     scopes = entry.get("scopes")
     return Site(
         id=entry["id"],
         url=text("url").rstrip("/"),
         name=text("name"),
-        scopes=tuple(s for s in scopes if isinstance(s, str)) if isinstance(scopes, list) else (),
+        scopes=tuple(filter(None, map(printable, scopes))) if isinstance(scopes, list) else (),
         avatar_url=text("avatarUrl"),
     )

@@ -130,6 +130,13 @@ def _network(client: AtlassianClient) -> Iterator[Check]:
     """Each host once: its name, the connection, TLS; then the first clock that a host sends."""
     skews = []
     urls = dict.fromkeys((client.issuer, client.resource_server.base_url, client.site_url))
+    if client.verify is False:
+        yield Check(
+            "TLS",
+            "warn",
+            "certificates are not checked (verify = false): another server can take the tokens",
+            "Set `verify` to true, or to the path of the company's CA bundle.",
+        )
     for url in filter(None, urls):
         check, answer = _asked(client.transport, url)
         yield check

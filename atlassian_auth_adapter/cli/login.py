@@ -22,6 +22,7 @@ from atlassian_auth_adapter.profiles.client import client_of
 from atlassian_auth_adapter.profiles.file import chosen_name, profiles, save_profile
 from atlassian_auth_adapter.profiles.profile import Profile, StoreName
 from atlassian_auth_adapter.profiles.stores import choose_store, client_secret_of, place_in
+from atlassian_auth_adapter.secret_text import SecretText
 from atlassian_auth_adapter.signin.login import login
 from atlassian_auth_adapter.signin.terminal import pasted_lines
 
@@ -134,7 +135,7 @@ def _secret_for(profile: Profile, *, ask: bool) -> str:
     elif not _has_terminal():
         raise click.UsageError("--new-secret needs a terminal to ask for the secret.")
     secret: str = click.prompt("Client secret (not shown)", hide_input=True, err=True)
-    return secret.strip()
+    return SecretText(secret.strip())
 
 
 def _sign_in(client: AtlassianOAuthClient, *, open_browser: bool, timeout: int) -> None:

@@ -31,16 +31,17 @@ from atlassian_auth_adapter.errors import (
 )
 from atlassian_auth_adapter.events import Event, EventName, OnEvent, report
 from atlassian_auth_adapter.expiry import ExpiryPolicy
-from atlassian_auth_adapter.oauth.token_endpoint import TokenEndpoint
+from atlassian_auth_adapter.oauth.token_endpoint import TokenEndpoint, is_on_one_line
 from atlassian_auth_adapter.pacing import Pacing
 from atlassian_auth_adapter.pickling import PickledByReference, is_named
 from atlassian_auth_adapter.records import Login, TokenKey, load as load_record
 from atlassian_auth_adapter.refresh.source import RefreshingTokenSource
 from atlassian_auth_adapter.refresh.steps import Rules
+from atlassian_auth_adapter.secret_text import SecretText
 from atlassian_auth_adapter.sources import TokenSource
 from atlassian_auth_adapter.threads import run_in_thread, wait
 from atlassian_auth_adapter.tokens import TokenSet
-from atlassian_auth_adapter.transport import Proxy, Transport
+from atlassian_auth_adapter.transport import Proxy, Transport, portable_proxy
 
 __all__ = ["AtlassianClient"]
 
@@ -81,10 +82,10 @@ class AtlassianClient(PickledByReference, TokenSource):
         proxy: Proxy,
         settings: Settings,
     ) -> None:
-        if not client_id or not isinstance(client_id, str):
+        if not is_on_one_line(client_id):
             raise ConfigurationError(
-                "client_id is missing. Take it from the OAuth 2.0 app (Cloud) or the application "
-                "link (Data Center)."
+                "client_id is missing or malformed: it is printable ASCII on one line. Take it "
+                "from the OAuth 2.0 app (Cloud) or the application link (Data Center)."
             )
         if unknown := settings.keys() - Settings.__annotations__.keys():
             raise TypeError(f"unknown arguments: {', '.join(sorted(unknown))}. Is one misspelled?")
@@ -99,7 +100,9 @@ class AtlassianClient(PickledByReference, TokenSource):
         self._report = _reporter(self.on_event, self.account)
         self._store = checked_store(settings.get("store"))
         scopes = settings.get("scopes")
-        self._scopes = scopes.split() if isinstance(scopes, str) else scopes and list(scopes)
+        if scopes is not None:
+            scopes = (scopes if isinstance(scopes, str) else " ".join(scopes)).split()
+        self._scopes = scopes
         self._clock = settings.get("clock", SYSTEM_CLOCK)
         self.transport = Transport(
             verify, proxy, settings.get("cert"), settings.get("timeout", (5.0, 30.0))
@@ -167,6 +170,7 @@ class AtlassianClient(PickledByReference, TokenSource):
             arguments.pop(name, None)
         if not is_named(arguments["client_secret"]):
             arguments["client_secret"] = no_secret
+        arguments["proxy"] = portable_proxy(self.proxy)
         return (partial(type(self), **arguments),)
 
     # --- tokens -----------------------------------------------------------------------------------
@@ -194,12 +198,14 @@ class AtlassianClient(PickledByReference, TokenSource):
             AmbiguousSiteError, AccessDeniedError, ConfigurationError, ResourceUnavailableError: The
                 site had to be found and was not.
         """
+        rejected = rejected and SecretText(rejected)
         token_set = self._source.token_set(rejected)
         self._site.find()
         return token_set
 
     async def token_set_async(self, rejected: str | None = None) -> TokenSet:
         """As `TokenSource.token_set_async`; raises what `token_set` does."""
+        rejected = rejected and SecretText(rejected)
         token_set = await self._source.token_set_async(rejected)
         await self._site.find_async()
         return token_set

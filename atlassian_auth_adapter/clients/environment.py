@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from atlassian_auth_adapter.atlassian.products import cloud_named
-from atlassian_auth_adapter.errors import ConfigurationError
+from atlassian_auth_adapter.errors import ConfigurationError, without_frames
+from atlassian_auth_adapter.secret_text import SecretText, hidden
 from atlassian_auth_adapter.stores.file import FileTokenStore
 
 if TYPE_CHECKING:  # the variables alone are read by programs that have to start quickly
@@ -27,10 +29,9 @@ __all__ = [
 
 
 def _seconds(text: str) -> float:
-    try:
+    with suppress(ValueError):
         return float(text)
-    except ValueError:
-        raise ConfigurationError(f"{text!r:.40} is not a number of seconds.") from None
+    raise ConfigurationError("this is not a number of seconds.")
 
 
 #: Variable: the argument that it stands for, and the function that converts its text.
@@ -46,7 +47,7 @@ VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "ATLASSIAN_ACCOUNT": ("account", str),
     "ATLASSIAN_TOKEN_DIRECTORY": ("store", FileTokenStore),
     "ATLASSIAN_CA_BUNDLE": ("verify", str),
-    "ATLASSIAN_PROXY": ("proxy", str),
+    "ATLASSIAN_PROXY": ("proxy", SecretText),
     "ATLASSIAN_MAX_WAIT": ("max_wait", _seconds),
 }
 #: The secret itself, or the path of a file that holds it, such as a secret of a container.
@@ -55,6 +56,7 @@ SECRET, SECRET_FILE = "ATLASSIAN_CLIENT_SECRET", "ATLASSIAN_CLIENT_SECRET_FILE"
 PLACE_ARGUMENTS = frozenset({"cloud_id", "site_url", "server_url"})
 
 
+@without_frames
 def atlassian_oauth_client_from_env(**arguments: Any) -> AtlassianOAuthClient:
     """The OAuth client that the environment describes.
 
@@ -74,6 +76,7 @@ def atlassian_oauth_client_from_env(**arguments: Any) -> AtlassianOAuthClient:
     return create_atlassian_oauth_client(**_arguments(arguments))
 
 
+@without_frames
 def atlassian_service_account_client_from_env(**arguments: Any) -> AtlassianServiceAccountClient:
     """The service account that the environment describes, by the same variables.
 
@@ -98,18 +101,19 @@ def client_secret_from_env() -> str:
     Raises:
         ConfigurationError: It is missing.
     """
-    if secret := _text(SECRET):
+    if secret := hidden(_text(SECRET)):
         return secret
     path = _text(SECRET_FILE)
     if not path:
         raise ConfigurationError(f"set {SECRET} or {SECRET_FILE}.")
     try:
-        if secret := Path(path).read_text(encoding="utf-8").strip():
+        if secret := hidden(Path(path).read_text(encoding="utf-8").strip()):
             return secret
         reason = "it is empty"
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-    raise ConfigurationError(f"{SECRET_FILE}: {path!r} cannot be read: {reason}.")
+    # The path is not quoted: it may be the secret itself.
+    raise ConfigurationError(f"{SECRET_FILE}: that file cannot be read: {reason}.")
 
 
 def _text(variable: str) -> str:

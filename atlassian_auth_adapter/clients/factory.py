@@ -8,11 +8,14 @@ from atlassian_auth_adapter.atlassian.products import CloudEnvironment
 from atlassian_auth_adapter.clients.oauth import CLIENT_CLASSES, AtlassianOAuthClient
 from atlassian_auth_adapter.clients.places import place_of
 from atlassian_auth_adapter.clients.settings import Secret, Settings
+from atlassian_auth_adapter.errors import without_frames
+from atlassian_auth_adapter.secret_text import hidden
 from atlassian_auth_adapter.transport import Proxy
 
 __all__ = ["create_atlassian_oauth_client", "create_jira_oauth_client"]
 
 
+@without_frames
 def create_atlassian_oauth_client(
     client_id: str,
     client_secret: Secret,
@@ -40,7 +43,7 @@ def create_atlassian_oauth_client(
         server_url: Base URL of a Data Center product, context path included.
         verify: True, False, or the path of a CA bundle, for the requests of this package.
         proxy: None: as requests does by itself; True: the environment's; False: none; a URL or a
-            mapping of scheme to URL: this one.
+            mapping of scheme to URL: this one; or a function that returns one of these.
         product: "jira", "confluence" or "bitbucket": decides default scopes and paths.
         site_url: https://acme.atlassian.net, in place of `cloud_id` or beside it.
         cloud: COMMERCIAL, US_GOV_MODERATE or the hosts of an emulator; None: the commercial one,
@@ -59,6 +62,7 @@ def create_atlassian_oauth_client(
     Raises:
         ConfigurationError: Something is missing or contradictory; the text says what to change.
     """
+    client_secret, proxy = hidden(client_secret), hidden(proxy)
     place = place_of(
         product, cloud_id=cloud_id, server_url=server_url, site_url=site_url, cloud=cloud
     )

@@ -23,8 +23,10 @@ from atlassian_auth_adapter.errors import (
     raise_clean,
     without_frames,
 )
+from atlassian_auth_adapter.foreign_text import printable
 from atlassian_auth_adapter.oauth.authorization import AuthorizationRequest, AuthorizationResponse
 from atlassian_auth_adapter.records import Login, load
+from atlassian_auth_adapter.secret_text import hidden
 from atlassian_auth_adapter.threads import run_in_thread, wait
 from atlassian_auth_adapter.tokens import TokenSet
 from atlassian_auth_adapter.transport import Proxy
@@ -67,7 +69,7 @@ class AtlassianOAuthClient(AtlassianClient):
         if cls.default_product and named not in ("", cls.default_product):
             raise ConfigurationError(
                 f"product: {cls.__name__} is for {cls.default_product}. Use "
-                f"create_atlassian_oauth_client(product={named!r})."
+                "create_atlassian_oauth_client(product=...) for another product."
             )
         return cls.default_product or named
 
@@ -135,6 +137,7 @@ class AtlassianOAuthClient(AtlassianClient):
                 redirect can be completed again; else start again.
             TokenStoreError: The store failed.
         """
+        code = hidden(code)
         response = AuthorizationResponse.parse(code)
         response.check_origin(self.issuer, self.callback_url)
         if response.state is not None or not response.error:
@@ -168,7 +171,7 @@ class AtlassianOAuthClient(AtlassianClient):
         url = request.url(self._server, self.client_id, self.callback_url)
         answer = self.transport.get(url, accept="text/html")
         location = urlsplit(answer.headers.get("Location", ""))
-        refusal = parse_qs(location.query).get("error", [""])[0]
+        refusal = printable(parse_qs(location.query).get("error", [""])[0], 60)
         if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise ResourceUnavailableError(
                 f"the authorization server has failed (HTTP {answer.status}). Try again.",
@@ -186,11 +189,11 @@ class AtlassianOAuthClient(AtlassianClient):
         if answer.status >= HTTPStatus.BAD_REQUEST or refusal or location.path.endswith("/error"):
             raise AuthorizationError(
                 "the authorization server refuses client_id, callback_url or scopes "
-                f"(HTTP {answer.status}{', ' if refusal else ''}{refusal[:60]}). They must be "
+                f"(HTTP {answer.status}{', ' if refusal else ''}{refusal}). They must be "
                 "exactly those of the OAuth 2.0 app.",
                 error=refusal,
             )
-        return f"sends to {location.hostname}" if location.hostname else "shows its page"
+        return f"sends to {printable(location.hostname)}" if location.hostname else "shows its page"
 
     def _exchange(self, response: AuthorizationResponse) -> None:
         """Replace the login by the one that the code brings, and revoke the one before."""
@@ -240,6 +243,7 @@ class AtlassianOAuthClient(AtlassianClient):
             LoginRequiredError: The refresh token was refused. What was stored before still is.
             AuthorizationError, TokenEndpointError, TokenStoreError: As `oauth_complete`.
         """
+        code, refresh_token = hidden(code), hidden(refresh_token)
         if bool(code) == bool(refresh_token):
             raise ConfigurationError(
                 "give exactly one of code and refresh_token: a code from the redirect to log in, "
@@ -266,6 +270,7 @@ class AtlassianOAuthClient(AtlassianClient):
 class CloudOAuthClient(AtlassianOAuthClient):
     """A client of a product on the sites of Atlassian Cloud."""
 
+    @without_frames
     def __init__(
         self,
         client_id: str,
@@ -280,6 +285,7 @@ class CloudOAuthClient(AtlassianOAuthClient):
         cloud: CloudEnvironment = COMMERCIAL,
         **settings: Unpack[Settings],
     ) -> None:
+        client_secret, proxy = hidden(client_secret), hidden(proxy)
         place = place_of(self._product(product), cloud_id=cloud_id, site_url=site_url, cloud=cloud)
         super().__init__(place, client_id, client_secret, callback_url, verify, proxy, settings)
 
@@ -287,6 +293,7 @@ class CloudOAuthClient(AtlassianOAuthClient):
 class OwnCloudOAuthClient(AtlassianOAuthClient):
     """A client of a product with a Cloud of its own, which has no sites."""
 
+    @without_frames
     def __init__(
         self,
         client_id: str,
@@ -299,6 +306,7 @@ class OwnCloudOAuthClient(AtlassianOAuthClient):
         cloud: CloudEnvironment | None = None,
         **settings: Unpack[Settings],
     ) -> None:
+        client_secret, proxy = hidden(client_secret), hidden(proxy)
         place = place_of(self._product(product), cloud=cloud)
         super().__init__(place, client_id, client_secret, callback_url, verify, proxy, settings)
 
@@ -306,6 +314,7 @@ class OwnCloudOAuthClient(AtlassianOAuthClient):
 class OnPremOAuthClient(AtlassianOAuthClient):
     """A client of a Data Center product."""
 
+    @without_frames
     def __init__(
         self,
         client_id: str,
@@ -318,6 +327,7 @@ class OnPremOAuthClient(AtlassianOAuthClient):
         product: str = "",
         **settings: Unpack[Settings],
     ) -> None:
+        client_secret, proxy = hidden(client_secret), hidden(proxy)
         if not server_url:
             raise ConfigurationError(
                 "server_url is missing: the base URL of the server with its context path, such as "

@@ -20,6 +20,7 @@ from atlassian_auth_adapter.errors import (
     FreshTokenRejectedError,
     ResourceUnavailableError,
 )
+from atlassian_auth_adapter.foreign_text import printable
 from atlassian_auth_adapter.pacing import Pacing
 from atlassian_auth_adapter.refresh.source import RefreshingTokenSource
 from atlassian_auth_adapter.tokens import TokenSet
@@ -148,11 +149,11 @@ def _identity(answer: Answer, base_url: str) -> Identity | None:
         return None
 
     def first(*names: str) -> str:
-        return next((str(parsed[name]) for name in names if parsed.get(name)), "")
+        return next((printable(str(parsed[name]), 1000) for name in names if parsed.get(name)), "")
 
     account_id = first("accountId", "account_id", "key", "userKey", "name", "username")
     if not account_id:
-        caller = answer.headers.get("X-AUSERNAME", "")
+        caller = printable(answer.headers.get("X-AUSERNAME", ""))
         return Identity(caller, name=caller, base_url=base_url) if caller else None
     return Identity(
         account_id,

@@ -15,8 +15,9 @@ from atlassian_auth_adapter.atlassian.products import CloudEnvironment
 from atlassian_auth_adapter.clients.base import AtlassianClient
 from atlassian_auth_adapter.clients.places import place_of
 from atlassian_auth_adapter.clients.settings import Secret, Settings
-from atlassian_auth_adapter.errors import ConfigurationError
+from atlassian_auth_adapter.errors import ConfigurationError, without_frames
 from atlassian_auth_adapter.records import TokenKey
+from atlassian_auth_adapter.secret_text import hidden
 from atlassian_auth_adapter.tokens import TokenSet
 from atlassian_auth_adapter.transport import Proxy
 
@@ -44,6 +45,7 @@ class AtlassianServiceAccountClient(AtlassianClient):
 
     _needs_login = False
 
+    @without_frames
     def __init__(
         self,
         client_id: str,
@@ -58,6 +60,7 @@ class AtlassianServiceAccountClient(AtlassianClient):
         cloud: CloudEnvironment | None = None,
         **settings: Unpack[Settings],
     ) -> None:
+        client_secret, proxy = hidden(client_secret), hidden(proxy)
         place = place_of(
             product, cloud_id=cloud_id, server_url=server_url, site_url=site_url, cloud=cloud
         )

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable
 from typing import TypedDict
 
 from atlassian_auth_adapter.clock import Clock
-from atlassian_auth_adapter.errors import AtlassianAuthError, ConfigurationError
+from atlassian_auth_adapter.errors import AtlassianAuthError, ConfigurationError, raise_clean
 from atlassian_auth_adapter.events import OnEvent
 from atlassian_auth_adapter.expiry import ExpiryPolicy
 from atlassian_auth_adapter.oauth.token_endpoint import checked_secret
-from atlassian_auth_adapter.stores.base import TokenStore
+from atlassian_auth_adapter.secret_text import hidden
+from atlassian_auth_adapter.stores.base import TokenStore, callable_failed
 from atlassian_auth_adapter.stores.memory import MemoryTokenStore
 from atlassian_auth_adapter.transport import is_timeout
 
@@ -59,8 +60,8 @@ def checked_wait(seconds: float) -> float:
     """
     if not is_timeout(seconds):
         raise ConfigurationError(
-            f"max_wait={seconds!r:.40} must be a positive number of seconds: how long a request "
-            "waits for a refresh at most."
+            "max_wait must be a positive number of seconds: how long a request waits for a refresh "
+            "at most."
         )
     return float(seconds)
 
@@ -79,13 +80,12 @@ def secret_fetcher(client_secret: Secret) -> Callable[[], str]:
 
     def fetch() -> str:
         try:
-            return client_secret()
+            return hidden(client_secret())
         except AtlassianAuthError:
             raise
-        except Exception as error:
-            raise ConfigurationError(
-                f"client_secret() raised {type(error).__name__}. Nothing was sent, nothing is lost."
-            ) from error
+        except Exception as error:  # noqa: BLE001 - it is the caller's function
+            failure = callable_failed("client_secret()", error, "secret")
+            raise_clean(ConfigurationError(f"{failure} Nothing was sent, nothing is lost."))
 
     return fetch
 

@@ -16,7 +16,11 @@ from atlassian_auth_adapter.atlassian.gateway import (
 )
 from atlassian_auth_adapter.atlassian.products import COMMERCIAL, CloudEnvironment
 from atlassian_auth_adapter.clients.places import place_of
-from atlassian_auth_adapter.errors import ConfigurationError, FreshTokenRejectedError
+from atlassian_auth_adapter.errors import (
+    ConfigurationError,
+    FreshTokenRejectedError,
+    without_frames,
+)
 from atlassian_auth_adapter.pickling import PickledByReference
 from atlassian_auth_adapter.sources import TokenSource
 from atlassian_auth_adapter.tokens import TokenSet, is_token
@@ -46,6 +50,7 @@ class StaticTokenSource(PickledByReference, TokenSource):
             a Cloud site.
     """
 
+    @without_frames
     def __init__(self, access_token: str, base_url: str) -> None:
         base_url = normalized_base_url(base_url, "base_url")
         host = Location.of(base_url).host
@@ -70,6 +75,7 @@ class StaticTokenSource(PickledByReference, TokenSource):
         return source
 
     @classmethod
+    @without_frames
     def personal_access_token(cls, token: str, server_url: str) -> Self:
         """A personal access token of Jira, Confluence or Bitbucket Data Center.
 
@@ -90,6 +96,7 @@ class StaticTokenSource(PickledByReference, TokenSource):
         return cls._of(_bearer(token), OneServer(base_url, elsewhere=advice), advice)
 
     @classmethod
+    @without_frames
     def api_token(cls, email: str, token: str, site_url: str) -> Self:
         """A Cloud API token without scopes, which is accepted on the site itself.
 
@@ -116,6 +123,7 @@ class StaticTokenSource(PickledByReference, TokenSource):
         )
 
     @classmethod
+    @without_frames
     def scoped_api_token(
         cls,
         email: str,
@@ -147,6 +155,7 @@ class StaticTokenSource(PickledByReference, TokenSource):
         return cls._of(_basic(email, token), place.resource_server, advice)
 
     @classmethod
+    @without_frames
     def organization_key(cls, key: str, cloud: CloudEnvironment = COMMERCIAL) -> Self:
         """An API key of a Cloud organization, for https://api.atlassian.com/admin/.
 
@@ -213,7 +222,7 @@ def _bearer(token: str) -> TokenSet:
 
 
 def _basic(email: str, token: str) -> TokenSet:
-    if not isinstance(email, str) or "@" not in email or ":" in email:
+    if not (isinstance(email, str) and "@" in email and ":" not in email and email.isprintable()):
         raise ConfigurationError("email: give the email address of the account of the token.")
-    credential = b64encode(f"{email}:{_bearer(token).access_token}".encode()).decode()
-    return TokenSet(credential, token_type="Basic")
+    credential = b64encode(f"{email}:{_bearer(token).access_token}".encode())
+    return TokenSet(credential.decode(), token_type="Basic")

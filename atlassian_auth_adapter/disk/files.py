@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from atlassian_auth_adapter.errors import ConfigurationError, TokenStoreError
+from atlassian_auth_adapter.errors import ConfigurationError, TokenStoreError, raise_clean
+from atlassian_auth_adapter.secret_text import SecretBytes
 
 __all__ = [
     "MAX_SIZE",
@@ -54,8 +55,9 @@ def directory_path(path: str | os.PathLike[str], purpose: str) -> Path:
     try:
         absolute = Path(path).expanduser().resolve()
         usable = absolute.is_dir() or not absolute.exists()
-    except (OSError, RuntimeError, ValueError) as error:
-        raise ConfigurationError(f"{os.fspath(path)!r} is not a usable path: {error}.") from error
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
+        why = getattr(error, "strerror", None) or type(error).__name__
+        raise_clean(ConfigurationError(f"that is not a usable path ({why}). {purpose}"))
     if not usable:
         raise ConfigurationError(f"{absolute} is not a directory. {purpose}")
     return absolute
@@ -143,7 +145,7 @@ def read_file(file: Path, check: Callable[[Path, os.stat_result], None]) -> byte
         if not stat.S_ISREG(status.st_mode):
             raise TokenStoreError(f"{file} is not a regular file. Move it away.")
         check(file, status)
-        data = stream.read(MAX_SIZE + 1)
+        data = SecretBytes(stream.read(MAX_SIZE + 1))
     if len(data) > MAX_SIZE:
         raise TokenStoreError(
             f"{file} is larger than {MAX_SIZE} bytes. It was kept as it is; move it away."

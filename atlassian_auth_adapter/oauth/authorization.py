@@ -16,6 +16,7 @@ from atlassian_auth_adapter.errors import (
     StateMismatchError,
 )
 from atlassian_auth_adapter.oauth.server import AuthorizationServer
+from atlassian_auth_adapter.secret_text import SecretText, hidden
 
 __all__ = ["LIFETIME", "AuthorizationRequest", "AuthorizationResponse"]
 
@@ -43,6 +44,10 @@ class AuthorizationRequest:
     code_verifier: str = field(default="", repr=False)
     created: float = 0.0
     scope: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("state", "code_verifier"):
+            object.__setattr__(self, name, hidden(getattr(self, name)))
 
     @classmethod
     def new(cls, scope: str, now: float) -> AuthorizationRequest:
@@ -75,7 +80,7 @@ class AuthorizationRequest:
         )
         # Authlib writes a space as "+", Atlassian's documentation always as "%20". A plus sign is
         # "%2B" at this point.
-        return str(url).replace("+", "%20")
+        return SecretText(str(url).replace("+", "%20"))
 
     def is_alive(self, now: float) -> bool:
         """Whether it may still be completed; not if a clock was set back since it was created."""
@@ -100,6 +105,10 @@ class AuthorizationResponse:
     issuer: str = ""
     redirect_uri: str = field(default="", compare=False)
 
+    def __post_init__(self) -> None:
+        for name in ("code", "state"):
+            object.__setattr__(self, name, hidden(getattr(self, name)))
+
     @classmethod
     def parse(cls, code_or_url: str) -> AuthorizationResponse:
         """The response in a redirect URL, its path and query, or its query; or a code alone.
@@ -109,7 +118,7 @@ class AuthorizationResponse:
         Raises:
             AuthorizationError: It is none of these.
         """
-        text = code_or_url.strip().strip(_QUOTES).strip()
+        text = hidden(code_or_url.strip().strip(_QUOTES).strip())
         if not text.isprintable() or " " in text or not text:
             raise AuthorizationError(
                 "that is neither a code nor a redirect URL. Paste the URL whole, on one line."
@@ -119,7 +128,7 @@ class AuthorizationResponse:
             place, query = "", text
         elif not mark and "://" not in text:
             return cls(text)
-        parameters = parse_qs(query.partition("#")[0])
+        parameters = hidden(parse_qs(query.partition("#")[0]))
         codes, errors, states, issuers = (
             parameters.get(name, []) for name in ("code", "error", "state", "iss")
         )
@@ -146,7 +155,7 @@ class AuthorizationResponse:
             "iss": self.issuer,
         }
         query = urlencode({name: value for name, value in parameters.items() if value})
-        return f"{self.redirect_uri}?{query}"
+        return SecretText(f"{self.redirect_uri}?{query}")
 
     def answers(self, state: str) -> bool:
         """Whether the response has that state."""

@@ -14,7 +14,7 @@ import math
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 from urllib.parse import quote, quote_plus, urlencode
 
 from atlassian_auth_adapter.clock import Clock
@@ -23,10 +23,13 @@ from atlassian_auth_adapter.errors import (
     TokenEndpointError,
     TokenEndpointUnavailableError,
     TokenRequestRefusedError,
+    drop_frames,
     raise_clean,
     without_frames,
 )
+from atlassian_auth_adapter.foreign_text import printable
 from atlassian_auth_adapter.oauth.server import AuthorizationServer
+from atlassian_auth_adapter.secret_text import SecretText
 from atlassian_auth_adapter.tokens import TokenSet, is_token
 from atlassian_auth_adapter.transport import Answer, NoAnswerError, Transport, origin_of
 
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
     from authlib.oauth2.auth import ClientAuth
     from authlib.oauth2.client import OAuth2Client
 
-__all__ = ["TokenEndpoint", "checked_secret", "was_sent"]
+__all__ = ["TokenEndpoint", "checked_secret", "is_on_one_line", "was_sent"]
 
 #: Lifetime in seconds of an access token whose answer does not name one.
 #: Source: 60 minutes, developer.atlassian.com oauth-2-3lo-apps, copy of 2026-09-26.
@@ -172,6 +175,9 @@ class TokenEndpoint:
                 advice="Nothing is lost; try again.",
             )
             raise_clean(failure, error.__cause__)
+        except BaseException as error:  # the frames of Authlib hold the plain request
+            drop_frames(error)
+            raise
 
 
 def _authlib_client(endpoint: TokenEndpoint, secret: str) -> OAuth2Client:
@@ -213,14 +219,21 @@ def was_sent(error: TokenEndpointError) -> bool:
     return error.status is not None or not is_unsent
 
 
+def is_on_one_line(text: object) -> TypeGuard[str]:
+    """Whether it can be a client id or secret: printable ASCII. Source: RFC 6749 appendix A.1."""
+    if not isinstance(text, str):
+        return False
+    return text.isascii() and text.isprintable() and bool(text.strip())
+
+
 def checked_secret(secret: object) -> str:
     """The client secret, if it is valid. Source: RFC 6749 appendix A.2.
 
     Raises:
         ConfigurationError: It is empty, or holds something invalid, such as a line break.
     """
-    if isinstance(secret, str) and secret.isascii() and secret.isprintable() and secret.strip():
-        return secret
+    if is_on_one_line(secret):
+        return SecretText(secret)
     raise ConfigurationError(
         "client_secret is missing or malformed: it is printable ASCII on one line. Atlassian asks "
         "for it even where PKCE is used; one that was read from a file may need .strip()."
@@ -245,7 +258,7 @@ def _token_set(answer: Answer, sent_at: float, previous: TokenSet) -> TokenSet |
         access_token=access_token,
         refresh_token=refresh_token,
         expires_at=sent_at + lifetime,
-        scope=_printable(parsed.get("scope")) or previous.scope,
+        scope=printable(parsed.get("scope")) or previous.scope,
         token_type=token_type,
         obtained_at=sent_at,
     )
@@ -259,7 +272,7 @@ def _token_type(parsed: Mapping[str, Any]) -> str:
     named = parsed.get("token_type")
     if named is None or named == "":
         return "Bearer"
-    text = _printable(named) or "unknown"
+    text = printable(named) or "unknown"
     return text if text.lower() == "bearer" else text.lower()
 
 
@@ -346,19 +359,12 @@ def _error_of(parsed: object) -> tuple[str, str]:
     """Error code and description, in the format of RFC 6749 or in the second one of Data Center."""
     if not isinstance(parsed, dict):
         return "", ""
-    if error := _printable(parsed.get("error")):
-        return error, _printable(parsed.get("error_description"))
+    if error := printable(parsed.get("error")):
+        return error, printable(parsed.get("error_description"))
     errors = parsed.get("errors")
     if isinstance(errors, list) and errors:
-        return "invalid_request", _printable(errors[0])
+        return "invalid_request", printable(errors[0])
     return "", ""
-
-
-def _printable(value: object) -> str:
-    """A text as printable ASCII on one line; "" if it is not a text."""
-    if not isinstance(value, str):
-        return ""
-    return "".join(char if " " <= char <= "~" else " " for char in value).strip()
 
 
 def _without(secrets: tuple[str, ...], text: str) -> str:

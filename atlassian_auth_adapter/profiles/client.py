@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from atlassian_auth_adapter.clients.environment import PLACE_ARGUMENTS, arguments_from_env
-from atlassian_auth_adapter.errors import ConfigurationError
+from atlassian_auth_adapter.errors import ConfigurationError, without_frames
 from atlassian_auth_adapter.expiry import ExpiryPolicy, Freshness
 from atlassian_auth_adapter.profiles.directories import config_file
 from atlassian_auth_adapter.profiles.file import load_profile
@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # a valid stored token set is returned without them
 __all__ = ["client_from_profile", "client_of", "stored_token_set"]
 
 
+@without_frames
 def client_from_profile(name: str = "", **arguments: Any) -> AtlassianClient:
     """The client that a profile describes, with the login in its store. Sends no request.
 
@@ -41,6 +42,7 @@ def client_from_profile(name: str = "", **arguments: Any) -> AtlassianClient:
     return client_of(load_profile(name), **arguments)
 
 
+@without_frames
 def client_of(profile: Profile, **arguments: Any) -> AtlassianClient:
     """The client of a profile that is loaded already; else as `client_from_profile`."""
     found = _arguments(profile, arguments)

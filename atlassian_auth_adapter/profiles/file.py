@@ -16,6 +16,7 @@ directory of the platform, or in that of `ATLASSIAN_TOKEN_DIRECTORY`.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Collection, Iterable
 from contextlib import suppress
@@ -39,6 +40,7 @@ from atlassian_auth_adapter.errors import (
     raise_clean,
     without_frames,
 )
+from atlassian_auth_adapter.foreign_text import printable
 from atlassian_auth_adapter.profiles.directories import CONFIG_DIR, config_file, data_directory
 from atlassian_auth_adapter.profiles.profile import DEFAULTS, Profile, non_default
 from atlassian_auth_adapter.profiles.stores import choose_store, drop_secret, keep_secret
@@ -84,7 +86,7 @@ def _unknown(name: str, known: Iterable[str]) -> ConfigurationError:
     advice = "No profile exists yet: run atlassian-auth login, or set ATLASSIAN_CLIENT_ID."
     if names := ", ".join(known):
         advice = f"Known: {names}. Choose one with ATLASSIAN_PROFILE, or --profile of the command."
-    return ConfigurationError(f"no profile {name!r} in {config_file()}. {advice}")
+    return ConfigurationError(f"no profile of that name in {config_file()}. {advice}")
 
 
 def profiles() -> dict[str, Profile]:
@@ -117,7 +119,7 @@ def _profiles_in(text: str, file: Path) -> dict[str, Profile]:
     where = str(file)
     try:
         for name, table in tomllib.loads(text).items():
-            where = f"{file}: {name}"
+            where = f"{file}: {printable(name)}"
             found[name] = _profile(name, table)
     except (ConfigurationError, tomllib.TOMLDecodeError, RecursionError) as error:
         # The parser's error may hold the text. Source: Python 3.14, TOMLDecodeError.doc.
@@ -147,7 +149,8 @@ def _unknown_key(key: str) -> ConfigurationError:
             "This file is not for secrets: remove it, and run atlassian-auth login, or set "
             "ATLASSIAN_CLIENT_SECRET."
         )
-    return ConfigurationError(f"unknown key {key!r}. {advice}")
+    shown = f" {key!r}" if re.fullmatch("[a-z_]{1,30}", key) else ""  # what looks like a key
+    return ConfigurationError(f"unknown key{shown}. {advice}")
 
 
 # --- writing --------------------------------------------------------------------------------------

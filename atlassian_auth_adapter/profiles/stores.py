@@ -16,7 +16,12 @@ from atlassian_auth_adapter.clients.environment import (
     has_client_secret,
 )
 from atlassian_auth_adapter.clients.places import Place, place_of
-from atlassian_auth_adapter.errors import ConfigurationError, TokenStoreError, raise_clean
+from atlassian_auth_adapter.errors import (
+    ConfigurationError,
+    TokenStoreError,
+    raise_clean,
+    without_frames,
+)
 from atlassian_auth_adapter.pickling import PickledByName
 from atlassian_auth_adapter.profiles.directories import APP, TOKEN_DIRECTORY, data_directory
 from atlassian_auth_adapter.profiles.profile import Profile, StoreName
@@ -147,6 +152,7 @@ class StoredSecret(PickledByName):
         )
 
 
+@without_frames
 def keep_secret(profile: Profile, secret: str) -> None:
     """Store the client secret in the profile's store.
 

@@ -30,6 +30,7 @@ from atlassian_auth_adapter.refresh.driver import Driver, Parties
 from atlassian_auth_adapter.refresh.login import AnotherLoginError, Flight, Membership, SharedLogin
 from atlassian_auth_adapter.refresh.saving import not_saved
 from atlassian_auth_adapter.refresh.steps import Protocol, Request, Rules, Snapshot, token_set_of
+from atlassian_auth_adapter.secret_text import SecretText
 from atlassian_auth_adapter.stores.base import TokenStore
 from atlassian_auth_adapter.threads import (
     NotDoneError,
@@ -105,6 +106,7 @@ class RefreshingTokenSource:
 
     def token_set(self, rejected: str | None = None) -> TokenSet:
         """As `TokenSource.token_set`."""
+        rejected = rejected and SecretText(rejected)
         while True:
             found = self._token_set_or_flight(rejected)
             if isinstance(found, TokenSet):
@@ -115,6 +117,7 @@ class RefreshingTokenSource:
 
     async def token_set_async(self, rejected: str | None = None) -> TokenSet:
         """As `TokenSource.token_set_async`; no thread is occupied while it waits."""
+        rejected = rejected and SecretText(rejected)
         while True:
             found = self._token_set_or_flight(rejected)
             if isinstance(found, TokenSet):

@@ -22,6 +22,7 @@ from atlassian_auth_adapter.errors import (
     without_frames,
 )
 from atlassian_auth_adapter.oauth.authorization import AuthorizationResponse
+from atlassian_auth_adapter.secret_text import hidden
 from atlassian_auth_adapter.signin.loopback import LoopbackURI, Receiver
 
 __all__ = ["Paste", "has_browser", "login"]
@@ -93,7 +94,7 @@ def login(
             "give `paste`."
         )
     url = client.oauth_start()
-    (state,) = parse_qs(urlsplit(url).query)["state"]
+    (state,) = hidden(parse_qs(urlsplit(url).query)["state"])
     with Receiver(uri, state, url) if uri else nullcontext() as receiver:
         tell(_invitation(client, url, uri, paste is not None, os.environ))
         if open_browser and has_browser(os.environ, sys.platform):
@@ -126,7 +127,7 @@ def _first_response(
         if paste is None:
             continue
         try:
-            line = (paste(pause) or "").strip()
+            line = hidden((paste(pause) or "").strip())
         except EOFError:
             if receiver is None:
                 raise AuthorizationError(

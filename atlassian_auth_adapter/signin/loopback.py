@@ -32,6 +32,7 @@ from atlassian_auth_adapter.errors import (
     AuthorizationError,
     ConfigurationError,
     PortUnavailableError,
+    raise_clean,
 )
 from atlassian_auth_adapter.oauth.authorization import AuthorizationResponse
 from atlassian_auth_adapter.signin.pages import (
@@ -95,9 +96,9 @@ class LoopbackURI:
             parts = urlsplit(callback_url)
             host, port = parts.hostname or "", parts.port or 80
         except ValueError:
-            raise ConfigurationError(
-                f"callback_url is not a URL: {callback_url!r}. Pass the registered redirect URI."
-            ) from None
+            raise_clean(
+                ConfigurationError("callback_url is not a URL. Pass the registered redirect URI.")
+            )
         if parts.scheme != "http" or host not in _ADDRESSES:
             return None
         return cls(host, port, parts.path or "/", parts.netloc)

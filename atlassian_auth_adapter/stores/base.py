@@ -15,10 +15,12 @@ from typing import Any, NoReturn, Protocol, runtime_checkable
 
 from atlassian_auth_adapter.errors import ConfigurationError, StaleRecordError, TokenStoreError
 from atlassian_auth_adapter.pickling import PickledByReference
+from atlassian_auth_adapter.secret_text import SecretText
 
 __all__ = [
     "KEPT",
     "Entry",
+    "InsecureStoreWarning",
     "StoreOfOtherProcess",
     "TokenStore",
     "callable_failed",
@@ -37,6 +39,10 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}", re.ASCII)
 MOST_OVERTAKINGS = 100
 
 
+class InsecureStoreWarning(UserWarning):
+    """Others may read what the store keeps; the text says why. Given where the store is made."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """What is stored under a name.
@@ -48,6 +54,9 @@ class Entry:
 
     text: str = field(repr=False)
     version: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", SecretText(self.text))
 
 
 @runtime_checkable
@@ -111,7 +120,7 @@ def checked_name(name: str) -> str:
     if isinstance(name, str) and _NAME.fullmatch(name):
         return name
     raise ConfigurationError(
-        f"{name!r:.80} is not a name of a store's entry: up to 63 characters of a-z, 0-9, '_', "
+        "that is not a name of a store's entry: up to 63 characters of a-z, 0-9, '_', "
         "'.' and '-'. TokenKey.name is one."
     )
 

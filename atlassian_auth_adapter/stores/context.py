@@ -21,6 +21,7 @@ from atlassian_auth_adapter.errors import (
     TokenStoreError,
     TokenStoreTimeoutError,
     raise_clean,
+    without_frames,
 )
 from atlassian_auth_adapter.pickling import PickledByReference
 from atlassian_auth_adapter.stores.base import (
@@ -107,6 +108,7 @@ class ContextTokenStore(PickledByReference):
                 "lock must be None, a directory, or a callable lock(name, timeout)."
             )
 
+    @without_frames
     def load(self, name: str) -> Entry | None:
         """As `TokenStore.load`.
 
@@ -118,6 +120,7 @@ class ContextTokenStore(PickledByReference):
         with self._exclusive():
             return self._read().entry(name)
 
+    @without_frames
     def save(self, name: str, text: str, *, expected: int | None) -> None:
         """As `TokenStore.save`: `set_context` has returned. Also raises what `load` does."""
         checked_name(name)
@@ -126,6 +129,7 @@ class ContextTokenStore(PickledByReference):
             version = check_version(context.entry(name), expected, f"{name} in {self!r}")
             _call("set_context", self._set, context.with_entry(name, Entry(text, version)))
 
+    @without_frames
     def delete(self, name: str) -> None:
         """As `TokenStore.delete`, also a damaged entry; other programs' keys stay.
 

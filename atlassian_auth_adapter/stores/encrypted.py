@@ -28,6 +28,7 @@ from atlassian_auth_adapter.errors import (
     without_frames,
 )
 from atlassian_auth_adapter.pickling import PickledByReference, is_named
+from atlassian_auth_adapter.secret_text import SecretBytes, SecretText, hidden
 from atlassian_auth_adapter.stores.base import Entry, TokenStore, callable_failed, update
 from atlassian_auth_adapter.threads import after_fork
 
@@ -88,7 +89,7 @@ class EncryptedTokenStore(PickledByReference):
 
     @without_frames
     def __init__(self, inner: TokenStore, keys: Keys | Callable[[], Keys]) -> None:
-        self.inner = inner
+        self.inner, keys = inner, hidden(keys)
         if not isinstance(inner, TokenStore):
             raise ConfigurationError(
                 "EncryptedTokenStore encrypts another store, such as FileTokenStore(path); a "
@@ -168,7 +169,7 @@ class EncryptedTokenStore(PickledByReference):
 
     def _sealed(self, name: str, version: int, text: str) -> str:
         key_id, fernet = next(iter(self._keys().items()))
-        content = json.dumps({"name": name, "version": version, "text": text})
+        content = SecretText(json.dumps({"name": name, "version": version, "text": text}))
         return f"{key_id}.{fernet.encrypt(content.encode()).decode()}"
 
     def _opened(self, name: str, stored: Entry) -> tuple[str, str]:
@@ -217,13 +218,14 @@ class EncryptedTokenStore(PickledByReference):
 
 def fernets(keys: object) -> Fernets:
     """The keys by an id that does not reveal them; raises ConfigurationError for a bad key."""
+    keys = hidden(keys)
     several = isinstance(keys, Iterable) and not isinstance(keys, str | bytes)
-    given = list(keys) if several else [keys] if keys else []  # type: ignore[call-overload]
+    given: list[Any] = hidden(list(keys) if several else [keys] if keys else [])  # type: ignore[call-overload]
     known = {}
     for number, key in enumerate(given, 1):
         with suppress(TypeError, ValueError):
             fernet = Fernet(key)
-            raw = base64.urlsafe_b64decode(key)  # one key has several spellings
+            raw = SecretBytes(base64.urlsafe_b64decode(key))  # one key has several spellings
             known[hashlib.sha256(b"atlassian_auth_adapter:" + raw).hexdigest()[:16]] = fernet
             continue
         raise ConfigurationError(
@@ -247,7 +249,7 @@ def _answer(ask: Callable[[], Keys]) -> Keys:
 def _decrypted(fernet: Fernet, token: str) -> Any:
     """The JSON that was encrypted, or None when the token is not, to the letter, what we made."""
     with suppress(InvalidToken, RecursionError, ValueError):
-        content = json.loads(fernet.decrypt(token))
+        content = hidden(json.loads(fernet.decrypt(token)))
         # The last character of base64 has bits that are not used.
         exact = base64.urlsafe_b64encode(base64.urlsafe_b64decode(token)).decode() == token
         return content if exact else None

@@ -29,6 +29,7 @@ from atlassian_auth_adapter.disk.files import (
     typed,
 )
 from atlassian_auth_adapter.errors import TokenStoreError
+from atlassian_auth_adapter.secret_text import SecretBytes, hidden
 from atlassian_auth_adapter.stores.base import KEPT, Entry, check_version, checked_name
 
 __all__ = ["FileTokenStore"]
@@ -77,10 +78,10 @@ class FileTokenStore:
             TokenStoreError: As the protocol says. But when only the last step failed, which makes
                 the name of the new file durable, the new entry is stored.
         """
-        file = self._file(name)
+        file, text = self._file(name), hidden(text)
         with self._locked(f"{name}+save", _SAVE_TIMEOUT):
             version = check_version(self.load(name), expected, str(file))
-            data = json.dumps({"version": version, "text": text}).encode()
+            data = SecretBytes(json.dumps({"version": version, "text": text}).encode())
             if len(data) > MAX_SIZE:
                 raise TokenStoreError(f"{file}: the entry is larger than {MAX_SIZE} bytes.")
             with typed("write", file):
@@ -119,7 +120,7 @@ class FileTokenStore:
 
 def _entry(data: bytes, file: Path) -> Entry:
     try:
-        stored: Any = json.loads(data)
+        stored: Any = hidden(json.loads(data))
     except (ValueError, RecursionError):  # it holds what was parsed, so nothing is raised in here
         stored = None
     match stored:

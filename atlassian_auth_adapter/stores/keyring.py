@@ -33,10 +33,12 @@ from atlassian_auth_adapter.errors import (
     optional_import,
     raise_clean,
 )
+from atlassian_auth_adapter.secret_text import SecretText, hidden
 from atlassian_auth_adapter.stores.base import StoreOfOtherProcess
 from atlassian_auth_adapter.stores.encrypted import EncryptedTokenStore, Fernets, fernets
 from atlassian_auth_adapter.stores.file import FileTokenStore
 from atlassian_auth_adapter.threads import after_fork, bind_result, result_of, started
+from atlassian_auth_adapter.transport import is_timeout
 
 with optional_import("keyring", "keyring"):
     import keyring
@@ -110,8 +112,8 @@ class KeyringTokenStore(EncryptedTokenStore):
     ) -> None:
         if not (isinstance(service, str) and service):
             raise ConfigurationError("service must be a text: the entry's name in the keyring.")
-        if not 0 < timeout < threading.TIMEOUT_MAX:
-            raise ConfigurationError(f"timeout={timeout!r} must be a positive number of seconds.")
+        if not is_timeout(timeout):
+            raise ConfigurationError("timeout must be a positive number of seconds.")
         if not isinstance(backend, KeyringBackend | None):
             raise ConfigurationError("backend must be a keyring, as keyring.get_keyring() returns.")
         if directory is None:
@@ -163,7 +165,7 @@ class KeyringTokenStore(EncryptedTokenStore):
                 f"is no {self._entry}. Restore it, or unlock the keyring that has it; if it is "
                 "lost for good, delete the directory and sign in again."
             )
-        key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+        key = SecretText(base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())
         try:
             self._backend.set_password(self._service, str(self._path), key)
         except Exception as error:  # noqa: BLE001 - backends raise what their libraries do
@@ -177,7 +179,7 @@ class KeyringTokenStore(EncryptedTokenStore):
 
     def _read(self) -> str | None:
         try:
-            return self._backend.get_password(self._service, str(self._path))
+            return hidden(self._backend.get_password(self._service, str(self._path)))
         except Exception as error:  # noqa: BLE001 - backends raise what their libraries do
             raise_clean(_failure("read", self._backend, error))
 

@@ -48,7 +48,7 @@ class LeaseKeeper(Protocol):
 def checked_lease(seconds: float) -> float:
     """The duration of a lease; raises ConfigurationError if it is not a positive number."""
     if not isinstance(seconds, int | float) or not 0 < seconds < threading.TIMEOUT_MAX:
-        raise ConfigurationError(f"lease={seconds!r} must be a positive number of seconds.")
+        raise ConfigurationError("lease must be a positive number of seconds.")
     return float(seconds)
 
 

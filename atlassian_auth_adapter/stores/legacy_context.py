@@ -125,7 +125,7 @@ class ContextDictionary:
             seen, text = _hash(*_tokens(changed)), _with_tokens(text, "", "")
             owner = name if entry else owner
         if entry:
-            entries[name] = {"version": entry.version, "text": text}
+            entries[name] = {"version": entry.version, "text": str(text)}
         if entries or owner:
             ours = {"schema": _SCHEMA, "owner": owner, "seen": seen, "entries": entries}
             changed[OURS] = ours
@@ -219,7 +219,7 @@ def _adopted(name: str, context: Mapping[str, Any], before: Entry | None) -> str
             "refresh_token": refresh_token,
             # Without a known end, the token counts as expired: refresh before the first use.
             "expires_at": _seconds(context.get("valid_until")) if token else 0.0,
-            "scope": scopes if isinstance(scopes, str) else "",
+            "scope": " ".join(scopes.split()) if isinstance(scopes, str) else "",
         }
     if throttled_until := _seconds(former.get("throttled_until")):
         login["throttled_until"] = throttled_until

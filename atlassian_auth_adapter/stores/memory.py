@@ -8,6 +8,7 @@ from typing import Any
 
 from atlassian_auth_adapter.errors import TokenStoreError
 from atlassian_auth_adapter.pickling import PickledByReference
+from atlassian_auth_adapter.secret_text import hidden
 from atlassian_auth_adapter.stores.base import (
     Entry,
     StoreOfOtherProcess,
@@ -57,6 +58,7 @@ class MemoryTokenStore(PickledByReference):
                 from. Use FileTokenStore, or `forget()` and sign in again here.
         """
         checked_name(name)
+        text = hidden(text)
         with self._locks.held(_ENTRIES):
             stored, owner = self._load(name)
             version = check_version(stored, expected, f"{name} in {self!r}")

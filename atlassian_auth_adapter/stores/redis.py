@@ -11,12 +11,14 @@ script twice has the same effect as once: it finds the random number of its own 
 from __future__ import annotations
 
 import inspect
+import ipaddress
 import os
 import re
 import secrets
 import sys
+import warnings
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -29,9 +31,11 @@ from atlassian_auth_adapter.errors import (
     without_frames,
 )
 from atlassian_auth_adapter.pickling import PickledByReference, is_named
+from atlassian_auth_adapter.secret_text import SecretBytes, hidden
 from atlassian_auth_adapter.stores.base import (
     KEPT,
     Entry,
+    InsecureStoreWarning,
     StoreOfOtherProcess,
     check_version,
     checked_name,
@@ -42,6 +46,7 @@ with optional_import("redis", "redis"):
     import redis
     from redis.client import NEVER_DECODE, Pipeline
     from redis.cluster import ClusterPipeline
+    from redis.connection import SSLConnection
     from redis.exceptions import RedisClusterException, RedisError
     from redis.sentinel import SentinelConnectionPool
 
@@ -141,7 +146,8 @@ class RedisTokenStore(PickledByReference):
 
     A login is as durable as the Redis: configure it to persist (`appendonly yes`) and to evict
     nothing (`maxmemory-policy noeviction`). All methods block on the network, as long as the
-    client's timeouts and retries allow.
+    client's timeouts and retries allow. A Redis on another host that is reached without TLS or
+    without a password is told by an `InsecureStoreWarning`.
 
     A copy is the store itself. If `redis_client` is a function of a module, a pickle holds its name
     and works in every process. Otherwise it works in this process and its forked children only; in
@@ -171,8 +177,9 @@ class RedisTokenStore(PickledByReference):
         try:
             prefix.encode()
         except (AttributeError, UnicodeError):
-            raise ConfigurationError(f"prefix={prefix!r} must be text.") from None
+            raise_clean(ConfigurationError("prefix must be text that UTF-8 can encode."))
         self._prefix, self._lease = prefix, checked_lease(lease)
+        redis_client = hidden(redis_client)  # a partial may hold a password
         self._function: Callable[[], Client] | None = None
         if _is_client(redis_client) or not callable(redis_client):
             self._client = _checked(redis_client)
@@ -180,6 +187,14 @@ class RedisTokenStore(PickledByReference):
             self._function, self._client = redis_client, _made(redis_client)
         self._process = os.getpid()
         self._place = _place(self._client)
+        if dangers := _dangers(self._client):
+            warnings.warn(
+                f"the Redis at {self._place} is on another host, and the client has "
+                f"{' and '.join(dangers)}: the network can read the tokens. Connect with "
+                "rediss:// and a password, or use EncryptedTokenStore.",
+                InsecureStoreWarning,
+                stacklevel=2,
+            )
 
     @without_frames
     def load(self, name: str) -> Entry | None:
@@ -195,7 +210,7 @@ class RedisTokenStore(PickledByReference):
             TokenStoreUnavailableError: Redis cannot be reached just now. The previous entry still
                 stands, unless only the answer was lost.
         """
-        key = self._redis_key(name)
+        key, text = self._redis_key(name), hidden(text)
         before, after = "" if expected is None else expected, (expected or 0) + 1
         stored = self._run("save", key, _SAVE, before, after, text, secrets.token_hex(8))
         if stored != 1:
@@ -222,8 +237,9 @@ class RedisTokenStore(PickledByReference):
         try:
             # EVAL, not EVALSHA: the scripts are small, and a restarted Redis has forgotten them.
             # Undecoded, since a client that decodes may fail on a damaged entry.
-            encoded = [str(argument).encode() for argument in (key, *arguments)]
-            return client.execute_command("EVAL", script, 1, *encoded, **{NEVER_DECODE: True})
+            encoded = [SecretBytes(str(argument).encode()) for argument in (key, *arguments)]
+            options = {NEVER_DECODE: True}
+            return hidden(client.execute_command("EVAL", script, 1, *encoded, **options))
         except Exception as error:  # noqa: BLE001 - the client's, and its password provider's
             raise_clean(_failure(f"cannot {verb} {key} in {self._place}", error, outer))
 
@@ -279,7 +295,9 @@ def _made(function: Callable[[], Client]) -> Client:
     try:
         inspect.signature(function).bind()
     except TypeError:
-        raise ConfigurationError(f"{function!r} must be a function without arguments.") from None
+        raise_clean(
+            ConfigurationError("redis_client: that function must be one without arguments.")
+        )
     outer = sys.exception()
     try:
         return _checked(function())
@@ -326,6 +344,28 @@ def _connection(client: Any) -> Any:
     """A connection of the kind that the client makes, with every default; not connected."""
     pool = client.connection_pool
     return pool.connection_class(**pool.connection_kwargs)
+
+
+def _dangers(client: Any) -> list[str]:
+    """What the client lacks to protect what it sends to another host; sentinels hold no tokens."""
+    plain, *sentinels = _connecting(client)
+    connection = _connection(plain)
+    is_socket = bool(getattr(connection, "path", ""))
+    hosts = [_connection(one).host for one in sentinels or [plain] if not is_socket]
+    if all(map(_is_this_host, hosts)):
+        return []
+    has_password = connection.password or getattr(connection, "credential_provider", None)
+    lacks = {
+        "no TLS": not isinstance(connection, SSLConnection),
+        "no password": not has_password,
+    }
+    return [what for what, is_missing in lacks.items() if is_missing]
+
+
+def _is_this_host(host: str) -> bool:
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
 
 
 def _place(client: Any) -> str:

@@ -479,3 +479,13 @@ def test_doctor_names_the_proxy_without_its_password(
     assert "s3cr3t" not in run.out + run.err
     assert _found(run)["registration"] == "fail"
     assert "state=" not in run.out + run.err  # of the authorization request that had no answer
+
+
+def test_doctor_tells_that_certificates_are_not_checked(command: Any, profile: Any) -> None:
+    """It works, and anyone in between can take the tokens: a warning with advice."""
+    profile(verify=False)
+    run = command("doctor", "--json")
+    assert _found(run)["TLS"] == "warn"
+    assert "CA bundle" in run.out
+    profile()
+    assert "TLS" not in _found(command("doctor", "--json"))

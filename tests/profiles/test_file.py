@@ -424,12 +424,12 @@ class TestWhich:
         written("[work]")
         assert load_profile().name == "work"
         file = written("[work]\n[private]\n")
-        refused(load_profile, file, "no profile 'default'", "Known: work, private.")
+        refused(load_profile, file, "no profile of that name", "Known: work, private.")
         monkeypatch.setenv("ATLASSIAN_PROFILE", "private")
         assert load_profile().name == "private"
         assert load_profile("work").name == "work"
-        refused(lambda: load_profile("wrok"), "no profile 'wrok'", "Known: work, private.")
-        refused(lambda: delete_profile("wrok"), "no profile 'wrok'", "Known: work, private.")
+        refused(lambda: load_profile("wrok"), "no profile of that name", "Known: work, private.")
+        refused(lambda: delete_profile("wrok"), "no profile of that name", "Known: work, private.")
         monkeypatch.setenv("ATLASSIAN_PROFILE", "")
         written("[work]\n[default]\n")
         assert load_profile().name == "default"
@@ -442,4 +442,4 @@ class TestWhich:
         monkeypatch.setenv("ATLASSIAN_TOKEN_DIRECTORY", "~/tokens")
         client = client_from_profile()
         assert (client.client_id, client.account) == ("id", "default")
-        refused(lambda: load_profile("work"), "no profile 'work'")
+        refused(lambda: load_profile("work"), "no profile of that name")

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
 import logging
 import pickle
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
-from types import TracebackType
 from typing import Any
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote
 
 import httpx
 import httpx2
@@ -22,7 +18,6 @@ import requests
 import trio
 from hypothesis import given, strategies as st
 
-import atlassian_auth_adapter
 from atlassian_auth_adapter import (
     AtlassianAuth,
     AtlassianAuthError,
@@ -48,8 +43,11 @@ from atlassian_auth_adapter.testing.emulator import (
 )
 from atlassian_auth_adapter.testing.state import shared_login
 
-PACKAGE = Path(atlassian_auth_adapter.__file__).parent
+from . import reporters
+
 WRONG = "wr0ng+client/secret=&s3cr3t"
+PASSWORD = "pr0xy+pass/word=s3cr3t"
+PROXY = f"http://user:{quote(PASSWORD, safe='')}@proxy.example.com:8080"
 
 
 class _Store:
@@ -62,7 +60,7 @@ class _Store:
     def _fail(self, *given: object) -> None:
         if self.failures > 0:
             self.failures -= 1
-            raise RuntimeError(f"the disk is full: {given!r}")
+            raise RuntimeError(f"the disk is full: {' '.join(map(str, given))}")
 
     def load(self, name: str) -> Entry | None:
         return self.inner.load(name)
@@ -106,18 +104,9 @@ def _debug_log(shown: list[str]) -> Iterator[None]:
             logging.getLogger(name).setLevel(level)
 
 
-def _frames(tb: TracebackType | None) -> Iterator[str]:
-    """What an error reporter shows of our frames: the reprs of their locals."""
-    for frame, _ in traceback.walk_tb(tb):
-        path = Path(frame.f_code.co_filename)
-        if path.is_relative_to(PACKAGE) and "testing" not in path.parts:
-            where = f"{path.name}:{frame.f_code.co_name}"
-            yield from (f"{where} {name}={value!r}" for name, value in frame.f_locals.items())
-
-
 def _texts_of(error: BaseException) -> list[str]:
     """Everything that can be reached from an error."""
-    shown: list[str] = ["".join(traceback.format_exception(error))]
+    shown = ["".join(traceback.format_exception(error)), *reporters.shown_of(error)]
     seen: set[int] = set()
     to_see: list[Any] = [error]
     while to_see:
@@ -127,7 +116,6 @@ def _texts_of(error: BaseException) -> list[str]:
         seen.add(id(each))
         shown += [repr(each), str(each)]
         if isinstance(each, BaseException):
-            shown += _frames(each.__traceback__)
             to_see += [each.__cause__, each.__context__, *each.args]
         if isinstance(each, AtlassianAuthError):  # a library's own error holds its own request
             to_see += [getattr(each, "request", None), getattr(each, "response", None)]
@@ -151,6 +139,7 @@ class _World:
             "clock": clock,
             "store": self.store,
             "on_event": lambda event: self.shown.append(f"{event} {event!r}"),
+            "proxy": {"ftp": PROXY},
         }
         if flavour == "cloud":
             hosts = self.side.auth_url, self.side.api_url, self.side.audience
@@ -189,7 +178,7 @@ class _World:
         pending = self.authorizations
         started = pending.requests if pending else ()
         waiting = {secret for each in started for secret in (each.state, each.code_verifier)}
-        return {WRONG, *self.emulator.secrets, *waiting} - {""}
+        return {WRONG, PASSWORD, *self.emulator.secrets, *waiting} - {""}
 
 
 # --- what may happen ------------------------------------------------------------------------------
@@ -217,6 +206,7 @@ def _denied(world: _World) -> None:
 def _requests(world: _World, target: str = "") -> None:
     auth = AtlassianAuth(world.client)
     with requests.Session() as session:
+        session.proxies = {"ftp": PROXY}
         response = session.get(target or world.url, auth=auth, timeout=30)
     world.shown += [repr(auth), repr(response)]
 
@@ -247,6 +237,19 @@ def _foreign_raises(world: _World) -> None:
     requests.get(world.emulator.foreign_url, auth=auth, timeout=30)
 
 
+def _cut_rejection(world: _World) -> None:
+    world.side.expire_access_tokens()
+    world.emulator.faults.next("resource", CutBody())
+    _requests(world)
+
+
+def _resent_in_vain(world: _World) -> None:
+    world.side.expire_access_tokens()
+    world.emulator.faults.next("resource", Status(401))
+    world.emulator.faults.next("resource", CloseBefore())
+    _requests(world)
+
+
 def _redirected(world: _World) -> None:
     world.emulator.faults.next("resource", Redirect(f"{world.emulator.foreign_url}/x", 302))
     _requests(world)
@@ -270,7 +273,7 @@ def _unsaved(world: _World) -> None:
 
     def save(name: str, text: str, *, expected: int | None) -> None:
         if next(calls, False):
-            raise RuntimeError(f"the disk is full: {text!r}")
+            raise RuntimeError(f"the disk is full: {text}")
         saved(name, text, expected=expected)
 
     world.store.save = save  # type: ignore[method-assign]
@@ -281,8 +284,11 @@ def _unsaved(world: _World) -> None:
 
 
 def _pickled(world: _World) -> None:
-    for thing in (world.client.status(), world.client.resource_server):
+    auth = AtlassianAuth(world.client)
+    world.client._arguments.pop("store", None)  # one of a test, which has no pickle
+    for thing in (world.client, auth, world.client.transport, world.client.status()):
         world.shown.append(pickle.dumps(thing).decode("latin-1"))
+        world.shown += [repr(thing), repr(getattr(thing, "__dict__", ""))]
 
 
 def _printed(world: _World) -> None:
@@ -309,6 +315,8 @@ OPERATIONS: dict[str, Callable[[_World], object]] = {
     "requests to a foreign host": lambda world: _requests(world, world.emulator.foreign_url),
     "requests to a foreign host, raising": _foreign_raises,
     "requests, redirected away": _redirected,
+    "requests, the rejection is cut": _cut_rejection,
+    "requests, sent again in vain": _resent_in_vain,
     "httpx": _httpx(httpx, AtlassianHTTPXAuth),
     "httpx2": _httpx(httpx2, AtlassianHTTPX2Auth),
     "httpx on asyncio": _httpx_async(lambda main: asyncio.run(main())),
@@ -348,20 +356,11 @@ OPERATIONS: dict[str, Callable[[_World], object]] = {
 }
 
 
-def _spellings(secret: str, client_id: str) -> set[str]:
-    """How a secret may look when it leaks; a piece of it is a leak as well."""
-    encoded = base64.b64encode(secret.encode()).decode().rstrip("=")
-    basic = base64.b64encode(f"{client_id}:{secret}".encode()).decode().rstrip("=")
-    piece = secret[4:28]
-    whole = {secret, quote(secret), quote(secret, safe=""), quote_plus(secret), json.dumps(secret)}
-    return {*whole, piece, encoded, basic, repr(secret)[1:-1]}
-
-
 def _leaks(world: _World) -> list[str]:
     client_id = world.side.app.client_id
     found = set()
     for secret in world.secrets():
-        for spelling in _spellings(secret, client_id):
+        for spelling in reporters.spellings(secret, client_id):
             for text in world.shown:
                 at = text.find(spelling)
                 if at >= 0:
@@ -430,7 +429,7 @@ def test_the_scanner_finds_what_it_looks_for() -> None:
         world = _World("cloud", emulator, clock)
         _login(world)
         assert not _leaks(world)
-        token = world.client.get_access_token()
+        token = str(world.client.get_access_token())  # not hidden any more
         for leak in (
             lambda: world.shown.append(f"Authorization: Bearer {token}"),
             lambda: world.shown.append(quote(world.side.app.client_secret, safe="")),

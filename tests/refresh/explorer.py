@@ -636,7 +636,9 @@ class Explorer:
         if old is not None and old.token_set is not None and new.token_set is not None:
             before, after = old.token_set.refresh_token, new.token_set.refresh_token
             if before != after and before.startswith(after):
-                raise Violation(f"{before!r} was overwritten by {after!r}, which was spent for it")
+                raise Violation(
+                    f"{str(before)!r} was overwritten by {str(after)!r}, which was spent for it"
+                )
             if old.login_id != new.login_id and not new.taken_over:
                 raise Violation(f"a refresh overwrote another login, {old.login_id!r}")
         return state._replace(login=new, version=(state.version or 0) + 1)
@@ -666,13 +668,13 @@ class Explorer:
         # A program may offer a token again that is lost, and that the server has refused.
         is_offered = name == GIVEN and not is_successor_known
         if not (is_on_record or lost or is_offered):
-            raise Violation(f"{name!r} is sent again by a process that knows of no first time")
+            raise Violation(f"{str(name)!r} is sent again by a process that knows of no first time")
         if late < 0:
             return
         if sent > (0 if self.kind.grace else 1):
-            raise Violation(f"{name!r} was sent again and again, {late:.0f} s after its grace")
+            raise Violation(f"{str(name)!r} was sent again and again, {late:.0f} s after its grace")
         if not state.paused and is_successor_known:
-            raise Violation(f"{name!r} was sent after its grace; its successor is known")
+            raise Violation(f"{str(name)!r} was sent after its grace; its successor is known")
 
     def _judge_rotation(self, state: State, i: int, step: Send) -> None:
         """A refresh token is spent for the first time."""
@@ -680,7 +682,9 @@ class Explorer:
         is_rejected = self._runs[i].request.rejected == token_set.access_token
         is_fresh = token_set.access_token and wall < token_set.expires_at - 600.0
         if is_fresh and not is_rejected and not state.events[JUMP]:
-            raise Violation(f"{token_set.refresh_token!r} was spent, although its token is fresh")
+            raise Violation(
+                f"{str(token_set.refresh_token)!r} was spent, although its token is fresh"
+            )
 
     def _is_known(self, state: State, matches: Callable[[str], bool]) -> bool:
         """Whether such a refresh token is in the store, or in the memory of a living process."""
@@ -754,7 +758,7 @@ class Explorer:
             token = next(token for token in state.books if token.name == name)
             is_first = token.spent_at < 0 and token.is_alive
             if is_first or self.kind.is_usable(state.books, name, state.time):
-                raise Violation(f"the login is given up, but {name!r} is good: {error}")
+                raise Violation(f"the login is given up, but {str(name)!r} is good: {error}")
         told = not isinstance(error, LoginRequiredError) or error.reason == "answer_lost"
         if not told and not state.events[JUMP]:  # a clock that jumped tells no age
             raise Violation(f"the answer was lost, but the error does not say so: {error}")
@@ -806,9 +810,9 @@ def named(step: Any) -> str:
         case Save(login, expected):
             what = "the journal" if login.journal else "the record"
             token = login.token_set.refresh_token if login.token_set else None
-            return f"save {what} with {token!r} over version {expected}"
+            return f"save {what} with {str(token)!r} over version {expected}"
         case Send(token_set):
-            return f"send {token_set.refresh_token!r}"
+            return f"send {str(token_set.refresh_token)!r}"
         case Sleep(seconds):
             return f"sleep {seconds:g} s"
         case Locked():

@@ -193,5 +193,5 @@ def test_a_forked_child_releases_nothing(place):
 def test_a_lease_lasts_a_positive_number_of_seconds():
     """Everything else is a mistake of the program."""
     for seconds in (0, -1, float("nan"), float("inf"), 1e300, None, "60"):
-        with pytest.raises(ConfigurationError, match="lease="):
+        with pytest.raises(ConfigurationError, match="lease must be"):
             checked_lease(seconds)

@@ -23,6 +23,7 @@ import pytest
 import redis
 import redis.asyncio
 from redis.backoff import NoBackoff
+from redis.credentials import UsernamePasswordCredentialProvider
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
@@ -32,7 +33,7 @@ from atlassian_auth_adapter.errors import (
     TokenStoreError,
     TokenStoreTimeoutError,
 )
-from atlassian_auth_adapter.stores.base import Entry
+from atlassian_auth_adapter.stores.base import Entry, InsecureStoreWarning
 from atlassian_auth_adapter.stores.redis import RedisTokenStore
 from atlassian_auth_adapter.testing.contracts.processes import (
     PATIENCE,
@@ -153,6 +154,13 @@ def writing(store):
     ]
 
 
+PROVIDER = UsernamePasswordCredentialProvider("name", "secret")
+UNPROTECTED = pytest.mark.filterwarnings(
+    "ignore::atlassian_auth_adapter.stores.base.InsecureStoreWarning"
+)
+
+
+@UNPROTECTED
 class TestArguments:
     def test_anything_but_a_client_is_refused(self):
         """At once, with what to give instead."""
@@ -218,6 +226,56 @@ def by_sentinel(*hosts, **options):
     return sentinel.master_for("logins", socket_timeout=5, **options)
 
 
+class TestOtherHosts:
+    """What a Redis on another host is sent, others on the network could read."""
+
+    @pytest.mark.parametrize(
+        ("client", "words"),
+        [
+            (plain, ("no TLS", "no password")),
+            (lambda: plain(host="10.0.0.7"), ("no TLS", "no password")),
+            (lambda: plain(host="2001:db8::7"), ("no TLS", "no password")),
+            (lambda: plain(password="secret"), ("no TLS",)),
+            (lambda: connected("redis://x:secret@h"), ("no TLS",)),
+            (lambda: plain(ssl=True), ("no password",)),
+            (lambda: connected("rediss://h"), ("no password",)),
+            (lambda: by_sentinel("a", "127.0.0.1"), ("no TLS", "no password")),
+            (lambda: by_sentinel("a", password="secret"), ("no TLS",)),
+        ],
+    )
+    def test_one_that_is_not_protected_is_told(self, client, words):
+        """By a warning that says what is missing, when the store is made; not the password."""
+        for given in (client(), client):
+            with pytest.warns(InsecureStoreWarning, match="another host") as told:
+                RedisTokenStore(given)
+            (warning,) = told
+            text = str(warning.message)
+            assert warning.filename == __file__
+            assert all(word in text for word in words)
+            assert ("no password" in text) == ("no password" in words)
+            assert "secret" not in text
+
+    @pytest.mark.parametrize(
+        "client",
+        [
+            lambda: plain(host="localhost"),
+            lambda: plain(host="127.0.0.1"),
+            lambda: plain(host="127.0.0.9"),
+            lambda: plain(host="::1"),
+            lambda: plain(unix_socket_path="/run/redis"),
+            lambda: plain(ssl=True, password="secret"),
+            lambda: connected("rediss://x:secret@h"),
+            lambda: plain(ssl=True, credential_provider=PROVIDER),
+            lambda: by_sentinel("127.0.0.1", "::1"),
+        ],
+    )
+    def test_one_that_is_protected_is_not(self, client, recwarn):
+        """Nor is one on this host."""
+        RedisTokenStore(client())
+        assert not recwarn.list
+
+
+@UNPROTECTED
 class TestPlace:
     def test_a_place_is_server_and_database(self):
         """For people; without password, timeouts or decoding."""
@@ -679,6 +737,7 @@ class TestAdvice:
         with answering(line) as url, connected(url, protocol=3, password="secret") as client:
             refused(lambda: RedisTokenStore(client).load(NAME))
 
+    @UNPROTECTED
     def test_a_place_without_server_is_named(self):
         """With the operating system's reason."""
         for client, *words in (

@@ -246,7 +246,7 @@ class TestArguments:
         """A name has one or two parts that no database truncates."""
         tables = ("", ".", "a.", ".a", "a.b.c", "a" * 64, None, 1)
         for name, value in (*(("table", table) for table in tables), ("lease", 0)):
-            with pytest.raises(ConfigurationError, match=f"{name}="):
+            with pytest.raises(ConfigurationError, match=name):
                 SQLTokenStore(sa.create_engine("sqlite:///x.db"), **{name: value})
 
 
@@ -348,9 +348,7 @@ class TestTable:
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
     def test_a_new_file_is_private(self, engine_for, tmp_path):
-        """Whatever the umask; also when a store has read it before. A mode that was set
-        later stays.
-        """
+        """Whatever the umask; also when a store has read it before."""
         umask = os.umask(0)
         try:
             for is_there in (False, True):
@@ -360,12 +358,32 @@ class TestTable:
                     refused(lambda s=store: s.load(NAME), file)
                 store.create_table()
                 assert stat.S_IMODE(file.stat().st_mode) == 0o600
-                file.chmod(0o640)
-                store.create_table()
-                assert stat.S_IMODE(file.stat().st_mode) == 0o640
         finally:
             os.umask(umask)
         assert {path.suffix for path in tmp_path.iterdir()} == {".db"}
+
+    @pytest.mark.parametrize("suffix", ["", "-wal", "-journal", "-shm"])
+    @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660])
+    def test_a_file_that_other_users_may_read_is_refused(self, engine_for, tmp_path, suffix, mode):
+        """As other files of logins, and so are those that SQLite keeps beside it; not repaired."""
+        file = tmp_path / "logins.db"
+        store = SQLTokenStore(engine_for(f"sqlite:///{file}"))
+        store.create_table()
+        store.save(NAME, TEXT, expected=None)
+        open_file = tmp_path / f"logins.db{suffix}"
+        open_file.write_bytes(open_file.read_bytes() if open_file.exists() else b"some content")
+        open_file.chmod(mode)
+        for work in (
+            lambda: store.load(NAME),
+            lambda: store.save(NAME, NEWER, expected=1),
+            lambda: store.delete(NAME),
+            lambda: locking(store),
+            store.create_table,
+        ):
+            refused(work, "other users have access", f"chmod 600 {open_file}")
+        assert stat.S_IMODE(open_file.stat().st_mode) == mode
+        open_file.chmod(0o600)
+        assert store.load(NAME).text == TEXT
 
     def test_making_the_file_ends_no_lock_of_another_thread(
         self, engine_for, tmp_path, monkeypatch
@@ -966,7 +984,7 @@ class TestSecrets:
             store.save(NAME, NEWER, expected=1)
         log = caplog.text + "".join(capfd.readouterr())
         assert "UPDATE" in log
-        assert "Row (2, <text>, " in log
+        assert "Row (2, <hidden>, " in log
         assert "secret" not in log
 
     @only_sqlite

@@ -31,6 +31,7 @@ with optional_import("SQLAlchemy", "sql"):
     import sqlalchemy as sa
 
 from atlassian_auth_adapter.pickling import PickledByReference, is_named
+from atlassian_auth_adapter.secret_text import hidden
 from atlassian_auth_adapter.stores.base import (
     KEPT,
     Entry,
@@ -61,9 +62,10 @@ class SQLTokenStore(PickledByReference):
         create_engine("mysql+pymysql://...",
                       connect_args={"connect_timeout": 5, "read_timeout": 10, "write_timeout": 10})
 
-    The table holds tokens in plain text: limit who may read it, by the database's privileges or by
-    the mode of an SQLite file (`create_table` makes a new one 0600), or use EncryptedTokenStore.
-    Neither the engine's log (`echo`) nor an error shows what is saved.
+    The table holds tokens in plain text: limit who may read it by the database's privileges, or use
+    EncryptedTokenStore. An SQLite file, or one that SQLite keeps beside it, to which other users
+    have access is refused; `create_table` makes a new one with mode 0600. Neither the engine's log
+    (`echo`) nor an error shows what is saved.
 
     A copy is the store itself. If `engine` is a function of a module, a pickle holds its name and
     works in every process. Otherwise it works in this process and its forked children only; in any
@@ -86,6 +88,7 @@ class SQLTokenStore(PickledByReference):
         table: str = "atlassian_auth_adapter",
         lease: float = LEASE,
     ) -> None:
+        engine = hidden(engine)  # a partial may hold a password
         self._lease, self._table = checked_lease(lease), table
         columns = table_of(table)
         self._function = engine if is_named(engine) else None
@@ -115,7 +118,7 @@ class SQLTokenStore(PickledByReference):
             TokenStoreUnavailableError: The database cannot be reached just now. The previous entry
                 still stands, unless the connection broke twice before the answer came.
         """
-        save_id = secrets.token_hex(16)
+        save_id, text = secrets.token_hex(16), hidden(text)
         if self._rows.write(checked_name(name), text, expected, save_id):
             return
         version, there, last_save = self._rows.read(name)

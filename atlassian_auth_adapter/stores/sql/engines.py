@@ -12,12 +12,13 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import sqlalchemy as sa
 
+from atlassian_auth_adapter.disk.files import check_private
 from atlassian_auth_adapter.errors import ConfigurationError
 from atlassian_auth_adapter.pickling import is_named
 from atlassian_auth_adapter.stores.thread_locks import ThreadLocks
 from atlassian_auth_adapter.threads import after_fork
 
-__all__ = ["engine_of", "make_private", "place_of"]
+__all__ = ["check_file", "engine_of", "make_private", "place_of"]
 
 _PORTS = {"postgresql": 5432, "mysql": 3306}
 
@@ -123,6 +124,19 @@ def make_private(file: Path) -> None:
                 Path(new).unlink()
         if not file.stat().st_size:
             file.chmod(0o600)
+
+
+def check_file(file: Path) -> None:
+    """Raise TokenStoreError if other users have access to an SQLite file, or to one beside it.
+
+    SQLite writes what is saved into these as well, with the mode that the file has at that time.
+    """
+    for suffix in ("", "-wal", "-journal", "-shm"):
+        beside = file.with_name(f"{file.name}{suffix}")
+        with suppress(OSError):  # it is not there, or connecting will say what is wrong
+            status = beside.stat()
+            if status.st_size:
+                check_private(beside, status)
 
 
 def _separate_from_parent() -> None:

@@ -19,7 +19,9 @@ from atlassian_auth_adapter.errors import (
     TokenStoreError,
     TokenStoreUnavailableError,
 )
-from atlassian_auth_adapter.stores.sql.engines import make_private
+from atlassian_auth_adapter.foreign_text import printable
+from atlassian_auth_adapter.secret_text import SecretText
+from atlassian_auth_adapter.stores.sql.engines import check_file, make_private
 from atlassian_auth_adapter.stores.sql.errors import (
     CONFLICTS,
     DUPLICATE_ROW,
@@ -51,17 +53,8 @@ _EXACT = mysql.VARCHAR(64, charset="ascii", collation="ascii_bin")
 _LONGEST_NAME = 63
 
 
-class _Hidden(str):
-    """A text that logs and tracebacks do not show: they print the `repr` of a row's values."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "<text>"
-
-
 class _HiddenText(sa.types.TypeDecorator[str]):
-    """A long text, `_Hidden` when it is sent and when it is read."""
+    """A long text, which logs do not show: they print the `repr` of a row's values."""
 
     impl = sa.Text
     cache_ok = True
@@ -71,10 +64,10 @@ class _HiddenText(sa.types.TypeDecorator[str]):
         return dialect.type_descriptor(mysql.LONGTEXT() if is_mysql else sa.Text())
 
     def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
-        return None if value is None else _Hidden(value)
+        return None if value is None else SecretText(value)
 
     def process_result_value(self, value: str | None, dialect: sa.Dialect) -> str | None:
-        return None if value is None else _Hidden(value)
+        return None if value is None else SecretText(value)
 
 
 def table_of(name: object) -> sa.Table:
@@ -86,7 +79,7 @@ def table_of(name: object) -> sa.Table:
     parts = name.split(".") if isinstance(name, str) else []
     if len(parts) not in (1, 2) or not all(0 < len(part) <= _LONGEST_NAME for part in parts):
         raise ConfigurationError(
-            f"table={name!r} must be a name of 1 to {_LONGEST_NAME} characters, or "
+            f"table must be a name of 1 to {_LONGEST_NAME} characters, or "
             "'schema.table' with two of them."
         )
     return sa.Table(
@@ -117,6 +110,8 @@ class Rows:
         self._table, self._row, self._place = table, table.c, place
         self.where = f"table {table.fullname!r} of {place}"
         self._dialect = place.partition(":")[0]
+        is_file = self._dialect == "sqlite"
+        self._file = Path(place.removeprefix("sqlite:///")) if is_file else None
         self._now: sa.ColumnElement[float] = sa.literal_column(_NOW[self._dialect], sa.Double())
         self._engine = engine.execution_options()  # a view of it: only this one has our listener
         if engine.dialect.driver == "psycopg":
@@ -124,8 +119,8 @@ class Rows:
 
     def create(self) -> None:
         """The table exists."""
-        if self._dialect == "sqlite":
-            make_private(Path(self._place.removeprefix("sqlite:///")))
+        if self._file:
+            make_private(self._file)
 
         def create(connection: sa.Connection) -> None:
             # A login without the right to create tables may find one.
@@ -220,6 +215,8 @@ class Rows:
         Errors of SQLAlchemy hold the statement's parameters, and so do their frames. So what is
         raised here is raised outside of every handler, without them.
         """
+        if self._file:
+            check_file(self._file)
         pauses, was_lost = iter(_PAUSES), False
         while True:
             is_connected = False
@@ -243,7 +240,7 @@ class Rows:
     def _failure(self, verb: str, error: Exception, *, is_connected: bool) -> _Failure:
         """What to raise. The driver's own text may quote what was sent, so it is left out."""
         orig = getattr(error, "orig", None) or error
-        code, kind, words = code_of(orig), type(orig).__name__, " ".join(str(orig).split())
+        code, kind, words = code_of(orig), type(orig).__name__, printable(str(orig))
         is_lost = is_connected and getattr(error, "connection_invalidated", False)
         is_conflict = is_connected and code in CONFLICTS
         is_passing = is_lost or is_conflict or is_outage(code)
