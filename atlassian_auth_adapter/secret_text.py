@@ -33,7 +33,7 @@ class _Hidden:
 
 
 class SecretText(_Hidden, str):
-    """A str that reprs do not show. What is derived of it is a plain str, but for its slices:
+    """A str that reprs do not show. What is derived of it is a plain str, but for its parts:
 
     rich shows the repr of the first characters of a long text. A pickle of it is that of the str.
     """
@@ -45,6 +45,11 @@ class SecretText(_Hidden, str):
 
     def __getitem__(self, key: SupportsIndex | slice) -> SecretText:
         return SecretText(super().__getitem__(key))
+
+    def partition(self, sep: str) -> tuple[str, str, str]:
+        """As `str.partition`."""
+        before, found, after = super().partition(sep)
+        return SecretText(before), found, SecretText(after)
 
     def encode(self, encoding: str = "utf-8", errors: str = "strict") -> SecretBytes:
         """As `str.encode`; HTTP libraries do it with the values of headers."""

@@ -202,7 +202,6 @@ class Transport:
         from atlassian_auth_adapter import exchange
 
         headers, body = hidden(headers), hidden(body)
-        verify, proxies = self._checked_files(url), self._proxies_for(url)
         progress = exchange.Progress()
 
         def answer() -> Answer:
@@ -228,7 +227,10 @@ class Transport:
                 )
 
         try:
+            verify, proxies = self._checked_files(url), self._proxies_for(url)
             return self._before_the_deadline(answer, progress)
+        except ConfigurationError:
+            raise
         except (OSError, ValueError) as error:  # a RequestException is an OSError
             text = exchange.text_of(error)
             if isinstance(error, ValueError) or not isinstance(error, requests.RequestException):

@@ -319,7 +319,7 @@ DRIPS = {
 def test_an_answer_that_drips_for_ever_ends(pki: Pki) -> None:
     """Each byte is in time, all of them are not: the deadline is for the whole answer."""
     for name, serve in DRIPS.items():
-        assert failure_of(serve, match="took longer than 0.15 s", timeout=(0.05, 0.1)).sent, name
+        assert failure_of(serve, timeout=(0.05, 0.1)).sent, name
     settings = {"verify": pki.bundle, "timeout": (0.1, 0.2)}
     for name in ("one header", "a body with its length"):
         context = pki.server_context()

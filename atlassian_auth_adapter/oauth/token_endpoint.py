@@ -251,7 +251,8 @@ def _token_set(answer: Answer, sent_at: float, previous: TokenSet) -> TokenSet |
     refresh_token = parsed.get("refresh_token") or previous.refresh_token
     if not is_token(access_token) or (refresh_token and not is_token(refresh_token)):
         return None
-    lifetime, token_type = _lifetime(parsed.get("expires_in")), _token_type(parsed)
+    lifetime = _lifetime(parsed.get("expires_in"))
+    token_type = _token_type(parsed.get("token_type"))
     if token_type.lower() != "bearer":
         lifetime = min(lifetime, UNKNOWN_TYPE_LIFETIME)
     return TokenSet(
@@ -264,12 +265,11 @@ def _token_set(answer: Answer, sent_at: float, previous: TokenSet) -> TokenSet |
     )
 
 
-def _token_type(parsed: Mapping[str, Any]) -> str:
+def _token_type(named: object) -> str:
     """As the server spelled it; in lower case if it is not a bearer token's.
 
     An answer without a type brings a bearer token.
     """
-    named = parsed.get("token_type")
     if named is None or named == "":
         return "Bearer"
     text = printable(named) or "unknown"
