@@ -321,10 +321,14 @@ def _rewinder(request: httpx.Request) -> Callable[[], bool]:
 
 
 def _is_from_cache(response: httpx.Response) -> bool:
-    """Whether a cache has answered, so that no server has seen the token. Source: hishel 0.1, 2."""
+    """Whether a cache has answered, so that no server has seen the token.
+
+    Source: the extensions of hishel 0.1.5, 1.0 and 2.0.
+    """
     known = response.extensions
-    cache = known.get("from_cache") or getattr(known.get("caching"), "from_cache", False)
-    return bool(cache or known.get("hishel_from_cache"))
+    status = known.get("caching")
+    status = status if isinstance(status, Mapping) else {}
+    return any((known.get("from_cache"), known.get("hishel_from_cache"), status.get("from_cache")))
 
 
 def _is_seekable(file: Any) -> bool:
