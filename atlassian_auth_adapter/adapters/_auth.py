@@ -214,7 +214,7 @@ class AuthObject(PickledByReference):
             expired=expired,
             anonymous_fallback=self.source.resource_server.anonymous_fallback,
             path=location.path,
-            host=location.host,
+            origin=location.origin,
         )
 
     def _report_verdict(

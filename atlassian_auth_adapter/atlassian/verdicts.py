@@ -11,7 +11,12 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from urllib.parse import parse_qsl, urlsplit
 
+from atlassian_auth_adapter.atlassian.gateway import Location
+
 __all__ = ["Verdict", "judge"]
+
+#: Scheme, host and port.
+Origin = tuple[str, str, int | None]
 
 #: The gateway's text for a valid token without the scope.
 #: Source: {"code":401,"message":"Unauthorized; scope does not match"}, live traffic 2026.
@@ -60,7 +65,7 @@ def judge(
     expired: bool,
     anonymous_fallback: bool,
     path: str = "",
-    host: str = "",
+    origin: Origin | None = None,
 ) -> Verdict:
     """What the answer says about the token.
 
@@ -71,7 +76,7 @@ def judge(
         expired: Whether the token has expired by now.
         anonymous_fallback: See `ResourceServer`.
         path: Path of the URL that answered, after any redirects.
-        host: Host of that URL.
+        origin: Origin of that URL, as `Location.origin`.
     """
     if status == HTTPStatus.UNAUTHORIZED:
         return Verdict.SCOPE_MISSING if _SCOPE_MISSING in body().lower() else Verdict.REJECTED
@@ -84,22 +89,24 @@ def judge(
         return Verdict.RATE_LIMITED
     if headers.get("x-seraph-loginreason", "").upper().startswith("AUTHENTICATED_FAILED"):
         return Verdict.ANONYMOUS
-    if anonymous_fallback and _asks_for_a_login(status, headers, path, host):
+    if anonymous_fallback and _asks_for_a_login(status, headers, path, origin):
         return Verdict.ANONYMOUS
     return Verdict.FINE
 
 
-def _asks_for_a_login(status: int, headers: Mapping[str, str], path: str, host: str) -> bool:
+def _asks_for_a_login(
+    status: int, headers: Mapping[str, str], path: str, origin: Origin | None
+) -> bool:
     """Whether Data Center answers as if not logged in, by a header or with its login page."""
     if caller := headers.get("x-ausername", ""):
         return caller.lower() == "anonymous"
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
-        return _leads_to_a_login(headers.get("location", ""), path, host)
+        return _leads_to_a_login(headers.get("location", ""), path, origin)
     is_page = headers.get("content-type", "").lower().startswith("text/html")
     return status == HTTPStatus.OK and is_page and (path.endswith(_LOGIN_PAGES) or "/rest/" in path)
 
 
-def _leads_to_a_login(target: str, path: str, host: str) -> bool:
+def _leads_to_a_login(target: str, path: str, origin: Origin | None) -> bool:
     """Whether a redirect leads to a page to sign in: a login page, or single sign-on.
 
     Data Center behind single sign-on sends requests without a login to a servlet of its plugin, or
@@ -107,8 +114,9 @@ def _leads_to_a_login(target: str, path: str, host: str) -> bool:
     to another host for files only.
     """
     try:
-        parts = urlsplit(target)
-        elsewhere = parts.hostname not in (None, host) and parts.path != path
+        # //host/path has no scheme: it is that of the request.
+        parts = urlsplit(target, scheme=origin[0] if origin else "")
+        elsewhere = bool(parts.netloc) and Location.of(parts.geturl()).origin != origin
         query = {name.lower() for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
     except ValueError:  # not a URL, or too many fields
         return False
@@ -118,4 +126,5 @@ def _leads_to_a_login(target: str, path: str, host: str) -> bool:
     is_sign_in = bool(_SIGN_IN_PATH.search(parts.path))
     if "/rest/" not in path:
         return is_servlet and is_sign_in
-    return is_servlet or is_sign_in or (elsewhere and not _FILES.search(path))
+    is_moved = elsewhere and parts.path != path
+    return is_servlet or is_sign_in or (is_moved and not _FILES.search(path))

@@ -128,7 +128,7 @@ class Resources:
             expired=self._source.has_ended(token_set),
             anonymous_fallback=self._place.resource_server.anonymous_fallback,
             path=asked.path,
-            host=asked.host,
+            origin=asked.origin,
         )
         return answer, verdict
 

@@ -106,6 +106,9 @@ REDIRECTS = [
     (303, f"{IDP}/adfs/ls/?wa=wsignin1.0&wtrealm=j", FILE, True),
     (307, f"{IDP}/", REST, True),
     (302, "//idp.company.com/app/jira", REST, True),
+    (302, "https://jira.company.com:8443/portal", REST, True),
+    (302, "//jira.company.com/jira/browse/A-1", REST, False),
+    (302, "https://jira.company.com:443/jira/browse/A-1", REST, False),
     (302, "https://company.example/cdn-cgi/access/login/jira.company.com", REST, True),
     (302, "/oauth2/sign_in?rd=%2Frest", REST, True),
     (302, "/secure/Dashboard.jspa?os_destination=%2Frest", REST, True),
@@ -140,7 +143,7 @@ def test_a_redirect_to_sign_in_is_an_anonymous_answer() -> None:
                 expired=False,
                 anonymous_fallback=fallback,
                 path=path,
-                host="jira.company.com",
+                origin=("https", "jira.company.com", 443),
             )
             expected = V.ANONYMOUS if is_sign_in and fallback else V.FINE
             assert found is expected, (status, target, path)
@@ -151,7 +154,16 @@ def test_any_location_can_be_judged(target: str, path: str) -> None:
     """A malformed one is no sign-in."""
     for location in (target, f"https://{target}", f"/x?{target}"):
         headers = {"location": location}
-        judge(302, headers, bytes, expired=False, anonymous_fallback=True, path=path, host="x")
+        for origin in (("https", "x", 443), None):
+            judge(
+                302,
+                headers,
+                bytes,
+                expired=False,
+                anonymous_fallback=True,
+                path=path,
+                origin=origin,
+            )
 
 
 @given(st.integers(100, 599).filter(lambda status: status != 401), st.booleans(), st.booleans())
