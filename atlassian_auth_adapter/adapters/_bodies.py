@@ -61,7 +61,7 @@ class PartlyReadFile(io.RawIOBase):
                 if len(start) >= MOST_LOOKED_AT:
                     break
         except Exception as error:  # noqa: BLE001 - raised where the program reads
-            self._error = error
+            self._error = error.with_traceback(None)  # its frames hold this object
         return bytes(start)
 
     def readable(self) -> bool:
@@ -81,6 +81,7 @@ class PartlyReadFile(io.RawIOBase):
     def close(self) -> None:
         """Close the body; a connection with an unread rest is closed as well."""
         if not self.closed:
+            self._error = None  # its cause holds the connection
             self._raw.close()
             if hasattr(self._raw, "release_conn"):
                 self._raw.release_conn()
@@ -109,7 +110,7 @@ class PartlyReadStream:
                 if body._is_enough(chunk):
                     break
         except Exception as error:  # noqa: BLE001 - raised where the program reads
-            body._error = error
+            body._error = error.with_traceback(None)
         response.stream = body
         return body._decoded_for(response)
 
@@ -124,7 +125,7 @@ class PartlyReadStream:
                 if body._is_enough(chunk):
                     break
         except Exception as error:  # noqa: BLE001 - raised where the program reads
-            body._error = error
+            body._error = error.with_traceback(None)
         response.stream = body
         return body._decoded_for(response)
 
@@ -166,12 +167,14 @@ class PartlyReadStream:
 
     def close(self) -> None:
         """Close the body. Called by the library."""
+        self._error = None  # its cause holds the connection
         if hasattr(self._rest, "close"):
             self._rest.close()
         self._stream.close()
 
     async def aclose(self) -> None:
         """As `close`, for async clients."""
+        self._error = None
         if hasattr(self._rest, "aclose"):
             await self._rest.aclose()
         await self._stream.aclose()

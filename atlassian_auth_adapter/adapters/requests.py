@@ -123,7 +123,7 @@ class AtlassianAuth(AuthObject, AuthBase):
             rejection.report_final(error)
             return response
         except AtlassianAuthError as error:
-            response.close()
+            _close(response)
             del authorization, token, kwargs  # error reporters print the locals of a frame
             raise_clean(_failed(error, request), error.__cause__)
         rejection.note_token(fresh)
@@ -284,10 +284,15 @@ def _drop(response: requests.Response) -> None:
     A short body is read to its end, so that the connection can be used again.
     """
     start = _start_of(response)
-    response.close()
+    _close(response)
     if _is_unread(response):
         response._content = start  # noqa: SLF001
         response._content_consumed = True  # type: ignore[attr-defined] # noqa: SLF001
+
+
+def _close(response: requests.Response) -> None:
+    if response.raw is not None:  # a mock need not have one
+        response.close()
 
 
 def _note_position(request: requests.PreparedRequest) -> None:

@@ -274,9 +274,9 @@ class CloudGateway:
         """The hint for another host: one of Cloud, or http instead of https."""
         is_cloud = is_cloud_host(location.host)
         is_own = location.host in (self._api.host, self._site.host)
-        if location.scheme == "http" and (is_cloud or is_own):
+        if location.scheme == "http" != self._api.scheme and (is_cloud or is_own):
             return "Write https:// in place of http://."
-        if not self.site_url and is_cloud:
+        if not self.site_url and (is_cloud or self._may_be_site(location)):
             return (
                 f"Sites of Atlassian Cloud accept no OAuth token: use {self.base_url}, or pass "
                 f"site_url={location.origin_url!r} to the client, and its requests are rewritten."

@@ -170,7 +170,7 @@ def got(client: str, url: str, most: int = 100, *, once: bool = False, **body: A
 
     async def get() -> Got:
         async with (
-            library.AsyncClient(auth=auth, timeout=20) as http,
+            library.AsyncClient(auth=auth, timeout=20, verify=False) as http,
             http.stream(method, url, **body) as answer,
         ):
             read, chunks = b"", answer.aiter_bytes(1000)
@@ -186,7 +186,7 @@ def got(client: str, url: str, most: int = 100, *, once: bool = False, **body: A
     if "asyncio" in client:
         return asyncio.run(get())
     with (
-        library.Client(auth=auth, timeout=20) as http,
+        library.Client(auth=auth, timeout=20, verify=False) as http,
         http.stream(method, url, **body) as answer,
     ):
         return _as_got(answer, b"".join(_first(answer.iter_bytes(1000), most)))
@@ -367,6 +367,22 @@ def test_a_file_that_can_seek_is_sent_again(server: Server, client: str) -> None
             assert len(server.bodies) == len(history) + 1
             assert len(set(server.bodies)) == 1
             assert b"one\ntwo\n" in server.bodies[0]
+
+
+def test_a_mocked_rejection_without_a_body_is_a_rejection() -> None:
+    """Mocks make responses with a connection and nothing else."""
+    url = "https://jira.example"
+    kinds: list[dict[str, Any]] = [{}, {"_content": b"no"}]
+    for attributes in kinds:
+        source, mock = Source(url), Cached({})
+        mock.attributes = {"connection": mock, **attributes}
+        with requests.Session() as session:
+            session.auth = AtlassianAuth(source)
+            session.mount("https://", mock)
+            response = session.get(url)
+        assert (response.status_code, len(response.history), mock.asked) == (401, 1, 2)
+        assert source.current().access_token == "new"
+        assert response.history[0].content == (b"no" if attributes else b"")
 
 
 # --- answers of a cache ---------------------------------------------------------------------------
