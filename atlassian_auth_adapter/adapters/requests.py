@@ -312,10 +312,13 @@ def _encoding_again(body: Any) -> Callable[[], Any] | None:
     attachments with it. A monitor reports what was read of its encoder, and goes on with the new
     one. Source: requests-toolbelt 1.0, multipart/encoder.py.
     """
-    if library_of(body) == "requests_toolbelt" and hasattr(body, "encoder"):
+    if not hasattr(body, "read"):
+        return None
+    bases = [f"{cls.__module__.partition('.')[0]}.{cls.__name__}" for cls in type(body).__mro__]
+    if "requests_toolbelt.MultipartEncoderMonitor" in bases:
         encode_again = _encoding_again(body.encoder)
         return encode_again and partial(_monitored_again, body, encode_again)
-    if type(body).__name__ != "MultipartEncoder" or library_of(body) != "requests_toolbelt":
+    if bases[0] != "requests_toolbelt.MultipartEncoder":
         return None
     fields, length = body.fields, body.len
     values = [value for _, value in (fields.items() if hasattr(fields, "items") else fields)]
