@@ -129,8 +129,7 @@ class HTTPXFamilyAuth(AuthObject):
                     yield _Drop(response)
                     yield from self._flow(_hop(response.request), trace, redirected=True)
                 return
-        sent = credential_in(answer.request.headers.get("Authorization"))
-        if sent != token_set.access_token or _is_from_cache(answer):
+        if not _carried(answer.request, token_set) or _is_from_cache(answer):
             return
         start = b""
         if answer.status_code == HTTPStatus.UNAUTHORIZED:
@@ -318,6 +317,10 @@ def _rewinder(request: httpx.Request) -> Callable[[], bool]:
             return False
 
     return rewind
+
+
+def _carried(request: httpx.Request, token_set: TokenSet) -> bool:
+    return credential_in(request.headers.get("Authorization")) == token_set.access_token
 
 
 def _is_from_cache(response: httpx.Response) -> bool:
