@@ -63,11 +63,12 @@ class Source(TokenSource):
 
 @dataclass
 class Server:
-    """Answers 401 with a body to the token "old", and 200 to "new"; counts pieces and requests.
+    """Answers the token "old" with a status and a body, and "new" with 200; counts what it sends.
 
     Attributes:
         url: Of the server.
-        headers: Of the 401.
+        status: Of the answer to "old".
+        headers: Of that answer.
         body: Its pieces.
         accepts: The token that is answered with 200.
         sent: How many pieces were sent.
@@ -77,6 +78,7 @@ class Server:
     """
 
     url: str = ""
+    status: int = 401
     headers: dict[str, str] = field(default_factory=dict)
     body: Callable[[], Iterator[bytes]] = lambda: iter(())
     accepts: str = "Bearer new"
@@ -104,7 +106,7 @@ def server() -> Iterator[Server]:
                 self.end_headers()
                 self.wfile.write(b"ok")
                 return
-            self.send_response(401)
+            self.send_response(state.status)
             for name, value in state.headers.items():
                 self.send_header(name, value)
             self.end_headers()
@@ -253,6 +255,17 @@ def test_a_rejection_that_is_returned_can_be_read_as_a_stream(
 
 
 @pytest.mark.parametrize("client", CLIENTS)
+def test_an_anonymous_download_is_not_read_to_its_end(server: Server, client: str) -> None:
+    """Data Center serves an invalid token as if not logged in: the right answer is fetched."""
+    server.status = 200
+    framed, server.body = FRAMED["of a known length"]
+    server.headers = {"X-AUSERNAME": "anonymous", **framed}
+    answer = got(client, server.url)
+    assert (answer.status, answer.history, answer.body) == (200, [200], b"ok")
+    assert server.sent < MANY / 4
+
+
+@pytest.mark.parametrize("client", CLIENTS)
 def test_a_short_rejection_keeps_its_connection(server: Server, client: str) -> None:
     """It is read to its end, so the second attempt uses the connection again."""
     pieces = [PIECE] * 7
@@ -279,16 +292,15 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-@pytest.mark.parametrize("broken", BROKEN)
-def test_a_rejection_whose_body_is_broken_is_a_rejection(
-    server: Server, client: str, broken: str
-) -> None:
+def test_a_rejection_whose_body_is_broken_is_a_rejection(server: Server, client: str) -> None:
     """It cannot be decoded, or is cut off: the token is replaced, the request sent again."""
-    headers, body = BROKEN[broken]
-    server.headers, server.body = {"Connection": "close", **headers}, lambda: iter([body])
-    answer = got(client, server.url)
-    assert (answer.status, answer.history) == (200, [401])
-    assert server.tokens == ["Bearer old", "Bearer new"]
+    for broken, (headers, body) in BROKEN.items():
+        server.headers = {"Connection": "close", **headers}
+        server.body = lambda body=body: iter([body])  # type: ignore[misc]
+        server.tokens.clear()
+        answer = got(client, server.url)
+        assert (answer.status, answer.history) == (200, [401]), broken
+        assert server.tokens == ["Bearer old", "Bearer new"], broken
 
 
 @pytest.mark.parametrize("client", CLIENTS)
@@ -317,7 +329,7 @@ def test_a_missing_scope_is_found_in_a_compressed_body(server: Server, client: s
 
 def test_at_most_the_start_is_decoded() -> None:
     """A compressed body may be a thousand times larger than it looks."""
-    bomb = b"".join(_bomb(50))
+    bomb = b"".join(_bomb(20))
     assert len(bomb) < MOST_LOOKED_AT
     assert decoded(bomb, "gzip") == bytes(MOST_LOOKED_AT)
     assert decoded(gzip.compress(bomb), "gzip, gzip") == bytes(MOST_LOOKED_AT)
