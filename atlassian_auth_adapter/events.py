@@ -76,10 +76,16 @@ OnEvent = Callable[[Event], object]
 
 def report(on_event: OnEvent | None, event: Event) -> None:
     """Log the event and call the hook with it. Never raises; call it without holding a lock."""
-    logger.log(_LEVELS.get(event.name, logging.WARNING), "%s", event)
+    logger.log(_level(event), "%s", event)
     if on_event is None:
         return
     try:
         on_event(event)
     except Exception as error:  # noqa: BLE001 - the hook must not break a refresh
         logger.warning("on_event raised %s for %s", type(error).__name__, event.name)
+
+
+def _level(event: Event) -> int:
+    if event.name == "foreign_origin" and event.fields.get("hint"):
+        return logging.WARNING  # there is something to do
+    return _LEVELS.get(event.name, logging.WARNING)

@@ -57,6 +57,16 @@ class TokenSource(ABC):
         await wait_async(flight)
         return result_of(flight)
 
+    def learn_site(self) -> None:  # noqa: B027 - most sources have nothing to learn
+        """Find out what a route that is undecided depends on, if it can be found. Never raises.
+
+        Called when a host of Cloud is asked for and the URL of the site is not known.
+        """
+
+    async def learn_site_async(self) -> None:
+        """As `learn_site`, for tasks of asyncio and trio: never blocks the event loop."""
+        await wait_async(run_in_thread(self.learn_site))
+
     def has_ended(self, token_set: TokenSet) -> bool:
         """Whether the token set is past its end by now, without any margin."""
         return time.time() >= token_set.expires_at

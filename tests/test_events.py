@@ -49,6 +49,16 @@ def test_what_needs_no_action_is_no_warning(
     assert (caplog.records[0].levelno < logging.WARNING) == everyday
 
 
+def test_a_request_without_the_token_is_a_warning_if_its_url_is_wrong(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A hint says what to write instead; a request to another host is an everyday event."""
+    caplog.set_level(logging.DEBUG, "atlassian_auth_adapter")
+    for hint in ("", "Write https:// in place of http://."):
+        report(None, Event("foreign_origin", "", {"origin": "http://x.example", "hint": hint}))
+    assert [record.levelno for record in caplog.records] == [logging.INFO, logging.WARNING]
+
+
 def test_an_account_cannot_forge_a_log_line(caplog: pytest.LogCaptureFixture) -> None:
     """A line break in a name or a detail does not begin a new line in the log."""
     report(None, Event("refused", "bob\nINJECTED", {"error": "x\ny"}))

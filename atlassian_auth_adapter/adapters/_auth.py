@@ -121,19 +121,20 @@ class AuthObject(PickledByReference):
     def admit(self, location: Location, *, again: bool = False) -> Route | None:
         """The route of a request that carries the token, or None if it must not carry it.
 
-        If the route is undecided, get a token set and call this `again`: then the site is known.
+        If the route is undecided, get a token set, let the source learn the site, and call this
+        `again`. If the site could not be learnt, the request must not carry the token.
 
         Raises:
             ForeignOriginError: It must not carry the token, and `foreign` is "raise".
-            ResourceUnavailableError: The route is still undecided.
+            ResourceUnavailableError: The cloud id is not known any more.
         """
         route = self.source.resource_server.route(location)
-        if route.undecided and again:
+        if route.undecided and again and not route.hint:
             raise ResourceUnavailableError(
                 "the login was replaced or forgotten during a request, which was not sent: try "
                 "again."
             )
-        if route.bearer or route.undecided:
+        if route.bearer or (route.undecided and not again):
             return route
         origin = location.origin_url
         hint = route.hint or (
@@ -172,19 +173,13 @@ class AuthObject(PickledByReference):
             token: The access token that it carried; None for another credential.
             status: HTTP status of the answer.
             headers: Headers of the answer.
-            body: Returns the body of the answer; called only for a 401.
+            body: Returns the start of the body, decoded; called only for a 401.
         """
         current = self.source.current()
-        verdict = judge(
-            status,
-            headers,
-            body,
-            expired=current is not None
-            and current.access_token == token
-            and self.source.has_ended(current),
-            anonymous_fallback=self.source.resource_server.anonymous_fallback,
-            path=location.path,
+        expired = (
+            current is not None and current.access_token == token and self.source.has_ended(current)
         )
+        verdict = self._verdict(location, status, headers, body, expired=expired)
         if verdict is not Verdict.FINE:
             self._report_verdict(verdict, method, location, headers, current)
         if not verdict.is_rejection:
@@ -200,6 +195,29 @@ class AuthObject(PickledByReference):
                 rejection.report_final(error)
                 return None
         return rejection
+
+    def asks_for_a_login(self, location: Location, status: int, headers: Mapping[str, str]) -> bool:
+        """Whether the answer is one to a request without a login, such as a redirect to sign in."""
+        return self._verdict(location, status, headers) is Verdict.ANONYMOUS
+
+    def _verdict(
+        self,
+        location: Location,
+        status: int,
+        headers: Mapping[str, str],
+        body: Callable[[], bytes] = bytes,
+        *,
+        expired: bool = False,
+    ) -> Verdict:
+        return judge(
+            status,
+            headers,
+            body,
+            expired=expired,
+            anonymous_fallback=self.source.resource_server.anonymous_fallback,
+            path=location.path,
+            origin=location.origin,
+        )
 
     def _report_verdict(
         self,
@@ -268,14 +286,7 @@ class Rejection:
 
     def note_answer(self, token_set: TokenSet, status: int, headers: Mapping[str, str]) -> None:
         """Remember the answer to the request that was sent again with the new token set."""
-        verdict = judge(
-            status,
-            headers,
-            lambda: b"",
-            expired=False,
-            anonymous_fallback=self.auth.source.resource_server.anonymous_fallback,
-            path=self.location.path,
-        )
+        verdict = self.auth._verdict(self.location, status, headers)  # noqa: SLF001
         if verdict.is_rejection or _is_accepted(status, verdict):
             self.note_token(token_set, is_rejected=verdict.is_rejection)
 

@@ -22,6 +22,7 @@ from atlassian_auth_adapter.adapters._auth import (
     refuse,
     without_session,
 )
+from atlassian_auth_adapter.adapters._bodies import PartlyReadStream
 from atlassian_auth_adapter.atlassian.gateway import Location, Route
 from atlassian_auth_adapter.errors import AtlassianAuthError, FreshTokenRejectedError, raise_clean
 from atlassian_auth_adapter.tokens import TokenSet
@@ -38,7 +39,21 @@ class _NeedTokenSet:
 
 
 @dataclass(frozen=True, slots=True)
-class _NeedBody:
+class _NeedSite:
+    """The route of the request is undecided: the site has to be known."""
+
+
+@dataclass(frozen=True, slots=True)
+class _NeedStart:
+    """The start of the body."""
+
+    response: httpx.Response
+
+
+@dataclass(frozen=True, slots=True)
+class _Drop:
+    """Another request takes the place of this response."""
+
     response: httpx.Response
 
 
@@ -49,6 +64,8 @@ class HTTPXFamilyAuth(AuthObject):
     requires_response_body = False
     #: The library's base of everything that can go wrong with a request.
     _error: type[Exception]
+    #: A stream of the library, for bodies that were read in part.
+    _stream: type[PartlyReadStream]
 
     def __call__(self, request: object) -> None:
         """Reached only from another library, one that takes any callable as an auth function."""
@@ -65,8 +82,12 @@ class HTTPXFamilyAuth(AuthObject):
                     reply = self.source.token_set(step.rejected)
                 except AtlassianAuthError as error:
                     reply = error
-            elif isinstance(step, _NeedBody):
-                reply = step.response.read()
+            elif isinstance(step, _NeedSite):
+                self.source.learn_site()
+            elif isinstance(step, _NeedStart):
+                reply = self._stream.start_of(step.response)
+            elif isinstance(step, _Drop):
+                self._stream.drop(step.response)
             else:
                 reply = yield step
 
@@ -80,8 +101,12 @@ class HTTPXFamilyAuth(AuthObject):
                     reply = await self.source.token_set_async(step.rejected)
                 except AtlassianAuthError as error:
                     reply = error
-            elif isinstance(step, _NeedBody):
-                reply = await step.response.aread()
+            elif isinstance(step, _NeedSite):
+                await self.source.learn_site_async()
+            elif isinstance(step, _NeedStart):
+                reply = await self._stream.start_of_async(step.response)
+            elif isinstance(step, _Drop):
+                await self._stream.drop_async(step.response)
             else:
                 reply = yield step
 
@@ -95,28 +120,44 @@ class HTTPXFamilyAuth(AuthObject):
         rewind = _rewinder(request)
         self._attach(request, token_set, trace)
         response = yield request
-        if response.request is not request:  # the library has followed redirects
-            location = _location(response.request.url)
+        answer = self._telling(response)
+        if answer.request is not request:  # the library has followed redirects
+            location = _location(answer.request.url)
             if not self.may_carry_token(location):
                 # Once: a server that keeps redirecting there is not followed again.
-                if not redirected and self._was_sent_to_the_site(response, location):
+                if not redirected and (yield from self._was_sent_to_the_site(response, location)):
+                    yield _Drop(response)
                     yield from self._flow(_hop(response.request), trace, redirected=True)
                 return
-        if credential_in(response.request.headers.get("Authorization")) != token_set.access_token:
+        if not _carried(answer.request, token_set) or _is_from_cache(answer):
             return
-        body = b""
-        if response.status_code == HTTPStatus.UNAUTHORIZED:
-            body = yield _NeedBody(response)
+        start = b""
+        if answer.status_code == HTTPStatus.UNAUTHORIZED:
+            start = yield _NeedStart(answer)
         rejection = self.rejection(
-            response.request.method,
+            answer.request.method,
             location,
             token_set.access_token,
-            response.status_code,
-            response.headers,
-            lambda: body,
+            answer.status_code,
+            answer.headers,
+            lambda: start,
         )
         if rejection is not None:
-            yield from self._replace_token(request, rejection, token_set, rewind)
+            yield from self._replace_token(request, response, rejection, token_set, rewind)
+
+    def _telling(self, response: httpx.Response) -> httpx.Response:
+        """The answer that says something about the token: usually the last one.
+
+        A redirect to a login page says that the token was not accepted, although the library may
+        have followed it.
+        """
+        for hop in response.history:
+            location = _location(hop.request.url)
+            if self.may_carry_token(location) and self.asks_for_a_login(
+                location, hop.status_code, hop.headers
+            ):
+                return hop
+        return response
 
     def _routed(
         self, request: httpx.Request
@@ -128,6 +169,7 @@ class HTTPXFamilyAuth(AuthObject):
             return location, None
         token_set = self._token_set_or_raise((yield _NeedTokenSet()), request)
         if route.undecided:
+            yield _NeedSite()
             route = self._admitted(location, request, again=True)
             if route is None:
                 return location, None
@@ -150,6 +192,7 @@ class HTTPXFamilyAuth(AuthObject):
     def _replace_token(
         self,
         request: httpx.Request,
+        response: httpx.Response,
         rejection: Rejection,
         token_set: TokenSet,
         rewind: Callable[[], bool],
@@ -165,21 +208,26 @@ class HTTPXFamilyAuth(AuthObject):
             return  # carried out; the server rejected the GET that its redirect asked for
         if not rejection.may_resend or not rewind():
             return  # the token is ready for the next request
+        yield _Drop(response)
         request.headers["Authorization"] = fresh.authorization
-        response = yield request
-        if response.request is request:
-            rejection.note_answer(fresh, response.status_code, response.headers)
+        answer = self._telling((yield request))
+        if answer.request is request:
+            rejection.note_answer(fresh, answer.status_code, answer.headers)
 
-    def _was_sent_to_the_site(self, response: httpx.Response, location: Location) -> bool:
+    def _was_sent_to_the_site(
+        self, response: httpx.Response, location: Location
+    ) -> Generator[Any, Any, bool]:
         """Whether servers of this login redirected to the site, which accepts no token.
 
         The gateway does that. The library has already followed, in vain.
         """
-        return (
-            response.request.method in SAFE_METHODS
-            and self.source.resource_server.route(location).bearer
-            and all(self.may_carry_token(_location(hop.request.url)) for hop in response.history)
-        )
+        if response.request.method not in SAFE_METHODS or not all(
+            self.may_carry_token(_location(hop.request.url)) for hop in response.history
+        ):
+            return False
+        if self.source.resource_server.route(location).undecided:
+            yield _NeedSite()
+        return self.source.resource_server.route(location).bearer
 
     def _admitted(
         self, location: Location, request: httpx.Request, *, again: bool = False
@@ -271,9 +319,26 @@ def _rewinder(request: httpx.Request) -> Callable[[], bool]:
     return rewind
 
 
+def _carried(request: httpx.Request, token_set: TokenSet) -> bool:
+    return credential_in(request.headers.get("Authorization")) == token_set.access_token
+
+
+def _is_from_cache(response: httpx.Response) -> bool:
+    """Whether a cache has answered, so that no server has seen the token.
+
+    Source: the extensions of hishel 0.1.5, 1.0 and 2.0.
+    """
+    known = response.extensions
+    status = known.get("caching")
+    status = status if isinstance(status, Mapping) else {}
+    return any((known.get("from_cache"), known.get("hishel_from_cache"), status.get("from_cache")))
+
+
 def _is_seekable(file: Any) -> bool:
     try:
-        return file.seekable() is True and isinstance(file.tell(), int)
+        # As the libraries do, a file is believed to be seekable if it has `seek`.
+        can_seek = file.seekable() if hasattr(file, "seekable") else hasattr(file, "seek")
+        return can_seek is True and isinstance(file.tell(), int)
     except (AttributeError, OSError, ValueError):
         return False
 

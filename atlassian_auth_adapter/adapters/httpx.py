@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import httpx
 
+from atlassian_auth_adapter.adapters._bodies import PartlyReadStream
 from atlassian_auth_adapter.adapters._httpx_family import HTTPXFamilyAuth
 
 __all__ = ["AtlassianHTTPXAuth"]
+
+
+class _Stream(PartlyReadStream, httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A body of httpx, sync or async, that was read in part."""
 
 
 class AtlassianHTTPXAuth(HTTPXFamilyAuth, httpx.Auth):
@@ -19,3 +24,4 @@ class AtlassianHTTPXAuth(HTTPXFamilyAuth, httpx.Auth):
     """
 
     _error = httpx.RequestError
+    _stream = _Stream

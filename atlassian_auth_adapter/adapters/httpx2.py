@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from atlassian_auth_adapter.adapters._bodies import PartlyReadStream
 from atlassian_auth_adapter.adapters._httpx_family import HTTPXFamilyAuth
 from atlassian_auth_adapter.errors import optional_import
 
@@ -9,6 +10,10 @@ with optional_import("httpx2", "httpx2"):
     import httpx2
 
 __all__ = ["AtlassianHTTPX2Auth"]
+
+
+class _Stream(PartlyReadStream, httpx2.SyncByteStream, httpx2.AsyncByteStream):
+    """A body of httpx2, sync or async, that was read in part."""
 
 
 class AtlassianHTTPX2Auth(HTTPXFamilyAuth, httpx2.Auth):
@@ -21,3 +26,4 @@ class AtlassianHTTPX2Auth(HTTPXFamilyAuth, httpx2.Auth):
     """
 
     _error = httpx2.RequestError
+    _stream = _Stream

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from http.cookiejar import Cookie, DefaultCookiePolicy
@@ -16,6 +17,7 @@ from requests.auth import AuthBase
 from requests.cookies import RequestsCookieJar, extract_cookies_to_jar
 from requests.exceptions import UnrewindableBodyError
 from requests.utils import rewind_body
+from urllib3 import HTTPResponse
 from urllib3.util import parse_url
 
 from atlassian_auth_adapter.adapters._auth import (
@@ -27,6 +29,7 @@ from atlassian_auth_adapter.adapters._auth import (
     refuse,
     without_session,
 )
+from atlassian_auth_adapter.adapters._bodies import MOST_LOOKED_AT, PartlyReadFile, decoded
 from atlassian_auth_adapter.atlassian.gateway import Location
 from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
@@ -71,6 +74,7 @@ class AtlassianAuth(AuthObject, AuthBase):
                 return request
             token_set = self.source.token_set()
             if route.undecided:
+                self.source.learn_site()
                 route = self.admit(location, again=True)
         except AtlassianAuthError as error:
             raise_clean(_failed(error, request), error.__cause__)
@@ -80,6 +84,7 @@ class AtlassianAuth(AuthObject, AuthBase):
             _send_to(request, route.location)
         request.headers["Authorization"] = token_set.authorization
         self._drop_session(request)
+        _note_position(request)
         if encode_again := _encoding_again(request.body):
             request._atlassian_encode_again = encode_again  # type: ignore[attr-defined] # noqa: SLF001
         if self._on_response not in request.hooks["response"]:
@@ -106,7 +111,7 @@ class AtlassianAuth(AuthObject, AuthBase):
         location = _location(request.url)
         authorization = hidden(request.headers.get("Authorization", ""))
         had_token = bool(authorization) or hasattr(request, "_atlassian_token_left_off")
-        if not had_token or not self.may_carry_token(location):
+        if not had_token or not self.may_carry_token(location) or not _is_live(response):
             return response
         token = credential_in(_text(authorization))
         rejection = self.rejection(
@@ -115,7 +120,7 @@ class AtlassianAuth(AuthObject, AuthBase):
             token,
             response.status_code,
             response.headers,
-            lambda: response.content,
+            lambda: _start_of(response),
         )
         if rejection is None:
             return response
@@ -125,7 +130,7 @@ class AtlassianAuth(AuthObject, AuthBase):
             rejection.report_final(error)
             return response
         except AtlassianAuthError as error:
-            response.close()
+            _close(response)
             raise_clean(_failed(error, request), error.__cause__)
         rejection.note_token(fresh)
         if not rejection.may_resend or not _rewound(request):
@@ -139,8 +144,7 @@ class AtlassianAuth(AuthObject, AuthBase):
     ) -> requests.Response:
         """The response to the same request with another token; its history holds the first one."""
         began = perf_counter()
-        _ = response.content  # drained, so that the connection can be used again
-        response.close()
+        _drop(response)
         original = response.request
         request = original.copy()
         extract_cookies_to_jar(request._cookies, original, response.raw)  # type: ignore[attr-defined,no-untyped-call] # noqa: SLF001
@@ -182,6 +186,9 @@ class AtlassianAuth(AuthObject, AuthBase):
             route = None
         else:
             route = self.source.resource_server.route(location)
+            if route.undecided:
+                self.source.learn_site()
+                route = self.source.resource_server.route(location)
         if route is None or not route.bearer:
             response.request.headers.pop("Authorization", None)
         elif route.location != location:
@@ -243,13 +250,85 @@ def _send_to(request: requests.PreparedRequest, location: Location) -> None:
     request.prepare_cookies(request._cookies)  # type: ignore[attr-defined] # noqa: SLF001
 
 
+def _is_live(response: requests.Response) -> bool:
+    """Whether a server, or a mock, has just answered; otherwise a cache has kept the answer.
+
+    Source: requests-cache 1.3, CacheControl 0.14.
+    """
+    is_kept = getattr(response, "from_cache", False)
+    return not is_kept and getattr(response, "connection", None) is not None
+
+
+def _is_unread(response: requests.Response) -> bool:
+    return vars(response).get("_content") is False
+
+
+def _start_of(response: requests.Response) -> bytes:
+    """The start of the body, decoded. The body can still be read, streamed or not."""
+    if not _is_unread(response):
+        return (response.content or b"")[:MOST_LOOKED_AT]
+    raw = response.raw
+    if raw is None:
+        return b""
+    if not hasattr(raw, "stream"):  # not one of urllib3, and requests decodes nothing in it
+        response.raw = body = PartlyReadFile(raw, raw.read)
+        return body.start
+    body = PartlyReadFile(raw, partial(raw.read, decode_content=False))
+    response.raw = HTTPResponse(
+        body,
+        headers=raw.headers,
+        status=raw.status,
+        version=raw.version,
+        reason=raw.reason,
+        preload_content=False,
+        decode_content=raw.decode_content,
+        original_response=getattr(raw, "_original_response", None),  # holds the cookies
+        request_method=response.request.method,
+    )
+    return decoded(body.start, response.headers.get("Content-Encoding", ""))
+
+
+def _drop(response: requests.Response) -> None:
+    """Close the response, which keeps the start of its body.
+
+    A short body is read to its end, so that the connection can be used again.
+    """
+    start = _start_of(response)
+    _close(response)
+    if _is_unread(response):
+        response._content = start  # noqa: SLF001
+        response._content_consumed = True  # type: ignore[attr-defined] # noqa: SLF001
+
+
+def _close(response: requests.Response) -> None:
+    if response.raw is not None:  # a mock need not have one
+        response.close()
+
+
+def _note_position(request: requests.PreparedRequest) -> None:
+    """Note where the body begins, for `rewind_body`: requests does so for iterables only."""
+    body: Any = request.body
+    known = request._body_position  # type: ignore[attr-defined] # noqa: SLF001
+    if known is not None or not (hasattr(body, "seek") and hasattr(body, "tell")):
+        return
+    with suppress(OSError, ValueError):
+        request._body_position = body.tell()  # type: ignore[attr-defined] # noqa: SLF001
+
+
 def _encoding_again(body: Any) -> Callable[[], Any] | None:
     """If the body is an encoder of requests-toolbelt: a function that makes the same one again.
 
     The encoder streams a form and cannot be rewound, but the files in it can. The SDK jira uploads
-    attachments with it. Source: requests-toolbelt 1.0, multipart/encoder.py.
+    attachments with it. A monitor reports what was read of its encoder, and goes on with the new
+    one. Source: requests-toolbelt 1.0, multipart/encoder.py.
     """
-    if type(body).__name__ != "MultipartEncoder" or library_of(body) != "requests_toolbelt":
+    if not hasattr(body, "read"):
+        return None
+    bases = [f"{cls.__module__.partition('.')[0]}.{cls.__name__}" for cls in type(body).__mro__]
+    if "requests_toolbelt.MultipartEncoderMonitor" in bases:
+        encode_again = _encoding_again(body.encoder)
+        return encode_again and partial(_monitored_again, body, encode_again)
+    if bases[0] != "requests_toolbelt.MultipartEncoder":
         return None
     fields, length = body.fields, body.len
     values = [value for _, value in (fields.items() if hasattr(fields, "items") else fields)]
@@ -275,6 +354,15 @@ def _encoded_again(spent: Any, length: int, starts: list[tuple[Any, int]]) -> An
     return encoder if encoder.len == length else None
 
 
+def _monitored_again(monitor: Any, encode_again: Callable[[], Any]) -> Any:
+    """The monitor with an encoder of the same form, or None if there is none."""
+    encoder = encode_again()
+    if encoder is None:
+        return None
+    monitor.encoder, monitor.bytes_read = encoder, 0
+    return monitor
+
+
 def _rewound(request: requests.PreparedRequest) -> bool:
     """Whether the body was rewound, so that all of it would be sent again."""
     if encode_again := getattr(request, "_atlassian_encode_again", None):
@@ -284,8 +372,9 @@ def _rewound(request: requests.PreparedRequest) -> bool:
     body: object = request.body
     if body is None or isinstance(body, bytes | str):
         return True
+    start = request._body_position  # type: ignore[attr-defined] # noqa: SLF001
     try:
         rewind_body(request)  # raises for a generator, and for a file without a known start
-    except (UnrewindableBodyError, ValueError):
+        return not hasattr(body, "tell") or body.tell() == start
+    except (UnrewindableBodyError, OSError, ValueError):
         return False
-    return True

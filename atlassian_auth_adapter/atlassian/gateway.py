@@ -41,6 +41,7 @@ _ACCOUNT_PATHS = frozenset({"/me", "/oauth/token/accessible-resources"})
 #: Resource paths of a site, and the gateway path that each is rewritten to ({}: the cloud id).
 #: Other paths of a site (pages, downloads, `/_edge`) have no counterpart there and accept no OAuth
 #: token. Answers link to the pages of attachments, whose paths hold the ids of the resources.
+#: Programs write // where they join URLs: the site reads it as /.
 #: Source: Jira's OpenAPI document, /rest/api/3/attachment/..., read 2026-11-24.
 _SITE_PATHS = (
     (r"(/wiki/(?:rest|api)/.*)", r"/ex/confluence/{}\1"),
@@ -48,6 +49,8 @@ _SITE_PATHS = (
     (r"/secure/attachment/(\d+)(?:/[^/]*)?", r"/ex/jira/{}/rest/api/3/attachment/content/\1"),
     (r"/secure/thumbnail/(\d+)(?:/[^/]*)?", r"/ex/jira/{}/rest/api/3/attachment/thumbnail/\1"),
 )
+#: Paths of Confluence's API without the /wiki that they begin with on Cloud.
+_WITHOUT_WIKI = re.compile(r"/+(api/v\d+/)")
 #: Sites and gateways. Source: developer.atlassian.com oauth-2-3lo-apps; Nango's providers.yaml.
 _CLOUD_HOSTS = (
     *(".atlassian.net", ".jira.com", ".api.atlassian.com"),
@@ -117,8 +120,9 @@ class Route:
         location: Where it goes.
         bearer: Whether it carries the token.
         hint: What to do if it does not, or "".
-        undecided: Whether it may carry the token once the site is known: get a token set, and ask
-            for the route again.
+        undecided: Whether it may carry the token once the site is known: get a token set, let the
+            source learn the site, and ask for the route again. With a hint it may be sent without
+            the token if the site cannot be learnt; without one, not at all.
     """
 
     location: Location
@@ -150,33 +154,47 @@ class OneServer:
         base_url: With the context path, without a trailing slash.
         anonymous_fallback: See `ResourceServer`. Data Center does so.
         elsewhere: The hint for requests to Atlassian Cloud outside the base URL.
+        other_paths: Matches paths of the same origin that are not below the base URL, and accept
+            the token as well.
     """
 
     base_url: str
     _: KW_ONLY
     anonymous_fallback: bool = True
     elsewhere: str = ""
+    other_paths: str = r"(?!)"
     _base: Location = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_base", Location.of(self.base_url))
 
     def route(self, location: Location) -> Route:
-        """The same location, with the token if it is below the base URL."""
-        base = self._base
-        is_below = (
-            location.origin == base.origin
-            and f"{location.path}/".startswith(f"{base.path}/")
-            and location.is_plain
+        """The same location, with the token if it is below the base URL, or another own path."""
+        is_own = self._is_own_path(location.path)
+        bearer = location.origin == self._base.origin and is_own and location.is_plain
+        return Route(location, bearer, "" if bearer else self._hint(location))
+
+    def _is_own_path(self, path: str) -> bool:
+        return f"{path}/".startswith(f"{self._base.path}/") or bool(
+            re.fullmatch(self.other_paths, path, re.DOTALL)
         )
-        return Route(location, is_below, "" if is_below else self._hint(location))
 
     def _hint(self, location: Location) -> str:
-        if location.host == self._base.host and location.scheme != self._base.scheme:
-            return f"Write {self._base.scheme}:// in place of {location.scheme}://."
-        if is_cloud_host(location.host):
+        base = self._base
+        if location.host == base.host and location.scheme != base.scheme:
+            return f"Write {base.scheme}:// in place of {location.scheme}://."
+        if is_cloud_host(location.host) and self.elsewhere:
             return self.elsewhere
-        return ""
+        if location.host != base.host:
+            return ""
+        if location.origin != base.origin:
+            return f"Write {base.origin_url} in place of {location.origin_url}."
+        if self._is_own_path(location.path):
+            return ""
+        return (
+            f"This login is for {self.base_url}: one of its resources is {self.base_url}"
+            f"{_family(location.path)}. Another application of that host needs a login of its own."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,12 +207,15 @@ class CloudGateway:
             the first token set, the token source has a gateway with a cloud id.
         gateway_path: Path of the product before the cloud id, such as `/ex/jira`.
         site_url: Origin of the site, or "". Its resource paths are rewritten to the gateway.
+        learns_site_url: Whether the site's URL may become known: until then, routes of resources
+            of a site are undecided.
     """
 
     api_url: str
     cloud_id: str
     gateway_path: str = "/ex/jira"
     site_url: str = ""
+    learns_site_url: bool = False
     _api: Location = field(init=False, repr=False, compare=False)
     _site: Location = field(init=False, repr=False, compare=False)
     _own_path: re.Pattern[str] = field(init=False, repr=False, compare=False)
@@ -223,10 +244,11 @@ class CloudGateway:
         if not self.cloud_id and location.is_plain and (is_known or self._may_be_site(location)):
             return Route(location, bearer=False, undecided=True)
         if not is_known or not location.is_plain:
-            return Route(location, False, self._foreign_hint(location))
+            hint = self._foreign_hint(location)
+            return Route(location, False, hint, undecided=self._may_be_learnt(location))
         path = self._gateway_path(location.path, on_site=on_site)
         if path is None:
-            return Route(location, False, self._path_hint(location.path, on_site=on_site))
+            return Route(location, False, self._path_hint(location, on_site=on_site))
         if on_site or path != location.path:
             location = replace(self._api, path=path)
         return Route(location, bearer=True)
@@ -239,28 +261,50 @@ class CloudGateway:
             return is_loopback(location.host)
         return location.scheme == "https" and is_cloud_host(location.host)
 
+    def _may_be_learnt(self, location: Location) -> bool:
+        """Whether the location is a resource of a site that may turn out to be this one."""
+        return (
+            self.learns_site_url
+            and location.is_plain
+            and self._may_be_site(location)
+            and self._gateway_path(location.path, on_site=True) is not None
+        )
+
     def _foreign_hint(self, location: Location) -> str:
         """The hint for another host: one of Cloud, or http instead of https."""
         is_cloud = is_cloud_host(location.host)
         is_own = location.host in (self._api.host, self._site.host)
-        if location.scheme == "http" and (is_cloud or is_own):
+        if location.scheme == "http" != self._api.scheme and (is_cloud or is_own):
             return "Write https:// in place of http://."
-        if not self.site_url and is_cloud:
+        if not self.site_url and (is_cloud or self._may_be_site(location)):
             return (
                 f"Sites of Atlassian Cloud accept no OAuth token: use {self.base_url}, or pass "
                 f"site_url={location.origin_url!r} to the client, and its requests are rewritten."
             )
+        if self.site_url and not is_own and self._gateway_path(location.path, on_site=True):
+            family = _family(location.path)
+            return (
+                f"This login is for the site {self.site_url}. If {location.origin_url} is another "
+                f"name of it, write {self.site_url}{family}; for another site use a client of its "
+                "own."
+            )
         return ""
 
-    def _path_hint(self, path: str, *, on_site: bool) -> str:
+    def _path_hint(self, location: Location, *, on_site: bool) -> str:
         """The hint for a path without a counterpart on the gateway, or of another site."""
+        path = location.path
+        if found := _WITHOUT_WIKI.match(path):
+            return (
+                "The resources of Confluence are below /wiki: write "
+                f"{location.origin_url}/wiki/{found[1]}..."
+            )
         if path.startswith("/ex/") or not on_site:
             return (
                 f"The path is not one of the site {self.cloud_id}, which this login is for: use "
                 f"{self.base_url}."
             )
         return (
-            f"{path} has no counterpart on the gateway, and a site accepts no OAuth token: "
+            "The path has no counterpart on the gateway, and a site accepts no OAuth token: "
             "use a REST resource (/rest/..., /wiki/rest/..., /wiki/api/...); attachments are at "
             "/rest/api/3/attachment/content/ID and "
             "/wiki/rest/api/content/ID/child/attachment/ID/download."
@@ -272,10 +316,20 @@ class CloudGateway:
             return path
         if path in _ACCOUNT_PATHS:
             return None if on_site else path
+        collapsed = re.sub("/{2,}", "/", path)
         for pattern, replacement in _SITE_PATHS:
-            if match := re.fullmatch(pattern, path, re.DOTALL):
+            if match := re.fullmatch(pattern, collapsed, re.DOTALL):
                 return match.expand(replacement.format(self.cloud_id))
         return None
+
+
+def _family(path: str) -> str:
+    """The paths that begin alike, for hints: from /rest on, or else by their first part."""
+    _, rest, _ = f"{path}/".partition("/rest/")
+    first = path.strip("/").partition("/")[0]
+    if rest:
+        return "/wiki/rest/..." if first == "wiki" else "/rest/..."
+    return f"/{first}/..."
 
 
 def is_cloud_host(host: str) -> bool:

@@ -6,10 +6,17 @@ Source: `atlassian.md` sections 1.5 and 4, collected 2026-11-22.
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
+from urllib.parse import parse_qsl, urlsplit
+
+from atlassian_auth_adapter.atlassian.gateway import Location
 
 __all__ = ["Verdict", "judge"]
+
+#: Scheme, host and port.
+Origin = tuple[str, str, int | None]
 
 #: The gateway's text for a valid token without the scope.
 #: Source: {"code":401,"message":"Unauthorized; scope does not match"}, live traffic 2026.
@@ -17,6 +24,21 @@ _SCOPE_MISSING = b"scope does not match"
 #: The login pages to which Data Center redirects. Source: Jira 8.14 does so with a bearer token at
 #: /secure/attachment, mcp-atlassian#1634; for Confluence and Bitbucket their web applications.
 _LOGIN_PAGES = ("/login.jsp", "/login.action", "/dologin.action", "/login")
+#: What a redirect to sign in has in its query, in lower case: Data Center's own pages (the page to
+#: return to), SAML 2.0 bindings section 3.4.3, WS-Federation section 13.1, and RFC 6749 4.1.1.
+_SIGN_IN_QUERY = frozenset({"os_destination", "samlrequest", "wtrealm", "redirect_uri"})
+#: What the path of a page to sign in has in it: those of the usual identity providers and proxies.
+_SIGN_IN_PATH = re.compile(
+    r"/(?:[\w-]*log[_-]?[io]n|sign[_-]?in|[\w-]*sso|saml\w*|adfs|cas|oidc|openid[\w-]*|oauth2?"
+    r"|authorize|idp|authn)(?:[/.;]|$)",
+    re.IGNORECASE,
+)
+#: Resources that answer with a file, which may be at another host, such as an object store.
+_FILES = re.compile(
+    r"/(?:attachments?|\w*avatars?|thumbnails?|downloads?|files?|images?|icons?|logos?|archive|raw"
+    r"|export|(?:git-)?lfs)(?:[/.]|$)",
+    re.IGNORECASE,
+)
 
 
 class Verdict(enum.Enum):
@@ -43,6 +65,7 @@ def judge(
     expired: bool,
     anonymous_fallback: bool,
     path: str = "",
+    origin: Origin | None = None,
 ) -> Verdict:
     """What the answer says about the token.
 
@@ -53,6 +76,7 @@ def judge(
         expired: Whether the token has expired by now.
         anonymous_fallback: See `ResourceServer`.
         path: Path of the URL that answered, after any redirects.
+        origin: Origin of that URL, as `Location.origin`.
     """
     if status == HTTPStatus.UNAUTHORIZED:
         return Verdict.SCOPE_MISSING if _SCOPE_MISSING in body().lower() else Verdict.REJECTED
@@ -65,16 +89,42 @@ def judge(
         return Verdict.RATE_LIMITED
     if headers.get("x-seraph-loginreason", "").upper().startswith("AUTHENTICATED_FAILED"):
         return Verdict.ANONYMOUS
-    if anonymous_fallback and _asks_for_a_login(status, headers, path):
+    if anonymous_fallback and _asks_for_a_login(status, headers, path, origin):
         return Verdict.ANONYMOUS
     return Verdict.FINE
 
 
-def _asks_for_a_login(status: int, headers: Mapping[str, str], path: str) -> bool:
+def _asks_for_a_login(
+    status: int, headers: Mapping[str, str], path: str, origin: Origin | None
+) -> bool:
     """Whether Data Center answers as if not logged in, by a header or with its login page."""
     if caller := headers.get("x-ausername", ""):
         return caller.lower() == "anonymous"
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
-        return headers.get("location", "").partition("?")[0].endswith(_LOGIN_PAGES)
+        return _leads_to_a_login(headers.get("location", ""), path, origin)
     is_page = headers.get("content-type", "").lower().startswith("text/html")
     return status == HTTPStatus.OK and is_page and (path.endswith(_LOGIN_PAGES) or "/rest/" in path)
+
+
+def _leads_to_a_login(target: str, path: str, origin: Origin | None) -> bool:
+    """Whether a redirect leads to a page to sign in: a login page, or single sign-on.
+
+    Data Center behind single sign-on sends requests without a login to a servlet of its plugin, or
+    to the identity provider; so does a proxy in front of it. A resource of the REST API redirects
+    to another host for files only.
+    """
+    try:
+        # //host/path has no scheme: it is that of the request.
+        parts = urlsplit(target, scheme=origin[0] if origin else "")
+        elsewhere = bool(parts.netloc) and Location.of(parts.geturl()).origin != origin
+        query = {name.lower() for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
+    except ValueError:  # not a URL, or too many fields
+        return False
+    if parts.path.endswith(_LOGIN_PAGES) or query & _SIGN_IN_QUERY:
+        return True
+    is_servlet = "/plugins/servlet/" in parts.path
+    is_sign_in = bool(_SIGN_IN_PATH.search(parts.path))
+    if "/rest/" not in path:
+        return is_servlet and is_sign_in
+    is_moved = elsewhere and parts.path != path
+    return is_servlet or is_sign_in or (is_moved and not _FILES.search(path))

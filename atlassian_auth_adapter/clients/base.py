@@ -138,6 +138,7 @@ class AtlassianClient(PickledByReference, TokenSource):
             self.token_key,
             self._resources.accessible,
             self._report,
+            self._clock.monotonic,
         )
         self._arguments = dict(
             place.arguments,
@@ -209,6 +210,14 @@ class AtlassianClient(PickledByReference, TokenSource):
         token_set = await self._source.token_set_async(rejected)
         await self._site.find_async()
         return token_set
+
+    def learn_site(self) -> None:
+        """As `TokenSource.learn_site`: the URL of a Cloud site that the login reaches."""
+        self._site.learn_url()
+
+    async def learn_site_async(self) -> None:
+        """As `TokenSource.learn_site_async`."""
+        await self._site.learn_url_async()
 
     def has_ended(self, token_set: TokenSet) -> bool:
         """Whether the token set is past its end by now, without any margin."""

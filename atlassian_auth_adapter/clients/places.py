@@ -116,6 +116,11 @@ class Place:
         """Whether nothing has to be found before a request."""
         return bool(self.site.id or not self.sites_url)
 
+    @property
+    def lacks_site_url(self) -> bool:
+        """Whether the cloud id of the site is known, and its URL may still be learnt."""
+        return False
+
     def ask_for_site(self, transport: Transport, accessible: AskForSites) -> Site:
         """The Cloud site; `accessible` asks for those of the grant. Blocks on the network.
 
@@ -128,7 +133,9 @@ class Place:
         return self.site
 
     def settle(self, site: Site | None) -> None:
-        """The Cloud site is this one; None: the given one, which is looked for again."""
+        """The Cloud site is this one, as far as it can be known; None: the given one, which is
+        looked for again.
+        """
 
 
 def _server(product: Product, server_url: str) -> Place:
@@ -178,7 +185,9 @@ class _CloudSite(Place):
         site_url = origin_of_site(site_url) if site_url else ""
         cloud = checked_environment(_normalized(cloud), product, Location.of(site_url).host)
         cloud_id = checked_cloud_id(str(cloud_id)) if cloud_id else ""
-        self._given = CloudGateway(cloud.api_url, cloud_id, product.gateway_path, site_url)
+        self._given = CloudGateway(
+            cloud.api_url, cloud_id, product.gateway_path, site_url, learns_site_url=not site_url
+        )
         super().__init__(
             "cloud_site",
             product,
@@ -196,12 +205,18 @@ class _CloudSite(Place):
         gateway = self.resource_server
         return Site(gateway.cloud_id, gateway.site_url)
 
+    @property
+    def lacks_site_url(self) -> bool:
+        """As `Place.lacks_site_url`."""
+        gateway = self.resource_server
+        return bool(gateway.cloud_id) and gateway.learns_site_url
+
     def settle(self, site: Site | None) -> None:
         """As `Place.settle`, in one assignment: threads see all of it or nothing."""
         gateway = self._given
         if site:
             url = gateway.site_url or sites.origin_at(site.url)
-            gateway = replace(gateway, cloud_id=site.id, site_url=url)
+            gateway = replace(gateway, cloud_id=site.id, site_url=url, learns_site_url=False)
         self.resource_server = gateway
 
     def ask_for_site(self, transport: Transport, accessible: AskForSites) -> Site:

@@ -131,13 +131,15 @@ class Resources:
 
     def _ask(self, url: str, token_set: TokenSet) -> tuple[Answer, Verdict]:
         answer = self._transport.get(url, token_set.authorization)
+        asked = Location.of(url)
         verdict = judge(
             answer.status,
             answer.headers,
             lambda: answer.body,
             expired=self._source.has_ended(token_set),
             anonymous_fallback=self._place.resource_server.anonymous_fallback,
-            path=Location.of(url).path,
+            path=asked.path,
+            origin=asked.origin,
         )
         return answer, verdict
 

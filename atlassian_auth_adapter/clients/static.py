@@ -27,6 +27,10 @@ from atlassian_auth_adapter.tokens import TokenSet, is_token
 
 __all__ = ["StaticTokenSource"]
 
+#: Paths of the User management API, which an organization's key serves as well.
+#: Source: developer.atlassian.com/cloud/admin/user-management/rest/intro, 2026-11-26.
+_MANAGED_ACCOUNT = r"/users/[^/]+/manage(?:/.*)?"
+
 
 class StaticTokenSource(PickledByReference, TokenSource):
     """A token that does not change, and where it is accepted.
@@ -148,6 +152,7 @@ class StaticTokenSource(PickledByReference, TokenSource):
         place = place_of(
             product, cloud_id=checked_cloud_id(cloud_id), site_url=site_url, cloud=cloud
         )
+        place.settle(place.site)
         advice = (
             "The gateway accepts only API tokens with scopes; for one without scopes use "
             "StaticTokenSource.api_token(email, token, site_url)."
@@ -157,7 +162,10 @@ class StaticTokenSource(PickledByReference, TokenSource):
     @classmethod
     @without_frames
     def organization_key(cls, key: str, cloud: CloudEnvironment = COMMERCIAL) -> Self:
-        """An API key of a Cloud organization, for https://api.atlassian.com/admin/.
+        """An API key of a Cloud organization, for its administration.
+
+        That is https://api.atlassian.com/admin/... and, of one account,
+        https://api.atlassian.com/users/ID/manage/....
 
         Args:
             key: As the administration has shown it.
@@ -170,7 +178,12 @@ class StaticTokenSource(PickledByReference, TokenSource):
         )
         return cls._of(
             _bearer(key),
-            OneServer(f"{api_url}/admin", anonymous_fallback=False, elsewhere=advice),
+            OneServer(
+                f"{api_url}/admin",
+                anonymous_fallback=False,
+                elsewhere=advice,
+                other_paths=_MANAGED_ACCOUNT,
+            ),
             advice,
         )
 

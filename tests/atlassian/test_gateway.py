@@ -127,6 +127,25 @@ def test_which_urls_are_undecided_while_the_site_is_not_known() -> None:
         assert route.undecided == undecided, url
 
 
+def test_which_urls_are_undecided_while_the_url_of_the_site_is_not_known() -> None:
+    """Resources of a site of Cloud. Each has a hint, for when the site is another one."""
+    gateway = CloudGateway(API, ID, learns_site_url=True)
+    for url, undecided in (
+        (f"{SITE}/rest/api/3/myself", True),
+        (f"{SITE}//wiki/api/v2/pages", True),
+        (f"{SITE}/browse/A-1", False),
+        (f"{SITE}/rest/../x", False),
+        ("http://acme.atlassian.net/rest/x", False),
+        ("https://jira.company.com/rest/api/3/myself", False),
+        (f"{API}/ex/jira/{OTHER}/rest", False),
+    ):
+        route = gateway.route(Location.of(url))
+        assert (route.bearer, route.undecided) == (False, undecided), url
+        assert route.hint or not undecided
+    assert gateway.route(Location.of(f"{API}/ex/jira/{ID}/rest")).bearer
+    assert not CloudGateway(API, ID).route(Location.of(f"{SITE}/rest/x")).undecided
+
+
 def test_the_first_hint_for_http_is_https() -> None:
     """No advice to pass an http URL as the site, which would be refused."""
     for url, site, cloud_id in product(
@@ -164,6 +183,11 @@ WITH_TOKEN = [
     (f"{API}/oauth/token/accessible-resources", "/oauth/token/accessible-resources"),
     (f"{SITE}/secure/attachment/1/a.png", f"/ex/jira/{ID}/rest/api/3/attachment/content/1"),
     (f"{SITE}/secure/thumbnail/1/a.png", f"/ex/jira/{ID}/rest/api/3/attachment/thumbnail/1"),
+    (f"{SITE}//rest/api/3/myself", f"/ex/jira/{ID}/rest/api/3/myself"),
+    (f"{SITE}///rest//api/3/myself", f"/ex/jira/{ID}/rest/api/3/myself"),
+    (f"{SITE}//wiki//rest/api/search", f"/ex/confluence/{ID}/wiki/rest/api/search"),
+    (f"{SITE}/wiki//api/v2/spaces", f"/ex/confluence/{ID}/wiki/api/v2/spaces"),
+    (f"{SITE}//secure/attachment/1/a.png", f"/ex/jira/{ID}/rest/api/3/attachment/content/1"),
 ]
 #: These are sent as they are, without the token.
 BARE = [
@@ -210,6 +234,79 @@ def test_the_urls_that_sdks_send() -> None:
     for url in BARE:
         route = GATEWAY.route(Location.of(url))
         assert (route.bearer, route.location) == (False, Location.of(url)), url
+
+
+CUSTOM = CloudGateway(API, ID, site_url="https://jira.company.com")
+#: Where the token is accepted, a URL that is not one of its resources, and the URL in the hint.
+HINTS = [
+    (SERVER, "https://jira.company.com:8443/rest/api/2/myself", "https://jira.company.com:8443/jira/rest/..."),
+    (SERVER, "https://jira.company.com:8443//jira/rest/x", "https://jira.company.com:8443/jira/rest/..."),
+    (SERVER, "https://jira.company.com/jira/rest/x", "Write https://jira.company.com:8443"),
+    (OneServer("https://wiki.company.com/confluence"), "https://wiki.company.com/rest/api/content",
+     "https://wiki.company.com/confluence/rest/..."),
+    (OneServer("https://api.bitbucket.org/2.0"), "https://api.bitbucket.org/repositories/acme",
+     "https://api.bitbucket.org/2.0/repositories/..."),
+    (GATEWAY, f"{SITE}/api/v2/pages", f"{SITE}/wiki/api/v2/..."),
+    (GATEWAY, f"{SITE}//api/v2/pages/1", f"{SITE}/wiki/api/v2/..."),
+    (GATEWAY, f"{API}/api/v2/pages", f"{API}/wiki/api/v2/..."),
+    (CUSTOM, f"{SITE}/rest/api/3/myself", "https://jira.company.com/rest/..."),
+    (CUSTOM, f"{SITE}/wiki/rest/api/search", "https://jira.company.com/wiki/rest/..."),
+    (GATEWAY, "https://jira.company.com/rest/api/3/myself", f"{SITE}/rest/..."),
+    (GATEWAY, "https://wiki.company.com/wiki/api/v2/pages", f"{SITE}/wiki/..."),
+]  # fmt: skip
+
+
+def test_the_hint_names_the_right_url() -> None:
+    """A context path, /wiki or another name of the site: no token, and what to write instead."""
+    for server, url, right in HINTS:
+        route = server.route(Location.of(url))
+        assert not route.bearer, url
+        assert right in route.hint, (url, route.hint)
+
+
+def test_resources_of_one_kind_have_one_hint() -> None:
+    """A hint is reported once, so it does not name each page and each issue."""
+    for server, kind in (
+        (SERVER, "https://jira.company.com:8443/rest/api/2/issue/{}"),
+        (GATEWAY, SITE + "/api/v2/pages/{}"),
+        (GATEWAY, SITE + "/browse/A-{}"),
+        (CUSTOM, SITE + "/rest/api/3/issue/{}"),
+    ):
+        hints = {server.route(Location.of(kind.format(i))).hint for i in range(3)}
+        assert len(hints) == 1
+        assert hints != {""}
+
+
+def test_hosts_that_have_nothing_to_do_with_the_login_have_no_hint() -> None:
+    """A session may be used for other hosts as well: there is nothing to do about that."""
+    for server, url in (
+        (GATEWAY, "https://ci.company.com/job/1"),
+        (GATEWAY, "https://other.atlassian.net/browse/A-1"),
+        (SERVER, "https://ci.company.com/rest/x"),
+        (SERVER, "https://jira.company.com:8443/jira/../x"),
+    ):
+        assert server.route(Location.of(url)).hint == "", url
+
+
+def test_other_paths_of_a_server_are_matched_as_a_whole() -> None:
+    """Beside the base URL, on its origin only, without dot segments."""
+    server = OneServer(f"{API}/admin", other_paths="/users/[^/]+/manage(?:/.*)?")
+    for path, bearer in (
+        ("/admin/v1/orgs", True),
+        ("/users/557058:ab-1/manage", True),
+        ("/users/557058%3Aab/manage/profile", True),
+        ("/users/1/manage/api-tokens/2", True),
+        ("/users/1/management", False),
+        ("/users/1", False),
+        ("/users//manage", False),
+        ("/users/1/2/manage", False),
+        ("/x/users/1/manage", False),
+        ("/users/../manage", False),
+        ("/users/1/manage/../../../ex/jira", False),
+        ("/users/1/manage/%2e%2e/x", False),
+    ):
+        assert server.route(Location.of(API + path)).bearer is bearer, path
+    assert not server.route(Location.of("https://x.example/users/1/manage")).bearer
 
 
 #: By base URL of Data Center: what is below it, and what is not.

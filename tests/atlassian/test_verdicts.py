@@ -91,6 +91,81 @@ def test_a_login_page_of_data_center_is_an_anonymous_answer() -> None:
             assert found is expected, (status, headers, path)
 
 
+REST, FILE = "/jira/rest/api/2/myself", "/jira/secure/attachment/1/x.png"
+IDP = "https://idp.company.com"
+#: Status, target of the redirect, path that was asked, whether it is an answer without a login.
+REDIRECTS = [
+    (302, "/jira/plugins/servlet/samlsso?redirectTo=%2Frest", REST, True),
+    (303, "https://jira.company.com/jira/plugins/servlet/external-login", REST, True),
+    (307, "/plugins/servlet/oidc/login", "/rest/api/content", True),
+    (302, "/plugins/servlet/anything", "/rest/api/latest/projects", True),
+    (302, "/plugins/servlet/saml/auth?x=1", FILE, True),
+    (302, f"{IDP}/tenant/saml2?SAMLRequest=fZ&RelayState=x", REST, True),
+    (302, f"{IDP}/?SAMLRequest=fZ", FILE, True),
+    (302, f"{IDP}/realms/a/protocol/openid-connect/auth?client_id=j&redirect_uri=x", FILE, True),
+    (303, f"{IDP}/adfs/ls/?wa=wsignin1.0&wtrealm=j", FILE, True),
+    (307, f"{IDP}/", REST, True),
+    (302, "//idp.company.com/app/jira", REST, True),
+    (302, "https://jira.company.com:8443/portal", REST, True),
+    (302, "//jira.company.com/jira/browse/A-1", REST, False),
+    (302, "https://jira.company.com:443/jira/browse/A-1", REST, False),
+    (302, "https://company.example/cdn-cgi/access/login/jira.company.com", REST, True),
+    (302, "/oauth2/sign_in?rd=%2Frest", REST, True),
+    (302, "/secure/Dashboard.jspa?os_destination=%2Frest", REST, True),
+    (301, "https://jira.company.com/jira/login.jsp", FILE, True),
+    (302, "/jira/login.action", "/confluence/rest/api/content", True),
+    # files at another host, and what has nothing to do with a login
+    (302, "https://store.example/bucket/1?X-Amz-Signature=f", FILE, False),
+    (302, "https://store.example/x", "/jira/rest/api/2/attachment/content/10001", False),
+    (303, "https://cdn.example/y", "/rest/api/content/1/child/attachment/2/download", False),
+    (307, "https://cdn.example/y", "/download/attachments/1/report.pdf", False),
+    (302, "https://secure.gravatar.example/avatar/1", "/rest/api/1.0/users/ada/avatar.png", False),
+    (302, "https://secure.gravatar.example/1", "/rest/api/2/universal_avatar/view/1", False),
+    (302, "https://store.example/o", "/rest/git-lfs/storage/PRJ/repo/1", False),
+    (303, "/jira/rest/api/2/task/5", REST, False),
+    (301, f"https://new.company.com{REST}", REST, False),
+    (302, "/jira/browse/A-1", REST, False),
+    (302, "https://elsewhere.example/", "/jira/browse/A-1", False),
+    (302, "/plugins/servlet/gadgets/ifr", "/jira/browse/A-1", False),
+    (304, "", REST, False),
+    (302, "https://[::1", REST, False),
+]  # fmt: skip
+
+
+def test_a_redirect_to_sign_in_is_an_anonymous_answer() -> None:
+    """Data Center behind single sign-on; a file at another host says nothing about the token."""
+    for status, target, path, is_sign_in in REDIRECTS:
+        for fallback in (True, False):
+            found = judge(
+                status,
+                CaseInsensitiveDict({"Location": target} if target else {}),
+                bytes,
+                expired=False,
+                anonymous_fallback=fallback,
+                path=path,
+                origin=("https", "jira.company.com", 443),
+            )
+            expected = V.ANONYMOUS if is_sign_in and fallback else V.FINE
+            assert found is expected, (status, target, path)
+
+
+@given(st.text(), st.sampled_from([REST, FILE]))
+def test_any_location_can_be_judged(target: str, path: str) -> None:
+    """A malformed one is no sign-in."""
+    for location in (target, f"https://{target}", f"/x?{target}"):
+        headers = {"location": location}
+        for origin in (("https", "x", 443), None):
+            judge(
+                302,
+                headers,
+                bytes,
+                expired=False,
+                anonymous_fallback=True,
+                path=path,
+                origin=origin,
+            )
+
+
 @given(st.integers(100, 599).filter(lambda status: status != 401), st.booleans(), st.booleans())
 def test_a_body_is_read_on_a_401_only(status: int, expired: bool, fallback: bool) -> None:
     """Streams are not read, except for a 401."""

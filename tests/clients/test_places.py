@@ -25,6 +25,7 @@ from atlassian_auth_adapter import (
     AtlassianHTTPX2Auth,
     AtlassianHTTPXAuth,
     AtlassianOAuthClient,
+    AtlassianServiceAccountClient,
     CloudEnvironment,
     ConfigurationError,
     FileTokenStore,
@@ -450,6 +451,179 @@ def test_what_looks_for_a_site_cannot_wait_for_itself(
     assert client.test_connection().id
     landed()
     assert "wait for itself" in events[-1].fields["error"]
+
+
+# --- a cloud id alone -----------------------------------------------------------------------------
+
+MYSELF = "/rest/api/3/myself"
+
+
+def _library(name: str, client: AtlassianOAuthClient, *urls: str) -> list[Any]:
+    """The answers that a client of that library gets, in turn."""
+
+    async def with_async() -> list[Any]:
+        async with httpx.AsyncClient(auth=AtlassianHTTPXAuth(client)) as http:
+            return [await http.get(url) for url in urls]
+
+    match name:
+        case "requests":
+            with requests.Session() as session:
+                session.auth = AtlassianAuth(client)
+                return [session.get(url) for url in urls]
+        case "httpx":
+            with httpx.Client(auth=AtlassianHTTPXAuth(client)) as one:
+                return [one.get(url) for url in urls]
+        case "httpx2":
+            with importlib.import_module("httpx2").Client(auth=AtlassianHTTPX2Auth(client)) as two:
+                return [two.get(url) for url in urls]
+        case _:
+            return asyncio.run(with_async())
+
+
+LIBRARIES = ["requests", "httpx", "httpx2", "httpx, async"]
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_requests_to_the_site_of_a_cloud_id_are_routed(
+    emulator: AtlassianEmulator, make_client: Any, library: str
+) -> None:
+    """The URL of the site is learnt when it is first asked for, once, also by another client."""
+    store, site = MemoryTokenStore(), emulator.cloud.sites[0].url
+    client = make_client(site_url="", store=store)
+    assert client.test_connection().id
+    asked = _asked(emulator, "/accessible-resources")
+    for answer in _library(library, client, *[site + MYSELF, site + "/" + MYSELF] * 2):
+        assert answer.status_code == 200
+        assert str(answer.url) == client.base_url + MYSELF
+    assert client.site_url == site
+    later = make_client(site_url="", store=store, login=False)
+    assert _library(library, later, site + MYSELF)[0].status_code == 200
+    assert _asked(emulator, "/accessible-resources") == asked + 1
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_other_sites_get_no_token_and_cost_one_question_in_all(
+    two_sites: Any, events: Any, library: str
+) -> None:
+    """The sites are listed once, however many hosts are asked for; each request is sent bare."""
+    emulator, make = two_sites
+    acme, globex = emulator.cloud.sites
+    client = make(cloud_id=acme.id, on_event=events)
+    asked = _asked(emulator, "/accessible-resources")
+    others = [globex.url + MYSELF, emulator.foreign_url + MYSELF, globex.url + "/rest/x"]
+    for _ in others:
+        _library(library, client, *others)
+    bare = [r for r in emulator.requests if r.role in ("site", "foreign")]
+    assert len(bare) == 9
+    assert not any("authorization" in request.headers for request in bare)
+    assert _asked(emulator, "/accessible-resources") == asked + 1
+    assert "foreign_origin" in events.names
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_cloud_id_that_the_login_does_not_reach_has_no_url(
+    two_sites: Any, events: Any, library: str
+) -> None:
+    """Its own site is not known, so no host is: bare, with a hint, and no question for each."""
+    emulator, make = two_sites
+    acme, globex = emulator.cloud.sites
+    emulator.cloud.resource_choice = {acme.id}
+    client = make(cloud_id=globex.id, on_event=events)
+    asked = _asked(emulator, "/accessible-resources")
+    for answer in _library(library, client, *[acme.url + MYSELF, globex.url + MYSELF] * 2):
+        assert str(answer.url).startswith((acme.url, globex.url))
+    assert _asked(emulator, "/accessible-resources") == asked + 1
+    hints = [event.fields["hint"] for event in events if event.name == "foreign_origin"]
+    assert any("pass site_url=" in hint for hint in hints)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_sites_that_cannot_be_listed_are_asked_for_again_later(
+    emulator: AtlassianEmulator, make_client: Any, clock: Any, library: str
+) -> None:
+    """The request is sent without the token meanwhile, and no error is raised for it."""
+    client = make_client(site_url="")
+    url = emulator.cloud.sites[0].url + MYSELF
+    emulator.faults.next("accessible-resources", Status(503), times=None)
+    asked = _asked(emulator, "/accessible-resources")
+    answers = _library(library, client, url, url, url)
+    assert {answer.request.headers.get("Authorization") for answer in answers} == {None}
+    assert _asked(emulator, "/accessible-resources") == asked + 1
+    emulator.faults.clear()
+    assert _library(library, client, url)[0].request.headers.get("Authorization") is None
+    clock.advance(61)
+    assert _library(library, client, url)[0].status_code == 200
+
+
+def test_threads_and_tasks_learn_the_site_together(
+    emulator: AtlassianEmulator, make_client: Any
+) -> None:
+    """Many ask for the site at the same moment: one question, and each of them is routed."""
+    client = make_client(site_url="")
+    url = emulator.cloud.sites[0].url + MYSELF
+    asked = _asked(emulator, "/accessible-resources")
+    hold = Hold()
+    emulator.faults.next("accessible-resources", hold)
+
+    async def tasks() -> list[int]:
+        async with httpx.AsyncClient(auth=AtlassianHTTPXAuth(client)) as http:
+            answers = await asyncio.gather(*(http.get(url) for _ in range(4)))
+        return [answer.status_code for answer in answers]
+
+    with ThreadPoolExecutor(5) as pool:
+        threads = [pool.submit(_library, "requests", client, url) for _ in range(4)]
+        loop = pool.submit(asyncio.run, tasks())
+        hold.wait_arrived()
+        hold.release()
+        assert [thread.result(10)[0].status_code for thread in threads] == [200] * 4
+        assert loop.result(10) == [200] * 4
+    assert _asked(emulator, "/accessible-resources") == asked + 1
+
+
+def test_a_redirect_to_the_site_of_a_cloud_id_is_followed_to_the_gateway(
+    emulator: AtlassianEmulator, make_client: Any
+) -> None:
+    """Links and redirects of the gateway name the site: its URL is learnt then."""
+    url = emulator.cloud.sites[0].url + MYSELF
+    for library in LIBRARIES:
+        client = make_client(site_url="")
+        redirect = f"{client.base_url}/rest/redirect?to={url}"
+        if library == "requests":
+            assert _library(library, client, redirect)[0].status_code == 200
+            continue
+        options: dict[str, Any] = {"follow_redirects": True}
+        if library == "httpx2":
+            module, auth = importlib.import_module("httpx2"), AtlassianHTTPX2Auth
+        else:
+            module, auth = httpx, AtlassianHTTPXAuth
+        with module.Client(auth=auth(client), **options) as http:
+            assert http.get(redirect).status_code == 200
+
+
+def test_a_service_account_learns_its_site_as_well(emulator: AtlassianEmulator, clock: Any) -> None:
+    """The sites are listed for its tokens, too."""
+    cloud = emulator.cloud
+    account = AtlassianServiceAccountClient(
+        cloud.service_account.client_id,
+        cloud.service_account.client_secret,
+        cloud_id=cloud.sites[0].id,
+        cloud=CloudEnvironment(cloud.auth_url, cloud.api_url, cloud.audience),
+        clock=clock,
+    )
+    url = cloud.sites[0].url + MYSELF
+    assert _library("requests", account, url)[0].url == account.base_url + MYSELF  # type: ignore[arg-type]
+
+
+def test_a_new_login_learns_the_site_anew(two_sites: Any) -> None:
+    """It may reach the site that the one before did not."""
+    emulator, make = two_sites
+    acme, globex = emulator.cloud.sites
+    emulator.cloud.resource_choice = {acme.id}
+    client = make(cloud_id=globex.id)
+    assert _library("requests", client, globex.url + MYSELF)[0].url.startswith(globex.url)
+    emulator.cloud.resource_choice = {acme.id, globex.id}
+    client.oauth_complete(emulator.cloud.authorize(client.oauth_start()))
+    assert _library("requests", client, globex.url + MYSELF)[0].url == client.base_url + MYSELF
 
 
 # --- asked for by its URL -------------------------------------------------------------------------

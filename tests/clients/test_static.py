@@ -188,6 +188,26 @@ def test_a_wrong_combination_is_refused_with_the_right_name() -> None:
             call()
 
 
+def test_the_key_of_an_organization_serves_its_administration() -> None:
+    """Its own API, and the one for managed accounts; no product, and no other API."""
+    source = StaticTokenSource.organization_key("k3y")
+    assert source.resource_server.base_url == "https://api.atlassian.com/admin"
+    for path, bearer in (
+        ("/admin/v1/orgs", True),
+        ("/admin/user-provisioning/v1/org/1", True),
+        ("/users/557058:ab/manage/profile", True),
+        ("/users/1/manage", True),
+        ("/users/1/manage/lifecycle/disable", True),
+        ("/users/1/profile", False),
+        ("/ex/jira/some-id/rest/api/3/myself", False),
+        ("/me", False),
+        ("/adminx", False),
+    ):
+        route = source.resource_server.route(Location.of("https://api.atlassian.com" + path))
+        assert route.bearer is bearer, path
+        assert bearer or "administration only" in route.hint
+
+
 def test_a_request_without_the_token_comes_with_a_hint() -> None:
     """With foreign="raise" in the error, otherwise in the event, once per origin."""
     make, gateway = StaticTokenSource, "https://api.atlassian.com/ex/jira"
@@ -227,10 +247,10 @@ def test_a_request_without_the_token_comes_with_a_hint() -> None:
     ]
     for new_source, url, hint in cases:
         with pytest.raises(ForeignOriginError, match=re.escape(hint)):
-            AtlassianAuth(new_source(), foreign="raise").admit(Location.of(url))
+            AtlassianAuth(new_source(), foreign="raise").admit(Location.of(url), again=True)
         source, events = new_source(), []
         source.on_event = events.append
-        assert AtlassianAuth(source).admit(Location.of(url)) is None
+        assert AtlassianAuth(source).admit(Location.of(url), again=True) is None
         (event,) = events
         assert event.name == "foreign_origin"
         assert hint in event.fields["hint"]

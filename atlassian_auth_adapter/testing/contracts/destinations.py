@@ -91,7 +91,6 @@ _OUTSIDE_CLOUD = (
     "https://acme.atlassian.net:8443/rest/api/3/myself",
     "http://acme.atlassian.net/rest/api/3/myself",
     "https://user:pw@acme.atlassian.net/rest/api/3/myself",
-    "https://acme.atlassian.net//rest/api/3/myself",
     *(f"https://acme.atlassian.net/rest/{up}/secure/x" for up in PARENT_SEGMENTS),
     "https://acme.atlassian.net/rest/..%2fsecure",
 )
@@ -170,6 +169,8 @@ _INSIDE: tuple[tuple[ResourceServer, str, str], ...] = (
             ),
             ("https://acme.atlassian.net/rest/x/A%20B%2FC", f"{GATEWAY}/rest/x/A%20B%2FC"),
             ("https://ACME.Atlassian.net:443/rest/api/3/x", f"{GATEWAY}/rest/api/3/x"),
+            ("https://acme.atlassian.net//rest/api/3/x?a=//b", f"{GATEWAY}/rest/api/3/x?a=//b"),
+            ("https://acme.atlassian.net/wiki//rest/api/x", f"{_WIKI}/wiki/rest/api/x"),
             (
                 "https://acme.atlassian.net/wiki/api/v2/pages?cursor=x%3D%3D",
                 f"{_WIKI}/wiki/api/v2/pages?cursor=x%3D%3D",

@@ -243,6 +243,73 @@ class RejectionTests(AdapterTests):
         assert b'"caller":"ada"' in reply.body
         assert world.refreshes == 1
 
+    @pytest.mark.parametrize("follow", [True, False])
+    @pytest.mark.parametrize(
+        ("status", "target"),
+        [
+            (302, "/plugins/servlet/samlsso?redirectTo=%2Frest"),
+            (303, "{foreign}/tenant/saml2?SAMLRequest=fZ"),
+            (307, "{foreign}/status/200"),
+            (302, "/login.action?os_destination=%2Frest"),
+        ],
+    )
+    def test_a_redirect_to_sign_in_is_a_rejection(
+        self, world: World, status: int, target: str, follow: bool
+    ) -> None:
+        """Single sign-on of Data Center, whether the library follows the redirect or not: GET is
+        sent again with a new token, and the event says why.
+        """
+        client = world.login("data_center")
+        world.clock.advance(60)
+        location = target.format(foreign=world.emulator.foreign_url)
+        world.emulator.faults.next("/rest/echo", Status(status, headers={"Location": location}))
+        call = Call("GET", echo(client), follow_redirects=follow)
+        (reply,) = self.exchange(call, auth=self.auth(client))
+        assert reply.status == 200
+        assert b'"caller":"ada"' in reply.body
+        assert reply.url == echo(client)
+        assert world.refreshes == 1
+        assert len(world.named("anonymous")) == 1
+        assert world.leaks() == []
+
+    def test_a_redirect_to_sign_in_that_stays_is_returned(self, world: World) -> None:
+        """The new token is redirected as well: the program gets that, and refreshes become rare."""
+        client = world.login("data_center")
+        world.clock.advance(60)
+        page = f"{world.emulator.foreign_url}/sso"
+        redirected = Status(302, headers={"Location": page})
+        world.emulator.faults.next("/rest/echo", redirected, times=None)
+        replies = self._get(*[echo(client)] * 5, auth=self.auth(client))
+        assert {reply.url for reply in replies} == {page}
+        assert world.refreshes == 1
+        assert world.leaks() == []
+
+    def test_a_write_that_is_redirected_to_sign_in_is_not_repeated(self, world: World) -> None:
+        """The next request has a valid token."""
+        client = world.login("data_center")
+        world.clock.advance(60)
+        page = f"{world.emulator.foreign_url}/sso"
+        world.emulator.faults.next("/rest/echo", Status(302, headers={"Location": page}))
+        replies = self.exchange(
+            Call("POST", echo(client), content=DATA),
+            Call("GET", echo(client)),
+            auth=self.auth(client),
+        )
+        assert [reply.url for reply in replies] == [page, echo(client)]
+        assert [request.method for request in world.echoes] == ["POST", "GET"]
+        assert world.refreshes == 1
+
+    def test_a_redirect_to_a_file_elsewhere_is_no_rejection(self, world: World) -> None:
+        """Attachments may be in an object store."""
+        client = world.login("data_center")
+        target = f"{world.emulator.foreign_url}/bucket/1?X-Amz-Signature=f"
+        for path in ("/secure/attachment/1/a.png", "/rest/api/2/attachment/content/1"):
+            world.emulator.faults.next(path, Status(302, headers={"Location": target}))
+            (reply,) = self._get(client.base_url + path, auth=self.auth(client))
+            assert (reply.url, reply.history) == (target, (302,))
+        assert world.refreshes == 0
+        assert world.leaks() == []
+
     # What is not a rejection
 
     def test_a_removed_path_is_reported_with_its_replacement(self, world: World) -> None:
