@@ -150,7 +150,7 @@ class AtlassianClient(PickledByReference, TokenSource):
     # A service account overrides these two.
 
     def _token_key(self) -> TokenKey:
-        return TokenKey(self.issuer, self.client_id, self.account)
+        return self._place.token_key(self.client_id, self.account)
 
     def _token_request(self) -> Callable[[TokenSet], TokenSet]:
         return self._endpoint.refresh
@@ -217,6 +217,7 @@ class AtlassianClient(PickledByReference, TokenSource):
         """What the store knows of the login, without a request. May block on the store.
 
         Raises:
+            ConfigurationError: The login is for other hosts than those of this client.
             TokenStoreError: The store failed.
         """
         login, _ = load_record(self._store, self.token_key, Login)

@@ -24,7 +24,7 @@ from atlassian_auth_adapter.errors import (
     without_frames,
 )
 from atlassian_auth_adapter.oauth.authorization import AuthorizationRequest, AuthorizationResponse
-from atlassian_auth_adapter.records import Authorizations, change, load
+from atlassian_auth_adapter.records import Authorizations, Login, change, load
 from atlassian_auth_adapter.transport import Proxy
 
 __all__ = [
@@ -79,7 +79,8 @@ class AtlassianOAuthClient(AtlassianClient):
         at one time. May block on the store.
 
         Raises:
-            ConfigurationError: The client was made without a callback URL.
+            ConfigurationError: The client was made without a callback URL, or there is a login for
+                other hosts.
             TokenStoreError: The store cannot be written, so a login could not be kept either.
         """
         if not self.callback_url:
@@ -87,6 +88,7 @@ class AtlassianOAuthClient(AtlassianClient):
                 "callback_url is missing. Pass the redirect URI exactly as it is registered for "
                 "the OAuth client."
             )
+        load(self._store, self.token_key, Login)  # one that cannot be replaced is told now
         request = AuthorizationRequest.new(
             self._server, " ".join(self.get_oauth_scopes()), self._clock.time()
         )

@@ -74,7 +74,7 @@ class AtlassianServiceAccountClient(AtlassianClient):
         # Its name has the scopes, since tokens of other scopes are others, and its kind: a consumer
         # of Bitbucket Cloud can also have the login of a person.
         account = f"{self.account} ({self._scope})" if self._scope else self.account
-        return TokenKey(self.issuer, self.client_id, account, "service_account")
+        return replace(self._place.token_key(self.client_id, account), kind="service_account")
 
     @property
     def _scope(self) -> str:

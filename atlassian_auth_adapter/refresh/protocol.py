@@ -29,6 +29,7 @@ from functools import partial
 
 from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
+    ConfigurationError,
     FreshTokenRejectedError,
     LoginRequiredError,
     StaleRecordError,
@@ -227,7 +228,8 @@ def _erased() -> Protocol[None]:
     for _ in range(MOST_OVERTAKINGS):
         try:
             seen: Seen = yield Load()
-        except TokenStoreError:  # damaged; or the store is gone, and says so once more
+        except (ConfigurationError, TokenStoreError):
+            # For another resource server; damaged; or the store is gone, and says so once more.
             yield Delete()
             return
         if seen.login is None:

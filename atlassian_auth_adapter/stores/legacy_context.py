@@ -200,7 +200,7 @@ def _legacy(text: str) -> dict[str, Any]:
 def _adopted(name: str, context: Mapping[str, Any], before: Entry | None) -> str:
     """The text of a login that is made from another program's tokens.
 
-    Of the former login, only the generation and `throttled_until` are used.
+    Of the former login, only the generation, `throttled_until` and where tokens go are used.
     """
     former = _login(before.text) if before else {}
     generation = former.get("generation")
@@ -221,6 +221,8 @@ def _adopted(name: str, context: Mapping[str, Any], before: Entry | None) -> str
             "expires_at": _seconds(context.get("valid_until")) if token else 0.0,
             "scope": scopes if isinstance(scopes, str) else "",
         }
+    if isinstance(resource_server := former.get("resource_server"), str):
+        login["resource_server"] = resource_server
     if throttled_until := _seconds(former.get("throttled_until")):
         login["throttled_until"] = throttled_until
     return json.dumps(login)
