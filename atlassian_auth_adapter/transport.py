@@ -228,7 +228,10 @@ def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
 
 def _exists(path: object) -> bool:
     """Whether it is the path of a file or directory that exists; "" is not."""
-    return isinstance(path, str | os.PathLike) and bool(path) and Path(path).exists()
+    try:
+        return isinstance(path, str | os.PathLike) and bool(path) and Path(path).exists()
+    except (OSError, ValueError):  # too long, or with a NUL
+        return False
 
 
 def is_timeout(value: object) -> bool:

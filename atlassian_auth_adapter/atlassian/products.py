@@ -250,13 +250,12 @@ PRODUCTS = {
 
 
 def product_named(name: str) -> Product:
-    """The record of a product.
+    """The record of a product, whose name may be in any case.
 
     Raises:
         ConfigurationError: There is no product of that name.
     """
-    try:
-        return PRODUCTS[name]
-    except KeyError:
-        known = ", ".join(repr(known) for known in PRODUCTS)
-        raise ConfigurationError(f"unknown product {name!r}. Choose one of {known}.") from None
+    if isinstance(name, str) and (product := PRODUCTS.get(name.lower())):
+        return product
+    known = ", ".join(repr(known) for known in PRODUCTS)
+    raise ConfigurationError(f"product: {name!r:.40} is unknown. Choose one of {known}.")

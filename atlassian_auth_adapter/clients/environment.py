@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from atlassian_auth_adapter.atlassian.products import cloud_named
+from atlassian_auth_adapter.clients.texts import (
+    checked_account,
+    checked_callback_url,
+    checked_client_id,
+    checked_scopes,
+    one_line,
+)
 from atlassian_auth_adapter.errors import ConfigurationError
+from atlassian_auth_adapter.oauth.token_endpoint import checked_secret
 from atlassian_auth_adapter.stores.file import FileTokenStore
 
 if TYPE_CHECKING:  # the variables alone are read by programs that have to start quickly
@@ -23,6 +31,7 @@ __all__ = [
     "atlassian_service_account_client_from_env",
     "client_secret_from_env",
     "has_client_secret",
+    "text_of",
 ]
 
 
@@ -35,15 +44,15 @@ def _seconds(text: str) -> float:
 
 #: Variable: the argument that it stands for, and the function that converts its text.
 VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
-    "ATLASSIAN_CLIENT_ID": ("client_id", str),
-    "ATLASSIAN_CALLBACK_URL": ("callback_url", str),
+    "ATLASSIAN_CLIENT_ID": ("client_id", checked_client_id),
+    "ATLASSIAN_CALLBACK_URL": ("callback_url", checked_callback_url),
     "ATLASSIAN_CLOUD_ID": ("cloud_id", str),
     "ATLASSIAN_SITE_URL": ("site_url", str),
     "ATLASSIAN_SERVER_URL": ("server_url", str),
     "ATLASSIAN_PRODUCT": ("product", str),
     "ATLASSIAN_CLOUD": ("cloud", cloud_named),
-    "ATLASSIAN_SCOPES": ("scopes", str),
-    "ATLASSIAN_ACCOUNT": ("account", str),
+    "ATLASSIAN_SCOPES": ("scopes", checked_scopes),
+    "ATLASSIAN_ACCOUNT": ("account", checked_account),
     "ATLASSIAN_TOKEN_DIRECTORY": ("store", FileTokenStore),
     "ATLASSIAN_CA_BUNDLE": ("verify", str),
     "ATLASSIAN_PROXY": ("proxy", str),
@@ -59,8 +68,8 @@ def atlassian_oauth_client_from_env(**arguments: Any) -> AtlassianOAuthClient:
     """The OAuth client that the environment describes.
 
     Variables: those of `VARIABLES`, and `ATLASSIAN_CLIENT_SECRET` or
-    `ATLASSIAN_CLIENT_SECRET_FILE`. An empty one counts as not set; white space around a value is
-    removed.
+    `ATLASSIAN_CLIENT_SECRET_FILE`. An empty one counts as not set; a byte order mark and white
+    space around a value are removed, quotes around it are refused.
 
     Args:
         arguments: Arguments of `create_atlassian_oauth_client`; they win over the environment, one
@@ -96,30 +105,39 @@ def client_secret_from_env() -> str:
     """The client secret; read again for each token request, so that it can be changed.
 
     Raises:
-        ConfigurationError: It is missing.
+        ConfigurationError: It is missing or malformed.
     """
-    if secret := _text(SECRET):
-        return secret
-    path = _text(SECRET_FILE)
+    if secret := text_of(SECRET):
+        return _secret(secret, SECRET)
+    path = text_of(SECRET_FILE)
     if not path:
         raise ConfigurationError(f"set {SECRET} or {SECRET_FILE}.")
+    where = f"{SECRET_FILE}: {path!r}"
     try:
-        if secret := Path(path).read_text(encoding="utf-8").strip():
-            return secret
-        reason = "it is empty"
+        text = Path(path).read_bytes().decode()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-    raise ConfigurationError(f"{SECRET_FILE}: {path!r} cannot be read: {reason}.")
+        raise ConfigurationError(f"{where} cannot be read: {reason}.") from None
+    if secret := one_line(text, where):
+        return _secret(secret, where)
+    raise ConfigurationError(f"{where} cannot be read: it is empty.")
 
 
-def _text(variable: str) -> str:
-    """The value, without the line break that files and templates leave at the end."""
-    return os.environ.get(variable, "").strip()
+def _secret(text: str, where: str) -> str:
+    try:
+        return checked_secret(text)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{where}: {error}") from None
+
+
+def text_of(variable: str) -> str:
+    """The value of a variable, as `one_line` reads it; "" when it is not set."""
+    return one_line(os.environ.get(variable, ""), variable)
 
 
 def has_client_secret() -> bool:
     """Whether the environment names a client secret."""
-    return bool(_text(SECRET) or _text(SECRET_FILE))
+    return bool(text_of(SECRET) or text_of(SECRET_FILE))
 
 
 def arguments_from_env(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -133,7 +151,7 @@ def arguments_from_env(given: Mapping[str, Any]) -> dict[str, Any]:
     if any(map(given.get, PLACE_ARGUMENTS)):
         ignored |= PLACE_ARGUMENTS
     for variable, (name, make) in VARIABLES.items():
-        if name not in ignored and (text := _text(variable)):
+        if name not in ignored and (text := text_of(variable)):
             try:
                 found[name] = make(text)
             except ConfigurationError as error:

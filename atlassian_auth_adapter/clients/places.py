@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
+from uuid import UUID
 
 from atlassian_auth_adapter.atlassian import sites
 from atlassian_auth_adapter.atlassian.gateway import (
@@ -48,7 +49,7 @@ AskForSites = Callable[[], tuple[Site, ...]]
 def place_of(
     product: str,
     *,
-    cloud_id: str = "",
+    cloud_id: str | UUID = "",
     server_url: str = "",
     site_url: str = "",
     cloud: CloudEnvironment | None = None,
@@ -67,6 +68,11 @@ def place_of(
         ConfigurationError: They are missing or contradictory; the text says what to change.
     """
     record = product_named(product)
+    if cloud is not None and not isinstance(cloud, CloudEnvironment):
+        raise ConfigurationError(
+            f"cloud: a {type(cloud).__name__} is not a CloudEnvironment. Give COMMERCIAL or "
+            "US_GOV_MODERATE."
+        )
     if server_url and not (cloud_id or site_url):
         return _server(record, server_url)
     if record.own_cloud:
@@ -183,11 +189,11 @@ class _CloudSite(Place):
     resource_server: CloudGateway
 
     def __init__(
-        self, product: Product, cloud_id: str, site_url: str, cloud: CloudEnvironment
+        self, product: Product, cloud_id: str | UUID, site_url: str, cloud: CloudEnvironment
     ) -> None:
         site_url = origin_of_site(site_url) if site_url else ""
         cloud = checked_environment(_normalized(cloud), product, Location.of(site_url).host)
-        cloud_id = checked_cloud_id(str(cloud_id)) if cloud_id else ""
+        cloud_id = checked_cloud_id(cloud_id) if cloud_id else ""
         resources_url = cloud.resources_url or cloud.api_url
         self._given = CloudGateway(cloud.api_url, cloud_id, product.gateway_path, site_url)
         super().__init__(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Unpack
+from uuid import UUID
 
 from atlassian_auth_adapter.atlassian.products import CloudEnvironment
 from atlassian_auth_adapter.clients.base import AtlassianClient
@@ -49,7 +50,7 @@ class AtlassianServiceAccountClient(AtlassianClient):
         client_id: str,
         client_secret: Secret,
         *,
-        cloud_id: str = "",
+        cloud_id: str | UUID = "",
         server_url: str = "",
         verify: bool | str = True,
         proxy: Proxy = None,

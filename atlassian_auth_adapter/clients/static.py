@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from typing import Any, Self
+from uuid import UUID
 
 from atlassian_auth_adapter.atlassian.gateway import (
     Location,
@@ -120,7 +121,7 @@ class StaticTokenSource(PickledByReference, TokenSource):
         cls,
         email: str,
         token: str,
-        cloud_id: str,
+        cloud_id: str | UUID,
         site_url: str = "",
         *,
         product: str = "jira",
@@ -213,7 +214,7 @@ def _bearer(token: str) -> TokenSet:
 
 
 def _basic(email: str, token: str) -> TokenSet:
-    if not isinstance(email, str) or "@" not in email or ":" in email:
+    if not isinstance(email, str) or "@" not in email or ":" in email or not email.isprintable():
         raise ConfigurationError("email: give the email address of the account of the token.")
     credential = b64encode(f"{email}:{_bearer(token).access_token}".encode()).decode()
     return TokenSet(credential, token_type="Basic")

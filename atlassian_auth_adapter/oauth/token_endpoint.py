@@ -11,6 +11,7 @@ Source: RFC 6749 sections 4.1.3, 4.4, 5 and 6; RFC 7009; the answers of Atlassia
 from __future__ import annotations
 
 import math
+import re
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -195,11 +196,12 @@ def checked_secret(secret: object) -> str:
     Raises:
         ConfigurationError: It is empty, or holds something invalid, such as a line break.
     """
-    if isinstance(secret, str) and secret.isascii() and secret.isprintable() and secret.strip():
+    if isinstance(secret, str) and re.fullmatch(r"[!-~]([ -~]*[!-~])?", secret):
         return secret
     raise ConfigurationError(
-        "client_secret is missing or malformed: it is printable ASCII on one line. Atlassian asks "
-        "for it even where PKCE is used; one that was read from a file may need .strip()."
+        "client_secret is missing or malformed: it is a text of printable ASCII on one line. "
+        "Atlassian asks for it even where PKCE is used; one that was read from a file may need "
+        ".strip()."
     )
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from atlassian_auth_adapter.clients.environment import text_of
 from atlassian_auth_adapter.disk.files import directory_path
 from atlassian_auth_adapter.errors import optional_import
 
@@ -23,7 +23,7 @@ def config_file() -> Path:
     Raises:
         ConfigurationError: `ATLASSIAN_CONFIG_DIR` cannot be a directory.
     """
-    directory = os.environ.get(CONFIG_DIR) or platformdirs.user_config_path(APP, False)
+    directory = text_of(CONFIG_DIR) or platformdirs.user_config_path(APP, False)
     return (_directory(directory, CONFIG_DIR) / "profiles.toml").resolve()
 
 
@@ -33,7 +33,7 @@ def data_directory() -> Path:
     Raises:
         ConfigurationError: `ATLASSIAN_TOKEN_DIRECTORY` cannot be a directory.
     """
-    directory = os.environ.get(TOKEN_DIRECTORY) or platformdirs.user_data_path(APP, False)
+    directory = text_of(TOKEN_DIRECTORY) or platformdirs.user_data_path(APP, False)
     return _directory(directory, TOKEN_DIRECTORY)
 
 
