@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from atlassian_auth_adapter.atlassian.products import cloud_named
@@ -15,6 +14,7 @@ from atlassian_auth_adapter.clients.texts import (
     checked_scopes,
     one_line,
 )
+from atlassian_auth_adapter.disk.files import expanded
 from atlassian_auth_adapter.errors import ConfigurationError
 from atlassian_auth_adapter.oauth.token_endpoint import checked_secret
 from atlassian_auth_adapter.stores.file import FileTokenStore
@@ -33,6 +33,10 @@ __all__ = [
     "has_client_secret",
     "text_of",
 ]
+
+
+def _file(text: str) -> str:
+    return str(expanded(text, "give an absolute path"))
 
 
 def _seconds(text: str) -> float:
@@ -54,7 +58,7 @@ VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "ATLASSIAN_SCOPES": ("scopes", checked_scopes),
     "ATLASSIAN_ACCOUNT": ("account", checked_account),
     "ATLASSIAN_TOKEN_DIRECTORY": ("store", FileTokenStore),
-    "ATLASSIAN_CA_BUNDLE": ("verify", str),
+    "ATLASSIAN_CA_BUNDLE": ("verify", _file),
     "ATLASSIAN_PROXY": ("proxy", str),
     "ATLASSIAN_MAX_WAIT": ("max_wait", _seconds),
 }
@@ -114,7 +118,9 @@ def client_secret_from_env() -> str:
         raise ConfigurationError(f"set {SECRET} or {SECRET_FILE}.")
     where = f"{SECRET_FILE}: {path!r}"
     try:
-        text = Path(path).read_bytes().decode()
+        text = expanded(path, "give an absolute path").read_bytes().decode()
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{where}: {error}") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise ConfigurationError(f"{where} cannot be read: {reason}.") from None

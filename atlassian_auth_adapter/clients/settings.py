@@ -52,7 +52,7 @@ def checked_store(store: TokenStore | None) -> TokenStore:
     """
     if store is None:
         return MemoryTokenStore()
-    if not isinstance(store, TokenStore):
+    if isinstance(store, type) or not isinstance(store, TokenStore):  # a class has its methods, too
         raise ConfigurationError(
             f"store: a {type(store).__name__} is not a TokenStore. Give one, such as "
             "FileTokenStore(path)."

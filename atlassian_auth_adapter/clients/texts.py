@@ -121,7 +121,7 @@ def checked_scopes(scopes: object) -> list[str] | None:
     """
     if scopes is None:
         return None
-    found = scopes.split() if isinstance(scopes, str) else scopes
+    found = re.findall(r"[^ \t\r\n]+", scopes) if isinstance(scopes, str) else scopes
     if isinstance(found, Iterable) and not isinstance(found, bytes | bytearray | memoryview):
         given = list(found)
         if given and all(isinstance(one, str) and _SCOPE.fullmatch(one) for one in given):
