@@ -135,6 +135,7 @@ def test_the_factory_takes_the_seeds_arguments_in_the_seeds_order() -> None:
     positional = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
     assert positional == [
         "client_id", "client_secret", "callback_url", "cloud_id", "server_url", "verify", "proxy",
+        "product",
     ]  # fmt: skip
     client = create_atlassian_oauth_client(*CLIENT, "http://localhost/cb", ID, "", True, False)
     assert isinstance(client, JiraCloudOAuthClient)
