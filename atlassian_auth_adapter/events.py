@@ -51,7 +51,8 @@ class Event:
         name: What happened.
         account: The account of the login, or "".
         fields: Details without secrets. For a refresh: `duration` (seconds, float), `waiters`
-            (int), `generation` (int), `error` (text), `reauthorize_by` (POSIX timestamp, seconds).
+            (int), `generation` (int), `error` (text), `reauthorize_by` (POSIX timestamp, seconds),
+            `reason` (as in LoginRequiredError).
             For an answer of a resource server: `origin`, `path`, and some of `hint` (what to do
             instead, or ""), `granted` and `needed` (scopes; " or " stands between alternatives),
             `error` (text), `retry_after` and `reason` (headers, as text). For a site: `cloud_id`,
