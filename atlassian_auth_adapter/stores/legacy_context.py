@@ -113,7 +113,7 @@ class ContextDictionary:
             TokenStoreError: It is damaged.
         """
         stored = self._stored(name)
-        if start := self._legacy_start(name, stored):
+        if start := self._legacy_start(name):
             text = json.dumps({"schema": _SCHEMA, "key": name, "requests": [start]})
             return Entry(text, (stored.version if stored else 0) + 1)
         if not self._may_use_legacy_keys(name):
@@ -130,7 +130,7 @@ class ContextDictionary:
         owner, seen = self.owner, self.seen
         entries = {key: value for key, value in self.entries.items() if key != name}
         text = entry.text if entry else ""
-        if start := self._legacy_start(name, self._stored(name)):
+        if start := self._legacy_start(name):
             text, waits = _without_start(text, start)
             if not waits:  # it was completed
                 changed = {key: value for key, value in changed.items() if key not in _LEGACY_START}
@@ -151,7 +151,7 @@ class ContextDictionary:
         is_login = "." not in name  # all other names end with a kind
         return is_login and self.owner in ("", name)
 
-    def _legacy_start(self, name: str, stored: Entry | None) -> dict[str, Any] | None:
+    def _legacy_start(self, name: str) -> dict[str, Any] | None:
         """The authorization that an old integration has started, unless one was started here.
 
         Its start is not known: it may be completed as long as it is there.
@@ -161,7 +161,10 @@ class ContextDictionary:
         is_text = isinstance(state, str) and isinstance(verifier, str)
         if f".{kind}" != _STARTS or not self._may_use_legacy_keys(login) or not is_text:
             return None
-        if not (state or verifier) or (stored and _login(stored.text).get("requests")):
+        match self.entries.get(name):
+            case {"text": str(text)} if _login(text).get("requests"):
+                return None
+        if not (state or verifier):
             return None
         start = {"state": state, "code_verifier": verifier, "created": None}
         return {key: value for key, value in start.items() if key != "code_verifier" or value}
