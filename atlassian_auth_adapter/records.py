@@ -64,7 +64,7 @@ class TokenKey:
         kind: Of the record: a person's tokens ("login"), those of a client that acts for itself,
             authorizations that wait for a redirect, the cloud ids that were found, or the secret of
             a profile's client.
-        resource_server: Where its tokens are sent; "" when that does not matter. It is no part of
+        resource_server: Where its tokens are sent; "" in a key that sends none. It is no part of
             the name: a login is not another one because a program is configured otherwise.
     """
 
@@ -213,11 +213,12 @@ def read(text: str, key: TokenKey, kind: type[R], place: str) -> R:
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         wrong = f"{place}: the record is damaged ({type(error).__name__}). {KEPT}"
         raise_clean(TokenStoreError(wrong))
-    if (meant_for := stored.get("resource_server", key.resource_server)) != key.resource_server:
+    meant_for = stored.get("resource_server", key.resource_server)
+    if key.resource_server not in ("", meant_for):
         raise ConfigurationError(
             f"{place}: the tokens of this login are for {meant_for}, and this client would send "
-            f"them to {key.resource_server or 'another server'}. Nothing was sent. Correct the "
-            "hosts in `cloud`; or, if they are right, forget() the login and sign in again."
+            f"them to {key.resource_server}. Nothing was sent. Correct the hosts in `cloud`; or, "
+            "if they are right, forget() the login and sign in again."
         )
     return record
 

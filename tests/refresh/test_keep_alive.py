@@ -149,7 +149,13 @@ def test_a_new_consent_begins_a_new_year(
 @pytest.mark.parametrize("same_process", [True, False])
 @flavours
 def test_a_clock_that_was_wrong_at_the_sign_in_is_forgotten_with_the_next_refresh(
-    flavour: str, same_process: bool, years: float, make_client: Any, clock: FakeClock, events: Any
+    flavour: str,
+    same_process: bool,
+    years: float,
+    make_client: Any,
+    clock: FakeClock,
+    events: Any,
+    landed: Any,
 ) -> None:
     """A machine without a battery for its clock begins in another year. Behind or ahead: after the
     next refresh each date counts from now, and no sign-in is announced as due.
@@ -162,6 +168,7 @@ def test_a_clock_that_was_wrong_at_the_sign_in_is_forgotten_with_the_next_refres
         separate_process_state(client)
     clock.advance(600)
     wrong.advance(600)
+    landed()
     events.clear()
     status = client.refresh()
     assert status.state == "fresh"
@@ -170,6 +177,7 @@ def test_a_clock_that_was_wrong_at_the_sign_in_is_forgotten_with_the_next_refres
     assert status.idle_until == status.reauthorize_by == clock.time() + 90 * DAY
     authorized_at = stored_login(client).authorized_at  # type: ignore[union-attr]
     assert clock.time() - DAY <= authorized_at <= clock.time()
+    landed()
     assert events.names == ["refreshed"]
 
 
