@@ -227,6 +227,7 @@ def test_the_end_is_announced_two_weeks_ahead_once_a_day(
     for days in (80, 160, 240, 320, 350):
         clock.advance(consent + days * DAY - clock.time())
         client.refresh()
+        landed()
     assert "reauthorization_due" not in events.names
     clock.advance(1.5 * DAY)
     for _ in range(3):
