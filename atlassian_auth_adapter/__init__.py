@@ -4,13 +4,16 @@
     httpx.Client(auth=AtlassianHTTPXAuth(client))            # httpx, sync and async
     httpx2.AsyncClient(auth=AtlassianHTTPX2Auth(client))     # httpx2
 
-The names are loaded on first use (PEP 562): importing the package loads no HTTP library.
+The names are loaded on first use (PEP 562): importing the package loads no HTTP library. A name
+whose extra is not installed cannot be imported; `import *` and what looks at all names, such as
+help(), get a stand-in for it that raises MissingExtraError when it is used.
 """
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from atlassian_auth_adapter.lazy import loading
 
 __version__ = "0.1.0"
 
@@ -170,14 +173,7 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = ["__version__", *_HOME_OF]  # noqa: PLE0604 - the names, not the strings' spelling
 
 
-def __getattr__(name: str) -> Any:
-    try:
-        home = _HOME_OF[name]
-    except KeyError:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
-    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = loading(__name__, _HOME_OF)
 
 
 def __dir__() -> list[str]:

@@ -34,7 +34,18 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, ParamSpec, Self, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    NoReturn,
+    ParamSpec,
+    Self,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 if TYPE_CHECKING:
     from atlassian_auth_adapter.tokens import TokenSet
@@ -83,9 +94,13 @@ class AtlassianAuthError(Exception):
 
     def __init__(self, message: str, **fields: Any) -> None:
         super().__init__(message)
+        kind: Any = type(self)
+        declared = _declared(kind)
         for name, value in fields.items():
-            if not hasattr(type(self), name):
+            if name not in declared:
                 raise TypeError(f"{type(self).__name__} has no field {name!r}")
+            if declared[name] and value not in declared[name]:
+                raise TypeError(f"{type(self).__name__}.{name} is one of {declared[name]}")
             setattr(self, name, value)
 
     def __str__(self) -> str:
@@ -97,6 +112,15 @@ class AtlassianAuthError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return rebuilt, (type(self), self.args, dict(self.__dict__))
+
+
+@functools.cache
+def _declared(cls: Any) -> dict[str, tuple[object, ...]]:
+    """The fields of a class of errors, and what each may be: empty if it is not a Literal."""
+    hints = get_type_hints(cls, localns={"TokenSet": object})
+    return {
+        name: get_args(hint) if get_origin(hint) is Literal else () for name, hint in hints.items()
+    }
 
 
 def rebuilt(cls: type[E], args: tuple[Any, ...], fields: dict[str, Any]) -> E:

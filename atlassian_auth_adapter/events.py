@@ -54,8 +54,8 @@ class Event:
         name: What happened.
         account: The account of the login, or "".
         fields: Details without secrets. For a refresh: `duration` (seconds, float), `waiters`
-            (int), `generation` (int), `error` (text), `reauthorize_by` (POSIX timestamp, seconds).
-            For a sign-in: `hint`, `needed`, `error`.
+            (int), `generation` (int), `error` (text), `reauthorize_by` (POSIX timestamp, seconds),
+            `reason` (as in LoginRequiredError). For a sign-in: `hint`, `needed`, `error`.
             For an answer of a resource server: `origin`, `path`, and some of `hint` (what to do
             instead, or ""), `granted` (scopes, shortened to a line), `needed` (scopes; " or "
             stands between alternatives), `error` (text), `retry_after` and `reason` (headers, as

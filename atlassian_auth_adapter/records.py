@@ -4,9 +4,11 @@
     text   {"schema": 2,
             "key": {"issuer": "https://auth.atlassian.com", "client_id": "abc",
                     "account": "default", "kind": "login"},
+            "resource_server": "https://api.atlassian.com",
             "generation": 7, "login_id": "5a1f...", "token_set": {...}, ...}
 
 The key is stored with the record for people; a record under the name of another key is refused.
+Tokens are for the resource server that is stored with them: every other one is refused.
 Fields with their default value are left out, and each value is checked when it is read. `math.inf`
 is written as null.
 """
@@ -18,11 +20,12 @@ import json
 import math
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from typing import Any, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
 from atlassian_auth_adapter.errors import ConfigurationError, TokenStoreError, raise_clean
+from atlassian_auth_adapter.foreign_text import printable
 from atlassian_auth_adapter.oauth.authorization import AuthorizationRequest
 from atlassian_auth_adapter.secret_text import SecretText, hidden
 from atlassian_auth_adapter.stores.base import KEPT, Entry, TokenStore, update
@@ -64,12 +67,15 @@ class TokenKey:
         kind: Of the record: a person's tokens ("login"), those of a client that acts for itself,
             authorizations that wait for a redirect, the cloud ids that were found, or the secret of
             a profile's client.
+        resource_server: Where its tokens are sent; "" in a key that sends none. It is no part of
+            the name: a login is not another one because a program is configured otherwise.
     """
 
     issuer: str
     client_id: str
     account: str
     kind: Literal["login", "service_account", "authorizations", "sites", "client_secret"] = "login"
+    resource_server: str = ""
 
     @property
     def name(self) -> str:
@@ -77,6 +83,12 @@ class TokenKey:
         text = json.dumps([self.issuer, self.client_id, self.account, "login"])
         digest = hashlib.sha256(text.encode()).hexdigest()[:32]
         return digest if self.kind == "login" else f"{digest}.{self.kind}"
+
+    @property
+    def stored(self) -> dict[str, str]:
+        """As it is stored."""
+        names = ("issuer", "client_id", "account", "kind")
+        return {name: getattr(self, name) for name in names}
 
     def for_authorizations(self) -> TokenKey:
         """The key of this login's pending authorizations."""
@@ -207,7 +219,10 @@ class ClientSecret:
 
 def write(key: TokenKey, record: Record) -> str:
     """The text of a record: one line of printable ASCII. It holds the secrets."""
-    return SecretText(json.dumps({"schema": SCHEMA, "key": asdict(key), **_stored(record)}))
+    whose: dict[str, Any] = {"schema": SCHEMA, "key": key.stored}
+    if key.resource_server and isinstance(record, Login) and record.token_set:
+        whose["resource_server"] = key.resource_server
+    return SecretText(json.dumps(whose | _stored(record)))
 
 
 def read(text: str, key: TokenKey, kind: type[R], place: str) -> R:
@@ -216,6 +231,7 @@ def read(text: str, key: TokenKey, kind: type[R], place: str) -> R:
     Raises:
         TokenStoreError: It is damaged, is another key's, or was written by another release. Neither
             the error nor its context quotes what is stored.
+        ConfigurationError: Its tokens are for another resource server than the key's.
     """
     text = hidden(text)
     try:
@@ -229,6 +245,13 @@ def read(text: str, key: TokenKey, kind: type[R], place: str) -> R:
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         why = error if isinstance(error, ConfigurationError) else type(error).__name__
         raise_clean(TokenStoreError(f"{place}: the record is damaged ({why}). {KEPT}"))
+    meant_for = stored.get("resource_server", key.resource_server)
+    if key.resource_server not in ("", meant_for):
+        raise ConfigurationError(
+            f"{place}: the tokens of this login are for {printable(meant_for)}, and this client "
+            f"would send them to {key.resource_server}. Nothing was sent. Correct the hosts in "
+            "`cloud`; or, if they are right, forget() the login and sign in again."
+        )
     return record
 
 
@@ -237,6 +260,7 @@ def load(store: TokenStore, key: TokenKey, kind: type[R]) -> tuple[R | None, int
 
     Raises:
         TokenStoreError: It cannot be read, or is not such a record.
+        ConfigurationError: As `read`.
     """
     entry = store.load(key.name)
     if entry is None:
@@ -298,7 +322,7 @@ def _damage(stored: object, key: TokenKey) -> str:
     if schema != SCHEMA:
         return _NO_RECORD
     # ContextTokenStore makes records of another program's logins, and knows the name alone.
-    if stored.get("key") not in (asdict(key), key.name):
+    if stored.get("key") not in (key.stored, key.name):
         return f"it is the record of another key. {KEPT}"
     return ""
 

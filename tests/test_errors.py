@@ -8,6 +8,7 @@ import pickle
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -112,6 +113,27 @@ def test_a_field_that_the_class_does_not_declare_is_refused() -> None:
     for leaf in LEAVES:
         with pytest.raises(TypeError, match="has no field 'reson'"):
             leaf("text", reson="refused")
+
+
+@pytest.mark.parametrize(
+    ("leaf", "fields"),
+    [
+        (errors.LoginRequiredError, {"Reason": "refused"}),
+        (errors.LoginRequiredError, {"reasons": "refused"}),
+        (errors.LoginRequiredError, {"status": 400}),
+        (errors.LoginRequiredError, {"reason": "refsued"}),
+        (errors.LoginRequiredError, {"reason": ""}),
+        (errors.TokenEndpointUnavailableError, {"outcome": "sent"}),
+        (errors.FreshTokenRejectedError, {"outcome": None}),
+        (errors.TokenStoreError, {"copied": True}),
+        (errors.AtlassianAuthError, {"args": ("text",)}),
+        (errors.ConfigurationError, {"with_traceback": None}),
+    ],
+)
+def test_a_field_is_declared_and_has_one_of_its_values(leaf: Any, fields: dict[str, Any]) -> None:
+    """Methods and attributes of Python are no fields; a misspelled reason is no reason."""
+    with pytest.raises(TypeError, match=min(fields)):
+        leaf("text", **fields)
 
 
 def _raise_while_handling(cause: Exception | None) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import logging
+import re
+from pathlib import Path
 from typing import get_args
 
 import pytest
 
-from atlassian_auth_adapter import Event
+from atlassian_auth_adapter import Event, events
 from atlassian_auth_adapter.events import EventName, report
 
 
@@ -63,3 +66,34 @@ def test_an_account_cannot_forge_a_log_line(caplog: pytest.LogCaptureFixture) ->
     """A line break in a name or a detail does not begin a new line in the log."""
     report(None, Event("refused", "bob\nINJECTED", {"error": "x\ny"}))
     assert "\n" not in caplog.messages[0]
+
+
+def _reported() -> dict[str, set[str]]:
+    """The events that the package reports by name, with the fields that stand in the same call."""
+    found: dict[str, set[str]] = {}
+    package = Path(events.__file__).parent
+    for path in package.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            match node:
+                case ast.Call(args=[first, *rest], keywords=keywords):
+                    fields = {keyword.arg for keyword in keywords if keyword.arg}
+                case ast.Tuple(elts=[first, *rest]):
+                    fields = set()
+                case _:
+                    continue
+            for given in rest:
+                if isinstance(given, ast.Dict):
+                    fields |= {key.value for key in given.keys if isinstance(key, ast.Constant)}
+            texts = {part.value for part in ast.walk(first) if isinstance(part, ast.Constant)}
+            for name in texts & set(get_args(EventName)):
+                found.setdefault(name, set()).update(fields)
+    return found
+
+
+def test_every_event_and_every_field_is_declared() -> None:
+    """Each name of EventName is reported somewhere, and `Event` describes each field."""
+    reported = _reported()
+    assert reported.keys() == set(get_args(EventName))
+    described = set(re.findall(r"`(\w+)`", Event.__doc__ or ""))
+    fields = set().union(*reported.values())
+    assert {"error", "hint", "reauthorize_by"} <= fields <= described

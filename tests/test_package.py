@@ -136,7 +136,7 @@ def test_an_unknown_name_is_an_attribute_error(module: str) -> None:
 
 
 def test_without_its_library_a_class_says_what_to_install() -> None:
-    """Only a program that asks for the class is told; callers may catch an ImportError."""
+    """Only a program that imports the name is told; callers may catch an ImportError."""
     needed = [
         ("httpx2", "AtlassianHTTPX2Auth", "pip install 'atlassian-auth-adapter[httpx2]'"),
         ("redis", "RedisTokenStore", "pip install 'atlassian-auth-adapter[redis]'"),
@@ -151,7 +151,7 @@ def test_without_its_library_a_class_says_what_to_install() -> None:
         "assert a.AtlassianAuth\n"
         f"for library, name, _ in {needed!r}:\n"
         "    sys.modules[library] = None\n"
-        "    try: getattr(a, name)\n"
+        "    try: exec(f'from atlassian_auth_adapter import {name}')\n"
         "    except a.MissingExtraError as e:\n"
         "        print(isinstance(e, ImportError), isinstance(e, a.AtlassianAuthError), e)\n"
         "    del sys.modules[library]\n"
@@ -159,6 +159,105 @@ def test_without_its_library_a_class_says_what_to_install() -> None:
     for (library, name, install), printed in zip(needed, _python(code).splitlines(), strict=True):
         assert printed.startswith("True True "), (library, name)
         assert install in printed, (library, name)
+
+
+#: Libraries that only extras and the tools for tests need.
+EXTRAS = ["httpx2", "redis", "sqlalchemy", "cryptography", "keyring", "platformdirs", "tomlkit",
+          "click", "rich", "jira", "pytest", "hypothesis"]  # fmt: skip
+WITHOUT_EXTRAS = f"""
+import sys
+for library in {EXTRAS!r}:
+    sys.modules[library] = None
+import atlassian_auth_adapter as a
+from atlassian_auth_adapter import testing
+from atlassian_auth_adapter.testing import contracts
+MODULES = [a, testing, contracts]
+"""
+
+
+LOOKS = """
+exec(f'from {module.__name__} import *', {})
+inspect.getmembers(module)
+assert all(hasattr(module, name) for name in dir(module))
+assert pydoc.render_doc(module) and all(map(pydoc.render_doc, things))
+mock.create_autospec(module)
+list(map(mock.create_autospec, things))
+doctest.DocTestFinder().find(module)
+[typing.get_type_hints(thing) for thing in missing]
+list(map(inspect.signature, missing))
+list(map(inspect.getdoc, things))
+[thing | None for thing in classes]
+[isinstance(1, thing) or issubclass(int, thing) for thing in {*missing} & {*classes}]
+assert all(pickle.loads(pickle.dumps(thing)) is thing for thing in things)
+list(map(copy.deepcopy, things)), list(map(repr, things)), set(things)
+assert all(getattr(module, name) is getattr(module, name) for name in module.__all__)
+importlib.reload(module)
+""".strip().splitlines()
+
+
+def test_without_extras_a_package_can_be_looked_at() -> None:
+    """What documentation tools, consoles, mocks and `import *` do with each name and its value."""
+    code = f"""
+{WITHOUT_EXTRAS}
+import copy, doctest, importlib, inspect, pickle, pydoc, typing
+from unittest import mock
+for module in MODULES:
+    for look in {LOOKS!r}:
+        things = [getattr(module, name) for name in module.__all__]
+        things = [thing for thing in things if inspect.isclass(thing) or inspect.isfunction(thing)]
+        classes = [thing for thing in things if inspect.isclass(thing)]
+        missing = [thing for thing in things if "pip install" in (thing.__doc__ or "")]
+        assert missing
+        try: exec(look)
+        except Exception as error: raise AssertionError(f"{{module.__name__}}: {{look}}") from error
+"""
+    _python(code)
+
+
+def test_without_extras_a_name_raises_when_it_is_used() -> None:
+    """When it is imported by its name, called or inherited from, each time, with the command that
+    installs it; also after `import *` or a console has seen it. Its attributes tell it as well.
+    """
+    code = f"""
+{WITHOUT_EXTRAS}
+def refused(use):
+    try: use()
+    except a.MissingExtraError as error: assert "pip install" in str(error), error
+    except ImportError as error: assert error.name == "pytest", error
+    else: raise AssertionError(name)
+for module in MODULES:
+    told = 0
+    exec(f"from {{module.__name__}} import *", {{}})
+    for name in module.__all__:
+        thing = getattr(module, name)
+        if "pip install" not in (thing.__doc__ or ""): continue
+        told += 1
+        for _ in range(2):
+            refused(lambda: exec(f"from {{module.__name__}} import {{name}} as other"))
+            refused(lambda: exec(f"from {{module.__name__}} import __name__, {{name}}"))
+        refused(thing)
+        refused(lambda: thing("some", argument=1))
+        if isinstance(thing, type):
+            refused(lambda: type("Own", (thing,), {{}}))
+            try: thing.of_the_class
+            except AttributeError as error: assert "pip install" in str(error)
+            else: raise AssertionError(name)
+    print(told)
+"""
+    assert _python(code).split() == ["10", "2", "4"]
+
+
+def test_what_is_installed_later_is_found() -> None:
+    """A stand-in is not remembered in place of the class."""
+    code = (
+        "import sys, atlassian_auth_adapter as a\n"
+        "sys.modules['redis'] = None\n"
+        "stand_in = a.RedisTokenStore\n"
+        "del sys.modules['redis']\n"
+        "from atlassian_auth_adapter import RedisTokenStore\n"
+        "assert RedisTokenStore is a.RedisTokenStore is not stand_in\n"
+    )
+    _python(code)
 
 
 @pytest.fixture(scope="module")

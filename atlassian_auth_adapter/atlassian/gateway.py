@@ -14,6 +14,7 @@ import re
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Protocol, TypeGuard
 from urllib.parse import unquote, urlsplit
+from uuid import UUID
 
 from atlassian_auth_adapter.errors import ConfigurationError, raise_clean
 
@@ -351,15 +352,16 @@ def is_loopback(host: str) -> bool:
 
 def is_cloud_id(value: object) -> TypeGuard[str]:
     """Whether it is a cloud id by its form, which makes it safe as a part of a path."""
-    return isinstance(value, str) and bool(re.fullmatch("[A-Za-z0-9-]+", value))
+    return isinstance(value, str) and bool(re.fullmatch("[A-Za-z0-9-]{1,64}", value))
 
 
-def checked_cloud_id(cloud_id: str) -> str:
+def checked_cloud_id(cloud_id: str | UUID) -> str:
     """The cloud id.
 
     Raises:
         ConfigurationError: It is not a cloud id.
     """
+    cloud_id = str(cloud_id) if isinstance(cloud_id, UUID) else cloud_id
     if not is_cloud_id(cloud_id):
         raise ConfigurationError(
             "cloud_id: what was given is not a cloud id. It is a UUID; find it at "

@@ -251,12 +251,12 @@ PRODUCTS = {
 
 
 def product_named(name: str) -> Product:
-    """The record of a product.
+    """The record of a product, whose name may be in any case.
 
     Raises:
         ConfigurationError: There is no product of that name.
     """
-    if isinstance(name, str) and name in PRODUCTS:
-        return PRODUCTS[name]
+    if isinstance(name, str) and (product := PRODUCTS.get(name.lower())):
+        return product
     known = ", ".join(repr(known) for known in PRODUCTS)
-    raise ConfigurationError(f"unknown product. Choose one of {known}.")
+    raise ConfigurationError(f"product: this one is unknown. Choose one of {known}.")

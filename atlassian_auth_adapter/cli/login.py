@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import replace
 from typing import Any, get_args
@@ -14,9 +13,10 @@ from atlassian_auth_adapter.atlassian.products import PRODUCTS, product_named
 from atlassian_auth_adapter.cli.status import facts_of, print_status
 from atlassian_auth_adapter.cli.terminal import json_option, profile_option, say, show
 from atlassian_auth_adapter.clients.base import AtlassianClient
-from atlassian_auth_adapter.clients.environment import PLACE_ARGUMENTS
+from atlassian_auth_adapter.clients.environment import PLACE_ARGUMENTS, text_of
 from atlassian_auth_adapter.clients.oauth import AtlassianOAuthClient
 from atlassian_auth_adapter.clients.places import PlaceKind
+from atlassian_auth_adapter.clients.texts import one_line
 from atlassian_auth_adapter.errors import AmbiguousSiteError, ConfigurationError
 from atlassian_auth_adapter.profiles.client import client_of
 from atlassian_auth_adapter.profiles.file import chosen_name, profiles, save_profile
@@ -102,7 +102,7 @@ def _profile(name: str, given: dict[str, Any]) -> Profile:
         profile = replace(profile, site_url=url) if is_cloud else replace(profile, server_url=url)
     place = place_in(profile.arguments())  # an invalid one is refused before it is saved
     if not profile.client_id:  # the secret is kept under it, so that of the environment is kept too
-        client_id = os.environ.get("ATLASSIAN_CLIENT_ID", "").strip()
+        client_id = text_of("ATLASSIAN_CLIENT_ID")
         client_id = client_id or _ask(f"Client id, from {REGISTERED[place.kind]}", "--client-id")
         profile = replace(profile, client_id=client_id)
     if not profile.callback_url and profile.flow == "authorization_code":
@@ -114,8 +114,7 @@ def _profile(name: str, given: dict[str, Any]) -> Profile:
 def _ask(question: str, option: str) -> str:
     if not _has_terminal():
         raise click.UsageError(f"{option} is missing, and there is no terminal to ask for it.")
-    answer: str = click.prompt(question, err=True)
-    return answer.strip()
+    return one_line(click.prompt(question, err=True), option)
 
 
 def _has_terminal() -> bool:
@@ -135,7 +134,7 @@ def _secret_for(profile: Profile, *, ask: bool) -> str:
     elif not _has_terminal():
         raise click.UsageError("--new-secret needs a terminal to ask for the secret.")
     secret: str = click.prompt("Client secret (not shown)", hide_input=True, err=True)
-    return SecretText(secret.strip())
+    return SecretText(one_line(secret, "client_secret"))
 
 
 def _sign_in(client: AtlassianOAuthClient, *, open_browser: bool, timeout: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import click
 
 from atlassian_auth_adapter.cli.terminal import json_option, profile_option, say, show
@@ -21,7 +23,9 @@ def command(name: str, as_json: bool, local: bool, delete: bool) -> None:
     """Revoke the login at the server if possible, and forget it."""
     profile = load_profile(name)
     client = client_of(profile)
-    has_login = client.status().state != "none"
+    has_login = True
+    with suppress(ConfigurationError):  # it is for other hosts: forgotten, but not sent there
+        has_login = client.status().state != "none"
     revoked, why = False, ""
     if has_login and not local:
         try:

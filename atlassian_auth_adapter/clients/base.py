@@ -16,6 +16,8 @@ from atlassian_auth_adapter.clients.resources import Identity, Resources
 from atlassian_auth_adapter.clients.settings import (
     Secret,
     Settings,
+    checked_expiry,
+    checked_hook,
     checked_store,
     checked_wait,
     no_secret,
@@ -23,6 +25,12 @@ from atlassian_auth_adapter.clients.settings import (
 )
 from atlassian_auth_adapter.clients.site import SiteFinder
 from atlassian_auth_adapter.clients.status import TokenStatus, status_of
+from atlassian_auth_adapter.clients.texts import (
+    checked_account,
+    checked_callback_url,
+    checked_client_id,
+    checked_scopes,
+)
 from atlassian_auth_adapter.clock import SYSTEM_CLOCK
 from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
@@ -30,8 +38,7 @@ from atlassian_auth_adapter.errors import (
     without_frames,
 )
 from atlassian_auth_adapter.events import Event, EventName, OnEvent, report
-from atlassian_auth_adapter.expiry import ExpiryPolicy
-from atlassian_auth_adapter.oauth.token_endpoint import TokenEndpoint, is_on_one_line
+from atlassian_auth_adapter.oauth.token_endpoint import TokenEndpoint
 from atlassian_auth_adapter.pacing import Pacing
 from atlassian_auth_adapter.pickling import PickledByReference, is_named
 from atlassian_auth_adapter.records import Login, TokenKey, load as load_record
@@ -77,32 +84,24 @@ class AtlassianClient(PickledByReference, TokenSource):
         place: Place,
         client_id: str,
         client_secret: Secret,
-        callback_url: str,
+        callback_url: str | None,
         verify: bool | str,
         proxy: Proxy,
         settings: Settings,
     ) -> None:
-        if not is_on_one_line(client_id):
-            raise ConfigurationError(
-                "client_id is missing or malformed: it is printable ASCII on one line. Take it "
-                "from the OAuth 2.0 app (Cloud) or the application link (Data Center)."
-            )
         if unknown := settings.keys() - Settings.__annotations__.keys():
             raise TypeError(f"unknown arguments: {', '.join(sorted(unknown))}. Is one misspelled?")
-        self.client_id = client_id
-        self.callback_url = callback_url
+        self.client_id = checked_client_id(client_id)
+        self.callback_url = checked_callback_url(callback_url)
         self.verify = verify
         self.proxy = proxy
         self.product = place.product
         self.server_url = place.server_url
-        self.account = settings.get("account", "default")
-        self.on_event = settings.get("on_event")
+        self.account = checked_account(settings.get("account", "default"))
+        self.on_event = checked_hook(settings.get("on_event"))
         self._report = _reporter(self.on_event, self.account)
         self._store = checked_store(settings.get("store"))
-        scopes = settings.get("scopes")
-        if scopes is not None:
-            scopes = (scopes if isinstance(scopes, str) else " ".join(scopes)).split()
-        self._scopes = scopes
+        self._scopes = checked_scopes(settings.get("scopes"))
         self._clock = settings.get("clock", SYSTEM_CLOCK)
         self.transport = Transport(
             verify, proxy, settings.get("cert"), settings.get("timeout", (5.0, 30.0))
@@ -114,12 +113,12 @@ class AtlassianClient(PickledByReference, TokenSource):
             self._server,
             client_id,
             secret_fetcher(client_secret),
-            callback_url,
+            self.callback_url,
             self.transport,
             self._clock,
         )
         self.token_key = self._token_key()
-        expiry = settings.get("expiry", ExpiryPolicy())
+        expiry = checked_expiry(settings.get("expiry"))
         self._source = RefreshingTokenSource(
             Rules(self.token_key, self._server, expiry, self._needs_login),
             self._store,
@@ -145,16 +144,23 @@ class AtlassianClient(PickledByReference, TokenSource):
             product=place.product.name,
             client_id=client_id,
             client_secret=client_secret if callable(client_secret) else no_secret,
-            callback_url=callback_url,
+            callback_url=self.callback_url,
             verify=verify,
             proxy=proxy,
             **{**settings, "store": self._store, "scopes": self._scopes},
         )
 
+    @property
+    def client_secret(self) -> str:
+        """Not readable (AttributeError): the program has it, or the function that fetches it."""
+        raise AttributeError(
+            "a client does not show its client_secret. Take it from where the program has it."
+        )
+
     # A service account overrides these two.
 
     def _token_key(self) -> TokenKey:
-        return TokenKey(self.issuer, self.client_id, self.account)
+        return self._place.token_key(self.client_id, self.account)
 
     def _token_request(self) -> Callable[[TokenSet], TokenSet]:
         return self._endpoint.refresh
@@ -232,6 +238,7 @@ class AtlassianClient(PickledByReference, TokenSource):
         """What the store knows of the login, without a request. May block on the store.
 
         Raises:
+            ConfigurationError: The login is for other hosts than those of this client.
             TokenStoreError: The store failed.
         """
         login, _ = load_record(self._store, self.token_key, Login)

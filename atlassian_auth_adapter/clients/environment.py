@@ -5,11 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from atlassian_auth_adapter.atlassian.products import cloud_named
-from atlassian_auth_adapter.errors import ConfigurationError, without_frames
+from atlassian_auth_adapter.clients.texts import (
+    checked_account,
+    checked_callback_url,
+    checked_client_id,
+    checked_scopes,
+    one_line,
+)
+from atlassian_auth_adapter.disk.files import expanded
+from atlassian_auth_adapter.errors import ConfigurationError, raise_clean, without_frames
+from atlassian_auth_adapter.oauth.token_endpoint import checked_secret
 from atlassian_auth_adapter.secret_text import SecretText, hidden
 from atlassian_auth_adapter.stores.file import FileTokenStore
 
@@ -25,7 +33,12 @@ __all__ = [
     "atlassian_service_account_client_from_env",
     "client_secret_from_env",
     "has_client_secret",
+    "text_of",
 ]
+
+
+def _file(text: str) -> str:
+    return str(expanded(text, "give an absolute path"))
 
 
 def _seconds(text: str) -> float:
@@ -36,17 +49,17 @@ def _seconds(text: str) -> float:
 
 #: Variable: the argument that it stands for, and the function that converts its text.
 VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
-    "ATLASSIAN_CLIENT_ID": ("client_id", str),
-    "ATLASSIAN_CALLBACK_URL": ("callback_url", str),
+    "ATLASSIAN_CLIENT_ID": ("client_id", checked_client_id),
+    "ATLASSIAN_CALLBACK_URL": ("callback_url", checked_callback_url),
     "ATLASSIAN_CLOUD_ID": ("cloud_id", str),
     "ATLASSIAN_SITE_URL": ("site_url", str),
     "ATLASSIAN_SERVER_URL": ("server_url", str),
     "ATLASSIAN_PRODUCT": ("product", str),
     "ATLASSIAN_CLOUD": ("cloud", cloud_named),
-    "ATLASSIAN_SCOPES": ("scopes", str),
-    "ATLASSIAN_ACCOUNT": ("account", str),
+    "ATLASSIAN_SCOPES": ("scopes", checked_scopes),
+    "ATLASSIAN_ACCOUNT": ("account", checked_account),
     "ATLASSIAN_TOKEN_DIRECTORY": ("store", FileTokenStore),
-    "ATLASSIAN_CA_BUNDLE": ("verify", str),
+    "ATLASSIAN_CA_BUNDLE": ("verify", _file),
     "ATLASSIAN_PROXY": ("proxy", SecretText),
     "ATLASSIAN_MAX_WAIT": ("max_wait", _seconds),
 }
@@ -61,8 +74,8 @@ def atlassian_oauth_client_from_env(**arguments: Any) -> AtlassianOAuthClient:
     """The OAuth client that the environment describes.
 
     Variables: those of `VARIABLES`, and `ATLASSIAN_CLIENT_SECRET` or
-    `ATLASSIAN_CLIENT_SECRET_FILE`. An empty one counts as not set; white space around a value is
-    removed.
+    `ATLASSIAN_CLIENT_SECRET_FILE`. An empty one counts as not set; a byte order mark and white
+    space around a value are removed, quotes around it are refused.
 
     Args:
         arguments: Arguments of `create_atlassian_oauth_client`; they win over the environment, one
@@ -99,31 +112,41 @@ def client_secret_from_env() -> str:
     """The client secret; read again for each token request, so that it can be changed.
 
     Raises:
-        ConfigurationError: It is missing.
+        ConfigurationError: It is missing or malformed.
     """
-    if secret := hidden(_text(SECRET)):
-        return secret
-    path = _text(SECRET_FILE)
+    if secret := hidden(text_of(SECRET)):
+        return _secret(secret, SECRET)
+    path = text_of(SECRET_FILE)
     if not path:
         raise ConfigurationError(f"set {SECRET} or {SECRET_FILE}.")
     try:
-        if secret := hidden(Path(path).read_text(encoding="utf-8").strip()):
-            return secret
-        reason = "it is empty"
+        text = hidden(expanded(path, "give an absolute path").read_bytes().decode())
+    except ConfigurationError as error:
+        raise_clean(ConfigurationError(f"{SECRET_FILE}: {error}"))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-    # The path is not quoted: it may be the secret itself.
-    raise ConfigurationError(f"{SECRET_FILE}: that file cannot be read: {reason}.")
+        # The path is not quoted: it may be the secret itself.
+        raise_clean(ConfigurationError(f"{SECRET_FILE}: that file cannot be read: {reason}."))
+    if secret := hidden(one_line(text, f"the file of {SECRET_FILE}")):
+        return _secret(secret, f"the file of {SECRET_FILE}")
+    raise ConfigurationError(f"{SECRET_FILE}: that file cannot be read: it is empty.")
 
 
-def _text(variable: str) -> str:
-    """The value, without the line break that files and templates leave at the end."""
-    return os.environ.get(variable, "").strip()
+def _secret(text: str, where: str) -> str:
+    try:
+        return checked_secret(text)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{where}: {error}") from None
+
+
+def text_of(variable: str) -> str:
+    """The value of a variable, as `one_line` reads it; "" when it is not set."""
+    return one_line(os.environ.get(variable, ""), variable)
 
 
 def has_client_secret() -> bool:
     """Whether the environment names a client secret."""
-    return bool(_text(SECRET) or _text(SECRET_FILE))
+    return bool(text_of(SECRET) or text_of(SECRET_FILE))
 
 
 def arguments_from_env(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -137,7 +160,7 @@ def arguments_from_env(given: Mapping[str, Any]) -> dict[str, Any]:
     if any(map(given.get, PLACE_ARGUMENTS)):
         ignored |= PLACE_ARGUMENTS
     for variable, (name, make) in VARIABLES.items():
-        if name not in ignored and (text := _text(variable)):
+        if name not in ignored and (text := text_of(variable)):
             try:
                 found[name] = make(text)
             except ConfigurationError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Unpack
+from uuid import UUID
 
 from atlassian_auth_adapter.atlassian.products import CloudEnvironment
 from atlassian_auth_adapter.clients.oauth import CLIENT_CLASSES, AtlassianOAuthClient
@@ -19,13 +20,13 @@ __all__ = ["create_atlassian_oauth_client", "create_jira_oauth_client"]
 def create_atlassian_oauth_client(
     client_id: str,
     client_secret: Secret,
-    callback_url: str = "",
-    cloud_id: str = "",
+    callback_url: str | None = "",
+    cloud_id: str | UUID = "",
     server_url: str = "",
     verify: bool | str = True,
     proxy: Proxy = None,
-    *,
     product: str = "jira",
+    *,
     site_url: str = "",
     cloud: CloudEnvironment | None = None,
     **settings: Unpack[Settings],
@@ -44,7 +45,7 @@ def create_atlassian_oauth_client(
         verify: True, False, or the path of a CA bundle, for the requests of this package.
         proxy: None: as requests does by itself; True: the environment's; False: none; a URL or a
             mapping of scheme to URL: this one; or a function that returns one of these.
-        product: "jira", "confluence" or "bitbucket": decides default scopes and paths.
+        product: "jira", "confluence" or "bitbucket", in any case: decides default scopes and paths.
         site_url: https://acme.atlassian.net, in place of `cloud_id` or beside it.
         cloud: COMMERCIAL, US_GOV_MODERATE or the hosts of an emulator; None: the commercial one,
             when there is a site.
@@ -66,14 +67,16 @@ def create_atlassian_oauth_client(
     place = place_of(
         product, cloud_id=cloud_id, server_url=server_url, site_url=site_url, cloud=cloud
     )
-    cls = next(c for c in CLIENT_CLASSES[place.kind] if c.default_product in (product, ""))
+    cls = next(
+        c for c in CLIENT_CLASSES[place.kind] if c.default_product in (place.product.name, "")
+    )
     return cls(
         client_id,
         client_secret,
         callback_url,
         verify=verify,
         proxy=proxy,
-        product=product,
+        product=place.product.name,
         **place.arguments,
         **settings,
     )

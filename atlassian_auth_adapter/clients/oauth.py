@@ -5,10 +5,16 @@ from __future__ import annotations
 from abc import abstractmethod
 from functools import partial
 from http import HTTPStatus
-from typing import Any, ClassVar, Unpack
+from typing import ClassVar, Unpack
 from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
 
-from atlassian_auth_adapter.atlassian.products import COMMERCIAL, CloudEnvironment
+from atlassian_auth_adapter.atlassian.products import (
+    COMMERCIAL,
+    CloudEnvironment,
+    Product,
+    product_named,
+)
 from atlassian_auth_adapter.clients.authorizations import StartedAuthorizations
 from atlassian_auth_adapter.clients.base import AtlassianClient
 from atlassian_auth_adapter.clients.places import PlaceKind, place_of
@@ -43,6 +49,7 @@ __all__ = [
     "JiraOnPremOAuthClient",
     "OnPremOAuthClient",
     "OwnCloudOAuthClient",
+    "ProductOAuthClient",
 ]
 
 #: Seconds that a sign-in waits for the revocation of the login that it has replaced, which goes on.
@@ -59,25 +66,52 @@ class AtlassianOAuthClient(AtlassianClient):
     #: The product of the class; "": the argument `product` names one.
     default_product: ClassVar[str] = ""
 
-    @abstractmethod
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
+    @without_frames
+    def __init__(
+        self,
+        client_id: str,
+        client_secret: Secret,
+        callback_url: str | None = "",
+        cloud_id: str | UUID = "",
+        verify: bool | str = True,
+        proxy: Proxy = None,
+        *,
+        product: str = "",
+        site_url: str = "",
+        server_url: str = "",
+        cloud: CloudEnvironment | None = None,
+        **settings: Unpack[Settings],
+    ) -> None:
+        client_secret, proxy = hidden(client_secret), hidden(proxy)
+        record = self._product(product)
+        if not server_url:  # without a site it is the only one that the login reaches
+            cloud = cloud or record.own_cloud or COMMERCIAL
+        place = place_of(
+            record.name,
+            cloud_id=cloud_id,
+            server_url=server_url,
+            site_url=site_url,
+            cloud=cloud,
+        )
+        super().__init__(place, client_id, client_secret, callback_url, verify, proxy, settings)
         self._started = StartedAuthorizations(self._store, self.token_key, self._clock)
 
     @classmethod
-    def _product(cls, named: str) -> str:
-        if cls.default_product and named not in ("", cls.default_product):
+    def _product(cls, named: str) -> Product:
+        """The product of a client of this class: Jira, if neither class nor argument names it."""
+        product = product_named(named or cls.default_product or "jira")
+        if cls.default_product not in ("", product.name):
             raise ConfigurationError(
                 f"product: {cls.__name__} is for {cls.default_product}. Use "
-                "create_atlassian_oauth_client(product=...) for another product."
+                f"create_atlassian_oauth_client(product={product.name!r})."
             )
-        return cls.default_product or named
+        return product
 
     # --- authorization ----------------------------------------------------------------------------
 
+    @abstractmethod
     def get_oauth_scopes(self) -> list[str]:
-        """The scopes that `oauth_start` asks for."""
-        return list(self._place.scopes if self._scopes is None else self._scopes)
+        """The scopes that `oauth_start` asks for. A class of your own needs this method only."""
 
     @without_frames
     def oauth_start(self) -> str:
@@ -88,7 +122,8 @@ class AtlassianOAuthClient(AtlassianClient):
         with its first access token.
 
         Raises:
-            ConfigurationError: The client was made without a callback URL.
+            ConfigurationError: The client was made without a callback URL, or there is a login for
+                other hosts.
             AuthorizationError: 100 authorizations of the account are under way.
             TokenStoreError: The store cannot be written, so a login could not be kept either.
         """
@@ -97,6 +132,7 @@ class AtlassianOAuthClient(AtlassianClient):
                 "callback_url is missing. Pass the redirect URI exactly as it is registered for "
                 "the OAuth client."
             )
+        load(self._store, self.token_key, Login)  # one that cannot be replaced is told now
         request = AuthorizationRequest.new(" ".join(self.get_oauth_scopes()), self._clock.time())
         self._started.add(request)
         if self.missing_scope:
@@ -267,7 +303,15 @@ class AtlassianOAuthClient(AtlassianClient):
             raise_clean(failure, error.copied())
 
 
-class CloudOAuthClient(AtlassianOAuthClient):
+class ProductOAuthClient(AtlassianOAuthClient):
+    """A client with the scopes of its argument, or the default scopes of its product."""
+
+    def get_oauth_scopes(self) -> list[str]:
+        """The scopes that `oauth_start` asks for."""
+        return list(self._scopes or self._place.scopes)
+
+
+class CloudOAuthClient(ProductOAuthClient):
     """A client of a product on the sites of Atlassian Cloud."""
 
     @without_frames
@@ -275,8 +319,8 @@ class CloudOAuthClient(AtlassianOAuthClient):
         self,
         client_id: str,
         client_secret: Secret,
-        callback_url: str = "",
-        cloud_id: str = "",
+        callback_url: str | None = "",
+        cloud_id: str | UUID = "",
         verify: bool | str = True,
         proxy: Proxy = None,
         *,
@@ -286,11 +330,21 @@ class CloudOAuthClient(AtlassianOAuthClient):
         **settings: Unpack[Settings],
     ) -> None:
         client_secret, proxy = hidden(client_secret), hidden(proxy)
-        place = place_of(self._product(product), cloud_id=cloud_id, site_url=site_url, cloud=cloud)
-        super().__init__(place, client_id, client_secret, callback_url, verify, proxy, settings)
+        super().__init__(
+            client_id,
+            client_secret,
+            callback_url,
+            cloud_id,
+            verify,
+            proxy,
+            product=product,
+            site_url=site_url,
+            cloud=cloud,
+            **settings,
+        )
 
 
-class OwnCloudOAuthClient(AtlassianOAuthClient):
+class OwnCloudOAuthClient(ProductOAuthClient):
     """A client of a product with a Cloud of its own, which has no sites."""
 
     @without_frames
@@ -298,7 +352,7 @@ class OwnCloudOAuthClient(AtlassianOAuthClient):
         self,
         client_id: str,
         client_secret: Secret,
-        callback_url: str = "",
+        callback_url: str | None = "",
         verify: bool | str = True,
         proxy: Proxy = None,
         *,
@@ -307,11 +361,19 @@ class OwnCloudOAuthClient(AtlassianOAuthClient):
         **settings: Unpack[Settings],
     ) -> None:
         client_secret, proxy = hidden(client_secret), hidden(proxy)
-        place = place_of(self._product(product), cloud=cloud)
-        super().__init__(place, client_id, client_secret, callback_url, verify, proxy, settings)
+        super().__init__(
+            client_id,
+            client_secret,
+            callback_url,
+            verify=verify,
+            proxy=proxy,
+            product=product,
+            cloud=cloud,
+            **settings,
+        )
 
 
-class OnPremOAuthClient(AtlassianOAuthClient):
+class OnPremOAuthClient(ProductOAuthClient):
     """A client of a Data Center product."""
 
     @without_frames
@@ -319,7 +381,7 @@ class OnPremOAuthClient(AtlassianOAuthClient):
         self,
         client_id: str,
         client_secret: Secret,
-        callback_url: str = "",
+        callback_url: str | None = "",
         server_url: str = "",
         verify: bool | str = True,
         proxy: Proxy = None,
@@ -333,8 +395,16 @@ class OnPremOAuthClient(AtlassianOAuthClient):
                 "server_url is missing: the base URL of the server with its context path, such as "
                 "https://jira.company.com/jira. For Cloud pass cloud_id or site_url."
             )
-        place = place_of(self._product(product), server_url=server_url)
-        super().__init__(place, client_id, client_secret, callback_url, verify, proxy, settings)
+        super().__init__(
+            client_id,
+            client_secret,
+            callback_url,
+            verify=verify,
+            proxy=proxy,
+            product=product,
+            server_url=server_url,
+            **settings,
+        )
 
 
 class JiraCloudOAuthClient(CloudOAuthClient):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
+from uuid import UUID
 
 from atlassian_auth_adapter.atlassian import sites
 from atlassian_auth_adapter.atlassian.gateway import (
@@ -33,6 +34,7 @@ from atlassian_auth_adapter.errors import (
     ResourceUnavailableError,
 )
 from atlassian_auth_adapter.oauth.server import AuthorizationServer
+from atlassian_auth_adapter.records import TokenKey
 
 if TYPE_CHECKING:
     from atlassian_auth_adapter.transport import Transport
@@ -47,7 +49,7 @@ AskForSites = Callable[[], tuple[Site, ...]]
 def place_of(
     product: str,
     *,
-    cloud_id: str = "",
+    cloud_id: str | UUID = "",
     server_url: str = "",
     site_url: str = "",
     cloud: CloudEnvironment | None = None,
@@ -66,6 +68,11 @@ def place_of(
         ConfigurationError: They are missing or contradictory; the text says what to change.
     """
     record = product_named(product)
+    if cloud is not None and not isinstance(cloud, CloudEnvironment):
+        raise ConfigurationError(
+            f"cloud: a {type(cloud).__name__} is not a CloudEnvironment. Give COMMERCIAL or "
+            "US_GOV_MODERATE."
+        )
     if server_url and not (cloud_id or site_url):
         return _server(record, server_url)
     if record.own_cloud:
@@ -90,6 +97,7 @@ class Place:
         server: The authorization server.
         resource_server: Accepts the tokens.
         scopes: What an authorization asks for unless told otherwise.
+        token_urls: URLs to which tokens are sent.
         identity_path: Path below `base_url` that answers who we are.
         arguments: What the place was made of, by the names of `place_of`.
         server_url: Of a server of Data Center, context path included; "" elsewhere.
@@ -101,10 +109,16 @@ class Place:
     server: AuthorizationServer
     resource_server: ResourceServer
     scopes: tuple[str, ...]
+    token_urls: frozenset[str]
     identity_path: str
     arguments: dict[str, Any]
     server_url: str = ""
     sites_url: str = ""
+
+    def token_key(self, client_id: str, account: str) -> TokenKey:
+        """Names the login of a person at this place."""
+        urls = " and ".join(sorted(self.token_urls))
+        return TokenKey(self.server.issuer, client_id, account, resource_server=urls)
 
     @property
     def site(self) -> Site:
@@ -155,6 +169,7 @@ def _server(product: Product, server_url: str) -> Place:
         data_center_server(url),
         OneServer(url),
         product.data_center_scopes,
+        frozenset({url}),
         product.data_center_identity,
         {"server_url": url},
         server_url=url,
@@ -169,6 +184,7 @@ def _own_cloud(product: Product, cloud: CloudEnvironment) -> Place:
         product.cloud_server(cloud),
         OneServer(f"{cloud.api_url}{product.own_api_path}", anonymous_fallback=False),
         product.cloud_scopes,
+        frozenset({cloud.api_url}),
         product.cloud_identity,
         {"cloud": cloud},
     )
@@ -180,11 +196,12 @@ class _CloudSite(Place):
     resource_server: CloudGateway
 
     def __init__(
-        self, product: Product, cloud_id: str, site_url: str, cloud: CloudEnvironment
+        self, product: Product, cloud_id: str | UUID, site_url: str, cloud: CloudEnvironment
     ) -> None:
         site_url = origin_of_site(site_url) if site_url else ""
         cloud = checked_environment(_normalized(cloud), product, Location.of(site_url).host)
-        cloud_id = checked_cloud_id(str(cloud_id)) if cloud_id else ""
+        cloud_id = checked_cloud_id(cloud_id) if cloud_id else ""
+        resources_url = cloud.resources_url or cloud.api_url
         self._given = CloudGateway(
             cloud.api_url, cloud_id, product.gateway_path, site_url, learns_site_url=not site_url
         )
@@ -194,9 +211,10 @@ class _CloudSite(Place):
             product.cloud_server(cloud),
             self._given,
             product.cloud_scopes,
+            frozenset({cloud.api_url, resources_url}),
             product.cloud_identity,
             {"cloud_id": cloud_id, "site_url": site_url, "cloud": cloud},
-            sites_url=f"{cloud.resources_url or cloud.api_url}/oauth/token/accessible-resources",
+            sites_url=f"{resources_url}/oauth/token/accessible-resources",
         )
 
     @property

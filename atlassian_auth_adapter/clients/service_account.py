@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Unpack
+from uuid import UUID
 
 from atlassian_auth_adapter.atlassian.products import CloudEnvironment
 from atlassian_auth_adapter.clients.base import AtlassianClient
@@ -51,7 +52,7 @@ class AtlassianServiceAccountClient(AtlassianClient):
         client_id: str,
         client_secret: Secret,
         *,
-        cloud_id: str = "",
+        cloud_id: str | UUID = "",
         server_url: str = "",
         verify: bool | str = True,
         proxy: Proxy = None,
@@ -77,7 +78,7 @@ class AtlassianServiceAccountClient(AtlassianClient):
         # Its name has the scopes, since tokens of other scopes are others, and its kind: a consumer
         # of Bitbucket Cloud can also have the login of a person.
         account = f"{self.account} ({self._scope})" if self._scope else self.account
-        return TokenKey(self.issuer, self.client_id, account, "service_account")
+        return replace(self._place.token_key(self.client_id, account), kind="service_account")
 
     @property
     def _scope(self) -> str:

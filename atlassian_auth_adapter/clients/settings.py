@@ -15,7 +15,16 @@ from atlassian_auth_adapter.stores.base import TokenStore, callable_failed
 from atlassian_auth_adapter.stores.memory import MemoryTokenStore
 from atlassian_auth_adapter.transport import is_timeout
 
-__all__ = ["Secret", "Settings", "checked_store", "checked_wait", "no_secret", "secret_fetcher"]
+__all__ = [
+    "Secret",
+    "Settings",
+    "checked_expiry",
+    "checked_hook",
+    "checked_store",
+    "checked_wait",
+    "no_secret",
+    "secret_fetcher",
+]
 
 #: The client secret, or a function that fetches it: pass a module-level function to be able to
 #: pickle a client into another process.
@@ -44,12 +53,38 @@ def checked_store(store: TokenStore | None) -> TokenStore:
     """
     if store is None:
         return MemoryTokenStore()
-    if not isinstance(store, TokenStore):
+    if isinstance(store, type) or not isinstance(store, TokenStore):  # a class has its methods, too
         raise ConfigurationError(
             f"store: a {type(store).__name__} is not a TokenStore. Give one, such as "
             "FileTokenStore(path)."
         )
     return store
+
+
+def checked_expiry(expiry: ExpiryPolicy | None) -> ExpiryPolicy:
+    """The argument `expiry`; None: the usual one.
+
+    Raises:
+        ConfigurationError: It is not an ExpiryPolicy.
+    """
+    if expiry is None:
+        return ExpiryPolicy()
+    if not isinstance(expiry, ExpiryPolicy):
+        raise ConfigurationError(f"expiry: a {type(expiry).__name__} is not an ExpiryPolicy.")
+    return expiry
+
+
+def checked_hook(on_event: OnEvent | None) -> OnEvent | None:
+    """The argument `on_event`.
+
+    Raises:
+        ConfigurationError: It cannot be called.
+    """
+    if on_event is not None and not callable(on_event):
+        raise ConfigurationError(
+            f"on_event: a {type(on_event).__name__} cannot be called. Give a function of an Event."
+        )
+    return on_event
 
 
 def checked_wait(seconds: float) -> float:

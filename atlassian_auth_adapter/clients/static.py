@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from typing import Any, Self
+from uuid import UUID
 
 from atlassian_auth_adapter.atlassian.gateway import (
     Location,
@@ -132,7 +133,7 @@ class StaticTokenSource(PickledByReference, TokenSource):
         cls,
         email: str,
         token: str,
-        cloud_id: str,
+        cloud_id: str | UUID,
         site_url: str = "",
         *,
         product: str = "jira",

@@ -17,6 +17,8 @@ __all__ = [
     "check_private",
     "check_trusted",
     "directory_path",
+    "expanded",
+    "home_known",
     "make_directory",
     "private_directory",
     "read_file",
@@ -47,15 +49,48 @@ _ADVICE = {
 }
 
 
+@contextmanager
+def home_known(otherwise: str) -> Iterator[None]:
+    """Raise ConfigurationError when something within needs a home directory and there is none.
+
+    Containers run as a user id without an entry in the list of users, and without HOME. `otherwise`
+    says what else can be done.
+    """
+    try:
+        yield
+    except RuntimeError as error:  # of pathlib and of platformdirs
+        raise ConfigurationError(
+            f"the home directory is not known. Set HOME to an absolute path, or {otherwise}."
+        ) from error
+
+
+def expanded(path: str, otherwise: str) -> Path:
+    """The path, with `~` expanded. Raises ConfigurationError as `home_known`."""
+    with home_known(otherwise):
+        return Path(path).expanduser()
+
+
 def directory_path(path: str | os.PathLike[str], purpose: str) -> Path:
     """The absolute path of a directory that exists or can be made; `~` is expanded.
 
     If it cannot be a directory, ConfigurationError says so and what it is for (`purpose`).
     """
+    text = os.fspath(path) if isinstance(path, str | os.PathLike) else path
+    if not isinstance(text, str) or not text:
+        raise ConfigurationError(
+            f"a path of a directory is text or a Path, and not empty: a {type(path).__name__} was "
+            f"given. {purpose}"
+        )
+    if any(character < " " or character == "\x7f" for character in text):
+        raise ConfigurationError(
+            f"that is not a usable path: it holds a character that cannot be seen, such "
+            f"as a line break. {purpose}"
+        )
+    home = expanded(text, "give an absolute path")
     try:
-        absolute = Path(path).expanduser().resolve()
+        absolute = home.resolve()
         usable = absolute.is_dir() or not absolute.exists()
-    except (OSError, RuntimeError, TypeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         why = getattr(error, "strerror", None) or type(error).__name__
         raise_clean(ConfigurationError(f"that is not a usable path ({why}). {purpose}"))
     if not usable:

@@ -11,10 +11,11 @@ Source: RFC 6749 sections 4.1.3, 4.4, 5 and 6; RFC 7009; the answers of Atlassia
 from __future__ import annotations
 
 import math
+import re
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus, urlencode
 
 from atlassian_auth_adapter.clock import Clock
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from authlib.oauth2.auth import ClientAuth
     from authlib.oauth2.client import OAuth2Client
 
-__all__ = ["TokenEndpoint", "checked_secret", "is_on_one_line", "was_sent"]
+__all__ = ["TokenEndpoint", "checked_secret", "was_sent"]
 
 #: Lifetime in seconds of an access token whose answer does not name one.
 #: Source: 60 minutes, developer.atlassian.com oauth-2-3lo-apps, copy of 2026-09-26.
@@ -219,24 +220,18 @@ def was_sent(error: TokenEndpointError) -> bool:
     return error.status is not None or not is_unsent
 
 
-def is_on_one_line(text: object) -> TypeGuard[str]:
-    """Whether it can be a client id or secret: printable ASCII. Source: RFC 6749 appendix A.1."""
-    if not isinstance(text, str):
-        return False
-    return text.isascii() and text.isprintable() and bool(text.strip())
-
-
 def checked_secret(secret: object) -> str:
     """The client secret, if it is valid. Source: RFC 6749 appendix A.2.
 
     Raises:
         ConfigurationError: It is empty, or holds something invalid, such as a line break.
     """
-    if is_on_one_line(secret):
+    if isinstance(secret, str) and re.fullmatch(r"[!-~]([ -~]*[!-~])?", secret):
         return SecretText(secret)
     raise ConfigurationError(
-        "client_secret is missing or malformed: it is printable ASCII on one line. Atlassian asks "
-        "for it even where PKCE is used; one that was read from a file may need .strip()."
+        "client_secret is missing or malformed: it is a text of printable ASCII on one line. "
+        "Atlassian asks for it even where PKCE is used; one that was read from a file may need "
+        ".strip()."
     )
 
 

@@ -13,7 +13,7 @@ from atlassian_auth_adapter.profiles.directories import config_file
 from atlassian_auth_adapter.profiles.file import load_profile
 from atlassian_auth_adapter.profiles.profile import Profile
 from atlassian_auth_adapter.profiles.stores import StoredSecret, open_store, place_in, secret_key
-from atlassian_auth_adapter.records import Login, TokenKey, load as load_record
+from atlassian_auth_adapter.records import Login, load as load_record
 from atlassian_auth_adapter.tokens import TokenSet
 
 if TYPE_CHECKING:  # a valid stored token set is returned without them
@@ -70,7 +70,7 @@ def stored_token_set(profile: Profile) -> TokenSet | None:
         return None
     found = _arguments(profile, {})
     # Where a client would look under another key, nothing is found here.
-    key = TokenKey(place_in(found).server.issuer, found["client_id"], found["account"])
+    key = place_in(found).token_key(found["client_id"], found["account"])
     login, _ = load_record(found["store"], key, Login)
     token_set = login.token_set if login and not login.dead else None
     if token_set is None:

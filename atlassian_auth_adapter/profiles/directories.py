@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 from pathlib import Path
 
-from atlassian_auth_adapter.disk.files import directory_path
+from atlassian_auth_adapter.clients.environment import text_of
+from atlassian_auth_adapter.disk.files import directory_path, home_known
 from atlassian_auth_adapter.errors import optional_import
 
 with optional_import("platformdirs", "cli"):
@@ -23,8 +24,8 @@ def config_file() -> Path:
     Raises:
         ConfigurationError: `ATLASSIAN_CONFIG_DIR` cannot be a directory.
     """
-    directory = os.environ.get(CONFIG_DIR) or platformdirs.user_config_path(APP, False)
-    return (_directory(directory, CONFIG_DIR) / "profiles.toml").resolve()
+    directory = _directory(CONFIG_DIR, lambda: platformdirs.user_config_path(APP, False))
+    return (directory / "profiles.toml").resolve()
 
 
 def data_directory() -> Path:
@@ -33,9 +34,10 @@ def data_directory() -> Path:
     Raises:
         ConfigurationError: `ATLASSIAN_TOKEN_DIRECTORY` cannot be a directory.
     """
-    directory = os.environ.get(TOKEN_DIRECTORY) or platformdirs.user_data_path(APP, False)
-    return _directory(directory, TOKEN_DIRECTORY)
+    return _directory(TOKEN_DIRECTORY, lambda: platformdirs.user_data_path(APP, False))
 
 
-def _directory(path: str | Path, variable: str) -> Path:
-    return directory_path(path, f"Set {variable} to a directory.")
+def _directory(variable: str, of_platform: Callable[[], Path]) -> Path:
+    with home_known(f"set {variable} to a directory"):
+        directory = text_of(variable) or of_platform()
+    return directory_path(directory, f"Set {variable} to a directory.")

@@ -15,7 +15,6 @@ directory of the platform, or in that of `ATLASSIAN_TOKEN_DIRECTORY`.
 
 from __future__ import annotations
 
-import os
 import re
 import tomllib
 from collections.abc import Collection, Iterable
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from atlassian_auth_adapter.atlassian.products import CloudEnvironment
+from atlassian_auth_adapter.clients.environment import text_of
 from atlassian_auth_adapter.disk.files import (
     check_trusted,
     make_directory,
@@ -70,8 +70,8 @@ def load_profile(name: str = "") -> Profile:
     chosen = chosen_name(name, known)
     if chosen in known:
         return known[chosen]
-    is_named = name or os.environ.get("ATLASSIAN_PROFILE")
-    if not known and not is_named and os.environ.get("ATLASSIAN_CLIENT_ID"):
+    is_named = name or text_of("ATLASSIAN_PROFILE")
+    if not known and not is_named and text_of("ATLASSIAN_CLIENT_ID"):
         return Profile()
     raise _unknown(chosen, known)
 
@@ -79,7 +79,7 @@ def load_profile(name: str = "") -> Profile:
 def chosen_name(name: str, known: Collection[str]) -> str:
     """That name; if it is "", that of `ATLASSIAN_PROFILE`, or the only known one, or "default"."""
     only = next(iter(known)) if len(known) == 1 else "default"
-    return name or os.environ.get("ATLASSIAN_PROFILE") or only
+    return name or text_of("ATLASSIAN_PROFILE") or only
 
 
 def _unknown(name: str, known: Iterable[str]) -> ConfigurationError:

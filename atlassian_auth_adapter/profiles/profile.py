@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 from atlassian_auth_adapter.atlassian.products import CloudEnvironment, cloud_named, product_named
+from atlassian_auth_adapter.clients.texts import (
+    checked_account,
+    checked_callback_url,
+    checked_client_id,
+    checked_scopes,
+)
 from atlassian_auth_adapter.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from atlassian_auth_adapter.transport import Proxy
+from atlassian_auth_adapter.transport import Proxy
 
 __all__ = ["DEFAULTS", "Profile", "StoreName", "non_default"]
 
@@ -62,6 +66,9 @@ class Profile:
             is_typed = isinstance(value, _TYPES.get(key, str))
             if not is_typed or not all(map(_is_line, _strings_in(value))):
                 raise _invalid(key)
+        for key, check in _CHECKS.items():
+            if value := getattr(self, key):
+                check(value)
         if not self.name:
             raise ConfigurationError("name: a profile needs one.")
         product_named(self.product)
@@ -99,6 +106,13 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "verify": (bool, str),
     "proxy": (bool, str, Mapping, type(None)),
     "max_wait": (int, float),
+}
+#: Of keys that a server or a store compares to the letter.
+_CHECKS: dict[str, Callable[[object], object]] = {
+    "client_id": checked_client_id,
+    "callback_url": checked_callback_url,
+    "scopes": checked_scopes,
+    "account": checked_account,
 }
 _EXPECTED = {
     "scopes": "a list of scopes, or scopes with spaces between them",

@@ -14,6 +14,7 @@ from atlassian_auth_adapter.clients.environment import (
     PLACE_ARGUMENTS,
     client_secret_from_env,
     has_client_secret,
+    text_of,
 )
 from atlassian_auth_adapter.clients.places import Place, place_of
 from atlassian_auth_adapter.errors import (
@@ -70,7 +71,7 @@ def choose_store(preference: Literal["", StoreName] = "") -> StoreName:
         ConfigurationError: It does not work; the text says why, and what to choose.
     """
     Profile(store=preference)  # refuses any other
-    name: StoreName = preference or ("file" if os.environ.get(TOKEN_DIRECTORY) else "keyring")
+    name: StoreName = preference or ("file" if text_of(TOKEN_DIRECTORY) else "keyring")
     try:
         _try_out(_new_store(name, UNLOCK_TIMEOUT))
     except (ConfigurationError, TokenStoreError) as error:

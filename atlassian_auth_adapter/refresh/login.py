@@ -23,7 +23,7 @@ from atlassian_auth_adapter.errors import (
     TokenStoreUnavailableError,
 )
 from atlassian_auth_adapter.events import EventName
-from atlassian_auth_adapter.records import Login
+from atlassian_auth_adapter.records import Login, TokenKey
 from atlassian_auth_adapter.refresh.steps import Instant, Memory, Request, Snapshot, Unsaved
 from atlassian_auth_adapter.threads import after_fork
 from atlassian_auth_adapter.tokens import TokenSet
@@ -113,7 +113,7 @@ class Flight:
 
 
 _states: WeakSet[SharedLogin] = WeakSet()
-_by_login_id: WeakValueDictionary[tuple[object, str, str], SharedLogin] = WeakValueDictionary()
+_by_login_id: WeakValueDictionary[tuple[object, TokenKey, str], SharedLogin] = WeakValueDictionary()
 _registry_lock = threading.RLock()  # guards _by_login_id; taken by threads of flights
 
 
@@ -195,12 +195,12 @@ def count_replaced_login() -> None:
 class Membership:
     """Which state a source shares; only flights of that source change it.
 
-    `name` is that of the login's key in the store. Sources share with those of the same `process`:
-    None is this process, another object a process that a test plays.
+    `key` is that of the login, with the resource server that gets its tokens. Sources share with
+    those of the same `process`: None is this process, another object a process that a test plays.
     """
 
-    def __init__(self, name: str, process: object = None) -> None:
-        self._name, self._process = name, process
+    def __init__(self, key: TokenKey, process: object = None) -> None:
+        self._key, self._process = key, process
         self.shared = SharedLogin()
 
     def join(self, login: Login | None, flight: Flight | None) -> SharedLogin:
@@ -216,7 +216,7 @@ class Membership:
         if unsaved and unsaved.before and unsaved.before.login_id == login.login_id:
             return before  # what is not saved yet is about to replace that login
         with _registry_lock:
-            key = self._process, self._name, login.login_id
+            key = self._process, self._key, login.login_id
             shared = _by_login_id.get(key)
             if shared is None:
                 shared = _by_login_id[key] = SharedLogin(login.login_id)

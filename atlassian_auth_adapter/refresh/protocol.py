@@ -29,6 +29,7 @@ from functools import partial
 
 from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
+    ConfigurationError,
     FreshTokenRejectedError,
     LoginRequiredError,
     StaleRecordError,
@@ -227,7 +228,8 @@ def _erased() -> Protocol[None]:
     for _ in range(MOST_OVERTAKINGS):
         try:
             seen: Seen = yield Load()
-        except TokenStoreError:  # damaged; or the store is gone, and says so once more
+        except (ConfigurationError, TokenStoreError):
+            # For another resource server; damaged; or the store is gone, and says so once more.
             yield Delete()
             return
         if seen.login is None:
@@ -321,10 +323,21 @@ def _renew(
             new,
             forced_until=forced_until,
             taken_over=login.taken_over,
-            authorized_at=login.authorized_at,
+            authorized_at=_consented_at(login, new, rules),
         )
 
     return (yield from spend(spent, login, succeed, seen, locked_at, tries, request))
+
+
+def _consented_at(login: Login, new: TokenSet, rules: Rules) -> float:
+    """When a person has consented, as `Login.authorized_at`, corrected where it cannot be right.
+
+    A clock was wrong at the sign-in, if that lies ahead, or if the refresh token, which has just
+    been accepted, should have ended long ago. Then it was now at the latest.
+    """
+    before, now = login.token_set, new.obtained_at
+    is_too_old = before is not None and rules.server.idle_until(before.obtained_at) < now
+    return now if is_too_old and login.authorized_at else min(login.authorized_at, now)
 
 
 def _restored(seen: Seen) -> Protocol[Seen]:

@@ -88,7 +88,7 @@ class RefreshingTokenSource:
         self._parties = Parties(
             rules.key, store, clock, send, send_timeout, lock_timeout=patience, on_event=on_event
         )
-        self._membership = Membership(rules.key.name)
+        self._membership = Membership(rules.key)
         # The error of the last flight of this source, and until when (monotonic) it is raised
         # again without a request. One assignment replaces both.
         self._failure: tuple[AtlassianAuthError, float] | None = None
@@ -181,7 +181,7 @@ class RefreshingTokenSource:
 
         For tests, in which one process plays several.
         """
-        self._membership = Membership(self._rules.key.name, process)
+        self._membership = Membership(self._rules.key, process)
 
     # --- one flight for all who wait --------------------------------------------------------------
 

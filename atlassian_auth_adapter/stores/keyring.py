@@ -22,9 +22,10 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
-from atlassian_auth_adapter.disk.files import directory_path, typed
+from atlassian_auth_adapter.disk.files import directory_path, home_known, typed
 from atlassian_auth_adapter.disk.kernel_locks import kernel_lock
 from atlassian_auth_adapter.errors import (
     ConfigurationError,
@@ -117,7 +118,9 @@ class KeyringTokenStore(EncryptedTokenStore):
         if not isinstance(backend, KeyringBackend | None):
             raise ConfigurationError("backend must be a keyring, as keyring.get_keyring() returns.")
         if directory is None:
-            directory = platformdirs.user_data_path("atlassian_auth_adapter", False) / "keyring"
+            with home_known("give `directory`"):
+                data = platformdirs.user_data_path("atlassian_auth_adapter", False)
+            directory = data / "keyring"
         self._path = directory_path(directory, "KeyringTokenStore keeps its files there.")
         self._service, self._timeout, self._passed = service, float(timeout), backend
         search, began = partial(_usable, backend), time.monotonic()
@@ -217,6 +220,13 @@ def _failure(verb: str, backend: KeyringBackend, error: Exception) -> TokenStore
 # --- choosing the backend ---
 
 
+def _has_home() -> bool:
+    try:
+        return bool(Path.home())
+    except RuntimeError:
+        return False
+
+
 def _usable(passed: KeyringBackend | None) -> KeyringBackend:
     try:
         found = _innermost(keyring.get_keyring() if passed is None else passed)
@@ -225,6 +235,8 @@ def _usable(passed: KeyringBackend | None) -> KeyringBackend:
             f"keyring cannot load its backend ({type(error).__name__}). Look at "
             "PYTHON_KEYRING_BACKEND and keyringrc.cfg."
         )
+        if isinstance(error, RuntimeError) and not _has_home():  # keyring looks for its files there
+            reason = "keyring needs the home directory of this user, which is not known. Set HOME."
         raise_clean(ConfigurationError(reason, advice=_ELSEWHERE))
     if found is None or isinstance(found, fail.Keyring):
         reason = (

@@ -16,11 +16,17 @@ and the old integration can still read it:
         }
     }
 
+An authorization that an old integration has started is in two more keys, which stay until it is
+completed, or another one is started here:
+
+    {"oauth_state": "<state>", "code_verifier": "<of PKCE, on Data Center>"}
+
 In the owner's text the two tokens are "". This module knows only one thing about texts: that of a
 login is a JSON object that may have a "token_set", as `records.write` writes it.
 
 Source of the four keys: Packs/Jira/Integrations/JiraV3/JiraV3.py of github.com/demisto/content,
-`oauth2_retrieve_access_token`, read 2026-11-22.
+`oauth2_retrieve_access_token`, read 2026-11-22; of the other two: AtlassianApiModule.py in
+Packs/ApiModules there, `oauth_start`, read 2026-11-27.
 """
 
 from __future__ import annotations
@@ -45,6 +51,8 @@ _SCHEMA = 2
 
 #: The keys of the integrations from before this package.
 _LEGACY = ("token", "refresh_token", "valid_until", "scopes")
+_LEGACY_START = ("oauth_state", "code_verifier")
+_STARTS = ".authorizations"  # the end of the names of started authorizations
 
 #: `valid_until` of a token without an end, POSIX seconds: the end of the year 9999.
 _FOREVER = 253402300799
@@ -105,6 +113,9 @@ class ContextDictionary:
             TokenStoreError: It is damaged.
         """
         stored = self._stored(name)
+        if start := self._legacy_start(name):
+            text = json.dumps({"schema": _SCHEMA, "key": name, "requests": [start]})
+            return Entry(text, (stored.version if stored else 0) + 1)
         if not self._may_use_legacy_keys(name):
             return stored
         token, refresh_token = _tokens(self.everything)
@@ -119,6 +130,10 @@ class ContextDictionary:
         owner, seen = self.owner, self.seen
         entries = {key: value for key, value in self.entries.items() if key != name}
         text = entry.text if entry else ""
+        if start := self._legacy_start(name):
+            text, waits = _without_start(text, start)
+            if not waits:  # it was completed
+                changed = {key: value for key, value in changed.items() if key not in _LEGACY_START}
         if self._may_use_legacy_keys(name):
             changed = {key: value for key, value in changed.items() if key not in _LEGACY}
             changed |= _legacy(text)
@@ -135,6 +150,24 @@ class ContextDictionary:
         """Whether this is the name of the login that the four keys belong to, or may belong to."""
         is_login = "." not in name  # all other names end with a kind
         return is_login and self.owner in ("", name)
+
+    def _legacy_start(self, name: str) -> dict[str, Any] | None:
+        """The authorization that an old integration has started, unless one was started here.
+
+        Its start is not known: it may be completed as long as it is there.
+        """
+        login, _, kind = name.partition(".")
+        state, verifier = (self.everything.get(key) or "" for key in _LEGACY_START)
+        is_text = isinstance(state, str) and isinstance(verifier, str)
+        if f".{kind}" != _STARTS or not self._may_use_legacy_keys(login) or not is_text:
+            return None
+        match self.entries.get(name):
+            case {"text": str(text)} if _login(text).get("requests"):
+                return None
+        if not (state or verifier):
+            return None
+        start = {"state": state, "code_verifier": verifier, "created": None}
+        return {key: value for key, value in start.items() if key != "code_verifier" or value}
 
     def _stored(self, name: str) -> Entry | None:
         match self.entries.get(name):
@@ -183,6 +216,16 @@ def _with_tokens(text: str, token: str, refresh_token: str) -> str:
     return json.dumps(login | {"token_set": whole})
 
 
+def _without_start(text: str, start: dict[str, Any]) -> tuple[str, bool]:
+    """The text of started authorizations without that one, and whether it was among them."""
+    record = _login(text)
+    requests = record.get("requests", [])
+    if start not in requests:
+        return text, False
+    others = [request for request in requests if request != start]
+    return json.dumps(record | {"requests": others}), True
+
+
 def _legacy(text: str) -> dict[str, Any]:
     """The four keys as an old integration writes a login; empty for any other text."""
     token_set = _token_set(_login(text))
@@ -200,7 +243,7 @@ def _legacy(text: str) -> dict[str, Any]:
 def _adopted(name: str, context: Mapping[str, Any], before: Entry | None) -> str:
     """The text of a login that is made from another program's tokens.
 
-    Of the former login, only the generation and `throttled_until` are used.
+    Of the former login, only the generation, `throttled_until` and where tokens go are used.
     """
     former = _login(before.text) if before else {}
     generation = former.get("generation")
@@ -221,6 +264,8 @@ def _adopted(name: str, context: Mapping[str, Any], before: Entry | None) -> str
             "expires_at": _seconds(context.get("valid_until")) if token else 0.0,
             "scope": " ".join(scopes.split()) if isinstance(scopes, str) else "",
         }
+    if isinstance(resource_server := former.get("resource_server"), str):
+        login["resource_server"] = resource_server
     if throttled_until := _seconds(former.get("throttled_until")):
         login["throttled_until"] = throttled_until
     return json.dumps(login)

@@ -52,7 +52,7 @@ with optional_import("redis", "redis"):
 
 __all__ = ["RedisTokenStore"]
 
-Client: TypeAlias = "redis.Redis | redis.RedisCluster"
+Client: TypeAlias = redis.Redis | redis.RedisCluster
 
 _LOAD = b"return redis.call('HGETALL', KEYS[1])"
 

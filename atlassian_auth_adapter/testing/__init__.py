@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from atlassian_auth_adapter.testing.lazy import loading
+from atlassian_auth_adapter.lazy import loading
 
 if TYPE_CHECKING:
     from .clock import FakeClock as FakeClock

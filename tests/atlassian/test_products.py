@@ -95,4 +95,4 @@ def test_every_product_is_complete(name: str) -> None:
 def test_an_unknown_product_lists_the_known_ones() -> None:
     """A typo is answered with the choices."""
     with pytest.raises(ConfigurationError, match=r"one of 'jira', 'confluence', 'bitbucket'"):
-        product_named("Jira")
+        product_named("Jria")

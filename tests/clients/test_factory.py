@@ -135,6 +135,7 @@ def test_the_factory_takes_the_seeds_arguments_in_the_seeds_order() -> None:
     positional = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
     assert positional == [
         "client_id", "client_secret", "callback_url", "cloud_id", "server_url", "verify", "proxy",
+        "product",
     ]  # fmt: skip
     client = create_atlassian_oauth_client(*CLIENT, "http://localhost/cb", ID, "", True, False)
     assert isinstance(client, JiraCloudOAuthClient)
@@ -268,8 +269,8 @@ CLOUD, ON_PREM = {"cloud_id": ID}, {"server_url": "https://jira.company.com"}
         ({"site_url": "https://a.atlassian-us-gov-mod.net"}, "Pass cloud=US_GOV_MODERATE"),
         ({"site_url": SITE, "cloud": US_GOV_MODERATE}, "Pass cloud=COMMERCIAL"),
         ({"cloud_id": "", "server_url": ""}, "server_url"),
-        ({"product": "Jira", **CLOUD}, "unknown product. Choose one of"),
-        ({"product": "", **CLOUD}, "unknown product"),
+        ({"product": "jria", **CLOUD}, "product: this one is unknown. Choose one of"),
+        ({"product": "", **CLOUD}, "product: this one is unknown"),
         ({"server_url": "http://jira.company.com"}, "server_url.*https"),
         ({"server_url": "https://acme.atlassian.net/wiki"}, "server_url.*is Atlassian Cloud"),
         ({"server_url": f"https://api.atlassian.com/ex/jira/{ID}"}, "server_url.*cloud_id"),

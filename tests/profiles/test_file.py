@@ -374,16 +374,18 @@ PRINTABLE: dict[str, Any] = {
 }
 LINES = st.text(st.characters(**PRINTABLE), max_size=12)
 NAMES = st.text(st.characters(**PRINTABLE), min_size=1, max_size=12)
+ACCOUNTS = LINES.map(str.strip)
+WORDS = st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="\"'`,\\"))
 HOSTS = st.builds(CloudEnvironment, *[NAMES] * 2, *[LINES] * 3)
 PROXIES = st.text(st.characters(**PRINTABLE, exclude_characters="@"), max_size=12)
 PROFILES = st.builds(
     Profile,
     name=NAMES,
-    client_id=LINES,
+    client_id=WORDS,
     product=st.sampled_from(["jira", "confluence", "bitbucket"]),
     cloud_id=LINES,
-    scopes=st.lists(LINES).map(tuple),
-    account=LINES,
+    scopes=st.lists(WORDS.filter(bool)).map(tuple),
+    account=ACCOUNTS,
     cloud=st.sampled_from(["", "commercial", "us-gov-moderate"]) | HOSTS,
     verify=st.booleans() | LINES,
     proxy=st.none() | st.booleans() | PROXIES | st.dictionaries(PROXIES.filter(bool), PROXIES),

@@ -15,7 +15,13 @@ from atlassian_auth_adapter import (
     MemoryTokenStore,
     TokenEndpointUnavailableError,
 )
-from atlassian_auth_adapter.testing import AtlassianEmulator, FakeClock, save_login, stored_login
+from atlassian_auth_adapter.testing import (
+    AtlassianEmulator,
+    FakeClock,
+    save_login,
+    separate_process_state,
+    stored_login,
+)
 from atlassian_auth_adapter.testing.emulator import Status
 
 DAY = 86400.0
@@ -139,6 +145,59 @@ def test_a_new_consent_begins_a_new_year(
     assert stored_login(client).authorized_at == clock.time()  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("years", [-2.0, -1.0, -0.3, 0.3, 1.0, 2.0])
+@pytest.mark.parametrize("same_process", [True, False])
+@flavours
+def test_a_clock_that_was_wrong_at_the_sign_in_is_forgotten_with_the_next_refresh(
+    flavour: str,
+    same_process: bool,
+    years: float,
+    make_client: Any,
+    clock: FakeClock,
+    events: Any,
+    landed: Any,
+) -> None:
+    """A machine without a battery for its clock begins in another year. Behind or ahead: after the
+    next refresh each date counts from now, and no sign-in is announced as due.
+    """
+    store, wrong = MemoryTokenStore(), FakeClock(clock.time() + years * 365 * DAY)
+    client = make_client(flavour, store=store, clock=wrong, on_event=events)
+    wrong.jump(-years * 365 * DAY)
+    if not same_process:
+        client = make_client(flavour, store=store, clock=clock, on_event=events, login=False)
+        separate_process_state(client)
+    clock.advance(600)
+    wrong.advance(600)
+    landed()
+    events.clear()
+    status = client.refresh()
+    assert status.state == "fresh"
+    assert status.obtained_at == clock.time()
+    assert status.expires_at == clock.time() + 3600
+    assert status.idle_until == status.reauthorize_by == clock.time() + 90 * DAY
+    authorized_at = stored_login(client).authorized_at  # type: ignore[union-attr]
+    assert clock.time() - DAY <= authorized_at <= clock.time()
+    landed()
+    assert events.names == ["refreshed"]
+
+
+def test_a_clock_that_is_wrong_at_a_refresh_is_forgotten_with_the_next_one(
+    make_client: Any, clock: FakeClock
+) -> None:
+    """The date of the consent is wrong by the time between the two at most."""
+    for years in (-1, 1):
+        own = FakeClock(clock.time())
+        client = make_client(clock=own)
+        own.jump(years * 365 * DAY)
+        client.refresh()
+        own.jump(-years * 365 * DAY)
+        own.advance(3600)
+        status = client.refresh()
+        assert status.reauthorize_by == own.time() + 90 * DAY
+        authorized_at = stored_login(client).authorized_at  # type: ignore[union-attr]
+        assert own.time() - 3600 <= authorized_at <= own.time()
+
+
 def test_a_login_that_was_taken_over_has_no_known_beginning(
     emulator: AtlassianEmulator, make_client: Any, clock: FakeClock
 ) -> None:
@@ -168,6 +227,7 @@ def test_the_end_is_announced_two_weeks_ahead_once_a_day(
     for days in (80, 160, 240, 320, 350):
         clock.advance(consent + days * DAY - clock.time())
         client.refresh()
+        landed()
     assert "reauthorization_due" not in events.names
     clock.advance(1.5 * DAY)
     for _ in range(3):
