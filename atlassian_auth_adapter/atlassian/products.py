@@ -259,4 +259,4 @@ def product_named(name: str) -> Product:
     if isinstance(name, str) and (product := PRODUCTS.get(name.lower())):
         return product
     known = ", ".join(repr(known) for known in PRODUCTS)
-    raise ConfigurationError(f"product: this one is unknown. Choose one of {known}.")
+    raise ConfigurationError(f"product: unknown product. Choose one of {known}.")

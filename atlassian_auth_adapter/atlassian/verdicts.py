@@ -126,5 +126,6 @@ def _leads_to_a_login(target: str, path: str, origin: Origin | None) -> bool:
     is_sign_in = bool(_SIGN_IN_PATH.search(parts.path))
     if "/rest/" not in path:
         return is_servlet and is_sign_in
-    is_moved = elsewhere and parts.path != path
-    return is_servlet or is_sign_in or (is_moved and not _FILES.search(path))
+    server_moved = parts.path.endswith(path[path.index("/rest/") :])
+    is_other = elsewhere and not server_moved and not _FILES.search(path)
+    return is_servlet or is_sign_in or is_other

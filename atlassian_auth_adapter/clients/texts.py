@@ -121,11 +121,13 @@ def checked_scopes(scopes: object) -> list[str] | None:
     """
     if scopes is None:
         return None
-    found = re.findall(r"[^ \t\r\n]+", scopes) if isinstance(scopes, str) else scopes
-    if isinstance(found, Iterable) and not isinstance(found, bytes | bytearray | memoryview):
-        given = list(found)
-        if given and all(isinstance(one, str) and _SCOPE.fullmatch(one) for one in given):
-            return given
+    texts = [scopes] if isinstance(scopes, str) else scopes
+    if isinstance(texts, Iterable) and not isinstance(texts, bytes | bytearray | memoryview):
+        texts = list(texts)
+        if all(isinstance(text, str) for text in texts):
+            words = [word for text in texts for word in re.findall(r"[^ \t\r\n]+", text)]
+            if words and all(_SCOPE.fullmatch(word) for word in words):
+                return words
     raise ConfigurationError(
         "scopes: give a list of texts, or one text with blanks between the scopes: no commas, no "
         "quotes. None asks for the product's defaults."

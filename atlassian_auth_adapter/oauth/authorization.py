@@ -5,6 +5,7 @@ Source: RFC 6749 section 4.1, RFC 7636, RFC 9207.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -36,7 +37,7 @@ class AuthorizationRequest:
     Attributes:
         state: The redirect to this request has the same state. Not in the repr.
         code_verifier: The secret of PKCE. Not in the repr.
-        created: POSIX timestamp, seconds.
+        created: POSIX timestamp, seconds; `math.inf` if it is not known.
         scope: Requested scopes, separated by spaces.
     """
 
@@ -84,7 +85,7 @@ class AuthorizationRequest:
 
     def is_alive(self, now: float) -> bool:
         """Whether it may still be completed; not if a clock was set back since it was created."""
-        return abs(now - self.created) < LIFETIME
+        return self.created == math.inf or abs(now - self.created) < LIFETIME
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,6 +107,8 @@ REDIRECTS = [
     (307, f"{IDP}/", REST, True),
     (302, "//idp.company.com/app/jira", REST, True),
     (302, "https://jira.company.com:8443/portal", REST, True),
+    (301, f"https://jira.company.com/new{REST[REST.index('/rest/') :]}", REST, False),
+    (301, f"http://new.company.com{REST[REST.index('/rest/') :]}?expand=x", REST, False),
     (302, "//jira.company.com/jira/browse/A-1", REST, False),
     (302, "https://jira.company.com:443/jira/browse/A-1", REST, False),
     (302, "https://company.example/cdn-cgi/access/login/jira.company.com", REST, True),

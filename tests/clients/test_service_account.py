@@ -271,7 +271,7 @@ def test_the_only_site_of_a_service_account_is_found(
     [
         ({}, "say which site"),
         ({"server_url": "http://jira.company.com"}, "https"),
-        ({"cloud_id": "x", "product": "jria"}, "product: .jria. is unknown"),
+        ({"cloud_id": "x", "product": "jria"}, "unknown product"),
         ({"cloud_id": "a/b"}, "cloud_id"),
     ],
 )

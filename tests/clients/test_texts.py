@@ -71,7 +71,7 @@ WRONG: dict[str, list[Any]] = {
                       ["secret"]],
     "scopes": [
         b"read:jira-work", [b"read:jira-work"], "", [], [""], [None], [1], 7, "a, write",
-        ["read:jira-work,offline_access"], '"read:jira-work"', ["a b"], ["a\u00a0b"], "a\u00a0b",
+        ["read:jira-work,offline_access"], '"read:jira-work"', ["a\u00a0b"], "a\u00a0b",
     ],
     "on_event": ["print", 1],
     "expiry": [300, "60"],
@@ -255,14 +255,13 @@ def test_commas_between_scopes_are_refused_by_name(env: Any, value: str) -> None
 def test_a_secret_file_with_something_else_in_it_is_refused(
     env: Any, tmp_path: Path, content: bytes, reason: str
 ) -> None:
-    """At once, with the variable and the path, not in the first token request."""
+    """At once, by the name of the variable, not in the first token request."""
     file = tmp_path / "secret"
     file.write_bytes(content)
     env(CLIENT_ID="id", CLOUD_ID=ID, CLIENT_SECRET_FILE=str(file))
     with pytest.raises(ConfigurationError, match=reason) as refused:
         atlassian_oauth_client_from_env()
     assert "ATLASSIAN_CLIENT_SECRET_FILE" in str(refused.value)
-    assert str(file) in str(refused.value)
     assert "s3cr3t" not in str(refused.value)
 
 
