@@ -135,6 +135,7 @@ def take_over(refresh_token: str, scope: str, request: Request, rules: Rules) ->
             return (yield from _renew(tries, rules, request, seen, locked_at))
         if login.token_set and login.token_set.refresh_token == refresh_token:
             request = replace(request, obtained_before=seen.now.wall)
+            seen = replace(seen, login=replace(login, taken_over=rules.hashed(given)))
             return (yield from _renew(tries, rules, request, seen, locked_at))
 
         def succeed(new: TokenSet) -> Login:
@@ -162,7 +163,13 @@ def sign_in(request: Request) -> Protocol[TokenSet]:
         seen: Seen = yield Load()
         token_set: TokenSet = yield Send(TokenSet(""))
         generation = seen.login.generation + 1 if seen.login else 1
-        login = Login(generation, request.login_id, token_set, authorized_at=token_set.obtained_at)
+        login = Login(
+            generation,
+            request.login_id,
+            token_set,
+            taken_over=seen.login.taken_over if seen.login else "",  # it stays spent
+            authorized_at=token_set.obtained_at,
+        )
         if not (yield from keep(Unsaved(login, seen.login, seen.version))):
             yield Hold(None)
             raise StaleRecordError(
