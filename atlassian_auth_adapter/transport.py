@@ -155,7 +155,7 @@ class Transport:
 
         try:
             with (
-                requests.Session() as session,
+                _session() as session,
                 session.request(
                     method,
                     url,
@@ -173,7 +173,8 @@ class Transport:
                 return Answer(response.status_code, response.headers, self._read(response))
         except (OSError, ValueError) as error:  # a RequestException is an OSError
             text = _text_of(error)
-            if isinstance(error, ValueError) or not isinstance(error, requests.RequestException):
+            is_of_requests = isinstance(error, requests.RequestException)
+            if not _is_of_answer(error) and (isinstance(error, ValueError) or not is_of_requests):
                 # A malformed URL or header, or a file of certificates that is gone.
                 raise_clean(ConfigurationError(f"cannot send the request: {text}"))
             failure = NoAnswerError(
@@ -219,6 +220,21 @@ class Transport:
             if time.monotonic() > deadline:
                 raise requests.ReadTimeout(f"the answer took longer than {self.total_timeout} s")
         return bytes(body)
+
+
+def _session() -> requests.Session:
+    """A session that does not look where a redirect leads.
+
+    Sessions of requests do, although they do not follow it: they read its whole body before, and
+    fail if its URL is malformed.
+    """
+    import requests
+
+    class Session(requests.Session):
+        def get_redirect_target(self, resp: requests.Response) -> None:
+            return None
+
+    return Session()
 
 
 def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -286,6 +302,13 @@ def _may_have_been_sent(error: Exception) -> bool:
             and (_is_of_handshake(reason) or _is_of_handshake(_original(reason)))
         )
     )
+
+
+def _is_of_answer(error: Exception) -> bool:
+    """Whether it was raised for a header of the answer, and not for one of the request."""
+    from urllib3.exceptions import InvalidHeader
+
+    return isinstance(_reason(error), InvalidHeader)
 
 
 def _is_of_handshake(error: object) -> bool:
