@@ -21,12 +21,12 @@ import zlib
 from base64 import b64decode
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 
 from atlassian_auth_adapter import (
     AtlassianAuthError,
@@ -51,6 +51,10 @@ from atlassian_auth_adapter.transport import Answer
 #: Examples: of a whole exchange with a server, and of a single header.
 EXCHANGES = {24: 60, 150: 9_000}.get(settings.default.max_examples, 9_000)  # type: ignore[union-attr]
 HEADERS = EXCHANGES * 5
+many: dict[str, Any] = {
+    "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large],
+    "phases": [Phase.generate],  # each example takes its time; they are small as they are
+}
 
 CLIENT_SECRET = "s3cret-of-the-client/+%"
 CALLBACK = "http://localhost:8080/callback"
@@ -435,7 +439,7 @@ def assert_clean(error: BaseException | None, secrets: set[str]) -> None:
 
 
 @given(spoils=st.lists(spoiled, min_size=1, max_size=3), server=st.sampled_from(sorted(SERVERS)))
-@settings(max_examples=EXCHANGES)
+@settings(max_examples=EXCHANGES, **many)
 @pytest.mark.longer
 def test_a_refresh_survives_every_answer(
     endpoint: Endpoint, spoils: list[Spoiled], server: str
@@ -449,7 +453,7 @@ def test_a_refresh_survives_every_answer(
 
 
 @given(spoils=st.lists(spoiled, min_size=1, max_size=2), server=st.sampled_from(sorted(SERVERS)))
-@settings(max_examples=EXCHANGES // 4)
+@settings(max_examples=EXCHANGES // 4, **many)
 @pytest.mark.longer
 def test_a_takeover_survives_every_answer(
     endpoint: Endpoint, spoils: list[Spoiled], server: str
@@ -476,7 +480,7 @@ def test_a_takeover_survives_every_answer(
 
 
 @given(spoil=spoiled, server=st.sampled_from(sorted(SERVERS)), is_first=st.booleans())
-@settings(max_examples=EXCHANGES // 4)
+@settings(max_examples=EXCHANGES // 4, **many)
 @pytest.mark.longer
 def test_a_sign_in_survives_every_answer(
     endpoint: Endpoint, spoil: Spoiled, server: str, is_first: bool
@@ -486,7 +490,7 @@ def test_a_sign_in_survives_every_answer(
     if not is_first:
         world.logged_in()
     redirect = world.sign_in()
-    endpoint.spoils.append(spoil)
+    endpoint.spoils.append(replace(spoil, rotates=True))
     failure = world.attempt(lambda: world.client.oauth_complete(redirect))
     endpoint.spoils.clear()
     if failure is None or not is_first:
@@ -498,7 +502,7 @@ def test_a_sign_in_survives_every_answer(
 
 
 @given(spoils=st.lists(spoiled, min_size=1, max_size=2), server=st.sampled_from(sorted(SERVERS)))
-@settings(max_examples=EXCHANGES // 4)
+@settings(max_examples=EXCHANGES // 4, **many)
 @pytest.mark.longer
 def test_a_service_account_survives_every_answer(
     endpoint: Endpoint, spoils: list[Spoiled], server: str
