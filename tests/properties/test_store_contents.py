@@ -58,7 +58,7 @@ from atlassian_auth_adapter.tokens import TokenSet
 from atlassian_auth_adapter.transport import Answer, Transport
 
 #: Examples: in memory, in files and other places of this machine, at servers.
-IN_MEMORY, IN_FILES, AT_SERVERS = {24: (60, 20, 8), 150: (80_000, 10_000, 2_000)}.get(
+IN_MEMORY, IN_FILES, AT_SERVERS = {24: (400, 20, 8), 150: (80_000, 10_000, 2_000)}.get(
     settings.default.max_examples,  # type: ignore[union-attr]
     (80_000, 10_000, 2_000),
 )

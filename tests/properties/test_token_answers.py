@@ -34,6 +34,7 @@ from atlassian_auth_adapter import (
     CloudEnvironment,
     LoginRequiredError,
     MemoryTokenStore,
+    TokenEndpointUnavailableError,
     create_atlassian_oauth_client,
 )
 from atlassian_auth_adapter.oauth.token_endpoint import _retry_after
@@ -305,12 +306,16 @@ class Endpoint:
         form = parse_qs(stream.read(int(fields.get("content-length", 0))).decode())
         return {name: values[0] for name, values in form.items()}, lines[0]
 
-    def _answer(self, form: dict[str, str], _: bytes) -> bytes:
+    def _answer(self, form: dict[str, str], line: bytes) -> bytes:
+        if not line.startswith(b"POST"):
+            return well_framed(b"[]")
         if not self.spoils:
             status, answer = self._processed(form)
             body = json.dumps(answer).encode()
             return well_framed(body).replace(b"200 OK", status.encode(), 1)
-        spoil, answer = self.spoils.popleft(), {"access_token": "s3cret", "expires_in": 3600}
+        spoil = self.spoils.popleft()
+        # A proxy may answer anything, but no token that can be used.
+        answer: dict[str, Any] = {"access_token": "", "hint": "s3cret", "expires_in": 3600}
         if spoil.rotates:
             _, answer = self._processed(form)
             self.rotated = True
@@ -410,6 +415,9 @@ class World:
         """Invariant 3."""
         self.endpoint.spoils.clear()
         failure = self.attempt(ask)
+        if isinstance(failure, TokenEndpointUnavailableError) and failure.retry_after:
+            self.endpoint.clock.advance(failure.retry_after)  # as it was told
+            failure = self.attempt(ask)
         if isinstance(failure, LoginRequiredError):
             was_refused = any(b"invalid_grant" in said for said in self.endpoint.said)
             if not was_refused:

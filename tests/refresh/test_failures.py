@@ -294,6 +294,39 @@ def test_a_long_retry_after_is_told_and_remembered_by_all(
     assert events.names == ["throttled"] * 3 + ["refreshed"]
 
 
+@pytest.mark.parametrize("flavour", ["cloud", "bitbucket"])
+@pytest.mark.parametrize("wait", [700, 3600, 100_000])
+def test_a_wait_that_is_longer_than_the_grace_costs_no_login(
+    emulator: AtlassianEmulator,
+    clock: FakeClock,
+    make_client: Any,
+    another_process: Any,
+    flavour: str,
+    wait: int,
+) -> None:
+    """The answer was lost, and the next one says to come back when it cannot be had any more: it is
+    asked for within the grace all the same, by whatever process comes then.
+    """
+    store = FragileStore()
+    client = make_client(flavour, store=store)
+    clock.advance(7200)
+    emulator.faults.next("token", CloseAfter())
+    emulator.faults.next("token", Status(429, retry_after=wait), times=None)
+    sent_at = clock.time()
+    for each in (client, another_process(flavour, store=store)):
+        failure = unavailable(each)
+        assert failure.outcome == "throttled"
+        assert sent_at + 500 < clock.time() + (failure.retry_after or 0) < sent_at + 600
+    emulator.reset_log()
+    clock.advance(failure.retry_after or 0)
+    unavailable(client)
+    assert emulator.token_requests
+    clock.advance(unavailable(client).retry_after or 0)
+    emulator.faults.clear()
+    assert client.get_access_token()
+    assert not emulator.revoked_families
+
+
 def test_a_throttle_far_ahead_is_a_clock_that_was_set_back(
     clock: FakeClock, expired_client: Any
 ) -> None:
