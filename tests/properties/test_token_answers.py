@@ -1,7 +1,8 @@
 """Answers of the token endpoint that are malformed in any way, for every grant.
 
 A server of bytes (`Endpoint`) keeps the books of an authorization server, and spoils some of its
-answers: status line, headers, framing, encoding, JSON and fields, as hypothesis draws them. Of each:
+answers: status line, headers, framing, encoding, JSON and fields, as hypothesis draws them. Of
+each:
 
 1.  What leaves the package is an AtlassianAuthError, and no secret is in it.
 2.  What is stored stays readable.
@@ -18,12 +19,11 @@ import json
 import socket
 import threading
 import zlib
-from base64 import b64decode
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings, strategies as st
@@ -114,6 +114,7 @@ class Spoiled:
 
 
 def cut(share: float) -> Callable[[str], bytes]:
+    """Only so much of it."""
     return lambda text: text[: int(len(text) * share)].encode()
 
 
@@ -123,18 +124,22 @@ def doubled(value: Any) -> Callable[[str], bytes]:
 
 
 def nested(depth: int) -> Callable[[str], bytes]:
+    """Lists in lists."""
     return lambda text: (text[:-1] + ', "x": ' + "[" * depth + "]" * depth + "}").encode()
 
 
 def padded(size: int) -> Callable[[str], bytes]:
+    """So many characters longer."""
     return lambda text: (text[:-1] + ', "x": "' + "x" * size + '"}').encode()
 
 
 def encoded(name: str) -> Callable[[str], bytes]:
+    """In that encoding."""
     return lambda text: text.encode(name)
 
 
 def always(body: bytes) -> Callable[[str], bytes]:
+    """Another body."""
     return lambda _: body
 
 
@@ -173,9 +178,27 @@ statuses = st.sampled_from(
 waits = st.one_of(
     st.integers(-10, 10**6).map(str),
     st.sampled_from(
-        ["", " ", "1.5", "-0", "inf", "nan", "1e3", "soon", "\u00b2", "9" * 5000, "0x10", "5, 7"]
-        + ["Fri, 27 Nov 2026 04:00:00 GMT", "Fri, 99 Nov 2026 04:00:00 GMT", "2026-11-27", ",,,"]
-        + ["Mon, 01 Jan 0001 00:00:00 +2359", "Fri, 31 Dec 9999 23:59:59 -2359", "1 2 3 4 5 6"]
+        [
+            "",
+            " ",
+            "1.5",
+            "-0",
+            "inf",
+            "nan",
+            "1e3",
+            "soon",
+            "²",
+            "9" * 5000,
+            "0x10",
+            "5, 7",
+            "Fri, 27 Nov 2026 04:00:00 GMT",
+            "Fri, 99 Nov 2026 04:00:00 GMT",
+            "2026-11-27",
+            ",,,",
+            "Mon, 01 Jan 0001 00:00:00 +2359",
+            "Fri, 31 Dec 9999 23:59:59 -2359",
+            "1 2 3 4 5 6",
+        ]
     ),
     st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=30),
 )
@@ -183,13 +206,31 @@ headers = st.one_of(
     waits.map(lambda wait: f"Retry-After: {wait}"),
     waits.map(lambda wait: f"Date: {wait}"),
     st.sampled_from(
-        ["Content-Type: application/json", "Content-Type: text/html; charset=s3cret"]
-        + ["Content-Type:", "Content-Encoding: gzip", "Content-Encoding: deflate"]
-        + ["Content-Encoding: gzip, gzip", "Content-Encoding: unknown", "Transfer-Encoding: x"]
-        + ["Location: /elsewhere", "Location: http://[bad", "Set-Cookie: a=s3cret; Path=/"]
-        + ["no colon", " folded", ": empty", "X: " + "x" * 70_000, "X: \x00\x01", "Connection: x"]
-        + ["WWW-Authenticate: Basic realm=x", "Content-Length: 7", "Content-Length: -7"]
-        + ["Content-Length: x", "Content-Length: 7, 8", "Content-Range: bytes 0-1/5"]
+        [
+            "Content-Type: application/json",
+            "Content-Type: text/html; charset=s3cret",
+            "Content-Type:",
+            "Content-Encoding: gzip",
+            "Content-Encoding: deflate",
+            "Content-Encoding: gzip, gzip",
+            "Content-Encoding: unknown",
+            "Transfer-Encoding: x",
+            "Location: /elsewhere",
+            "Location: http://[bad",
+            "Set-Cookie: a=s3cret; Path=/",
+            "no colon",
+            " folded",
+            ": empty",
+            "X: " + "x" * 70000,
+            "X: \x00\x01",
+            "Connection: x",
+            "WWW-Authenticate: Basic realm=x",
+            "Content-Length: 7",
+            "Content-Length: -7",
+            "Content-Length: x",
+            "Content-Length: 7, 8",
+            "Content-Range: bytes 0-1/5",
+        ]
     ),
 )
 bodies: st.SearchStrategy[Callable[[bytes], bytes]] = st.sampled_from(
@@ -203,7 +244,9 @@ lengths = st.sampled_from(["right"] * 6 + ["none", "short", "long", "chunked", "
 @st.composite
 def framings(draw: st.DrawFn) -> Callable[[bytes], bytes]:
     """From a body to the bytes of an HTTP message, more or less."""
-    first = draw(st.sampled_from(["HTTP/1.1 "] * 12 + ["HTTP/1.0 ", "HTTP/0.9 ", "HTTP/2 ", "ICY "]))
+    first = draw(
+        st.sampled_from(["HTTP/1.1 "] * 12 + ["HTTP/1.0 ", "HTTP/0.9 ", "HTTP/2 ", "ICY "])
+    )
     status, length, change = draw(statuses), draw(lengths), draw(bodies)
     fields = draw(st.lists(headers, max_size=3)) * draw(st.sampled_from([1] * 10 + [60]))
     before = draw(
@@ -235,6 +278,7 @@ def framings(draw: st.DrawFn) -> Callable[[bytes], bytes]:
 
 
 def well_framed(body: bytes) -> bytes:
+    """A message without a fault."""
     head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
     return head.encode() + b"\r\n\r\n" + body
 
@@ -280,7 +324,9 @@ class Endpoint:
         """A new login."""
         issued, now = self.grants.grant(self.consent, self.clock.time(), refreshable=True), 0.0
         now = self.clock.time()
-        return TokenSet(issued.access_token, issued.refresh_token or "", now, "READ", "", now - 3600)
+        return TokenSet(
+            issued.access_token, issued.refresh_token or "", now, "READ", "", now - 3600
+        )
 
     def close(self) -> None:
         self.listener.close()
@@ -517,7 +563,9 @@ def test_a_service_account_survives_every_answer(
 ) -> None:
     """Client credentials: there is nothing to lose, and the next request has a token."""
     world = World(endpoint, server)
-    account = AtlassianServiceAccountClient("client", CLIENT_SECRET, **world.where, **world.settings)
+    account = AtlassianServiceAccountClient(
+        "client", CLIENT_SECRET, **world.where, **world.settings
+    )
     endpoint.spoils.extend(spoils)
     world.client = account
     world.made = lambda: account  # type: ignore[method-assign]
