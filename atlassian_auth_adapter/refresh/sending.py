@@ -101,7 +101,8 @@ def spend(
         if rules.server.refuses_refresh_token(failure.error, failure.error_description):
             tries.refusal = failure
             return (yield from _refused(spent, journaled, tries))
-        noted = _with_journal(login, journal_in, None)
+        if not tries.ambiguous:  # else the answer to an earlier request is still lost
+            noted = _with_journal(login, journal_in, None)
     elif isinstance(failure, TokenEndpointUnavailableError) and failure.outcome == "throttled":
         now = (yield Recall()).now
         failure = tries.within_grace(failure, now)

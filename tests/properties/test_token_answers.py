@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import json
+import re
 import socket
 import threading
 import zlib
@@ -71,7 +72,7 @@ json_values = st.recursive(
     | st.floats()
     | st.text(max_size=20)
     | st.sampled_from(["", "3600", "-5", "1e400", "nan", " ", "a b", "a\nb", "\x00", "\ud800", "é"])
-    | st.sampled_from(["Bearer", "bearer", "mac", "s3cret" * 50_000]),
+    | st.sampled_from(["Bearer", "bearer", "mac", "x" * 300_000]),
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
     ),
@@ -159,7 +160,7 @@ renderings = st.one_of(
             b"<!doctype html><title>Log in</title>",
             b'{"error": "invalid_grant"}',
             b'{"error": "temporarily_unavailable"}',
-            b'{"errors": ["s3cret"], "fieldErrors": {}}',
+            b'{"errors": ["no"], "fieldErrors": {}}',
             b'{"error": {"message": "no"}}',
             b"access_token=s3cret&token_type=bearer",
         ]
@@ -362,7 +363,9 @@ class Endpoint:
         spoil = self.spoils.popleft()
         # A proxy may answer anything, but no token that can be used.
         answer: dict[str, Any] = {"access_token": "", "hint": "s3cret", "expires_in": 3600}
-        if spoil.rotates:
+        # These statuses say that the request was not processed.
+        is_processed = not re.match(rb"\S+ (4\d\d|503)", spoil.on_the_wire(answer))
+        if spoil.rotates and is_processed:
             _, answer = self._processed(form)
             self.rotated = True
         self.said.append(spoil.on_the_wire(answer))
@@ -457,13 +460,18 @@ class World:
         self.endpoint.clock.advance(5)  # what failed a moment ago is not asked for
         return failure
 
-    def goes_on(self, ask: Callable[[], object]) -> None:
-        """Invariant 3."""
+    def asked_later(self, ask: Callable[[], object]) -> AtlassianAuthError | None:
+        """The server answers well again; the program waits as long as it is told."""
         self.endpoint.spoils.clear()
         failure = self.attempt(ask)
         if isinstance(failure, TokenEndpointUnavailableError) and failure.retry_after:
-            self.endpoint.clock.advance(failure.retry_after)  # as it was told
+            self.endpoint.clock.advance(failure.retry_after)
             failure = self.attempt(ask)
+        return failure
+
+    def goes_on(self, ask: Callable[[], object]) -> None:
+        """Invariant 3."""
+        failure = self.asked_later(ask)
         if isinstance(failure, LoginRequiredError):
             was_refused = any(b"invalid_grant" in said for said in self.endpoint.said)
             if not was_refused:
@@ -522,8 +530,7 @@ def test_a_takeover_survives_every_answer(
         return world.client.oauth2_retrieve_access_token(refresh_token=given)
 
     world.attempt(ask)
-    endpoint.spoils.clear()
-    failure = world.attempt(ask)
+    failure = world.asked_later(ask)
     if failure is not None:
         assert isinstance(failure, LoginRequiredError)
         was_refused = any(b"invalid_grant" in said for said in endpoint.said)
@@ -570,8 +577,7 @@ def test_a_service_account_survives_every_answer(
     world.client = account
     world.made = lambda: account  # type: ignore[method-assign]
     world.attempt(account.get_access_token)
-    endpoint.spoils.clear()
-    assert world.attempt(account.get_access_token) is None
+    assert world.asked_later(account.get_access_token) is None
     assert account.refresh().generation >= 1
 
 
