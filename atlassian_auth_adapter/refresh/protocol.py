@@ -135,8 +135,8 @@ def take_over(refresh_token: str, scope: str, request: Request, rules: Rules) ->
             return (yield from _renew(tries, rules, request, seen, locked_at))
         if login.token_set and login.token_set.refresh_token == refresh_token:
             request = replace(request, obtained_before=seen.now.wall)
-            seen = replace(seen, login=replace(login, taken_over=rules.hashed(given)))
-            return (yield from _renew(tries, rules, request, seen, locked_at))
+            taken_over = rules.hashed(given)
+            return (yield from _renew(tries, rules, request, seen, locked_at, taken_over))
 
         def succeed(new: TokenSet) -> Login:
             taken_over = rules.hashed(given)
@@ -307,9 +307,17 @@ def _exclusively(
 
 
 def _renew(
-    tries: Tries, rules: Rules, request: Request, seen: Seen, locked_at: Instant
+    tries: Tries,
+    rules: Rules,
+    request: Request,
+    seen: Seen,
+    locked_at: Instant,
+    taken_over: str = "",
 ) -> Protocol[TokenSet | None]:
-    """What the store holds by now, if that will do; else a new token set."""
+    """What the store holds by now, if that will do; else a new token set.
+
+    `taken_over` names a refresh token that counts as taken over when it is spent.
+    """
     if seen.memory.unsaved is None:
         seen = yield from _restored(seen)
     if token_set := (yield from _adopted(seen, request, rules)):
@@ -327,7 +335,7 @@ def _renew(
             login.login_id,
             new,
             forced_until=forced_until,
-            taken_over=login.taken_over,
+            taken_over=taken_over or login.taken_over,
             authorized_at=login.authorized_at,
         )
 
