@@ -122,7 +122,7 @@ class Pacing:
 
     def accepted(self, path: str) -> None:
         """The path has accepted a token."""
-        if self._paths and self._paths.pop(path, None):
+        if self._paths and self._paths.pop(path, None) is not None:
             self._of_any_path, self._unhelpful = _Refreshes(), 0
         if path not in self._accepting:
             self._accepting[path] = None

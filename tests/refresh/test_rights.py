@@ -65,9 +65,7 @@ def postgres(url: str, kind: str) -> Iterator[Place]:
     """A role that loses its privileges, or its right to log in."""
     name = f"test_{uuid.uuid4().hex}"
     admin = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT")
-    guest = sqlalchemy.create_engine(
-        sqlalchemy.make_url(url).set(username=name, password="secret")
-    )
+    guest = sqlalchemy.create_engine(sqlalchemy.make_url(url).set(username=name, password="secret"))
 
     def run(*statements: str) -> None:
         with admin.connect() as connection:
