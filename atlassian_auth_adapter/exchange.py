@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import requests
 from requests.adapters import HTTPAdapter
 from requests.exceptions import InvalidHeader
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, InvalidHeader as InvalidAnswerHeader
 
 if TYPE_CHECKING:
     from urllib3 import PoolManager
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 else:
     Connection = object
 
-__all__ = ["Progress", "cause_of", "is_before_the_request", "session", "text_of"]
+__all__ = ["Progress", "cause_of", "is_before_the_request", "is_of_answer", "session", "text_of"]
 
 #: Longest text of a failure, characters.
 LONGEST_TEXT = 200
@@ -129,9 +129,20 @@ class _WatchedAdapter(HTTPAdapter):
         return type("WatchedPool", (pool,), {"ConnectionCls": connection})
 
 
+class _Session(requests.Session):
+    """A session that does not look where a redirect leads.
+
+    Sessions of requests do, although they do not follow it: they read its whole body before, and
+    fail if its URL is malformed.
+    """
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """None."""
+
+
 def session(progress: Progress) -> requests.Session:
     """A session for one request, which reports its progress."""
-    made = requests.Session()
+    made = _Session()
     adapter = _WatchedAdapter(progress)
     made.mount("http://", adapter)
     made.mount("https://", adapter)
@@ -145,6 +156,11 @@ def is_before_the_request(error: Exception) -> bool:
     """
     reason = getattr(_os_error_of(error), "reason", None) or ""
     return "ALERT" in reason and ("CERTIFICATE" in reason or "UNKNOWN_CA" in reason)
+
+
+def is_of_answer(error: Exception) -> bool:
+    """Whether it was raised for a header of the answer, such as two lengths."""
+    return any(isinstance(each, InvalidAnswerHeader) for each in _behind(error))
 
 
 def cause_of(error: Exception) -> Exception:

@@ -2,14 +2,16 @@
 
 A resource server may reject a valid token: the site is wrong, or a right is missing. Then it
 rejects the next token as well, and each one costs a rotation. So after a path has rejected the
-token of a refresh that it had caused itself, its next refresh has to wait, longer each time. After
-a token was accepted, the next rejection causes a refresh at once: a token may be revoked early.
+token of a refresh that it had caused itself, its next refresh has to wait, longer each time; and
+after some such refreshes in a row that of every path which is not known to accept tokens. After a
+token was accepted, the next rejection causes a refresh at once: a token may be revoked early.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from atlassian_auth_adapter.errors import FreshTokenRejectedError
 
@@ -17,18 +19,20 @@ __all__ = ["Pacing"]
 
 #: Seconds of the first pause, and of the longest: it doubles in between.
 FIRST_PAUSE, LONGEST_PAUSE = 30.0, 3600.0
+#: Refreshes in a row that have not helped, before they are no longer a matter of single paths.
+MOST_UNHELPFUL = 3
 #: Paths that are remembered; beyond that the oldest are dropped.
 MOST_PATHS = 1000
 
 
 @dataclass(slots=True)
-class _Path:
-    """What is known of a path.
+class _Refreshes:
+    """What is known of the refreshes that a path, or any path, has caused.
 
     Attributes:
-        brought: Hash of the token of the last refresh that this path has caused.
+        brought: Hash of the token of the last one.
         pause: Seconds of the last pause, 0 before the first.
-        until: Monotonic time (seconds) of its end; None before this path has rejected that token.
+        until: Monotonic time (seconds) of its end; None before the token was rejected.
     """
 
     brought: int = 0
@@ -39,6 +43,11 @@ class _Path:
         """Begin a pause that is twice as long as the last one."""
         self.pause = min(2 * self.pause or FIRST_PAUSE, LONGEST_PAUSE)
         self.until = now + self.pause
+
+    def seconds_left(self, now: float) -> float:
+        """Of the pause."""
+        left = (self.until or now) - now
+        return left if 0 < left <= self.pause else 0.0  # a test library may replace the clock
 
 
 class Pacing:
@@ -51,7 +60,9 @@ class Pacing:
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
-        self._paths: dict[str, _Path] = {}
+        self._paths: dict[str, _Refreshes] = {}  # that have caused refreshes, which did not help
+        self._accepting: dict[str, None] = {}  # that have accepted the last token
+        self._of_any_path, self._unhelpful = _Refreshes(), 0
 
     def check(self, path: str, rejected: str | None) -> None:
         """Return if a rejection by this path may cause a refresh now.
@@ -63,13 +74,13 @@ class Pacing:
         Raises:
             FreshTokenRejectedError: It may not.
         """
-        known = self._paths.get(path)
-        if known is None or known.brought != hash(rejected):
-            return
-        now = self._monotonic()
-        if known.until is None:
-            known.begin_pause(now)
-        left = (known.until or now) - now
+        now, left = self._monotonic(), 0.0
+        if known := self._paths.get(path):
+            if known.until is None and known.brought == hash(rejected):
+                known.begin_pause(now)
+            left = known.seconds_left(now)
+        if path not in self._accepting:
+            left = max(left, self._of_any_path.seconds_left(now))
         if left > 0:
             raise FreshTokenRejectedError(
                 "the resource server rejects a new token as it rejected the one before, so the "
@@ -86,17 +97,39 @@ class Pacing:
             token: The new access token.
             is_rejected: Whether the path rejects it as well; None: it was not tried yet.
         """
-        known = self._paths.pop(path, None) or _Path()
+        known = self._paths.pop(path, None) or _Refreshes()
         if is_rejected is False:
+            self._of_any_path, self._unhelpful = _Refreshes(), 0
+            self.accepted(path)
             return
-        known.brought, known.until = hash(token), None
+        if known.brought != hash(token):  # requests at one moment share one refresh
+            known.brought, known.until = hash(token), None
         if is_rejected:
-            known.begin_pause(self._monotonic())
+            self._accepting.pop(path, None)
+            self._note_unhelpful(known, hash(token))
         self._paths[path] = known
-        for oldest in list(self._paths)[:-MOST_PATHS]:
-            self._paths.pop(oldest, None)
+        _drop_oldest(self._paths)
+
+    def _note_unhelpful(self, known: _Refreshes, token: int) -> None:
+        now = self._monotonic()
+        if known.until is None:
+            known.begin_pause(now)
+        if self._of_any_path.brought != token:
+            self._of_any_path.brought = token
+            self._unhelpful += 1
+            if self._unhelpful >= MOST_UNHELPFUL:
+                self._of_any_path.begin_pause(now)
 
     def accepted(self, path: str) -> None:
         """The path has accepted a token."""
-        if self._paths:
-            self._paths.pop(path, None)
+        if self._paths and self._paths.pop(path, None) is not None:
+            self._of_any_path, self._unhelpful = _Refreshes(), 0
+        if path not in self._accepting:
+            self._accepting[path] = None
+            _drop_oldest(self._accepting)
+
+
+def _drop_oldest(paths: dict[str, Any]) -> None:
+    if len(paths) > MOST_PATHS:
+        for oldest in list(paths)[:-MOST_PATHS]:
+            paths.pop(oldest, None)

@@ -376,4 +376,6 @@ def _value(kind: Any, stored: Any) -> Any:
         return str(stored)  # plain again; what is a secret is hidden by its record
     if type(stored) is not kind:
         raise TypeError("of another type")
+    if kind is str:
+        stored.encode()  # raises a ValueError for half a character, which cannot be sent or shown
     return stored

@@ -233,7 +233,9 @@ class Transport:
             raise
         except (OSError, ValueError) as error:  # a RequestException is an OSError
             text = exchange.text_of(error)
-            if isinstance(error, ValueError) or not isinstance(error, requests.RequestException):
+            is_of_requests = isinstance(error, requests.RequestException)
+            is_of_answer = exchange.is_of_answer(error)
+            if not is_of_answer and (isinstance(error, ValueError) or not is_of_requests):
                 # A malformed URL or header, or a file of certificates that is gone.
                 raise_clean(ConfigurationError(f"cannot send the request: {text}"))
             # A library that mocks the network never connects; what it raises may mean anything.

@@ -193,6 +193,15 @@ class TestRefusal:
         ):
             assert "Upgrade atlassian-auth-adapter" in refusal(text)
 
+    def test_half_a_character_is_refused(self):
+        """A text with half of a surrogate pair can neither be sent, nor compared, nor shown."""
+        for path, field in (((), "login_id"), (("token_set",), "scope"), (("journal",), "owner")):
+            assert "damaged" in refusal(changed(EVERY_FIELD, path, **{field: "secret\ud800"}))
+        name, text, record = FROZEN[3]
+        for field in ("state", "code_verifier", "scope"):
+            half = changed(text, ("requests", 0), **{field: "secret\udfff"})
+            assert "damaged" in refusal(half, key_of(name), type(record))
+
     def test_the_earlier_schema_is_refused_with_what_to_do(self):
         """There is no migration: nothing that wrote it was released."""
         text = json.dumps({"key": {}, "version": 1, "generation": 7, "token_set": "secret"})

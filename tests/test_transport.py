@@ -466,6 +466,28 @@ def test_a_redirect_is_an_answer(emulator: AtlassianEmulator) -> None:
     assert not emulator.requests
 
 
+def test_a_redirect_to_a_malformed_url_is_an_answer() -> None:
+    """Nor is its URL looked at, or its body read beyond the limit."""
+    for place in ("http://[bad", "http://a:b:c/", "//", "\xff\x00", "http://x:99999/"):
+        reply = f"HTTP/1.1 302 Found\r\nLocation: {place}\r\nContent-Length: 2\r\n\r\n{{}}"
+        with _raw_server(_replying(reply.encode("latin-1"))) as port:
+            assert (_send(port).status, _send(port).body) == (302, b"{}")
+    reply = "HTTP/1.1 302 Found\r\nLocation: /x\r\n\r\n" + "x" * (MAX_ANSWER + 1)
+    with _raw_server(_replying(reply.encode())) as port, pytest.raises(NoAnswerError) as caught:
+        _send(port)
+    assert caught.value.sent
+
+
+def test_an_answer_with_two_lengths_is_none_and_the_request_was_sent() -> None:
+    """It is no error of the configuration: the server may have rotated a refresh token."""
+    for lengths in (("2", "3"), ("2, 3",), ("7", "2")):
+        fields = "".join(f"Content-Length: {length}\r\n" for length in lengths)
+        with _raw_server(_replying(f"HTTP/1.1 200 OK\r\n{fields}\r\n{{}}".encode())) as port:
+            with pytest.raises(NoAnswerError) as caught:
+                _send(port)
+            assert caught.value.sent
+
+
 def test_a_body_without_json_is_read_as_none() -> None:
     """Never an exception, however broken or deep it is."""
     for body in (

@@ -33,8 +33,8 @@ class TokenStatus:
         reason: Why the refresh token is dead, as in `LoginRequiredError.reason`, or "": the last
             refresh, that of `obtained_at`, went well.
         idle_until: POSIX timestamp (seconds) at which the login dies unless it is refreshed before,
-            by itself or with `refresh()`; None when not known. Cloud and Data Center: 90 days.
-            Without a refresh token: the end of the access token.
+            by itself or with `refresh()`; None when not known: 90 days after the last one. Without
+            a refresh token: the end of the access token.
         reauthorize_by: POSIX timestamp (seconds) by which a person has to log in again: the end of
             `idle_until`, or of the 365 days after the consent that Cloud once documented, whichever
             comes first; None when not known.

@@ -119,14 +119,15 @@ class Driver:
         parties = self.parties
         match step:
             case steps.Recall():
-                return steps.Seen(None, None, self.shared.memory(), parties.now())
+                return steps.Seen(None, None, self._memory(), parties.now())
             case steps.Load(joins):
                 self._replaced_logins = replaced_logins()
                 login, version = self._load()
                 self._stored = login.named(parties.key) if login else ""
                 if joins:
                     self._join(login)
-                return steps.Seen(login, version, self.shared.memory(), parties.now())
+                memory = self._memory() if joins else self.shared.memory()
+                return steps.Seen(login, version, memory, parties.now())
             case steps.Save():
                 self._check_place(step)
                 self._ask_store(
@@ -204,13 +205,17 @@ class Driver:
             is_for_all = not (self.replaces or self.on_callers_thread)
             self.shared = self.membership.join(login, self.flight if is_for_all else None)
 
+    def _memory(self) -> steps.Memory:
+        membership = self.membership
+        return membership.memory_of(self.shared) if membership else self.shared.memory()
+
     def _publish(self, login: Login | None) -> None:
         if self.replaces:
             count_replaced_login()
         elif not self._is_locked and self._replaced_logins != replaced_logins():
             raise AnotherLoginError
         self._join(login)
-        self.shared.publish(login, self.parties.now())
+        self.shared.publish(login, self.parties.now(), self.parties.store)
         if login and login.token_set:
             self.flight.answer(login, login.token_set)
 

@@ -1,8 +1,9 @@
 """The state that sources of one process share when their stores hold the same login.
 
 A source begins with a state of its own. When it has loaded a record from *its own store*, it joins
-the state of that `login_id`. So a source never gets from memory what it could not have loaded
-itself.
+the state of that `login_id`. What another store has brought since, it knows only when its own store
+has shown that login once more: rights may be taken away, and keys be changed. So a source never
+gets from memory what it could not load itself.
 """
 
 from __future__ import annotations
@@ -152,8 +153,8 @@ class SharedLogin:
         flight = self.flight
         return None if flight is None or flight.future.done() else flight
 
-    def publish(self, login: Login | None, now: Instant) -> None:
-        """Hand out this login from now on; None: none."""
+    def publish(self, login: Login | None, now: Instant, store: object) -> None:
+        """Hand out this login from now on, which `store` has got; None: none."""
         with self.writing:
             known = self.snapshot
             if login is None:
@@ -161,7 +162,8 @@ class SharedLogin:
             elif known is not None and known.login.token_set == login.token_set:
                 self.snapshot = replace(known, login=login)  # its end is known better than stored
             else:
-                self.snapshot = Snapshot.of(login, now, random.random())  # noqa: S311 - jitter
+                new = Snapshot.of(login, now, random.random())  # noqa: S311 - jitter
+                self.snapshot = replace(new, store=store)
 
     def hold(self, unsaved: Unsaved | None) -> None:
         """Remember what is not saved yet."""
@@ -195,13 +197,31 @@ def count_replaced_login() -> None:
 class Membership:
     """Which state a source shares; only flights of that source change it.
 
-    `key` is that of the login, with the resource server that gets its tokens. Sources share with
-    those of the same `process`: None is this process, another object a process that a test plays.
+    `key` is that of the login in the `store`, with the resource server that gets its tokens.
+    Sources share with those of the same `process`: None is this process, another object a process
+    that a test plays.
     """
 
-    def __init__(self, key: TokenKey, process: object = None) -> None:
-        self._key, self._process = key, process
+    def __init__(self, key: TokenKey, store: object, process: object = None) -> None:
+        self._key, self._store, self._process = key, store, process
+        self._shown: TokenSet | None = None  # what was known when the store showed this login last
         self.shared = SharedLogin()
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """What is known and may be handed out by this source."""
+        snapshot = self.shared.snapshot
+        return snapshot if self._may_know(snapshot) else None
+
+    def memory_of(self, shared: SharedLogin) -> Memory:
+        """What is known in that state and may be known to this source, as the protocol sees it."""
+        memory = shared.memory()
+        return memory if self._may_know(memory.snapshot) else Memory()
+
+    def _may_know(self, snapshot: Snapshot | None) -> bool:
+        if snapshot is None or snapshot.store is self._store:
+            return True
+        return snapshot.login.token_set == self._shown
 
     def join(self, login: Login | None, flight: Flight | None) -> SharedLogin:
         """Share the state of a login that the source has loaded from its store, or has made.
@@ -210,7 +230,10 @@ class Membership:
         before its caller has written it to the state that the source had.
         """
         before = self.shared
-        if login is None or not login.login_id or login.login_id == before.login_id:
+        if login is None or not login.login_id:
+            return before
+        if login.login_id == before.login_id:
+            self._note_shown()
             return before
         unsaved = before.unsaved
         if unsaved and unsaved.before and unsaved.before.login_id == login.login_id:
@@ -226,7 +249,12 @@ class Membership:
             shared.flight = flight or before.flight
         before.leave()
         self.shared = shared
+        self._note_shown()
         return shared
+
+    def _note_shown(self) -> None:
+        snapshot = self.shared.snapshot
+        self._shown = snapshot.login.token_set if snapshot else None
 
 
 def forget_process_state() -> None:

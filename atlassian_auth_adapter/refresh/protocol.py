@@ -136,7 +136,8 @@ def take_over(refresh_token: str, scope: str, request: Request, rules: Rules) ->
             return (yield from _renew(tries, rules, request, seen, locked_at))
         if login.token_set and login.token_set.refresh_token == refresh_token:
             request = replace(request, obtained_before=seen.now.wall)
-            return (yield from _renew(tries, rules, request, seen, locked_at))
+            taken_over = rules.hashed(given)
+            return (yield from _renew(tries, rules, request, seen, locked_at, taken_over))
 
         def succeed(new: TokenSet) -> Login:
             taken_over = rules.hashed(given)
@@ -163,7 +164,13 @@ def sign_in(request: Request) -> Protocol[TokenSet]:
         seen: Seen = yield Load()
         token_set: TokenSet = yield Send(TokenSet(""))
         generation = seen.login.generation + 1 if seen.login else 1
-        login = Login(generation, request.login_id, token_set, authorized_at=token_set.obtained_at)
+        login = Login(
+            generation,
+            request.login_id,
+            token_set,
+            taken_over=seen.login.taken_over if seen.login else "",  # it stays spent
+            authorized_at=token_set.obtained_at,
+        )
         if not (yield from keep(Unsaved(login, seen.login, seen.version))):
             yield Hold(None)
             raise StaleRecordError(
@@ -302,9 +309,17 @@ def _exclusively(
 
 
 def _renew(
-    tries: Tries, rules: Rules, request: Request, seen: Seen, locked_at: Instant
+    tries: Tries,
+    rules: Rules,
+    request: Request,
+    seen: Seen,
+    locked_at: Instant,
+    taken_over: str = "",
 ) -> Protocol[TokenSet | None]:
-    """What the store holds by now, if that will do; else a new token set."""
+    """What the store holds by now, if that will do; else a new token set.
+
+    `taken_over` names a refresh token that counts as taken over when it is spent.
+    """
     if seen.memory.unsaved is None:
         seen = yield from _restored(seen)
     if token_set := (yield from _adopted(seen, request, rules)):
@@ -322,7 +337,7 @@ def _renew(
             login.login_id,
             new,
             forced_until=forced_until,
-            taken_over=login.taken_over,
+            taken_over=taken_over or login.taken_over,
             authorized_at=_consented_at(login, new, rules),
         )
 

@@ -101,9 +101,11 @@ def spend(
         if rules.server.refuses_refresh_token(failure.error, failure.error_description):
             tries.refusal = failure
             return (yield from _refused(spent, journaled, tries))
-        noted = _with_journal(login, journal_in, None)
+        if not tries.ambiguous:  # else the answer to an earlier request is still lost
+            noted = _with_journal(login, journal_in, None)
     elif isinstance(failure, TokenEndpointUnavailableError) and failure.outcome == "throttled":
         now = (yield Recall()).now
+        failure = tries.within_grace(failure, now)
         noted = replace(noted, throttled_until=now.wall + (failure.retry_after or 0.0))
     yield from _noted(noted, version)
     raise failure
@@ -230,6 +232,23 @@ class Tries:
             return pause if self.ambiguous < 2 else None
         is_over = now.monotonic + pause > self.window_end or self.ambiguous > MOST_AMBIGUOUS
         return None if is_over else pause
+
+    def within_grace(
+        self, failure: TokenEndpointUnavailableError, now: Instant
+    ) -> TokenEndpointUnavailableError:
+        """The same failure, or a shorter wait, while an answer that was lost can be asked for."""
+        wait, left = failure.retry_after or 0.0, self.grace_end - now.monotonic
+        if not self.ambiguous or left <= 0 or wait <= left - GRACE_MARGIN:
+            return failure
+        wait = max(left - GRACE_MARGIN, 1.0)
+        return TokenEndpointUnavailableError(
+            f"the token endpoint asks to wait for {failure.retry_after:.0f} s (HTTP "
+            f"{failure.status}), but the answer to an earlier request was lost, and can be asked "
+            f"for until {left:.0f} s from now. Nothing is lost; try again in {wait:.0f} s.",
+            status=failure.status,
+            retry_after=wait,
+            outcome="throttled",
+        )
 
 
 def _sent(spent: TokenSet, locked_at: Instant, tries: Tries, version: int) -> Protocol[TokenSet]:

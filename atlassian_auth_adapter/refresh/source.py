@@ -88,7 +88,7 @@ class RefreshingTokenSource:
         self._parties = Parties(
             rules.key, store, clock, send, send_timeout, lock_timeout=patience, on_event=on_event
         )
-        self._membership = Membership(rules.key)
+        self._membership = Membership(rules.key, store)
         # The error of the last flight of this source, and until when (monotonic) it is raised
         # again without a request. One assignment replaces both.
         self._failure: tuple[AtlassianAuthError, float] | None = None
@@ -101,7 +101,7 @@ class RefreshingTokenSource:
 
     def current(self) -> TokenSet | None:
         """The token set known to this process. Never blocks."""
-        snapshot = self._shared.snapshot
+        snapshot = self._membership.snapshot
         return snapshot.login.token_set if snapshot else None
 
     def token_set(self, rejected: str | None = None) -> TokenSet:
@@ -181,14 +181,13 @@ class RefreshingTokenSource:
 
         For tests, in which one process plays several.
         """
-        self._membership = Membership(self._rules.key, process)
+        self._membership = Membership(self._rules.key, self._parties.store, process)
 
     # --- one flight for all who wait --------------------------------------------------------------
 
     def _token_set_or_flight(self, rejected: str | None) -> TokenSet | Flight:
         """A token set to use at once, or the flight that gets one. Does no I/O."""
-        shared = self._shared
-        snapshot = shared.snapshot
+        shared, snapshot = self._shared, self._membership.snapshot
         if snapshot is not None:
             token_set = token_set_of(snapshot.login)
             if token_set.access_token != rejected:
@@ -200,14 +199,15 @@ class RefreshingTokenSource:
                 if freshness is Freshness.STALE:
                     self._refresh_in_background(shared, snapshot)
                     return token_set
-        failure = self._failure
-        if failure is not None and self._clock.monotonic() < failure[1]:
-            raise failure[0].copied()
+        if self._failure is not None:
+            failure, until = self._failure
+            if self._is_ahead(until, REMEMBERED_FAILURE):
+                raise failure.copied()
         return self._join_or_start(self._request(rejected=rejected), seen=snapshot)
 
     def _refresh_in_background(self, shared: SharedLogin, seen: Snapshot) -> None:
         """Start a flight for which no caller waits, unless one is under way or has just failed."""
-        may_start = self._clock.monotonic() >= shared.quiet_until
+        may_start = not self._is_ahead(shared.quiet_until, BACKGROUND_BACKOFF)
         if shared.flight_under_way() is None and may_start and not is_exiting():
             self._join_or_start(self._request(only=seen.login.named(self._rules.key)), seen=seen)
 
@@ -225,7 +225,7 @@ class RefreshingTokenSource:
                     raise reentrancy_error()
                 under_way.waiters += waiters
                 return under_way
-            latest = shared.snapshot
+            latest = self._membership.snapshot
             is_forced = request.obtained_before > -math.inf
             if latest is not None and latest is not seen and not is_forced:
                 flight.answer(latest.login, token_set_of(latest.login))
@@ -301,10 +301,12 @@ class RefreshingTokenSource:
             return None  # another client's secret was wrong; this one has its own
         except AnotherLoginError:
             return None
-        shared = self._shared
-        if flight.owner is not self and flight.login_id != shared.login_id:
-            shared.leave()  # the other client's store has another login: load our own
-            return None
+        if flight.owner is not self:
+            if flight.login_id != self._shared.login_id:
+                self._shared.leave()  # the other client's store has another login: load our own
+                return None
+            if self._membership.snapshot is None:  # its store has brought it: look into our own
+                return None
         return None if token_set.access_token == rejected else token_set
 
     # --- other protocols --------------------------------------------------------------------------
@@ -360,6 +362,13 @@ class RefreshingTokenSource:
 
     # --- details ----------------------------------------------------------------------------------
 
+    def _is_ahead(self, until: float, most: float) -> bool:
+        """Whether that monotonic time is to come, within so many seconds.
+
+        What is further ahead was noted by another clock: a test library has replaced it since.
+        """
+        return 0 < until - self._clock.monotonic() <= most
+
     def _request(
         self,
         *,
@@ -381,7 +390,7 @@ class RefreshingTokenSource:
         now, shared = self._parties.now(), driver.shared
         with shared.lock:
             snapshot, last = shared.snapshot, shared.reminded_at
-            if snapshot is None or now.monotonic - last < REAUTHORIZATION_REMINDER:
+            if snapshot is None or 0 <= now.monotonic - last < REAUTHORIZATION_REMINDER:
                 return
             end = self._rules.server.reauthorize_by(
                 token_set_of(snapshot.login).obtained_at, snapshot.login.authorized_at

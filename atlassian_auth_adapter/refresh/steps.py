@@ -70,11 +70,13 @@ class Snapshot:
         login: The record.
         deadline: Monotonic time (seconds) of the access token's end.
         jitter_share: This process's share of the jitter for this token, 0 to 1.
+        store: Through which the process has got it.
     """
 
     login: Login
     deadline: float
     jitter_share: float = 0.0
+    store: object = field(default=None, repr=False, compare=False)
 
     @classmethod
     def of(cls, login: Login, now: Instant, jitter_share: float = 0.0) -> Snapshot:

@@ -46,10 +46,12 @@ def test_data_center_has_no_grace() -> None:
 
 
 def test_bitbucket_cloud_is_another_server() -> None:
-    """Basic client authentication, and no revocation endpoint."""
+    """Basic client authentication, ten minutes of grace of which we use one, no revocation."""
     server = bitbucket_cloud_server(BITBUCKET_CLOUD)
     assert server.token_endpoint == "https://bitbucket.org/site/oauth2/access_token"
     assert server.client_authentication == "client_secret_basic"
+    assert (server.rotation_grace, server.resend_window, server.pkce) == (600, 60, False)
+    assert server.refresh_token_lifetime == 90 * 86400
     assert not server.revocation_endpoint
 
 

@@ -62,6 +62,23 @@ def _fetched(emulator: AtlassianEmulator) -> int:
 
 
 @both
+def test_a_wrong_secret_is_sent_once_in_five_seconds(
+    flavour: str, emulator: AtlassianEmulator, clock: FakeClock, make: Any
+) -> None:
+    """Twenty requests, one token request; a secret that was corrected is used after that time."""
+    secret = "wrong-secret"
+    client = make(flavour, client_secret=lambda: secret)
+    for _ in range(20):
+        with pytest.raises(TokenRequestRefusedError):
+            client.get_access_token()
+        clock.advance(0.2)
+    assert len(emulator.token_requests) == 1
+    secret = getattr(emulator, flavour).service_account.client_secret
+    clock.advance(1)
+    assert client.get_access_token()
+
+
+@both
 def test_requests_are_made_without_a_login(
     flavour: str, emulator: AtlassianEmulator, make: Any, session: requests.Session
 ) -> None:

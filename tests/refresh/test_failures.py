@@ -12,6 +12,7 @@ from atlassian_auth_adapter import (
     AtlassianOAuthClient,
     ExpiryPolicy,
     LoginRequiredError,
+    TokenEndpointError,
     TokenEndpointUnavailableError,
     TokenRequestRefusedError,
 )
@@ -165,6 +166,35 @@ def test_a_clock_that_stands_still_keeps_no_caller(
     assert 1 < emulator.count("refresh_token") <= 21
 
 
+class Replaced(Standing):
+    """The clocks as test libraries replace and restore them: monotonic time jumps, both ways."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock)
+        self.ahead, real = 0.0, clock.monotonic
+        self.monotonic = lambda: real() + self.ahead
+
+
+@pytest.mark.parametrize("fault", [Status(500), Status(401, '{"error": "access_denied"}')])
+@pytest.mark.parametrize("ahead", [1.8e9, 3600.0, -900.0])
+def test_a_failure_under_a_replaced_clock_is_forgotten_with_it(
+    emulator: AtlassianEmulator, make_client: Any, clock: FakeClock, fault: Any, ahead: float
+) -> None:
+    """A test stops the clock, the endpoint fails in it, and the clock is put back: it is asked."""
+    replaced = Replaced(clock)
+    client = make_client(clock=replaced)
+    clock.advance(7200)
+    replaced.ahead = ahead
+    emulator.faults.next("token", fault, times=None)
+    with pytest.raises(TokenEndpointError):
+        client.get_access_token()
+    emulator.faults.clear()
+    replaced.ahead = 0.0
+    if ahead < 0:
+        clock.advance(5)
+    assert client.get_access_token()
+
+
 def test_data_center_says_what_happened_to_a_lost_answer(
     emulator: AtlassianEmulator,
     clock: FakeClock,
@@ -189,6 +219,31 @@ def test_data_center_says_what_happened_to_a_lost_answer(
     landed()
     assert emulator.count("refresh_token") == 2
     assert events.names == ["refused"]
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [(401, "access_denied"), (400, "invalid_client"), (403, "unauthorized_client")],
+    ids=lambda refusal: refusal[1],
+)
+def test_a_lost_answer_is_not_forgotten_for_a_refused_registration(
+    emulator: AtlassianEmulator, make_client: Any, clock: FakeClock, refusal: tuple[int, str]
+) -> None:
+    """The answer is lost, and then the secret is wrong for a while: the login ends with the reason
+    that is true.
+    """
+    client = make_client("data_center")
+    clock.advance(3600)
+    emulator.faults.next("token", CloseAfter())
+    status, error = refusal
+    emulator.faults.next("token", Status(status, f'{{"error": "{error}"}}'))
+    with pytest.raises(TokenRequestRefusedError):
+        client.get_access_token()
+    assert client.status().pending_since
+    clock.advance(5)
+    with pytest.raises(LoginRequiredError) as caught:
+        client.get_access_token()
+    assert caught.value.reason == "answer_lost"
 
 
 def test_data_center_survives_an_answer_that_was_lost_before_the_rotation(
@@ -297,6 +352,39 @@ def test_a_long_retry_after_is_told_and_remembered_by_all(
     assert client.get_access_token()
     landed()
     assert events.names == ["throttled"] * 3 + ["refreshed"]
+
+
+@pytest.mark.parametrize("flavour", ["cloud", "bitbucket"])
+@pytest.mark.parametrize("wait", [700, 3600, 100_000])
+def test_a_wait_that_is_longer_than_the_grace_costs_no_login(
+    emulator: AtlassianEmulator,
+    clock: FakeClock,
+    make_client: Any,
+    another_process: Any,
+    flavour: str,
+    wait: int,
+) -> None:
+    """The answer was lost, and the next one says to come back when it cannot be had any more: it is
+    asked for within the grace all the same, by whatever process comes then.
+    """
+    store = FragileStore()
+    client = make_client(flavour, store=store)
+    clock.advance(7200)
+    emulator.faults.next("token", CloseAfter())
+    emulator.faults.next("token", Status(429, retry_after=wait), times=None)
+    sent_at = clock.time()
+    for each in (client, another_process(flavour, store=store)):
+        failure = unavailable(each)
+        assert failure.outcome == "throttled"
+        assert sent_at + 500 < clock.time() + (failure.retry_after or 0) < sent_at + 600
+    emulator.reset_log()
+    clock.advance(failure.retry_after or 0)
+    unavailable(client)
+    assert emulator.token_requests
+    clock.advance(unavailable(client).retry_after or 0)
+    emulator.faults.clear()
+    assert client.get_access_token()
+    assert not emulator.revoked_families
 
 
 def test_a_throttle_far_ahead_is_a_clock_that_was_set_back(

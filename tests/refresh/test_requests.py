@@ -238,6 +238,39 @@ def test_the_refresh_token_of_the_stored_login_is_refreshed_and_not_taken_over(
     assert emulator.count("refresh_token") == 1
 
 
+@pytest.mark.parametrize("flavour", ["cloud", "data_center", "bitbucket"])
+@pytest.mark.parametrize("first", ["taken over", "stored"])
+def test_an_installed_refresh_token_is_known_as_spent_whatever_came_after_it(
+    emulator: AtlassianEmulator,
+    clock: FakeClock,
+    make_client: Any,
+    another_process: Any,
+    flavour: str,
+    first: str,
+) -> None:
+    """It was taken over, or was that of the stored login; then the login was rotated, and a person
+    has signed in anew: a start that offers it again sends nothing, and gets the login that stands.
+    """
+    store, side = FragileStore(), getattr(emulator, flavour)
+    client = make_client(flavour, store=store, login=first == "stored")
+    current = client.current()
+    installed = current.refresh_token if current else side.issue()["refresh_token"]
+
+    def started() -> str:
+        client = another_process(flavour, store=store)
+        return client.oauth2_retrieve_access_token(refresh_token=installed)
+
+    assert started() == started()
+    clock.advance(7200)
+    assert started() == started()
+    client.oauth_complete(side.authorize(client.oauth_start()))
+    assert started() == client.get_access_token()
+    clock.advance(7200)
+    assert started() == started()
+    assert emulator.count("refresh_token") == emulator.count("refresh_token", "issued") == 3
+    assert not emulator.revoked_families
+
+
 def test_a_login_from_before_this_package_gets_its_name_with_the_first_refresh(
     make_client: Any, clock: FakeClock
 ) -> None:

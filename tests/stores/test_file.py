@@ -22,6 +22,7 @@ from atlassian_auth_adapter.disk import files, kernel_locks
 from atlassian_auth_adapter.errors import (
     ConfigurationError,
     TokenStoreError,
+    TokenStoreTimeoutError,
 )
 from atlassian_auth_adapter.stores import file as module
 from atlassian_auth_adapter.stores.base import Entry
@@ -33,6 +34,7 @@ from atlassian_auth_adapter.testing.contracts.stores import (
     TokenStoreContract,
     text_of,
 )
+from atlassian_auth_adapter.testing.contracts.stores.base import held
 
 from .helpers import Failpoint, killed_before_line, locking, refused
 
@@ -553,3 +555,13 @@ def test_an_interrupted_save_frees_its_locks(store, file):
         number += 1
     gc.collect()
     assert number > 40
+
+
+def test_a_clock_that_a_test_library_has_stopped_ends_the_wait_for_a_lock(store, monkeypatch):
+    """Another thread holds it, and time stands still: TokenStoreTimeoutError."""
+    with held(store, NAME):
+        for clock in ("time.perf_counter", "time.monotonic", "time.time"):
+            monkeypatch.setattr(clock, lambda: 1.8e9)
+        with pytest.raises(TokenStoreTimeoutError), store.lock(NAME, timeout=0.1):
+            pass
+        monkeypatch.undo()

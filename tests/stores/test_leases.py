@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -195,3 +196,16 @@ def test_a_lease_lasts_a_positive_number_of_seconds():
     for seconds in (0, -1, float("nan"), float("inf"), 1e300, None, "60"):
         with pytest.raises(ConfigurationError, match="lease must be"):
             checked_lease(seconds)
+
+
+@pytest.mark.parametrize("sleep", [lambda _: None, time.sleep], ids=["no sleep", "sleep"])
+def test_a_clock_that_a_test_library_has_stopped_ends_the_wait_all_the_same(
+    place, monkeypatch, sleep
+):
+    """The lease is held by another process, and time stands still: TokenStoreTimeoutError."""
+    place.owner = "another process"
+    monkeypatch.setattr("time.monotonic", lambda: 1.8e9)
+    monkeypatch.setattr("time.sleep", sleep)
+    with pytest.raises(TokenStoreTimeoutError), holding(place, timeout=0.1):
+        pass
+    assert 1 < place.calls.count("take") < 20

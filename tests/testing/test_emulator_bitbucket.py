@@ -96,6 +96,7 @@ def test_login_needs_neither_scope_nor_redirect_uri(consumer: Client) -> None:
     assert answer["state"] == ["a state"]
     body = consumer.token(grant_type="authorization_code", code=answer["code"][0]).json()
     assert (body["expires_in"], body["token_type"]) == (7200, "bearer")
+    assert min(len(body["access_token"]), len(body["refresh_token"])) > 2500
     assert body["scope"].split() == list(consumer.flavour.app.scopes)
     assert consumer.get("/2.0/user", body["access_token"]).json()["type"] == "user"
 
@@ -133,10 +134,18 @@ def test_client_authenticates_with_basic_only(consumer: Client) -> None:
     assert consumer.token(**fields).status_code == 200
 
 
-def test_refresh_rotates_without_a_grace(
+def test_refresh_rotates_with_a_grace(
     consumer: Client, emulator: AtlassianEmulator, clock: StandingClock
 ) -> None:
-    """A used refresh token is invalid at once, unless `rotation_grace` says otherwise."""
+    """A used refresh token is taken for ten minutes, unless `rotation_grace` says otherwise."""
+    used = consumer.refresh_token()
+    consumer.refresh(used)
+    clock.now += 599
+    assert consumer.refresh(used).status_code == 200
+    clock.now += 1
+    assert consumer.refresh(used).status_code == 403
+    assert emulator.count(outcome="reuse_after_grace", flavour="bitbucket") == 1
+    consumer.flavour.rotation_grace = 0
     first = consumer.flavour.issue()
     second = consumer.refresh(first["refresh_token"]).json()
     assert second["refresh_token"] != first["refresh_token"]
@@ -146,7 +155,7 @@ def test_refresh_rotates_without_a_grace(
         403,
         {"error": "unauthorized_client", "error_description": "refresh_token is invalid"},
     )
-    assert emulator.count(outcome="reuse_after_grace", flavour="bitbucket") == 1
+    assert emulator.count(outcome="reuse_after_grace", flavour="bitbucket") == 2
     consumer.flavour.rotation_grace = 60
     third = consumer.refresh_token()
     assert consumer.refresh(third).status_code == consumer.refresh(third).status_code == 200

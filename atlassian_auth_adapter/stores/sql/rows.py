@@ -157,7 +157,8 @@ class Rows:
     def take(self, name: str, owner: str, seconds: float) -> bool:
         """As `LeaseKeeper.take`."""
         row = self._row
-        is_free = row.lock_owner.is_(None) | (row.lock_until < self._now)
+        has_no_end = row.lock_owner.is_(None) | row.lock_until.is_(None)  # the second: damaged
+        is_free = has_no_end | (row.lock_until < self._now)
         lease = {"lock_owner": owner, "lock_until": self._now + seconds}
         statements = self._upsert(name, is_free | (row.lock_owner == owner), **lease)
         return self._change("lock a row of", *statements)

@@ -1,7 +1,8 @@
 """Bitbucket Cloud's authorization server (bitbucket.org), which rotates tokens since 2026.
 
 Source: developer.atlassian.com/cloud/bitbucket/oauth-2 (2026-02-24), community 99003 (rotation,
-2026-05-04) and the reports collected in our notes, read 2026-11-22. Statuses and texts marked
+2026-05-04), git-credential-manager#2428, #2429 and #2433 (grace, length of tokens, 2026-08 and
+2026-09) and the reports collected in our notes, read 2026-11-26. Statuses and texts marked
 "unconfirmed" are our guess.
 """
 
@@ -45,9 +46,10 @@ def bitbucket_kind(request: Request) -> str:
 class Bitbucket(Flavour):
     """The Bitbucket Cloud flavour; settings are plain attributes, durations in seconds.
 
-    Its app is also its service account: the consumer itself asks for client credentials. Whether a
-    rotated refresh token has a grace is unknown: `rotation_grace`, 0. So is what a refresh does to
-    the old access token: nothing, unless `companion_grace` says otherwise.
+    Its app is also its service account: the consumer itself asks for client credentials. A refresh
+    token that was used stays valid for ten minutes, by one report: `rotation_grace`. Tokens are
+    longer than 2,500 characters: `token_bytes`. What a refresh does to the old access token is not
+    known: nothing, unless `companion_grace` says otherwise.
 
     Attributes:
         dead_refresh_token_error: "unauthorized_client" or "invalid_request", both seen; or
@@ -85,8 +87,9 @@ class Bitbucket(Flavour):
             app,
             now,
             access_token_lifetime=7200,
+            rotation_grace=600,
             companion_grace=float("inf"),
-            token_bytes=66,
+            token_bytes=1950,  # 2,600 characters
         )
         self.dead_refresh_token_error = "unauthorized_client"
         self.auth_url = self.api_url = self.media_url = ""
