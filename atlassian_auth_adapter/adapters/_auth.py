@@ -6,7 +6,7 @@ Imports no HTTP library.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from http import HTTPStatus
@@ -41,7 +41,7 @@ __all__ = [
 #: Methods that may be sent again although the first answer was a success.
 #: Source: RFC 9110 section 9.2.1.
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-#: Foreign origins and gone resources that are remembered, so that each is reported once.
+#: Subjects of each event that are remembered, so that each is reported once: the latest ones.
 MOST_REPORTED = 1000
 
 #: The session cookies of Data Center.
@@ -82,7 +82,7 @@ class AuthObject(PickledByReference):
             raise ValueError('foreign: choose "bare" (no token, request goes out) or "raise"')
         self.source = source
         self.foreign = foreign
-        self._reported: dict[str, object] = {}
+        self._reported: dict[EventName, dict[Hashable, object]] = {}
 
     @classmethod
     def from_profile(
@@ -142,7 +142,7 @@ class AuthObject(PickledByReference):
                 f"a request to {origin} is outside the grant of this login and would carry no "
                 f"token. {hint}"
             )
-        if self._first_time(origin):
+        if self._first_time("foreign_origin", (origin, route.hint)):
             self._report("foreign_origin", origin=origin, hint=route.hint)
         return None
 
@@ -216,18 +216,24 @@ class AuthObject(PickledByReference):
             case Verdict.ANONYMOUS:
                 self._report("anonymous", **where)
             case Verdict.GONE:
-                if self._first_time(location.path):
+                if self._first_time("gone", location.path):
                     self._report("gone", hint=successor_of(location.path), **where)
             case Verdict.RATE_LIMITED:
                 wait, reason = headers.get("Retry-After", ""), headers.get("RateLimit-Reason", "")
                 self._report("rate_limited", retry_after=wait, reason=reason, **where)
 
-    def _first_time(self, subject: str) -> bool:
-        """Whether the subject was not reported before; true for one thread only."""
+    def _first_time(self, name: EventName, subject: Hashable) -> bool:
+        """Whether the event was not reported about the subject yet; true for one thread only.
+
+        Each event has a memory of its own. When it is full, what came first is forgotten.
+        """
+        reported = self._reported.setdefault(name, {})
         mine = object()
-        if len(self._reported) >= MOST_REPORTED:
+        if reported.setdefault(subject, mine) is not mine:
             return False
-        return self._reported.setdefault(subject, mine) is mine
+        for oldest in list(reported)[:-MOST_REPORTED]:
+            reported.pop(oldest, None)
+        return True
 
     def _report(self, name: EventName, **fields: Any) -> None:
         report(self.source.on_event, Event(name, self.source.account, MappingProxyType(fields)))
