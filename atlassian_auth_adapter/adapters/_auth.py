@@ -13,11 +13,12 @@ from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any, Literal, Self
 
-from atlassian_auth_adapter.atlassian.gateway import Location, Route
+from atlassian_auth_adapter.atlassian.gateway import Location, Route, is_loopback
 from atlassian_auth_adapter.atlassian.scopes import scopes_for, successor_of
 from atlassian_auth_adapter.atlassian.verdicts import Verdict, judge
 from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
+    ConfigurationError,
     ForeignOriginError,
     FreshTokenRejectedError,
     ResourceUnavailableError,
@@ -35,6 +36,7 @@ __all__ = [
     "credential_in",
     "library_of",
     "refuse",
+    "refuse_clear_text_proxy",
     "without_session",
 ]
 
@@ -324,6 +326,22 @@ def refuse(auth: object, request: object) -> None:
     supported = ", ".join(f"{name}(...) for {known}" for known, name in _CLASS_FOR.items())
     advice = f"use {right}(...) for {library}" if right else f"it is not supported. Use {supported}"
     raise TypeError(f"{type(auth).__name__} does not work with {library}: {advice}")
+
+
+def refuse_clear_text_proxy(location: Location) -> None:
+    """Raise if a proxy would read the token: to this machine it is sent without encryption.
+
+    Call it for a request with the token that is on its way to a proxy.
+
+    Raises:
+        ConfigurationError: It is a request to this machine by http.
+    """
+    if location.scheme == "http" and is_loopback(location.host):
+        raise ConfigurationError(
+            f"a proxy is set for {location.origin_url}, and would read the token. Requests to this "
+            f"machine need no proxy: add {location.host} to the environment variable NO_PROXY, or "
+            "take the proxy off the session or client."
+        )
 
 
 def bridged(error: AtlassianAuthError, foreign: type[Exception]) -> AtlassianAuthError:

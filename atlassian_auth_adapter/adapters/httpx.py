@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import httpx
 
+from atlassian_auth_adapter.adapters._headers import UncopiedHeaders
 from atlassian_auth_adapter.adapters._httpx_family import HTTPXFamilyAuth
 
 __all__ = ["AtlassianHTTPXAuth"]
+
+
+class _Headers(UncopiedHeaders, httpx.Headers):  # type: ignore[misc]
+    """Headers of one request; see `UncopiedHeaders`."""
 
 
 class AtlassianHTTPXAuth(HTTPXFamilyAuth, httpx.Auth):
@@ -19,3 +24,4 @@ class AtlassianHTTPXAuth(HTTPXFamilyAuth, httpx.Auth):
     """
 
     _error = httpx.RequestError
+    _headers = _Headers

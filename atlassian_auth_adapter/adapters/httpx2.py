@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from atlassian_auth_adapter.adapters._headers import UncopiedHeaders
 from atlassian_auth_adapter.adapters._httpx_family import HTTPXFamilyAuth
 from atlassian_auth_adapter.errors import optional_import
 
@@ -9,6 +10,10 @@ with optional_import("httpx2", "httpx2"):
     import httpx2
 
 __all__ = ["AtlassianHTTPX2Auth"]
+
+
+class _Headers(UncopiedHeaders, httpx2.Headers):  # type: ignore[misc]
+    """Headers of one request; see `UncopiedHeaders`."""
 
 
 class AtlassianHTTPX2Auth(HTTPXFamilyAuth, httpx2.Auth):
@@ -21,3 +26,4 @@ class AtlassianHTTPX2Auth(HTTPXFamilyAuth, httpx2.Auth):
     """
 
     _error = httpx2.RequestError
+    _headers = _Headers
