@@ -290,7 +290,7 @@ def _redirect_target(response: requests.Response) -> str:
     """
     # As requests does it: the standard library has decoded UTF-8 as Latin-1.
     target = response.headers["Location"].encode("latin-1").decode()
-    return requote_uri(urljoin(response.url, target))
+    return urljoin(response.url, requote_uri(target))
 
 
 def _proxies_of_environment(url: str) -> Mapping[str, str]:

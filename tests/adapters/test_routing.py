@@ -14,7 +14,9 @@ from atlassian_auth_adapter import (
     AtlassianAuth,
     AtlassianHTTPX2Auth,
     AtlassianHTTPXAuth,
+    ConfigurationError,
     ResourceUnavailableError,
+    StaticTokenSource,
 )
 from atlassian_auth_adapter.atlassian.gateway import CloudGateway
 from atlassian_auth_adapter.testing.contracts.world import CLOUD, GATEWAY, FixedTokenSource
@@ -119,3 +121,52 @@ def test_without_a_site_after_the_token_set_nothing_is_sent(foreign: Any) -> Non
         pytest.raises(httpx.RequestError, match="not sent"),
     ):
         client.get(SITE)
+
+
+@pytest.fixture
+def local() -> StaticTokenSource:
+    """A token for a server on this machine."""
+    return StaticTokenSource.personal_access_token("secret-bearer", "http://localhost:7990/jira")
+
+
+LOCAL = "http://localhost:7990/jira/rest/x"
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])
+def test_a_proxy_of_the_environment_gets_no_token_for_this_machine(
+    local: StaticTokenSource, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """The error says what to do, and that helps."""
+    monkeypatch.setenv(variable, "http://proxy.example:3128")
+    double = Double()
+    with requests.Session() as session:
+        session.mount("http://", double)
+        session.auth = AtlassianAuth(local)
+        with pytest.raises(
+            requests.RequestException, match="localhost to the .* NO_PROXY"
+        ) as raised:
+            session.get(LOCAL)
+        assert isinstance(raised.value, ConfigurationError)
+        assert double.asked == []
+        session.get("http://localhost:7990/other")  # carries no token
+        monkeypatch.setenv("NO_PROXY", "localhost")
+        session.get(LOCAL)
+        assert [url for url, _ in double.asked] == ["http://localhost:7990/other", LOCAL]
+    for library, auth in ((httpx, AtlassianHTTPXAuth), (httpx2, AtlassianHTTPX2Auth)):
+        monkeypatch.delenv("NO_PROXY")
+        with library.Client(auth=auth(local)) as client:
+            transport = client._transport_for_url(library.URL(LOCAL))
+            assert transport is not client._transport  # the proxy's; see the contract
+        monkeypatch.setenv("NO_PROXY", "localhost")
+
+
+def test_a_proxy_of_the_session_is_refused_when_it_is_seen(local: StaticTokenSource) -> None:
+    """Requests shows an auth object the proxies of the session with the first answer only."""
+    with requests.Session() as session:
+        session.trust_env = False
+        session.mount("http://", Double())
+        session.auth = AtlassianAuth(local)
+        assert session.get(LOCAL).status_code == 200
+        session.proxies["http"] = "http://proxy.example:3128"
+        with pytest.raises(ConfigurationError, match="take the proxy off the session"):
+            session.get(LOCAL)

@@ -186,6 +186,14 @@ _INSIDE: tuple[tuple[ResourceServer, str, str], ...] = (
             "/jira/secure/attachment/1/a%20b.txt",
         )
     ),
+    *(
+        (
+            OneServer("https://xn--bcher-kva.example/jira"),
+            f"https://{host}/jira/rest/x",
+            "https://xn--bcher-kva.example/jira/rest/x",
+        )
+        for host in ("xn--bcher-kva.example", "b\u00fccher.example")
+    ),
     (
         DATA_CENTER,
         "https://JIRA.example.com:443/jira/rest/x?y",
@@ -278,6 +286,48 @@ class DestinationTests(AdapterTests):
             "https://evil.example:8443",
         ]
         assert {event.name for event in source.events} == {"foreign_origin"}
+
+    def test_a_foreign_origin_is_reported_with_each_hint(self) -> None:
+        """An origin may be asked for in several ways, each of which is put right in its own way."""
+        source = FixedTokenSource(CLOUD)
+        urls = [
+            "https://acme.atlassian.net:8443/rest/x",
+            "http://acme.atlassian.net:8443/rest/x",
+            "https://api.atlassian.com/rest",
+            f"https://api.atlassian.com/ex/jira/{OTHER_ID}/rest/x",
+            "https://api.atlassian.com/admin/v1/orgs",
+        ]
+        self.send_offline(*[Call("GET", url) for url in urls * 2], auth=self.auth(source))
+        told = [(event.fields["origin"], event.fields["hint"]) for event in source.events]
+        assert len(told) == len(set(told)) >= 3
+        assert {origin for origin, _ in told} == {
+            "https://acme.atlassian.net:8443",
+            "http://acme.atlassian.net:8443",
+            "https://api.atlassian.com",
+        }
+
+    def test_news_of_one_kind_does_not_silence_another(self) -> None:
+        """After a thousand foreign origins others are reported, and so is a path that is gone; the
+        first ones are forgotten.
+        """
+        source = FixedTokenSource(DATA_CENTER)
+        auth = self.auth(source)
+        many = [Call("GET", f"https://host-{number}.example/x") for number in range(1001)]
+        gone = [Call("GET", f"{DATA_CENTER.base_url}/rest/{number}") for number in range(1001)]
+        answers = [(200, {})] * len(many) + [(410, {})] * (2 * len(gone))
+        self.send_offline(*many, *gone, auth=auth, answers=answers)
+        assert [event.name for event in source.events] == ["foreign_origin"] * 1001 + [
+            "gone"
+        ] * 1001
+        source.events.clear()
+        calls = [many[0], many[-1], Call("GET", "https://new.example/x"), gone[0], gone[-1]]
+        self.send_offline(*calls, auth=auth, answers=[(200, {})] * 3 + [(410, {})] * 2)
+        assert [event.name for event in source.events] == [*["foreign_origin"] * 2, "gone"]
+        assert [event.fields["origin"] for event in source.events] == [
+            "https://host-0.example",
+            "https://new.example",
+            "https://jira.example.com",
+        ]
 
     def test_a_client_that_knows_its_site_only(self, world: World) -> None:
         """The first request looks the cloud id up, and is routed by it."""
