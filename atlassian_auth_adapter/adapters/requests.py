@@ -79,7 +79,7 @@ class AtlassianAuth(AuthObject, AuthBase):
             raise_clean(_failed(error, request), error.__cause__)
         if route is None:
             return request
-        self._refuse_proxy(request, route.location, _proxies_of_environment)
+        _refuse_proxy(request, route.location, _proxies_of_environment(route.location))
         if route.location != location:
             _send_to(request, route.location)
         request.headers["Authorization"] = token_set.authorization
@@ -112,7 +112,11 @@ class AtlassianAuth(AuthObject, AuthBase):
         had_token = bool(authorization) or hasattr(request, "_atlassian_token_left_off")
         if not had_token or not self.may_carry_token(location):
             return response
-        self._refuse_proxy(request, location, lambda _: kwargs.get("proxies"))
+        try:
+            _refuse_proxy(request, location, kwargs.get("proxies"))
+        except AtlassianAuthError:
+            response.close()
+            raise
         token = credential_in(_text(authorization))
         rejection = self.rejection(
             request.method or "",
@@ -189,7 +193,8 @@ class AtlassianAuth(AuthObject, AuthBase):
         if route is None or not route.bearer:
             response.request.headers.pop("Authorization", None)
         else:
-            response.headers["Location"] = _url(target, route.location)
+            is_same = route.location == location
+            response.headers["Location"] = target if is_same else _url(target, route.location)
 
     def admit_redirected(self, request: requests.PreparedRequest) -> None:
         """Report or refuse a request that requests is about to send because of a redirect."""
@@ -199,25 +204,6 @@ class AtlassianAuth(AuthObject, AuthBase):
             pass
         except AtlassianAuthError as error:
             raise_clean(_failed(error, request), error.__cause__)
-
-    def _refuse_proxy(
-        self,
-        request: requests.PreparedRequest,
-        location: Location,
-        proxies: Callable[[str], Mapping[str, str] | None],
-    ) -> None:
-        """Refuse a proxy for a request with the token to this machine.
-
-        An auth object sees the proxies of the environment before the request is sent, and those of
-        the session after it.
-        """
-        if location.scheme != "http":
-            return
-        if select_proxy(location.origin_url, proxies(location.origin_url)):
-            try:
-                refuse_clear_text_proxy(location)
-            except AtlassianAuthError as error:
-                raise_clean(_failed(error, request))
 
 
 class _Redirected(requests.PreparedRequest):
@@ -293,10 +279,29 @@ def _redirect_target(response: requests.Response) -> str:
     return urljoin(response.url, requote_uri(target))
 
 
-def _proxies_of_environment(url: str) -> Mapping[str, str]:
+def _proxies_of_environment(location: Location) -> Mapping[str, str]:
+    """The proxies of the environment for a request without encryption."""
+    if location.scheme != "http":
+        return {}
     if not _SYSTEM_HAS_PROXIES and not any(name in os.environ for name in _PROXY_VARIABLES):
         return {}
-    return get_environ_proxies(url)
+    return get_environ_proxies(location.origin_url)
+
+
+def _refuse_proxy(
+    request: requests.PreparedRequest, location: Location, proxies: Mapping[str, str] | None
+) -> None:
+    """Refuse a proxy for a request with the token to this machine.
+
+    An auth object sees the proxies of the environment before the request is sent, and those of the
+    session after it.
+    """
+    if location.scheme != "http" or not select_proxy(location.origin_url, proxies):
+        return
+    try:
+        refuse_clear_text_proxy(location)
+    except AtlassianAuthError as error:
+        raise_clean(_failed(error, request))
 
 
 def _failed(error: AtlassianAuthError, request: requests.PreparedRequest) -> AtlassianAuthError:

@@ -143,7 +143,7 @@ def test_a_proxy_of_the_environment_gets_no_token_for_this_machine(
         session.mount("http://", double)
         session.auth = AtlassianAuth(local)
         with pytest.raises(
-            requests.RequestException, match="localhost to the .* NO_PROXY"
+            requests.RequestException, match=r"add localhost to .* NO_PROXY"
         ) as raised:
             session.get(LOCAL)
         assert isinstance(raised.value, ConfigurationError)
@@ -152,12 +152,6 @@ def test_a_proxy_of_the_environment_gets_no_token_for_this_machine(
         monkeypatch.setenv("NO_PROXY", "localhost")
         session.get(LOCAL)
         assert [url for url, _ in double.asked] == ["http://localhost:7990/other", LOCAL]
-    for library, auth in ((httpx, AtlassianHTTPXAuth), (httpx2, AtlassianHTTPX2Auth)):
-        monkeypatch.delenv("NO_PROXY")
-        with library.Client(auth=auth(local)) as client:
-            transport = client._transport_for_url(library.URL(LOCAL))
-            assert transport is not client._transport  # the proxy's; see the contract
-        monkeypatch.setenv("NO_PROXY", "localhost")
 
 
 def test_a_proxy_of_the_session_is_refused_when_it_is_seen(local: StaticTokenSource) -> None:

@@ -108,7 +108,7 @@ class Application:
 
 
 class _Quiet(WSGIRequestHandler):
-    def log_message(self, format: str, *_: Any) -> None:
+    def log_message(self, *_: Any) -> None:
         pass
 
 

@@ -314,7 +314,9 @@ class DestinationTests(AdapterTests):
         auth = self.auth(source)
         many = [Call("GET", f"https://host-{number}.example/x") for number in range(1001)]
         gone = [Call("GET", f"{DATA_CENTER.base_url}/rest/{number}") for number in range(1001)]
-        answers = [(200, {})] * len(many) + [(410, {})] * (2 * len(gone))
+        answers: list[tuple[int, dict[str, str]]] = [(200, {})] * len(many) + [(410, {})] * (
+            2 * len(gone)
+        )
         self.send_offline(*many, *gone, auth=auth, answers=answers)
         assert [event.name for event in source.events] == ["foreign_origin"] * 1001 + [
             "gone"

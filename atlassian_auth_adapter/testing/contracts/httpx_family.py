@@ -68,7 +68,7 @@ class HTTPXFamilyContract(HTTPXFamilyTests, AuthAdapterContract):
         with pytest.raises(ConfigurationError, match="NO_PROXY") as raised:
             self.exchange(Call("GET", echo(client)), auth=auth, proxy=proxy)
         assert isinstance(raised.value, self.request_error)
-        assert world.emulator.requests == []
+        assert not world.emulator.requests
         self.exchange(Call("GET", f"{world.emulator.foreign_url}/x"), auth=auth, proxy=proxy)
         (request,) = world.emulator.requests
         assert "authorization" not in request.headers

@@ -167,7 +167,7 @@ class RedirectTests(AdapterTests):
         for target, status in product((foreign, beside), STATUSES[method]):
             for url in (redirect(client, target, status), self._through(client, target, status)):
                 world.emulator.reset_log()
-                call = Call(method, url, **({"content": DATA} if method == "POST" else {}))
+                call = Call(method, url, content=DATA if method == "POST" else None)
                 with pytest.raises(ForeignOriginError) as raised:
                     self.exchange(call, auth=auth)
                 assert isinstance(raised.value, self.request_error)
