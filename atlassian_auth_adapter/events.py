@@ -27,6 +27,7 @@ EventName = Literal[
     "lock_timeout",  # another process held the store's lock for too long
     "reauthorization_due",  # the login expires soon and needs a person
     "foreign_origin",  # a request outside the grant was sent without the token
+    "proxied",  # a proxy got the token of a request to this machine, which is not encrypted
     "site_not_granted",  # the login does not reach the site with the cloud id
     "scope_missing",  # the resource server requires a scope that the grant lacks
     "anonymous",  # the resource server answered as if not logged in

@@ -148,6 +148,11 @@ class AuthObject(PickledByReference):
             self._report("foreign_origin", origin=origin, hint=route.hint)
         return None
 
+    def note_proxy(self, location: Location, proxy: str | None) -> None:
+        """Report a proxy that has got the token in clear text, for a request to this machine."""
+        if proxy and is_loopback(location.host) and self._first_time("proxied", location.origin):
+            self._report("proxied", origin=location.origin_url, hint=_without_proxy(location))
+
     def may_carry_token(self, location: Location) -> bool:
         """Whether a request to this location may carry the token as it is, without a new route."""
         route = self.source.resource_server.route(location)
@@ -338,10 +343,16 @@ def refuse_clear_text_proxy(location: Location) -> None:
     """
     if location.scheme == "http" and is_loopback(location.host):
         raise ConfigurationError(
-            f"a proxy is set for {location.origin_url}, and would read the token. Requests to this "
-            f"machine need no proxy: add {location.host} to the environment variable NO_PROXY, or "
-            "take the proxy off the session or client."
+            f"a proxy is set for {location.origin_url}, and would read the token, so the request "
+            f"was not sent. {_without_proxy(location)}"
         )
+
+
+def _without_proxy(location: Location) -> str:
+    return (
+        f"Requests to this machine need no proxy: add {location.host} to the environment variable "
+        "NO_PROXY, or take the proxy off the session or client."
+    )
 
 
 def bridged(error: AtlassianAuthError, foreign: type[Exception]) -> AtlassianAuthError:

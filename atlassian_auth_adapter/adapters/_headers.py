@@ -59,8 +59,10 @@ class UncopiedHeaders:
 
     def update(self, headers: Any = None) -> None:
         """Replace what these headers name."""
-        for key, value in type(self.all)(headers).items():
-            self[key] = value
+        super().update(headers)  # type: ignore[misc]
+        self.all.update(headers)
+        if super().__contains__(_NAME):  # type: ignore[misc]
+            super().__delitem__(_NAME)  # type: ignore[misc]
 
     def __contains__(self, key: Any) -> bool:
         return key in self.all

@@ -257,12 +257,13 @@ def _redirect(request: httpx.Request, location: Location) -> None:
 def _again(request: httpx.Request) -> httpx.Request:
     """The same request for a new route, without the headers of the host that it was sent to."""
     headers = [(k, v) for k, v in request.headers.multi_items() if k not in ("host", "cookie")]
-    again = type(request)(
-        request.method, request.url, headers=headers, extensions=request.extensions
+    body: dict[str, Any] = {}
+    if request.method not in SAFE_METHODS:  # with a stream the library adds no headers
+        body["stream"] = request.stream
+        headers.append(("host", request.url.netloc.decode("ascii")))
+    return type(request)(
+        request.method, request.url, headers=headers, extensions=request.extensions, **body
     )
-    if request.method not in SAFE_METHODS:
-        again.stream = request.stream
-    return again
 
 
 def _rewinder(request: httpx.Request) -> Callable[[], bool]:

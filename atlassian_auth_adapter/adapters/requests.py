@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from http.cookiejar import Cookie, DefaultCookiePolicy
 from time import perf_counter
 from typing import Any, cast
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin, urlparse, urlsplit
 from urllib.request import Request
 
 import requests
@@ -79,7 +79,8 @@ class AtlassianAuth(AuthObject, AuthBase):
             raise_clean(_failed(error, request), error.__cause__)
         if route is None:
             return request
-        _refuse_proxy(request, route.location, _proxies_of_environment(route.location))
+        if route.location.scheme == "http":
+            _refuse_proxy_of_environment(request, route.location)
         if route.location != location:
             _send_to(request, route.location)
         request.headers["Authorization"] = token_set.authorization
@@ -112,11 +113,8 @@ class AtlassianAuth(AuthObject, AuthBase):
         had_token = bool(authorization) or hasattr(request, "_atlassian_token_left_off")
         if not had_token or not self.may_carry_token(location):
             return response
-        try:
-            _refuse_proxy(request, location, kwargs.get("proxies"))
-        except AtlassianAuthError:
-            response.close()
-            raise
+        if location.scheme == "http":
+            self.note_proxy(location, select_proxy(location.origin_url, kwargs.get("proxies")))
         token = credential_in(_text(authorization))
         rejection = self.rejection(
             request.method or "",
@@ -269,39 +267,29 @@ def _location(url: str | None) -> Location:
 
 
 def _redirect_target(response: requests.Response) -> str:
-    """The URL to follow, absolute and quoted.
+    """The URL to follow, absolute and quoted, as requests finds it.
 
     Raises:
         ValueError: There is none.
     """
-    # As requests does it: the standard library has decoded UTF-8 as Latin-1.
+    # http.client has decoded UTF-8 as Latin-1.
     target = response.headers["Location"].encode("latin-1").decode()
-    return urljoin(response.url, requote_uri(target))
+    return urljoin(response.url, requote_uri(urlparse(target).geturl()))
 
 
-def _proxies_of_environment(location: Location) -> Mapping[str, str]:
-    """The proxies of the environment for a request without encryption."""
-    if location.scheme != "http":
-        return {}
-    if not _SYSTEM_HAS_PROXIES and not any(name in os.environ for name in _PROXY_VARIABLES):
-        return {}
-    return get_environ_proxies(location.origin_url)
+def _refuse_proxy_of_environment(request: requests.PreparedRequest, location: Location) -> None:
+    """Refuse it for a request with the token to this machine, which is not encrypted.
 
-
-def _refuse_proxy(
-    request: requests.PreparedRequest, location: Location, proxies: Mapping[str, str] | None
-) -> None:
-    """Refuse a proxy for a request with the token to this machine.
-
-    An auth object sees the proxies of the environment before the request is sent, and those of the
-    session after it.
+    requests shows an auth object no other proxies before the request is sent, and does not say
+    whether it heeds these; see `AuthObject.note_proxy`.
     """
-    if location.scheme != "http" or not select_proxy(location.origin_url, proxies):
+    if not _SYSTEM_HAS_PROXIES and not any(name in os.environ for name in _PROXY_VARIABLES):
         return
-    try:
-        refuse_clear_text_proxy(location)
-    except AtlassianAuthError as error:
-        raise_clean(_failed(error, request))
+    if select_proxy(location.origin_url, get_environ_proxies(location.origin_url)):
+        try:
+            refuse_clear_text_proxy(location)
+        except AtlassianAuthError as error:
+            raise_clean(_failed(error, request))
 
 
 def _failed(error: AtlassianAuthError, request: requests.PreparedRequest) -> AtlassianAuthError:

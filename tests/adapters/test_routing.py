@@ -18,7 +18,7 @@ from atlassian_auth_adapter import (
     ResourceUnavailableError,
     StaticTokenSource,
 )
-from atlassian_auth_adapter.atlassian.gateway import CloudGateway
+from atlassian_auth_adapter.atlassian.gateway import CloudGateway, OneServer
 from atlassian_auth_adapter.testing.contracts.world import CLOUD, GATEWAY, FixedTokenSource
 
 SITE = "https://acme.atlassian.net/rest/api/3/myself?expand=groups"
@@ -154,13 +154,19 @@ def test_a_proxy_of_the_environment_gets_no_token_for_this_machine(
         assert [url for url, _ in double.asked] == ["http://localhost:7990/other", LOCAL]
 
 
-def test_a_proxy_of_the_session_is_refused_when_it_is_seen(local: StaticTokenSource) -> None:
+def test_a_proxy_of_the_session_is_reported_when_it_is_seen() -> None:
     """Requests shows an auth object the proxies of the session with the first answer only."""
+    source = FixedTokenSource(OneServer("http://localhost:7990/jira"))
     with requests.Session() as session:
         session.trust_env = False
         session.mount("http://", Double())
-        session.auth = AtlassianAuth(local)
-        assert session.get(LOCAL).status_code == 200
+        session.auth = AtlassianAuth(source)
+        session.get(LOCAL)
+        assert source.events == []
         session.proxies["http"] = "http://proxy.example:3128"
-        with pytest.raises(ConfigurationError, match="take the proxy off the session"):
-            session.get(LOCAL)
+        session.get(LOCAL)
+        session.get(LOCAL)
+    (event,) = source.events
+    assert event.name == "proxied"
+    assert event.fields["origin"] == "http://localhost:7990"
+    assert "take the proxy off the session" in event.fields["hint"]
