@@ -13,6 +13,7 @@ from typing import Any
 __all__ = ["UncopiedHeaders"]
 
 _NAME = "Authorization"
+_LOWER_NAME = _NAME.lower().encode()
 
 
 class UncopiedHeaders:
@@ -27,11 +28,12 @@ class UncopiedHeaders:
     """
 
     def __init__(self, headers: Any, authorization: str) -> None:
-        plain = headers.copy()
-        plain.pop(_NAME, None)
-        super().__init__(plain)  # type: ignore[call-arg]
-        plain[_NAME] = authorization
-        self.all: Any = plain
+        before = headers.all if isinstance(headers, UncopiedHeaders) else headers
+        super().__init__(before)  # type: ignore[call-arg]
+        self.all: Any = type(before)(before)
+        self.all[_NAME] = authorization
+        if any(name.lower() == _LOWER_NAME for name, _ in before.raw):
+            super().__delitem__(_NAME)  # type: ignore[misc]
 
     def allow_copies(self) -> None:
         """Let copies have the token as well: the transport shows where they are sent."""

@@ -21,6 +21,12 @@ class AtlassianHTTPXAuth(HTTPXFamilyAuth, httpx.Auth):
         client = httpx.AsyncClient(auth=AtlassianHTTPXAuth(source))
 
     Arguments and errors are those of `AtlassianAuth`; each error also is a httpx.RequestError.
+
+    httpx follows redirects without asking its auth object. Over its own transports the next request
+    is judged before its headers are written. Another transport (ASGI, WSGI, a mock, httpx-aiohttp)
+    does not show where it sends it, so it goes out without the token; within the grant it is then
+    sent again with the token if it is a safe method or was rejected, and with `foreign="raise"` the
+    error comes after the foreign host has answered.
     """
 
     _error = httpx.RequestError

@@ -22,7 +22,8 @@ class AtlassianHTTPX2Auth(HTTPXFamilyAuth, httpx2.Auth):
         client = httpx2.Client(auth=AtlassianHTTPX2Auth(source))
         client = httpx2.AsyncClient(auth=AtlassianHTTPX2Auth(source))
 
-    Arguments and errors are those of `AtlassianAuth`; each error also is a httpx2.RequestError.
+    Arguments and errors are those of `AtlassianAuth`; each error also is a httpx2.RequestError. For
+    redirects over other transports than httpx2's own see `AtlassianHTTPXAuth`.
     """
 
     _error = httpx2.RequestError

@@ -54,13 +54,17 @@ class AtlassianAuth(AuthObject, AuthBase):
 
     Args:
         source: A client of this package or any other TokenSource.
-        foreign: What happens to a request outside the grant of the login: "bare" sends it without
-            a token and reports it once per origin, "raise" raises ForeignOriginError.
+        foreign: What happens to a request outside the grant of the login, also to one that a
+            redirect asks for: "bare" sends it without a token and reports it once per origin and
+            hint, "raise" raises ForeignOriginError.
 
     Raises:
         LoginRequiredError, TokenEndpointError, TokenStoreError, ForeignOriginError, and what
             `AtlassianClient.token_set` raises for a site: From the request; each also is a
             requests.RequestException.
+        ConfigurationError: From the request; a proxy of the environment would read the token of a
+            request to this machine by http. One of the session is known afterwards only, and the
+            event "proxied" reports it.
     """
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:

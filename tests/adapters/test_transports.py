@@ -219,6 +219,14 @@ def test_a_redirect_out_of_the_grant_loses_the_token(wire: Wire) -> None:
             assert wire.application.seen[-1].authorization == ""
 
 
+def test_a_header_of_the_program_does_not_replace_the_token(wire: Wire) -> None:
+    """And is not in its place where a redirect leads."""
+    headers = {"authorization": "Basic eDp5"}
+    wire.send(wire.source(), wire.to("/confluence/x"), headers=headers)
+    credentials = [request.authorization for request in wire.application.seen]
+    assert credentials == [f"Bearer {BEARER}", ""]
+
+
 def test_a_redirect_within_the_grant_ends_with_the_token(wire: Wire) -> None:
     """However many there are, relative or absolute."""
     targets = ["/jira/x", f"{wire.origin}/jira/x", wire.to("../x")]

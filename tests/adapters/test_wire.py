@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from .wire import GRANTS, LIBRARIES, Arrival, run
+from .wire import LIBRARIES, run
+from .wire_cases import GRANTS, Arrival
 
 
 @pytest.mark.longer
