@@ -7,6 +7,7 @@ without the token at first.
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ from atlassian_auth_adapter.atlassian.gateway import OneServer
 from atlassian_auth_adapter.testing.contracts.world import BEARER, FixedTokenSource
 
 LIBRARIES = {httpx: AtlassianHTTPXAuth, httpx2: AtlassianHTTPX2Auth}
+#: Loading them would take most of the time.
+NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 #: Those that reach a server need one; see `Wire`.
 TRANSPORTS = ("httpcore", "httpcore, async", "mock", "mock, async", "wsgi", "asgi", "aiohttp")
 
@@ -140,6 +143,7 @@ class Wire:
             "auth": auth,
             "follow_redirects": True,
             "trust_env": False,
+            "verify": NO_CERTIFICATES,
             "transport": self._transport(),
             "cookies": cookies,
         }
