@@ -120,7 +120,7 @@ class HTTPXFamilyAuth(AuthObject):
             lambda: body,
         )
         if rejection is not None:
-            yield from self._replace_token(request, rejection, token_set, rewind)
+            yield from self._replace_token(request, rejection, token_set, rewind, trace)
 
     def _routed(
         self, request: httpx.Request
@@ -158,6 +158,7 @@ class HTTPXFamilyAuth(AuthObject):
         rejection: Rejection,
         token_set: TokenSet,
         rewind: Callable[[], bool],
+        trace: type[_Trace],
     ) -> Generator[Any, Any, None]:
         """Get another token set, and send the request again with it if that is safe."""
         fresh = yield _NeedTokenSet(rejected=token_set.access_token)
@@ -174,6 +175,10 @@ class HTTPXFamilyAuth(AuthObject):
         response = yield request
         if response.request is request:
             rejection.note_answer(fresh, response.status_code, response.headers)
+            return
+        bare = self._hop_without_its_token(request, response, rewind)
+        if bare is not None:
+            yield from self._flow(bare, trace)
 
     def _hop_without_its_token(
         self, request: httpx.Request, response: httpx.Response, rewind: Callable[[], bool]
@@ -188,7 +193,9 @@ class HTTPXFamilyAuth(AuthObject):
             ForeignOriginError: The library has gone to a foreign host, and `foreign` is "raise".
         """
         sent = [*(earlier.request for earlier in response.history), response.request]
-        followed = sent[max(at for at, each in enumerate(sent) if each is request) + 1 :]
+        followed = sent[
+            max((at for at, each in enumerate(sent) if each is request), default=-1) + 1 :
+        ]
         for hop in followed:
             location = _location(hop.url)
             if self._admitted(location, hop) is None:
@@ -361,8 +368,7 @@ class _Trace:
                     key.lower() == b"authorization" and value.startswith((b"Bearer ", b"Basic "))
                 )
             ]
-            url = target if is_proxied else f"{location.origin_url}{target}"
-            self.auth._admitted(location, type(self.request)(sent.method.decode(), url))  # noqa: SLF001
+            self.auth._admitted(location, self.request)  # noqa: SLF001
             return
         if is_proxied:
             self._refuse_proxy(location)

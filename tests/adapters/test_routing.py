@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import httpx
@@ -170,3 +171,23 @@ def test_a_proxy_of_the_session_is_reported_when_it_is_seen() -> None:
     assert event.name == "proxied"
     assert event.fields["origin"] == "http://localhost:7990"
     assert "take the proxy off the session" in event.fields["hint"]
+
+
+@pytest.mark.parametrize(
+    ("library", "auth"), [(httpx, AtlassianHTTPXAuth), (httpx2, AtlassianHTTPX2Auth)]
+)
+def test_a_socks_proxy_gets_no_token_for_this_machine(library: Any, auth: Any) -> None:
+    """The request has the same form as without one: it is refused while the proxy is asked."""
+    for base, host, refused in (
+        ("http://localhost:7990/jira", "localhost", True),
+        ("http://[::1]/jira", "::1", True),
+        ("https://localhost:7990/jira", "localhost", False),
+        ("https://jira.example.com/jira", "jira.example.com", False),
+    ):
+        request = library.Request("GET", f"{base}/rest/x")
+        flow = auth(FixedTokenSource(OneServer(base))).sync_auth_flow(request)
+        assert next(flow) is request
+        trace = request.extensions["trace"]
+        trace("connection.connect_tcp.started", {"host": "127.0.0.1", "port": 1080})
+        with pytest.raises(ConfigurationError) if refused else nullcontext():
+            trace("socks.setup_socks5_connection.started", {"host": host, "port": 7990})

@@ -52,10 +52,14 @@ class Application:
 
     seen: list[Seen] = field(default_factory=list)
     redirects: list[tuple[int, str]] = field(default_factory=list)
+    rejections: int = 0
 
     def answer(self, request: Seen) -> tuple[int, dict[str, str]]:
         """Status and headers."""
         self.seen.append(request)
+        if self.rejections:
+            self.rejections -= 1
+            return 401, {}
         if not request.path.startswith("/jira/to/"):
             return (200 if request.authorization == f"Bearer {BEARER}" else 401), {}
         status, target = self.redirects[int(request.path.removeprefix("/jira/to/"))]
@@ -239,6 +243,18 @@ def test_a_redirect_within_the_grant_ends_with_the_token(wire: Wire) -> None:
         assert wire.send(wire.source(), wire.to(target)).status_code == 200
         assert wire.application.seen[-1].path == "/jira/x"
         assert len(wire.application.seen) <= 10
+
+
+def test_a_redirect_after_a_rejection_is_judged_as_well(wire: Wire) -> None:
+    """The request that is sent again is redirected: within the grant, and out of it."""
+    for target, status in (("/jira/x", 200), ("/confluence/x", 401)):
+        wire.application.seen.clear()
+        wire.application.rejections = 1
+        source = wire.source()
+        assert wire.send(source, wire.to(target)).status_code == status
+        last = wire.application.seen[-1]
+        assert (last.path, bool(last.authorization)) == (target, status == 200)
+        assert [event.name for event in source.events] == ["foreign_origin"] * (status == 401)
 
 
 def test_a_redirected_upload_arrives_with_the_token_and_complete(wire: Wire) -> None:
