@@ -12,8 +12,8 @@ from __future__ import annotations
 import argparse
 import re
 import socket
+import ssl
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -21,6 +21,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
+from weakref import WeakKeyDictionary, finalize
 
 import httpx
 import httpx2
@@ -37,75 +38,79 @@ LIBRARIES = ("requests", "httpx", "httpx2")
 class RecordingServer:
     """Records what arrives and answers with the redirects that are left, then with 200.
 
-    One client at a time. Every name is looked up as this server.
+    Every name and port is looked up as this server. It reads and answers in the thread of the
+    client, whenever that has sent something, so no thread waits for another.
     """
 
     def __init__(self) -> None:
         self.arrivals: list[Arrival] = []
         self.redirects: list[tuple[int, bytes]] = []
         self._looked_up: tuple[str, int] = ("", 0)
-        self._origins: dict[int, tuple[str, int]] = {}  # by the port of the client
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self._address = self._listener.getsockname()
+        self._ends: WeakKeyDictionary[socket.socket, _Connection] = WeakKeyDictionary()
 
     @contextmanager
     def running(self) -> Iterator[RecordingServer]:
         """Listens, and is what every connection leads to."""
-        threading.Thread(target=self._accept, daemon=True).start()
-        connect = socket.socket.connect
+        connect, send, send_all = (
+            getattr(socket.socket, name) for name in ("connect", "send", "sendall")
+        )
 
         def look_up(host: Any, port: Any, *_: Any, **__: Any) -> list[Any]:
             name = host.decode("latin-1") if isinstance(host, bytes) else str(host)
             self._looked_up = (name, int(port))
-            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", self._address)]
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", listener.getsockname())]
 
         def connect_here(sock: socket.socket, address: Any) -> None:
-            sock.bind(("127.0.0.1", 0))
-            self._origins[sock.getsockname()[1]] = self._looked_up
             connect(sock, address)
+            end, _ = listener.accept()
+            finalize(sock, end.close)
+            self._ends[sock] = _Connection(end, self._looked_up)
+
+        def hooked(original: Any) -> Any:
+            def send(sock: socket.socket, *arguments: Any) -> Any:
+                result = original(sock, *arguments)
+                if sock in self._ends:
+                    self._serve(self._ends[sock])
+                return result
+
+            return send
+
+        def refuse_tls(*_: Any, **__: Any) -> None:
+            raise ssl.SSLError("no TLS here")
 
         with (
+            socket.create_server(("127.0.0.1", 0)) as listener,
             mock.patch("socket.getaddrinfo", look_up),
             mock.patch("socket.socket.connect", connect_here),
+            mock.patch("socket.socket.send", hooked(send)),
+            mock.patch("socket.socket.sendall", hooked(send_all)),
+            mock.patch("ssl.SSLContext.wrap_socket", refuse_tls),
         ):
             yield self
-        self._listener.shutdown(socket.SHUT_RDWR)  # wakes who accepts
-        self._listener.close()
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, (_, port) = self._listener.accept()
-            except OSError:
-                return
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            threading.Thread(target=self._serve, args=(connection, port), daemon=True).start()
-
-    def _serve(self, connection: socket.socket, port: int) -> None:
-        received = b""
-        with connection:
-            while True:
-                head, end, rest = received.partition(b"\r\n\r\n")
-                length = re.search(rb"\r\ncontent-length: *(\d+)", head, re.IGNORECASE)
-                needed = int(length[1]) if length else 0
-                if not end or len(rest) < needed:
-                    try:
-                        chunk = connection.recv(65536)
-                    except OSError:
-                        return
-                    received += chunk
-                    if not chunk or received[:1] == b"\x16":  # the beginning of TLS
-                        return
-                    continue
-                received = rest[needed:]
-                self.arrivals.append(Arrival(head + end + rest[:needed], self._origins[port]))
-                connection.sendall(self._answer())
+    def _serve(self, connection: _Connection) -> None:
+        connection.received += connection.end.recv(1 << 20, socket.MSG_DONTWAIT)
+        head, is_whole, rest = connection.received.partition(b"\r\n\r\n")
+        length = re.search(rb"\r\ncontent-length: *(\d+)", head, re.IGNORECASE)
+        needed = int(length[1]) if length else 0
+        if is_whole and len(rest) >= needed:
+            raw = head + is_whole + rest[:needed]
+            connection.received = rest[needed:]
+            self.arrivals.append(Arrival(raw, connection.looked_up))
+            connection.end.sendall(self._answer())
 
     def _answer(self) -> bytes:
         if not self.redirects:
             return b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
         status, location = self.redirects.pop(0)
         return b"HTTP/1.1 %d x\r\nContent-Length: 0\r\nLocation: %b\r\n\r\n" % (status, location)
+
+
+@dataclass(slots=True)
+class _Connection:
+    end: socket.socket
+    looked_up: tuple[str, int]
+    received: bytes = b""
 
 
 # --- how it is sent -----------------------------------------------------------------------------
