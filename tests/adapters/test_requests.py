@@ -28,6 +28,7 @@ from atlassian_auth_adapter import (
     AtlassianAuth,
     AtlassianHTTPX2Auth,
     AtlassianHTTPXAuth,
+    ForeignOriginError,
     StaticTokenSource,
     TokenSet,
 )
@@ -447,6 +448,19 @@ class TestContract(AuthAdapterContract):
             assert "Authorization" not in response.next.headers
             session.send(response.next)
         assert world.leaks() == []
+
+    def test_the_next_request_of_a_redirect_is_refused_when_it_is_sent(
+        self, world: World, session: requests.Session, client: Any
+    ) -> None:
+        """With foreign="raise" a program may look at it, but not send it to a foreign host."""
+        session.auth = AtlassianAuth(client, foreign="raise")
+        target = f"{world.emulator.foreign_url}/x"
+        response = session.get(redirect(client, target), allow_redirects=False)
+        assert response.next is not None
+        assert response.next.url == target
+        with pytest.raises(ForeignOriginError):
+            session.send(response.next)
+        assert {request.role for request in world.emulator.requests} == {"api"}
 
     def test_a_response_can_be_pickled(
         self, world: World, session: requests.Session, client: Any

@@ -147,7 +147,10 @@ def _httpx(library: Any, auth_class: Any) -> Iterator[Callable[[Case], object]]:
         auth = auths[case.grant, case.foreign]
         return client.request(case.method, case.url, content=body, auth=auth)
 
-    with library.Client(trust_env=False, follow_redirects=True, timeout=10) as client:
+    limits = library.Limits(max_keepalive_connections=4)  # the pool looks through all of them
+    with library.Client(
+        trust_env=False, follow_redirects=True, timeout=10, limits=limits
+    ) as client:
         yield send
 
 
