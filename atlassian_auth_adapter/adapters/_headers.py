@@ -37,7 +37,8 @@ class UncopiedHeaders:
 
     def allow_copies(self) -> None:
         """Let copies have the token as well: the transport shows where they are sent."""
-        super().__setitem__(_NAME, self.all[_NAME])  # type: ignore[misc]
+        if _NAME in self.all:  # else the program has taken it off
+            super().__setitem__(_NAME, self.all[_NAME])  # type: ignore[misc]
 
     @property
     def raw(self) -> list[tuple[bytes, bytes]]:

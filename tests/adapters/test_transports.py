@@ -29,6 +29,7 @@ from atlassian_auth_adapter.atlassian.gateway import OneServer
 from atlassian_auth_adapter.testing.contracts.world import BEARER, FixedTokenSource
 
 LIBRARIES = {httpx: AtlassianHTTPXAuth, httpx2: AtlassianHTTPX2Auth}
+SYNC = ("httpcore", "mock", "wsgi")
 #: Loading them would take most of the time.
 NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 #: Those that reach a server need one; see `Wire`.
@@ -142,16 +143,16 @@ class Wire:
     ) -> Any:
         """The response, redirects followed."""
         auth = LIBRARIES[self.library](source, foreign=foreign)
-        cookies = options.pop("cookies", None)
+        ours = {name: options.pop(name) for name in ("cookies", "event_hooks") if name in options}
         arguments = {
             "auth": auth,
             "follow_redirects": True,
             "trust_env": False,
             "verify": NO_CERTIFICATES,
             "transport": self._transport(),
-            "cookies": cookies,
+            **ours,
         }
-        if self.transport in ("mock", "wsgi", "httpcore"):
+        if self.transport in SYNC:
             with self.library.Client(**arguments) as client:
                 return client.request(method, url, **options)
 
@@ -354,6 +355,22 @@ def test_programs_see_and_change_the_headers_of_a_request(wire: Wire) -> None:
         (urlsplit(f"{wire.origin}/jira/to").path, True),
         ("/confluence", False),
     ]
+
+
+def test_a_program_may_take_the_token_off(wire: Wire) -> None:
+    """By an event hook: the request goes out without it, and so does the one of its redirect."""
+
+    def hook(request: Any) -> None:
+        request.headers.pop("Authorization", None)
+
+    async def hook_async(request: Any) -> None:
+        hook(request)
+
+    is_sync = wire.transport in SYNC
+    hooks = {"request": [hook if is_sync else hook_async]}
+    wire.send(wire.source(), wire.to("/jira/x"), event_hooks=hooks)
+    assert {request.authorization for request in wire.application.seen} == {""}
+    assert wire.application.seen[-1].path == "/jira/x"
 
 
 def _redirect(library: Any, request: Any) -> Any:
