@@ -215,7 +215,9 @@ def faults(case: Case, arrivals: list[Arrival]) -> Iterator[str]:
     for arrival in arrivals:
         if arrival.has_token and not case.grant.is_inside(arrival):
             yield f"the token left the grant, to {arrival.looked_up} {arrival.target!r}"
-        if case.foreign == "raise" and not case.grant.is_inside(arrival):
+        site = case.grant.site
+        is_known = case.grant.is_inside(arrival) or (site is not None and site.is_inside(arrival))
+        if case.foreign == "raise" and not is_known:
             yield f"sent outside of the grant, to {arrival.looked_up} {arrival.target!r}"
         is_plain = case.grant.is_plainly_inside(arrival) and not _has_userinfo(case)
         if on_the_way and is_plain and not arrival.has_token:

@@ -49,7 +49,8 @@ class Grant:
         host, port: Of its origin.
         prefixes: Paths, as lists of segments; the token goes there and below.
         exact: Paths without anything below.
-        origins: Other origins that the generator uses: the site's.
+        site: What the gateway's login may ask of its site; the package sends it to the gateway.
+            httpx follows a redirect there first, without the token.
     """
 
     server: ResourceServer
@@ -57,7 +58,12 @@ class Grant:
     port: int
     prefixes: tuple[tuple[bytes, ...], ...]
     exact: tuple[bytes, ...] = ()
-    origins: tuple[str, ...] = ()
+    site: Grant | None = None
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """Other origins for the generator: the site's."""
+        return (self.site.authority,) if self.site else ()
 
     @property
     def authority(self) -> str:
@@ -128,7 +134,10 @@ def cloud() -> Grant:
     products = (b"jira", b"confluence", b"other", b"x")
     prefixes = tuple((b"ex", product, CLOUD_ID.encode()) for product in products)
     exact = (b"/me", b"/oauth/token/accessible-resources")
-    return Grant(server, "127.0.0.1", 7990, prefixes, exact, ("localhost:7991",))
+    resources = ("rest", "wiki/rest", "wiki/api", "secure/attachment", "secure/thumbnail")
+    rewritten = tuple(tuple(path.encode().split(b"/")) for path in resources)
+    of_site = Grant(OneServer(site), "localhost", 7991, (*prefixes, *rewritten))
+    return Grant(server, "127.0.0.1", 7990, prefixes, exact, of_site)
 
 
 GRANTS = (
