@@ -219,15 +219,18 @@ def faults(case: Case, arrivals: list[Arrival]) -> Iterator[str]:
         is_known = case.grant.is_inside(arrival) or (site is not None and site.is_inside(arrival))
         if case.foreign == "raise" and not is_known:
             yield f"sent outside of the grant, to {arrival.looked_up} {arrival.target!r}"
-        is_plain = case.grant.is_plainly_inside(arrival) and not _has_userinfo(case)
+        is_plain = case.grant.is_plainly_inside(arrival) and not _has_odd_authority(case)
         if on_the_way and is_plain and not arrival.has_token:
             yield f"no token at {arrival.target!r}"
         on_the_way = on_the_way and arrival.has_token
 
 
-def _has_userinfo(case: Case) -> bool:
-    """Whether a URL may have a user name, which nothing that arrives shows."""
-    return "@" in case.url or any(b"@" in location for _, location in case.redirects)
+def _has_odd_authority(case: Case) -> bool:
+    """Whether a URL may have a user name, or anything else before the brackets of an address, which
+    some libraries drop: it gets no token, and nothing that arrives shows why.
+    """
+    urls = (case.url.encode(), *(location for _, location in case.redirects))
+    return any(re.search(rb"@|//[^/?#]*[^/?#]\[", url) for url in urls)
 
 
 def main() -> int:
