@@ -30,6 +30,7 @@ EventName = Literal[
     "state_not_checked",  # a code was accepted without its state, which could not be compared
     "not_revoked",  # the login that a sign-in has replaced could not be revoked
     "foreign_origin",  # a request outside the grant was sent without the token
+    "proxied",  # a proxy got the token of a request to this machine, which is not encrypted
     "site_not_granted",  # the login does not reach the site with the cloud id
     "scope_missing",  # the resource server requires a scope that the grant lacks
     "anonymous",  # the resource server answered as if not logged in

@@ -373,6 +373,7 @@ def _value(kind: Any, stored: Any) -> Any:
             raise ValueError("not a number")
         return number
     if kind is str and isinstance(stored, str):
+        stored.encode()  # raises a ValueError for half a character, which cannot be sent or shown
         return str(stored)  # plain again; what is a secret is hidden by its record
     if type(stored) is not kind:
         raise TypeError("of another type")

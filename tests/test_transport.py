@@ -28,7 +28,13 @@ from atlassian_auth_adapter import (
 )
 from atlassian_auth_adapter.testing import AtlassianEmulator, FakeClock
 from atlassian_auth_adapter.testing.emulator import Status
-from atlassian_auth_adapter.transport import Answer, NoAnswerError, Transport, is_this_machine
+from atlassian_auth_adapter.transport import (
+    MAX_ANSWER,
+    Answer,
+    NoAnswerError,
+    Transport,
+    is_this_machine,
+)
 
 from .servers import (
     HEAD,
@@ -470,11 +476,11 @@ def test_a_redirect_to_a_malformed_url_is_an_answer() -> None:
     """Nor is its URL looked at, or its body read beyond the limit."""
     for place in ("http://[bad", "http://a:b:c/", "//", "\xff\x00", "http://x:99999/"):
         reply = f"HTTP/1.1 302 Found\r\nLocation: {place}\r\nContent-Length: 2\r\n\r\n{{}}"
-        with _raw_server(_replying(reply.encode("latin-1"))) as port:
-            assert (_send(port).status, _send(port).body) == (302, b"{}")
+        with raw_server(replying(reply.encode("latin-1"))) as port:
+            assert (post(port).status, post(port).body) == (302, b"{}")
     reply = "HTTP/1.1 302 Found\r\nLocation: /x\r\n\r\n" + "x" * (MAX_ANSWER + 1)
-    with _raw_server(_replying(reply.encode())) as port, pytest.raises(NoAnswerError) as caught:
-        _send(port)
+    with raw_server(replying(reply.encode())) as port, pytest.raises(NoAnswerError) as caught:
+        post(port)
     assert caught.value.sent
 
 
@@ -482,9 +488,9 @@ def test_an_answer_with_two_lengths_is_none_and_the_request_was_sent() -> None:
     """It is no error of the configuration: the server may have rotated a refresh token."""
     for lengths in (("2", "3"), ("2, 3",), ("7", "2")):
         fields = "".join(f"Content-Length: {length}\r\n" for length in lengths)
-        with _raw_server(_replying(f"HTTP/1.1 200 OK\r\n{fields}\r\n{{}}".encode())) as port:
+        with raw_server(replying(f"HTTP/1.1 200 OK\r\n{fields}\r\n{{}}".encode())) as port:
             with pytest.raises(NoAnswerError) as caught:
-                _send(port)
+                post(port)
             assert caught.value.sent
 
 

@@ -6,18 +6,19 @@ Imports no HTTP library.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any, Literal, Self
 
-from atlassian_auth_adapter.atlassian.gateway import Location, Route
+from atlassian_auth_adapter.atlassian.gateway import Location, Route, is_loopback
 from atlassian_auth_adapter.atlassian.scopes import scopes_for, shortened, successor_of
 from atlassian_auth_adapter.atlassian.verdicts import Verdict, judge
 from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
+    ConfigurationError,
     ForeignOriginError,
     FreshTokenRejectedError,
     ResourceUnavailableError,
@@ -37,13 +38,14 @@ __all__ = [
     "credential_in",
     "library_of",
     "refuse",
+    "refuse_clear_text_proxy",
     "without_session",
 ]
 
 #: Methods that may be sent again although the first answer was a success.
 #: Source: RFC 9110 section 9.2.1.
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-#: Foreign origins and gone resources that are remembered, so that each is reported once.
+#: Subjects of each event that are remembered, so that each is reported once: the latest ones.
 MOST_REPORTED = 1000
 
 #: The session cookies of Data Center.
@@ -84,7 +86,7 @@ class AuthObject(PickledByReference):
             raise ValueError('foreign: choose "bare" (no token, request goes out) or "raise"')
         self.source = source
         self.foreign = foreign
-        self._reported: dict[str, object] = {}
+        self._reported: dict[EventName, dict[Hashable, object]] = {}
 
     @classmethod
     def from_profile(
@@ -145,9 +147,14 @@ class AuthObject(PickledByReference):
                 f"a request to {origin} is outside the grant of this login and would carry no "
                 f"token. {hint}"
             )
-        if self._first_time(origin):
+        if self._first_time("foreign_origin", (origin, route.hint)):
             self._report("foreign_origin", origin=origin, hint=route.hint)
         return None
+
+    def note_proxy(self, location: Location, proxy: str | None) -> None:
+        """Report a proxy that has got the token in clear text, for a request to this machine."""
+        if proxy and is_loopback(location.host) and self._first_time("proxied", location.origin):
+            self._report("proxied", origin=location.origin_url, hint=_without_proxy(location))
 
     def may_carry_token(self, location: Location) -> bool:
         """Whether a request to this location may carry the token as it is, without a new route."""
@@ -236,19 +243,25 @@ class AuthObject(PickledByReference):
             case Verdict.ANONYMOUS:
                 self._report("anonymous", **where)
             case Verdict.GONE:
-                if self._first_time(location.path):
+                if self._first_time("gone", location.path):
                     self._report("gone", hint=successor_of(location.path), **where)
             case Verdict.RATE_LIMITED:
                 told = (headers.get(name) for name in ("Retry-After", "RateLimit-Reason"))
                 wait, reason = (printable(text, 100) for text in told)
                 self._report("rate_limited", retry_after=wait, reason=reason, **where)
 
-    def _first_time(self, subject: str) -> bool:
-        """Whether the subject was not reported before; true for one thread only."""
+    def _first_time(self, name: EventName, subject: Hashable) -> bool:
+        """Whether the event was not reported about the subject yet; true for one thread only.
+
+        Each event has a memory of its own. When it is full, what came first is forgotten.
+        """
+        reported = self._reported.setdefault(name, {})
         mine = object()
-        if len(self._reported) >= MOST_REPORTED:
+        if reported.setdefault(subject, mine) is not mine:
             return False
-        return self._reported.setdefault(subject, mine) is mine
+        for oldest in list(reported)[:-MOST_REPORTED]:
+            reported.pop(oldest, None)
+        return True
 
     def _report(self, name: EventName, **fields: Any) -> None:
         report(self.source.on_event, Event(name, self.source.account, MappingProxyType(fields)))
@@ -332,6 +345,28 @@ def refuse(auth: object, request: object) -> None:
     supported = ", ".join(f"{name}(...) for {known}" for known, name in _CLASS_FOR.items())
     advice = f"use {right}(...) for {library}" if right else f"it is not supported. Use {supported}"
     raise TypeError(f"{type(auth).__name__} does not work with {library}: {advice}")
+
+
+def refuse_clear_text_proxy(location: Location) -> None:
+    """Raise if a proxy would read the token: to this machine it is sent without encryption.
+
+    Call it for a request with the token that is on its way to a proxy.
+
+    Raises:
+        ConfigurationError: It is a request to this machine by http.
+    """
+    if location.scheme == "http" and is_loopback(location.host):
+        raise ConfigurationError(
+            f"a proxy is set for {location.origin_url}, and would read the token, so the request "
+            f"was not sent. {_without_proxy(location)}"
+        )
+
+
+def _without_proxy(location: Location) -> str:
+    return (
+        f"Requests to this machine need no proxy: add {location.host} to the environment variable "
+        "NO_PROXY, or take the proxy off the session or client."
+    )
 
 
 def bridged(error: AtlassianAuthError, foreign: type[Exception]) -> AtlassianAuthError:

@@ -20,10 +20,12 @@ from atlassian_auth_adapter.adapters._auth import (
     credential_in,
     library_of,
     refuse,
+    refuse_clear_text_proxy,
     without_session,
 )
 from atlassian_auth_adapter.adapters._bodies import PartlyReadStream
-from atlassian_auth_adapter.atlassian.gateway import Location, Route
+from atlassian_auth_adapter.adapters._headers import UncopiedHeaders
+from atlassian_auth_adapter.atlassian.gateway import Location, Route, is_loopback
 from atlassian_auth_adapter.errors import AtlassianAuthError, FreshTokenRejectedError, raise_clean
 from atlassian_auth_adapter.tokens import TokenSet
 
@@ -66,6 +68,8 @@ class HTTPXFamilyAuth(AuthObject):
     _error: type[Exception]
     #: A stream of the library, for bodies that were read in part.
     _stream: type[PartlyReadStream]
+    #: The library's headers, with `UncopiedHeaders` mixed in.
+    _headers: type[UncopiedHeaders]
 
     def __call__(self, request: object) -> None:
         """Reached only from another library, one that takes any callable as an auth function."""
@@ -110,9 +114,7 @@ class HTTPXFamilyAuth(AuthObject):
             else:
                 reply = yield step
 
-    def _flow(
-        self, request: httpx.Request, trace: type[_Trace], *, redirected: bool = False
-    ) -> Generator[Any, Any, None]:
+    def _flow(self, request: httpx.Request, trace: type[_Trace]) -> Generator[Any, Any, None]:
         location, token_set = yield from self._routed(request)
         if token_set is None:
             yield request
@@ -122,12 +124,14 @@ class HTTPXFamilyAuth(AuthObject):
         response = yield request
         answer = self._telling(response)
         if answer.request is not request:  # the library has followed redirects
+            bare = yield from self._hop_without_its_token(request, response, rewind)
+            if bare is not None:
+                # The library counts these requests as redirects, so they have an end.
+                yield _Drop(response)
+                yield from self._flow(bare, trace)
+                return
             location = _location(answer.request.url)
             if not self.may_carry_token(location):
-                # Once: a server that keeps redirecting there is not followed again.
-                if not redirected and (yield from self._was_sent_to_the_site(response, location)):
-                    yield _Drop(response)
-                    yield from self._flow(_hop(response.request), trace, redirected=True)
                 return
         if not _carried(answer.request, token_set) or _is_from_cache(answer):
             return
@@ -143,7 +147,7 @@ class HTTPXFamilyAuth(AuthObject):
             lambda: start,
         )
         if rejection is not None:
-            yield from self._replace_token(request, response, rejection, token_set, rewind)
+            yield from self._replace_token(request, response, rejection, token_set, rewind, trace)
 
     def _telling(self, response: httpx.Response) -> httpx.Response:
         """The answer that says something about the token: usually the last one.
@@ -179,7 +183,8 @@ class HTTPXFamilyAuth(AuthObject):
 
     def _attach(self, request: httpx.Request, token_set: TokenSet, trace: type[_Trace]) -> None:
         """Add the token, and a trace extension that checks each hop after a redirect."""
-        request.headers["Authorization"] = token_set.authorization
+        headers: Any = self._headers(request.headers, token_set.authorization)
+        request.headers = headers
         if self.drops_sessions:
             cookies = without_session(request.headers.pop("Cookie", ""))
             if cookies:
@@ -187,7 +192,7 @@ class HTTPXFamilyAuth(AuthObject):
         inner = request.extensions.get("trace")
         if isinstance(inner, _Trace):  # the same request was sent before
             inner = inner.inner
-        request.extensions = {**request.extensions, "trace": trace(self, inner)}
+        request.extensions = {**request.extensions, "trace": trace(self, request, headers, inner)}
 
     def _replace_token(
         self,
@@ -196,6 +201,7 @@ class HTTPXFamilyAuth(AuthObject):
         rejection: Rejection,
         token_set: TokenSet,
         rewind: Callable[[], bool],
+        trace: type[_Trace],
     ) -> Generator[Any, Any, None]:
         """Get another token set, and send the request again with it if that is safe."""
         fresh = yield _NeedTokenSet(rejected=token_set.access_token)
@@ -210,24 +216,48 @@ class HTTPXFamilyAuth(AuthObject):
             return  # the token is ready for the next request
         yield _Drop(response)
         request.headers["Authorization"] = fresh.authorization
-        answer = self._telling((yield request))
+        response = yield request
+        answer = self._telling(response)
         if answer.request is request:
             rejection.note_answer(fresh, answer.status_code, answer.headers)
+            return
+        bare = yield from self._hop_without_its_token(request, response, rewind)
+        if bare is not None:
+            yield _Drop(response)
+            yield from self._flow(bare, trace)
 
-    def _was_sent_to_the_site(
-        self, response: httpx.Response, location: Location
-    ) -> Generator[Any, Any, bool]:
-        """Whether servers of this login redirected to the site, which accepts no token.
+    def _hop_without_its_token(
+        self, request: httpx.Request, response: httpx.Response, rewind: Callable[[], bool]
+    ) -> Generator[Any, Any, httpx.Request | None]:
+        """The request to send again with the token, if the library followed a redirect without it.
 
-        The gateway does that. The library has already followed, in vain.
+        That is one to the site, which the gateway has to get, and each within the grant over a
+        transport that does not show where its requests go. Others than safe methods are sent again
+        only if they were rejected.
+
+        Raises:
+            ForeignOriginError: The library has gone to a foreign host, and `foreign` is "raise".
         """
-        if response.request.method not in SAFE_METHODS or not all(
-            self.may_carry_token(_location(hop.request.url)) for hop in response.history
-        ):
-            return False
-        if self.source.resource_server.route(location).undecided:
-            yield _NeedSite()
-        return self.source.resource_server.route(location).bearer
+        sent = [*(earlier.request for earlier in response.history), response.request]
+        followed = sent[
+            max((at for at, each in enumerate(sent) if each is request), default=-1) + 1 :
+        ]
+        for hop in followed:
+            location = _location(hop.url)
+            route = self._admitted(location, hop)
+            if route is not None and route.undecided:
+                yield _NeedSite()
+                route = self._admitted(location, hop, again=True)
+            if route is None:
+                return None  # what a foreign host asks for gets no token
+            if not (self.may_carry_token(location) and "Authorization" in hop.headers):
+                is_rejected = (
+                    hop is response.request and response.status_code == HTTPStatus.UNAUTHORIZED
+                )
+                if hop.method in SAFE_METHODS or (is_rejected and rewind()):
+                    return _again(hop)
+                return None
+        return None
 
     def _admitted(
         self, location: Location, request: httpx.Request, *, again: bool = False
@@ -262,7 +292,7 @@ def _next_step(flow: Generator[Any, Any, None], reply: Any) -> Any:
 def _location(url: httpx.URL) -> Location:
     return Location(
         url.scheme,
-        url.host.lower(),
+        url.raw_host.decode("ascii").lower(),
         url.port,
         url.raw_path.decode("ascii").partition("?")[0],
         bool(url.userinfo),
@@ -281,11 +311,15 @@ def _redirect(request: httpx.Request, location: Location) -> None:
     request.headers.pop("Cookie", None)
 
 
-def _hop(request: httpx.Request) -> httpx.Request:
+def _again(request: httpx.Request) -> httpx.Request:
     """The same request for a new route, without the headers of the host that it was sent to."""
     headers = [(k, v) for k, v in request.headers.multi_items() if k not in ("host", "cookie")]
+    body: dict[str, Any] = {}
+    if request.method not in SAFE_METHODS:  # with a stream the library adds no headers
+        body["stream"] = request.stream
+        headers.append(("host", request.url.netloc.decode("ascii")))
     return type(request)(
-        request.method, request.url, headers=headers, extensions=request.extensions
+        request.method, request.url, headers=headers, extensions=request.extensions, **body
     )
 
 
@@ -343,56 +377,92 @@ def _is_seekable(file: Any) -> bool:
         return False
 
 
-def _strip(auth: HTTPXFamilyAuth, name: str, info: Mapping[str, Any]) -> None:
-    """Take the token off a hop that may not carry it; otherwise take off sessions of Data Center.
+class _Trace:
+    """A trace extension that judges each request just before its headers are written, and then
+    calls the extension of the program, if any.
 
     The library follows redirects inside the flow, keeps the header on the same origin, whatever the
-    path, and adds its cookies. The trace extension gets the request of each hop just before its
-    headers are written.
+    path, and adds its cookies. Over httpcore this sees it; see `UncopiedHeaders` for the others.
     """
-    if not name.endswith("send_request_headers.started"):
-        return
-    request = info["request"]
-    url = request.url
-    target = url.target.decode("ascii")
-    if "://" in target.partition("?")[0]:  # through a proxy, in absolute form
-        location = Location.of(target)
-    else:
-        path = target.partition("?")[0]
-        location = Location(url.scheme.decode(), url.host.decode().lower(), url.port, path)
-    if not auth.may_carry_token(location):
-        request.headers = [
-            (key, value)
-            for key, value in request.headers
-            if not (key.lower() == b"authorization" and value.startswith((b"Bearer ", b"Basic ")))
-        ]
-    elif auth.drops_sessions:
-        kept = [
-            (key, without_session(value.decode("latin-1")).encode("latin-1"))
-            if key.lower() == b"cookie"
-            else (key, value)
-            for key, value in request.headers
-        ]
-        request.headers = [(key, value) for key, value in kept if value or key.lower() != b"cookie"]
 
-
-class _Trace:
-    """A trace extension that calls `_strip`, and then the extension of the program, if any."""
-
-    def __init__(self, auth: HTTPXFamilyAuth, inner: Callable[..., Any] | None) -> None:
+    def __init__(
+        self,
+        auth: HTTPXFamilyAuth,
+        request: httpx.Request,
+        headers: Any,
+        inner: Callable[..., Any] | None,
+    ) -> None:
         self.auth = auth
+        self.request = request
+        self.headers = headers
         self.inner = inner
 
     def __call__(self, name: str, info: Mapping[str, Any]) -> Any:
-        _strip(self.auth, name, info)
+        self._judge(name, info)
         if self.inner is not None:
             self.inner(name, info)
+
+    def _judge(self, name: str, info: Mapping[str, Any]) -> None:
+        if name.endswith("send_request_headers.started"):
+            if info["request"].method != b"CONNECT":  # to a proxy, without the headers
+                self._judge_headers(info["request"])
+        elif name.endswith("setup_socks5_connection.started"):
+            location = _location(self.request.url)
+            if is_loopback(info["host"]):
+                self._refuse_proxy(location)
+
+    def _judge_headers(self, sent: Any) -> None:
+        """Take the token off a request that may not carry it; otherwise take off sessions of Data
+        Center.
+        """
+        self.headers.allow_copies()
+        target = sent.url.target.decode("ascii")
+        is_proxied = "://" in target.partition("?")[0]  # in absolute form
+        if is_proxied:
+            location = Location.of(target)
+        else:
+            location = Location(
+                sent.url.scheme.decode(),
+                sent.url.host.decode().lower(),
+                sent.url.port,
+                target.partition("?")[0],
+            )
+        if not self.auth.may_carry_token(location):
+            sent.headers = [
+                (key, value)
+                for key, value in sent.headers
+                if not (
+                    key.lower() == b"authorization" and value.startswith((b"Bearer ", b"Basic "))
+                )
+            ]
+            self.auth._admitted(location, self.request)  # noqa: SLF001
+            return
+        if is_proxied:
+            self._refuse_proxy(location)
+        if self.auth.drops_sessions:
+            _drop_sessions(sent)
+
+    def _refuse_proxy(self, location: Location) -> None:
+        try:
+            refuse_clear_text_proxy(location)
+        except AtlassianAuthError as error:
+            raise_clean(self.auth._failed(error, self.request))  # noqa: SLF001
 
 
 class _AsyncTrace(_Trace):
     """As `_Trace`, for async clients."""
 
     async def __call__(self, name: str, info: Mapping[str, Any]) -> None:
-        _strip(self.auth, name, info)
+        self._judge(name, info)
         if self.inner is not None:
             await self.inner(name, info)
+
+
+def _drop_sessions(sent: Any) -> None:
+    kept = [
+        (key, without_session(value.decode("latin-1")).encode("latin-1"))
+        if key.lower() == b"cookie"
+        else (key, value)
+        for key, value in sent.headers
+    ]
+    sent.headers = [(key, value) for key, value in kept if value or key.lower() != b"cookie"]

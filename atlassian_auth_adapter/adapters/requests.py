@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
@@ -9,16 +12,15 @@ from functools import partial
 from http.cookiejar import Cookie, DefaultCookiePolicy
 from time import perf_counter
 from typing import Any, cast
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin, urlparse, urlsplit
 from urllib.request import Request
 
 import requests
 from requests.auth import AuthBase
 from requests.cookies import RequestsCookieJar, extract_cookies_to_jar
 from requests.exceptions import UnrewindableBodyError
-from requests.utils import rewind_body
+from requests.utils import get_environ_proxies, requote_uri, rewind_body, select_proxy
 from urllib3 import HTTPResponse
-from urllib3.util import parse_url
 
 from atlassian_auth_adapter.adapters._auth import (
     SESSION_COOKIES,
@@ -27,6 +29,7 @@ from atlassian_auth_adapter.adapters._auth import (
     credential_in,
     library_of,
     refuse,
+    refuse_clear_text_proxy,
     without_session,
 )
 from atlassian_auth_adapter.adapters._bodies import MOST_LOOKED_AT, PartlyReadFile, decoded
@@ -42,6 +45,12 @@ from atlassian_auth_adapter.tokens import TokenSet
 
 __all__ = ["AtlassianAuth"]
 
+#: A host and a port that requests, urllib3 and the standard library read in the same way.
+_HOST_AND_PORT = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?")
+#: The variables with which requests finds a proxy for http. Elsewhere the system knows some, too.
+_PROXY_VARIABLES = ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
+_SYSTEM_HAS_PROXIES = sys.platform in ("darwin", "win32")
+
 
 class AtlassianAuth(AuthObject, AuthBase):
     """Makes every request of a requests session carry a valid bearer token.
@@ -54,13 +63,17 @@ class AtlassianAuth(AuthObject, AuthBase):
 
     Args:
         source: A client of this package or any other TokenSource.
-        foreign: What happens to a request outside the grant of the login: "bare" sends it without
-            a token and reports it once per origin, "raise" raises ForeignOriginError.
+        foreign: What happens to a request outside the grant of the login, also to one that a
+            redirect asks for: "bare" sends it without a token and reports it once per origin and
+            hint, "raise" raises ForeignOriginError.
 
     Raises:
         LoginRequiredError, TokenEndpointError, TokenStoreError, ForeignOriginError, and what
             `AtlassianClient.token_set` raises for a site: From the request; each also is a
             requests.RequestException.
+        ConfigurationError: From the request; a proxy of the environment would read the token of a
+            request to this machine by http. One of the session is known afterwards only, and the
+            event "proxied" reports it.
     """
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -80,6 +93,8 @@ class AtlassianAuth(AuthObject, AuthBase):
             raise_clean(_failed(error, request), error.__cause__)
         if route is None:
             return request
+        if route.location.scheme == "http":
+            _refuse_proxy_of_environment(request, route.location)
         if route.location != location:
             _send_to(request, route.location)
         request.headers["Authorization"] = token_set.authorization
@@ -103,6 +118,7 @@ class AtlassianAuth(AuthObject, AuthBase):
                 # may get its token back when it is sent again.
                 response.request.headers.pop("Authorization", None)
                 response.request._atlassian_token_left_off = True  # type: ignore[attr-defined] # noqa: SLF001
+            response.request.copy = partial(_redirected, self, response.request)  # type: ignore[method-assign]
         return answer
 
     def _answer(self, response: requests.Response, kwargs: dict[str, Any]) -> requests.Response:
@@ -113,6 +129,8 @@ class AtlassianAuth(AuthObject, AuthBase):
         had_token = bool(authorization) or hasattr(request, "_atlassian_token_left_off")
         if not had_token or not self.may_carry_token(location) or not _is_live(response):
             return response
+        if location.scheme == "http":
+            self.note_proxy(location, select_proxy(location.origin_url, kwargs.get("proxies")))
         token = credential_in(_text(authorization))
         rejection = self.rejection(
             request.method or "",
@@ -146,7 +164,7 @@ class AtlassianAuth(AuthObject, AuthBase):
         began = perf_counter()
         _drop(response)
         original = response.request
-        request = original.copy()
+        request = requests.PreparedRequest.copy(original)
         extract_cookies_to_jar(request._cookies, original, response.raw)  # type: ignore[attr-defined,no-untyped-call] # noqa: SLF001
         request.headers.pop("Cookie", None)
         request.prepare_cookies(request._cookies)  # type: ignore[attr-defined] # noqa: SLF001
@@ -177,12 +195,14 @@ class AtlassianAuth(AuthObject, AuthBase):
         request._cookies = jar  # type: ignore[attr-defined] # noqa: SLF001
 
     def _prepare_redirect(self, response: requests.Response) -> None:
-        """Take the header off if the next request must not carry it, and send a link to the site to
-        the gateway: requests itself keeps the header on the same origin, whatever the path."""
+        """Take the header off if the next request must not carry it. Otherwise write the URL that
+        was judged into the response, or the gateway's for one of the site: requests itself would
+        keep the header on the same origin, whatever the path, and joins URLs by rules of its own.
+        """
         try:
-            target = urljoin(response.url, response.headers["Location"])
+            target = _redirect_target(response)
             location = _location(target)
-        except ValueError:  # such as LocationParseError; requests raises its own error for it
+        except ValueError:  # requests raises its own error for it
             route = None
         else:
             route = self.source.resource_server.route(location)
@@ -191,8 +211,45 @@ class AtlassianAuth(AuthObject, AuthBase):
                 route = self.source.resource_server.route(location)
         if route is None or not route.bearer:
             response.request.headers.pop("Authorization", None)
-        elif route.location != location:
-            response.headers["Location"] = _url(target, route.location)
+        else:
+            is_same = route.location == location
+            response.headers["Location"] = target if is_same else _url(target, route.location)
+
+    def admit_redirected(self, request: requests.PreparedRequest) -> None:
+        """Report or refuse a request that requests is about to send because of a redirect."""
+        try:
+            self.admit(_location(request.url))
+        except ValueError:  # requests raises its own error for it
+            pass
+        except AtlassianAuthError as error:
+            raise_clean(_failed(error, request), error.__cause__)
+
+
+class _Redirected(requests.PreparedRequest):
+    """A request that is asked for by a redirect: it is judged when it is sent.
+
+    requests also prepares it for a program that follows no redirects. Sending one begins with its
+    hooks.
+    """
+
+    auth: AtlassianAuth
+
+    @property
+    def hooks(self) -> Any:
+        """The hooks. To take them is to send the request."""
+        self.auth.admit_redirected(self)
+        return vars(self)["hooks"]
+
+    @hooks.setter
+    def hooks(self, hooks: Any) -> None:
+        vars(self)["hooks"] = hooks
+
+
+def _redirected(auth: AtlassianAuth, request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """What requests makes the request of a redirect from, in place of a plain copy."""
+    copy: Any = _Redirected()
+    vars(copy).update(vars(requests.PreparedRequest.copy(request)), auth=auth)
+    return cast("requests.PreparedRequest", copy)
 
 
 class _WithoutSessions(DefaultCookiePolicy):
@@ -214,18 +271,46 @@ def _text(header: str | bytes) -> str:
 
 
 def _location(url: str | None) -> Location:
-    """The host as urllib3 parses it, because urllib3 connects; the path as it is sent.
+    """The location, with the path as it is sent.
 
-    In a redirect neither requests nor urllib3 removes dot segments.
+    Which parser finds the host to connect to depends on the version of requests, so only a host
+    that all read alike is a plain one. In a redirect neither requests nor urllib3 removes dot
+    segments.
     """
-    parsed = parse_url(url or "")
+    parts = urlsplit(url or "")
     return Location(
-        (parsed.scheme or "").lower(),
-        (parsed.host or "").strip("[]").lower(),
-        parsed.port,
-        urlsplit(url or "").path or "/",
-        parsed.auth is not None,
+        parts.scheme,
+        parts.hostname or "",
+        parts.port,
+        parts.path or "/",
+        not _HOST_AND_PORT.fullmatch(parts.netloc),
     )
+
+
+def _redirect_target(response: requests.Response) -> str:
+    """The URL to follow, absolute and quoted, as requests finds it.
+
+    Raises:
+        ValueError: There is none.
+    """
+    # http.client has decoded UTF-8 as Latin-1.
+    target = response.headers["Location"].encode("latin-1").decode()
+    return urljoin(response.url, requote_uri(urlparse(target).geturl()))
+
+
+def _refuse_proxy_of_environment(request: requests.PreparedRequest, location: Location) -> None:
+    """Refuse it for a request with the token to this machine, which is not encrypted.
+
+    requests shows an auth object no other proxies before the request is sent, and does not say
+    whether it heeds these; see `AuthObject.note_proxy`.
+    """
+    if not _SYSTEM_HAS_PROXIES and not any(name in os.environ for name in _PROXY_VARIABLES):
+        return
+    if select_proxy(location.origin_url, get_environ_proxies(location.origin_url)):
+        try:
+            refuse_clear_text_proxy(location)
+        except AtlassianAuthError as error:
+            raise_clean(_failed(error, request))
 
 
 def _failed(error: AtlassianAuthError, request: requests.PreparedRequest) -> AtlassianAuthError:
@@ -238,7 +323,7 @@ def _failed(error: AtlassianAuthError, request: requests.PreparedRequest) -> Atl
 
 def _url(url: str, location: Location) -> str:
     """The URL at another location, with the same query."""
-    query = parse_url(url).query
+    query = urlsplit(url).query
     return f"{location.origin_url}{location.path}" + (f"?{query}" if query else "")
 
 

@@ -34,7 +34,13 @@ __all__ = [
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _BASE_URL = re.compile(r"https?://[!-\[\]-~]+", re.IGNORECASE)  # visible ASCII, no backslash
-_DOT_SEGMENT = re.compile(r"(^|[/\\])\.{1,2}([/\\;]|$)")
+#: What servers and proxies between read in different ways: a dot segment, also with parameters or
+#: blanks after it, a backslash, and control characters, which some drop and at which some stop.
+_CROOKED = re.compile(r"(?:^|/) *\.{1,2} *(?:[/;]|$)|[\\\x00-\x1f\x7f]")
+#: Without any of these a path is read the same by every server.
+_SUSPICIOUS = re.compile(r"[%.\\\x00-\x1f\x7f]")
+#: How often a path may be percent-encoded; the paths of Atlassian are encoded once.
+_MOST_ENCODINGS = 8
 
 #: The paths of the gateway for a Cloud token that belong to no product.
 #: Source: developer.atlassian.com oauth-2-3lo-apps, copy of 2026-09-26.
@@ -68,7 +74,8 @@ class Location:
         host: Lower case, without brackets.
         port: None for the scheme's default.
         path: Raw, percent-encoded, without the query.
-        userinfo: Whether the URL carries a user name or a password.
+        userinfo: Whether the URL carries a user name or a password, or anything else beside host
+            and port that libraries may read in different ways.
     """
 
     scheme: str
@@ -92,25 +99,29 @@ class Location:
     @property
     def origin(self) -> tuple[str, str, int | None]:
         """Scheme, host and port; the port is always a number."""
-        return self.scheme, self.host, self.port or _DEFAULT_PORTS.get(self.scheme)
+        port = _DEFAULT_PORTS.get(self.scheme) if self.port is None else self.port
+        return self.scheme, self.host, port
 
     @property
     def origin_url(self) -> str:
         """The origin as a URL, for errors and events."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}" + (f":{self.port}" if self.port else "")
+        return f"{self.scheme}://{host}" + ("" if self.port is None else f":{self.port}")
 
     @property
     def is_plain(self) -> bool:
         """Whether every server reads it as the same host and path."""
         path = self.path
-        for _ in range(3):  # percent-encoding of percent-encoding
-            if "\\" in path or ("." in path and _DOT_SEGMENT.search(path)):
+        if not _SUSPICIOUS.search(path):
+            return not self.userinfo
+        for _ in range(_MOST_ENCODINGS):
+            if _CROOKED.search(path):
                 return False
-            if "%" not in path:
-                break
-            path = unquote(path)
-        return not self.userinfo
+            decoded = unquote(path) if "%" in path else path
+            if decoded == path:
+                return not self.userinfo
+            path = decoded
+        return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import pickle
 import traceback
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import product
@@ -27,6 +28,7 @@ from atlassian_auth_adapter import (
     AtlassianAuth,
     AtlassianHTTPX2Auth,
     AtlassianHTTPXAuth,
+    ForeignOriginError,
     StaticTokenSource,
     TokenSet,
 )
@@ -35,6 +37,7 @@ from atlassian_auth_adapter.testing.contracts import AuthAdapterContract
 from atlassian_auth_adapter.testing.contracts.world import (
     BEARER,
     CLOUD,
+    CLOUD_ID,
     DATA,
     GATEWAY,
     PATIENCE,
@@ -547,6 +550,19 @@ class TestContract(AuthAdapterContract):
             session.send(response.next)
         assert world.leaks() == []
 
+    def test_the_next_request_of_a_redirect_is_refused_when_it_is_sent(
+        self, world: World, session: requests.Session, client: Any
+    ) -> None:
+        """With foreign="raise" a program may look at it, but not send it to a foreign host."""
+        session.auth = AtlassianAuth(client, foreign="raise")
+        target = f"{world.emulator.foreign_url}/x"
+        response = session.get(redirect(client, target), allow_redirects=False)
+        assert response.next is not None
+        assert response.next.url == target
+        with pytest.raises(ForeignOriginError):
+            session.send(response.next)
+        assert {request.role for request in world.emulator.requests} == {"api"}
+
     def test_a_response_can_be_pickled(
         self, world: World, session: requests.Session, client: Any
     ) -> None:
@@ -554,10 +570,39 @@ class TestContract(AuthAdapterContract):
         server = world.emulator.data_center
         encoder = toolbelt.MultipartEncoder({"comment": "Zoë", "file": ("a.bin", io.BytesIO(DATA))})
         responses = [session.get(echo(client)), self._post(session, client, encoder)]
+        responses.append(session.get(redirect(client, echo(client))))
         session.auth = AtlassianAuth(StaticTokenSource(server.personal_access_token, server.url))
         responses.append(session.get(f"{server.url}/rest/echo"))
         for response in responses:
             assert pickle.loads(pickle.dumps(response)).json() == response.json()
+
+    def test_a_redirected_request_has_the_fragment_and_the_query(self) -> None:
+        """What is written into the response for requests to follow is the whole URL."""
+        double = Double([(302, {"Location": "../y?a=%2F#part"})])
+        with requests.Session() as session:
+            session.mount("https://", double)
+            session.auth = AtlassianAuth(FixedTokenSource(CLOUD))
+            response = session.get(f"{GATEWAY}/rest/x/z")
+        assert response.url == f"{GATEWAY}/rest/y?a=%2F#part"
+        assert double.sent[-1].headers["authorization"] == f"Bearer {BEARER}"
+
+    def test_what_is_followed_is_what_was_judged(self) -> None:
+        """A scheme without a host, in the forms that parsers read in different ways: the token is
+        sent below the grant or not at all.
+        """
+        server = f"https://api.atlassian.com/ex/jira/{CLOUD_ID}/"
+        forms = ("https:{}", "https:/{}", "https:///{}", "HTTPS:{}", "https:\\{}", " https:{}")
+        for form in forms:
+            for path in ("other-app/x", f"ex/jira/{CLOUD_ID[:-1]}0/rest/x", "../../../x", ";/x"):
+                double = Double([(302, {"Location": form.format(path)})])
+                with requests.Session() as session, suppress(requests.RequestException):
+                    session.mount("https://", double)
+                    session.auth = AtlassianAuth(FixedTokenSource(CLOUD))
+                    session.get(f"{GATEWAY}/rest/x")
+                first, *followed = double.sent
+                assert BEARER in str(first)
+                for sent in followed:
+                    assert BEARER not in str(sent) or sent.url.startswith(server), sent.url
 
     def test_a_pickled_session_holds_no_secret(
         self, world: World, session: requests.Session, client: Any

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import httpx
@@ -14,9 +15,11 @@ from atlassian_auth_adapter import (
     AtlassianAuth,
     AtlassianHTTPX2Auth,
     AtlassianHTTPXAuth,
+    ConfigurationError,
     ResourceUnavailableError,
+    StaticTokenSource,
 )
-from atlassian_auth_adapter.atlassian.gateway import CloudGateway
+from atlassian_auth_adapter.atlassian.gateway import CloudGateway, OneServer
 from atlassian_auth_adapter.testing.contracts.world import CLOUD, GATEWAY, FixedTokenSource
 
 SITE = "https://acme.atlassian.net/rest/api/3/myself?expand=groups"
@@ -119,3 +122,72 @@ def test_without_a_site_after_the_token_set_nothing_is_sent(foreign: Any) -> Non
         pytest.raises(httpx.RequestError, match="not sent"),
     ):
         client.get(SITE)
+
+
+@pytest.fixture
+def local() -> StaticTokenSource:
+    """A token for a server on this machine."""
+    return StaticTokenSource.personal_access_token("secret-bearer", "http://localhost:7990/jira")
+
+
+LOCAL = "http://localhost:7990/jira/rest/x"
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])
+def test_a_proxy_of_the_environment_gets_no_token_for_this_machine(
+    local: StaticTokenSource, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """The error says what to do, and that helps."""
+    monkeypatch.setenv(variable, "http://proxy.example:3128")
+    double = Double()
+    with requests.Session() as session:
+        session.mount("http://", double)
+        session.auth = AtlassianAuth(local)
+        with pytest.raises(
+            requests.RequestException, match=r"add localhost to .* NO_PROXY"
+        ) as raised:
+            session.get(LOCAL)
+        assert isinstance(raised.value, ConfigurationError)
+        assert double.asked == []
+        session.get("http://localhost:7990/other")  # carries no token
+        monkeypatch.setenv("NO_PROXY", "localhost")
+        session.get(LOCAL)
+        assert [url for url, _ in double.asked] == ["http://localhost:7990/other", LOCAL]
+
+
+def test_a_proxy_of_the_session_is_reported_when_it_is_seen() -> None:
+    """Requests shows an auth object the proxies of the session with the first answer only."""
+    source = FixedTokenSource(OneServer("http://localhost:7990/jira"))
+    with requests.Session() as session:
+        session.trust_env = False
+        session.mount("http://", Double())
+        session.auth = AtlassianAuth(source)
+        session.get(LOCAL)
+        assert source.events == []
+        session.proxies["http"] = "http://proxy.example:3128"
+        session.get(LOCAL)
+        session.get(LOCAL)
+    (event,) = source.events
+    assert event.name == "proxied"
+    assert event.fields["origin"] == "http://localhost:7990"
+    assert "take the proxy off the session" in event.fields["hint"]
+
+
+@pytest.mark.parametrize(
+    ("library", "auth"), [(httpx, AtlassianHTTPXAuth), (httpx2, AtlassianHTTPX2Auth)]
+)
+def test_a_socks_proxy_gets_no_token_for_this_machine(library: Any, auth: Any) -> None:
+    """The request has the same form as without one: it is refused while the proxy is asked."""
+    for base, host, refused in (
+        ("http://localhost:7990/jira", "localhost", True),
+        ("http://[::1]/jira", "::1", True),
+        ("https://localhost:7990/jira", "localhost", False),
+        ("https://jira.example.com/jira", "jira.example.com", False),
+    ):
+        request = library.Request("GET", f"{base}/rest/x")
+        flow = auth(FixedTokenSource(OneServer(base))).sync_auth_flow(request)
+        assert next(flow) is request
+        trace = request.extensions["trace"]
+        trace("connection.connect_tcp.started", {"host": "127.0.0.1", "port": 1080})
+        with pytest.raises(ConfigurationError) if refused else nullcontext():
+            trace("socks.setup_socks5_connection.started", {"host": host, "port": 7990})

@@ -155,7 +155,7 @@ def test_the_first_hint_for_http_is_https() -> None:
         assert route.hint == "Write https:// in place of http://."
 
 
-@given(st.text(min_size=1).filter(lambda text: "/" not in text), st.integers(0, 2))
+@given(st.text(min_size=1).filter(lambda text: "/" not in text), st.integers(0, 12))
 def test_no_encoding_hides_a_dot_segment(segment: str, encodings: int) -> None:
     """Percent-encode a dot segment as often as a server might decode it: no token."""
     hidden = ".."
@@ -164,6 +164,44 @@ def test_no_encoding_hides_a_dot_segment(segment: str, encodings: int) -> None:
     assume(segment not in (".", ".."))
     path = f"/ex/jira/{ID}/{quote(segment)}/{hidden}/{hidden}/{OTHER}/rest"
     assert not GATEWAY.route(Location("https", "api.atlassian.com", None, path)).bearer
+
+
+@pytest.mark.parametrize(
+    "crooked",
+    [
+        *("x\\y", "x%5cy", "x%255c", "%00", "x%09", "%0d%0a", "x%7f", "%2500", "..%00", ".%09."),
+        *("..%20", "%20..", "%2520..;x", ".. ", " .", "..;x=%2f"),
+    ],
+)
+def test_no_character_hides_a_dot_segment(crooked: str) -> None:
+    """Some servers drop control characters and blanks, end a path at NUL, or turn backslashes."""
+    for path in (f"/jira/{crooked}/x", f"/jira/x/{crooked}", f"/jira/x%2f{crooked}%2fy"):
+        location = Location("https", "jira.company.com", 8443, path)
+        assert not SERVER.route(location).bearer, path
+
+
+def test_names_with_dots_and_blanks_are_plain() -> None:
+    """Attachments have them, also encoded twice."""
+    for name in (
+        "a.b",
+        "..a",
+        "a..",
+        "...",
+        "a%20b.txt",
+        "%2e%2ea",
+        "a%2520b",
+        "caf%c3%a9",
+        "100%25",
+    ):
+        location = Location("https", "jira.company.com", 8443, f"/jira/secure/attachment/1/{name}")
+        assert SERVER.route(location).bearer, name
+
+
+def test_port_0_is_not_the_usual_port() -> None:
+    """Libraries do not agree about what it means."""
+    for port, is_inside in ((0, False), (443, True), (None, True), (80, False)):
+        location = Location("https", "jira.company.com", port, "/x")
+        assert OneServer("https://jira.company.com").route(location).bearer == is_inside
 
 
 #: A URL, and the path on the gateway to which it is sent with the token.

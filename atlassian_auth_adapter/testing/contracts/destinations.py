@@ -248,6 +248,16 @@ class DestinationTests(AdapterTests):
             host = sent.headers.get("host", "").removesuffix(":443")
             assert host in ("", _host(sent.url)), url
 
+    def test_the_token_is_sent_to_a_host_with_an_international_name(self) -> None:
+        """The configuration has its ASCII form; a program may write either."""
+        server = OneServer("https://xn--bcher-kva.example/jira")
+        for host in ("xn--bcher-kva.example", "XN--bcher-kva.example", "b\u00fccher.example"):
+            (sent,) = self.send_offline(
+                Call("GET", f"https://{host}/jira/rest/x"),
+                auth=self.auth(FixedTokenSource(server), foreign="raise"),
+            )
+            assert sent.headers["authorization"] == f"Bearer {BEARER}", host
+
     def test_a_host_header_is_not_sent_to_the_gateway(self) -> None:
         """The gateway gets its own name, whatever the program has set for the site."""
         (sent,) = self.send_offline(
@@ -279,6 +289,49 @@ class DestinationTests(AdapterTests):
             "https://evil.example:8443",
         ]
         assert {event.name for event in source.events} == {"foreign_origin"}
+
+    def test_a_foreign_origin_is_reported_with_each_hint(self) -> None:
+        """An origin may be asked for in several ways, each of which is put right in its own way."""
+        source = FixedTokenSource(CLOUD)
+        urls = [
+            "https://acme.atlassian.net:8443/rest/x",
+            "http://acme.atlassian.net:8443/rest/x",
+            "https://api.atlassian.com/rest",
+            f"https://api.atlassian.com/ex/jira/{OTHER_ID}/rest/x",
+            "https://api.atlassian.com/admin/v1/orgs",
+        ]
+        self.send_offline(*[Call("GET", url) for url in urls * 2], auth=self.auth(source))
+        told = [(event.fields["origin"], event.fields["hint"]) for event in source.events]
+        assert len(told) == len(set(told)) >= 3
+        assert {origin for origin, _ in told} == {
+            "https://acme.atlassian.net:8443",
+            "http://acme.atlassian.net:8443",
+            "https://api.atlassian.com",
+        }
+
+    def test_news_of_one_kind_does_not_silence_another(self) -> None:
+        """After a thousand foreign origins others are reported, and so is a path that is gone; the
+        first ones are forgotten.
+        """
+        source = FixedTokenSource(DATA_CENTER)
+        auth = self.auth(source)
+        many = [Call("GET", f"https://host-{number}.example/x") for number in range(1001)]
+        gone = [Call("GET", f"{DATA_CENTER.base_url}/rest/{number}") for number in range(1001)]
+        fine: tuple[int, dict[str, str]] = (200, {})
+        answers = [fine] * len(many) + [(410, {})] * (2 * len(gone))
+        self.send_offline(*many, *gone, auth=auth, answers=answers)
+        assert [event.name for event in source.events] == ["foreign_origin"] * 1001 + [
+            "gone"
+        ] * 1001
+        source.events.clear()
+        calls = [many[0], many[-1], Call("GET", "https://new.example/x"), gone[0], gone[-1]]
+        self.send_offline(*calls, auth=auth, answers=[(200, {})] * 3 + [(410, {})] * 2)
+        assert [event.name for event in source.events] == [*["foreign_origin"] * 2, "gone"]
+        assert [event.fields["origin"] for event in source.events] == [
+            "https://host-0.example",
+            "https://new.example",
+            "https://jira.example.com",
+        ]
 
     def test_a_client_that_knows_its_site_only(self, world: World) -> None:
         """The first request looks the cloud id up, and is routed by it."""

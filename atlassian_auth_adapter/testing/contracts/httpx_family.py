@@ -10,10 +10,12 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 
+from atlassian_auth_adapter.atlassian.gateway import OneServer
+from atlassian_auth_adapter.errors import ConfigurationError
 from atlassian_auth_adapter.testing.emulator import Hold, Status
 
 from .adapters import AuthAdapterContract
@@ -21,6 +23,7 @@ from .concurrency import ConcurrencyTests
 from .errors import ErrorTests
 from .httpx_base import HTTPXFamilyTests
 from .world import (
+    BEARER,
     CLOUD,
     DATA,
     DATA_SHA256,
@@ -48,16 +51,27 @@ class HTTPXFamilyContract(HTTPXFamilyTests, AuthAdapterContract):
 
     def test_through_a_proxy_the_rules_are_the_same(self, world: World) -> None:
         """The request line has the whole URL, also that of a redirected request."""
-        client = world.login("cloud")
-        api = world.emulator.cloud.api_url
-        ours, other = (site.id for site in world.emulator.cloud.sites)
+        server = "http://jira.example.com/redirect"
+        auth = self.auth(FixedTokenSource(OneServer(server)))
+        for target in ("/status/200", "http://jira.example.com/status/200"):
+            inside = f"{server}?to={quote(target, safe='')}"
+            call = Call("GET", f"{server}?to={quote(inside, safe='')}")
+            self.exchange(call, auth=auth, proxy=world.emulator.foreign_url)
+        hops = [request.headers.get("authorization") for request in world.emulator.requests]
+        assert hops == [f"Bearer {BEARER}", f"Bearer {BEARER}", None] * 2
+
+    def test_a_proxy_gets_no_token_for_this_machine(self, world: World, flavour: str) -> None:
+        """It would read the token, because http to this machine is not encrypted: an error."""
+        client = world.login(flavour)
         auth = self.auth(client)
-        for target in (f"{api}/ex/jira/{other}/rest/echo", f"{api}/ex/jira/{ours}/rest/echo"):
-            self.exchange(Call("GET", redirect(client, target)), auth=auth, proxy=api)
-        hops = world.echoes
-        assert ["authorization" in hop.headers for hop in hops] == [False, True]
-        assert [hop.status for hop in hops] == [401, 200]
-        assert world.refreshes == 0
+        proxy = world.emulator.foreign_url
+        with pytest.raises(ConfigurationError, match="NO_PROXY") as raised:
+            self.exchange(Call("GET", echo(client)), auth=auth, proxy=proxy)
+        assert isinstance(raised.value, self.request_error)
+        assert not world.emulator.requests
+        self.exchange(Call("GET", f"{world.emulator.foreign_url}/x"), auth=auth, proxy=proxy)
+        (request,) = world.emulator.requests
+        assert "authorization" not in request.headers
 
     def test_the_wrong_object_names_the_right_one(self) -> None:
         """A library accepts any callable as auth: the error says which class to use instead."""

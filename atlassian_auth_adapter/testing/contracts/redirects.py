@@ -11,6 +11,7 @@ import pytest
 
 from atlassian_auth_adapter.atlassian.gateway import ResourceServer
 from atlassian_auth_adapter.clients.oauth import AtlassianOAuthClient
+from atlassian_auth_adapter.errors import ForeignOriginError
 from atlassian_auth_adapter.testing.emulator import Redirect
 
 from .base import AdapterTests
@@ -100,6 +101,7 @@ class RedirectTests(AdapterTests):
             f"{api}/ex/jira/{other}/rest/echo",
             f"/ex/jira/{other}/rest/echo",
             f"../../{other}/rest/echo",
+            *(f"http:{slashes}ex/jira/{other}/rest/echo" for slashes in ("", "/", "///", "\\")),
             f"{api}/admin/v1/orgs",
             f"{api}/oauth/token",
             f"//{ours}@{api.removeprefix('http://')}/ex/jira/{ours}/rest/echo",
@@ -129,6 +131,7 @@ class RedirectTests(AdapterTests):
             f"{origin}/confluence/rest/echo",
             "/confluence/rest/echo",
             "../../confluence/rest/echo",
+            *(f"http:{slashes}confluence/rest/echo" for slashes in ("", "/", "///", "\\")),
             f"{origin}//jira/rest/echo",
             *(f"{base}/{up}/confluence/rest/echo" for up in PARENT_SEGMENTS),
             f"{base}/..%2fconfluence/rest/echo",
@@ -151,6 +154,57 @@ class RedirectTests(AdapterTests):
             assert first.headers["authorization"].startswith("Bearer "), target
             assert world.leaks() == [], target
         assert world.refreshes == 0
+
+    @pytest.mark.parametrize("method", STATUSES)
+    def test_with_foreign_raise_no_redirect_leads_out_of_the_grant(
+        self, world: World, flavour: str, method: str
+    ) -> None:
+        """Nothing is sent to the foreign place, no body either: a ForeignOriginError is raised."""
+        client = world.login(flavour)
+        auth = self.auth(client, foreign="raise")
+        foreign = f"{world.emulator.foreign_url}/x"
+        beside = f"{urlsplit(client.base_url)._replace(path='').geturl()}/confluence/x"
+        for target, status in product((foreign, beside), STATUSES[method]):
+            for url in (redirect(client, target, status), self._through(client, target, status)):
+                world.emulator.reset_log()
+                call = Call(method, url, content=DATA if method == "POST" else None)
+                with pytest.raises(ForeignOriginError) as raised:
+                    self.exchange(call, auth=auth)
+                assert isinstance(raised.value, self.request_error)
+                assert {request.path for request in world.emulator.requests} == {urlsplit(url).path}
+        assert world.refreshes == 0
+
+    def _through(self, client: AtlassianOAuthClient, target: str, status: int) -> str:
+        """The URL of a redirect to a redirect to the target."""
+        return redirect(client, redirect(client, target, status), status)
+
+    def test_with_foreign_raise_a_redirect_that_is_not_followed_is_handed_back(
+        self, world: World
+    ) -> None:
+        """The program decides; within the grant the redirect is followed."""
+        client = world.login("cloud")
+        auth = self.auth(client, foreign="raise")
+        foreign = f"{world.emulator.foreign_url}/x"
+        call = Call("GET", redirect(client, foreign), follow_redirects=False)
+        (reply,) = self.exchange(call, auth=auth)
+        assert (reply.status, reply.headers["location"]) == (302, foreign)
+        (reply,) = self._get(redirect(client, echo(client)), auth=auth)
+        assert reply.status == 200
+
+    def test_a_foreign_host_that_a_redirect_leads_to_is_reported(
+        self, world: World, flavour: str
+    ) -> None:
+        """Once, like one that the program names; a redirect that is not followed is no news."""
+        client = world.login(flavour)
+        auth = self.auth(client)
+        url = redirect(client, f"{world.emulator.foreign_url}/x")
+        self.exchange(Call("GET", url, follow_redirects=False), auth=auth)
+        assert world.named("foreign_origin") == []
+        self._get(
+            url, url, self._through(client, f"{world.emulator.foreign_url}/y", 307), auth=auth
+        )
+        (event,) = world.named("foreign_origin")
+        assert event.fields["origin"] == world.emulator.foreign_url
 
     def test_a_redirect_within_the_grant_keeps_the_token(self, world: World, flavour: str) -> None:
         """Absolute or relative: the server knows the account of the next request as well."""
