@@ -306,7 +306,7 @@ logins = st.builds(
     generation=st.integers(),
     login_id=text,
     token_set=st.none()
-    | st.builds(TokenSet, token, token, number | st.just(math.inf), text, text, number),
+    | st.builds(TokenSet, token, token, number | st.just(math.inf), token, token, number),
     journal=st.none() | journals,
     takeover=st.none() | journals,
     throttled_until=number,

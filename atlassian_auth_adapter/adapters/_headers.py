@@ -47,8 +47,7 @@ class UncopiedHeaders:
         return raw
 
     def __getitem__(self, key: str) -> str:
-        value: str = self.all[key]
-        return value
+        return str(self.all[key])
 
     def __setitem__(self, key: str, value: str) -> None:
         self.all[key] = value

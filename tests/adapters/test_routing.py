@@ -37,7 +37,7 @@ class Double(BaseAdapter):
         self.asked.append((request.url or "", kwargs["proxies"]))
         response = requests.Response()
         response.status_code, response.request, response.url = 200, request, request.url or ""
-        response._content = b"{}"
+        response._content, response.connection = b"{}", self
         return response
 
     def close(self) -> None:

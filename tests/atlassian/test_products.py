@@ -50,7 +50,7 @@ def test_bitbucket_cloud_is_another_server() -> None:
     server = bitbucket_cloud_server(BITBUCKET_CLOUD)
     assert server.token_endpoint == "https://bitbucket.org/site/oauth2/access_token"
     assert server.client_authentication == "client_secret_basic"
-    assert (server.rotation_grace, server.resend_window, server.pkce) == (600, 60, False)
+    assert (server.rotation_grace, server.resend_window) == (600, 60)
     assert server.refresh_token_lifetime == 90 * 86400
     assert not server.revocation_endpoint
 

@@ -53,6 +53,7 @@ PLAIN = {
     "token_endpoint:_Sender.post": "below drop_frames",
     "token_endpoint:_token_set": "raises nothing",
     "transport:": "below drop_frames",
+    "_bodies:PartlyReadFile.readinto": "an answer, which the program asked for",
     "static:": "its constructors are without frames",
     "encrypted:EncryptedTokenStore.__init__": "is without frames",
     "rows:_HiddenText": "hides it, and raises nothing",

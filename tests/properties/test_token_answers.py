@@ -374,7 +374,9 @@ class Endpoint:
     def _processed(self, form: dict[str, str]) -> tuple[str, dict[str, Any]]:
         now, grants = self.clock.time(), self.grants
         try:
-            match form["grant_type"]:
+            match form.get("grant_type"):
+                case None:  # a login that was replaced is revoked
+                    return "200 OK", {}
                 case "refresh_token":
                     issued = grants.refresh(form["refresh_token"], "client", now)
                 case "authorization_code":
