@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import socket
 import ssl
@@ -484,6 +485,8 @@ def test_a_redirect_to_a_malformed_url_is_an_answer() -> None:
     assert caught.value.sent
 
 
+# The libraries below leave such a connection to the garbage collector.
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 def test_an_answer_with_two_lengths_is_none_and_the_request_was_sent() -> None:
     """It is no error of the configuration: the server may have rotated a refresh token."""
     for lengths in (("2", "3"), ("2, 3",), ("7", "2")):
@@ -492,6 +495,8 @@ def test_an_answer_with_two_lengths_is_none_and_the_request_was_sent() -> None:
             with pytest.raises(NoAnswerError) as caught:
                 post(port)
             assert caught.value.sent
+            del caught
+    gc.collect()
 
 
 def test_a_body_without_json_is_read_as_none() -> None:
