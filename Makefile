@@ -11,7 +11,7 @@ export PYTHONDONTWRITEBYTECODE =
 WORKERS = $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) * 3 // 2)')
 PYTEST = pytest --numprocesses $(WORKERS) --dist worksteal
 
-.PHONY: test slow demo lint types layers tests fleet clean
+.PHONY: test slow demo lint types layers tests fuzz fleet clean
 
 # What people run before each commit, two minutes. README and the examples are executed by
 # tests/test_readme.py and tests/test_examples.py.
@@ -42,6 +42,12 @@ slow: $(READY) $(OLDEST)
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 	$(BIN)/python -m $(PYTEST) --slow -m "slow or longer or hypothesis"
+
+# What fuzz tests do, at full length, about an hour: 100,000 URLs and redirects for each HTTP library,
+# 20,000 malformed token answers, 100,000 hostile contents of stores
+fuzz: $(READY)
+	$(BIN)/python -m $(PYTEST) --fuzz tests/adapters/test_wire.py tests/properties/test_token_answers.py \
+	  tests/properties/test_store_contents.py
 
 # The fleet at full length, some minutes; see docs/fleet.md
 fleet: $(READY)

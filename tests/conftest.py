@@ -30,18 +30,21 @@ from atlassian_auth_adapter.testing.contracts.relay import Relay
 STEADY = hypothesis.settings(deadline=None, derandomize=True, database=None)
 hypothesis.settings.register_profile("short", STEADY, max_examples=24)
 hypothesis.settings.register_profile("slow", STEADY, max_examples=150)
+hypothesis.settings.register_profile("fuzz", STEADY, max_examples=1000)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The one option that chooses between `make test` and `make slow`."""
+    """The options that choose between `make test`, `make slow` and `make fuzz`."""
     parser.addoption(
         "--slow", action="store_true", help="also run the tests marked slow; more examples"
     )
+    parser.addoption("--fuzz", action="store_true", help="so many examples that it takes an hour")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Test modules are imported after this, so `hypothesis.settings` there has these defaults."""
-    hypothesis.settings.load_profile("slow" if config.getoption("slow") else "short")
+    chosen = [name for name in ("fuzz", "slow") if config.getoption(name)]
+    hypothesis.settings.load_profile(next(iter(chosen), "short"))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -61,8 +61,10 @@ from atlassian_auth_adapter.transport import Answer, Transport
 
 #: Contents: only read; of programs with stores in memory, in other places of this machine, at
 #: servers.
-SHORT, LONG = (2_000, 60, 10, 4), (100_000, 6_000, 2_000, 500)
-READ, IN_MEMORY, IN_FILES, AT_SERVERS = SHORT if settings.default.max_examples == 24 else LONG  # type: ignore[union-attr]
+READ, IN_MEMORY, IN_FILES, AT_SERVERS = {
+    24: (1_000, 30, 6, 3),
+    150: (10_000, 300, 100, 20),
+}.get(settings.default.max_examples, (100_000, 6_000, 2_000, 500))
 #: Contents of one example, where they are only read.
 BATCH = 50
 seeds = st.integers(0, 2**63)

@@ -51,7 +51,7 @@ from atlassian_auth_adapter.tokens import TokenSet
 from atlassian_auth_adapter.transport import Answer
 
 #: Examples: of a whole exchange with a server, and of a single header.
-EXCHANGES = {24: 60, 150: 9_000}.get(settings.default.max_examples, 9_000)  # type: ignore[union-attr]
+EXCHANGES = {24: 40, 150: 400}.get(settings.default.max_examples, 9_000)
 HEADERS = EXCHANGES * 5
 many: dict[str, Any] = {
     "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large],
