@@ -37,6 +37,7 @@ from atlassian_auth_adapter import (
     LoginRequiredError,
     MemoryTokenStore,
     TokenEndpointUnavailableError,
+    TokenRequestRefusedError,
     create_atlassian_oauth_client,
 )
 from atlassian_auth_adapter.oauth.token_endpoint import UNKNOWN_TYPE_LIFETIME, _retry_after
