@@ -16,6 +16,10 @@ from atlassian_auth_adapter.secret_text import SecretText
 __all__ = ["TokenSet", "is_token"]
 
 
+#: Source: IANA, OAuth Access Token Types; RFC 6749 section 7.1; RFC 8693 section 2.2.1.
+_OTHER_TYPES = frozenset({"dpop", "mac", "n_a", "pop"})
+
+
 def is_token(value: object) -> TypeGuard[str]:
     """Whether a header can hold it: visible ASCII. Source: RFC 6749 appendix A.12."""
     if not isinstance(value, str) or not value:
@@ -75,11 +79,13 @@ class TokenSet:
                 "mac" or "DPoP".
         """
         if not self._header:
+            # Another text is not quoted: it may be a secret in the wrong place.
+            is_known = self.token_type.lower() in _OTHER_TYPES
+            kind = f"the type {self.token_type}" if is_known else "an unknown type"
             raise TokenRequestRefusedError(
-                f"the server has issued a token of the type {self.token_type[:40]!r}, which must "
-                "not be sent as a bearer token (RFC 6749 section 7.1), so no request was made with "
-                "it. Nothing is lost. Let the server issue tokens of the type Bearer to this "
-                "client."
+                f"the server has issued a token of {kind}, which must not be sent as a bearer "
+                "token (RFC 6749 section 7.1), so no request was made with it. Nothing is lost. "
+                "Let the server issue tokens of the type Bearer to this client."
             )
         return self
 

@@ -475,7 +475,7 @@ class World:
         if isinstance(failure, TokenEndpointUnavailableError) and failure.retry_after:
             self.endpoint.clock.advance(failure.retry_after)
             failure = self.attempt(ask)
-        if isinstance(failure, TokenRequestRefusedError) and "of the type" in str(failure):
+        if isinstance(failure, TokenRequestRefusedError) and "section 7.1" in str(failure):
             self.endpoint.clock.advance(UNKNOWN_TYPE_LIFETIME)
             failure = self.attempt(ask)
         return failure
