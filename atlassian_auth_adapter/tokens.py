@@ -17,7 +17,7 @@ __all__ = ["TokenSet", "is_token"]
 
 
 #: Source: IANA, OAuth Access Token Types; RFC 6749 section 7.1; RFC 8693 section 2.2.1.
-_OTHER_TYPES = frozenset({"dpop", "mac", "n_a", "pop"})
+_OTHER_TYPES = frozenset({"basic", "dpop", "mac", "n_a", "pop"})
 
 
 def is_token(value: object) -> TypeGuard[str]:
