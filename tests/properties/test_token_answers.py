@@ -369,7 +369,7 @@ class Endpoint:
         # A proxy may answer anything, but no token that can be used.
         answer: dict[str, Any] = {"access_token": "", "hint": "s3cret", "expires_in": 3600}
         # These statuses say that the request was not processed.
-        is_processed = not re.search(rb" (4\d\d|503) ", spoil.on_the_wire(answer)[:300])
+        is_processed = not re.search(rb" ([34]\d\d|503) ", spoil.on_the_wire(answer)[:300])
         if spoil.rotates and is_processed:
             _, answer = self._processed(form)
             self.rotated = True
