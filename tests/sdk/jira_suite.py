@@ -16,7 +16,7 @@ import os
 import re
 import sys
 import traceback
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 
 import jira
 import pytest
+import requests
 
 import atlassian_auth_adapter
 from atlassian_auth_adapter import (
@@ -36,18 +37,21 @@ from atlassian_auth_adapter.testing import AtlassianEmulator
 from atlassian_auth_adapter.testing.emulator.data_center import DataCenter
 
 PORT = 2990  # with /jira: where `JIRA()` looks when it is given no server
+TIMEOUT = 20  # seconds for a test: those that need the Internet wait for it much longer
 LIBRARY = Path(atlassian_auth_adapter.__file__).parent
 MISSING = "a resource that the emulator lacks"
 ADAPTER = "our adapter"
 INTERNET = "a server on the Internet"
-OTHER = "another answer than the suite expects"
+OTHER = "another reason"
 
 
 class Suite:
     """A pytest plugin: signs the suite's people in, and sorts what fails by its reason."""
 
-    def __init__(self, server: DataCenter) -> None:
-        self.counts: Counter[str] = Counter()
+    def __init__(self, server: DataCenter, *, expire: bool) -> None:
+        self._server = server
+        self._expire = expire
+        self._asked_hosts: set[str] = set()
         self.failures: dict[str, list[str]] = defaultdict(list)
         self.admin = create_atlassian_oauth_client(
             client_id=server.app.client_id,
@@ -67,63 +71,76 @@ class Suite:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """In place of the suite's passwords."""
         managers: Any = sys.modules["tests.conftest"].JiraTestManager
-        managers.set_basic_auth_logins = lambda manager, **given: self._sign_in(manager, **given)
+
+        def sign_in(manager: Any, **given: Any) -> None:
+            self._sign_in(manager, **given)
+
+        managers.set_basic_auth_logins = sign_in
 
     def _sign_in(self, manager: Any, *, server: str, max_retries: int, **_: Any) -> None:
         manager.jira_admin = jira_client(self.admin, server, max_retries=max_retries)
         manager.jira_sysadmin = manager.jira_admin
         manager.jira_normal = jira_client(self.user, server, max_retries=max_retries)
 
+    def pytest_runtest_setup(self) -> None:
+        """Each test may begin with tokens that the server no longer takes."""
+        self._asked_hosts.clear()
+        if self._expire:
+            self._server.expire_access_tokens()
+
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Iterator[Any]:
-        """Counts a test, and notes why it failed."""
+        """Notes why a test failed."""
         report = yield
-        kept = report.outcome if not hasattr(report, "wasxfail") else f"x{report.outcome}"
-        if report.when == "call" or kept not in ("passed",):
-            self.counts[kept] += 1
         if report.failed and call.excinfo is not None:
-            reason, detail = _reason(call.excinfo.value)
+            reason, detail = self._reason(call.excinfo.value)
             self.failures[reason].append(f"{item.nodeid}: {detail}")
         return report
 
+    def pytest_sessionfinish(self) -> None:
+        """The projects end with the emulator; the suite would wait for them to be gone."""
+        sys.modules["tests.conftest"].JiraTestManager._remove_project = lambda *_: None
+
+    def audit(self, event: str, given: tuple[Any, ...]) -> None:
+        """Notes which hosts are looked up (an audit hook of Python)."""
+        if event == "socket.getaddrinfo" and str(given[0]) not in ("127.0.0.1", "localhost"):
+            self._asked_hosts.add(str(given[0]))
+
+    def _reason(self, error: BaseException) -> tuple[str, str]:
+        chain = [error]
+        while further := chain[-1].__cause__ or chain[-1].__context__:
+            chain.append(further)
+        text = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        for each in chain:
+            frames = traceback.extract_tb(each.__traceback__)
+            ours = frames and LIBRARY in Path(frames[-1].filename).parents
+            if ours or isinstance(each, AtlassianAuthError):
+                return ADAPTER, text
+        if self._asked_hosts:
+            return INTERNET, ", ".join(sorted(self._asked_hosts))
+        for each in chain:
+            if isinstance(each, jira.JIRAError) and each.url:
+                path = re.sub(r"\d{3,}", "N", urlsplit(each.url).path)
+                answer = (each.status_code, each.text)
+                lacks = each.status_code == 405 or answer == (404, "Not found")
+                return (MISSING if lacks else OTHER), f"{each.status_code} {path}: {each.text}"
+        return OTHER, text
+
     def summary(self) -> str:
-        """What passed, and what failed why."""
-        lines = [f"{count} {outcome}" for outcome, count in sorted(self.counts.items())]
+        """What failed, by its reason."""
+        lines = []
         for reason, tests in sorted(self.failures.items()):
             lines += ["", f"{len(tests)} failed for {reason}:", *(f"  {each}" for each in tests)]
         return "\n".join(lines)
-
-
-def _reason(error: BaseException) -> tuple[str, str]:
-    chain = [error]
-    while further := chain[-1].__cause__ or chain[-1].__context__:
-        chain.append(further)
-    detail = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
-    for each in chain:
-        frames = traceback.extract_tb(each.__traceback__)
-        ours = frames and LIBRARY in Path(frames[-1].filename).parents
-        if ours or isinstance(each, AtlassianAuthError):
-            return ADAPTER, detail
-    for each in chain:
-        if isinstance(each, jira.JIRAError) and each.url:
-            parts = urlsplit(each.url)
-            if parts.hostname not in ("127.0.0.1", "localhost"):
-                return INTERNET, f"{parts.hostname}"
-            path = re.sub(r"\d+", "N", parts.path)
-            text = f"{each.status_code} {path}: {each.text}"
-            lacks = each.status_code == 405 or (each.status_code, each.text) == (404, "Not found")
-            return (MISSING if lacks else OTHER), text
-        if isinstance(each, OSError) and "Max retries exceeded" in str(each):
-            return INTERNET, detail
-    return OTHER, detail
 
 
 def main() -> int:
     """Run it; 0 when no failure lies in our adapter."""
     parser = argparse.ArgumentParser(description="Run jira's own test suite on the emulator.")
     parser.add_argument("checkout", type=Path, help="of github.com/pycontribs/jira, at a release")
+    parser.add_argument("--expire", action="store_true", help="revoke all tokens before each test")
     parser.add_argument("pytest", nargs="*", help="arguments for pytest, after --")
     arguments = parser.parse_args()
     os.chdir(arguments.checkout)
@@ -137,10 +154,16 @@ def main() -> int:
             "CI_JIRA_USER": server.service_subject,
             "CI_JIRA_USER_PASSWORD": "not used",
         }
-        suite = Suite(server)
-        quiet = ("-q", "--tb=no", "--no-summary", "-p", "no:cacheprovider", "-o", "addopts=")
-        pytest.main([*quiet, *(arguments.pytest or ["tests"])], plugins=[suite])
-        print(f"\njira {jira.__version__}, {len(emulator.requests)} requests to the emulator")
+        suite = Suite(server, expire=arguments.expire)
+        sys.addaudithook(suite.audit)
+        options = ("-q", "--tb=no", "--no-summary", "-p", "no:cacheprovider")
+        settings = ("-o", "addopts=", "-o", f"timeout={TIMEOUT}")
+        pytest.main([*options, *settings, *(arguments.pytest or ["tests"])], plugins=[suite])
+        tokens = emulator.count(grant_type="refresh_token", outcome="issued")
+        print(
+            f"jira {jira.__version__}, requests {requests.__version__}, pytest {pytest.__version__}"
+        )
+        print(f"{len(emulator.requests)} requests to the emulator, {tokens} refreshed tokens")
         print(suite.summary())
     return ADAPTER in suite.failures
 

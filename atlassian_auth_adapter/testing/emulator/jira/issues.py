@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from atlassian_auth_adapter.testing.emulator.hosts import Call, Caller, Row, found_or
-from atlassian_auth_adapter.testing.emulator.http import Response, json_response
+from atlassian_auth_adapter.testing.emulator.http import Request, Response, json_response
 
 from .collections import logged_in
 from .constants import PRIORITIES, RESOLUTIONS, STATUSES, TYPES, field_beans, field_meta, named
@@ -44,10 +44,16 @@ class Issues:
         """Their routes."""
         issue = found_or(no_issue, self._state.issue_of)
         project = found_or(missing, self._state.project_of)
-        rows: list[Row] = [
+        rows: list[Row] = []
+        if self._state.cloud:
+            rows += [
+                ("GET POST", f"{API}/search/jql", self._search_jql),
+                ("GET", _CREATEMETA, logged_in(self._createmeta)),  # gone since Data Center 9.0
+            ]
+        return [
+            *rows,
             ("POST", f"{API}/issue", logged_in(self._create)),
             ("POST", f"{API}/issue/bulk", logged_in(self._create_many)),
-            ("GET", _CREATEMETA, logged_in(self._createmeta)),
             ("GET", rf"{_CREATEMETA}/(?P<key>[^/]+)/issuetypes", project(self._types)),
             ("GET", rf"{_CREATEMETA}/(?P<key>[^/]+)/issuetypes/\d+", project(self._fields_of_type)),
             ("GET", ISSUE, issue(self._read)),
@@ -59,9 +65,6 @@ class Issues:
             ("POST", f"{ISSUE}/transitions", logged_in(issue(self._transition))),
             ("GET POST", f"{API}/search", self._search),
         ]
-        if self._state.cloud:
-            rows.append(("GET POST", f"{API}/search/jql", self._search_jql))
-        return rows
 
     # -- what is sent ------------------------------------------------------------------------------
 
@@ -124,10 +127,8 @@ class Issues:
         return json_response(201 if made else 400, {"issues": made, "errors": errors})
 
     def _bean(self, issue: Issue, call: Call) -> dict[str, Any]:
-        parameters = asked(call.request)
-        fields, expand = parameters.get("fields") or "", str(parameters.get("expand") or "")
-        wanted = ",".join(fields) if isinstance(fields, list) else fields
-        bean = self._state.issue_bean(issue, call.caller, wanted)
+        expand = str(asked(call.request).get("expand") or "")
+        bean = self._state.issue_bean(issue, call.caller, _asked_fields(call.request))
         if "changelog" in expand:
             bean["changelog"] = {"startAt": 0, "maxResults": 0, "total": 0, "histories": []}
         if "editmeta" in expand:
@@ -275,6 +276,14 @@ class Issues:
         if not last:
             answer["nextPageToken"] = f"page-{start + length}"
         return json_response(200, answer)
+
+
+def _asked_fields(request: Request) -> set[str]:
+    """The names of the fields that are asked for: a list in a body, any form of list in a query."""
+    if request.method == "POST":
+        return set(body(request).get("fields") or ())
+    values = [value for name, value in request.query if name == "fields"]
+    return {name.strip() for value in values for name in value.split(",")} - {""}
 
 
 _TRANSITIONS = dict(zip(("11", "21", "31"), STATUSES, strict=True))

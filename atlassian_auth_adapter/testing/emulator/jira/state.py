@@ -91,11 +91,11 @@ class State:
 
     def person(self, name: str, base: str) -> dict[str, Any]:
         """A person as issues and lists name them."""
-        key = "accountId" if self.cloud else "name"
+        key, link = ("accountId", "accountId") if self.cloud else ("name", "username")
         display, email = self.people.get(name, (ACCOUNT_NAME, EMAIL))
         own = {"accountType": "atlassian"} if self.cloud else {"key": f"JIRAUSER-{name}"}
         return {
-            "self": f"{base}{self.api}/user?{urlencode({key: name})}",
+            "self": f"{base}{self.api}/user?{urlencode({link: name})}",
             key: name,
             **own,
             "emailAddress": email,
@@ -171,8 +171,8 @@ class State:
         issue = self.issue(call["key"])
         return issue if issue and project_of(issue) in self.visible(call.caller) else None
 
-    def issue_bean(self, issue: Issue, caller: Caller, fields: str = "") -> dict[str, Any]:
-        """An issue with the fields that are named, separated by commas; "": with all."""
+    def issue_bean(self, issue: Issue, caller: Caller, wanted: set[str]) -> dict[str, Any]:
+        """An issue with the fields that are wanted; none: with all."""
         project = project_of(issue)
         base = caller.base
         lead = self.person(self.projects[project]["lead"], base)
@@ -196,7 +196,6 @@ class State:
             **issue["fields"],
             "project": self.project_bean(project, base),
         }
-        wanted = {name.strip() for name in fields.split(",") if name.strip()}
         if not wanted or wanted & {"*all", "*navigable"}:
             wanted = {*every, *self.computed}
         shown = {name: value for name, value in every.items() if name in wanted}
