@@ -33,8 +33,7 @@ from atlassian_auth_adapter import (
     create_atlassian_oauth_client,
 )
 from atlassian_auth_adapter.sdk.jira import jira_client
-from atlassian_auth_adapter.testing import AtlassianEmulator
-from atlassian_auth_adapter.testing.emulator.data_center import DataCenter
+from atlassian_auth_adapter.testing import AtlassianEmulator, FakeClock
 
 PORT = 2990  # with /jira: where `JIRA()` looks when it is given no server
 TIMEOUT = 20  # seconds for a test: those that need the Internet wait for it much longer
@@ -42,16 +41,21 @@ LIBRARY = Path(atlassian_auth_adapter.__file__).parent
 MISSING = "a resource that the emulator lacks"
 ADAPTER = "our adapter"
 INTERNET = "a server on the Internet"
-OTHER = "another reason"
+PASSWORD = "the session of a password, which OAuth does not have"
+ANSWER = "another answer than the suite expects"
+SUITE = "the suite or the SDK itself, without a request"
 
 
 class Suite:
     """A pytest plugin: signs the suite's people in, and sorts what fails by its reason."""
 
-    def __init__(self, server: DataCenter, *, expire: bool) -> None:
-        self._server = server
+    def __init__(self, emulator: AtlassianEmulator, clock: FakeClock, *, expire: bool) -> None:
+        server = emulator.data_center
+        self._emulator = emulator
+        self._clock = clock
         self._expire = expire
         self._asked_hosts: set[str] = set()
+        self._sent_before = 0
         self.failures: dict[str, list[str]] = defaultdict(list)
         self.admin = create_atlassian_oauth_client(
             client_id=server.app.client_id,
@@ -59,6 +63,7 @@ class Suite:
             callback_url=server.app.callback_url,
             server_url=server.url,
             scopes="SYSTEM_ADMIN",
+            clock=clock,
         )
         self.admin.oauth_complete(server.authorize(self.admin.oauth_start()))
         self.user = AtlassianServiceAccountClient(
@@ -66,6 +71,7 @@ class Suite:
             server.service_account.client_secret,
             server_url=server.url,
             scopes="WRITE",
+            clock=clock,
         )
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -85,8 +91,10 @@ class Suite:
     def pytest_runtest_setup(self) -> None:
         """Each test may begin with tokens that the server no longer takes."""
         self._asked_hosts.clear()
+        self._sent_before = len(self._emulator.requests)
         if self._expire:
-            self._server.expire_access_tokens()
+            self._clock.advance(60)  # a token that was issued this minute is not renewed
+            self._emulator.data_center.expire_access_tokens()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -120,13 +128,19 @@ class Suite:
                 return ADAPTER, text
         if self._asked_hosts:
             return INTERNET, ", ".join(sorted(self._asked_hosts))
-        for each in chain:
-            if isinstance(each, jira.JIRAError) and each.url:
-                path = re.sub(r"\d{3,}", "N", urlsplit(each.url).path)
-                answer = (each.status_code, each.text)
-                lacks = each.status_code == 405 or answer == (404, "Not found")
-                return (MISSING if lacks else OTHER), f"{each.status_code} {path}: {each.text}"
-        return OTHER, text
+        if isinstance(error, jira.JIRAError) and error.url:
+            path = re.sub(r"\d{3,}", "N", urlsplit(error.url).path)
+            answer = f"{error.status_code} {path}: {error.text}"
+            if "/rest/auth/" in path:
+                return PASSWORD, answer
+            lacks = error.status_code == 405 or (error.status_code, error.text) == (
+                404,
+                "Not found",
+            )
+            return (MISSING if lacks else ANSWER), answer
+        sent = len(self._emulator.requests) - self._sent_before
+        refused = isinstance(error, (jira.JIRAError, TypeError))  # before anything was sent
+        return (SUITE if refused or not sent else ANSWER), text
 
     def summary(self) -> str:
         """What failed, by its reason."""
@@ -144,7 +158,8 @@ def main() -> int:
     parser.add_argument("pytest", nargs="*", help="arguments for pytest, after --")
     arguments = parser.parse_args()
     os.chdir(arguments.checkout)
-    with AtlassianEmulator(cloud=False, bitbucket=False, port=PORT) as emulator:
+    clock = FakeClock()
+    with AtlassianEmulator(clock, cloud=False, bitbucket=False, port=PORT) as emulator:
         server = emulator.data_center
         os.environ |= {
             "CI_JIRA_TYPE": "Server",
@@ -154,7 +169,7 @@ def main() -> int:
             "CI_JIRA_USER": server.service_subject,
             "CI_JIRA_USER_PASSWORD": "not used",
         }
-        suite = Suite(server, expire=arguments.expire)
+        suite = Suite(emulator, clock, expire=arguments.expire)
         sys.addaudithook(suite.audit)
         options = ("-q", "--tb=no", "--no-summary", "-p", "no:cacheprovider")
         settings = ("-o", "addopts=", "-o", f"timeout={TIMEOUT}")
