@@ -25,6 +25,7 @@ from .scopes import (
     CONFLUENCE_WORDS,
     DATA_CENTER_NEEDS,
     JIRA_NEEDS,
+    JIRA_SERVER_NEEDS,
     JIRA_WORDS,
     Need,
 )
@@ -123,7 +124,7 @@ SERVER_PRODUCTS = (
     ),
     ServerProduct(
         make=lambda _: Jira(cloud=False),
-        needs=DATA_CENTER_NEEDS,
+        needs=JIRA_SERVER_NEEDS,
         paths=re.compile(r".*", re.DOTALL),
         files="/secure/attachment/",
     ),

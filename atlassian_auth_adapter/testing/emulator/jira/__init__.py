@@ -29,6 +29,7 @@ from .projects import Projects
 from .state import API, CREATED, InvalidError, Record, State, body, missing, page, window_of
 
 _AUDIT_RECORDS = 25
+_APPLICATION_LINKS = r"/rest/applinks/(?:1\.0|latest)/listApplicationlinks"
 _PROPERTIES = {"jira.lf.text.headingcolour": "#172b4d", "jira.lf.favicon.hires.url": "/favicon.png"}
 
 
@@ -61,7 +62,7 @@ class Jira:
         self._routes = Routes(
             missing,
             *ECHO,
-            *self._rows(),
+            *self._rows(state),
             *constant_rows(API, state.api, lambda call: missing(call.request)),
             *(row for topic in topics for row in topic.rows()),
         )
@@ -73,18 +74,24 @@ class Jira:
         except InvalidError as invalid:
             return invalid.response
 
-    def _rows(self) -> list[Row]:
+    def _rows(self, state: State) -> list[Row]:
+        administrator, properties = state.for_administrators, f"{API}/application-properties"
         rows: list[Row] = [
             ("GET", f"{API}/serverInfo", self._server_info),
             ("GET", f"{API}/field", _fields),
-            ("GET", f"{API}/application-properties", logged_in(self._read_properties)),
-            ("PUT", f"{API}/application-properties/(?P<key>.+)", logged_in(self._set_property)),
+            ("GET", properties, administrator(self._read_properties)),
+            ("PUT", f"{properties}/(?P<key>.+)", administrator(self._set_property)),
             ("GET", f"{API}/auditing/record", logged_in(_audit)),
         ]
         if not self.cloud:
             rows += [
                 ("GET", f"{API}/customFields", logged_in(_custom_fields)),
                 ("GET", r"/rest/auth/1/session", _session),
+                (
+                    "GET",
+                    r"/rest/applinks/(?:1\.0|latest)/listApplicationlinks",
+                    administrator(_links),
+                ),
             ]
         return rows
 
@@ -135,6 +142,11 @@ def _session(call: Call) -> Response:
             "loginInfo": {"loginCount": 1, "previousLoginTime": CREATED},
         },
     )
+
+
+def _links(_: Call) -> Response:
+    """The application links: there are none."""
+    return json_response(200, {"list": []})
 
 
 def _fields(_: Call) -> Response:

@@ -35,12 +35,13 @@ class People:
         """Their routes."""
         person = found_or(missing, self._person)
         group = found_or(missing, self._group_named)
+        administrator = self._state.for_administrators
         return [
             ("GET", f"{API}/myself", logged_in(self._myself)),
             ("GET", f"{API}/mypermissions", self._permissions),
             ("GET", f"{API}/user", logged_in(person(self._read))),
-            ("POST", f"{API}/user", logged_in(self._create)),
-            ("DELETE", f"{API}/user/?", logged_in(person(self._delete))),
+            ("POST", f"{API}/user", administrator(self._create)),
+            ("DELETE", f"{API}/user/?", administrator(person(self._delete))),
             ("GET", f"{API}/user/(?:{'|'.join(_SEARCHES)})", logged_in(self._search)),
             ("GET", f"{API}/user/avatars", logged_in(person(self._avatars))),
             ("POST", f"{API}/user/avatar/temporary", logged_in(self._upload)),
@@ -49,10 +50,10 @@ class People:
             ("DELETE", rf"{API}/user/avatar/(?P<id>\d+)", logged_in(person(self._drop_avatar))),
             ("GET", f"{API}/groups/picker", logged_in(self._find_groups)),
             ("GET", f"{API}/group", logged_in(group(self._read_group))),
-            ("POST", f"{API}/group", logged_in(self._create_group)),
-            ("DELETE", f"{API}/group", logged_in(group(self._delete_group))),
-            ("POST", f"{API}/group/user", logged_in(group(self._join))),
-            ("DELETE", f"{API}/group/user", logged_in(group(self._leave))),
+            ("POST", f"{API}/group", administrator(self._create_group)),
+            ("DELETE", f"{API}/group", administrator(group(self._delete_group))),
+            ("POST", f"{API}/group/user", administrator(group(self._join))),
+            ("DELETE", f"{API}/group/user", administrator(group(self._leave))),
         ]
 
     # -- people ------------------------------------------------------------------------------------

@@ -26,16 +26,14 @@ class Projects:
     def rows(self) -> list[Row]:
         """Their routes."""
         project = found_or(missing, self._state.project_of)
+        one = found_or(_no_project, self._state.project_of)
+        administrator = self._state.for_administrators
         rows: list[Row] = [
             ("GET", f"{API}/project", self._list),
-            ("POST", f"{API}/project", logged_in(self._create)),
+            ("POST", f"{API}/project", administrator(self._create)),
             ("GET", f"{API}/project/search", self._search),
-            ("GET", _PROJECT, found_or(_no_project, self._state.project_of)(self._read)),
-            (
-                "DELETE",
-                _PROJECT,
-                logged_in(found_or(_no_project, self._state.project_of)(self._delete)),
-            ),
+            ("GET", _PROJECT, one(self._read)),
+            ("DELETE", _PROJECT, administrator(one(self._delete))),
             ("GET", f"{_PROJECT}/statuses", project(self._statuses)),
             ("GET", f"{_PROJECT}/role", logged_in(project(self._roles))),
             ("GET", rf"{_PROJECT}/role/(?P<role>\d+)", logged_in(project(self._role))),

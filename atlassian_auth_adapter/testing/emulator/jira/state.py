@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 
 from atlassian_auth_adapter.testing.emulator.accounts import ACCOUNT_NAME, EMAIL, people
 from atlassian_auth_adapter.testing.emulator.attachments import Attachments
-from atlassian_auth_adapter.testing.emulator.hosts import Call, Caller
+from atlassian_auth_adapter.testing.emulator.hosts import Call, Caller, Handler
 from atlassian_auth_adapter.testing.emulator.http import Request, Response, json_response
 
 from .constants import DEFAULT_PRIORITY, DEFAULT_STATUS, DEFAULT_TYPE
@@ -113,6 +113,16 @@ class State:
         if not isinstance(sent, dict):
             return None
         return sent.get("accountId" if self.cloud else "name")
+
+    def for_administrators(self, handler: Handler) -> Handler:
+        """Limits a handler to the administrators."""
+
+        def answer(call: Call) -> Response:
+            if call.caller.name not in next(iter(self.groups.values())):
+                raise InvalidError("Only administrators may do this.", 403)
+            return handler(call)
+
+        return answer
 
     # -- projects ----------------------------------------------------------------------------------
 
