@@ -5,7 +5,8 @@ API 2; values are made up. Of JQL, projects and keys are interpreted.
 
 Reading order: `state.py` (what a Jira holds), `constants.py` (lists that never change),
 `collections.py` and `kinds.py` (what clients make), then what is special: `issues.py`,
-`issue_parts.py`, `projects.py`, `people.py`, `agile.py`, `files.py`.
+`issue_parts.py`, `files.py`, `properties.py`, `projects.py`, `people.py`, `agile.py`,
+`dashboards.py`.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ from atlassian_auth_adapter.testing.emulator.http import Request, Response, json
 from .agile import Agile
 from .collections import Collection, logged_in
 from .constants import CUSTOM_FIELDS, constant_rows, field_beans, number
+from .dashboards import Dashboards
 from .files import Files
 from .issue_parts import IssueParts
 from .issues import Issues
 from .kinds import kinds
 from .people import People
 from .projects import Projects
-from .state import API, CREATED, InvalidError, Record, State, body, missing, page, window_of
+from .properties import Properties
+from .state import API, CREATED, InvalidError, State, body, missing, page, window_of
 
 _AUDIT_RECORDS = 25
 _APPLICATION_LINKS = r"/rest/applinks/(?:1\.0|latest)/listApplicationlinks"
@@ -49,7 +52,6 @@ class Jira:
         self.attachments = state.attachments
         self._properties = dict(_PROPERTIES)
         collections = {kind.name: Collection(kind, state) for kind in kinds(cloud=cloud)}
-        state.records["dashboard"]["10000"] = Record("10000", "", {"name": "System Dashboard"})
         topics: tuple[Topic, ...] = (
             Files(state),
             Issues(state),
@@ -57,6 +59,8 @@ class Jira:
             Projects(state),
             People(state),
             Agile(state),
+            Properties(state),
+            Dashboards(state, collections),
             *collections.values(),
         )
         self._routes = Routes(

@@ -35,6 +35,7 @@ _PARENTS = {
     "{issue}": r"issue/(?P<key>[^/]+)",
     "{project}": r"project/(?P<key>[^/]+)",
     "{board}": r"board/(?P<key>[^/]+)",
+    "{dashboard}": r"dashboard/(?P<key>[^/]+)",
 }
 
 Fields = dict[str, Any]
@@ -61,14 +62,16 @@ class Kind:
     """One collection.
 
     Attributes:
-        path: Where its records are made, below the API. After `{issue}/` they belong to an issue.
+        path: Where its records are made, below the API. After `{issue}/` or `{dashboard}/` they
+            belong to that.
         agile: It is part of the API of boards.
         listings: Where it is listed.
         owner: The field that names the project or board that a record belongs to.
         author: The field that says who made a record.
         created: Status of the answer to POST.
         numbers: Ids are numbers, not texts.
-        links_only: The answers to POST and PUT have no fields.
+        updated: Status of the answer to PUT; 204 has no content.
+        links_only: The answer to POST has no fields.
         read_only: Clients cannot make or change records.
         defaults: Fields of a new record.
         reads: Makes of the fields that were sent those that are kept; may raise InvalidError.
@@ -82,6 +85,7 @@ class Kind:
     owner: str = ""
     author: str = ""
     created: int = 201
+    updated: int = 200
     numbers: bool = False
     links_only: bool = False
     read_only: bool = False
@@ -110,7 +114,8 @@ class Collection:
         path = f"{api}/{_pattern(kind.path)}"
         one = rf"{path}/(?P<id>\d+)"
         # Issues and projects say themselves who sees them
-        reader = (lambda handler: handler) if self._of_issue or kind.owner else logged_in
+        open_to_all = kind.path.startswith("{issue}") or kind.owner == "project"
+        reader = (lambda handler: handler) if open_to_all else logged_in
         rows: list[Row] = [
             (
                 "GET",
@@ -128,10 +133,6 @@ class Collection:
             ]
         return rows
 
-    @property
-    def _of_issue(self) -> bool:
-        return self._kind.path.startswith("{issue}")
-
     # -- what a path names -------------------------------------------------------------------------
 
     def _below(self, path: str, handler: OfParent) -> Handler:
@@ -146,16 +147,16 @@ class Collection:
             key = state.project_of(call)
             return key and str(state.projects[key]["id"])
 
-        def board(call: Call) -> str | None:
-            return call["key"] if call["key"] in state.records["board"] else None
+        def record(kind: str, call: Call) -> str | None:
+            return call["key"] if call["key"] in state.records[kind] else None
 
         match path.partition("/")[0]:
             case "{issue}":
                 return found_or(no_issue, issue)(handler)
             case "{project}":
                 return found_or(missing, project)(handler)
-            case "{board}":
-                return found_or(missing, board)(handler)
+            case "{board}" | "{dashboard}" as parent:
+                return found_or(missing, partial(record, parent[1:-1]))(handler)
         return lambda call: handler(call, "")
 
     def _record(self, handler: Callable[[Call, Record], Response]) -> Handler:
@@ -191,10 +192,11 @@ class Collection:
         return self._link(record, base) | record.fields | more
 
     def _link(self, record: Record, base: str) -> Fields:
-        path = self._kind.path.replace("{issue}", f"issue/{record.owner}")
+        parent, _, name = self._kind.path.rpartition("/")
+        within = f"{parent[1:-1]}/{record.owner}/" if parent else ""
         api = "/rest/agile/1.0" if self._kind.agile else self._state.api
         number = int(record.id) if self._kind.numbers else record.id
-        return {"self": f"{base}{api}/{path}/{record.id}", "id": number}
+        return {"self": f"{base}{api}/{within}{name}/{record.id}", "id": number}
 
     def _answer(self, status: int, record: Record, call: Call) -> Response:
         expand = call.request.first("expand")
@@ -241,7 +243,9 @@ class Collection:
         with self._state.lock:
             before, record.fields = record.fields, {**record.fields, **read}
             self._kind.changed(self._state, record.owner, before, record.fields)
-        return Response(204) if self._kind.links_only else self._answer(200, record, call)
+        if self._kind.updated == 204:
+            return Response(204)
+        return self._answer(self._kind.updated, record, call)
 
     def _delete(self, _: Call, record: Record) -> Response:
         with self._state.lock:

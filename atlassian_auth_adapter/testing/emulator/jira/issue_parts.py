@@ -1,4 +1,4 @@
-"""What hangs on an issue and is no collection: votes, watchers, pinned comments, properties.
+"""What hangs on an issue and is no collection: votes, watchers, pinned comments.
 
 And the fields of an issue that collections fill.
 """
@@ -16,7 +16,7 @@ from atlassian_auth_adapter.testing.emulator.http import Response, json_response
 from .collections import Collection, logged_in
 from .issues import ISSUE
 from .kinds import duration
-from .state import API, InvalidError, Issue, Record, State, missing, no_issue
+from .state import InvalidError, Issue, Record, State, missing, no_issue
 
 _COMMENT = rf"{ISSUE}/comment/(?P<id>\d+)"
 
@@ -46,7 +46,6 @@ class IssueParts:
         self._collections = collections
         self._supporters: dict[tuple[str, str], list[str]] = {}  # by path and id of the issue
         self._pins: dict[str, Record] = {}  # comments by their id
-        self._properties: dict[tuple[str, str], dict[str, Any]] = {}  # by kind and id of the owner
         state.computed |= {
             "comment": partial(self._list, "comment", "comments"),
             "worklog": partial(self._list, "worklog", "worklogs"),
@@ -70,28 +69,7 @@ class IssueParts:
                 ("POST", path, logged_in(issue(partial(self._support, each)))),
                 ("DELETE", path, logged_in(issue(partial(self._withdraw, each)))),
             ]
-        for kind, owner in (("issue", self._issue_id), ("project", self._state.project_of)):
-            path = rf"{API}/{kind}/(?P<key>[^/]+)/properties"
-            found = found_or(missing, owner)
-            rows += [
-                ("GET", path, found(partial(self._property_keys, kind))),
-                ("GET", rf"{path}/(?P<name>[^/]+)", found(partial(self._property, kind))),
-                (
-                    "PUT",
-                    rf"{path}/(?P<name>[^/]+)",
-                    logged_in(found(partial(self._put_property, kind))),
-                ),
-                (
-                    "DELETE",
-                    rf"{path}/(?P<name>[^/]+)",
-                    logged_in(found(partial(self._drop_property, kind))),
-                ),
-            ]
         return rows
-
-    def _issue_id(self, call: Call) -> str | None:
-        issue = self._state.issue_of(call)
-        return str(issue["id"]) if issue else None
 
     # -- fields of an issue ------------------------------------------------------------------------
 
@@ -189,29 +167,3 @@ class IssueParts:
                     self._state.records["remotelink"].pop(record.id, None)
                 return Response(204)
         return missing(call.request)
-
-    # -- properties --------------------------------------------------------------------------------
-
-    def _of(self, kind: str, owner: str) -> dict[str, Any]:
-        return self._properties.setdefault((kind, owner), {})
-
-    def _property_keys(self, kind: str, call: Call, owner: str) -> Response:
-        here = f"{call.caller.base}{self._state.api}/{kind}/{owner}/properties"
-        keys = [{"self": f"{here}/{name}", "key": name} for name in self._of(kind, owner)]
-        return json_response(200, {"keys": keys})
-
-    def _property(self, kind: str, call: Call, owner: str) -> Response:
-        name, every = call["name"], self._of(kind, owner)
-        if name not in every:
-            raise InvalidError(f"The property {name} does not exist.", 404)
-        return json_response(200, {"key": name, "value": every[name]})
-
-    def _put_property(self, kind: str, call: Call, owner: str) -> Response:
-        every = self._of(kind, owner)
-        status = 200 if call["name"] in every else 201
-        every[call["name"]] = call.request.json()
-        return Response(status)
-
-    def _drop_property(self, kind: str, call: Call, owner: str) -> Response:
-        gone = self._of(kind, owner).pop(call["name"], None)
-        return missing(call.request) if gone is None else Response(204)

@@ -138,6 +138,7 @@ def kinds(*, cloud: bool) -> tuple[Kind, ...]:
             path="{issue}/remotelink",
             listings=(Listing("{issue}/remotelink"),),
             numbers=True,
+            updated=204,
             links_only=True,
         ),
         Kind(path="issueLink", reads=_issue_link),
@@ -176,6 +177,15 @@ def kinds(*, cloud: bool) -> tuple[Kind, ...]:
             created=200,
             read_only=not cloud,  # Data Center has no resource that makes one
             reads=_dashboard,
+        ),
+        Kind(
+            path="{dashboard}/gadget",
+            listings=(Listing("{dashboard}/gadget", "gadgets"),),
+            created=200,
+            updated=204,
+            numbers=True,
+            read_only=not cloud,
+            defaults={"color": "blue", "title": "Filter Results"},
         ),
         Kind(
             path="board",
