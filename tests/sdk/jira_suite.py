@@ -1,12 +1,11 @@
 """The test suite of the SDK `jira`, run against the emulator through our client.
 
-    git clone https://github.com/pycontribs/jira && git -C jira checkout 3.10.5
-    pip install flaky parameterized pytest-timeout requests_mock tenacity 'jira[async,cli]==3.10.5'
-    python tests/sdk/jira_suite.py jira
+    python tests/sdk/jira_suite.py PATH_OF_A_CHECKOUT [--cloud] [--expire] [-- ARGUMENTS OF PYTEST]
 
-The suite signs two people in with passwords. Here the administrator signs in by OAuth (the code
-grant), the other one is a service account (client credentials), and both get the SDK's object from
-`jira_client`. Nothing else of the suite is changed. What fails is listed by its reason.
+docs/sdks.md says what has to be installed, and what came out. The suite signs two people in with
+passwords. Here the administrator has signed in by OAuth (the code grant), the other one is a
+service account (client credentials), and both get the SDK's object from `jira_client`. Nothing else
+of the suite is changed.
 """
 
 from __future__ import annotations
@@ -170,10 +169,9 @@ class Suite:
             answer = f"{error.status_code} {path}: {error.text}"
             if "/rest/auth/" in path:
                 return PASSWORD, answer
-            lacks = error.status_code == 405 or (error.status_code, error.text) == (
-                404,
-                "Not found",
-            )
+            if error.status_code == 401:  # a login that was not renewed
+                return ADAPTER, answer
+            lacks = error.status_code == 405 or error.text == "Not found"
             return (MISSING if lacks else ANSWER), answer
         sent = len(self._emulator.requests) - self._sent_before
         refused = isinstance(error, (jira.JIRAError, TypeError))  # before anything was sent

@@ -231,6 +231,7 @@ def test_scopes_of_cloud(cloud: Client, scope: str, method: str, path: str, stat
 def test_administration_of_data_center(server: Client) -> None:
     """It wants the scope ADMIN, and an administrator; anonymous people see the public project."""
     path, group = "/rest/api/2/group", {"json": {"name": "new"}}
+    assert server.request("POST", path, **group).status_code == 401
     assert server.request("POST", path, server.access_token("WRITE"), **group).status_code == 403
     assert server.request("POST", path, server.access_token("ADMIN"), **group).status_code == 201
     server.flavour.service_account.scopes = ("ADMIN",)

@@ -19,7 +19,7 @@ from atlassian_auth_adapter.testing.emulator.hosts import Call, Caller, Routes, 
 from atlassian_auth_adapter.testing.emulator.http import Request, Response, json_response
 
 from .agile import Agile
-from .collections import Collection, logged_in
+from .collections import Collection
 from .constants import CUSTOM_FIELDS, constant_rows, field_beans, number
 from .dashboards import Dashboards
 from .files import Files
@@ -29,7 +29,7 @@ from .kinds import kinds
 from .people import People
 from .projects import Projects
 from .properties import Properties
-from .state import API, CREATED, InvalidError, State, body, missing, page, window_of
+from .state import API, CREATED, InvalidError, State, body, logged_in, missing, page, window_of
 
 _AUDIT_RECORDS = 25
 _APPLICATION_LINKS = r"/rest/applinks/(?:1\.0|latest)/listApplicationlinks"

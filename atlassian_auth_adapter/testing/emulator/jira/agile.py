@@ -7,9 +7,9 @@ from typing import Any
 from atlassian_auth_adapter.testing.emulator.hosts import Call, Caller, Row, found_or
 from atlassian_auth_adapter.testing.emulator.http import Response
 
-from .collections import AGILE, logged_in
+from .collections import AGILE
 from .constants import SPRINT
-from .state import Issue, Record, State, body, missing
+from .state import Issue, Record, State, body, logged_in, missing
 
 
 class Agile:

@@ -20,16 +20,12 @@ from atlassian_auth_adapter.testing.emulator.hosts import (
     Handler,
     Row,
     found_or,
-    logged_in_or,
 )
 from atlassian_auth_adapter.testing.emulator.http import Response, json_response
 
-from .state import API, InvalidError, Record, State, body, missing, no_issue, page
+from .state import API, InvalidError, Record, State, body, logged_in, missing, no_issue, page
 
 AGILE = r"/rest/agile/(?:1\.0|latest)"
-logged_in = logged_in_or(
-    json_response(401, {"message": "Client must be authenticated to access this resource."})
-)
 #: What a path may begin with, and its pattern.
 _PARENTS = {
     "{issue}": r"issue/(?P<key>[^/]+)",

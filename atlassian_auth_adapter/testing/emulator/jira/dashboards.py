@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from atlassian_auth_adapter.testing.emulator.hosts import Call, Row, found_or
 from atlassian_auth_adapter.testing.emulator.http import Response, json_response
 
-from .collections import Collection, logged_in
-from .state import API, Record, State, body, missing
+from .collections import Collection
+from .state import API, Record, State, body, logged_in, missing
 
 _GADGETS = ("Filter Results", "Activity Stream", "Assigned to Me")
 

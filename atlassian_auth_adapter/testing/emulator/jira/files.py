@@ -9,9 +9,8 @@ from atlassian_auth_adapter.testing.emulator.attachments import Attachment, xsrf
 from atlassian_auth_adapter.testing.emulator.hosts import Call, Caller, Row, found_or
 from atlassian_auth_adapter.testing.emulator.http import Response, json_response, redirect_response
 
-from .collections import logged_in
 from .issues import ISSUE
-from .state import API, CREATED, InvalidError, Issue, State, missing, no_issue
+from .state import API, CREATED, InvalidError, Issue, State, logged_in, missing, no_issue
 
 _UPLOAD_LIMIT = 10485760  # bytes, as a fresh Jira says; nothing here enforces it
 

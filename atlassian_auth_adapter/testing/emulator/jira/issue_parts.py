@@ -13,10 +13,10 @@ from typing import Any
 from atlassian_auth_adapter.testing.emulator.hosts import Call, Caller, Row, found_or
 from atlassian_auth_adapter.testing.emulator.http import Response, json_response
 
-from .collections import Collection, logged_in
+from .collections import Collection
 from .issues import ISSUE
 from .kinds import duration
-from .state import InvalidError, Issue, Record, State, missing, no_issue
+from .state import InvalidError, Issue, Record, State, logged_in, missing, no_issue
 
 _COMMENT = rf"{ISSUE}/comment/(?P<id>\d+)"
 

@@ -8,7 +8,6 @@ from typing import Any
 from atlassian_auth_adapter.testing.emulator.hosts import Call, Caller, Row, found_or
 from atlassian_auth_adapter.testing.emulator.http import Request, Response, json_response
 
-from .collections import logged_in
 from .constants import PRIORITIES, RESOLUTIONS, STATUSES, TYPES, field_beans, field_meta, named
 from .state import (
     API,
@@ -17,6 +16,7 @@ from .state import (
     State,
     asked,
     body,
+    logged_in,
     missing,
     no_issue,
     page,

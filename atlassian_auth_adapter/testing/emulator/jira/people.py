@@ -8,9 +8,8 @@ from urllib.parse import quote
 from atlassian_auth_adapter.testing.emulator.hosts import Call, Caller, Row, found_or
 from atlassian_auth_adapter.testing.emulator.http import Response, json_response
 
-from .collections import logged_in
 from .constants import PERMISSIONS
-from .state import API, InvalidError, State, body, missing, window_of
+from .state import API, InvalidError, State, body, logged_in, missing, window_of
 
 _SEARCHES = (  # the places that find people by a part of their name
     "search",

@@ -8,9 +8,8 @@ from typing import Any
 from atlassian_auth_adapter.testing.emulator.hosts import Call, Caller, Row, found_or
 from atlassian_auth_adapter.testing.emulator.http import Request, Response, json_response
 
-from .collections import logged_in
 from .constants import PROJECT_SCHEMES, ROLES, STATUSES, TYPES, named
-from .state import API, InvalidError, State, body, missing, project_of, window
+from .state import API, InvalidError, State, body, logged_in, missing, project_of, window
 
 _PROJECT = rf"{API}/project/(?P<key>[^/]+)"
 _KINDS_OF_ACTORS = {"user": "atlassian-user-role-actor", "group": "atlassian-group-role-actor"}

@@ -8,8 +8,7 @@ from typing import Any
 from atlassian_auth_adapter.testing.emulator.hosts import Call, Row, found_or
 from atlassian_auth_adapter.testing.emulator.http import Response, json_response
 
-from .collections import logged_in
-from .state import API, InvalidError, State, missing
+from .state import API, InvalidError, State, logged_in, missing
 
 
 class Properties:

@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 
 from atlassian_auth_adapter.testing.emulator.accounts import ACCOUNT_NAME, EMAIL, people
 from atlassian_auth_adapter.testing.emulator.attachments import Attachments
-from atlassian_auth_adapter.testing.emulator.hosts import Call, Caller, Handler
+from atlassian_auth_adapter.testing.emulator.hosts import Call, Caller, Handler, logged_in_or
 from atlassian_auth_adapter.testing.emulator.http import Request, Response, json_response
 
 from .constants import DEFAULT_PRIORITY, DEFAULT_STATUS, DEFAULT_TYPE
@@ -27,6 +27,10 @@ CREATED = "2026-01-15T09:30:00.000+0000"
 API = r"/rest/api/(?:2|3|latest)"
 _PAGE = 50  # default page length
 _MAX_PAGE = 100
+
+logged_in = logged_in_or(
+    json_response(401, {"message": "Client must be authenticated to access this resource."})
+)
 
 Issue = dict[str, Any]  # "id", "key" and "fields"
 
@@ -117,6 +121,7 @@ class State:
     def for_administrators(self, handler: Handler) -> Handler:
         """Limits a handler to the administrators."""
 
+        @logged_in
         def answer(call: Call) -> Response:
             if call.caller.name not in next(iter(self.groups.values())):
                 raise InvalidError("Only administrators may do this.", 403)
