@@ -177,6 +177,15 @@ def test_only_the_fields_that_are_asked_for(jira: Any) -> None:
     assert set(one.raw["fields"]) == set(found.raw["fields"]) == {"summary", "comment"}
 
 
+def test_operations_on_lists(jira: Any) -> None:
+    """`update` adds to a list, takes from it, or sets it."""
+    issue = jira.issue("ACME-1")
+    issue.update(update={"labels": [{"add": "one"}, {"add": "two"}, {"remove": "one"}]})
+    assert issue.fields.labels == ["two"]
+    issue.update(update={"labels": [{"set": []}]}, fields={"summary": "Changed"})
+    assert (issue.fields.labels, issue.fields.summary) == ([], "Changed")
+
+
 def test_ranks_decide_the_order_of_a_search(jira: Any) -> None:
     """An issue that is ranked before another one is found before it."""
     jql = "key in (ACME-1, ACME-2) ORDER BY Rank ASC"

@@ -100,8 +100,9 @@ class Issues:
         fields = sent.get("fields") if isinstance(sent, dict) else None
         if not isinstance(fields, dict) or not fields.get("summary"):
             raise InvalidError("You must specify a summary of the issue.", field="summary")
-        project = fields.get("project") or {}
-        key = self._state.project_key(project.get("key") or project.get("id"), caller)
+        project = fields.get("project")
+        named_by = project if isinstance(project, dict) else {}
+        key = self._state.project_key(named_by.get("key") or named_by.get("id"), caller)
         if key is None:
             raise InvalidError("Specify a valid project ID or key", field="project")
         myself = self._state.person(caller.name, caller.base)
@@ -141,8 +142,10 @@ class Issues:
         return json_response(200, self._bean(issue, call))
 
     def _update(self, call: Call, issue: Issue) -> Response:
-        sent = body(call.request).get("fields") or {}
-        self._change(issue, self._kept(sent, project_of(issue), call.caller))
+        sent = body(call.request)
+        changes = _operations(issue["fields"], sent.get("update") or {})
+        changes |= sent.get("fields") or {}
+        self._change(issue, self._kept(changes, project_of(issue), call.caller))
         return Response(204)
 
     def _change(self, issue: Issue, changes: dict[str, Any]) -> None:
@@ -279,11 +282,29 @@ class Issues:
 
 
 def _asked_fields(request: Request) -> set[str]:
-    """The names of the fields that are asked for: a list in a body, any form of list in a query."""
+    """The names of the fields that are asked for, in any of the forms that programs use."""
     if request.method == "POST":
-        return set(body(request).get("fields") or ())
-    values = [value for name, value in request.query if name == "fields"]
+        sent = body(request).get("fields") or []
+        values = [sent] if isinstance(sent, str) else sent
+    else:
+        values = [value for name, value in request.query if name == "fields"]
     return {name.strip() for value in values for name in value.split(",")} - {""}
+
+
+def _operations(fields: dict[str, Any], update: dict[str, Any]) -> dict[str, Any]:
+    """What `{"labels": [{"add": "new"}]}` makes of fields: lists change, values are set."""
+    changes: dict[str, Any] = {}
+    for name, operations in update.items():
+        value = fields.get(name)
+        for verb, operand in (item for each in operations for item in each.items()):
+            if verb == "set":
+                value = operand
+            elif verb == "add":
+                value = [*(value or ()), operand]
+            elif verb == "remove":
+                value = [each for each in value or () if each != operand]
+        changes[name] = value
+    return changes
 
 
 _TRANSITIONS = dict(zip(("11", "21", "31"), STATUSES, strict=True))

@@ -23,7 +23,7 @@ class Server:
         self._properties = dict(_PROPERTIES)
 
     def rows(self) -> list[Row]:
-        """Their routes."""
+        """Its routes."""
         state = self._state
         administrator, properties = state.for_administrators, f"{API}/application-properties"
         rows: list[Row] = [
@@ -37,11 +37,7 @@ class Server:
             rows += [
                 ("GET", f"{API}/customFields", logged_in(_custom_fields)),
                 ("GET", r"/rest/auth/1/session", _session),
-                (
-                    "GET",
-                    r"/rest/applinks/(?:1\.0|latest)/listApplicationlinks",
-                    administrator(_links),
-                ),
+                ("GET", _APPLICATION_LINKS, administrator(_links)),
             ]
         return rows
 
