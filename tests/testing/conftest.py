@@ -186,3 +186,14 @@ def _client(emulator: AtlassianEmulator, name: str) -> Iterator[Client]:
     made = Client(emulator, name)
     with made.http:
         yield made
+
+
+@pytest.fixture
+def jira(client: Client) -> Iterator[Any]:
+    """The PyPI package `jira` with a valid bearer of an administrator."""
+    module = pytest.importorskip("jira")
+    token = client.access_token(None if client.name == "cloud" else "ADMIN")
+    options = {"server": client.product_url, "headers": {"Authorization": f"Bearer {token}"}}
+    made = module.JIRA(options=options)
+    yield made
+    made.close()

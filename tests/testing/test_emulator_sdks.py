@@ -24,17 +24,6 @@ def session(client: Client) -> Iterator[requests.Session]:
         yield made
 
 
-@pytest.fixture
-def jira(client: Client) -> Iterator[Any]:
-    """The PyPI package `jira` with a valid bearer."""
-    module = pytest.importorskip("jira")
-    token = client.access_token()
-    options = {"server": client.product_url, "headers": {"Authorization": f"Bearer {token}"}}
-    made = module.JIRA(options=options)
-    yield made
-    made.close()
-
-
 def test_jira_says_who_we_are(client: Client, jira: Any) -> None:
     """`JIRA(...)` reads serverInfo by itself; `myself` names the account."""
     assert jira.deploymentType == ("Cloud" if client.name == "cloud" else "Server")

@@ -45,3 +45,17 @@ def site_name(index: int) -> str:
 def cloud_id(name: str) -> str:
     """The cloud id of a site: the same in every run."""
     return str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{name}.atlassian.net"))
+
+
+def people(*, cloud: bool) -> dict[str, tuple[str, str]]:
+    """Display names and e-mail addresses by account id (Cloud) or name; the first administers."""
+    if cloud:
+        return {
+            ACCOUNT_ID: (ACCOUNT_NAME, EMAIL),
+            SERVICE_ACCOUNT_ID: ("Reports", "reports@example.com"),
+        }
+    return {
+        DATA_CENTER_USER: (ACCOUNT_NAME, EMAIL),
+        DATA_CENTER_SERVICE_USER: ("Reports", "reports@example.com"),
+        SESSION_USER: ("Grace Example", "grace@example.com"),
+    }

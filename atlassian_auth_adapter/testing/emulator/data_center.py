@@ -16,12 +16,13 @@ from urllib.parse import quote
 from .accounts import DATA_CENTER_SERVICE_USER, DATA_CENTER_USER, SESSION_USER, App
 from .flavour import GRANT_TYPES, Flavour, Pending, error
 from .grants import Consent, RefusedError
-from .hosts import Caller, Routes, on_request
+from .hosts import Call, Caller, Routes, on_request
 from .http import Request, Response, html_response, json_response, redirect_response
 from .products import SERVER_PRODUCTS, Resources, ServerProduct
 from .scopes import DATA_CENTER_SCOPES, DATA_CENTER_WORDS, implied, permitted
 
 OAUTH = "/rest/oauth2/latest"
+_PATS = "/rest/pat/latest"
 METADATA = "/.well-known/oauth-authorization-server"
 _VERIFIER_LENGTHS = range(43, 129)  # RFC 7636 section 4.1
 _ANONYMOUS = "anonymous"
@@ -47,7 +48,8 @@ class DataCenter(Flavour):
         rate_limit: None, or the Retry-After in seconds that every resource answers with 429.
         attachments_need_session: /secure/attachment sends bearers to the login page (Jira 8.14),
             and so do the files of Confluence and Bitbucket (unconfirmed).
-        personal_access_tokens: Valid PATs; `personal_access_token` is the preset one.
+        personal_access_tokens: Names of people by their valid PATs; `personal_access_token` is the
+            preset one.
     """
 
     name = "data_center"
@@ -101,7 +103,7 @@ class DataCenter(Flavour):
         self.session_cookie_wins = True
         self.session_cookie = secrets.token_hex(16).upper()
         self.personal_access_token = secrets.token_urlsafe(33)
-        self.personal_access_tokens = {self.personal_access_token}
+        self.personal_access_tokens = {self.personal_access_token: DATA_CENTER_USER}
         self.attachments_need_session = False
         self.login_page_as = 302
         self.rate_limit: float | None = None
@@ -113,6 +115,7 @@ class DataCenter(Flavour):
             ("POST", f"{OAUTH}/revoke", on_request(self.revocation)),
             ("GET", f"({OAUTH})?{METADATA}", on_request(self._metadata)),
             ("GET", r"/login\.jsp", on_request(_login_page)),
+            ("POST", f"{_PATS}/tokens", self._new_personal_access_token),
         )
 
     # -- the provider ------------------------------------------------------------------------------
@@ -207,7 +210,7 @@ class DataCenter(Flavour):
         served = request.under(root)
         caller = self._caller(request)
         path = served.path
-        if path.startswith(OAUTH) or path.endswith(METADATA) or path == "/login.jsp":
+        if path.startswith((OAUTH, _PATS)) or path.endswith(METADATA) or path == "/login.jsp":
             response = self._routes.answer(served, caller)
         elif self.rate_limit is not None:
             response = _throttled(self.rate_limit)
@@ -220,6 +223,16 @@ class DataCenter(Flavour):
         return replace(
             response, headers={**response.headers, "X-AUSERNAME": caller.name or _ANONYMOUS}
         )
+
+    def _new_personal_access_token(self, call: Call) -> Response:
+        # Source: confluence.atlassian.com/enterprise/using-personal-access-tokens-1026032365.html,
+        # read 2026-11-26; whether an OAuth bearer may ask is unconfirmed.
+        if call.caller.anonymous:
+            return json_response(401, {"message": "Client must be authenticated"})
+        token = secrets.token_urlsafe(33)
+        self.personal_access_tokens[token] = call.caller.name
+        name = (call.request.json() or {}).get("name", "")
+        return json_response(201, {"id": 1, "name": name, "rawToken": token})
 
     def open_at(self, url: str) -> None:
         """The server is reached at this base URL from now on."""
@@ -268,8 +281,8 @@ class DataCenter(Flavour):
         if session and (self.session_cookie_wins or not value):
             return Caller(SESSION_USER, self.url)
         if scheme == "Bearer":  # exactly: the filter compares case-sensitively
-            if token in self.personal_access_tokens:
-                return Caller(DATA_CENTER_USER, self.url)
+            if person := self.personal_access_tokens.get(token):
+                return Caller(person, self.url)
             record, state = self.bearer(token)
             if record is not None and state == "live":
                 scopes = frozenset().union(*map(implied, record.consent.scopes))

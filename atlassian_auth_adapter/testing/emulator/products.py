@@ -1,8 +1,8 @@
 """The products that there are: one record for each on Cloud, one for each on Data Center.
 
-To add a product: write its REST resources (`Resources`, as `jira.py` does), put its scopes into
-`scopes.py`, and add a record here. Bitbucket Cloud is no product of Cloud: it has an authorization
-server and an API of its own, `bitbucket.py` and `bitbucket_api.py`.
+To add a product: write its REST resources (`Resources`, as `confluence.py` does), put its scopes
+into `scopes.py`, and add a record here. Bitbucket Cloud is no product of Cloud: it has an
+authorization server and an API of its own, `bitbucket.py` and `bitbucket_api.py`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from .scopes import (
     CONFLUENCE_WORDS,
     DATA_CENTER_NEEDS,
     JIRA_NEEDS,
+    JIRA_SERVER_NEEDS,
     JIRA_WORDS,
     Need,
 )
@@ -123,7 +124,7 @@ SERVER_PRODUCTS = (
     ),
     ServerProduct(
         make=lambda _: Jira(cloud=False),
-        needs=DATA_CENTER_NEEDS,
+        needs=JIRA_SERVER_NEEDS,
         paths=re.compile(r".*", re.DOTALL),
         files="/secure/attachment/",
     ),

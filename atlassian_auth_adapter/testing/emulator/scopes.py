@@ -1,7 +1,8 @@
 """Scopes: what the app was given, what they say in plain words, which resource needs which.
 
 Source: scope groups of the Jira and Confluence Cloud OpenAPI documents and the Data Center scope
-page (adminjiraserver103), read 2026-11-22; an upload needs two granular scopes.
+page (adminjiraserver103), read 2026-11-22; an upload needs two granular scopes. Jira's
+administration: its OpenAPI document of 2026-08.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ JIRA_WORDS = {
     "read:user:jira": "See users of Jira",
     "read:issue:jira": "See issues of Jira",
     "read:servicedesk-request": "See requests in Jira Service Management",
+    "read:board-scope:jira-software": "See boards of Jira",
+    "write:board-scope:jira-software": "Create and change boards of Jira",
+    "read:sprint:jira-software": "See sprints of Jira",
+    "write:sprint:jira-software": "Create and change sprints of Jira",
 }
 CONFLUENCE_WORDS = {
     "read:confluence-content.all": "See pages and their content in Confluence",
@@ -106,21 +111,36 @@ def _needs(table: str) -> tuple[Need, ...]:
     return tuple(found)
 
 
+# Boards have scopes of their own: simplified, the real ones tell reading, writing and deleting of
+# boards, sprints, epics and issues apart. No scope lets an app make or remove accounts.
 JIRA_NEEDS = _needs(r"""
     * /rest/(echo|redirect).*
-    GET /rest/api/[23]/serverInfo
-    GET /rest/api/[23]/auditing/record
+    GET /rest/api/(2|3|latest)/serverInfo
+    GET /rest/api/(2|3|latest)/auditing/record
         manage:jira-configuration
         read:audit-log:jira read:jira-user
         read:audit-log:jira read:user:jira
-    GET /rest/api/[23]/(myself|user.*)
+    GET /rest/api/(2|3|latest)/(myself|user.*)
         read:jira-user
         read:user:jira
-    GET /rest/api/[23]/issue/.*
+    GET /rest/api/(2|3|latest)/groups?(/picker)?  read:jira-user
+    GET /rest/api/(2|3|latest)/(application-properties|issuetypescheme|notificationscheme|role).*
+        manage:jira-configuration
+    GET /rest/api/(2|3|latest)/issuesecurityschemes  manage:jira-project
+    GET /rest/api/(2|3|latest)/issue/.*
         read:jira-work
         read:issue:jira
-    POST /rest/api/[23]/search.*  read:jira-work
+    GET /rest/agile/.*/sprint.*  read:sprint:jira-software
+    GET /rest/agile/.*  read:board-scope:jira-software
+    POST /rest/api/(2|3|latest)/search.*  read:jira-work
     GET /.*  read:jira-work
+    * /rest/agile/.*/sprint.*  write:sprint:jira-software
+    * /rest/agile/.*  write:board-scope:jira-software
+    * /rest/api/(2|3|latest)/user/?  not-for-apps
+    * /rest/api/(2|3|latest)/(group|application-properties).*  manage:jira-configuration
+    POST /rest/api/(2|3|latest)/project  manage:jira-configuration
+    DELETE /rest/api/(2|3|latest)/project/[^/]+  manage:jira-configuration
+    * /rest/api/(2|3|latest)/(component|project|version)(/.*)?  manage:jira-project
     * /.*  write:jira-work
 """)
 
@@ -158,6 +178,14 @@ CONFLUENCE_NEEDS = _needs(r"""
 DATA_CENTER_NEEDS = _needs(r"""
     * .*/audit.*  ADMIN
     GET /.*  READ
+    * /.*  WRITE
+""")
+# Which resources are administration: unconfirmed.
+JIRA_SERVER_NEEDS = _needs(r"""
+    * .*/audit.*  ADMIN
+    GET /.*  READ
+    * /rest/api/[^/]+/(application-properties/.*|group(/user)?|project|user/?)  ADMIN
+    DELETE /rest/api/[^/]+/project/[^/]+  ADMIN
     * /.*  WRITE
 """)
 BITBUCKET_SERVER_NEEDS = _needs(r"""
