@@ -11,7 +11,6 @@ from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
     AuthorizationCompletedError,
     AuthorizationError,
-    ConfigurationError,
     TokenEndpointError,
     TokenStoreError,
     TokenStoreUnavailableError,
@@ -204,6 +203,5 @@ def _check_not_completed(claim: Claim, login: Login | None) -> None:
 
 
 def _proves_that_nothing_was_sent(error: AtlassianAuthError) -> bool:
-    if isinstance(error, TokenEndpointError):
-        return not was_sent(error)
-    return isinstance(error, ConfigurationError)  # such as that of a client secret
+    # Any other error is that of the function for the client secret, which is asked for before.
+    return not (isinstance(error, TokenEndpointError) and was_sent(error))

@@ -242,7 +242,9 @@ def _erased() -> Protocol[None]:
         if seen.login is None:
             return
         with suppress(StaleRecordError):
-            yield Save(Login(seen.login.generation + 1, seen.login.login_id), seen.version)
+            spent = seen.login.taken_over  # however often a program passes it after this
+            empty = Login(seen.login.generation + 1, seen.login.login_id, taken_over=spent)
+            yield Save(empty, seen.version)
             return
     raise overtaken()
 

@@ -273,6 +273,27 @@ def test_an_installed_refresh_token_is_known_as_spent_whatever_came_after_it(
     )
 
 
+@pytest.mark.parametrize("flavour", ["cloud", "data_center", "bitbucket"])
+def test_an_installed_refresh_token_stays_spent_when_its_login_is_forgotten(
+    emulator: AtlassianEmulator, make_client: Any, another_process: Any, flavour: str
+) -> None:
+    """The next start sends nothing and says that a person has to sign in. When one has done so, the
+    starts after that get this login.
+    """
+    store, side = FragileStore(), getattr(emulator, flavour)
+    client = make_client(flavour, store=store, login=False)
+    installed = side.issue()["refresh_token"]
+    client.oauth2_retrieve_access_token(refresh_token=installed)
+    client.forget()
+    emulator.reset_log()
+    with pytest.raises(LoginRequiredError, match="not signed in"):
+        client.oauth2_retrieve_access_token(refresh_token=installed)
+    client.oauth_complete(side.authorize(client.oauth_start()))
+    client = another_process(flavour, store=store)
+    assert client.oauth2_retrieve_access_token(refresh_token=installed)
+    assert emulator.count("refresh_token") == 0
+
+
 def test_a_login_from_before_this_package_gets_its_name_with_the_first_refresh(
     make_client: Any, clock: FakeClock
 ) -> None:
