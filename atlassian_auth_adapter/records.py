@@ -183,11 +183,11 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Authorizations:
-    """The authorizations of the last minutes.
+    """The authorizations of the last minutes, and what is remembered of earlier ones.
 
     Attributes:
         requests: Those that wait for their redirects, the oldest first.
-        claims: Those whose redirects have come.
+        claims: Those whose redirects have come, in this order.
     """
 
     requests: tuple[AuthorizationRequest, ...] = ()

@@ -29,6 +29,9 @@ __all__ = ["StartedAuthorizations"]
 
 #: Authorizations that may wait for their redirects at one time.
 MOST_AUTHORIZATIONS = 100
+#: Claims that are remembered however old they are: a browser may load a page of last week again,
+#: and a server may end the login of a code that it gets twice.
+REMEMBERED_CLAIMS = 20
 
 
 class StartedAuthorizations:
@@ -186,8 +189,9 @@ class StartedAuthorizations:
         def changed(kept: Authorizations | None) -> Authorizations | None:
             before, now = kept or Authorizations(), self._clock.time()
             requests = tuple(request for request in before.requests if request.is_alive(now))
-            claims = tuple(c for c in before.claims if now - c.claimed_at < LIFETIME)
-            after = how(Authorizations(requests, claims))
+            earlier, last = before.claims[:-REMEMBERED_CLAIMS], before.claims[-REMEMBERED_CLAIMS:]
+            young = (claim for claim in earlier if now - claim.claimed_at < LIFETIME)
+            after = how(Authorizations(requests, (*young, *last)))
             return None if after == before else after
 
         change(self._store, self._key, Authorizations, changed)

@@ -25,6 +25,7 @@ from atlassian_auth_adapter.errors import (
     ConfigurationError,
     LoginRequiredError,
     ResourceUnavailableError,
+    TokenNotSavedError,
     TokenRequestRefusedError,
     raise_clean,
     without_frames,
@@ -247,6 +248,10 @@ class AtlassianOAuthClient(AtlassianClient):
 
         try:
             token_set = self._source.sign_in(exchange)
+        except TokenNotSavedError as error:
+            if replaced:  # it is still what the store holds
+                self._report("not_revoked", error=str(error))
+            raise
         except TokenRequestRefusedError as error:
             if error.error not in ("invalid_grant", "invalid_request"):
                 raise

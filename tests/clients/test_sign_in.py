@@ -13,10 +13,13 @@ from atlassian_auth_adapter import (
     AuthorizationDeniedError,
     StateMismatchError,
     TokenEndpointUnavailableError,
+    TokenNotSavedError,
 )
 from atlassian_auth_adapter.clients import oauth
 from atlassian_auth_adapter.testing import stored_login
 from atlassian_auth_adapter.testing.emulator import HTML, CloseAfter, Hold, Status
+
+from ..refresh.stores import FragileStore
 
 
 @pytest.mark.parametrize("flavour", ["cloud", "data_center", "bitbucket"])
@@ -130,6 +133,23 @@ def test_a_login_that_cannot_be_revoked_is_reported(
     _sign_in(client, emulator.data_center)
     assert ("not_revoked" in events.names) == (not isinstance(fault, HTML))
     assert client.test_connection().id
+
+
+def test_a_login_that_may_still_be_stored_is_not_revoked(
+    emulator: Any, make_client: Any, events: Any, landed: Any
+) -> None:
+    """The new one could not be saved at once: it is later, and the event tells of the other one."""
+    store = FragileStore()
+    client = make_client("data_center", store=store, on_event=events)
+    before = client.token_set().refresh_token
+    store.fail("answer")
+    with pytest.raises(TokenNotSavedError):
+        _sign_in(client, emulator.data_center)
+    assert events.names.count("not_revoked") == 1
+    assert not emulator.data_center.grants.refresh_token(before).family.revoked
+    store.recover()
+    landed()
+    assert client.refresh().state == "fresh"
 
 
 def test_a_revocation_that_hangs_does_not_delay_the_sign_in_for_long(
