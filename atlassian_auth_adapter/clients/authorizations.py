@@ -12,6 +12,7 @@ from atlassian_auth_adapter.errors import (
     AuthorizationCompletedError,
     AuthorizationError,
     TokenEndpointError,
+    TokenRequestRefusedError,
     TokenStoreError,
     TokenStoreUnavailableError,
     raise_clean,
@@ -89,6 +90,8 @@ class StartedAuthorizations:
         """A context in which the code may be sent: no other call gets it, now or later.
 
         If it leaves with an error that proves that nothing was sent, the authorization waits again.
+        So it does, for another code, when the server refuses a code that came without its state: it
+        may be that of a stranger, or of another authorization that waits.
         A process that dies in it leaves the claim behind.
 
         Args:
@@ -114,6 +117,9 @@ class StartedAuthorizations:
             yield claimed[-1]
         except AtlassianAuthError as error:
             if not _proves_that_nothing_was_sent(error):
+                if response.state is None and isinstance(error, TokenRequestRefusedError):
+                    with suppress(TokenStoreError):
+                        self._give_back(claimant, claimed, keeps_code=True)
                 raise
             failure = error.copied()
             try:
@@ -164,14 +170,24 @@ class StartedAuthorizations:
         waiting = tuple(each for each in kept.requests if each is not request)
         return Authorizations(waiting, (*kept.claims, claim))
 
-    def _give_back(self, claimant: str, claimed: list[AuthorizationRequest]) -> None:
-        """The authorization waits again, if the claim of this call is on record."""
+    def _give_back(
+        self, claimant: str, claimed: list[AuthorizationRequest], *, keeps_code: bool = False
+    ) -> None:
+        """The authorization waits again, if the claim of this call is on record.
+
+        `keeps_code` says whether its code stays claimed.
+        """
 
         def given_back(kept: Authorizations) -> Authorizations:
             others = tuple(claim for claim in kept.claims if claim.claimant != claimant)
             if others == kept.claims:
                 return kept
-            return Authorizations((*kept.requests, claimed[-1]), others)
+            used = tuple(
+                replace(claim, state_hash="")
+                for claim in kept.claims
+                if keeps_code and claim.claimant == claimant
+            )
+            return Authorizations((*kept.requests, claimed[-1]), (*others, *used))
 
         self._change(given_back)
 

@@ -374,6 +374,25 @@ def test_a_code_alone_is_refused_when_what_was_started_is_over(
 
 
 @every
+def test_a_code_alone_that_is_refused_uses_no_authorization_up(
+    flavour: str, emulator: Any, make_client: Any
+) -> None:
+    """It was made up, or belongs to another authorization that waits: it is not sent again, and the
+    person whose authorization it was taken for can still come back.
+    """
+    client = make_client(flavour, login=False)
+    redirect = _started(client, emulator, flavour)
+    for made_up in ("made-up-by-a-stranger", "made-up-once-more"):
+        with pytest.raises(AuthorizationError, match="was refused"):
+            client.oauth_complete(made_up)
+        with pytest.raises(AuthorizationError, match="used before"):
+            client.oauth_complete(made_up)
+    assert emulator.count() == 2
+    client.oauth_complete(redirect)
+    assert client.test_connection().id
+
+
+@every
 def test_a_state_that_was_not_compared_is_reported(
     flavour: str, emulator: Any, make_client: Any, events: Any
 ) -> None:

@@ -294,6 +294,35 @@ def test_an_installed_refresh_token_stays_spent_when_its_login_is_forgotten(
     assert emulator.count("refresh_token") == 0
 
 
+@pytest.mark.parametrize("flavour", ["cloud", "data_center", "bitbucket"])
+def test_installed_refresh_tokens_stay_spent_when_others_come(
+    emulator: AtlassianEmulator, clock: FakeClock, another_process: Any, flavour: str
+) -> None:
+    """Of two programs, each with its own; and of one that passes what is stored by now. A start
+    that offers an earlier one again sends nothing, or the server would end the login.
+    """
+    store, side = FragileStore(), getattr(emulator, flavour)
+
+    def start(refresh_token: str) -> Any:
+        client = another_process(flavour, store=store)
+        client.oauth2_retrieve_access_token(refresh_token=refresh_token)
+        return client.token_set()
+
+    installed = [side.issue()["refresh_token"] for _ in range(2)]
+    for refresh_token in installed:
+        newest = start(refresh_token)
+    installed.append(newest.refresh_token)
+    newest = start(newest.refresh_token)
+    emulator.reset_log()
+    for refresh_token in installed * 2:
+        assert start(refresh_token) == newest
+    assert emulator.count("refresh_token") == 0
+    clock.advance(7200)
+    for refresh_token in installed:
+        start(refresh_token)
+    assert emulator.count("refresh_token", "issued") == emulator.count("refresh_token") == 1
+
+
 def test_a_login_from_before_this_package_gets_its_name_with_the_first_refresh(
     make_client: Any, clock: FakeClock
 ) -> None:
