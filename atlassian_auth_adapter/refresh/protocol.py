@@ -132,7 +132,7 @@ def take_over(refresh_token: str, scope: str, request: Request, rules: Rules) ->
 
     def attempt(request: Request, seen: Seen, locked_at: Instant) -> Protocol[TokenSet | None]:
         login = seen.login or Login()
-        if rules.hashed(given) in login.taken_over:
+        if login.token_set and rules.hashed(given) in login.taken_over:
             return (yield from _renew(tries, rules, request, seen, locked_at))
         if login.token_set and login.token_set.refresh_token == refresh_token:
             request = replace(request, obtained_before=seen.now.wall)
@@ -242,7 +242,7 @@ def _erased() -> Protocol[None]:
         if seen.login is None:
             return
         with suppress(StaleRecordError):
-            spent = seen.login.taken_over  # however often a program passes it after this
+            spent = seen.login.taken_over  # for those who pass one of them after the next sign-in
             empty = Login(seen.login.generation + 1, seen.login.login_id, taken_over=spent)
             yield Save(empty, seen.version)
             return
