@@ -26,7 +26,7 @@ EventName = Literal[
     "store_failed",  # the store could not be read or written
     "lock_timeout",  # another process held the store's lock for too long
     "reauthorization_due",  # the login expires soon and needs a person
-    "no_refresh_token",  # the scopes ask for none: the login ends with its access token
+    "no_refresh_token",  # not asked for, or none came: the login ends with its access token
     "state_not_checked",  # a code was accepted without its state, which could not be compared
     "not_revoked",  # the login that a sign-in has replaced could not be revoked
     "foreign_origin",  # a request outside the grant was sent without the token

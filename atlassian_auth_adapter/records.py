@@ -53,6 +53,9 @@ SCHEMA = 2
 R = TypeVar("R", "Login", "Authorizations", "Sites", "ClientSecret")
 Record: TypeAlias = "Login | Authorizations | Sites | ClientSecret"
 
+#: Refresh tokens of other programs that are remembered as spent.
+REMEMBERED_TAKEOVERS = 20
+
 DeadReason = Literal["refused", "answer_lost"]
 
 
@@ -135,8 +138,8 @@ class Login:
         dead_reason: Why it is dead, as in `LoginRequiredError.reason`.
         forced_until: POSIX timestamp (seconds) at which the budget of forced refreshes is full
             again; see `refresh.protocol`.
-        taken_over: Salted hash of the refresh token with which the login was taken over from
-            another program, or "": it is spent, however often a program passes it.
+        taken_over: Salted hashes of the refresh tokens with which logins were taken over from other
+            programs, the latest last: they are spent, however often a program passes them.
         authorized_at: POSIX timestamp (seconds) of the resource owner's consent, 0 when not known.
     """
 
@@ -149,12 +152,16 @@ class Login:
     dead: str = ""
     dead_reason: DeadReason = "refused"
     forced_until: float = 0.0
-    taken_over: str = ""
+    taken_over: tuple[str, ...] = ()
     authorized_at: float = 0.0
 
     def named(self, key: TokenKey) -> str:
         """Its login_id; before it has one, the hash of its refresh token."""
         return self.login_id or (key.hashed(self.token_set.refresh_token) if self.token_set else "")
+
+    def taken_over_with(self, token_hash: str) -> tuple[str, ...]:
+        """`taken_over` with one more."""
+        return (*self.taken_over, token_hash)[-REMEMBERED_TAKEOVERS:]
 
     def precedes(self, other: Login) -> bool:
         """Whether the other one is a later state of the same login."""
@@ -168,7 +175,7 @@ class Claim:
 
     Attributes:
         code_hash: Salted hash of the code, which is never sent again.
-        state_hash: Salted hash of the state.
+        state_hash: Salted hash of the state; "" if the authorization waits for another code.
         claimed_at: POSIX timestamp (seconds).
         claimant: Random name of the call.
         replaces: login_id of the login that was stored at that time, or "".
@@ -183,11 +190,11 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Authorizations:
-    """The authorizations of the last minutes.
+    """The authorizations of the last minutes, and what is remembered of earlier ones.
 
     Attributes:
         requests: Those that wait for their redirects, the oldest first.
-        claims: Those whose redirects have come.
+        claims: Those whose redirects have come, in this order.
     """
 
     requests: tuple[AuthorizationRequest, ...] = ()

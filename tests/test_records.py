@@ -48,7 +48,7 @@ EVERY_FIELD = (
     '"journal": {"token_hash": "salted$hash", "started_at": 1764000001.5, "owner": "host:123"}, '
     '"takeover": {"token_hash": "salted$other", "started_at": 1764000002.5, "owner": "host:124"}, '
     '"throttled_until": 1764000009.5, "dead": "salted$dead", "dead_reason": "answer_lost", '
-    '"forced_until": 1764000000.75, "taken_over": "1f0e", "authorized_at": 1763999999.25}'
+    '"forced_until": 1764000000.75, "taken_over": ["1f0e"], "authorized_at": 1763999999.25}'
 )
 
 #: Name, text and record of each kind; TestForm says that the tables miss none.
@@ -68,7 +68,7 @@ FROZEN = (
             "",
             "refused",
             0.0,
-            "",
+            (),
             0.0,
         ),
     ),
@@ -241,7 +241,8 @@ class TestRefusal:
         for path, fields, values in (
             ((), "generation", (*never, "secret", None, 7.0, 1e999, math.nan)),
             ((), "throttled_until forced_until authorized_at", no_float),
-            ((), "login_id dead taken_over", (*never, None, 7, 10**400)),
+            ((), "login_id dead", (*never, None, 7, 10**400)),
+            ((), "taken_over", (*never[1:], None, 7, "secret", [7], [None])),
             ((), "dead_reason", (*never, "secret", "", None, 7, ["refused"])),
             ((), "token_set journal takeover", no_object),
             (("token_set",), "access_token refresh_token", no_token),
@@ -313,7 +314,7 @@ logins = st.builds(
     dead=text,
     dead_reason=st.sampled_from(["refused", "answer_lost"]),
     forced_until=number,
-    taken_over=text,
+    taken_over=st.lists(text).map(tuple),
     authorized_at=number,
 )
 requests = st.builds(AuthorizationRequest, text, text, number, text)

@@ -11,8 +11,8 @@ from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
     AuthorizationCompletedError,
     AuthorizationError,
-    ConfigurationError,
     TokenEndpointError,
+    TokenRequestRefusedError,
     TokenStoreError,
     TokenStoreUnavailableError,
     raise_clean,
@@ -30,6 +30,9 @@ __all__ = ["StartedAuthorizations"]
 
 #: Authorizations that may wait for their redirects at one time.
 MOST_AUTHORIZATIONS = 100
+#: Claims that are remembered however old they are: a browser may load a page of last week again,
+#: and a server may end the login of a code that it gets twice.
+REMEMBERED_CLAIMS = 20
 
 
 class StartedAuthorizations:
@@ -87,6 +90,8 @@ class StartedAuthorizations:
         """A context in which the code may be sent: no other call gets it, now or later.
 
         If it leaves with an error that proves that nothing was sent, the authorization waits again.
+        So it does, for another code, when the server refuses a code that came without its state: it
+        may be that of a stranger, or of another authorization that waits.
         A process that dies in it leaves the claim behind.
 
         Args:
@@ -112,6 +117,9 @@ class StartedAuthorizations:
             yield claimed[-1]
         except AtlassianAuthError as error:
             if not _proves_that_nothing_was_sent(error):
+                if response.state is None and isinstance(error, TokenRequestRefusedError):
+                    with suppress(TokenStoreError):
+                        self._give_back(claimant, claimed, keeps_code=True)
                 raise
             failure = error.copied()
             try:
@@ -162,14 +170,24 @@ class StartedAuthorizations:
         waiting = tuple(each for each in kept.requests if each is not request)
         return Authorizations(waiting, (*kept.claims, claim))
 
-    def _give_back(self, claimant: str, claimed: list[AuthorizationRequest]) -> None:
-        """The authorization waits again, if the claim of this call is on record."""
+    def _give_back(
+        self, claimant: str, claimed: list[AuthorizationRequest], *, keeps_code: bool = False
+    ) -> None:
+        """The authorization waits again, if the claim of this call is on record.
+
+        `keeps_code` says whether its code stays claimed.
+        """
 
         def given_back(kept: Authorizations) -> Authorizations:
             others = tuple(claim for claim in kept.claims if claim.claimant != claimant)
             if others == kept.claims:
                 return kept
-            return Authorizations((*kept.requests, claimed[-1]), others)
+            used = tuple(
+                replace(claim, state_hash="")
+                for claim in kept.claims
+                if keeps_code and claim.claimant == claimant
+            )
+            return Authorizations((*kept.requests, claimed[-1]), (*others, *used))
 
         self._change(given_back)
 
@@ -187,8 +205,9 @@ class StartedAuthorizations:
         def changed(kept: Authorizations | None) -> Authorizations | None:
             before, now = kept or Authorizations(), self._clock.time()
             requests = tuple(request for request in before.requests if request.is_alive(now))
-            claims = tuple(c for c in before.claims if now - c.claimed_at < LIFETIME)
-            after = how(Authorizations(requests, claims))
+            earlier, last = before.claims[:-REMEMBERED_CLAIMS], before.claims[-REMEMBERED_CLAIMS:]
+            young = (claim for claim in earlier if now - claim.claimed_at < LIFETIME)
+            after = how(Authorizations(requests, (*young, *last)))
             return None if after == before else after
 
         change(self._store, self._key, Authorizations, changed)
@@ -204,6 +223,5 @@ def _check_not_completed(claim: Claim, login: Login | None) -> None:
 
 
 def _proves_that_nothing_was_sent(error: AtlassianAuthError) -> bool:
-    if isinstance(error, TokenEndpointError):
-        return not was_sent(error)
-    return isinstance(error, ConfigurationError)  # such as that of a client secret
+    # Any other error is that of the function for the client secret, which is asked for before.
+    return not (isinstance(error, TokenEndpointError) and was_sent(error))

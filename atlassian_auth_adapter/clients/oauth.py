@@ -25,6 +25,7 @@ from atlassian_auth_adapter.errors import (
     ConfigurationError,
     LoginRequiredError,
     ResourceUnavailableError,
+    TokenNotSavedError,
     TokenRequestRefusedError,
     raise_clean,
     without_frames,
@@ -56,6 +57,8 @@ __all__ = [
 REVOCATION = 5.0
 #: What the event `no_refresh_token` advises.
 NO_REFRESH_TOKEN = "add it to `scopes`, or a person has to sign in again when the token ends"
+#: The same when the scopes are right, and the server has issued none.
+NONE_ISSUED = "the server has issued none: ask who runs the app; sign in again when the token ends"
 #: What the event `state_not_checked` advises.
 WHOLE_URL = "pass the whole redirect URL: a code alone may be that of a stranger's account"
 
@@ -247,6 +250,10 @@ class AtlassianOAuthClient(AtlassianClient):
 
         try:
             token_set = self._source.sign_in(exchange)
+        except TokenNotSavedError as error:
+            if replaced:  # it is still what the store holds
+                self._report("not_revoked", error=str(error))
+            raise
         except TokenRequestRefusedError as error:
             if error.error not in ("invalid_grant", "invalid_request"):
                 raise
@@ -257,6 +264,9 @@ class AtlassianOAuthClient(AtlassianClient):
                 error=error.error,
             )
             raise_clean(failure, error.copied())
+        if not (token_set.refresh_token or self.missing_scope):  # else the start has told
+            scope = self._server.refresh_token_scope
+            self._report("no_refresh_token", needed=scope, hint=NONE_ISSUED)
         if replaced not in ("", token_set.refresh_token):
             wait(run_in_thread(partial(self._revoke_replaced, replaced)), REVOCATION)
         self._begin_login()

@@ -24,9 +24,10 @@ __all__ = ["LIFETIME", "AuthorizationRequest", "AuthorizationResponse"]
 #: Seconds for which a started authorization may be completed.
 LIFETIME = 600.0
 
-#: What stands around a URL that was copied from a mail, a chat or a shell.
-_QUOTES = "\"'`<>\u201c\u201d\u201e\u2018\u2019\u201a\u00ab\u00bb"
+#: What stands around a URL that was copied from a mail, a chat, a list or a shell.
+_QUOTES = "\"'`<>()[]{},;\u201c\u201d\u201e\u2018\u2019\u201a\u00ab\u00bb"
 _IS_QUERY = re.compile(r"&?(code|state|iss|error|error_description)=")
+_HAS_FIELD = re.compile(r"(^|[?&])(code|state)=")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -114,20 +115,26 @@ class AuthorizationResponse:
     def parse(cls, code_or_url: str) -> AuthorizationResponse:
         """The response in a redirect URL, its path and query, or its query; or a code alone.
 
-        Quotes and angle brackets around it do no harm.
+        Quotes and brackets around it do no harm, nor does the escaping of HTML or of a URL.
 
         Raises:
             AuthorizationError: It is none of these.
         """
-        text = hidden(code_or_url.strip().strip(_QUOTES).strip())
+        if not isinstance(code_or_url, str):
+            raise AuthorizationError(
+                f"that is a {type(code_or_url).__name__}, not text. Pass the whole redirect URL as "
+                "`str`: it also says why there is no code."
+            )
+        text = _undisguised(hidden(code_or_url.strip().strip(_QUOTES).strip()))
         if not text.isprintable() or " " in text or not text:
             raise AuthorizationError(
                 "that is neither a code nor a redirect URL. Paste the URL whole, on one line."
             )
         place, mark, query = text.partition("?")
-        if _IS_QUERY.match(text):
+        is_url = mark or "://" in text
+        if _IS_QUERY.match(text) or (_HAS_FIELD.search(text) and not is_url):
             place, query = "", text
-        elif not mark and "://" not in text:
+        elif not is_url:
             return cls(text)
         parameters = hidden(parse_qs(query.partition("#")[0]))
         codes, errors, states, issuers = (
@@ -241,6 +248,14 @@ _START_AGAIN = (
     "account and the same store: each process has a MemoryTokenStore of its own, so workers need a "
     "store that they share, such as FileTokenStore."
 )
+
+
+def _undisguised(text: str) -> str:
+    """What was pasted without the escaping of a page of HTML, or of a URL within another one."""
+    plain = hidden(unquote(text))
+    if _HAS_FIELD.search(plain) and "=" not in text:
+        return plain
+    return hidden(text.replace("&amp;", "&"))
 
 
 def _is_same(url: str, callback_url: str) -> bool:

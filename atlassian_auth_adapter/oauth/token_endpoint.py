@@ -238,7 +238,7 @@ def checked_secret(secret: object) -> str:
 def _token_set(answer: Answer, sent_at: float, previous: TokenSet) -> TokenSet | None:
     """The token set in the answer, or None if the answer is not usable."""
     parsed = answer.json() if answer.status == HTTPStatus.OK else None
-    if not isinstance(parsed, dict) or parsed.get("error") is not None:  # some write null
+    if not isinstance(parsed, dict) or parsed.get("error"):  # some write null or ""
         return None
     access_token = parsed.get("access_token")
     # A server that leaves out the refresh token lets the client keep the one it has.

@@ -132,15 +132,15 @@ def take_over(refresh_token: str, scope: str, request: Request, rules: Rules) ->
 
     def attempt(request: Request, seen: Seen, locked_at: Instant) -> Protocol[TokenSet | None]:
         login = seen.login or Login()
-        if login.taken_over == rules.hashed(given):
+        if login.token_set and rules.hashed(given) in login.taken_over:
             return (yield from _renew(tries, rules, request, seen, locked_at))
         if login.token_set and login.token_set.refresh_token == refresh_token:
             request = replace(request, obtained_before=seen.now.wall)
-            taken_over = rules.hashed(given)
+            taken_over = login.taken_over_with(rules.hashed(given))
             return (yield from _renew(tries, rules, request, seen, locked_at, taken_over))
 
         def succeed(new: TokenSet) -> Login:
-            taken_over = rules.hashed(given)
+            taken_over = login.taken_over_with(rules.hashed(given))
             return Login(login.generation + 1, request.login_id, new, taken_over=taken_over)
 
         return (
@@ -168,7 +168,7 @@ def sign_in(request: Request) -> Protocol[TokenSet]:
             generation,
             request.login_id,
             token_set,
-            taken_over=seen.login.taken_over if seen.login else "",  # it stays spent
+            taken_over=seen.login.taken_over if seen.login else (),  # they stay spent
             authorized_at=token_set.obtained_at,
         )
         if not (yield from keep(Unsaved(login, seen.login, seen.version))):
@@ -242,7 +242,9 @@ def _erased() -> Protocol[None]:
         if seen.login is None:
             return
         with suppress(StaleRecordError):
-            yield Save(Login(seen.login.generation + 1, seen.login.login_id), seen.version)
+            spent = seen.login.taken_over  # for those who pass one of them after the next sign-in
+            empty = Login(seen.login.generation + 1, seen.login.login_id, taken_over=spent)
+            yield Save(empty, seen.version)
             return
     raise overtaken()
 
@@ -314,11 +316,11 @@ def _renew(
     request: Request,
     seen: Seen,
     locked_at: Instant,
-    taken_over: str = "",
+    taken_over: tuple[str, ...] = (),
 ) -> Protocol[TokenSet | None]:
     """What the store holds by now, if that will do; else a new token set.
 
-    `taken_over` names a refresh token that counts as taken over when it is spent.
+    `taken_over` replaces that of the login when its refresh token is spent; () leaves it.
     """
     if seen.memory.unsaved is None:
         seen = yield from _restored(seen)

@@ -8,11 +8,14 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["is_of_this_user", "user_at_the_other_end"]
+__all__ = ["CLOSED", "is_of_this_user", "user_at_the_other_end"]
 
-#: Tables of the kernel: `local_address` in column 1, `rem_address` in 2, `uid` in 7.
+#: Tables of the kernel: `local_address` in column 1, `rem_address` in 2, `st` in 3, `uid` in 7.
 #: Source: Documentation/networking/proc_net_tcp.rst of Linux.
 _TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+_ESTABLISHED = "01"
+#: In place of a user id: the other end is closed. The kernel says root then, whose it ever was.
+CLOSED = -1
 
 
 def is_of_this_user(connection: socket.socket) -> bool:
@@ -26,7 +29,7 @@ def is_of_this_user(connection: socket.socket) -> bool:
 
 
 def user_at_the_other_end(connection: socket.socket) -> int | None:
-    """The user id of that process, or None when the system does not tell."""
+    """The user id of that process, `CLOSED`, or None when the system does not tell."""
     ends = [connection.getpeername()[:2], connection.getsockname()[:2]]
     plain = [_in_table(host, port) for host, port in ends]
     mapped = [_in_table(host, port) for host, port in _mapped(ends)]
@@ -35,7 +38,7 @@ def user_at_the_other_end(connection: socket.socket) -> int | None:
             for row in rows:
                 columns = row.split()
                 if columns[1:3] in (plain, mapped):
-                    return int(columns[7])
+                    return int(columns[7]) if columns[3] == _ESTABLISHED else CLOSED
     return None
 
 

@@ -36,7 +36,7 @@ from atlassian_auth_adapter import (
     TokenStoreUnavailableError,
     records,
 )
-from atlassian_auth_adapter.clients.authorizations import MOST_AUTHORIZATIONS
+from atlassian_auth_adapter.clients.authorizations import MOST_AUTHORIZATIONS, REMEMBERED_CLAIMS
 from atlassian_auth_adapter.records import Authorizations, Claim
 from atlassian_auth_adapter.stores.base import Entry
 from atlassian_auth_adapter.testing import stored_login
@@ -242,10 +242,12 @@ def test_a_second_redirect_of_the_same_authorization_is_not_used(
     assert emulator.count("authorization_code") == 1
 
 
-def test_what_is_remembered_of_a_code_is_a_hash_for_ten_minutes(
+def test_what_is_remembered_of_a_code_is_a_hash(
     emulator: Any, make_client: Any, clock: Any
 ) -> None:
-    """Neither code, state nor verifier is left in the store; later even the hash is gone."""
+    """Neither code, state nor verifier is left in the store; when many others have come, and ten
+    minutes are over, not even the hash.
+    """
     store = MemoryTokenStore()
     client = make_client(login=False, store=store)
     redirect = _started(client, emulator, "cloud")
@@ -255,14 +257,37 @@ def test_what_is_remembered_of_a_code_is_a_hash_for_ten_minutes(
     assert entry
     secrets = (request.state, request.code_verifier, FORMS["code"](redirect))
     assert not [secret for secret in secrets if secret in entry.text]
+    for _ in range(REMEMBERED_CLAIMS):
+        client.oauth_complete(_started(client, emulator, "cloud"))
     clock.advance(599)
     with pytest.raises(AuthorizationCompletedError):
         client.oauth_complete(redirect)
     clock.advance(1)
     client.oauth_start()
-    assert not _kept(client).claims
+    assert len(_kept(client).claims) == REMEMBERED_CLAIMS
     with pytest.raises(StateMismatchError):
         client.oauth_complete(redirect)
+
+
+@every
+@pytest.mark.parametrize("later", [601, 86400 * 7, -86400])
+def test_a_page_that_is_loaded_again_much_later_does_no_harm(
+    later: float, flavour: str, emulator: Any, make_client: Any, clock: Any
+) -> None:
+    """A browser restores its tabs after days, or the clock was set: while another authorization
+    waits, a code alone is not sent for it.
+    """
+    client = make_client(flavour, login=False)
+    redirect = _started(client, emulator, flavour)
+    client.oauth_complete(redirect)
+    clock.jump(later)
+    other = _started(client, emulator, flavour)
+    for form in FORMS.values():
+        with pytest.raises(AuthorizationCompletedError):
+            client.oauth_complete(form(redirect))
+    assert emulator.count("authorization_code") == 1
+    client.refresh()
+    client.oauth_complete(other)
 
 
 @every
@@ -349,6 +374,25 @@ def test_a_code_alone_is_refused_when_what_was_started_is_over(
 
 
 @every
+def test_a_code_alone_that_is_refused_uses_no_authorization_up(
+    flavour: str, emulator: Any, make_client: Any
+) -> None:
+    """It was made up, or belongs to another authorization that waits: it is not sent again, and the
+    person whose authorization it was taken for can still come back.
+    """
+    client = make_client(flavour, login=False)
+    redirect = _started(client, emulator, flavour)
+    for made_up in ("made-up-by-a-stranger", "made-up-once-more"):
+        with pytest.raises(AuthorizationError, match="was refused"):
+            client.oauth_complete(made_up)
+        with pytest.raises(AuthorizationError, match="used before"):
+            client.oauth_complete(made_up)
+    assert emulator.count() == 2
+    client.oauth_complete(redirect)
+    assert client.test_connection().id
+
+
+@every
 def test_a_state_that_was_not_compared_is_reported(
     flavour: str, emulator: Any, make_client: Any, events: Any
 ) -> None:
@@ -389,12 +433,20 @@ def test_a_client_secret_that_is_missing_costs_no_redirect(
     flavour: str, emulator: Any, make_client: Any
 ) -> None:
     """The function for the secret fails before anything is sent; later the redirect counts."""
-    known, answers = getattr(emulator, flavour).app.client_secret, ["", ""]
-    client = make_client(flavour, login=False, client_secret=lambda: answers.pop() or 1 / 0)
+    known: list[str] = []
+    failures = [ZeroDivisionError(), TokenStoreError("locked"), ConfigurationError("no such")]
+
+    def secret() -> str:
+        if not known:
+            raise failures.pop(0)
+        return known[0]
+
+    client = make_client(flavour, login=False, client_secret=secret)
     redirect = _started(client, emulator, flavour)
-    with pytest.raises(ConfigurationError, match="Nothing was sent"):
-        client.oauth_complete(redirect)
-    answers[:] = [known]
+    for expected in (ConfigurationError, TokenStoreError, ConfigurationError):
+        with pytest.raises(expected):
+            client.oauth_complete(redirect)
+    known.append(getattr(emulator, flavour).app.client_secret)
     client.oauth_complete(redirect)
     assert emulator.count() == 1
 

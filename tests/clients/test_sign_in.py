@@ -11,8 +11,11 @@ import pytest
 
 from atlassian_auth_adapter import (
     AuthorizationDeniedError,
+    MemoryTokenStore,
     StateMismatchError,
     TokenEndpointUnavailableError,
+    TokenNotSavedError,
+    TokenStoreError,
 )
 from atlassian_auth_adapter.clients import oauth
 from atlassian_auth_adapter.testing import stored_login
@@ -132,6 +135,34 @@ def test_a_login_that_cannot_be_revoked_is_reported(
     assert client.test_connection().id
 
 
+class ReadOnlyAtTimes(MemoryTokenStore):
+    """A store that saves no login at times, but authorizations."""
+
+    is_read_only = False
+
+    def save(self, name: str, text: str, *, expected: int | None) -> None:
+        if self.is_read_only and "." not in name:
+            raise TokenStoreError("broken by the test")
+        super().save(name, text, expected=expected)
+
+
+def test_a_login_that_may_still_be_stored_is_not_revoked(
+    emulator: Any, make_client: Any, events: Any, landed: Any
+) -> None:
+    """The new one could not be saved at once: it is later, and the event tells of the other one."""
+    store = ReadOnlyAtTimes()
+    client = make_client("data_center", store=store, on_event=events)
+    before = client.token_set().refresh_token
+    store.is_read_only = True
+    with pytest.raises(TokenNotSavedError):
+        _sign_in(client, emulator.data_center)
+    assert events.names.count("not_revoked") == 1
+    assert not emulator.data_center.grants.refresh_token(before).family.revoked
+    store.is_read_only = False
+    landed()
+    assert client.refresh().state == "fresh"
+
+
 def test_a_revocation_that_hangs_does_not_delay_the_sign_in_for_long(
     emulator: Any, make_client: Any, monkeypatch: pytest.MonkeyPatch, landed: Any
 ) -> None:
@@ -172,6 +203,23 @@ def test_a_login_that_will_end_with_its_token_is_announced(
     assert event.fields["needed"] == "offline_access"
     status = client.status()
     assert status.idle_until == status.reauthorize_by == status.expires_at == clock.time() + 3600
+
+
+@pytest.mark.parametrize("flavour", ["cloud", "data_center", "bitbucket"])
+def test_a_server_that_issues_no_refresh_token_is_reported(
+    flavour: str, emulator: Any, make_client: Any, events: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scopes are right, and still the login ends with its token, as the dates say."""
+    side = getattr(emulator, flavour)
+    grant = side.grants.grant
+    monkeypatch.setattr(
+        side.grants, "grant", lambda consent, now, **_: grant(consent, now, refreshable=False)
+    )
+    client = make_client(flavour, on_event=events)
+    (event,) = (event for event in events if event.name == "no_refresh_token")
+    assert "issued none" in event.fields["hint"]
+    status = client.status()
+    assert status.idle_until == status.reauthorize_by == status.expires_at
 
 
 @pytest.mark.parametrize("flavour", ["cloud", "data_center", "bitbucket"])

@@ -141,6 +141,9 @@ def test_a_code_and_a_redirect_url_are_understood() -> None:
         "\u201e\u201c",
         "\u2018\u2019",
         "\u00ab\u00bb",
+        "()",
+        "[]",
+        "(<,>",
     ],
 )
 def test_quotes_around_what_is_pasted_do_no_harm(quotes: str) -> None:
@@ -156,6 +159,31 @@ def test_quotes_around_what_is_pasted_do_no_harm(quotes: str) -> None:
         for pasted in (f"{begin}{text}{end}", f" {begin} {text}{end}\n", f"{begin}{text}"):
             assert AuthorizationResponse.parse(pasted) == AuthorizationResponse("c", "s")
     assert AuthorizationResponse.parse(f"{begin}c0de{end}") == AuthorizationResponse("c0de")
+
+
+@pytest.mark.parametrize("code", ["c", "a+b/c=="])
+def test_what_another_program_has_escaped_is_understood(code: str) -> None:
+    """The source of a page has `&amp;`; a URL within another one is escaped as a whole."""
+    fields = f"code={quote(code, safe='')}&state=s"
+    for text in (f"http://localhost:8080/callback?{fields}", f"/callback?{fields}", fields):
+        for escaped in (text.replace("&", "&amp;"), quote(text, safe=""), quote(text, safe="?:/")):
+            assert AuthorizationResponse.parse(escaped) == AuthorizationResponse(code, "s")
+
+
+def test_a_query_is_no_code_whatever_field_comes_first() -> None:
+    """Or all of it would be sent as a code, in place of the one within it."""
+    response = AuthorizationResponse.parse("session_state=x&code=c&state=s")
+    assert response == AuthorizationResponse("c", "s")
+    for text in ("c&state=s", "x=1&code=c", "c%26state%3Ds", "x&code=c"):
+        with pytest.raises(AuthorizationError, match="Paste it whole"):
+            AuthorizationResponse.parse(text)
+
+
+@pytest.mark.parametrize("given", [None, b"code=c&state=s", 5, ["c"]], ids=repr)
+def test_what_is_no_text_is_refused_with_advice(given: Any) -> None:
+    """A web application asks its framework for a `code` that a denial does not have."""
+    with pytest.raises(AuthorizationError, match="whole redirect URL"):
+        AuthorizationResponse.parse(given)
 
 
 def test_anything_else_is_refused_with_advice() -> None:

@@ -284,14 +284,15 @@ def test_other_encodings_of_json_are_read() -> None:
         assert _endpoint(answer).refresh(OLD).refresh_token == "new-refresh"
 
 
-def test_an_error_that_is_null_beside_tokens_is_no_error() -> None:
+@pytest.mark.parametrize("nothing", [None, "", False, [], {}], ids=repr)
+def test_an_error_that_names_none_beside_tokens_is_no_error(nothing: object) -> None:
     """Some servers always write all fields."""
-    nothing = dict.fromkeys(["error", "error_description", "error_uri", "errors"])
+    fields = dict.fromkeys(["error", "error_description", "error_uri", "errors"], nothing)
     for server in (CLOUD, DATA_CENTER, BITBUCKET):
-        token_set = _endpoint(_answer({**nothing, **GOOD}), server).refresh(OLD)
+        token_set = _endpoint(_answer({**fields, **GOOD}), server).refresh(OLD)
         assert (token_set.access_token, token_set.refresh_token) == ("new-access", "new-refresh")
-    assert _endpoint(_answer({**nothing, **GOOD})).exchange("code").access_token == "new-access"
-    assert _failure(_answer({**GOOD, "error": ""})).outcome == "ambiguous"
+    assert _endpoint(_answer({**fields, **GOOD})).exchange("code").access_token == "new-access"
+    assert _failure(_answer({**GOOD, "error": "x"})).outcome == "ambiguous"
 
 
 def test_a_refusal_in_another_encoding_is_understood() -> None:

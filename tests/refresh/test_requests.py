@@ -273,6 +273,68 @@ def test_an_installed_refresh_token_is_known_as_spent_whatever_came_after_it(
     )
 
 
+@pytest.mark.parametrize("flavour", ["cloud", "data_center", "bitbucket"])
+def test_an_installed_refresh_token_stays_spent_when_its_login_is_forgotten(
+    emulator: AtlassianEmulator, make_client: Any, another_process: Any, flavour: str
+) -> None:
+    """A person forgets the login and signs in anew: the next start of the program, which offers it
+    again, sends nothing and gets this login.
+    """
+    store, side = FragileStore(), getattr(emulator, flavour)
+    client = make_client(flavour, store=store, login=False)
+    installed = side.issue()["refresh_token"]
+    client.oauth2_retrieve_access_token(refresh_token=installed)
+    client.forget()
+    client.oauth_complete(side.authorize(client.oauth_start()))
+    emulator.reset_log()
+    client = another_process(flavour, store=store)
+    assert client.oauth2_retrieve_access_token(refresh_token=installed)
+    assert not emulator.token_requests
+
+
+@pytest.mark.parametrize("flavour", ["cloud", "data_center", "bitbucket"])
+def test_a_refresh_token_that_is_not_rotated_can_be_taken_over_again(
+    emulator: AtlassianEmulator, make_client: Any, flavour: str
+) -> None:
+    """A forgotten login comes back with the same refresh token, if the server still takes it."""
+    client, side = make_client(flavour, login=False), getattr(emulator, flavour)
+    side.omit_refresh_token = True
+    installed = side.issue()["refresh_token"]
+    for _ in range(2):
+        client.oauth2_retrieve_access_token(refresh_token=installed)
+        assert client.test_connection().id
+        client.forget()
+
+
+@pytest.mark.parametrize("flavour", ["cloud", "data_center", "bitbucket"])
+def test_installed_refresh_tokens_stay_spent_when_others_come(
+    emulator: AtlassianEmulator, clock: FakeClock, another_process: Any, flavour: str
+) -> None:
+    """Of two programs, each with its own; and of one that passes what is stored by now. A start
+    that offers an earlier one again sends nothing, or the server would end the login.
+    """
+    store, side = FragileStore(), getattr(emulator, flavour)
+
+    def start(refresh_token: str) -> Any:
+        client = another_process(flavour, store=store)
+        client.oauth2_retrieve_access_token(refresh_token=refresh_token)
+        return client.token_set()
+
+    installed = [side.issue()["refresh_token"] for _ in range(2)]
+    for refresh_token in installed:
+        newest = start(refresh_token)
+    installed.append(newest.refresh_token)
+    newest = start(newest.refresh_token)
+    emulator.reset_log()
+    for refresh_token in installed * 2:
+        assert start(refresh_token) == newest
+    assert emulator.count("refresh_token") == 0
+    clock.advance(7200)
+    for refresh_token in installed:
+        start(refresh_token)
+    assert emulator.count("refresh_token", "issued") == emulator.count("refresh_token") == 1
+
+
 def test_a_login_from_before_this_package_gets_its_name_with_the_first_refresh(
     make_client: Any, clock: FakeClock
 ) -> None:

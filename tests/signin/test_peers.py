@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from atlassian_auth_adapter.signin import peers
-from atlassian_auth_adapter.signin.peers import is_of_this_user, user_at_the_other_end
+from atlassian_auth_adapter.signin.peers import CLOSED, is_of_this_user, user_at_the_other_end
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the table of Linux")
 
@@ -70,6 +70,23 @@ def test_a_process_of_another_user_is_recognized() -> None:
     ):
         assert user_at_the_other_end(connection) == 65534
         assert not is_of_this_user(connection)
+
+
+@linux
+@pytest.mark.parametrize("name", ADDRESSES)
+def test_a_connection_that_was_closed_is_of_no_user(name: str) -> None:
+    """The kernel gives it to root: any user could send a request as root, and use the entrance up
+    without waiting for the answer.
+    """
+    family, address, listens_at = ADDRESSES[name]
+    with _listening(listens_at) as listening:
+        with socket.socket(family) as client:
+            client.connect((address, listening.getsockname()[1]))
+            connection = listening.accept()[0]
+        with connection:
+            assert connection.recv(1) == b""
+            assert user_at_the_other_end(connection) == CLOSED
+            assert not is_of_this_user(connection)
 
 
 def test_where_it_cannot_be_known_the_entrance_works_once_all_the_same(

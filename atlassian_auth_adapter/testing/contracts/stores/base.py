@@ -56,7 +56,7 @@ LOGIN = Login(
     dead="salted$dead",
     dead_reason="answer_lost",
     forced_until=1764000000.75,
-    taken_over="1f0e",
+    taken_over=("1f0e",),
     authorized_at=1763999999.25,
 )
 
