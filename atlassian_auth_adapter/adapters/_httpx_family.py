@@ -122,7 +122,7 @@ class HTTPXFamilyAuth(AuthObject):
         rewind = _rewinder(request)
         self._attach(request, token_set, trace)
         response = yield request
-        answer = self._telling(response)
+        answer = self._telling(request, response)
         if answer.request is not request:  # the library has followed redirects
             bare = yield from self._hop_without_its_token(request, response, rewind)
             if bare is not None:
@@ -149,13 +149,13 @@ class HTTPXFamilyAuth(AuthObject):
         if rejection is not None:
             yield from self._replace_token(request, response, rejection, token_set, rewind, trace)
 
-    def _telling(self, response: httpx.Response) -> httpx.Response:
+    def _telling(self, request: httpx.Request, response: httpx.Response) -> httpx.Response:
         """The answer that says something about the token: usually the last one.
 
         A redirect to a login page says that the token was not accepted, although the library may
         have followed it.
         """
-        for hop in response.history:
+        for hop in _answers_to(request, response):
             location = _location(hop.request.url)
             if self.may_carry_token(location) and self.asks_for_a_login(
                 location, hop.status_code, hop.headers
@@ -217,14 +217,15 @@ class HTTPXFamilyAuth(AuthObject):
         yield _Drop(response)
         request.headers["Authorization"] = fresh.authorization
         response = yield request
-        answer = self._telling(response)
-        if answer.request is request:
+        answer = self._telling(request, response)
+        if answer.request is not request:
+            bare = yield from self._hop_without_its_token(request, response, rewind)
+            if bare is not None:
+                yield _Drop(response)
+                yield from self._flow(bare, trace)
+                return
+        if self.may_carry_token(_location(answer.request.url)) and _carried(answer.request, fresh):
             rejection.note_answer(fresh, answer.status_code, answer.headers)
-            return
-        bare = yield from self._hop_without_its_token(request, response, rewind)
-        if bare is not None:
-            yield _Drop(response)
-            yield from self._flow(bare, trace)
 
     def _hop_without_its_token(
         self, request: httpx.Request, response: httpx.Response, rewind: Callable[[], bool]
@@ -238,11 +239,9 @@ class HTTPXFamilyAuth(AuthObject):
         Raises:
             ForeignOriginError: The library has gone to a foreign host, and `foreign` is "raise".
         """
-        sent = [*(earlier.request for earlier in response.history), response.request]
-        followed = sent[
-            max((at for at, each in enumerate(sent) if each is request), default=-1) + 1 :
-        ]
-        for hop in followed:
+        for hop in (answer.request for answer in _answers_to(request, response)):
+            if hop is request:
+                continue
             location = _location(hop.url)
             route = self._admitted(location, hop)
             if route is not None and route.undecided:
@@ -256,7 +255,6 @@ class HTTPXFamilyAuth(AuthObject):
                 )
                 if hop.method in SAFE_METHODS or (is_rejected and rewind()):
                     return _again(hop)
-                return None
         return None
 
     def _admitted(
@@ -311,15 +309,23 @@ def _redirect(request: httpx.Request, location: Location) -> None:
     request.headers.pop("Cookie", None)
 
 
+def _answers_to(request: httpx.Request, response: httpx.Response) -> list[httpx.Response]:
+    """The answers since the request was sent for the last time: the first one is to the request,
+    the others are to its redirects, which the library has followed.
+    """
+    answers = [*response.history, response]
+    last = max((at for at, answer in enumerate(answers) if answer.request is request), default=0)
+    return answers[last:]
+
+
 def _again(request: httpx.Request) -> httpx.Request:
-    """The same request for a new route, without the headers of the host that it was sent to."""
-    headers = [(k, v) for k, v in request.headers.multi_items() if k not in ("host", "cookie")]
-    body: dict[str, Any] = {}
-    if request.method not in SAFE_METHODS:  # with a stream the library adds no headers
-        body["stream"] = request.stream
-        headers.append(("host", request.url.netloc.decode("ascii")))
+    """The same request, to be sent by a new route."""
     return type(request)(
-        request.method, request.url, headers=headers, extensions=request.extensions, **body
+        request.method,
+        request.url,
+        headers=request.headers,
+        extensions=request.extensions,
+        stream=request.stream,  # with a stream the library adds no headers
     )
 
 
@@ -333,13 +339,15 @@ def _rewinder(request: httpx.Request) -> Callable[[], bool]:
     if hasattr(request, "_content"):  # bytes in memory, or no body
         return lambda: True
     stream: Any = request.stream
+    source: Any = getattr(stream, "_stream", None)
     if library_of(stream) != type(stream).__module__.partition(".")[0]:
         return lambda: False
     if hasattr(stream, "fields"):
         files = [field.file for field in stream.fields if hasattr(field, "file")]
         seekable = all(isinstance(file, str | bytes) or _is_seekable(file) for file in files)
         return lambda: seekable
-    source: Any = getattr(stream, "_stream", None)
+    if isinstance(source, bytes):
+        return lambda: True
     if hasattr(stream, "__aiter__") or not _is_seekable(source):
         return lambda: False
     start = source.tell()

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import repeat
+from itertools import count, repeat
 from typing import Any, ClassVar
 
 import httpx
@@ -27,6 +27,7 @@ from atlassian_auth_adapter import (
     TokenSet,
     TokenSource,
 )
+from atlassian_auth_adapter.adapters import _bodies
 from atlassian_auth_adapter.adapters._bodies import MOST_LOOKED_AT, decoded
 from atlassian_auth_adapter.atlassian.gateway import OneServer, ResourceServer
 
@@ -75,6 +76,7 @@ class Server:
         tokens: Of each request, in their order.
         connections: Their addresses.
         bodies: Of the requests.
+        accepted: Whether there was a 200.
     """
 
     url: str = ""
@@ -86,6 +88,7 @@ class Server:
     tokens: list[str] = field(default_factory=list)
     connections: set[Any] = field(default_factory=set)
     bodies: list[bytes] = field(default_factory=list)
+    accepted: threading.Event = field(default_factory=threading.Event)
 
 
 @pytest.fixture
@@ -101,6 +104,7 @@ def server() -> Iterator[Server]:
             state.tokens.append(self.headers["Authorization"])
             state.bodies.append(self.rfile.read(int(self.headers.get("Content-Length", 0))))
             if self.headers["Authorization"] == state.accepts:
+                state.accepted.set()
                 self.send_response(200)
                 self.send_header("Content-Length", "2")
                 self.end_headers()
@@ -263,6 +267,28 @@ def test_an_anonymous_download_is_not_read_to_its_end(server: Server, client: st
     answer = got(client, server.url)
     assert (answer.status, answer.history, answer.body) == (200, [200], b"ok")
     assert server.sent < MANY / 4
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_rejection_that_comes_byte_by_byte_is_not_waited_for(
+    server: Server, client: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After some seconds the request is sent again, whatever has come of the body by then."""
+
+    def slow() -> Iterator[bytes]:
+        yield b"x"
+        server.accepted.wait(20)
+
+    monkeypatch.setattr(_bodies, "monotonic", count(step=_bodies.LONGEST_LOOK).__next__)
+    for headers, body in (
+        ({"Content-Length": "70000"}, slow),
+        ({"Transfer-Encoding": "chunked"}, lambda: chunked(slow())),
+        ({}, slow),
+    ):
+        server.headers, server.body = headers, body
+        server.accepted.clear()
+        answer = got(client, server.url)
+        assert (answer.status, answer.first, answer.body) == (200, b"x", b"ok")
 
 
 @pytest.mark.parametrize("client", CLIENTS)
