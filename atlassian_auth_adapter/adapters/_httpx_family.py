@@ -320,13 +320,16 @@ def _answers_to(request: httpx.Request, response: httpx.Response) -> list[httpx.
 
 def _again(request: httpx.Request) -> httpx.Request:
     """The same request, to be sent by a new route."""
-    return type(request)(
+    again = type(request)(
         request.method,
         request.url,
         headers=request.headers,
         extensions=request.extensions,
         stream=request.stream,  # with a stream the library adds no headers
     )
+    if _is_in_memory(again.stream):
+        again.read()  # what was not read httpx-aiohttp sends in chunks, also the body of a GET
+    return again
 
 
 def _rewinder(request: httpx.Request) -> Callable[[], bool]:
@@ -336,18 +339,16 @@ def _rewinder(request: httpx.Request) -> Callable[[], bool]:
     file by itself (`fields`), and a stream over any iterable (`_stream`), of which only seekable
     files can be read twice. Files with async methods cannot.
     """
-    if hasattr(request, "_content"):  # bytes in memory, or no body
-        return lambda: True
     stream: Any = request.stream
-    source: Any = getattr(stream, "_stream", None)
+    if hasattr(request, "_content") or _is_in_memory(stream):
+        return lambda: True
     if library_of(stream) != type(stream).__module__.partition(".")[0]:
         return lambda: False
     if hasattr(stream, "fields"):
         files = [field.file for field in stream.fields if hasattr(field, "file")]
         seekable = all(isinstance(file, str | bytes) or _is_seekable(file) for file in files)
         return lambda: seekable
-    if isinstance(source, bytes):
-        return lambda: True
+    source: Any = getattr(stream, "_stream", None)
     if hasattr(stream, "__aiter__") or not _is_seekable(source):
         return lambda: False
     start = source.tell()
@@ -359,6 +360,11 @@ def _rewinder(request: httpx.Request) -> Callable[[], bool]:
             return False
 
     return rewind
+
+
+def _is_in_memory(stream: Any) -> bool:
+    """Whether it is the library's stream of bytes, or of no body."""
+    return isinstance(getattr(stream, "_stream", None), bytes)
 
 
 def _carried(request: httpx.Request, token_set: TokenSet) -> bool:
