@@ -387,7 +387,7 @@ def _reader_of(raw: Any) -> Callable[[int], bytes]:
     connections of mocks may be unable to.
     """
     is_of_server = isinstance(getattr(raw, "_original_response", None), HTTPClientResponse)
-    if not is_of_server or not hasattr(raw, "read1"):
+    if not is_of_server or not hasattr(raw, "read1") or raw.length_remaining == 0:
         return partial(raw.read, decode_content=False)
 
     def read(size: int) -> bytes:

@@ -7,8 +7,9 @@ import gzip
 import io
 import threading
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count, repeat
 from typing import Any, ClassVar
@@ -212,7 +213,7 @@ def _as_got(answer: Any, read: bytes) -> Got:
     return Got(answer.status_code, [each.status_code for each in answer.history], read, first)
 
 
-def chunked(pieces: Iterator[bytes]) -> Iterator[bytes]:
+def chunked(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """The pieces as chunks of a body of unknown length."""
     for piece in pieces:
         yield b"%x\r\n%s\r\n" % (len(piece), piece)
@@ -296,13 +297,16 @@ def test_a_short_rejection_keeps_its_connection(server: Server, client: str) -> 
     """It is read to its end, so the second attempt uses the connection again."""
     pieces = [PIECE] * 7
     for headers, body in (
-        ({"Content-Length": str(sum(map(len, pieces)))}, lambda: iter(pieces)),
-        ({"Transfer-Encoding": "chunked"}, lambda: chunked(iter(pieces))),
+        ({"Content-Length": str(sum(map(len, pieces)))}, pieces),
+        ({"Content-Length": "0"}, []),
+        ({"Transfer-Encoding": "chunked"}, pieces),
     ):
-        server.headers, server.body = headers, body
+        framed = chunked if "Transfer-Encoding" in headers else iter
+        server.headers = headers
+        server.body = partial(framed, body)
         server.connections.clear()
         answer = got(client, server.url)
-        assert (answer.status, answer.first) == (200, b"".join(pieces))
+        assert (answer.status, answer.first) == (200, b"".join(body))
         assert len(server.connections) == 1
 
 
