@@ -83,6 +83,10 @@ class PartlyReadFile(io.RawIOBase):
         buffer[: len(data)] = data
         return len(data)
 
+    def read1(self, size: int = -1) -> bytes:
+        """At most so many bytes, those that come next; called by `read1` of urllib3."""
+        return self.read(size if size >= 0 else MOST_LOOKED_AT) or b""
+
     def close(self) -> None:
         """Close the body; a connection with an unread rest is closed as well."""
         if not self.closed:

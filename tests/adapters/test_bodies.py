@@ -259,6 +259,24 @@ def test_a_rejection_that_is_returned_can_be_read_as_a_stream(
     assert set(answer.body) == {ord("x")}
 
 
+def test_a_rejection_that_is_returned_can_be_read_by_urllib3(server: Server) -> None:
+    """By each of the methods of `Response.raw`, decoded or not."""
+    body, sent = PIECE * 10, gzip.compress(PIECE * 10)
+    server.headers = {"Content-Encoding": "gzip", "Content-Length": str(len(sent))}
+    server.body, server.accepts = lambda: iter([sent]), "nothing"
+    ways: list[Callable[[Any], bytes]] = [
+        lambda raw: bytes(raw.read(decode_content=True)),
+        lambda raw: b"".join(raw.stream(100, decode_content=True)),
+        lambda raw: b"".join(iter(partial(raw.read1, decode_content=True), b"")),
+        lambda raw: b"".join(iter(partial(raw.read1, 100, decode_content=True), b"")),
+        lambda raw: gzip.decompress(raw.read(decode_content=False)),
+    ]
+    for read in ways:
+        with requests.Session() as session:
+            session.auth = AtlassianAuth(Source(server.url))
+            assert read(session.get(server.url, stream=True).raw) == body
+
+
 @pytest.mark.parametrize("client", CLIENTS)
 def test_an_anonymous_download_is_not_read_to_its_end(server: Server, client: str) -> None:
     """Data Center serves an invalid token as if not logged in: the right answer is fetched."""
