@@ -239,7 +239,8 @@ class HTTPXFamilyAuth(AuthObject):
         Raises:
             ForeignOriginError: The library has gone to a foreign host, and `foreign` is "raise".
         """
-        for hop in (answer.request for answer in _answers_to(request, response)):
+        for answer in _answers_to(request, response):
+            hop = answer.request
             if hop is request:
                 continue
             location = _location(hop.url)
@@ -250,11 +251,11 @@ class HTTPXFamilyAuth(AuthObject):
             if route is None:
                 return None  # what a foreign host asks for gets no token
             if not (self.may_carry_token(location) and "Authorization" in hop.headers):
-                is_rejected = (
-                    hop is response.request and response.status_code == HTTPStatus.UNAUTHORIZED
-                )
+                is_rejected = answer.status_code == HTTPStatus.UNAUTHORIZED
                 if hop.method in SAFE_METHODS or (is_rejected and rewind()):
                     return _again(hop)
+                if self.asks_for_a_login(location, answer.status_code, answer.headers):
+                    return None  # the rest is the way to its login page
         return None
 
     def _admitted(

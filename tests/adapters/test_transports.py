@@ -325,6 +325,16 @@ def test_a_redirected_upload_that_was_rejected_is_sent_again(wire: Wire) -> None
     assert (last.path, last.body) == ("/jira/x", b"bytes")
 
 
+def test_the_login_page_that_an_upload_was_sent_to_gets_no_token(wire: Wire) -> None:
+    """A transport without the token in a redirect is no reason to renew it."""
+    source = Renewing(OneServer(f"{wire.origin}/jira"))
+    wire.application.sign_in = "/jira/login.jsp?os_destination=%2Fx"
+    wire.send(source, wire.to("/jira/x", 307), method="POST", content=b"bytes")
+    assert source.generation == 0
+    pages = [each for each in wire.application.seen if each.path == "/jira/login.jsp"]
+    assert [page.authorization for page in pages] == [""] * len(pages)
+
+
 def test_a_cookie_that_a_redirect_sets_is_sent(wire: Wire) -> None:
     """Also with the token: a load balancer that gets none redirects again, without an end."""
     wire.application.cookie = "node=2"
