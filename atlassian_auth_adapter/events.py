@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
@@ -77,13 +78,18 @@ OnEvent = Callable[[Event], object]
 
 def report(on_event: OnEvent | None, event: Event) -> None:
     """Log the event and call the hook with it. Never raises; call it without holding a lock."""
-    logger.log(_level(event), "%s", event)
+    _log(_level(event), "%s", event)
     if on_event is None:
         return
     try:
         on_event(event)
     except Exception as error:  # noqa: BLE001 - the hook must not break a refresh
-        logger.warning("on_event raised %s for %s", type(error).__name__, event.name)
+        _log(logging.WARNING, "on_event raised %s for %s", type(error).__name__, event.name)
+
+
+def _log(level: int, text: str, *values: object) -> None:
+    with suppress(Exception):  # of a filter or a handler of the program
+        logger.log(level, text, *values)
 
 
 def _level(event: Event) -> int:

@@ -35,6 +35,19 @@ def test_a_hook_that_raises_does_no_harm(caplog: pytest.LogCaptureFixture) -> No
     assert "s3cr3t" not in caplog.text
 
 
+def test_a_log_that_raises_does_no_harm(caplog: pytest.LogCaptureFixture) -> None:
+    """Such as a filter that expects other records: the hook gets its event all the same."""
+
+    def redacted(record: logging.LogRecord) -> bool:
+        raise KeyError(record.name)
+
+    seen: list[Event] = []
+    with caplog.filtering(redacted):  # type: ignore[arg-type]
+        report(seen.append, Event("refused"))
+        report(lambda _: int("x"), Event("refused"))
+    assert seen == [Event("refused")]
+
+
 def test_without_a_hook_it_is_logged_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
     """No hook is needed to see a refused login in the log."""
     report(None, Event("refused", "bob"))

@@ -1,8 +1,9 @@
 """Bodies of answers: how much of one is looked at, and how it can still be read afterwards.
 
-An answer that rejects a token may be a download of any size, may be compressed, and may break. So
-at most its start is read, nothing is decoded beyond that size, and an error in it is kept for the
-program that reads it. Neither requests nor httpx is imported here.
+An answer that rejects a token may be a download of any size, may come byte by byte, may be
+compressed, and may break. So at most its start is read, and for some seconds only, nothing is
+decoded beyond that size, and an error in it is kept for the program that reads it. Neither requests
+nor httpx is imported here.
 """
 
 from __future__ import annotations
@@ -10,12 +11,16 @@ from __future__ import annotations
 import io
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
+from time import monotonic
 from typing import Any
 
 __all__ = ["MOST_LOOKED_AT", "PartlyReadFile", "PartlyReadStream", "decoded"]
 
 #: Bytes of a body that are looked at, as sent and once more after decoding.
 MOST_LOOKED_AT = 64 * 1024
+#: Seconds after which no next piece of a body is waited for; for each one the timeout of the
+#: program holds.
+LONGEST_LOOK = 5.0
 #: Bytes that are decoded at once: older versions of urllib3 do not limit what comes out.
 _PIECE = 1024
 
@@ -43,7 +48,7 @@ class PartlyReadFile(io.RawIOBase):
 
     Args:
         raw: The body.
-        read: Reads so many bytes of it, as they were sent.
+        read: Reads so many bytes of it, or those that are there, as they were sent.
     """
 
     def __init__(self, raw: Any, read: Callable[[int], bytes]) -> None:
@@ -54,11 +59,11 @@ class PartlyReadFile(io.RawIOBase):
         self._left = io.BytesIO(self.start)
 
     def _read_start(self) -> bytes:
-        start = bytearray()
+        start, end = bytearray(), monotonic() + LONGEST_LOOK
         try:
             while chunk := self._read(MOST_LOOKED_AT - len(start)):
                 start += chunk
-                if len(start) >= MOST_LOOKED_AT:
+                if len(start) >= MOST_LOOKED_AT or monotonic() >= end:
                     break
         except Exception as error:  # noqa: BLE001 - raised where the program reads
             self._error = error.with_traceback(None)  # its frames hold this object
@@ -77,6 +82,10 @@ class PartlyReadFile(io.RawIOBase):
             data = self._read(len(buffer)) or b""
         buffer[: len(data)] = data
         return len(data)
+
+    def read1(self, size: int = -1) -> bytes:
+        """At most so many bytes, those that come next; called by `read1` of urllib3."""
+        return self.read(size if size >= 0 else MOST_LOOKED_AT) or b""
 
     def close(self) -> None:
         """Close the body; a connection with an unread rest is closed as well."""
@@ -97,6 +106,7 @@ class PartlyReadStream:
     def __init__(self, stream: Any, rest: Any) -> None:
         self._stream, self._rest = stream, rest
         self._chunks: list[bytes] = []
+        self._end = monotonic() + LONGEST_LOOK
         self._error: Exception | None = None
 
     @classmethod
@@ -145,7 +155,7 @@ class PartlyReadStream:
 
     def _is_enough(self, chunk: bytes) -> bool:
         self._chunks.append(chunk)
-        return sum(map(len, self._chunks)) >= MOST_LOOKED_AT
+        return sum(map(len, self._chunks)) >= MOST_LOOKED_AT or monotonic() >= self._end
 
     def _decoded_for(self, response: Any) -> bytes:
         start = b"".join(self._chunks)[:MOST_LOOKED_AT]

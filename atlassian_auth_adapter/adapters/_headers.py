@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from atlassian_auth_adapter.secret_text import hidden
+
 __all__ = ["UncopiedHeaders"]
 
 _NAME = "Authorization"
@@ -38,7 +40,7 @@ class UncopiedHeaders:
     def allow_copies(self) -> None:
         """Let copies have the token as well: the transport shows where they are sent."""
         if _NAME in self.all:  # else the program has taken it off
-            super().__setitem__(_NAME, self.all[_NAME])  # type: ignore[misc]
+            super().__setitem__(_NAME, hidden(self.all[_NAME]))  # type: ignore[misc]
 
     @property
     def raw(self) -> list[tuple[bytes, bytes]]:

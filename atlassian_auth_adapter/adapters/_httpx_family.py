@@ -122,7 +122,7 @@ class HTTPXFamilyAuth(AuthObject):
         rewind = _rewinder(request)
         self._attach(request, token_set, trace)
         response = yield request
-        answer = self._telling(response)
+        answer = self._telling(request, response)
         if answer.request is not request:  # the library has followed redirects
             bare = yield from self._hop_without_its_token(request, response, rewind)
             if bare is not None:
@@ -149,13 +149,13 @@ class HTTPXFamilyAuth(AuthObject):
         if rejection is not None:
             yield from self._replace_token(request, response, rejection, token_set, rewind, trace)
 
-    def _telling(self, response: httpx.Response) -> httpx.Response:
+    def _telling(self, request: httpx.Request, response: httpx.Response) -> httpx.Response:
         """The answer that says something about the token: usually the last one.
 
         A redirect to a login page says that the token was not accepted, although the library may
         have followed it.
         """
-        for hop in response.history:
+        for hop in _answers_to(request, response):
             location = _location(hop.request.url)
             if self.may_carry_token(location) and self.asks_for_a_login(
                 location, hop.status_code, hop.headers
@@ -217,14 +217,15 @@ class HTTPXFamilyAuth(AuthObject):
         yield _Drop(response)
         request.headers["Authorization"] = fresh.authorization
         response = yield request
-        answer = self._telling(response)
-        if answer.request is request:
+        answer = self._telling(request, response)
+        if answer.request is not request:
+            bare = yield from self._hop_without_its_token(request, response, rewind)
+            if bare is not None:
+                yield _Drop(response)
+                yield from self._flow(bare, trace)
+                return
+        if self.may_carry_token(_location(answer.request.url)) and _carried(answer.request, fresh):
             rejection.note_answer(fresh, answer.status_code, answer.headers)
-            return
-        bare = yield from self._hop_without_its_token(request, response, rewind)
-        if bare is not None:
-            yield _Drop(response)
-            yield from self._flow(bare, trace)
 
     def _hop_without_its_token(
         self, request: httpx.Request, response: httpx.Response, rewind: Callable[[], bool]
@@ -238,11 +239,10 @@ class HTTPXFamilyAuth(AuthObject):
         Raises:
             ForeignOriginError: The library has gone to a foreign host, and `foreign` is "raise".
         """
-        sent = [*(earlier.request for earlier in response.history), response.request]
-        followed = sent[
-            max((at for at, each in enumerate(sent) if each is request), default=-1) + 1 :
-        ]
-        for hop in followed:
+        for answer in _answers_to(request, response):
+            hop = answer.request
+            if hop is request:
+                continue
             location = _location(hop.url)
             route = self._admitted(location, hop)
             if route is not None and route.undecided:
@@ -251,12 +251,11 @@ class HTTPXFamilyAuth(AuthObject):
             if route is None:
                 return None  # what a foreign host asks for gets no token
             if not (self.may_carry_token(location) and "Authorization" in hop.headers):
-                is_rejected = (
-                    hop is response.request and response.status_code == HTTPStatus.UNAUTHORIZED
-                )
+                is_rejected = answer.status_code == HTTPStatus.UNAUTHORIZED
                 if hop.method in SAFE_METHODS or (is_rejected and rewind()):
                     return _again(hop)
-                return None
+                if self.asks_for_a_login(location, answer.status_code, answer.headers):
+                    return None  # the rest is the way to its login page
         return None
 
     def _admitted(
@@ -311,16 +310,27 @@ def _redirect(request: httpx.Request, location: Location) -> None:
     request.headers.pop("Cookie", None)
 
 
+def _answers_to(request: httpx.Request, response: httpx.Response) -> list[httpx.Response]:
+    """The answers since the request was sent for the last time: the first one is to the request,
+    the others are to its redirects, which the library has followed.
+    """
+    answers = [*response.history, response]
+    last = max((at for at, answer in enumerate(answers) if answer.request is request), default=0)
+    return answers[last:]
+
+
 def _again(request: httpx.Request) -> httpx.Request:
-    """The same request for a new route, without the headers of the host that it was sent to."""
-    headers = [(k, v) for k, v in request.headers.multi_items() if k not in ("host", "cookie")]
-    body: dict[str, Any] = {}
-    if request.method not in SAFE_METHODS:  # with a stream the library adds no headers
-        body["stream"] = request.stream
-        headers.append(("host", request.url.netloc.decode("ascii")))
-    return type(request)(
-        request.method, request.url, headers=headers, extensions=request.extensions, **body
+    """The same request, to be sent by a new route."""
+    again = type(request)(
+        request.method,
+        request.url,
+        headers=request.headers,
+        extensions=request.extensions,
+        stream=request.stream,  # with a stream the library adds no headers
     )
+    if _is_in_memory(again.stream):
+        again.read()  # what was not read httpx-aiohttp sends in chunks, also the body of a GET
+    return again
 
 
 def _rewinder(request: httpx.Request) -> Callable[[], bool]:
@@ -330,9 +340,9 @@ def _rewinder(request: httpx.Request) -> Callable[[], bool]:
     file by itself (`fields`), and a stream over any iterable (`_stream`), of which only seekable
     files can be read twice. Files with async methods cannot.
     """
-    if hasattr(request, "_content"):  # bytes in memory, or no body
-        return lambda: True
     stream: Any = request.stream
+    if hasattr(request, "_content") or _is_in_memory(stream):
+        return lambda: True
     if library_of(stream) != type(stream).__module__.partition(".")[0]:
         return lambda: False
     if hasattr(stream, "fields"):
@@ -351,6 +361,11 @@ def _rewinder(request: httpx.Request) -> Callable[[], bool]:
             return False
 
     return rewind
+
+
+def _is_in_memory(stream: Any) -> bool:
+    """Whether it is the library's stream of bytes, or of no body."""
+    return isinstance(getattr(stream, "_stream", None), bytes)
 
 
 def _carried(request: httpx.Request, token_set: TokenSet) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
+from http.client import HTTPResponse as HTTPClientResponse
 from http.cookiejar import Cookie, DefaultCookiePolicy
 from time import perf_counter
 from typing import Any, cast
@@ -355,10 +356,16 @@ def _start_of(response: requests.Response) -> bytes:
     raw = response.raw
     if raw is None:
         return b""
+    encoding = response.headers.get("Content-Encoding", "")
+    if isinstance(raw, PartlyReadFile):
+        return raw.start
     if not hasattr(raw, "stream"):  # not one of urllib3, and requests decodes nothing in it
         response.raw = body = PartlyReadFile(raw, raw.read)
         return body.start
-    body = PartlyReadFile(raw, partial(raw.read, decode_content=False))
+    known = getattr(raw, "_fp", None)
+    if isinstance(known, PartlyReadFile):
+        return decoded(known.start, encoding)
+    body = PartlyReadFile(raw, _reader_of(raw))
     response.raw = HTTPResponse(
         body,
         headers=raw.headers,
@@ -370,7 +377,24 @@ def _start_of(response: requests.Response) -> bytes:
         original_response=getattr(raw, "_original_response", None),  # holds the cookies
         request_method=response.request.method,
     )
-    return decoded(body.start, response.headers.get("Content-Encoding", ""))
+    return decoded(body.start, encoding)
+
+
+def _reader_of(raw: Any) -> Callable[[int], bytes]:
+    """A function that reads so many bytes of a response of urllib3, without decoding them.
+
+    From a server it does not wait for all of them, where urllib3 can do so (since 2.1). The
+    connections of mocks may be unable to.
+    """
+    is_of_server = isinstance(getattr(raw, "_original_response", None), HTTPClientResponse)
+    if not is_of_server or not hasattr(raw, "read1") or raw.length_remaining == 0:
+        return partial(raw.read, decode_content=False)
+
+    def read(size: int) -> bytes:
+        # Python before 3.11.8 and 3.12.2 would wait for more than the length of the body.
+        return b"" if raw.length_remaining == 0 else raw.read1(size, decode_content=False)
+
+    return read
 
 
 def _drop(response: requests.Response) -> None:

@@ -7,10 +7,11 @@ import gzip
 import io
 import threading
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import repeat
+from itertools import count, repeat
 from typing import Any, ClassVar
 
 import httpx
@@ -27,6 +28,7 @@ from atlassian_auth_adapter import (
     TokenSet,
     TokenSource,
 )
+from atlassian_auth_adapter.adapters import _bodies
 from atlassian_auth_adapter.adapters._bodies import MOST_LOOKED_AT, decoded
 from atlassian_auth_adapter.atlassian.gateway import OneServer, ResourceServer
 
@@ -75,6 +77,7 @@ class Server:
         tokens: Of each request, in their order.
         connections: Their addresses.
         bodies: Of the requests.
+        accepted: Whether there was a 200.
     """
 
     url: str = ""
@@ -86,6 +89,7 @@ class Server:
     tokens: list[str] = field(default_factory=list)
     connections: set[Any] = field(default_factory=set)
     bodies: list[bytes] = field(default_factory=list)
+    accepted: threading.Event = field(default_factory=threading.Event)
 
 
 @pytest.fixture
@@ -101,6 +105,7 @@ def server() -> Iterator[Server]:
             state.tokens.append(self.headers["Authorization"])
             state.bodies.append(self.rfile.read(int(self.headers.get("Content-Length", 0))))
             if self.headers["Authorization"] == state.accepts:
+                state.accepted.set()
                 self.send_response(200)
                 self.send_header("Content-Length", "2")
                 self.end_headers()
@@ -208,7 +213,7 @@ def _as_got(answer: Any, read: bytes) -> Got:
     return Got(answer.status_code, [each.status_code for each in answer.history], read, first)
 
 
-def chunked(pieces: Iterator[bytes]) -> Iterator[bytes]:
+def chunked(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """The pieces as chunks of a body of unknown length."""
     for piece in pieces:
         yield b"%x\r\n%s\r\n" % (len(piece), piece)
@@ -254,6 +259,24 @@ def test_a_rejection_that_is_returned_can_be_read_as_a_stream(
     assert set(answer.body) == {ord("x")}
 
 
+def test_a_rejection_that_is_returned_can_be_read_by_urllib3(server: Server) -> None:
+    """By each of the methods of `Response.raw`, decoded or not."""
+    body, sent = PIECE * 10, gzip.compress(PIECE * 10)
+    server.headers = {"Content-Encoding": "gzip", "Content-Length": str(len(sent))}
+    server.body, server.accepts = lambda: iter([sent]), "nothing"
+    ways: list[Callable[[Any], bytes]] = [
+        lambda raw: bytes(raw.read(decode_content=True)),
+        lambda raw: b"".join(raw.stream(100, decode_content=True)),
+        lambda raw: b"".join(iter(partial(raw.read1, decode_content=True), b"")),
+        lambda raw: b"".join(iter(partial(raw.read1, 100, decode_content=True), b"")),
+        lambda raw: gzip.decompress(raw.read(decode_content=False)),
+    ]
+    for read in ways:
+        with requests.Session() as session:
+            session.auth = AtlassianAuth(Source(server.url))
+            assert read(session.get(server.url, stream=True).raw) == body
+
+
 @pytest.mark.parametrize("client", CLIENTS)
 def test_an_anonymous_download_is_not_read_to_its_end(server: Server, client: str) -> None:
     """Data Center serves an invalid token as if not logged in: the right answer is fetched."""
@@ -266,17 +289,42 @@ def test_an_anonymous_download_is_not_read_to_its_end(server: Server, client: st
 
 
 @pytest.mark.parametrize("client", CLIENTS)
+def test_a_rejection_that_comes_byte_by_byte_is_not_waited_for(
+    server: Server, client: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After some seconds the request is sent again, whatever has come of the body by then."""
+
+    def slow() -> Iterator[bytes]:
+        yield b"x"
+        server.accepted.wait(20)
+
+    monkeypatch.setattr(_bodies, "monotonic", count(step=_bodies.LONGEST_LOOK).__next__)
+    for headers, body in (
+        ({"Content-Length": "70000"}, slow),
+        ({"Transfer-Encoding": "chunked"}, lambda: chunked(slow())),
+        ({}, slow),
+    ):
+        server.headers, server.body = headers, body
+        server.accepted.clear()
+        answer = got(client, server.url)
+        assert (answer.status, answer.first, answer.body) == (200, b"x", b"ok")
+
+
+@pytest.mark.parametrize("client", CLIENTS)
 def test_a_short_rejection_keeps_its_connection(server: Server, client: str) -> None:
     """It is read to its end, so the second attempt uses the connection again."""
     pieces = [PIECE] * 7
     for headers, body in (
-        ({"Content-Length": str(sum(map(len, pieces)))}, lambda: iter(pieces)),
-        ({"Transfer-Encoding": "chunked"}, lambda: chunked(iter(pieces))),
+        ({"Content-Length": str(sum(map(len, pieces)))}, pieces),
+        ({"Content-Length": "0"}, []),
+        ({"Transfer-Encoding": "chunked"}, pieces),
     ):
-        server.headers, server.body = headers, body
+        framed = chunked if "Transfer-Encoding" in headers else iter
+        server.headers = headers
+        server.body = partial(framed, body)
         server.connections.clear()
         answer = got(client, server.url)
-        assert (answer.status, answer.first) == (200, b"".join(pieces))
+        assert (answer.status, answer.first) == (200, b"".join(body))
         assert len(server.connections) == 1
 
 

@@ -24,6 +24,7 @@ from atlassian_auth_adapter import (
     AtlassianHTTPXAuth,
     ForeignOriginError,
     StaticTokenSource,
+    TokenSet,
 )
 from atlassian_auth_adapter.atlassian.gateway import OneServer
 from atlassian_auth_adapter.testing.contracts.world import BEARER, FixedTokenSource
@@ -49,11 +50,23 @@ class Seen:
 
 @dataclass(slots=True)
 class Application:
-    """Redirects from /jira/to/NUMBER, and takes the token everywhere else."""
+    """Redirects from /jira/to/NUMBER, and takes the token everywhere else.
+
+    Attributes:
+        seen: What has arrived.
+        redirects: Status and target of each NUMBER.
+        rejections: So many requests are answered 401.
+        accepts: The credential that it takes.
+        cookie: A request without it is redirected to itself, with the cookie.
+        sign_in: Where a request without the right credential is redirected; "": it gets a 401.
+    """
 
     seen: list[Seen] = field(default_factory=list)
     redirects: list[tuple[int, str]] = field(default_factory=list)
     rejections: int = 0
+    accepts: str = f"Bearer {BEARER}"
+    cookie: str = ""
+    sign_in: str = ""
 
     def answer(self, request: Seen) -> tuple[int, dict[str, str]]:
         """Status and headers."""
@@ -61,8 +74,14 @@ class Application:
         if self.rejections:
             self.rejections -= 1
             return 401, {}
+        if self.cookie not in request.cookie:
+            return 302, {"Location": request.path, "Set-Cookie": f"{self.cookie}; Path=/"}
         if not request.path.startswith("/jira/to/"):
-            return (200 if request.authorization == f"Bearer {BEARER}" else 401), {}
+            if request.authorization == self.accepts:
+                return 200, {}
+            is_page = request.path == self.sign_in.partition("?")[0]
+            refusal = (302, {"Location": self.sign_in}) if self.sign_in else (401, {})
+            return (200, {"Content-Type": "text/html"}) if is_page else refusal
         status, target = self.redirects[int(request.path.removeprefix("/jira/to/"))]
         return status, {"Location": target}
 
@@ -113,6 +132,23 @@ class Application:
                 request.content,
             )
         )
+
+
+class Renewing(FixedTokenSource):
+    """Has another token once one was rejected."""
+
+    generation = 0
+
+    def name(self, generation: int) -> str:
+        """The token of a generation."""
+        return f"renewed-{generation}" if generation else BEARER
+
+    def current(self) -> TokenSet:
+        return TokenSet(self.name(self.generation))
+
+    def token_set(self, rejected: str | None = None) -> TokenSet:
+        self.generation += rejected == self.name(self.generation)
+        return self.current()
 
 
 class _Quiet(WSGIRequestHandler):
@@ -241,7 +277,11 @@ def test_a_redirect_within_the_grant_ends_with_the_token(wire: Wire) -> None:
     targets = ["/jira/x", f"{wire.origin}/jira/x", wire.to("../x")]
     for target in (*targets, wire.to(targets[-1])):
         wire.application.seen.clear()
-        assert wire.send(wire.source(), wire.to(target)).status_code == 200
+        answer = wire.send(wire.source(), wire.to(target))
+        assert answer.status_code == 200
+        assert BEARER not in repr(answer.request.headers.raw)  # error reporters show it
+        if not wire.transport.startswith("httpcore"):  # sent again
+            assert answer.request.content == b""  # read: httpx-aiohttp frames it as no body
         assert wire.application.seen[-1].path == "/jira/x"
         assert len(wire.application.seen) <= 10
 
@@ -273,6 +313,48 @@ def test_a_redirected_upload_arrives_with_the_token_and_complete(wire: Wire) -> 
             if request.path == "/jira/x" and request.authorization
         ]
         assert len(accepted) == 1
+
+
+def test_a_redirected_upload_that_was_rejected_is_sent_again(wire: Wire) -> None:
+    """Complete, and with the new token."""
+    source = Renewing(OneServer(f"{wire.origin}/jira"))
+    wire.application.accepts = "Bearer renewed-1"
+    url = wire.to(wire.to("/jira/x", 307), 308)
+    assert wire.send(source, url, method="POST", content=b"bytes").status_code == 200
+    last = wire.application.seen[-1]
+    assert (last.path, last.body) == ("/jira/x", b"bytes")
+
+
+def test_the_login_page_that_an_upload_was_sent_to_gets_no_token(wire: Wire) -> None:
+    """A transport without the token in a redirect is no reason to renew it."""
+    source = Renewing(OneServer(f"{wire.origin}/jira"))
+    wire.application.sign_in = "/jira/login.jsp?os_destination=%2Fx"
+    wire.send(source, wire.to("/jira/x", 307), method="POST", content=b"bytes")
+    assert source.generation == 0
+    pages = [each for each in wire.application.seen if each.path == "/jira/login.jsp"]
+    assert [page.authorization for page in pages] == [""] * len(pages)
+
+
+def test_a_cookie_that_a_redirect_sets_is_sent(wire: Wire) -> None:
+    """Also with the token: a load balancer that gets none redirects again, without an end."""
+    wire.application.cookie = "node=2"
+    assert wire.send(wire.source(), f"{wire.origin}/jira/x").status_code == 200
+    last = wire.application.seen[-1]
+    assert (last.cookie, last.authorization) == ("node=2", f"Bearer {BEARER}")
+    assert len(wire.application.seen) <= 3
+
+
+@pytest.mark.parametrize("follow_redirects", [True, False])
+def test_a_request_that_worked_after_a_redirect_to_sign_in_counts_as_accepted(
+    wire: Wire, follow_redirects: bool
+) -> None:
+    """So a token that is revoked early is replaced, however often."""
+    source = Renewing(OneServer(f"{wire.origin}/jira"))
+    for generation in range(5):
+        wire.application.accepts = f"Bearer {source.name(generation + 1)}"
+        wire.application.sign_in = "/jira/login.jsp?os_destination=%2Fx"
+        answer = wire.send(source, f"{wire.origin}/jira/x", follow_redirects=follow_redirects)
+        assert (answer.status_code, source.generation) == (200, generation + 1)
 
 
 def test_the_session_of_another_person_is_not_sent_with_the_token(wire: Wire) -> None:
