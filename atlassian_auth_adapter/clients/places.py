@@ -70,8 +70,8 @@ def place_of(
     record = product_named(product)
     if cloud is not None and not isinstance(cloud, CloudEnvironment):
         raise ConfigurationError(
-            f"cloud: a {type(cloud).__name__} is not a CloudEnvironment. Give COMMERCIAL or "
-            "US_GOV_MODERATE."
+            f"cloud: a value of type {type(cloud).__name__} is not a CloudEnvironment. Give "
+            "COMMERCIAL or US_GOV_MODERATE."
         )
     if server_url and not (cloud_id or site_url):
         return _server(record, server_url)

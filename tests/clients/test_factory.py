@@ -293,7 +293,7 @@ CLOUD, ON_PREM = {"cloud_id": ID}, {"server_url": "https://jira.company.com"}
         ({"proxy": "http://user:s3cr3t@:80", **CLOUD}, "proxy: give a URL"),
         (
             {"store": "/var/lib/tokens.json", **CLOUD},
-            r"store: a str is not a TokenStore.*FileTokenStore\(path\)",
+            r"store: a value of type str is not a TokenStore.*FileTokenStore\(path\)",
         ),
         ({"cloud": BAD_AUTH, **CLOUD}, "auth_url"),
         ({"cloud": BAD_API, **CLOUD}, "api_url"),
