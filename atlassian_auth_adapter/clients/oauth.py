@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import partial
-from http import HTTPStatus
 from typing import ClassVar, Unpack
-from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 from atlassian_auth_adapter.atlassian.products import (
@@ -18,18 +16,17 @@ from atlassian_auth_adapter.atlassian.products import (
 from atlassian_auth_adapter.clients.authorizations import StartedAuthorizations
 from atlassian_auth_adapter.clients.base import AtlassianClient
 from atlassian_auth_adapter.clients.places import PlaceKind, place_of
+from atlassian_auth_adapter.clients.registration import told_by
 from atlassian_auth_adapter.clients.settings import Secret, Settings
 from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
     AuthorizationError,
     ConfigurationError,
     LoginRequiredError,
-    ResourceUnavailableError,
     TokenRequestRefusedError,
     raise_clean,
     without_frames,
 )
-from atlassian_auth_adapter.foreign_text import printable
 from atlassian_auth_adapter.oauth.authorization import AuthorizationRequest, AuthorizationResponse
 from atlassian_auth_adapter.records import Login, load
 from atlassian_auth_adapter.secret_text import hidden
@@ -206,30 +203,7 @@ class AtlassianOAuthClient(AtlassianClient):
         request = AuthorizationRequest.new(" ".join(self.get_oauth_scopes()), 0.0)
         url = request.url(self._server, self.client_id, self.callback_url)
         answer = self.transport.get(url, accept="text/html")
-        location = urlsplit(answer.headers.get("Location", ""))
-        refusal = printable(parse_qs(location.query).get("error", [""])[0], 60)
-        if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise ResourceUnavailableError(
-                f"the authorization server has failed (HTTP {answer.status}). Try again.",
-                status=answer.status,
-            )
-        endpoint, target = url.partition("?")[0], answer.redirect_from(url)
-        path = endpoint.removeprefix(self._server.issuer)
-        if answer.status == HTTPStatus.NOT_FOUND or target.endswith(path):
-            raise ResourceUnavailableError(
-                f"the authorization page is not at {endpoint} (HTTP {answer.status}"
-                f"{f', it is at {target}' if target else ''}). Check the server's URL: https, and "
-                "the context path, such as the last part of https://jira.company.com/jira.",
-                status=answer.status,
-            )
-        if answer.status >= HTTPStatus.BAD_REQUEST or refusal or location.path.endswith("/error"):
-            raise AuthorizationError(
-                "the authorization server refuses client_id, callback_url or scopes "
-                f"(HTTP {answer.status}{', ' if refusal else ''}{refusal}). They must be "
-                "exactly those of the OAuth 2.0 app.",
-                error=refusal,
-            )
-        return f"sends to {printable(location.hostname)}" if location.hostname else "shows its page"
+        return told_by(answer, url, self._server.issuer)
 
     def _exchange(self, response: AuthorizationResponse) -> None:
         """Replace the login by the one that the code brings, and revoke the one before."""
