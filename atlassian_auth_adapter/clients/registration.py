@@ -10,13 +10,13 @@ from atlassian_auth_adapter.errors import AuthorizationError, ResourceUnavailabl
 from atlassian_auth_adapter.foreign_text import printable
 from atlassian_auth_adapter.transport import Answer
 
-__all__ = ["told_by"]
+__all__ = ["describe_answer"]
 
 #: With these a server refuses an authorization; so do proxies and firewalls before it.
 _REFUSALS = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
 
-def told_by(answer: Answer, url: str, issuer: str) -> str:
+def describe_answer(answer: Answer, url: str, issuer: str) -> str:
     """What the answer to an authorization URL says about the registration, in words.
 
     Raises:

@@ -24,8 +24,12 @@ __all__ = ["LIFETIME", "AuthorizationRequest", "AuthorizationResponse"]
 #: Seconds for which a started authorization may be completed.
 LIFETIME = 600.0
 
-#: What stands around a URL that was copied from a mail, a chat or a shell.
-_QUOTES = "\"'`<>\u201c\u201d\u201e\u2018\u2019\u201a\u00ab\u00bb"
+#: What stands around a URL that was copied from a mail, a chat or a shell: quotes, brackets, white
+#: space, and characters that cannot be seen.
+_AROUND = (
+    "\"'`<>()[]\u201c\u201d\u201e\u2018\u2019\u201a\u00ab\u00bb"
+    " \t\r\n\u00a0\u200b\u200e\u200f\u2060\ufeff"
+)
 _IS_QUERY = re.compile(r"&?(code|state|iss|error|error_description)=")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -114,12 +118,13 @@ class AuthorizationResponse:
     def parse(cls, code_or_url: str) -> AuthorizationResponse:
         """The response in a redirect URL, its path and query, or its query; or a code alone.
 
-        Quotes and angle brackets around it do no harm.
+        Quotes, brackets and white space around it do no harm.
 
         Raises:
             AuthorizationError: It is none of these.
         """
-        text = hidden(code_or_url.strip().strip(_QUOTES).strip())
+        is_text = isinstance(code_or_url, str)  # a web framework has None for what is missing
+        text = hidden(code_or_url.strip(_AROUND) if is_text else "")
         if not text.isprintable() or " " in text or not text:
             raise AuthorizationError(
                 "that is neither a code nor a redirect URL. Paste the URL whole, on one line."
@@ -127,7 +132,7 @@ class AuthorizationResponse:
         place, mark, query = text.partition("?")
         if _IS_QUERY.match(text):
             place, query = "", text
-        elif not mark and "://" not in text:
+        elif not mark and "://" not in text and "&" not in text:
             return cls(text)
         parameters = hidden(parse_qs(query.partition("#")[0]))
         codes, errors, states, issuers = (

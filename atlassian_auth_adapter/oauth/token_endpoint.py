@@ -364,9 +364,14 @@ def _error_of(parsed: object) -> tuple[str, str]:
 
 def _without(secrets: tuple[str, ...], text: str) -> str:
     """The first 200 characters of the text, with each secret replaced."""
-    for secret in filter(None, secrets):
-        for spelling in (secret, quote(secret), quote(secret, safe=""), quote_plus(secret)):
-            text = text.replace(spelling, "[secret]")
+    spellings = {
+        spelling
+        for secret in filter(None, secrets)
+        for spelling in (secret, quote(secret), quote(secret, safe=""), quote_plus(secret))
+    }
+    if spellings:
+        longest_first = sorted(spellings, key=len, reverse=True)
+        text = re.sub("|".join(map(re.escape, longest_first)), "[secret]", text)
     return text[:200]
 
 
