@@ -283,7 +283,7 @@ class CloudGateway:
         )
 
     def _foreign_hint(self, location: Location) -> str:
-        """The hint for another host, for http in place of https, and for another port."""
+        """The hint for another origin: one of Cloud, or http instead of https."""
         is_cloud = is_cloud_host(location.host)
         is_own = location.host in (self._api.host, self._site.host)
         if location.scheme == "http" != self._api.scheme and (is_cloud or is_own):
@@ -293,13 +293,9 @@ class CloudGateway:
                 f"Sites of Atlassian Cloud accept no OAuth token: use {self.base_url}, or pass "
                 f"site_url={location.origin_url!r} to the client, and its requests are rewritten."
             )
-        if not self._gateway_path(location.path, on_site=True):
+        is_elsewhere = location.origin not in (self._api.origin, self._site.origin)
+        if not is_elsewhere or not self._gateway_path(location.path, on_site=True):
             return ""
-        for own in (self._site, self._api):
-            if location.host == own.host:
-                if location.origin == own.origin:
-                    return ""
-                return f"Write {own.origin_url} in place of {location.origin_url}."
         if not self.site_url:
             return (
                 f"If {location.origin_url} is another name of the site of this login, pass "

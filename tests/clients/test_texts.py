@@ -70,7 +70,7 @@ WRONG: dict[str, list[Any]] = {
     "client_id": [None, b"id", "", " id", "id\r", "id,", '"id"', "i d", "i\0d", 5, "\u00e9",
                   "i" * 256],
     "client_secret": [None, b"secret", "", "  ", "secret ", "sec\0ret", "\ufeffsecret", 5,
-                      ["secret"]],
+                      ["secret"], '"the-secret"', "'the-secret'", '""'],
     "scopes": [
         b"read:jira-work", [b"read:jira-work"], "", [], [""], [None], [1], 7, "a, write",
         ["read:jira-work,offline_access"], '"read:jira-work"', ["a\u00a0b"], "a\u00a0b",
