@@ -15,7 +15,6 @@ from atlassian_auth_adapter.atlassian.gateway import (
     origin_of_site,
 )
 from atlassian_auth_adapter.atlassian.products import cloud_named, product_named
-from atlassian_auth_adapter.clients.settings import checked_wait
 from atlassian_auth_adapter.clients.texts import (
     checked_account,
     checked_callback_url,
@@ -63,6 +62,8 @@ def _proxy(text: str) -> Proxy:
 
 
 def _seconds(text: str) -> float:
+    from atlassian_auth_adapter.clients.settings import checked_wait
+
     seconds = math.nan
     with suppress(ValueError):
         seconds = float(text)

@@ -315,14 +315,16 @@ def test_login_without_a_terminal_names_the_options(command: Any) -> None:
 
 
 def test_options_are_read_as_variables_are(
-    command: Any, home: Path, monkeypatch: pytest.MonkeyPatch
+    command: Any, local: AtlassianEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The end of a line around a text does not count; quotes around it are refused by name."""
-    monkeypatch.setenv("ATLASSIAN_CLIENT_SECRET", "s3cr3t")
-    service_account = ("login", "--store", "file", "--service-account", "--client-id", "id\r")
-    command(*service_account, "-p", "work\r\n", "--server", " https://127.0.0.1:9/jira\r")
-    assert profiles()["work"].client_id == "id"
-    assert profiles()["work"].server_url == "https://127.0.0.1:9/jira"
+    server = local.data_center
+    monkeypatch.setenv("ATLASSIAN_CLIENT_SECRET", server.service_account.client_secret)
+    account = server.service_account.client_id
+    service_account = ("login", "--store", "file", "--service-account", "--client-id", account)
+    run = command(*service_account, "-p", "work\r\n", "--server", f" {server.url}\r")
+    assert run.code == 0, run.err
+    assert profiles()["work"].server_url == server.url
     for option, value in (("--site", '"https://a.example"'), ("--scope", "'a"), ("-p", "`b`")):
         run = command(*service_account, option, value)
         assert (run.code, "quotes" in run.err) == (3, True), run.err
