@@ -21,6 +21,8 @@ from requests.adapters import HTTPAdapter
 from requests.exceptions import InvalidHeader
 from urllib3.exceptions import HTTPError, InvalidHeader as InvalidAnswerHeader
 
+from atlassian_auth_adapter.foreign_text import printable
+
 if TYPE_CHECKING:
     from urllib3 import PoolManager
     from urllib3.connection import HTTPConnection as Connection
@@ -172,7 +174,7 @@ def cause_of(error: Exception) -> Exception:
     if reason := _os_error_of(error):
         reason.__cause__ = reason.__context__ = None
         if reason.errno is None:  # a text of another program, such as a proxy
-            reason.args = (_printable(str(reason)),)
+            reason.args = (printable(str(reason)),)
         copy.__cause__ = reason.with_traceback(None)
     return copy
 
@@ -200,11 +202,7 @@ def text_of(error: Exception) -> str:
             text = inner
         else:
             text = type(inner if isinstance(inner, Exception) else error).__name__
-    return _printable(text)[:LONGEST_TEXT]
-
-
-def _printable(text: str) -> str:
-    return "".join(char if char.isprintable() else " " for char in text)
+    return printable(text, LONGEST_TEXT)
 
 
 def _behind(error: BaseException) -> Iterator[BaseException]:

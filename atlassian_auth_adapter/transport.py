@@ -32,6 +32,7 @@ from atlassian_auth_adapter.errors import (
     drop_frames,
     raise_clean,
 )
+from atlassian_auth_adapter.hosts import is_this_machine
 from atlassian_auth_adapter.pickling import is_named
 from atlassian_auth_adapter.secret_text import hidden
 from atlassian_auth_adapter.threads import run_in_thread, wait
@@ -145,7 +146,7 @@ class Transport:
         timeouts = self._timeouts()
         if len(timeouts) != 2 or not all(map(is_timeout, timeouts)):
             raise ConfigurationError("timeout: give seconds above zero, such as (5, 30).")
-        if not _is_proxy(self.proxy):
+        if not callable(self.proxy) and not _is_proxy(self.proxy):
             raise ConfigurationError(
                 "proxy: give a URL such as http://proxy.company.com:8080, a mapping of scheme to "
                 "URL, True or None (the environment's) or False (none)."
@@ -344,26 +345,6 @@ def _exists(path: object) -> bool:
     return False
 
 
-def is_this_machine(host: str) -> bool:
-    """Whether the host of a URL is the machine that this program runs on, however it is spelled."""
-    name = host.rstrip(".").lower()
-    if name == "localhost" or name.endswith(".localhost"):  # RFC 6761 section 6.3
-        return True
-    import ipaddress
-    import socket
-
-    address: ipaddress.IPv4Address | ipaddress.IPv6Address
-    try:
-        address = ipaddress.ip_address(name)
-    except ValueError:
-        try:
-            address = ipaddress.IPv4Address(socket.inet_aton(name))  # 127.1, 0x7f000001
-        except (OSError, ValueError):
-            return False
-    address = getattr(address, "ipv4_mapped", None) or address
-    return address.is_loopback or address.is_unspecified
-
-
 def _check_paths(verify: object, cert: object) -> None:
     """Raise ConfigurationError unless the files of `Transport` are there."""
     if not isinstance(verify, bool) and not _exists(verify):
@@ -465,19 +446,22 @@ def _returned_by(function: Callable[[], FixedProxy]) -> FixedProxy:
     except Exception as error:  # noqa: BLE001 - it is the caller's function
         reason = f"proxy() raised {type(error).__name__}. Nothing was sent, nothing is lost."
         raise_clean(ConfigurationError(reason))
-    if callable(proxy) or not _is_proxy(proxy):
+    if not _is_proxy(proxy):
         raise ConfigurationError("proxy() did not return a URL of a proxy. Nothing was sent.")
     return proxy
 
 
 def _is_proxy(proxy: object) -> bool:
-    """Whether it is a valid proxy setting; an address may leave out the scheme."""
-    if callable(proxy):
-        return True
-    if isinstance(proxy, Mapping):
-        return all(isinstance(address, str) for address in proxy.values())
+    """Whether it is a valid proxy setting that is no function."""
+    if isinstance(proxy, Mapping):  # "" for a scheme: none
+        return all(address == "" or _is_address(address) for address in proxy.values())
+    return proxy is None or isinstance(proxy, bool) or _is_address(proxy)
+
+
+def _is_address(proxy: object) -> bool:
+    """Whether it is the URL of a proxy, perhaps without the scheme."""
     if not isinstance(proxy, str):
-        return proxy is None or isinstance(proxy, bool)
+        return False
     try:
         parts = urlsplit(_with_scheme(proxy))
         return bool(parts.hostname) and parts.port != 0 and not any(map(str.isspace, proxy))

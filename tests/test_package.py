@@ -107,6 +107,13 @@ def test_everything_announced_exists() -> None:
     assert not set(PUBLIC) - set(namespace)
 
 
+@pytest.mark.parametrize("module", ["", ".testing", ".testing.contracts"])
+def test_what_is_not_loaded_yet_is_listed(module: str) -> None:
+    """dir(), inspect.getmembers() and the completion of consoles show each public name."""
+    name = f"atlassian_auth_adapter{module}"
+    _python(f"import {name} as looked_at; assert {{*looked_at.__all__}} <= {{*dir(looked_at)}}")
+
+
 def test_every_error_is_at_the_top() -> None:
     """No error of the tree has to be imported from a submodule."""
     errors = importlib.import_module("atlassian_auth_adapter.errors")

@@ -13,7 +13,7 @@ from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any, Literal, Self
 
-from atlassian_auth_adapter.atlassian.gateway import Location, Route, is_loopback
+from atlassian_auth_adapter.atlassian.gateway import Location, Route
 from atlassian_auth_adapter.atlassian.scopes import scopes_for, shortened, successor_of
 from atlassian_auth_adapter.atlassian.verdicts import Verdict, judge
 from atlassian_auth_adapter.errors import (
@@ -26,6 +26,7 @@ from atlassian_auth_adapter.errors import (
 )
 from atlassian_auth_adapter.events import Event, EventName, report
 from atlassian_auth_adapter.foreign_text import printable
+from atlassian_auth_adapter.hosts import is_loopback
 from atlassian_auth_adapter.pickling import PickledByReference
 from atlassian_auth_adapter.secret_text import SecretText
 from atlassian_auth_adapter.sources import TokenSource

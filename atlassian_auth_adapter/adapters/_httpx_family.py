@@ -25,8 +25,9 @@ from atlassian_auth_adapter.adapters._auth import (
 )
 from atlassian_auth_adapter.adapters._bodies import PartlyReadStream
 from atlassian_auth_adapter.adapters._headers import UncopiedHeaders
-from atlassian_auth_adapter.atlassian.gateway import Location, Route, is_loopback
+from atlassian_auth_adapter.atlassian.gateway import Location, Route
 from atlassian_auth_adapter.errors import AtlassianAuthError, FreshTokenRejectedError, raise_clean
+from atlassian_auth_adapter.hosts import is_loopback
 from atlassian_auth_adapter.tokens import TokenSet
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
 from atlassian_auth_adapter.errors import ConfigurationError, raise_clean
+from atlassian_auth_adapter.hosts import is_loopback
 
 __all__ = [
     "CloudGateway",
@@ -27,7 +28,6 @@ __all__ = [
     "checked_cloud_id",
     "is_cloud_host",
     "is_cloud_id",
-    "is_loopback",
     "normalized_base_url",
     "origin_of_site",
 ]
@@ -283,7 +283,7 @@ class CloudGateway:
         )
 
     def _foreign_hint(self, location: Location) -> str:
-        """The hint for another host: one of Cloud, or http instead of https."""
+        """The hint for another origin: one of Cloud, or http instead of https."""
         is_cloud = is_cloud_host(location.host)
         is_own = location.host in (self._api.host, self._site.host)
         if location.scheme == "http" != self._api.scheme and (is_cloud or is_own):
@@ -293,14 +293,19 @@ class CloudGateway:
                 f"Sites of Atlassian Cloud accept no OAuth token: use {self.base_url}, or pass "
                 f"site_url={location.origin_url!r} to the client, and its requests are rewritten."
             )
-        if self.site_url and not is_own and self._gateway_path(location.path, on_site=True):
-            family = _family(location.path)
+        is_elsewhere = location.origin not in (self._api.origin, self._site.origin)
+        if not is_elsewhere or not self._gateway_path(location.path, on_site=True):
+            return ""
+        if not self.site_url:
             return (
-                f"This login is for the site {self.site_url}. If {location.origin_url} is another "
-                f"name of it, write {self.site_url}{family}; for another site use a client of its "
-                "own."
+                f"If {location.origin_url} is another name of the site of this login, pass "
+                f"site_url={location.origin_url!r} to the client, and its requests are rewritten."
             )
-        return ""
+        return (
+            f"This login is for the site {self.site_url}. If {location.origin_url} is another name "
+            f"of it, write {self.site_url}{_family(location.path)}; for another site use a client "
+            "of its own."
+        )
 
     def _path_hint(self, location: Location, *, on_site: bool) -> str:
         """The hint for a path without a counterpart on the gateway, or of another site."""
@@ -341,24 +346,12 @@ def _family(path: str) -> str:
     first = path.strip("/").partition("/")[0]
     if rest:
         return "/wiki/rest/..." if first == "wiki" else "/rest/..."
-    return f"/{first}/..."
+    return f"/{first}/..." if first else "/..."
 
 
 def is_cloud_host(host: str) -> bool:
     """Whether it is a site or the gateway of Atlassian Cloud; False for custom domains."""
     return f".{host}".endswith(_CLOUD_HOSTS)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether the host is this machine, where plain http is accepted."""
-    if host == "localhost":
-        return True
-    import ipaddress  # seldom needed: most URLs are https
-
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def is_cloud_id(value: object) -> TypeGuard[str]:
@@ -389,7 +382,9 @@ def normalized_base_url(url: str, name: str) -> str:
             that a base URL must not have.
     """
     if not isinstance(url, str):
-        raise ConfigurationError(f"{name}: a {type(url).__name__} is not a URL. Give text.")
+        raise ConfigurationError(
+            f"{name}: a value of type {type(url).__name__} is no URL. Give text."
+        )
     # What is no such URL is not quoted: it may be a secret in the place of another argument.
     no_url = ConfigurationError(
         f"{name}: what was given is not a URL. Write https://host[:port][/path] in plain ASCII."

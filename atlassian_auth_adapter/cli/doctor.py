@@ -27,6 +27,7 @@ from atlassian_auth_adapter.clients.base import AtlassianClient
 from atlassian_auth_adapter.clients.oauth import AtlassianOAuthClient
 from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
+    AuthorizationError,
     ConfigurationError,
     PortUnavailableError,
 )
@@ -116,11 +117,13 @@ def checks(name: str) -> Iterator[Check]:
     yield from _login(client)
 
 
-def _tried(name: str, look: Callable[[], str], advice: str = "") -> Check:
+def _tried(name: str, look: Callable[[], str], if_refused: str = "") -> Check:
     try:
         return Check(name, "ok", look())
+    except AuthorizationError as error:
+        return Check(name, "fail", str(error), if_refused)
     except AtlassianAuthError as error:
-        return Check(name, "fail", str(error), advice)
+        return Check(name, "fail", str(error))
 
 
 # --- the network ----------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from functools import partial
 from typing import Any, get_args
 
 import click
@@ -11,7 +12,13 @@ import click
 from atlassian_auth_adapter.atlassian.gateway import Location, is_cloud_host
 from atlassian_auth_adapter.atlassian.products import PRODUCTS, product_named
 from atlassian_auth_adapter.cli.status import facts_of, print_status
-from atlassian_auth_adapter.cli.terminal import json_option, profile_option, say, show
+from atlassian_auth_adapter.cli.terminal import (
+    json_option,
+    profile_option,
+    say,
+    show,
+    text_of_option,
+)
 from atlassian_auth_adapter.clients.base import AtlassianClient
 from atlassian_auth_adapter.clients.environment import PLACE_ARGUMENTS, text_of
 from atlassian_auth_adapter.clients.oauth import AtlassianOAuthClient
@@ -37,17 +44,19 @@ REGISTERED: dict[PlaceKind, str] = {
     "server": "the application link",
 }
 
+text_option = partial(click.option, callback=text_of_option)
+
 
 @click.command()
 @profile_option
 @json_option
-@click.option("--site", "site_url", metavar="URL", help="Cloud: https://acme.atlassian.net.")
-@click.option("--cloud-id", metavar="ID", help="Cloud, in place of --site.")
-@click.option("--server", "server_url", metavar="URL", help="Data Center, context path included.")
+@text_option("--site", "site_url", metavar="URL", help="Cloud: https://acme.atlassian.net.")
+@text_option("--cloud-id", metavar="ID", help="Cloud, in place of --site.")
+@text_option("--server", "server_url", metavar="URL", help="Data Center, context path included.")
 @click.option("--product", type=click.Choice([*PRODUCTS]))
-@click.option("--client-id", metavar="ID", help="Of the OAuth 2.0 app or application link.")
-@click.option("--callback-url", metavar="URL", help=f"As registered. Default: {CALLBACK_URL}")
-@click.option("--scope", "scopes", multiple=True, metavar="SCOPE", help="Repeat it for each scope.")
+@text_option("--client-id", metavar="ID", help="Of the OAuth 2.0 app or application link.")
+@text_option("--callback-url", metavar="URL", help=f"As registered. Default: {CALLBACK_URL}")
+@text_option("--scope", "scopes", multiple=True, metavar="SCOPE", help="Repeat it for each scope.")
 @click.option("--store", type=click.Choice(get_args(StoreName)), help="Where the login is kept.")
 @click.option("--new-secret", is_flag=True, help="Ask for the client secret again.")
 @click.option("--service-account", is_flag=True, help="Use client credentials, no person.")

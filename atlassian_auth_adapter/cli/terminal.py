@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from atlassian_auth_adapter.clients.texts import one_line
+
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
     from rich.console import Console
@@ -26,6 +28,7 @@ __all__ = [
     "profile_option",
     "say",
     "show",
+    "text_of_option",
 ]
 
 #: Exit code, the errors of the library that have it, and what it means.
@@ -70,11 +73,20 @@ def _profiles(_context: Any, _parameter: Any, begun: str) -> list[CompletionItem
     return [CompletionItem(name) for name in profiles() if name.startswith(begun)]
 
 
+def text_of_option(_context: Any, option: click.Parameter, value: Any) -> Any:
+    """The text or texts of an option, as `one_line` reads them: scripts take them from files."""
+    name = option.opts[-1]
+    if isinstance(value, tuple):
+        return tuple(one_line(text, name) for text in value)
+    return value and one_line(value, name)
+
+
 profile_option = click.option(
     "-p",
     "--profile",
     "name",
     default="",
+    callback=text_of_option,
     metavar="NAME",
     shell_complete=_profiles,
     help="Which profile. Default: $ATLASSIAN_PROFILE, or the only one.",

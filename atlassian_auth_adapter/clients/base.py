@@ -16,6 +16,7 @@ from atlassian_auth_adapter.clients.resources import Identity, Resources
 from atlassian_auth_adapter.clients.settings import (
     Secret,
     Settings,
+    checked_clock,
     checked_expiry,
     checked_hook,
     checked_store,
@@ -31,7 +32,6 @@ from atlassian_auth_adapter.clients.texts import (
     checked_client_id,
     checked_scopes,
 )
-from atlassian_auth_adapter.clock import SYSTEM_CLOCK
 from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
     ConfigurationError,
@@ -102,7 +102,7 @@ class AtlassianClient(PickledByReference, TokenSource):
         self._report = _reporter(self.on_event, self.account)
         self._store = checked_store(settings.get("store"))
         self._scopes = checked_scopes(settings.get("scopes"))
-        self._clock = settings.get("clock", SYSTEM_CLOCK)
+        self._clock = checked_clock(settings.get("clock"))
         self.transport = Transport(
             verify, proxy, settings.get("cert"), settings.get("timeout", (5.0, 30.0))
         )

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from atlassian_auth_adapter.atlassian.products import cloud_named
+from atlassian_auth_adapter.atlassian.gateway import (
+    checked_cloud_id,
+    normalized_base_url,
+    origin_of_site,
+)
+from atlassian_auth_adapter.atlassian.products import cloud_named, product_named
 from atlassian_auth_adapter.clients.texts import (
     checked_account,
     checked_callback_url,
@@ -18,8 +25,9 @@ from atlassian_auth_adapter.clients.texts import (
 from atlassian_auth_adapter.disk.files import expanded
 from atlassian_auth_adapter.errors import ConfigurationError, raise_clean, without_frames
 from atlassian_auth_adapter.oauth.token_endpoint import checked_secret
-from atlassian_auth_adapter.secret_text import SecretText, hidden
+from atlassian_auth_adapter.secret_text import hidden
 from atlassian_auth_adapter.stores.file import FileTokenStore
+from atlassian_auth_adapter.transport import Proxy, Transport
 
 if TYPE_CHECKING:  # the variables alone are read by programs that have to start quickly
     from atlassian_auth_adapter.clients.oauth import AtlassianOAuthClient
@@ -37,30 +45,45 @@ __all__ = [
 ]
 
 
+def _product(text: str) -> str:
+    return product_named(text).name
+
+
 def _file(text: str) -> str:
-    return str(expanded(text, "give an absolute path"))
+    path = expanded(text, "give an absolute path")
+    with suppress(OSError):  # such as a name that is too long
+        if path.exists():
+            return str(path)
+    raise ConfigurationError("there is no file of that name. Give the path of a CA bundle (PEM).")
+
+
+def _proxy(text: str) -> Proxy:
+    return Transport(proxy=hidden(text)).proxy
 
 
 def _seconds(text: str) -> float:
+    from atlassian_auth_adapter.clients.settings import checked_wait
+
+    seconds = math.nan
     with suppress(ValueError):
-        return float(text)
-    raise ConfigurationError("this is not a number of seconds.")
+        seconds = float(text)
+    return checked_wait(seconds)
 
 
 #: Variable: the argument that it stands for, and the function that converts its text.
 VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "ATLASSIAN_CLIENT_ID": ("client_id", checked_client_id),
     "ATLASSIAN_CALLBACK_URL": ("callback_url", checked_callback_url),
-    "ATLASSIAN_CLOUD_ID": ("cloud_id", str),
-    "ATLASSIAN_SITE_URL": ("site_url", str),
-    "ATLASSIAN_SERVER_URL": ("server_url", str),
-    "ATLASSIAN_PRODUCT": ("product", str),
+    "ATLASSIAN_CLOUD_ID": ("cloud_id", checked_cloud_id),
+    "ATLASSIAN_SITE_URL": ("site_url", origin_of_site),
+    "ATLASSIAN_SERVER_URL": ("server_url", partial(normalized_base_url, name="server_url")),
+    "ATLASSIAN_PRODUCT": ("product", _product),
     "ATLASSIAN_CLOUD": ("cloud", cloud_named),
     "ATLASSIAN_SCOPES": ("scopes", checked_scopes),
     "ATLASSIAN_ACCOUNT": ("account", checked_account),
     "ATLASSIAN_TOKEN_DIRECTORY": ("store", FileTokenStore),
     "ATLASSIAN_CA_BUNDLE": ("verify", _file),
-    "ATLASSIAN_PROXY": ("proxy", SecretText),
+    "ATLASSIAN_PROXY": ("proxy", _proxy),
     "ATLASSIAN_MAX_WAIT": ("max_wait", _seconds),
 }
 #: The secret itself, or the path of a file that holds it, such as a secret of a container.
@@ -82,7 +105,7 @@ def atlassian_oauth_client_from_env(**arguments: Any) -> AtlassianOAuthClient:
             of `cloud_id`, `site_url` and `server_url` over all three.
 
     Raises:
-        ConfigurationError: A variable is missing or wrong; the text names it, or its argument.
+        ConfigurationError: A variable is missing or wrong; the text names it.
     """
     from atlassian_auth_adapter.clients.factory import create_atlassian_oauth_client
 
@@ -99,7 +122,7 @@ def atlassian_service_account_client_from_env(**arguments: Any) -> AtlassianServ
         arguments: Arguments of `AtlassianServiceAccountClient`; they win over the environment.
 
     Raises:
-        ConfigurationError: A variable is missing or wrong; the text names it, or its argument.
+        ConfigurationError: A variable is missing or wrong; the text names it.
     """
     from atlassian_auth_adapter.clients.service_account import AtlassianServiceAccountClient
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import partial
-from http import HTTPStatus
 from typing import ClassVar, Unpack
-from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 from atlassian_auth_adapter.atlassian.products import (
@@ -18,19 +16,19 @@ from atlassian_auth_adapter.atlassian.products import (
 from atlassian_auth_adapter.clients.authorizations import StartedAuthorizations
 from atlassian_auth_adapter.clients.base import AtlassianClient
 from atlassian_auth_adapter.clients.places import PlaceKind, place_of
+from atlassian_auth_adapter.clients.registration import describe_answer
 from atlassian_auth_adapter.clients.settings import Secret, Settings
+from atlassian_auth_adapter.clients.texts import checked_scopes
 from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
     AuthorizationError,
     ConfigurationError,
     LoginRequiredError,
-    ResourceUnavailableError,
     TokenNotSavedError,
     TokenRequestRefusedError,
     raise_clean,
     without_frames,
 )
-from atlassian_auth_adapter.foreign_text import printable
 from atlassian_auth_adapter.oauth.authorization import AuthorizationRequest, AuthorizationResponse
 from atlassian_auth_adapter.records import Login, load
 from atlassian_auth_adapter.secret_text import hidden
@@ -125,8 +123,8 @@ class AtlassianOAuthClient(AtlassianClient):
         with its first access token.
 
         Raises:
-            ConfigurationError: The client was made without a callback URL, or there is a login for
-                other hosts.
+            ConfigurationError: The client was made without a callback URL, `get_oauth_scopes` names
+                no scopes, or there is a login for other hosts.
             AuthorizationError: 100 authorizations of the account are under way.
             TokenStoreError: The store cannot be written, so a login could not be kept either.
         """
@@ -136,7 +134,7 @@ class AtlassianOAuthClient(AtlassianClient):
                 "the OAuth client."
             )
         load(self._store, self.token_key, Login)  # one that cannot be replaced is told now
-        request = AuthorizationRequest.new(" ".join(self.get_oauth_scopes()), self._clock.time())
+        request = AuthorizationRequest.new(" ".join(self._wanted), self._clock.time())
         self._started.add(request)
         if self.missing_scope:
             self._report("no_refresh_token", needed=self.missing_scope, hint=NO_REFRESH_TOKEN)
@@ -149,7 +147,12 @@ class AtlassianOAuthClient(AtlassianClient):
         On Jira and Confluence Cloud it is `offline_access`; other servers need none.
         """
         needed = self._server.refresh_token_scope
-        return "" if needed in self.get_oauth_scopes() else needed
+        return "" if needed in self._wanted else needed
+
+    @property
+    def _wanted(self) -> list[str]:
+        """The scopes that `get_oauth_scopes` names, which may be a method of the program."""
+        return checked_scopes(self.get_oauth_scopes() or "") or []
 
     @without_frames
     def oauth_complete(self, code: str) -> None:
@@ -172,8 +175,9 @@ class AtlassianOAuthClient(AtlassianClient):
                 comes from another server.
             AuthorizationError: The code is wrong, used or too old; start again.
             TokenRequestRefusedError: The registration of the client is wrong.
-            TokenEndpointUnavailableError: No usable answer. With `.outcome == "not_sent"` the same
-                redirect can be completed again; else start again.
+            TokenEndpointUnavailableError: No usable answer. If nothing was sent (`.outcome` is
+                "not_sent" and `.status` None) the same redirect can be completed again; else start
+                again.
             TokenStoreError: The store failed.
         """
         code = hidden(code)
@@ -206,33 +210,10 @@ class AtlassianOAuthClient(AtlassianClient):
             AuthorizationError: It refuses them.
             ResourceUnavailableError: No usable answer.
         """
-        request = AuthorizationRequest.new(" ".join(self.get_oauth_scopes()), 0.0)
+        request = AuthorizationRequest.new(" ".join(self._wanted), 0.0)
         url = request.url(self._server, self.client_id, self.callback_url)
         answer = self.transport.get(url, accept="text/html")
-        location = urlsplit(answer.headers.get("Location", ""))
-        refusal = printable(parse_qs(location.query).get("error", [""])[0], 60)
-        if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise ResourceUnavailableError(
-                f"the authorization server has failed (HTTP {answer.status}). Try again.",
-                status=answer.status,
-            )
-        endpoint, target = url.partition("?")[0], answer.redirect_from(url)
-        path = endpoint.removeprefix(self._server.issuer)
-        if answer.status == HTTPStatus.NOT_FOUND or target.endswith(path):
-            raise ResourceUnavailableError(
-                f"the authorization page is not at {endpoint} (HTTP {answer.status}"
-                f"{f', it is at {target}' if target else ''}). Check the server's URL: https, and "
-                "the context path, such as the last part of https://jira.company.com/jira.",
-                status=answer.status,
-            )
-        if answer.status >= HTTPStatus.BAD_REQUEST or refusal or location.path.endswith("/error"):
-            raise AuthorizationError(
-                "the authorization server refuses client_id, callback_url or scopes "
-                f"(HTTP {answer.status}{', ' if refusal else ''}{refusal}). They must be "
-                "exactly those of the OAuth 2.0 app.",
-                error=refusal,
-            )
-        return f"sends to {printable(location.hostname)}" if location.hostname else "shows its page"
+        return describe_answer(answer, url, self._server.issuer)
 
     def _exchange(self, response: AuthorizationResponse) -> None:
         """Replace the login by the one that the code brings, and revoke the one before."""
@@ -298,7 +279,7 @@ class AtlassianOAuthClient(AtlassianClient):
         if code:
             self.oauth_complete(code)
             return self.get_access_token()
-        scope = " ".join(self.get_oauth_scopes())
+        scope = " ".join(self._wanted)
         try:
             return self._source.take_over(refresh_token, scope).access_token
         except TokenRequestRefusedError as error:

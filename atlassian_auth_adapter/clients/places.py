@@ -70,8 +70,8 @@ def place_of(
     record = product_named(product)
     if cloud is not None and not isinstance(cloud, CloudEnvironment):
         raise ConfigurationError(
-            f"cloud: a {type(cloud).__name__} is not a CloudEnvironment. Give COMMERCIAL or "
-            "US_GOV_MODERATE."
+            f"cloud: a value of type {type(cloud).__name__} is not a CloudEnvironment. Give "
+            "COMMERCIAL or US_GOV_MODERATE."
         )
     if server_url and not (cloud_id or site_url):
         return _server(record, server_url)
@@ -200,6 +200,12 @@ class _CloudSite(Place):
     ) -> None:
         site_url = origin_of_site(site_url) if site_url else ""
         cloud = checked_environment(_normalized(cloud), product, Location.of(site_url).host)
+        if site_url == cloud.api_url:
+            raise ConfigurationError(
+                f"site_url: {site_url} is the gateway of all sites. Pass the URL that people open, "
+                "such as https://acme.atlassian.net; or cloud_id, which stands in the gateway's "
+                "URLs after /ex/jira/ or /ex/confluence/."
+            )
         cloud_id = checked_cloud_id(cloud_id) if cloud_id else ""
         resources_url = cloud.resources_url or cloud.api_url
         self._given = CloudGateway(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TypedDict
 
-from atlassian_auth_adapter.clock import Clock
+from atlassian_auth_adapter.clock import SYSTEM_CLOCK, Clock
 from atlassian_auth_adapter.errors import AtlassianAuthError, ConfigurationError, raise_clean
 from atlassian_auth_adapter.events import OnEvent
 from atlassian_auth_adapter.expiry import ExpiryPolicy
@@ -18,6 +18,7 @@ from atlassian_auth_adapter.transport import is_timeout
 __all__ = [
     "Secret",
     "Settings",
+    "checked_clock",
     "checked_expiry",
     "checked_hook",
     "checked_store",
@@ -40,9 +41,9 @@ class Settings(TypedDict, total=False):
     cert: str | tuple[str, str] | None
     timeout: float | tuple[float, float]
     max_wait: float
-    expiry: ExpiryPolicy
+    expiry: ExpiryPolicy | None
     on_event: OnEvent | None
-    clock: Clock
+    clock: Clock | None
 
 
 def checked_store(store: TokenStore | None) -> TokenStore:
@@ -55,10 +56,27 @@ def checked_store(store: TokenStore | None) -> TokenStore:
         return MemoryTokenStore()
     if isinstance(store, type) or not isinstance(store, TokenStore):  # a class has its methods, too
         raise ConfigurationError(
-            f"store: a {type(store).__name__} is not a TokenStore. Give one, such as "
+            f"store: a value of type {type(store).__name__} is not a TokenStore. Give one, such as "
             "FileTokenStore(path)."
         )
     return store
+
+
+def checked_clock(clock: Clock | None) -> Clock:
+    """The argument `clock`; None: that of the machine.
+
+    Raises:
+        ConfigurationError: It is not a Clock.
+    """
+    if clock is None:
+        return SYSTEM_CLOCK
+    methods = (getattr(clock, name, None) for name in ("time", "monotonic", "sleep"))
+    if isinstance(clock, type) or not all(map(callable, methods)):
+        raise ConfigurationError(
+            f"clock: a value of type {type(clock).__name__} is not a Clock, which has the methods "
+            "time(), monotonic() and sleep()."
+        )
+    return clock
 
 
 def checked_expiry(expiry: ExpiryPolicy | None) -> ExpiryPolicy:
@@ -70,7 +88,9 @@ def checked_expiry(expiry: ExpiryPolicy | None) -> ExpiryPolicy:
     if expiry is None:
         return ExpiryPolicy()
     if not isinstance(expiry, ExpiryPolicy):
-        raise ConfigurationError(f"expiry: a {type(expiry).__name__} is not an ExpiryPolicy.")
+        raise ConfigurationError(
+            f"expiry: a value of type {type(expiry).__name__} is not an ExpiryPolicy."
+        )
     return expiry
 
 
@@ -82,7 +102,8 @@ def checked_hook(on_event: OnEvent | None) -> OnEvent | None:
     """
     if on_event is not None and not callable(on_event):
         raise ConfigurationError(
-            f"on_event: a {type(on_event).__name__} cannot be called. Give a function of an Event."
+            f"on_event: a value of type {type(on_event).__name__} cannot be called. Give a "
+            "function of an Event."
         )
     return on_event
 

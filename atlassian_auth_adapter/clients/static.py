@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from typing import Any, Self
 from uuid import UUID
@@ -31,6 +32,8 @@ __all__ = ["StaticTokenSource"]
 #: Paths of the User management API, which an organization's key serves as well.
 #: Source: developer.atlassian.com/cloud/admin/user-management/rest/intro, 2026-11-26.
 _MANAGED_ACCOUNT = r"/users/[^/]+/manage(?:/.*)?"
+#: Without what may stand around it, and without the colon that ends the name of a user of Basic.
+_EMAIL = re.compile(r"[^\s:\"'<>]+@[^\s:\"'<>]+")
 
 
 class StaticTokenSource(PickledByReference, TokenSource):
@@ -228,15 +231,16 @@ class StaticTokenSource(PickledByReference, TokenSource):
 
 
 def _bearer(token: str) -> TokenSet:
-    if not is_token(token):
+    if not is_token(token) or "'" in token or '"' in token:
         raise ConfigurationError(
-            "access_token: give the token as the server has shown it, without line breaks."
+            "access_token: give the token as the server has shown it, without line breaks and "
+            "without quotes."
         )
     return TokenSet(token)
 
 
 def _basic(email: str, token: str) -> TokenSet:
-    if not (isinstance(email, str) and "@" in email and ":" not in email and email.isprintable()):
+    if not (isinstance(email, str) and _EMAIL.fullmatch(email) and email.isprintable()):
         raise ConfigurationError("email: give the email address of the account of the token.")
     credential = b64encode(f"{email}:{_bearer(token).access_token}".encode())
     return TokenSet(credential.decode(), token_type="Basic")

@@ -27,8 +27,9 @@ LONGEST_NAME = 255
 _QUOTES = "\"'`\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb"
 #: Atlassian's client ids are letters and digits; others are visible ASCII (RFC 6749 appendix A.1).
 _CLIENT_ID = re.compile(r"[!#-&(-+\--~]{1,255}")  # no quotes, no comma
-#: Source: RFC 6749 appendix A.4. A comma is valid there, and in no scope of Atlassian.
-_SCOPE = re.compile(r"[!#-+\--\[\]-~]+")
+#: Of what the scopes of Atlassian are made. RFC 6749 appendix A.4 has more, such as what other
+#: programs write between scopes (a comma, a semicolon, a plus sign, %20) or around them.
+_SCOPE = re.compile(r"[A-Za-z0-9:._/*-]+")
 
 
 def one_line(text: str, name: str) -> str:
@@ -59,17 +60,13 @@ def checked_account(account: object) -> str:
             around it.
     """
     if isinstance(account, str):
-        if (
-            0 < len(account) <= LONGEST_NAME
-            and account.isprintable()
-            and account == account.strip()
-        ):
-            return account
         found = "this text is empty, longer than that, or has white space around it"
-        if len(account) <= LONGEST_NAME and not account.isprintable():
+        if 0 < len(account) <= LONGEST_NAME and account == account.strip():
+            if account.isprintable():
+                return account
             found = "this text holds a character that cannot be seen"
     else:
-        found = f"a {type(account).__name__} is no text; str() makes one, if it names one account"
+        found = f"a value of type {type(account).__name__} is no text; str() may make one of it"
     raise ConfigurationError(
         f"account: give a text of 1 to {LONGEST_NAME} printable characters that names the login, "
         f"such as a user's id: {found}."
@@ -129,6 +126,7 @@ def checked_scopes(scopes: object) -> list[str] | None:
             if words and all(_SCOPE.fullmatch(word) for word in words):
                 return words
     raise ConfigurationError(
-        "scopes: give a list of texts, or one text with blanks between the scopes: no commas, no "
-        "quotes. None asks for the product's defaults."
+        "scopes: give a list of texts, or one text with blanks between the scopes, such as "
+        "read:jira-work offline_access: no commas, no quotes. Left out, they are the product's "
+        "defaults."
     )

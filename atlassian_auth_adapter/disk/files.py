@@ -53,14 +53,15 @@ _ADVICE = {
 def home_known(otherwise: str) -> Iterator[None]:
     """Raise ConfigurationError when something within needs a home directory and there is none.
 
-    Containers run as a user id without an entry in the list of users, and without HOME. `otherwise`
-    says what else can be done.
+    Containers run as a user id without an entry in the list of users, and without HOME; and of
+    `~name` the user may not exist. `otherwise` says what else can be done.
     """
     try:
         yield
     except RuntimeError as error:  # of pathlib and of platformdirs
         raise ConfigurationError(
-            f"the home directory is not known. Set HOME to an absolute path, or {otherwise}."
+            "the home directory is not known: there is no such user on this machine. Set HOME to "
+            f"an absolute path if the path begins with ~/, or {otherwise}."
         ) from error
 
 
@@ -78,8 +79,8 @@ def directory_path(path: str | os.PathLike[str], purpose: str) -> Path:
     text = os.fspath(path) if isinstance(path, str | os.PathLike) else path
     if not isinstance(text, str) or not text:
         raise ConfigurationError(
-            f"a path of a directory is text or a Path, and not empty: a {type(path).__name__} was "
-            f"given. {purpose}"
+            "a path of a directory is text or a Path, and not empty: a value of type "
+            f"{type(path).__name__} was given. {purpose}"
         )
     if any(character < " " or character == "\x7f" for character in text):
         raise ConfigurationError(

@@ -24,8 +24,12 @@ __all__ = ["LIFETIME", "AuthorizationRequest", "AuthorizationResponse"]
 #: Seconds for which a started authorization may be completed.
 LIFETIME = 600.0
 
-#: What stands around a URL that was copied from a mail, a chat, a list or a shell.
-_QUOTES = "\"'`<>()[]{},;\u201c\u201d\u201e\u2018\u2019\u201a\u00ab\u00bb"
+#: What stands around a URL that was copied from a mail, a chat, a list or a shell: quotes, brackets,
+#: white space, and characters that cannot be seen.
+_AROUND = (
+    "\"'`<>()[]{},;\u201c\u201d\u201e\u2018\u2019\u201a\u00ab\u00bb"
+    " \t\r\n\u00a0\u200b\u200e\u200f\u2060\ufeff"
+)
 _IS_QUERY = re.compile(r"&?(code|state|iss|error|error_description)=")
 _HAS_FIELD = re.compile(r"(^|[?&])(code|state)=")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -115,7 +119,8 @@ class AuthorizationResponse:
     def parse(cls, code_or_url: str) -> AuthorizationResponse:
         """The response in a redirect URL, its path and query, or its query; or a code alone.
 
-        Quotes and brackets around it do no harm, nor does the escaping of HTML or of a URL.
+        Quotes, brackets and white space around it do no harm, nor does the escaping of HTML or of a
+        URL.
 
         Raises:
             AuthorizationError: It is none of these.
@@ -125,7 +130,7 @@ class AuthorizationResponse:
                 f"that is a {type(code_or_url).__name__}, not text. Pass the whole redirect URL as "
                 "`str`: it also says why there is no code."
             )
-        text = _undisguised(hidden(code_or_url.strip().strip(_QUOTES).strip()))
+        text = _undisguised(hidden(code_or_url.strip(_AROUND)))
         if not text.isprintable() or " " in text or not text:
             raise AuthorizationError(
                 "that is neither a code nor a redirect URL. Paste the URL whole, on one line."
@@ -134,7 +139,7 @@ class AuthorizationResponse:
         is_url = mark or "://" in text
         if _IS_QUERY.match(text) or (_HAS_FIELD.search(text) and not is_url):
             place, query = "", text
-        elif not is_url:
+        elif not is_url and "&" not in text:
             return cls(text)
         parameters = hidden(parse_qs(query.partition("#")[0]))
         codes, errors, states, issuers = (

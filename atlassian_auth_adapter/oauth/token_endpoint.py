@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 __all__ = ["TokenEndpoint", "checked_secret", "was_sent"]
 
+#: Source: RFC 6749 appendix A.2. Quotes around it are valid there, and in no secret of Atlassian.
+_CLIENT_SECRET = re.compile(r"(?!([\"'`]).*\1$)[!-~](?:[ -~]*[!-~])?")
 #: Lifetime in seconds of an access token whose answer does not name one.
 #: Source: 60 minutes, developer.atlassian.com oauth-2-3lo-apps, copy of 2026-09-26.
 DEFAULT_LIFETIME = 3600.0
@@ -221,17 +223,18 @@ def was_sent(error: TokenEndpointError) -> bool:
 
 
 def checked_secret(secret: object) -> str:
-    """The client secret, if it is valid. Source: RFC 6749 appendix A.2.
+    """The client secret, if it is valid.
 
     Raises:
-        ConfigurationError: It is empty, or holds something invalid, such as a line break.
+        ConfigurationError: It is empty, is in quotes, or holds something invalid, such as a line
+            break.
     """
-    if isinstance(secret, str) and re.fullmatch(r"[!-~]([ -~]*[!-~])?", secret):
+    if isinstance(secret, str) and _CLIENT_SECRET.fullmatch(secret):
         return SecretText(secret)
     raise ConfigurationError(
-        "client_secret is missing or malformed: it is a text of printable ASCII on one line. "
-        "Atlassian asks for it even where PKCE is used; one that was read from a file may need "
-        ".strip()."
+        "client_secret is missing or malformed: it is a text of printable ASCII on one line, "
+        "without quotes around it. Atlassian asks for it even where PKCE is used; one that was "
+        "read from a file may need .strip()."
     )
 
 
@@ -364,9 +367,14 @@ def _error_of(parsed: object) -> tuple[str, str]:
 
 def _without(secrets: tuple[str, ...], text: str) -> str:
     """The first 200 characters of the text, with each secret replaced."""
-    for secret in filter(None, secrets):
-        for spelling in (secret, quote(secret), quote(secret, safe=""), quote_plus(secret)):
-            text = text.replace(spelling, "[secret]")
+    spellings = {
+        spelling
+        for secret in filter(None, secrets)
+        for spelling in (secret, quote(secret), quote(secret, safe=""), quote_plus(secret))
+    }
+    if spellings:
+        longest_first = sorted(spellings, key=len, reverse=True)
+        text = re.sub("|".join(map(re.escape, longest_first)), "[secret]", text)
     return text[:200]
 
 

@@ -11,14 +11,13 @@ script twice has the same effect as once: it finds the random number of its own 
 from __future__ import annotations
 
 import inspect
-import ipaddress
 import os
 import re
 import secrets
 import sys
 import warnings
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -30,6 +29,7 @@ from atlassian_auth_adapter.errors import (
     raise_clean,
     without_frames,
 )
+from atlassian_auth_adapter.hosts import is_loopback
 from atlassian_auth_adapter.pickling import PickledByReference, is_named
 from atlassian_auth_adapter.secret_text import SecretBytes, hidden
 from atlassian_auth_adapter.stores.base import (
@@ -352,7 +352,7 @@ def _dangers(client: Any) -> list[str]:
     connection = _connection(plain)
     is_socket = bool(getattr(connection, "path", ""))
     hosts = [_connection(one).host for one in sentinels or [plain] if not is_socket]
-    if all(map(_is_this_host, hosts)):
+    if all(map(is_loopback, hosts)):
         return []
     has_password = connection.password or getattr(connection, "credential_provider", None)
     lacks = {
@@ -360,12 +360,6 @@ def _dangers(client: Any) -> list[str]:
         "no password": not has_password,
     }
     return [what for what, is_missing in lacks.items() if is_missing]
-
-
-def _is_this_host(host: str) -> bool:
-    with suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return host == "localhost"
 
 
 def _place(client: Any) -> str:

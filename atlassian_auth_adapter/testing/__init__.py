@@ -45,3 +45,7 @@ __all__ = [
     "stored_login",
     "stored_version",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -14,7 +14,6 @@ from atlassian_auth_adapter.atlassian.gateway import (
     CloudGateway,
     Location,
     OneServer,
-    is_loopback,
     normalized_base_url,
 )
 
@@ -291,6 +290,11 @@ HINTS = [
     (CUSTOM, f"{SITE}/wiki/rest/api/search", "https://jira.company.com/wiki/rest/..."),
     (GATEWAY, "https://jira.company.com/rest/api/3/myself", f"{SITE}/rest/..."),
     (GATEWAY, "https://wiki.company.com/wiki/api/v2/pages", f"{SITE}/wiki/..."),
+    (GATEWAY, f"{SITE}:8443/rest/api/3/myself", f"write {SITE}/rest/..."),
+    (GATEWAY, f"{API}:8443/rest/api/3/myself", f"write {SITE}/rest/..."),
+    (SERVER, "https://jira.company.com:8443/", "https://jira.company.com:8443/jira/..."),
+    (CloudGateway(API, ID), "https://jira.company.com/rest/api/3/myself",
+     "site_url='https://jira.company.com'"),
 ]  # fmt: skip
 
 
@@ -322,6 +326,9 @@ def test_hosts_that_have_nothing_to_do_with_the_login_have_no_hint() -> None:
         (GATEWAY, "https://other.atlassian.net/browse/A-1"),
         (SERVER, "https://ci.company.com/rest/x"),
         (SERVER, "https://jira.company.com:8443/jira/../x"),
+        (GATEWAY, f"{SITE}/rest/../x"),
+        (GATEWAY, f"{API}/rest/%2e%2e/x"),
+        (CloudGateway(API, ID), "https://ci.company.com/job/1"),
     ):
         assert server.route(Location.of(url)).hint == "", url
 
@@ -430,11 +437,3 @@ def test_no_text_makes_it_raise_anything_else(url: str) -> None:
         except ConfigurationError:
             continue
         assert normalized_base_url(normal, "x") == normal
-
-
-def test_which_hosts_are_this_machine() -> None:
-    """Plain http is accepted for this machine only."""
-    for host in ("localhost", "127.0.0.1", "127.1.2.3", "::1"):
-        assert is_loopback(host)
-    for host in ("localhost.", "localhost.example", "0.0.0.0", "10.0.0.1", "::ffff:8.8.8.8", ""):
-        assert not is_loopback(host)

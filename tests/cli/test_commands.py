@@ -314,6 +314,23 @@ def test_login_without_a_terminal_names_the_options(command: Any) -> None:
     assert "--client-id is missing" in command("login", "--site", "https://acme.example").err
 
 
+def test_options_are_read_as_variables_are(
+    command: Any, local: AtlassianEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end of a line around a text does not count; quotes around it are refused by name."""
+    server = local.data_center
+    monkeypatch.setenv("ATLASSIAN_CLIENT_SECRET", server.service_account.client_secret)
+    account = server.service_account.client_id
+    service_account = ("login", "--store", "file", "--service-account", "--client-id", account)
+    run = command(*service_account, "-p", "work\r\n", "--server", f" {server.url}\r")
+    assert run.code == 0, run.err
+    assert profiles()["work"].server_url == server.url
+    for option, value in (("--site", '"https://a.example"'), ("--scope", "'a"), ("-p", "`b`")):
+        run = command(*service_account, option, value)
+        assert (run.code, "quotes" in run.err) == (3, True), run.err
+        assert f"{'--profile' if option == '-p' else option}:" in run.err
+
+
 def test_login_without_a_terminal_cannot_ask_for_a_new_secret(command: Any, profile: Any) -> None:
     """It is an error at once; nothing is read, and nothing is shown."""
     profile(login=False)
@@ -399,6 +416,18 @@ def test_doctor_finds_what_is_wrong(
     assert run.code == (8 if "fail" in found.values() else 0)
     wrong = next(each for each in run.facts["checks"] if each["name"] == check)
     assert wrong["advice"] or len(wrong["text"]) > 40
+
+
+def test_doctor_compares_the_registration_only_where_it_is_refused(
+    command: Any, profile: Any, local: AtlassianEmulator
+) -> None:
+    """Not where the server cannot be reached, or has failed."""
+    profile(login=False)
+    for status, advised in ((400, True), (503, False), (407, False)):
+        local.faults.next("authorize", Status(status))
+        checks = {each["name"]: each for each in command("doctor", "--json").facts["checks"]}
+        assert checks["registration"]["result"] == "fail"
+        assert ("letter by letter" in checks["registration"]["advice"]) is advised
 
 
 def test_doctor_finds_a_damaged_login(command: Any, profile: Any, home: Path) -> None:

@@ -13,6 +13,7 @@ from atlassian_auth_adapter import (
     AccessDeniedError,
     AtlassianAuth,
     AtlassianServiceAccountClient,
+    AuthorizationError,
     CloudEnvironment,
     ResourceUnavailableError,
     TokenEndpointUnavailableError,
@@ -164,6 +165,38 @@ def test_a_server_that_redirects_is_told_with_its_target(emulator: Any, make_cli
         with pytest.raises(ResourceUnavailableError, match=target) as caught:
             ask()
         assert "s3cr3t" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (HTML(407), "HTTP 407, text/html.*proxy"),
+        (HTML(405), "HTTP 405"),
+        (HTML(429), "HTTP 429.*later"),
+        (Body(b"", 302), "HTTP 302"),
+        (Body(b"", 302, headers={"Location": "https://[::1/x?error=a"}), "HTTP 302"),
+    ],
+)
+def test_a_page_that_says_nothing_of_the_registration(
+    emulator: Any, make_client: Any, answer: Any, told: str
+) -> None:
+    """A proxy, a limit or a redirect to nowhere is not taken for a refusal of the client."""
+    for kind in ("cloud", "data_center"):
+        client = make_client(kind, login=False)
+        emulator.faults.next("authorize", answer)
+        with pytest.raises(ResourceUnavailableError, match=told):
+            client.check_registration()
+
+
+@pytest.mark.parametrize("status", [400, 401, 403])
+def test_a_refusal_without_a_code_may_be_that_of_a_proxy(
+    emulator: Any, make_client: Any, status: int
+) -> None:
+    """The registration is named first, and what else it may be."""
+    client = make_client("data_center", login=False)
+    emulator.faults.next("authorize", HTML(status))
+    with pytest.raises(AuthorizationError, match=r"client_id.*proxy or a firewall"):
+        client.check_registration()
 
 
 # --- many scopes ----------------------------------------------------------------------------------

@@ -145,7 +145,14 @@ def test_a_secret_in_a_file(env: Any, tmp_path: Path, emulator: AtlassianEmulato
         ({"CLIENT_ID": "i", "CLIENT_SECRET_FILE": "/dev/null"}, "SECRET_FILE.*it is empty"),
         ({"CLIENT_ID": "i", "CLIENT_SECRET": "s"}, "say which site"),
         ({"CLIENT_ID": "i", "CLIENT_SECRET": "s", "CLOUD": "mars"}, "ATLASSIAN_CLOUD: unknown"),
-        ({"CLIENT_ID": "i", "CLIENT_SECRET": "s", "CA_BUNDLE": "/no", "CLOUD_ID": "x"}, "verify"),
+        ({"CA_BUNDLE": "/no"}, "ATLASSIAN_CA_BUNDLE: there is no file"),
+        ({"CLOUD_ID": "https://acme.atlassian.net"}, "ATLASSIAN_CLOUD_ID: cloud_id"),
+        ({"SITE_URL": "acme.atlassian.net"}, "ATLASSIAN_SITE_URL: site_url"),
+        ({"SERVER_URL": "http://jira.company.com"}, "ATLASSIAN_SERVER_URL: server_url"),
+        ({"PRODUCT": "trello"}, "ATLASSIAN_PRODUCT: product"),
+        ({"PROXY": "http://proxy:port"}, "ATLASSIAN_PROXY: proxy"),
+        ({"MAX_WAIT": "30 s"}, "ATLASSIAN_MAX_WAIT: max_wait"),
+        ({"MAX_WAIT": "-1"}, "ATLASSIAN_MAX_WAIT: max_wait"),
     ],
 )
 def test_what_is_missing_is_named(env: Any, variables: dict[str, str], advice: str) -> None:

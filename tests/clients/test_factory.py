@@ -283,6 +283,12 @@ CLOUD, ON_PREM = {"cloud_id": ID}, {"server_url": "https://jira.company.com"}
         ({"site_url": "http://acme.atlassian.net"}, "site_url.*https"),
         ({"site_url": "acme.atlassian.net"}, "site_url.*https://host"),
         ({"site_url": "https://bob:s3cr3t@acme.atlassian.net"}, "site_url"),
+        ({"site_url": "https://api.atlassian.com"}, "site_url.*gateway of all sites.*cloud_id"),
+        ({"site_url": "https://api.atlassian.com/ex/jira/cloud-1"}, "site_url.*gateway"),
+        (
+            {"site_url": "https://api.atlassian-us-gov-mod.com/", "cloud": US_GOV_MODERATE},
+            "site_url.*gateway",
+        ),
         ({"cloud_id": "https://acme.atlassian.net"}, "cloud_id.*tenant_info"),
         ({"cloud_id": "../evil"}, "cloud_id"),
         ({"cloud_id": "your cloud id"}, "cloud_id"),
@@ -293,7 +299,7 @@ CLOUD, ON_PREM = {"cloud_id": ID}, {"server_url": "https://jira.company.com"}
         ({"proxy": "http://user:s3cr3t@:80", **CLOUD}, "proxy: give a URL"),
         (
             {"store": "/var/lib/tokens.json", **CLOUD},
-            r"store: a str is not a TokenStore.*FileTokenStore\(path\)",
+            r"store: a value of type str is not a TokenStore.*FileTokenStore\(path\)",
         ),
         ({"cloud": BAD_AUTH, **CLOUD}, "auth_url"),
         ({"cloud": BAD_API, **CLOUD}, "api_url"),

@@ -152,6 +152,26 @@ def test_a_child_may_have_a_constructor_of_its_own() -> None:
     assert Collector(*USUAL, server_url="https://jira.example").base_url == "https://jira.example"
 
 
+@pytest.mark.parametrize(
+    "scopes", ["read:me offline_access", ("read:me", "offline_access"), ["read:me offline_access"]]
+)
+def test_a_child_may_name_its_scopes_in_any_form(scopes: Any) -> None:
+    """As the argument `scopes`: a text is not taken for a list of letters."""
+    client = type("Own", (Collector,), {"get_oauth_scopes": lambda _: scopes})(*USUAL, "cloud-123")
+    assert client.missing_scope == ""
+    asked = parse_qs(urlsplit(client.oauth_start()).query)["scope"]
+    assert asked == ["read:me offline_access"]
+
+
+@pytest.mark.parametrize("scopes", [None, [], "", "read:me,offline_access", [None], 7])
+def test_a_child_that_names_no_scopes_is_told_before_a_person_signs_in(scopes: Any) -> None:
+    """Such as a method that returns nothing, or scopes with commas."""
+    client = type("Own", (Collector,), {"get_oauth_scopes": lambda _: scopes})(*USUAL, "cloud-123")
+    for use in (client.oauth_start, client.check_registration):
+        with pytest.raises(ConfigurationError, match="scopes"):
+            use()
+
+
 def test_the_base_class_alone_cannot_be_made() -> None:
     """Nor a child without scopes."""
     with pytest.raises(TypeError, match="get_oauth_scopes"):

@@ -180,7 +180,10 @@ def test_a_wrong_combination_is_refused_with_the_right_name() -> None:
         (lambda: scoped(site), "cloud_id"),
         (lambda: scoped("id", "https://acme.atlassian-us-gov-mod.net"), "cloud=US_GOV_MODERATE"),
         (lambda: scoped("x", product="bitbucket"), "bitbucket has a Cloud of its own"),
+        (lambda: make.api_token(" a@b.c ", "t", site), "email"),
+        (lambda: make.api_token('"a@b.c"', "t", site), "email"),
         (lambda: make.organization_key("two words"), "access_token"),
+        (lambda: pat('"t0ken"', "https://jira.company.com"), "access_token"),
         (lambda: api("http://acme.atlassian.net"), "https"),
     ]
     for call, text in wrong:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from atlassian_auth_adapter import (
 )
 from atlassian_auth_adapter.clients.environment import VARIABLES, client_secret_from_env
 from atlassian_auth_adapter.clients.texts import one_line
+from atlassian_auth_adapter.clock import SystemClock
 from atlassian_auth_adapter.profiles.client import client_from_profile
 from atlassian_auth_adapter.profiles.directories import config_file, data_directory
 from atlassian_auth_adapter.profiles.file import profiles
@@ -68,13 +70,14 @@ WRONG: dict[str, list[Any]] = {
     "client_id": [None, b"id", "", " id", "id\r", "id,", '"id"', "i d", "i\0d", 5, "\u00e9",
                   "i" * 256],
     "client_secret": [None, b"secret", "", "  ", "secret ", "sec\0ret", "\ufeffsecret", 5,
-                      ["secret"]],
+                      ["secret"], '"the-secret"', "'the-secret'", '""'],
     "scopes": [
         b"read:jira-work", [b"read:jira-work"], "", [], [""], [None], [1], 7, "a, write",
         ["read:jira-work,offline_access"], '"read:jira-work"', ["a\u00a0b"], "a\u00a0b",
     ],
     "on_event": ["print", 1],
     "expiry": [300, "60"],
+    "clock": [5, time.time, SystemClock],
     "store": ["tokens", FileTokenStore],
     "max_wait": ["30", 0],
     "cloud_id": [b"id", 7, "a" * 65, "a\0b", "id "],
@@ -233,7 +236,11 @@ def test_quotes_and_what_cannot_be_seen_are_refused_by_name(
     assert "s3cr3t" not in str(refused.value)
 
 
-@pytest.mark.parametrize("value", ["a,b", "a, b", "read:jira-work,", "[a b]\\"])
+@pytest.mark.parametrize(
+    "value",
+    ["a,b", "a, b", "read:jira-work,", "[a b]\\", "a;b", "a+b", "read%3Ajira-work%20a", "a|b",
+     "<a b>", "a 'b' c", "(a)"],
+)  # fmt: skip
 def test_commas_between_scopes_are_refused_by_name(env: Any, value: str) -> None:
     """Atlassian would refuse them only after a person has signed in."""
     env(CLIENT_ID="id", CLIENT_SECRET="s", CLOUD_ID=ID, SCOPES=value)
@@ -272,6 +279,7 @@ def test_a_secret_file_with_something_else_in_it_is_refused(
         'client_id = " id"',
         'scopes = "read:jira-work, offline_access"',
         'scopes = ["read:jira-work,"]',
+        'scopes = "read:jira-work;offline_access"',
         'account = "ada "',
         "account = 7",
         'callback_url = "localhost:8080/callback"',

@@ -144,6 +144,9 @@ def test_a_code_and_a_redirect_url_are_understood() -> None:
         "()",
         "[]",
         "(<,>",
+        "\ufeff\u200b",
+        "\u200e\u00a0",
+        "<( )>",
     ],
 )
 def test_quotes_around_what_is_pasted_do_no_harm(quotes: str) -> None:
@@ -189,14 +192,16 @@ def test_what_is_no_text_is_refused_with_advice(given: Any) -> None:
 def test_anything_else_is_refused_with_advice() -> None:
     """Nothing is sent for a redirect without one code and one state."""
     callback = "http://localhost/callback"
-    for text in (
+    texts: tuple[Any, ...] = (
+        *(None, 7, b"c0de"),
         *("", "  ", "a b", "a\nb", "\ud800", "a\x00", "?", callback, "http://[::1/callback?code=c"),
         *(f"{callback}?code=c", f"{callback}?state=s", f"{callback}?code=&state=s"),
         *(f"{callback}?code=c&code=d&state=s", f"{callback}?code=c&state=s&state=t"),
-        *(f"{callback}#code=c&state=s", "code=c", "state=s", "\"'<>", "iss=x"),
+        *(f"{callback}#code=c&state=s", "#code=c&state=s", "code=c", "state=s", "\"'<>", "iss=x"),
         f"{callback}?code=c&state=s&iss=a&iss=b",
         f"{callback}?error=e&state=s&iss=a&iss=b",
-    ):
+    )
+    for text in texts:
         with pytest.raises(AuthorizationError, match=r"[Pp]aste"):
             AuthorizationResponse.parse(text)
 

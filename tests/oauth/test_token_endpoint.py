@@ -568,6 +568,14 @@ def test_a_description_that_echoes_a_secret_does_not_show_it(
     assert spelled(secret)[:12] not in shown
 
 
+def test_a_short_secret_leaves_the_rest_of_a_description_readable() -> None:
+    """What stands in its place is not searched for secrets once more."""
+    answer = _answer({"error": "unauthorized", "error_description": "bad token"}, 403)
+    with pytest.raises(TokenEndpointError) as caught:
+        _endpoint(answer).refresh(replace(OLD, refresh_token="e"))
+    assert "unauthoriz[secret]d (bad tok[secret]n)" in str(caught.value)
+
+
 def test_a_description_is_cleaned_and_cut() -> None:
     """Line breaks and escape sequences do not reach a terminal or a log; a page of text neither."""
     for error, description in (

@@ -384,7 +384,7 @@ PROFILES = st.builds(
     client_id=WORDS,
     product=st.sampled_from(["jira", "confluence", "bitbucket"]),
     cloud_id=LINES,
-    scopes=st.lists(WORDS.filter(bool)).map(tuple),
+    scopes=st.lists(st.from_regex("[a-zA-Z0-9:._-]+", fullmatch=True)).map(tuple),
     account=ACCOUNTS,
     cloud=st.sampled_from(["", "commercial", "us-gov-moderate"]) | HOSTS,
     verify=st.booleans() | LINES,
