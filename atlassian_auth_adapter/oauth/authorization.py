@@ -24,8 +24,8 @@ __all__ = ["LIFETIME", "AuthorizationRequest", "AuthorizationResponse"]
 #: Seconds for which a started authorization may be completed.
 LIFETIME = 600.0
 
-#: What stands around a URL that was copied from a mail, a chat, a list or a shell: quotes, brackets,
-#: white space, and characters that cannot be seen.
+#: What stands around a URL that was copied from a mail, a chat, a list or a shell: quotes,
+#: brackets, white space, and characters that cannot be seen.
 _AROUND = (
     "\"'`<>()[]{},;\u201c\u201d\u201e\u2018\u2019\u201a\u00ab\u00bb"
     " \t\r\n\u00a0\u200b\u200e\u200f\u2060\ufeff"
@@ -127,7 +127,7 @@ class AuthorizationResponse:
         """
         if not isinstance(code_or_url, str):
             raise AuthorizationError(
-                f"that is a {type(code_or_url).__name__}, not text. Pass the whole redirect URL as "
+                f"that is a {type(code_or_url).__name__}, not text. Paste the whole redirect URL as "
                 "`str`: it also says why there is no code."
             )
         text = _undisguised(hidden(code_or_url.strip(_AROUND)))
