@@ -127,8 +127,8 @@ class AuthorizationResponse:
         """
         if not isinstance(code_or_url, str):
             raise AuthorizationError(
-                f"that is a {type(code_or_url).__name__}, not text. Paste the whole redirect URL as "
-                "`str`: it also says why there is no code."
+                f"that is a {type(code_or_url).__name__}, not text. Paste the whole redirect URL: "
+                "it also says why there is no code."
             )
         text = _undisguised(hidden(code_or_url.strip(_AROUND)))
         if not text.isprintable() or " " in text or not text:
