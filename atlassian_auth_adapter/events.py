@@ -59,8 +59,9 @@ class Event:
             `reason` (as in LoginRequiredError). For a sign-in: `hint`, `needed`, `error`.
             For an answer of a resource server: `origin`, `path`, and some of `hint` (what to do
             instead, or ""), `granted` (scopes, shortened to a line), `needed` (scopes; " or "
-            stands between alternatives), `error` (text), `retry_after` and `reason` (headers, as
-            text). For a site: `cloud_id`, `reached` (the sites of the login).
+            stands between alternatives), `missing` (the scopes that the login lacks of the nearest
+            alternative), `error` (text), `retry_after` and `reason` (headers, as text). For a site:
+            `cloud_id`, `reached` (the sites of the login).
     """
 
     name: EventName

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, Literal, Self
 
 from atlassian_auth_adapter.atlassian.gateway import Location, Route, is_loopback
-from atlassian_auth_adapter.atlassian.scopes import scopes_for, shortened, successor_of
+from atlassian_auth_adapter.atlassian.scopes import lacking, scopes_for, shortened, successor_of
 from atlassian_auth_adapter.atlassian.verdicts import Verdict, judge
 from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
@@ -237,9 +237,15 @@ class AuthObject(PickledByReference):
         where = {"origin": location.origin_url, "path": location.path}
         match verdict:
             case Verdict.SCOPE_MISSING:
-                granted = shortened(current.scopes if current else ())
-                needed = " or ".join(scopes_for(method, location.path))
-                self._report("scope_missing", granted=granted, needed=needed, **where)
+                scopes = current.scopes if current else frozenset()
+                alternatives = scopes_for(method, location.path)
+                self._report(
+                    "scope_missing",
+                    granted=shortened(scopes),
+                    needed=" or ".join(alternatives),
+                    missing=lacking(alternatives, scopes),
+                    **where,
+                )
             case Verdict.ANONYMOUS:
                 self._report("anonymous", **where)
             case Verdict.GONE:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-__all__ = ["scopes_for", "shortened", "successor_of"]
+__all__ = ["lacking", "scopes_for", "shortened", "successor_of"]
 
 #: Characters of granted scopes that an error or an event shows.
 _SHOWN = 80
@@ -35,8 +35,8 @@ def scopes_for(method: str, path: str) -> tuple[str, ...]:
         path: Path of the URL, without the query, such as `/ex/jira/{cloudid}/rest/api/3/myself`.
 
     Returns:
-        The alternatives, most useful first; each is a set of scopes, separated by blanks, that
-        suffices. An empty set: any token will do. No alternatives: nothing is known.
+        The alternatives, most useful first; each is a set of scopes, separated by blanks, of which
+        a token needs all. An empty set: any token will do. No alternatives: nothing is known.
     """
     method = "GET" if method.upper() in ("HEAD", "OPTIONS") else method.upper()
     for row, match in _matching(path.rstrip("/")):
@@ -44,6 +44,21 @@ def scopes_for(method: str, path: str) -> tuple[str, ...]:
             known = {"verb": "read" if method == "GET" else "write", **match.groupdict()}
             return tuple(alternative.format_map(known) for alternative in row.alternatives)
     return ()
+
+
+def lacking(alternatives: Iterable[str], granted: Iterable[str]) -> str:
+    """The scopes that a token lacks of the alternative that it is nearest to.
+
+    Args:
+        alternatives: As `scopes_for` returns them.
+        granted: Scopes of the token.
+
+    Returns:
+        Scopes, separated by blanks; "" when they suffice, and when nothing is known.
+    """
+    has = set(granted)
+    missing = ([scope for scope in each.split() if scope not in has] for each in alternatives)
+    return " ".join(min(missing, key=len, default=[]))
 
 
 def shortened(granted: Iterable[str]) -> str:

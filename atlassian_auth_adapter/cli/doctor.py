@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from atlassian_auth_adapter.atlassian.scopes import scopes_for, shortened
+from atlassian_auth_adapter.atlassian.scopes import lacking, scopes_for, shortened
 from atlassian_auth_adapter.cli.terminal import (
     json_option,
     moment,
@@ -257,10 +257,10 @@ def _scopes(client: AtlassianOAuthClient, token_set: TokenSet) -> Iterator[Check
     else:
         yield Check("scopes", "ok", f"granted: {shortened(granted)}")
     needed = scopes_for("GET", urlsplit(client.identity_url).path)
-    if needed and not any(set(each.split()) <= granted for each in needed):
+    if missing_here := lacking(needed, granted):
         yield Check(
             "scopes of the product",
             "warn",
             f"to read your own account, {' or '.join(needed)} is needed",
-            "Add one of these to the app and to the profile, and sign in again.",
+            f"Add {missing_here} to the app and to the profile, and sign in again.",
         )
