@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import trustme
 
-from atlassian_auth_adapter import errors
+from atlassian_auth_adapter import errors, scope_set
 from atlassian_auth_adapter.atlassian.products import COMMERCIAL
 from atlassian_auth_adapter.cli.doctor import _skew, clock_check
 from atlassian_auth_adapter.cli.main import COMMANDS, main
@@ -320,6 +320,30 @@ def test_login_without_a_terminal_cannot_ask_for_a_new_secret(command: Any, prof
     run = command("login", "--new-secret")
     assert run.code == 2
     assert "--new-secret needs a terminal" in run.err
+
+
+@pytest.mark.parametrize("product", ["jira", "confluence"])
+def test_login_takes_named_sets_of_scopes(
+    product: str, command: Any, profile: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They replace the scopes of the profile, as --scope does, and both may be given."""
+    profile(login=False, product=product)
+    asked = []
+    monkeypatch.setattr("atlassian_auth_adapter.cli.login._sign_in", lambda c, **_: asked.append(c))
+    command("login", "--scopes", "read", "--scopes", "audit", "--scope", "read:me")
+    expected = [*scope_set(product, "read", "audit"), "read:me"]
+    assert asked[0].get_oauth_scopes() == expected
+    assert profiles()["work"].scopes == tuple(expected)
+
+
+def test_login_lists_the_named_sets(command: Any, home: Path) -> None:
+    """In its help, and when another one is asked for; where there are none it says what to do."""
+    assert "read|write|audit" in command("login", "--help").out
+    assert "'read', 'write', 'audit'" in command("login", "--scopes", "admin").err
+    server = ("login", "--server", "https://jira.acme.example", "--scopes", "read")
+    run = command(*server)
+    assert (run.code, "Repeat --scope." in run.err) == (2, True)
+    assert profiles() == {}
 
 
 def test_login_saves_no_invalid_url(

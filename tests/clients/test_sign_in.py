@@ -8,11 +8,14 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import requests
 
 from atlassian_auth_adapter import (
+    AtlassianAuth,
     AuthorizationDeniedError,
     StateMismatchError,
     TokenEndpointUnavailableError,
+    scope_set,
 )
 from atlassian_auth_adapter.clients import oauth
 from atlassian_auth_adapter.testing import stored_login
@@ -183,3 +186,29 @@ def test_a_login_that_can_be_refreshed_is_not_announced(
     assert client.missing_scope == ""
     assert "no_refresh_token" not in events.names
     assert client.status().reauthorize_by != client.status().expires_at
+
+
+# --- named sets of scopes -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("product", "name", "path"),
+    [
+        ("jira", "read", "/rest/api/3/field"),
+        ("jira", "write", "/rest/api/3/field"),
+        ("jira", "audit", "/rest/api/3/auditing/record"),
+        ("confluence", "read", "/wiki/rest/api/user/current"),
+        ("confluence", "write", "/wiki/rest/api/user/current"),
+        ("confluence", "audit", "/wiki/rest/api/audit"),
+    ],
+)
+def test_a_named_set_of_scopes_is_asked_for(
+    product: str, name: Any, path: str, emulator: Any, make_client: Any
+) -> None:
+    """An app that has the scopes of a set: its login reaches what the set is for."""
+    emulator.cloud.app.scopes = scope_set(product, name)
+    client = make_client(product=product, scopes=scope_set(product, name))
+    assert client.test_connection().id
+    answer = requests.get(client.base_url + path, auth=AtlassianAuth(client))
+    assert answer.status_code == 200, answer.text
+    assert client.refresh().scopes
