@@ -107,7 +107,7 @@ def checks(name: str) -> Iterator[Check]:
     yield from _network(client)
     if isinstance(client, AtlassianOAuthClient):
         yield _tried(
-            "registration",
+            "authorization page",  # not more: it does not tell whether the registration is right
             client.check_registration,
             "Compare client id, callback URL and scopes with the app's registration, letter by "
             "letter.",
@@ -247,12 +247,12 @@ def _scopes(client: AtlassianOAuthClient, token_set: TokenSet) -> Iterator[Check
             "Add offline_access to the scopes and sign in again.",
         )
     granted = token_set.scopes
-    if missing := sorted(set(client.get_oauth_scopes()) - {"offline_access"} - granted):
+    if missing := [scope for scope in client.scopes_not_granted() if scope != "offline_access"]:
         yield Check(
             "scopes",
             "warn",
             f"asked for, not granted: {' '.join(missing)}",
-            "Add them to the app, and sign in again.",
+            "Check their names, add them to the app, and sign in again.",
         )
     else:
         yield Check("scopes", "ok", f"granted: {shortened(granted)}")

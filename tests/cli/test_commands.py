@@ -23,7 +23,7 @@ from atlassian_auth_adapter.profiles.client import client_from_profile
 from atlassian_auth_adapter.profiles.file import profiles, save_profile
 from atlassian_auth_adapter.profiles.profile import Profile
 from atlassian_auth_adapter.testing import AtlassianEmulator
-from atlassian_auth_adapter.testing.emulator import Status
+from atlassian_auth_adapter.testing.emulator import Body, Status
 from atlassian_auth_adapter.transport import Answer
 
 
@@ -390,7 +390,7 @@ def test_doctor_finds_nothing_wrong(command: Any, profile: Any, local: Atlassian
     assert (human.code, machine.code) == (0, 0), human.out
     assert "0 of 13 checks failed." in human.out
     assert set(_found(machine).values()) == {"ok"}
-    names = ["profile", "store", "clock", "registration", "login", "scopes"]
+    names = ["profile", "store", "clock", "authorization page", "login", "scopes"]
     more = {"client secret", "callback port", "end of the login", "resource server"}
     assert {*names, *more} <= _found(machine).keys()
     assert not _secrets_in(human.out + machine.out, local)
@@ -399,8 +399,6 @@ def test_doctor_finds_nothing_wrong(command: Any, profile: Any, local: Atlassian
 @pytest.mark.parametrize(
     ("what", "check", "result"),
     [
-        ({"client_id": "wrong"}, "registration", "fail"),
-        ({"callback_url": "http://localhost:8080/other"}, "registration", "fail"),
         ({"callback_url": "http://localhost:99999/callback"}, "callback port", "fail"),
         ({"scopes": ("read:jira-work", "offline_access")}, "resource server", "fail"),
         ({"scopes": ("read:jira-work", "offline_access")}, "scopes of the product", "warn"),
@@ -415,8 +413,7 @@ def test_doctor_finds_what_is_wrong(
     command: Any, profile: Any, what: dict[str, Any], check: str, result: str
 ) -> None:
     """One wrong setting, found where it is, with advice; the other checks are made all the same."""
-    refused = what.keys() & {"client_id", "callback_url"}
-    profile(login=not refused, **what)
+    profile(login="callback_url" not in what, **what)
     run = command("doctor", "--json")
     found = _found(run)
     assert found[check] == result, run.out
@@ -491,6 +488,52 @@ def test_doctor_finds_a_certificate_that_is_not_trusted(
         assert _found(command("doctor", "--json"))["network 127.0.0.1"] == "ok"
 
 
+@pytest.mark.parametrize(
+    "what", [{}, {"client_id": "wrong"}, {"callback_url": "http://localhost:8080/other"}]
+)
+def test_doctor_does_not_say_that_a_registration_is_right(
+    what: dict[str, Any], command: Any, profile: Any, local: AtlassianEmulator
+) -> None:
+    """Cloud answers the same whatever the client id: the page is there, and no more is known.
+
+    Source: 302 to id.atlassian.com/login for every client id, probe of 2026-08-01.
+    """
+    profile(login=False, **what)
+    login_page = "https://id.atlassian.com/login?continue=https%3A%2F%2Fauth.atlassian.com"
+    local.faults.next("authorize", Body(b"", 302, headers={"Location": login_page}), times=None)
+    run = command("doctor", "--json")
+    (page,) = (check for check in run.facts["checks"] if check["name"] == "authorization page")
+    assert page["result"] == "ok"
+    assert page["text"].startswith("it sends to id.atlassian.com to sign in. Whether client id, ")
+    assert "known only after a person has signed in" in page["text"]
+    assert not [check for check in run.facts["checks"] if "registration" in check["name"]]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Body(
+            b"", 302, headers={"Location": "https://id.atlassian.com/error?error=invalid_request"}
+        ),
+        Body(b"", 302, headers={"Location": "https://id.atlassian.com/error"}),
+        Status(400),
+        Status(403),
+    ],
+    ids=str,
+)
+def test_doctor_tells_that_a_registration_is_refused(
+    answer: Any, command: Any, profile: Any, local: AtlassianEmulator
+) -> None:
+    """Where a server does compare it before a person signs in."""
+    profile(login=False)
+    local.faults.next("authorize", answer)
+    run = command("doctor", "--json")
+    (page,) = (check for check in run.facts["checks"] if check["name"] == "authorization page")
+    assert page["result"] == "fail"
+    assert "refuses client_id, callback_url or scopes" in page["text"]
+    assert "letter by letter" in page["advice"]
+
+
 def test_doctor_names_the_proxy_without_its_password(
     command: Any, profile: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -501,7 +544,7 @@ def test_doctor_names_the_proxy_without_its_password(
     assert _found(run)["network auth.atlassian.com"] == "fail"
     assert "through the proxy http://127.0.0.1:9" in run.out
     assert "s3cr3t" not in run.out + run.err
-    assert _found(run)["registration"] == "fail"
+    assert _found(run)["authorization page"] == "fail"
     assert "state=" not in run.out + run.err  # of the authorization request that had no answer
 
 

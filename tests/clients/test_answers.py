@@ -187,3 +187,28 @@ def test_many_granted_scopes_do_not_hide_what_is_missing(
     assert "read:issue.changelog:jira" in event.fields["needed"]
     assert event.fields["granted"].endswith("more")
     assert len(str(event)) < 600
+
+
+# --- what the authorization page does not tell ----------------------------------------------------
+
+
+@FLAVOURS
+@pytest.mark.parametrize("client_id", ["", "unknown-client"])
+def test_no_answer_claims_that_the_registration_is_right(
+    flavour: str, client_id: str, emulator: Any, make_client: Any
+) -> None:
+    """A redirect to the sign-in and a page say the same of a right and of an unknown client.
+
+    Source: Cloud answers 302 to id.atlassian.com/login whatever the client id, probe of 2026-08-01.
+    """
+    changes = {"client_id": client_id} if client_id else {}
+    client = make_client(flavour, login=False, **changes)
+    there = {"Location": "https://id.atlassian.com/login?continue=x"}
+    for answer, found in (
+        (Body(b"", 302, headers=there), "it sends to id.atlassian.com to sign in. "),
+        (HTML(200), "it answers. "),
+    ):
+        emulator.faults.next("authorize", answer)
+        told = client.check_registration()
+        assert told.startswith(found)
+        assert "known only after a person has signed in" in told
