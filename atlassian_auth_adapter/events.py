@@ -38,6 +38,7 @@ EventName = Literal[
     "anonymous",  # the resource server answered as if not logged in
     "rejected",  # the resource server rejects the token, and another one would not help now
     "gone",  # the resource was removed, for OAuth at least
+    "app_access_blocked",  # an administrator's policy has left content out of the answer
     "rate_limited",  # the resource server asks to wait
 ]
 
@@ -65,7 +66,11 @@ class Event:
             instead, or ""), `granted` (scopes, shortened to a line), `needed` (scopes; " or "
             stands between alternatives), `missing` (the scopes that the login lacks of the nearest
             alternative), `error` (text), `retry_after` and `reason` (headers, as text). For a site:
-            `cloud_id`, `reached` (the sites of the login).
+            `cloud_id`, `reached` (the sites of the login). Cloud's reasons are
+            "jira-quota-global-based", "jira-quota-tenant-based", "jira-burst-based",
+            "jira-per-issue-on-write", "confluence-quota-global-based",
+            "confluence-quota-tenant-based" and "confluence-burst-based". Source:
+            developer.atlassian.com, pages on rate limits, 2026-02-02 and 2026-10-20.
     """
 
     name: EventName

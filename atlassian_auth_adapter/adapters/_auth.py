@@ -48,6 +48,15 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 #: Subjects of each event that are remembered, so that each is reported once: the latest ones.
 MOST_REPORTED = 1000
 
+#: The header of an answer whose content an administrator's policy has left out in part.
+#: Source: developer.atlassian.com data-security-policy-developer-guide.
+DATA_POLICY = "Atlassian-DataSecurityPolicy"
+#: What the event `app_access_blocked` advises.
+ALLOW_APP = (
+    "a data security policy of the organization keeps apps from some content, and the answer is "
+    "without it: an administrator can allow the app"
+)
+
 #: The session cookies of Data Center.
 #: Source: documentation of Jira, Confluence, Bitbucket and Crowd, 2026-11-22.
 SESSION_COOKIES = frozenset(
@@ -189,6 +198,8 @@ class AuthObject(PickledByReference):
         verdict = self._verdict(location, status, headers, body, expired=expired)
         if verdict is not Verdict.FINE:
             self._report_verdict(verdict, method, location, headers, current)
+        if "app_access_blocked" in headers.get(DATA_POLICY, "").lower():
+            self._report_left_out(location)
         if not verdict.is_rejection:
             if _is_accepted(status, verdict):
                 self.source.pacing.accepted(_paced(method, location))
@@ -255,6 +266,11 @@ class AuthObject(PickledByReference):
                 told = (headers.get(name) for name in ("Retry-After", "RateLimit-Reason"))
                 wait, reason = (printable(text, 100) for text in told)
                 self._report("rate_limited", retry_after=wait, reason=reason, **where)
+
+    def _report_left_out(self, location: Location) -> None:
+        if self._first_time("app_access_blocked", location.path):
+            where = {"origin": location.origin_url, "path": location.path}
+            self._report("app_access_blocked", hint=ALLOW_APP, **where)
 
     def _first_time(self, name: EventName, subject: Hashable) -> bool:
         """Whether the event was not reported about the subject yet; true for one thread only.

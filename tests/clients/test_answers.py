@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -14,12 +15,14 @@ from atlassian_auth_adapter import (
     AtlassianAuth,
     AtlassianServiceAccountClient,
     CloudEnvironment,
+    Event,
     ResourceUnavailableError,
     TokenEndpointUnavailableError,
     TokenRequestRefusedError,
 )
 from atlassian_auth_adapter.testing.emulator import HTML, Body, Edit
 
+SCOPE_MISSING = b'{"code":401,"message":"Unauthorized; scope does not match"}'
 FLAVOURS = pytest.mark.parametrize("flavour", ["cloud", "data_center", "bitbucket"])
 
 
@@ -189,6 +192,26 @@ def test_many_granted_scopes_do_not_hide_what_is_missing(
     assert len(str(event)) < 600
 
 
+def test_part_of_a_set_of_scopes_is_told_as_missing(
+    emulator: Any, make_client: Any, events: Any
+) -> None:
+    """The gateway asks for all scopes of a set: what the nearest one lacks is in error and event.
+
+    Source: "scope does not match" for part of a set, simstudioai/sim#5005, 2026-06-12.
+    """
+    granted = ("read:avatar:jira", "read:group:jira", "read:user:jira")
+    emulator.cloud.app.scopes = granted
+    client = make_client(scopes=[*granted, "offline_access"], on_event=events)
+    emulator.faults.next("resource", Body(SCOPE_MISSING, 401), times=None)
+    with pytest.raises(AccessDeniedError, match=r"\(missing: read:jira-user; granted: "):
+        client.test_connection()
+    requests.get(client.identity_url, auth=AtlassianAuth(client))
+    records = f"{client.base_url}/rest/api/3/auditing/record"
+    requests.get(records, auth=AtlassianAuth(client))
+    missing = [event.fields["missing"] for event in events if event.name == "scope_missing"]
+    assert missing == ["read:jira-user", "manage:jira-configuration"]
+
+
 # --- what the authorization page does not tell ----------------------------------------------------
 
 
@@ -212,3 +235,28 @@ def test_no_answer_claims_that_the_registration_is_right(
         told = client.check_registration()
         assert told.startswith(found)
         assert "known only after a person has signed in" in told
+
+
+# --- too many requests ----------------------------------------------------------------------------
+
+
+def test_every_reason_of_a_rate_limit_is_reported_as_it_is(
+    emulator: Any, make_client: Any, events: Any
+) -> None:
+    """The seven of Cloud, which `Event` lists, and any other; a wait of half an hour as well.
+
+    Source: developer.atlassian.com, pages on rate limits, 2026-02-02 and 2026-10-20.
+    """
+    client = make_client(on_event=events)
+    listed = re.findall(r'"((?:jira|confluence)-[a-z-]+)"', Event.__doc__ or "")
+    assert len(listed) == 7
+    for reason in (*listed, "bitbucket-one-of-tomorrow"):
+        headers = {"RateLimit-Reason": reason, "Retry-After": "1847"}
+        body = b'{"errorMessages":["Rate limit exceeded"]}'
+        emulator.faults.next("resource", Body(body, 429, headers=headers))
+        answer = requests.get(client.identity_url, auth=AtlassianAuth(client))
+        assert (answer.status_code, answer.content) == (429, body)
+        event = events[-1]
+        assert event.name == "rate_limited"
+        assert (event.fields["reason"], event.fields["retry_after"]) == (reason, "1847")
+    assert emulator.count("refresh_token") == 0
