@@ -114,8 +114,11 @@ def _profile(
         profile = replace(profile, site_url=url) if is_cloud else replace(profile, server_url=url)
     place = place_in(profile.arguments())  # an invalid one is refused before it is saved
     if scope_sets:
-        if place.kind != "cloud_site":
-            raise click.UsageError("--scopes is for Jira and Confluence Cloud. Repeat --scope.")
+        if place.kind != "cloud_site" or profile.flow != "authorization_code":
+            raise click.UsageError(
+                "--scopes is for people who sign in to Jira or Confluence Cloud. Repeat --scope, "
+                "or for a service account choose the scopes when it is made."
+            )
         named = scope_set(profile.product, *scope_sets)
         profile = replace(profile, scopes=tuple(dict.fromkeys((*named, *given.get("scopes", ())))))
     if not profile.client_id:  # the secret is kept under it, so that of the environment is kept too

@@ -108,12 +108,14 @@ def login(
             ).start()
         response = _first_response(client, state, receiver, paste, tell, timeout)
         client.oauth_complete(response.url())
+    missing: tuple[str, ...] = ()
     with suppress(AtlassianAuthError):  # the login is there all the same
-        if missing := client.scopes_not_granted():
-            tell(
-                f"Signed in, but without {' '.join(missing)}: Atlassian leaves out scopes that do "
-                "not exist, without an error. Check their names, and sign in again."
-            )
+        missing = client.scopes_not_granted()
+    if missing:
+        tell(
+            f"Signed in, but without {' '.join(missing)}: Atlassian leaves out scopes that do not "
+            "exist, without an error. Check their names, and sign in again."
+        )
 
 
 def _first_response(
@@ -157,17 +159,16 @@ def _first_response(
 
 
 def _reasons(client: AtlassianOAuthClient) -> str:
-    """Why the browser may never come back, the most frequent reason first.
+    """Why the browser may never come back, in the order in which to look.
 
     Source: a page "has requested scopes that have not been added to the app", OpenHands#12397 and
         atlassian-mcp-server#177; callback and client id, community 41372, 69937 and 100834.
     """
     return (
-        "If it showed an error page, Atlassian does not send it back. Its causes, the most "
-        "frequent first: a scope that was not added to the app (asked for: "
-        f"{' '.join(client.get_oauth_scopes())}); another callback URL than the registered one, "
-        f"letter by letter: {client.callback_url!r}; another client_id: {client.client_id!r}; an "
-        "app that is not shared, and another account than its owner's."
+        "If it showed an error page, Atlassian does not send it back. Look first whether each "
+        f"scope was added to the app: {' '.join(client.get_oauth_scopes())}. Then compare letter "
+        f"by letter with the registration: callback_url {client.callback_url!r} and client_id "
+        f"{client.client_id!r}. An app that is not shared works for its owner's account only."
     )
 
 
@@ -238,7 +239,7 @@ def _invitation(
     if (count := len(client.get_oauth_scopes())) > MOST_SCOPES:
         lines.append(
             f"This sign-in asks for {count} scopes. If the page answers 414 or says that a header "
-            f"is too large, ask for fewer than {MOST_SCOPES}.\n"
+            f"is too large, ask for {MOST_SCOPES} at most.\n"
         )
     if uri and environ.get("SSH_CONNECTION"):
         address = "[::1]" if uri.host == "::1" else "127.0.0.1"

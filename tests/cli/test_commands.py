@@ -340,9 +340,13 @@ def test_login_lists_the_named_sets(command: Any, home: Path) -> None:
     """In its help, and when another one is asked for; where there are none it says what to do."""
     assert "read|write|audit" in command("login", "--help").out
     assert "'read', 'write', 'audit'" in command("login", "--scopes", "admin").err
-    server = ("login", "--server", "https://jira.acme.example", "--scopes", "read")
-    run = command(*server)
-    assert (run.code, "Repeat --scope." in run.err) == (2, True)
+    for place in (
+        ("--server", "https://jira.acme.example"),
+        ("--product", "bitbucket"),
+        ("--site", "https://acme.atlassian.net", "--service-account"),
+    ):
+        run = command("login", "--scopes", "read", *place)
+        assert (run.code, "Repeat --scope" in run.err) == (2, True)
     assert profiles() == {}
 
 

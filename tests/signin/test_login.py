@@ -345,7 +345,7 @@ def test_the_browser_does_not_come_back(client: Any, person: Any, visit: Any, po
     with pytest.raises(AuthorizationTimeoutError) as caught:
         login(client, tell=person, timeout=0.05)
     assert isinstance(caught.value, TimeoutError)
-    causes = ("a scope that was not added to the app", " ".join(client.get_oauth_scopes()),
+    causes = ("whether each scope was added to the app", " ".join(client.get_oauth_scopes()),
               f"'http://localhost:{port}/callback'", "'cloud-client-id'", "not shared")  # fmt: skip
     places = [str(caught.value).find(cause) for cause in causes]
     assert -1 not in places
