@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         US_GOV_MODERATE as US_GOV_MODERATE,
         CloudEnvironment as CloudEnvironment,
     )
+    from atlassian_auth_adapter.atlassian.scopes import scope_set as scope_set
     from atlassian_auth_adapter.atlassian.sites import Site as Site
     from atlassian_auth_adapter.clients.base import AtlassianClient as AtlassianClient
     from atlassian_auth_adapter.clients.environment import (
@@ -104,6 +105,7 @@ _HOMES = {
     "adapters.httpx2": ["AtlassianHTTPX2Auth"],
     "adapters.requests": ["AtlassianAuth"],
     "atlassian.products": ["COMMERCIAL", "US_GOV_MODERATE", "CloudEnvironment"],
+    "atlassian.scopes": ["scope_set"],
     "atlassian.sites": ["Site"],
     "clients.base": ["AtlassianClient"],
     "clients.environment": [

@@ -28,6 +28,8 @@ EventName = Literal[
     "lock_timeout",  # another process held the store's lock for too long
     "reauthorization_due",  # the login expires soon and needs a person
     "no_refresh_token",  # not asked for, or none came: the login ends with its access token
+    "many_scopes",  # so many are asked for that the authorization page may refuse its own URL
+    "scopes_not_granted",  # the server has left out some of the scopes that were asked for
     "state_not_checked",  # a code was accepted without its state, which could not be compared
     "not_revoked",  # the login that a sign-in has replaced could not be revoked
     "foreign_origin",  # a request outside the grant was sent without the token
@@ -37,6 +39,7 @@ EventName = Literal[
     "anonymous",  # the resource server answered as if not logged in
     "rejected",  # the resource server rejects the token, and another one would not help now
     "gone",  # the resource was removed, for OAuth at least
+    "app_access_blocked",  # an administrator's policy has left content out of the answer
     "rate_limited",  # the resource server asks to wait
 ]
 
@@ -57,11 +60,18 @@ class Event:
         account: The account of the login, or "".
         fields: Details without secrets. For a refresh: `duration` (seconds, float), `waiters`
             (int), `generation` (int), `error` (text), `reauthorize_by` (POSIX timestamp, seconds),
-            `reason` (as in LoginRequiredError). For a sign-in: `hint`, `needed`, `error`.
+            `reason` (as in LoginRequiredError). For a sign-in: `hint`, `needed`, `error`,
+            `count` (of scopes that are asked for), `missing` (scopes, separated by blanks),
+            `granted` (scopes, shortened to a line).
             For an answer of a resource server: `origin`, `path`, and some of `hint` (what to do
             instead, or ""), `granted` (scopes, shortened to a line), `needed` (scopes; " or "
-            stands between alternatives), `error` (text), `retry_after` and `reason` (headers, as
-            text). For a site: `cloud_id`, `reached` (the sites of the login).
+            stands between alternatives), `missing` (the scopes that the login lacks of the nearest
+            alternative), `error` (text), `retry_after` and `reason` (headers, as text). For a site:
+            `cloud_id`, `reached` (the sites of the login). Cloud's reasons are
+            "jira-quota-global-based", "jira-quota-tenant-based", "jira-burst-based",
+            "jira-per-issue-on-write", "confluence-quota-global-based",
+            "confluence-quota-tenant-based" and "confluence-burst-based". Source:
+            developer.atlassian.com, pages on rate limits, 2026-02-02 and 2026-10-20.
     """
 
     name: EventName

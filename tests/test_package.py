@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 PUBLIC = """
     AtlassianOAuthClient JiraCloudOAuthClient JiraOnPremOAuthClient ConfluenceCloudOAuthClient
     ConfluenceOnPremOAuthClient BitbucketOnPremOAuthClient BitbucketCloudOAuthClient
-    create_atlassian_oauth_client create_jira_oauth_client login
+    create_atlassian_oauth_client create_jira_oauth_client scope_set login
     AtlassianAuth AtlassianHTTPXAuth AtlassianHTTPX2Auth StaticTokenSource TokenSource
     MemoryTokenStore FileTokenStore ContextTokenStore KeyringTokenStore EncryptedTokenStore
     RedisTokenStore SQLTokenStore TokenStore

@@ -26,6 +26,7 @@ from atlassian_auth_adapter import (
     client_from_profile,
     create_atlassian_oauth_client,
     save_profile,
+    scope_set,
 )
 from atlassian_auth_adapter.atlassian.products import PRODUCTS
 from atlassian_auth_adapter.clients.environment import VARIABLES
@@ -35,6 +36,18 @@ README = Path(__file__).parent.parent.joinpath("README.md").read_text()
 OFFLINE, REAL, PROFILE, DATA_CENTER, ASYNC, SDK, ACCOUNT = re.findall(
     r"```python\n(.*?)```", README, re.DOTALL
 )
+
+
+def test_the_named_sets_of_scopes_are_those_of_the_table() -> None:
+    """README's table has the scopes of each set, without the two that every set has."""
+    for column, product in ((1, "jira"), (2, "confluence")):
+        listed: set[str] = set()
+        for name in ("read", "write", "audit"):
+            (row,) = re.findall(rf'^\| `"{name}"` \|.*', README, re.MULTILINE)
+            scopes = set(re.findall(r"[a-z.-]+:[a-z:.-]+", row.split("|")[column + 1]))
+            listed = listed | scopes if name == "write" else scopes
+            always = {f"read:{product}-user", "offline_access"}
+            assert listed | always == set(scope_set(product, name))
 
 
 def test_the_ten_lines_work_offline(capsys: pytest.CaptureFixture[str]) -> None:

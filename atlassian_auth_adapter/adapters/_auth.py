@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, Literal, Self
 
 from atlassian_auth_adapter.atlassian.gateway import Location, Route
-from atlassian_auth_adapter.atlassian.scopes import scopes_for, shortened, successor_of
+from atlassian_auth_adapter.atlassian.scopes import lacking, scopes_for, shortened, successor_of
 from atlassian_auth_adapter.atlassian.verdicts import Verdict, judge
 from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
@@ -48,6 +48,15 @@ __all__ = [
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 #: Subjects of each event that are remembered, so that each is reported once: the latest ones.
 MOST_REPORTED = 1000
+
+#: The header of an answer whose content an administrator's policy has left out in part.
+#: Source: developer.atlassian.com data-security-policy-developer-guide.
+DATA_POLICY = "Atlassian-DataSecurityPolicy"
+#: What the event `app_access_blocked` advises.
+ALLOW_APP = (
+    "a data security policy of the organization keeps apps from some content, and the answer is "
+    "without it: an administrator can allow the app"
+)
 
 #: The session cookies of Data Center.
 #: Source: documentation of Jira, Confluence, Bitbucket and Crowd, 2026-11-22.
@@ -190,6 +199,8 @@ class AuthObject(PickledByReference):
         verdict = self._verdict(location, status, headers, body, expired=expired)
         if verdict is not Verdict.FINE:
             self._report_verdict(verdict, method, location, headers, current)
+        if "app_access_blocked" in headers.get(DATA_POLICY, "").lower():
+            self._report_left_out(location)
         if not verdict.is_rejection:
             if _is_accepted(status, verdict):
                 self.source.pacing.accepted(_paced(method, location))
@@ -238,9 +249,15 @@ class AuthObject(PickledByReference):
         where = {"origin": location.origin_url, "path": location.path}
         match verdict:
             case Verdict.SCOPE_MISSING:
-                granted = shortened(current.scopes if current else ())
-                needed = " or ".join(scopes_for(method, location.path))
-                self._report("scope_missing", granted=granted, needed=needed, **where)
+                scopes = current.scopes if current else frozenset()
+                alternatives = scopes_for(method, location.path)
+                self._report(
+                    "scope_missing",
+                    granted=shortened(scopes),
+                    needed=" or ".join(alternatives),
+                    missing=lacking(alternatives, scopes),
+                    **where,
+                )
             case Verdict.ANONYMOUS:
                 self._report("anonymous", **where)
             case Verdict.GONE:
@@ -250,6 +267,11 @@ class AuthObject(PickledByReference):
                 told = (headers.get(name) for name in ("Retry-After", "RateLimit-Reason"))
                 wait, reason = (printable(text, 100) for text in told)
                 self._report("rate_limited", retry_after=wait, reason=reason, **where)
+
+    def _report_left_out(self, location: Location) -> None:
+        if self._first_time("app_access_blocked", location.path):
+            where = {"origin": location.origin_url, "path": location.path}
+            self._report("app_access_blocked", hint=ALLOW_APP, **where)
 
     def _first_time(self, name: EventName, subject: Hashable) -> bool:
         """Whether the event was not reported about the subject yet; true for one thread only.

@@ -58,10 +58,12 @@ _SITE_PATHS = (
 )
 #: Paths of Confluence's API without the /wiki that they begin with on Cloud.
 _WITHOUT_WIKI = re.compile(r"/+(api/v\d+/)")
-#: Sites and gateways. Source: developer.atlassian.com oauth-2-3lo-apps; Nango's providers.yaml.
+#: Sites and gateways. Source: developer.atlassian.com oauth-2-3lo-apps; Nango's providers.yaml;
+#: for Isolated Cloud Atlassian's library atlassian-context and its packages, read 2026-11-27.
 _CLOUD_HOSTS = (
     *(".atlassian.net", ".jira.com", ".api.atlassian.com"),
     *(".atlassian-us-gov-mod.net", ".api.atlassian-us-gov-mod.com"),
+    *(".atlassian-isolated.net", ".atl-ic.net"),
 )
 
 

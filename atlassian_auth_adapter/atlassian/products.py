@@ -146,6 +146,7 @@ def data_center_server(base_url: str) -> AuthorizationServer:
         authorization_endpoint=f"{base_url}/rest/oauth2/latest/authorize",
         token_endpoint=f"{base_url}/rest/oauth2/latest/token",
         revocation_endpoint=f"{base_url}/rest/oauth2/latest/revoke",
+        scopes_include_others=True,  # WRITE includes READ, and so on
         revokes_one_login=True,
         redirect_uri_on_refresh=True,
         refresh_token_lifetime=90 * DAY,  # a property of the server; each refresh starts it again
@@ -172,6 +173,7 @@ def bitbucket_cloud_server(cloud: CloudEnvironment) -> AuthorizationServer:
         authorization_endpoint=f"{cloud.auth_url}/site/oauth2/authorize",
         token_endpoint=f"{cloud.auth_url}/site/oauth2/access_token",
         client_authentication="client_secret_basic",
+        scopes_include_others=True,  # repository:write includes repository, and so on
         rotation_grace=600.0,  # "about 10 minutes"
         resend_window=60.0,  # our choice: room for a second request after one that was not answered
         refresh_token_lifetime=90 * DAY,  # "3 months"; each refresh starts it again

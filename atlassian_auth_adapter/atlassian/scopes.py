@@ -10,10 +10,14 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
-__all__ = ["scopes_for", "shortened", "successor_of"]
+from atlassian_auth_adapter.errors import ConfigurationError
 
+__all__ = ["ScopeSetName", "lacking", "scope_set", "scopes_for", "shortened", "successor_of"]
+
+#: What a set of scopes is for: reading, reading and writing, or the audit log.
+ScopeSetName = Literal["read", "write", "audit"]
 #: Characters of granted scopes that an error or an event shows.
 _SHOWN = 80
 
@@ -35,8 +39,8 @@ def scopes_for(method: str, path: str) -> tuple[str, ...]:
         path: Path of the URL, without the query, such as `/ex/jira/{cloudid}/rest/api/3/myself`.
 
     Returns:
-        The alternatives, most useful first; each is a set of scopes, separated by blanks, that
-        suffices. An empty set: any token will do. No alternatives: nothing is known.
+        The alternatives, most useful first; each is a set of scopes, separated by blanks, of which
+        a token needs all. An empty set: any token will do. No alternatives: nothing is known.
     """
     method = "GET" if method.upper() in ("HEAD", "OPTIONS") else method.upper()
     for row, match in _matching(path.rstrip("/")):
@@ -44,6 +48,50 @@ def scopes_for(method: str, path: str) -> tuple[str, ...]:
             known = {"verb": "read" if method == "GET" else "write", **match.groupdict()}
             return tuple(alternative.format_map(known) for alternative in row.alternatives)
     return ()
+
+
+def scope_set(product: str, *names: ScopeSetName) -> tuple[str, ...]:
+    """The scopes of named sets, for Jira or Confluence Cloud.
+
+    Pass them as `scopes=`, or use them to know which scopes to add to the app:
+    `scopes=scope_set("jira", "read", "audit")`. `scopes.toml` has the sets and their sources.
+
+    Args:
+        product: "jira" or "confluence", in any case.
+        names: "read" (issues, pages and what belongs to them), "write" (to read and write them; not
+            to delete pages) or "audit" (the audit log).
+
+    Returns:
+        Each scope once; `offline_access` is among them.
+
+    Raises:
+        ConfigurationError: There is no such set; the text names those that there are.
+    """
+    sets = _document()["sets"]
+    known = sets.get(str(product).lower(), {})
+    if not names or not all(isinstance(name, str) and name in known for name in names):
+        listed = " and ".join(f"{of!r} has {', '.join(map(repr, sets[of]))}" for of in sets)
+        raise ConfigurationError(
+            f"scope_set: give a product and the names of its sets: {listed or 'none is installed'}."
+            " For other products and for Data Center name the scopes themselves."
+        )
+    return tuple(dict.fromkeys(scope for name in names for scope in known[name].split()))
+
+
+def lacking(alternatives: Iterable[str], granted: Iterable[str]) -> str:
+    """The scopes that a token lacks of the alternative that it is nearest to.
+
+    Args:
+        alternatives: As `scopes_for` returns them.
+        granted: Scopes of the token.
+
+    Returns:
+        Scopes, separated by blanks; "" when they suffice, and when nothing is known.
+    """
+    has = set(granted)
+    missing = [[scope for scope in each.split() if scope not in has] for each in alternatives]
+    fewest: list[str] = min(missing, key=len, default=[])
+    return " ".join(fewest)
 
 
 def shortened(granted: Iterable[str]) -> str:
@@ -87,7 +135,7 @@ def _document() -> dict[str, Any]:
     try:
         text = files("atlassian_auth_adapter.atlassian").joinpath("scopes.toml").read_text("utf-8")
     except OSError:  # a frozen program may lack the file, and a hint must not break a request
-        return {"api": [], "moved": []}
+        return {"api": [], "moved": [], "sets": {}}
     return tomllib.loads(text)
 
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from atlassian_auth_adapter.atlassian.scopes import scopes_for, shortened
+from atlassian_auth_adapter.atlassian.scopes import lacking, scopes_for, shortened
 from atlassian_auth_adapter.cli.terminal import (
     json_option,
     moment,
@@ -108,7 +108,7 @@ def checks(name: str) -> Iterator[Check]:
     yield from _network(client)
     if isinstance(client, AtlassianOAuthClient):
         yield _tried(
-            "registration",
+            "authorization page",  # not more: it does not tell whether the registration is right
             client.check_registration,
             "Compare client id, callback URL and scopes with the app's registration, letter by "
             "letter.",
@@ -250,20 +250,20 @@ def _scopes(client: AtlassianOAuthClient, token_set: TokenSet) -> Iterator[Check
             "Add offline_access to the scopes and sign in again.",
         )
     granted = token_set.scopes
-    if missing := sorted(set(client.get_oauth_scopes()) - {"offline_access"} - granted):
+    if missing := [scope for scope in client.scopes_not_granted() if scope != "offline_access"]:
         yield Check(
             "scopes",
             "warn",
             f"asked for, not granted: {' '.join(missing)}",
-            "Add them to the app, and sign in again.",
+            "Check their names, add them to the app, and sign in again.",
         )
     else:
         yield Check("scopes", "ok", f"granted: {shortened(granted)}")
     needed = scopes_for("GET", urlsplit(client.identity_url).path)
-    if needed and not any(set(each.split()) <= granted for each in needed):
+    if missing_here := lacking(needed, granted):
         yield Check(
             "scopes of the product",
             "warn",
             f"to read your own account, {' or '.join(needed)} is needed",
-            "Add one of these to the app and to the profile, and sign in again.",
+            f"Add {missing_here} to the app and to the profile, and sign in again.",
         )

@@ -11,6 +11,7 @@ import click
 
 from atlassian_auth_adapter.atlassian.gateway import Location, is_cloud_host
 from atlassian_auth_adapter.atlassian.products import PRODUCTS, product_named
+from atlassian_auth_adapter.atlassian.scopes import ScopeSetName, scope_set
 from atlassian_auth_adapter.cli.status import facts_of, print_status
 from atlassian_auth_adapter.cli.terminal import (
     json_option,
@@ -57,6 +58,13 @@ text_option = partial(click.option, callback=text_of_option)
 @text_option("--client-id", metavar="ID", help="Of the OAuth 2.0 app or application link.")
 @text_option("--callback-url", metavar="URL", help=f"As registered. Default: {CALLBACK_URL}")
 @text_option("--scope", "scopes", multiple=True, metavar="SCOPE", help="Repeat it for each scope.")
+@click.option(
+    "--scopes",
+    "scope_sets",
+    multiple=True,
+    type=click.Choice(get_args(ScopeSetName)),
+    help="A named set of scopes, on Jira and Confluence Cloud. Repeat it for more.",
+)
 @click.option("--store", type=click.Choice(get_args(StoreName)), help="Where the login is kept.")
 @click.option("--new-secret", is_flag=True, help="Ask for the client secret again.")
 @click.option("--service-account", is_flag=True, help="Use client credentials, no person.")
@@ -69,16 +77,18 @@ def command(
     service_account: bool,
     no_browser: bool,
     timeout: int,
+    scope_sets: tuple[ScopeSetName, ...],
     **options: Any,
 ) -> None:
     """Sign in with the browser, or as a service account.
 
-    The first time it makes the profile and asks for what is missing. The client secret is asked
-    for, or taken from $ATLASSIAN_CLIENT_SECRET; it is never an option.
+    The first time it makes the profile and asks for what is missing. Scopes have to be added to the
+    app before they are asked for; --scopes has the usual ones. The client secret is asked for, or
+    taken from $ATLASSIAN_CLIENT_SECRET; it is never an option.
     """
     if service_account:
         options["flow"] = "client_credentials"
-    profile = _profile(name, {key: value for key, value in options.items() if value})
+    profile = _profile(name, {key: value for key, value in options.items() if value}, scope_sets)
     # Tried out before the person signs in: a login that cannot be stored must not be fetched.
     profile = replace(profile, store=choose_store(profile.store))
     profile = save_profile(profile, _secret_for(profile, ask=new_secret))
@@ -96,7 +106,9 @@ def command(
     show(facts, as_json, human)
 
 
-def _profile(name: str, given: dict[str, Any]) -> Profile:
+def _profile(
+    name: str, given: dict[str, Any], scope_sets: tuple[ScopeSetName, ...] = ()
+) -> Profile:
     """The profile with the options, and with the answers to what is missing."""
     known = profiles()
     chosen = chosen_name(name, known)
@@ -110,6 +122,14 @@ def _profile(name: str, given: dict[str, Any]) -> Profile:
         is_cloud = is_cloud_host(Location.of(url).host)
         profile = replace(profile, site_url=url) if is_cloud else replace(profile, server_url=url)
     place = place_in(profile.arguments())  # an invalid one is refused before it is saved
+    if scope_sets:
+        if place.kind != "cloud_site" or profile.flow != "authorization_code":
+            raise click.UsageError(
+                "--scopes is for people who sign in to Jira or Confluence Cloud. Repeat --scope, "
+                "or for a service account choose the scopes when it is made."
+            )
+        named = scope_set(profile.product, *scope_sets)
+        profile = replace(profile, scopes=tuple(dict.fromkeys((*named, *given.get("scopes", ())))))
     if not profile.client_id:  # the secret is kept under it, so that of the environment is kept too
         client_id = text_of("ATLASSIAN_CLIENT_ID")
         client_id = client_id or _ask(f"Client id, from {REGISTERED[place.kind]}", "--client-id")

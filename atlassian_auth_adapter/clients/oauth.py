@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterable
 from functools import partial
 from typing import ClassVar, Unpack
 from uuid import UUID
@@ -13,6 +14,7 @@ from atlassian_auth_adapter.atlassian.products import (
     Product,
     product_named,
 )
+from atlassian_auth_adapter.atlassian.scopes import shortened
 from atlassian_auth_adapter.clients.authorizations import StartedAuthorizations
 from atlassian_auth_adapter.clients.base import AtlassianClient
 from atlassian_auth_adapter.clients.places import PlaceKind, place_of
@@ -57,6 +59,14 @@ REVOCATION = 5.0
 NO_REFRESH_TOKEN = "add it to `scopes`, or a person has to sign in again when the token ends"
 #: The same when the scopes are right, and the server has issued none.
 NONE_ISSUED = "the server has issued none: ask who runs the app; sign in again when the token ends"
+#: More scopes may make a URL that is too long for the authorization page, which answers 414 or
+#: "header too large". Source: n8n-io/n8n#22479 and #35732, and community 56311.
+MOST_SCOPES = 50
+#: What the event `many_scopes` advises.
+MANY_SCOPES = "if the page answers 414 or says that a header is too large, ask for fewer scopes"
+#: What the event `scopes_not_granted` advises. Source: names that do not exist are dropped without
+#: an error, simstudioai/sim#4388 and community 56311.
+NOT_GRANTED = "check the names: Atlassian leaves out scopes that do not exist, without an error"
 #: What the event `state_not_checked` advises.
 WHOLE_URL = "pass the whole redirect URL: a code alone may be that of a stranger's account"
 
@@ -120,7 +130,7 @@ class AtlassianOAuthClient(AtlassianClient):
 
         State and code verifier are stored for 10 minutes; up to 100 authorizations may be under
         way at one time. May block on the store. Reports `no_refresh_token` if the login will end
-        with its first access token.
+        with its first access token, and `many_scopes` if there are more than 50.
 
         Raises:
             ConfigurationError: The client was made without a callback URL, `get_oauth_scopes` names
@@ -134,8 +144,11 @@ class AtlassianOAuthClient(AtlassianClient):
                 "the OAuth client."
             )
         load(self._store, self.token_key, Login)  # one that cannot be replaced is told now
-        request = AuthorizationRequest.new(" ".join(self._wanted), self._clock.time())
+        scopes = self._wanted
+        request = AuthorizationRequest.new(" ".join(scopes), self._clock.time())
         self._started.add(request)
+        if len(scopes) > MOST_SCOPES:
+            self._report("many_scopes", count=len(scopes), hint=MANY_SCOPES)
         if self.missing_scope:
             self._report("no_refresh_token", needed=self.missing_scope, hint=NO_REFRESH_TOKEN)
         return request.url(self._server, self.client_id, self.callback_url)
@@ -155,12 +168,38 @@ class AtlassianOAuthClient(AtlassianClient):
         return checked_scopes(self.get_oauth_scopes() or "") or []
 
     @without_frames
+    def scopes_not_granted(self) -> tuple[str, ...]:
+        """The scopes of `oauth_start` that the login does not have, sorted. May block on the store.
+
+        Atlassian leaves out scopes that do not exist, without an error. None without a login, and
+        none where scopes include others (Data Center, Bitbucket Cloud): those that are included
+        need not be named.
+
+        Raises:
+            ConfigurationError: The login is for other hosts than those of this client.
+            TokenStoreError: The store failed.
+        """
+        login, _ = load(self._store, self.token_key, Login)
+        if login is None or login.token_set is None:
+            return ()
+        return self._not_granted(self._wanted, login.token_set)
+
+    def _not_granted(self, asked: Iterable[str], token_set: TokenSet) -> tuple[str, ...]:
+        if self._server.scopes_include_others:
+            return ()
+        granted = set(token_set.scopes)
+        if token_set.refresh_token:
+            granted.add(self._server.refresh_token_scope)
+        return tuple(sorted({*asked} - granted))
+
+    @without_frames
     def oauth_complete(self, code: str) -> None:
         """Exchange the code and save the login. May block on the network and the store.
 
         However many calls are given the same redirect, in whatever process that shares the store,
         its code is sent once. The refresh token of a login that is replaced is revoked where that
-        can do no harm (Data Center); the event `not_revoked` says that it failed.
+        can do no harm (Data Center); the event `not_revoked` says that it failed. The event
+        `scopes_not_granted` says which scopes the login does not have although they were asked for.
 
         Args:
             code: The whole redirect URL, its query, or the code alone. State, `iss` and address are
@@ -201,13 +240,14 @@ class AtlassianOAuthClient(AtlassianClient):
 
     @without_frames
     def check_registration(self) -> str:
-        """How the authorization server answers client id, callback URL and scopes, in words.
+        """What can be known of the registration without a person, in words.
 
-        Asks for the page that a browser would get; no person is needed and nothing is stored. May
-        block on the network.
+        Asks for the page that a browser would get; nothing is stored. An answer that is no error
+        does not mean that client id, callback URL and scopes are right: Cloud sends everyone to its
+        sign-in first, and compares them afterwards. May block on the network.
 
         Raises:
-            AuthorizationError: It refuses them.
+            AuthorizationError: The server refuses them.
             ResourceUnavailableError: No usable answer.
         """
         request = AuthorizationRequest.new(" ".join(self._wanted), 0.0)
@@ -217,17 +257,18 @@ class AtlassianOAuthClient(AtlassianClient):
 
     def _exchange(self, response: AuthorizationResponse) -> None:
         """Replace the login by the one that the code brings, and revoke the one before."""
-        replaced = ""
+        replaced = asked = ""
 
         # Called under the lock of the login, on a thread that goes on when the caller is cancelled:
         # a second call with the same code waits, and learns how this one has ended.
         def exchange() -> TokenSet:
-            nonlocal replaced
+            nonlocal replaced, asked
             login, _ = load(self._store, self.token_key, Login)
             if login and login.token_set and self._server.revokes_one_login:
                 replaced = login.token_set.refresh_token
             with self._started.claimed(response, login) as request:
-                return self._endpoint.exchange(response.code, request.code_verifier, request.scope)
+                asked = request.scope
+                return self._endpoint.exchange(response.code, request.code_verifier, asked)
 
         try:
             token_set = self._source.sign_in(exchange)
@@ -248,6 +289,9 @@ class AtlassianOAuthClient(AtlassianClient):
         if not (token_set.refresh_token or self.missing_scope):  # else the start has told
             scope = self._server.refresh_token_scope
             self._report("no_refresh_token", needed=scope, hint=NONE_ISSUED)
+        if missing := " ".join(self._not_granted(asked.split(), token_set)):
+            granted = shortened(token_set.scopes)
+            self._report("scopes_not_granted", missing=missing, granted=granted, hint=NOT_GRANTED)
         if replaced not in ("", token_set.refresh_token):
             wait(run_in_thread(partial(self._revoke_replaced, replaced)), REVOCATION)
         self._begin_login()

@@ -1,4 +1,4 @@
-"""What the page of an authorization says about the registration of the client."""
+"""What the authorization page tells about a registration before a person signs in."""
 
 from __future__ import annotations
 
@@ -10,7 +10,16 @@ from atlassian_auth_adapter.errors import AuthorizationError, ResourceUnavailabl
 from atlassian_auth_adapter.foreign_text import printable
 from atlassian_auth_adapter.transport import Answer
 
-__all__ = ["describe_answer"]
+__all__ = ["UNKNOWN", "describe_answer"]
+
+#: What no answer to a request without a person can tell. Source: Cloud answers 302 to
+#: https://id.atlassian.com/login whatever the client id, probe of 2026-08-01; a wrong callback URL,
+#: an unknown client and an app that is not shared are told after that, community 41372, 69937
+#: (staff) and 100834.
+UNKNOWN = (
+    "Whether client id, callback URL and scopes are right is known only after a person has signed "
+    "in there"
+)
 
 #: With these a server refuses an authorization; so do proxies and firewalls before it.
 _REFUSALS = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
@@ -35,7 +44,9 @@ def describe_answer(answer: Answer, url: str, issuer: str) -> str:
             "of the OAuth 2.0 app. If they are, see whether a proxy or a firewall answers instead.",
             error=refusal,
         )
-    return f"sends to {printable(location.hostname)}" if location.hostname else "shows its page"
+    host = printable(location.hostname or "")
+    found = f"it sends to {host} to sign in" if host else "it answers"
+    return f"{found}. {UNKNOWN}"
 
 
 def _location(answer: Answer) -> SplitResult:

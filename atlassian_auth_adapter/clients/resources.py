@@ -9,7 +9,7 @@ from http import HTTPStatus
 
 from atlassian_auth_adapter.atlassian import sites
 from atlassian_auth_adapter.atlassian.gateway import Location
-from atlassian_auth_adapter.atlassian.scopes import scopes_for, shortened
+from atlassian_auth_adapter.atlassian.scopes import lacking, scopes_for, shortened
 from atlassian_auth_adapter.atlassian.sites import Site
 from atlassian_auth_adapter.atlassian.verdicts import Verdict, judge
 from atlassian_auth_adapter.clients.places import Place
@@ -86,11 +86,13 @@ class Resources:
         """Why access is denied and what to do about it; "" if it is not denied."""
         if verdict is Verdict.SCOPE_MISSING:
             path = Location.of(server + self._place.identity_path).path
-            needed = " or ".join(scopes_for("GET", path)) or "see the documents of the product"
+            alternatives = scopes_for("GET", path)
+            needed = " or ".join(alternatives) or "see the documents of the product"
+            missing = lacking(alternatives, granted.split()) or "unknown"
             return (
-                f"the login works, but lacks a scope to ask who it belongs to: {needed} (granted: "
-                f"{shortened(granted.split())}). Add it to the app and to `scopes`, then log in "
-                "again."
+                f"the login works, but lacks a scope to ask who it belongs to: {needed} (missing: "
+                f"{missing}; granted: {shortened(granted.split())}). Add what is missing to the "
+                "app and to `scopes`, then log in again."
             )
         if verdict is Verdict.ANONYMOUS or answer.status == HTTPStatus.UNAUTHORIZED:
             return (

@@ -21,6 +21,8 @@ class AuthorizationServer:
         client_authentication: How the client secret is sent. Source: RFC 6749 section 2.3.1.
         authorization_parameters: Parameters that the server requires beside those of the RFC.
         refresh_token_scope: The scope without which there is no refresh token, or "".
+        scopes_include_others: Whether a scope may include others, so that an answer need not
+            name those.
         revokes_one_login: Whether a revoked refresh token certainly ends no other login, not even
             one of the same person and client.
         redirect_uri_on_refresh: Whether a refresh sends the redirect URI as well.
@@ -44,6 +46,7 @@ class AuthorizationServer:
     )
     authorization_parameters: tuple[tuple[str, str], ...] = ()
     refresh_token_scope: str = ""
+    scopes_include_others: bool = False
     revokes_one_login: bool = False
     redirect_uri_on_refresh: bool = False
     scope_on_client_credentials: bool = False

@@ -14,8 +14,9 @@ from pathlib import Path
 from queue import Empty
 from urllib.parse import parse_qs, urlsplit
 
-from atlassian_auth_adapter.clients.oauth import AtlassianOAuthClient
+from atlassian_auth_adapter.clients.oauth import MOST_SCOPES, AtlassianOAuthClient
 from atlassian_auth_adapter.errors import (
+    AtlassianAuthError,
     AuthorizationError,
     AuthorizationTimeoutError,
     ConfigurationError,
@@ -107,6 +108,14 @@ def login(
             ).start()
         response = _first_response(client, state, receiver, paste, tell, timeout)
         client.oauth_complete(response.url())
+    missing: tuple[str, ...] = ()
+    with suppress(AtlassianAuthError):  # the login is there all the same
+        missing = client.scopes_not_granted()
+    if missing:
+        tell(
+            f"Signed in, but without {' '.join(missing)}: Atlassian leaves out scopes that do not "
+            "exist, without an error. Check their names, and sign in again."
+        )
 
 
 def _first_response(
@@ -144,10 +153,22 @@ def _first_response(
                 "was sent to after you agreed, on one line; it holds `code` and `state`."
             )
     raise AuthorizationTimeoutError(
-        f"the browser did not come back within {timeout:g} seconds. If it showed an error, "
-        f"compare letter by letter with the registration: callback_url {client.callback_url!r} "
-        f"and client_id {client.client_id!r}. With a wrong one Atlassian never sends the browser "
-        f"back. Then log in again.{_in_container(os.environ) if receiver else ''}"
+        f"the browser did not come back within {timeout:g} seconds. {_reasons(client)}"
+        f" Then log in again.{_in_container(os.environ) if receiver else ''}"
+    )
+
+
+def _reasons(client: AtlassianOAuthClient) -> str:
+    """Why the browser may never come back, in the order in which to look.
+
+    Source: a page "has requested scopes that have not been added to the app", OpenHands#12397 and
+        atlassian-mcp-server#177; callback and client id, community 41372, 69937 and 100834.
+    """
+    return (
+        "If it showed an error page, Atlassian does not send it back. Look first whether each "
+        f"scope was added to the app: {' '.join(client.get_oauth_scopes())}. Then compare letter "
+        f"by letter with the registration: callback_url {client.callback_url!r} and client_id "
+        f"{client.client_id!r}. An app that is not shared works for its owner's account only."
     )
 
 
@@ -214,6 +235,11 @@ def _invitation(
         lines.append(
             f"Without the scope {scope} this sign-in ends with its first access token, after an "
             f"hour: then you sign in again. Add {scope} to the scopes to stay signed in.\n"
+        )
+    if (count := len(client.get_oauth_scopes())) > MOST_SCOPES:
+        lines.append(
+            f"This sign-in asks for {count} scopes. If the page answers 414 or says that a header "
+            f"is too large, ask for {MOST_SCOPES} at most.\n"
         )
     if uri and environ.get("SSH_CONNECTION"):
         address = "[::1]" if uri.host == "::1" else "127.0.0.1"

@@ -14,6 +14,7 @@ from atlassian_auth_adapter.atlassian.gateway import (
     CloudGateway,
     Location,
     OneServer,
+    is_cloud_host,
     normalized_base_url,
 )
 
@@ -437,3 +438,19 @@ def test_no_text_makes_it_raise_anything_else(url: str) -> None:
         except ConfigurationError:
             continue
         assert normalized_base_url(normal, "x") == normal
+
+
+def test_which_hosts_are_those_of_cloud() -> None:
+    """Sites and gateways, of Government Cloud and of Isolated Cloud as well.
+
+    Source: Government Cloud from Nango's providers.yaml; Isolated Cloud from Atlassian's library
+    atlassian-context and its packages, read 2026-11-27.
+    """
+    for host in ("acme.atlassian.net", "acme.jira.com", "api.atlassian.com",
+                 "acme.atlassian-us-gov-mod.net", "api.atlassian-us-gov-mod.com",
+                 "acme.atlassian-isolated.net", "jira.acme.atlassian-isolated.net",
+                 "x.ic-7bf.atl-ic.net"):  # fmt: skip
+        assert is_cloud_host(host)
+    for host in ("jira.acme.com", "atlassian-isolated.net.evil.example",
+                 "notatlassian-isolated.net", "evilatl-ic.net", "atlassian.com", ""):  # fmt: skip
+        assert not is_cloud_host(host)

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import Phase, find, given, settings, strategies as st
 
 from atlassian_auth_adapter.atlassian import scopes
 from atlassian_auth_adapter.atlassian.products import PRODUCTS
-from atlassian_auth_adapter.atlassian.scopes import scopes_for, shortened, successor_of
+from atlassian_auth_adapter.atlassian.scopes import (
+    lacking,
+    scope_set,
+    scopes_for,
+    shortened,
+    successor_of,
+)
+from atlassian_auth_adapter.errors import ConfigurationError
 
 CLOUD_ID = "11111111-2222-3333-4444-555555555555"
 JIRA = f"/ex/jira/{CLOUD_ID}"
@@ -77,12 +85,107 @@ def test_the_first_alternative() -> None:
 
 
 def test_alternatives_come_classic_first() -> None:
-    """The audit log opens to a classic scope, to granular ones, and to what collectors ask for."""
+    """The audit log opens to a classic scope, or to two granular ones together.
+
+    Source: the API document at developer.atlassian.com, and simstudioai/sim#5005, 2026-06-12.
+    """
     assert scopes_for("GET", f"{JIRA}/rest/api/3/auditing/record") == (
         "manage:jira-configuration",
         "read:audit-log:jira read:user:jira",
-        "read:audit-log:jira read:jira-user",
     )
+
+
+def test_part_of_a_set_does_not_suffice() -> None:
+    """What is missing is told of the alternative that is nearest, the first one when in doubt.
+
+    Source: "scope does not match" for part of a set of granular scopes, simstudioai/sim#5005.
+    """
+    audit = scopes_for("GET", f"{JIRA}/rest/api/3/auditing/record")
+    for granted, missing in (
+        ("", "manage:jira-configuration"),
+        ("read:jira-work", "manage:jira-configuration"),
+        ("manage:jira-configuration", ""),
+        ("read:audit-log:jira read:jira-user", "manage:jira-configuration"),
+        ("read:user:jira read:audit-log:jira offline_access", ""),
+    ):
+        assert lacking(audit, granted.split()) == missing, granted
+    me = scopes_for("GET", f"{JIRA}/rest/api/3/myself")
+    assert lacking(me, ["read:user:jira"]) == "read:jira-user"
+    attachment = scopes_for("PUT", f"{CONFLUENCE}/wiki/rest/api/content/1/child/attachment/2")
+    props = "write:confluence-props"
+    assert lacking(attachment, ["write:confluence-file"]) == props
+    assert lacking(attachment, ["read:content-details:confluence", "read:page:confluence"]) == (
+        "write:attachment:confluence"
+    )
+    assert lacking([], ["read:jira-work"]) == lacking([""], []) == ""
+
+
+#: What each named set is for: product, names, and what it opens.
+SETS = [
+    ("jira", "read", [("GET", "/rest/api/3/issue/A-1"), ("POST", "/rest/api/3/search/jql"),
+                      ("GET", "/rest/api/3/field"), ("GET", "/rest/api/3/myself")]),
+    ("jira", "write", [("GET", "/rest/api/3/issue/A-1"), ("POST", "/rest/api/3/issue"),
+                       ("POST", "/rest/api/3/issue/A-1/attachments"),
+                       ("GET", "/rest/api/3/myself")]),
+    ("jira", "audit", [("GET", "/rest/api/3/auditing/record"), ("GET", "/rest/api/3/myself")]),
+    ("confluence", "read", [("GET", "/wiki/api/v2/pages/1"), ("GET", "/wiki/api/v2/spaces"),
+                            ("GET", "/wiki/api/v2/pages/1/footer-comments"),
+                            ("GET", "/wiki/api/v2/pages/1/attachments"),
+                            ("GET", "/wiki/rest/api/content/1/child/attachment/2/download"),
+                            ("GET", "/wiki/rest/api/search"),
+                            ("GET", "/wiki/rest/api/user/current")]),
+    ("confluence", "write", [("GET", "/wiki/api/v2/pages/1"), ("PUT", "/wiki/api/v2/pages/1"),
+                             ("POST", "/wiki/api/v2/footer-comments"),
+                             ("POST", "/wiki/rest/api/content/1/label"),
+                             ("POST", "/wiki/rest/api/content/1/child/attachment"),
+                             ("GET", "/wiki/rest/api/user/current")]),
+    ("confluence", "audit", [("GET", "/wiki/rest/api/audit"), ("GET", "/wiki/rest/api/audit/since"),
+                             ("GET", "/wiki/rest/api/user/current")]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("product", "name", "opened"), SETS)
+def test_a_named_set_opens_what_it_is_for(
+    product: str, name: Any, opened: list[tuple[str, str]]
+) -> None:
+    """Also who is signed in; and the login can be refreshed. Reading changes nothing.
+
+    Source: the API documents of Atlassian, field `security`, as in scopes.toml.
+    """
+    found = scope_set(product, name)
+    gateway = f"{PRODUCTS[product].gateway_path}/{CLOUD_ID}"
+    for method, path in opened:
+        assert scopes_for(method, gateway + path), path
+        assert lacking(scopes_for(method, gateway + path), found) == "", path
+    assert "offline_access" in found
+    assert name == "write" or not [
+        scope for scope in found if not re.match("read|search|off", scope)
+    ]
+
+
+def test_every_named_set_is_tried() -> None:
+    """The table above is whole."""
+    assert {(product, name) for product, name, _ in SETS} == {
+        (product, name) for product, of in scopes._document()["sets"].items() for name in of
+    }
+
+
+def test_named_sets_may_be_joined() -> None:
+    """Each scope once, in a form that `scopes=` takes."""
+    both = scope_set("Jira", "write", "audit")
+    assert len(set(both)) == len(both)
+    assert set(both) == {*scope_set("jira", "write"), *scope_set("jira", "audit")}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("jira",), ("jira", "admin"), ("bitbucket", "read"), ("trello", "read"), ("", "read"),
+     ("read:jira-work", "read"), (None, "read"), ("jira", "read", "x"), ("jira", ["read"])],
+)  # fmt: skip
+def test_an_unknown_set_is_refused_with_those_that_there_are(arguments: Any) -> None:
+    """The error lists products and names."""
+    with pytest.raises(ConfigurationError, match=r"'jira' has 'read', 'write', 'audit' and 'conf"):
+        scope_set(*arguments)
 
 
 def test_what_is_not_known_has_no_alternatives() -> None:
@@ -107,13 +210,20 @@ def test_what_is_not_known_has_no_alternatives() -> None:
 
 
 def test_the_default_scopes_suffice_for_the_package_itself() -> None:
-    """The default scopes of a product open its identity and its audit log."""
-    audits = {"jira": "/rest/api/3/auditing/record", "confluence": "/wiki/rest/api/audit"}
-    for product, audit in audits.items():
+    """They open the identity, and the audit log of Confluence; that of Jira needs one more.
+
+    Jira's default is that of the older integration on purpose: `scope_set("jira", "audit")` has
+    what the API document asks for.
+    """
+    for product, audit, missing in (
+        ("jira", "/rest/api/3/auditing/record", "manage:jira-configuration"),
+        ("confluence", "/wiki/rest/api/audit", ""),
+    ):
         record = PRODUCTS[product]
-        for path in (record.cloud_identity, audit):
-            alternatives = scopes_for("GET", f"{record.gateway_path}/{CLOUD_ID}{path}")
-            assert any(set(each.split()) <= set(record.cloud_scopes) for each in alternatives)
+        gateway = f"{record.gateway_path}/{CLOUD_ID}"
+        identity = scopes_for("GET", gateway + record.cloud_identity)
+        assert lacking(identity, record.cloud_scopes) == ""
+        assert lacking(scopes_for("GET", gateway + audit), record.cloud_scopes) == missing
 
 
 @pytest.mark.parametrize("rows", [rows for _, rows in scopes._apis()])
@@ -195,6 +305,8 @@ def test_without_its_data_nothing_is_known(monkeypatch: pytest.MonkeyPatch, tmp_
     try:
         assert scopes_for("GET", f"{JIRA}/rest/api/3/myself") == ()
         assert successor_of(f"{JIRA}/rest/api/3/search") == ""
+        with pytest.raises(ConfigurationError, match="none is installed"):
+            scope_set("jira", "read")
     finally:
         for cached in caches:
             cached.cache_clear()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import trustme
 
-from atlassian_auth_adapter import errors
+from atlassian_auth_adapter import errors, scope_set
 from atlassian_auth_adapter.atlassian.products import COMMERCIAL
 from atlassian_auth_adapter.cli.doctor import _skew, clock_check
 from atlassian_auth_adapter.cli.main import COMMANDS, main
@@ -23,7 +23,7 @@ from atlassian_auth_adapter.profiles.client import client_from_profile
 from atlassian_auth_adapter.profiles.file import profiles, save_profile
 from atlassian_auth_adapter.profiles.profile import Profile
 from atlassian_auth_adapter.testing import AtlassianEmulator
-from atlassian_auth_adapter.testing.emulator import Status
+from atlassian_auth_adapter.testing.emulator import Body, Status
 from atlassian_auth_adapter.transport import Answer
 
 
@@ -339,6 +339,34 @@ def test_login_without_a_terminal_cannot_ask_for_a_new_secret(command: Any, prof
     assert "--new-secret needs a terminal" in run.err
 
 
+@pytest.mark.parametrize("product", ["jira", "confluence"])
+def test_login_takes_named_sets_of_scopes(
+    product: str, command: Any, profile: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They replace the scopes of the profile, as --scope does, and both may be given."""
+    profile(login=False, product=product)
+    asked = []
+    monkeypatch.setattr("atlassian_auth_adapter.cli.login._sign_in", lambda c, **_: asked.append(c))
+    command("login", "--scopes", "read", "--scopes", "audit", "--scope", "read:me")
+    expected = [*scope_set(product, "read", "audit"), "read:me"]
+    assert asked[0].get_oauth_scopes() == expected
+    assert profiles()["work"].scopes == tuple(expected)
+
+
+def test_login_lists_the_named_sets(command: Any, home: Path) -> None:
+    """In its help, and when another one is asked for; where there are none it says what to do."""
+    assert "read|write|audit" in command("login", "--help").out
+    assert "'read', 'write', 'audit'" in command("login", "--scopes", "admin").err
+    for place in (
+        ("--server", "https://jira.acme.example"),
+        ("--product", "bitbucket"),
+        ("--site", "https://acme.atlassian.net", "--service-account"),
+    ):
+        run = command("login", "--scopes", "read", *place)
+        assert (run.code, "Repeat --scope" in run.err) == (2, True)
+    assert profiles() == {}
+
+
 def test_login_saves_no_invalid_url(
     command: Any, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -383,7 +411,7 @@ def test_doctor_finds_nothing_wrong(command: Any, profile: Any, local: Atlassian
     assert (human.code, machine.code) == (0, 0), human.out
     assert "0 of 13 checks failed." in human.out
     assert set(_found(machine).values()) == {"ok"}
-    names = ["profile", "store", "clock", "registration", "login", "scopes"]
+    names = ["profile", "store", "clock", "authorization page", "login", "scopes"]
     more = {"client secret", "callback port", "end of the login", "resource server"}
     assert {*names, *more} <= _found(machine).keys()
     assert not _secrets_in(human.out + machine.out, local)
@@ -392,8 +420,6 @@ def test_doctor_finds_nothing_wrong(command: Any, profile: Any, local: Atlassian
 @pytest.mark.parametrize(
     ("what", "check", "result"),
     [
-        ({"client_id": "wrong"}, "registration", "fail"),
-        ({"callback_url": "http://localhost:8080/other"}, "registration", "fail"),
         ({"callback_url": "http://localhost:99999/callback"}, "callback port", "fail"),
         ({"scopes": ("read:jira-work", "offline_access")}, "resource server", "fail"),
         ({"scopes": ("read:jira-work", "offline_access")}, "scopes of the product", "warn"),
@@ -408,8 +434,7 @@ def test_doctor_finds_what_is_wrong(
     command: Any, profile: Any, what: dict[str, Any], check: str, result: str
 ) -> None:
     """One wrong setting, found where it is, with advice; the other checks are made all the same."""
-    refused = what.keys() & {"client_id", "callback_url"}
-    profile(login=not refused, **what)
+    profile(login="callback_url" not in what, **what)
     run = command("doctor", "--json")
     found = _found(run)
     assert found[check] == result, run.out
@@ -496,6 +521,52 @@ def test_doctor_finds_a_certificate_that_is_not_trusted(
         assert _found(command("doctor", "--json"))["network 127.0.0.1"] == "ok"
 
 
+@pytest.mark.parametrize(
+    "what", [{}, {"client_id": "wrong"}, {"callback_url": "http://localhost:8080/other"}]
+)
+def test_doctor_does_not_say_that_a_registration_is_right(
+    what: dict[str, Any], command: Any, profile: Any, local: AtlassianEmulator
+) -> None:
+    """Cloud answers the same whatever the client id: the page is there, and no more is known.
+
+    Source: 302 to id.atlassian.com/login for every client id, probe of 2026-08-01.
+    """
+    profile(login=False, **what)
+    login_page = "https://id.atlassian.com/login?continue=https%3A%2F%2Fauth.atlassian.com"
+    local.faults.next("authorize", Body(b"", 302, headers={"Location": login_page}), times=None)
+    run = command("doctor", "--json")
+    (page,) = (check for check in run.facts["checks"] if check["name"] == "authorization page")
+    assert page["result"] == "ok"
+    assert page["text"].startswith("it sends to id.atlassian.com to sign in. Whether client id, ")
+    assert "known only after a person has signed in" in page["text"]
+    assert not [check for check in run.facts["checks"] if "registration" in check["name"]]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Body(
+            b"", 302, headers={"Location": "https://id.atlassian.com/error?error=invalid_request"}
+        ),
+        Body(b"", 302, headers={"Location": "https://id.atlassian.com/error"}),
+        Status(400),
+        Status(403),
+    ],
+    ids=str,
+)
+def test_doctor_tells_that_a_registration_is_refused(
+    answer: Any, command: Any, profile: Any, local: AtlassianEmulator
+) -> None:
+    """Where a server does compare it before a person signs in."""
+    profile(login=False)
+    local.faults.next("authorize", answer)
+    run = command("doctor", "--json")
+    (page,) = (check for check in run.facts["checks"] if check["name"] == "authorization page")
+    assert page["result"] == "fail"
+    assert "refuses client_id, callback_url or scopes" in page["text"]
+    assert "letter by letter" in page["advice"]
+
+
 def test_doctor_names_the_proxy_without_its_password(
     command: Any, profile: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -506,7 +577,7 @@ def test_doctor_names_the_proxy_without_its_password(
     assert _found(run)["network auth.atlassian.com"] == "fail"
     assert "through the proxy http://127.0.0.1:9" in run.out
     assert "s3cr3t" not in run.out + run.err
-    assert _found(run)["registration"] == "fail"
+    assert _found(run)["authorization page"] == "fail"
     assert "state=" not in run.out + run.err  # of the authorization request that had no answer
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -15,12 +16,14 @@ from atlassian_auth_adapter import (
     AtlassianServiceAccountClient,
     AuthorizationError,
     CloudEnvironment,
+    Event,
     ResourceUnavailableError,
     TokenEndpointUnavailableError,
     TokenRequestRefusedError,
 )
 from atlassian_auth_adapter.testing.emulator import HTML, Body, Edit
 
+SCOPE_MISSING = b'{"code":401,"message":"Unauthorized; scope does not match"}'
 FLAVOURS = pytest.mark.parametrize("flavour", ["cloud", "data_center", "bitbucket"])
 
 
@@ -220,3 +223,73 @@ def test_many_granted_scopes_do_not_hide_what_is_missing(
     assert "read:issue.changelog:jira" in event.fields["needed"]
     assert event.fields["granted"].endswith("more")
     assert len(str(event)) < 600
+
+
+def test_part_of_a_set_of_scopes_is_told_as_missing(
+    emulator: Any, make_client: Any, events: Any
+) -> None:
+    """The gateway asks for all scopes of a set: what the nearest one lacks is in error and event.
+
+    Source: "scope does not match" for part of a set, simstudioai/sim#5005, 2026-06-12.
+    """
+    granted = ("read:avatar:jira", "read:group:jira", "read:user:jira")
+    emulator.cloud.app.scopes = granted
+    client = make_client(scopes=[*granted, "offline_access"], on_event=events)
+    emulator.faults.next("resource", Body(SCOPE_MISSING, 401), times=None)
+    with pytest.raises(AccessDeniedError, match=r"\(missing: read:jira-user; granted: "):
+        client.test_connection()
+    requests.get(client.identity_url, auth=AtlassianAuth(client))
+    records = f"{client.base_url}/rest/api/3/auditing/record"
+    requests.get(records, auth=AtlassianAuth(client))
+    missing = [event.fields["missing"] for event in events if event.name == "scope_missing"]
+    assert missing == ["read:jira-user", "manage:jira-configuration"]
+
+
+# --- what the authorization page does not tell ----------------------------------------------------
+
+
+@FLAVOURS
+@pytest.mark.parametrize("client_id", ["", "unknown-client"])
+def test_no_answer_claims_that_the_registration_is_right(
+    flavour: str, client_id: str, emulator: Any, make_client: Any
+) -> None:
+    """A redirect to the sign-in and a page say the same of a right and of an unknown client.
+
+    Source: Cloud answers 302 to id.atlassian.com/login whatever the client id, probe of 2026-08-01.
+    """
+    changes = {"client_id": client_id} if client_id else {}
+    client = make_client(flavour, login=False, **changes)
+    there = {"Location": "https://id.atlassian.com/login?continue=x"}
+    for answer, found in (
+        (Body(b"", 302, headers=there), "it sends to id.atlassian.com to sign in. "),
+        (HTML(200), "it answers. "),
+    ):
+        emulator.faults.next("authorize", answer)
+        told = client.check_registration()
+        assert told.startswith(found)
+        assert "known only after a person has signed in" in told
+
+
+# --- too many requests ----------------------------------------------------------------------------
+
+
+def test_every_reason_of_a_rate_limit_is_reported_as_it_is(
+    emulator: Any, make_client: Any, events: Any
+) -> None:
+    """The seven of Cloud, which `Event` lists, and any other; a wait of half an hour as well.
+
+    Source: developer.atlassian.com, pages on rate limits, 2026-02-02 and 2026-10-20.
+    """
+    client = make_client(on_event=events)
+    listed = re.findall(r'"((?:jira|confluence)-[a-z-]+)"', Event.__doc__ or "")
+    assert len(listed) == 7
+    for reason in (*listed, "bitbucket-one-of-tomorrow"):
+        headers = {"RateLimit-Reason": reason, "Retry-After": "1847"}
+        body = b'{"errorMessages":["Rate limit exceeded"]}'
+        emulator.faults.next("resource", Body(body, 429, headers=headers))
+        answer = requests.get(client.identity_url, auth=AtlassianAuth(client))
+        assert (answer.status_code, answer.content) == (429, body)
+        event = events[-1]
+        assert event.name == "rate_limited"
+        assert (event.fields["reason"], event.fields["retry_after"]) == (reason, "1847")
+    assert emulator.count("refresh_token") == 0

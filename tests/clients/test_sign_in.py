@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
+import requests
 
 from atlassian_auth_adapter import (
+    AtlassianAuth,
     AuthorizationDeniedError,
     MemoryTokenStore,
     StateMismatchError,
     TokenEndpointUnavailableError,
     TokenNotSavedError,
     TokenStoreError,
+    scope_set,
 )
 from atlassian_auth_adapter.clients import oauth
 from atlassian_auth_adapter.testing import stored_login
-from atlassian_auth_adapter.testing.emulator import HTML, CloseAfter, Hold, Status
+from atlassian_auth_adapter.testing.emulator import HTML, Body, CloseAfter, Hold, Status
 
 
 @pytest.mark.parametrize("flavour", ["cloud", "data_center", "bitbucket"])
@@ -231,3 +235,101 @@ def test_a_login_that_can_be_refreshed_is_not_announced(
     assert client.missing_scope == ""
     assert "no_refresh_token" not in events.names
     assert client.status().reauthorize_by != client.status().expires_at
+
+
+# --- named sets of scopes -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("product", "name", "path"),
+    [
+        ("jira", "read", "/rest/api/3/field"),
+        ("jira", "write", "/rest/api/3/field"),
+        ("jira", "audit", "/rest/api/3/auditing/record"),
+        ("confluence", "read", "/wiki/rest/api/user/current"),
+        ("confluence", "write", "/wiki/rest/api/user/current"),
+        ("confluence", "audit", "/wiki/rest/api/audit"),
+    ],
+)
+def test_a_named_set_of_scopes_is_asked_for(
+    product: str, name: Any, path: str, emulator: Any, make_client: Any
+) -> None:
+    """An app that has the scopes of a set: its login reaches what the set is for."""
+    emulator.cloud.app.scopes = scope_set(product, name)
+    client = make_client(product=product, scopes=scope_set(product, name))
+    assert client.test_connection().id
+    answer = requests.get(client.base_url + path, auth=AtlassianAuth(client))
+    assert answer.status_code == 200, answer.text
+    assert client.refresh().scopes
+
+
+# --- scopes that were asked for and not granted ---------------------------------------------------
+
+
+@pytest.mark.parametrize("dropped", ["read:jira-work", "read:audit-log:jira read:jira-work"])
+def test_scopes_that_were_left_out_are_reported(
+    dropped: str, emulator: Any, make_client: Any, events: Any
+) -> None:
+    """Asked and granted scopes are compared after a sign-in; the login is there.
+
+    Source: names that do not exist are dropped silently, simstudioai/sim#4388, community 56311.
+    """
+    asked = ["read:jira-user", *dropped.split(), "offline_access"]
+    client = make_client(login=False, scopes=asked, on_event=events)
+    assert client.scopes_not_granted() == ()
+    url = client.oauth_start().replace(f"{quote(dropped, safe='')}%20", "")
+    client.oauth_complete(emulator.cloud.authorize(url))
+    (event,) = (event for event in events if event.name == "scopes_not_granted")
+    assert event.fields["missing"] == " ".join(client.scopes_not_granted()) == dropped
+    assert event.fields["granted"] == "offline_access read:jira-user"
+    assert client.test_connection().id
+
+
+@pytest.mark.parametrize(
+    ("flavour", "scopes", "answered"),
+    [
+        ("cloud", "read:jira-user offline_access", "read:jira-user"),
+        ("cloud", "read:jira-user offline_access", None),
+        ("cloud", "read:jira-user offline_access", "offline_access read:me read:jira-user"),
+        ("data_center", "READ WRITE", "WRITE"),
+        ("bitbucket", "account repository repository:write", "repository:write account"),
+    ],
+)
+def test_what_is_granted_need_not_be_named(
+    flavour: str, scopes: str, answered: str | None, emulator: Any, make_client: Any, events: Any
+) -> None:
+    """A refresh token shows that offline_access was granted; a scope may include others."""
+    client = make_client(flavour, login=False, scopes=scopes, on_event=events)
+    redirect = getattr(emulator, flavour).authorize(client.oauth_start())
+    scope = {} if answered is None else {"scope": answered}
+    body = {"access_token": "a", "refresh_token": "r", "expires_in": 3600, **scope}
+    emulator.faults.next("token", Body(json.dumps(body).encode(), 200))
+    client.oauth_complete(redirect)
+    assert client.scopes_not_granted() == ()
+    assert "scopes_not_granted" not in events.names
+
+
+def test_a_login_without_the_refresh_token_that_was_asked_for_is_reported(
+    emulator: Any, make_client: Any, events: Any
+) -> None:
+    """The app may not have refresh tokens: offline_access is what was left out."""
+    client = make_client(login=False, scopes="read:jira-user offline_access", on_event=events)
+    redirect = emulator.cloud.authorize(client.oauth_start())
+    body = b'{"access_token": "a", "expires_in": 3600, "scope": "read:jira-user"}'
+    emulator.faults.next("token", Body(body, 200))
+    client.oauth_complete(redirect)
+    assert client.scopes_not_granted() == ("offline_access",)
+    assert "scopes_not_granted" in events.names
+
+
+@pytest.mark.parametrize(("count", "warned"), [(50, False), (51, True), (236, True)])
+def test_more_than_50_scopes_are_reported(
+    count: int, warned: bool, make_client: Any, events: Any
+) -> None:
+    """They are asked for all the same. Source: 414 or "header too large", n8n-io/n8n#22479."""
+    scopes = [*(f"read:thing-{number}:jira" for number in range(count - 1)), "offline_access"]
+    url = make_client(login=False, scopes=scopes, on_event=events).oauth_start()
+    assert parse_qs(urlsplit(url).query)["scope"][0].split() == scopes
+    assert [event.fields["count"] for event in events if event.name == "many_scopes"] == (
+        [count] if warned else []
+    )

@@ -336,15 +336,51 @@ def test_a_wrong_registration_has_its_own_error(
 
 
 def test_the_browser_does_not_come_back(client: Any, person: Any, visit: Any, port: int) -> None:
-    """The error has advice; a browser that comes back later shows that it is too late."""
+    """The error has the causes, scopes first; a browser that comes back later is told so.
+
+    Source: a scope that was not added to the app never redirects back, OpenHands#12397 and
+    atlassian-mcp-server#177; nor does a wrong callback or client id, community 41372 and 100834.
+    """
     person.does = lambda url: None
-    with pytest.raises(AuthorizationTimeoutError, match="client_id 'cloud-client-id'") as caught:
+    with pytest.raises(AuthorizationTimeoutError) as caught:
         login(client, tell=person, timeout=0.05)
     assert isinstance(caught.value, TimeoutError)
-    assert f"'http://localhost:{port}/callback'" in str(caught.value)
+    causes = ("whether each scope was added to the app", " ".join(client.get_oauth_scopes()),
+              f"'http://localhost:{port}/callback'", "'cloud-client-id'", "not shared")  # fmt: skip
+    places = [str(caught.value).find(cause) for cause in causes]
+    assert -1 not in places
+    assert places == sorted(places)
     state = parse_qs(urlsplit(person.url).query)["state"][0]
     late = visit(f"http://localhost:{port}/callback?code=late&state={state}")
     assert "That took too long" in late.text
+
+
+def test_scopes_that_were_left_out_are_told(
+    client: Any, emulator: Any, person: Any, visit: Any
+) -> None:
+    """The sign-in has worked; what it lacks is told at once, not at the first request.
+
+    Source: names that do not exist are dropped silently, simstudioai/sim#4388, community 56311.
+    """
+    dropped = "read%3Aaudit-log%3Ajira%20"
+    person.does = lambda url: visit(emulator.cloud.authorize(url.replace(dropped, "")))
+    login(client, tell=person, timeout=20)
+    assert "You are signed in" in person.done().text
+    assert client.scopes_not_granted() == ("read:audit-log:jira",)
+    assert "without read:audit-log:jira: Atlassian leaves out scopes" in person.told[-1]
+
+
+@pytest.mark.parametrize(("count", "warned"), [(50, False), (51, True)])
+def test_more_than_50_scopes_are_told_before_the_browser_fails(
+    count: int, warned: bool, make_client: Any, emulator: Any, port: int, person: Any
+) -> None:
+    """Their URL may be too long. Source: n8n-io/n8n#22479 and #35732."""
+    emulator.cloud.app.callback_url = f"http://localhost:{port}/callback"
+    scopes = [*(f"read:thing-{number}:jira" for number in range(count - 1)), "offline_access"]
+    client = make_client(login=False, scopes=scopes)
+    with pytest.raises(AuthorizationTimeoutError):
+        login(client, tell=person, timeout=0.05)
+    assert ("asks for 51 scopes" in person.told[0]) == warned
 
 
 def test_a_taken_port_is_found_before_the_browser_opens(

@@ -344,6 +344,7 @@ class RejectionTests(AdapterTests):
         (event,) = world.named("scope_missing")
         assert set(event.fields["granted"].split()) == {"read:jira-user", "offline_access"}
         assert event.fields["needed"].split(" or ")[0] == "read:jira-work"
+        assert event.fields["missing"] == "read:jira-work"
         assert event.fields["path"] == urlsplit(url).path
         assert len(world.emulator.requests) == 1
 
@@ -369,3 +370,22 @@ class RejectionTests(AdapterTests):
         (event,) = world.named("rate_limited")
         assert (event.fields["retry_after"], event.fields["reason"]) == ("7", "jira-burst-based")
         assert len(world.emulator.requests) == 1
+
+    def test_content_that_a_policy_has_left_out_is_reported(self, world: World) -> None:
+        """Once for each path, whatever the status; the program gets the answer as it is.
+
+        Source: developer.atlassian.com data-security-policy-developer-guide.
+        """
+        client = world.login("cloud")
+        url = f"{client.base_url}/rest/api/3/search/jql"
+        policy = {"Atlassian-DataSecurityPolicy": "app_access_blocked"}
+        for status in (200, 403, 200):
+            world.emulator.faults.next("resource", Body(b'{"issues": []}', status, headers=policy))
+        world.emulator.faults.next("resource", Body(b"{}", 200))
+        replies = self._get(url, f"{url}/x", url, f"{url}/y", auth=self.auth(client))
+        assert [reply.status for reply in replies] == [200, 403, 200, 200]
+        blocked = world.named("app_access_blocked")
+        path = urlsplit(url).path
+        assert [event.fields["path"] for event in blocked] == [path, f"{path}/x"]
+        assert all("administrator" in event.fields["hint"] for event in blocked)
+        assert world.refreshes == 0
