@@ -451,8 +451,8 @@ def test_doctor_compares_the_registration_only_where_it_is_refused(
     for status, advised in ((400, True), (503, False), (407, False)):
         local.faults.next("authorize", Status(status))
         checks = {each["name"]: each for each in command("doctor", "--json").facts["checks"]}
-        assert checks["registration"]["result"] == "fail"
-        assert ("letter by letter" in checks["registration"]["advice"]) is advised
+        assert checks["authorization page"]["result"] == "fail"
+        assert ("letter by letter" in checks["authorization page"]["advice"]) is advised
 
 
 def test_doctor_finds_a_damaged_login(command: Any, profile: Any, home: Path) -> None:
