@@ -19,6 +19,7 @@ class AuthorizationServer:
         token_endpoint: URL. Source: RFC 6749 section 3.2.
         revocation_endpoint: URL, or "" without one. Source: RFC 7009.
         client_authentication: How the client secret is sent. Source: RFC 6749 section 2.3.1.
+        public_clients: Whether a client may have no secret. Source: RFC 6749 section 2.1.
         authorization_parameters: Parameters that the server requires beside those of the RFC.
         refresh_token_scope: The scope without which there is no refresh token, or "".
         revokes_one_login: Whether a revoked refresh token certainly ends no other login, not even
@@ -42,6 +43,7 @@ class AuthorizationServer:
     client_authentication: Literal["client_secret_post", "client_secret_basic"] = (
         "client_secret_post"
     )
+    public_clients: bool = False
     authorization_parameters: tuple[tuple[str, str], ...] = ()
     refresh_token_scope: str = ""
     revokes_one_login: bool = False
@@ -56,10 +58,12 @@ class AuthorizationServer:
     def for_client_credentials(self) -> AuthorizationServer:
         """The same server for client credentials, which have no refresh token.
 
-        A request whose answer was lost may be sent again at any time. Source: RFC 6749 section 4.4.
+        A request whose answer was lost may be sent again at any time, and the client has a secret.
+        Source: RFC 6749 section 4.4.
         """
         return replace(
             self,
+            public_clients=False,
             rotation_grace=math.inf,
             resend_window=120.0,  # as for the logins of resource owners
             refresh_token_lifetime=math.inf,

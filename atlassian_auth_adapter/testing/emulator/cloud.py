@@ -46,7 +46,7 @@ class Cloud(Flavour):
 
     name = "cloud"
     product = "Atlassian"
-    words = CLOUD_WORDS
+    words: Mapping[str, str] = CLOUD_WORDS
     subject = ACCOUNT_ID
     service_subject = SERVICE_ACCOUNT_ID
     refusals = MappingProxyType(
@@ -64,15 +64,15 @@ class Cloud(Flavour):
         }
     )
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, now: Callable[[], float], scopes: tuple[str, ...] = CLOUD_SCOPES) -> None:
         app = App(
             "Emulator App",
-            "cloud-client-id",
+            f"{self.name}-client-id",
             secrets.token_urlsafe(32),
-            CLOUD_SCOPES,
+            scopes,
             "http://localhost:8080/callback",
         )
-        account = App("Reports", "cloud-service-account", secrets.token_urlsafe(32), CLOUD_SCOPES)
+        account = App("Reports", f"{self.name}-service-account", secrets.token_urlsafe(32), scopes)
         super().__init__(
             app,
             account,
@@ -106,19 +106,19 @@ class Cloud(Flavour):
     def _check_authorization(self, request: Request) -> Pending | Response:
         params = dict(reversed(request.query))
         if params.get("client_id") != self.app.client_id:
-            return _stop("invalid_request", "failed to retrieve client")
+            return stop("invalid_request", "failed to retrieve client")
         if params.get("redirect_uri") != self.app.callback_url:
-            return _stop("invalid_request", "redirect_uri is not registered for client")
+            return stop("invalid_request", "redirect_uri is not registered for client")
         for name in _REQUIRED:
             if not params.get(name):
-                return _stop("invalid_request", f"{name} is required")
+                return stop("invalid_request", f"{name} is required")
         if params["response_type"] != "code":
-            return _stop("unsupported_response_type", "response_type must be code")
+            return stop("unsupported_response_type", "response_type must be code")
         if params["audience"] != self.audience or params["prompt"] != "consent":
-            return _stop("invalid_request", "audience or prompt is not acceptable")
+            return stop("invalid_request", "audience or prompt is not acceptable")
         asked = params["scope"].split()
         if {"openid", "profile", "email"} & set(asked):
-            return _stop("invalid_scope", "Something went wrong")
+            return stop("invalid_scope", "Something went wrong")
         state = params.get("state")
         if unknown := set(asked) - {*self.app.scopes, "offline_access"}:
             answer = {"error": "invalid_scope", "error_description": f"unknown: {min(unknown)}"}
@@ -180,5 +180,6 @@ class Cloud(Flavour):
         return tuple((site.id, f"{site.name} ({site.url})") for site in self.sites)
 
 
-def _stop(problem: str, description: str) -> Response:
+def stop(problem: str, description: str) -> Response:
+    """A page that does not lead back to the client."""
     return html_response(400, error_page("Something went wrong", problem, description))
