@@ -129,6 +129,10 @@ def cloud_server(cloud: CloudEnvironment) -> AuthorizationServer:
         dead_refresh_token=(
             ("invalid_grant", ""),
             ("unauthorized_client", "refresh_token is invalid"),  # live traffic, 2024 to 2026
+            # Live traffic, 2026-06-12: the text may stand in `error`, with 403.
+            ("token was globally revoked", ""),
+            ("refresh_token is invalid", ""),
+            ("unknown or invalid refresh token.", ""),
         ),
     )
 

@@ -33,7 +33,7 @@ class AuthorizationServer:
         authorization_lifetime: Seconds after the resource owner's consent until all its tokens
             expire, however often they are refreshed.
         dead_refresh_token: The error answers for an invalid refresh token: pairs of error code and
-            a part of the description (lower case, "" for any).
+            a part of the description (both lower case, "" for any description).
     """
 
     issuer: str
@@ -89,5 +89,6 @@ class AuthorizationServer:
     def refuses_refresh_token(self, error: str, description: str) -> bool:
         """Whether this error answer means that the refresh token is invalid."""
         return any(
-            error == code and part in description.lower() for code, part in self.dead_refresh_token
+            error.lower() == code and part in description.lower()
+            for code, part in self.dead_refresh_token
         )

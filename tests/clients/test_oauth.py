@@ -173,7 +173,7 @@ def test_a_code_that_is_too_old_says_start_again(
     clock.advance(120)
     with pytest.raises(AuthorizationError, match=r"oauth_start\(\) again") as caught:
         client.oauth_complete(redirect)
-    assert caught.value.error == "invalid_grant"
+    assert caught.value.error == _side(emulator, flavour).refusals["code"][1]["error"]
     assert isinstance(caught.value.__cause__, TokenRequestRefusedError)
 
 

@@ -24,6 +24,7 @@ _DEAD_REFRESH_TOKEN = {
     "unauthorized_client": "refresh_token is invalid",  # live traffic 2024 to 2026
     "invalid_grant": "Unknown or invalid refresh token.",  # documented
 }
+_REVOKED = "Token was globally revoked"  # live traffic, 2026-06-12
 _REQUIRED = ("audience", "client_id", "scope", "redirect_uri", "response_type", "prompt")
 
 
@@ -33,11 +34,15 @@ class Cloud(Flavour):
     Attributes:
         audience: What authorization requests must name; Government Cloud has another.
         expires_in_as: "int", "string" or "missing".
-        dead_refresh_token_error: "unauthorized_client" (live) or "invalid_grant" (documented).
+        dead_refresh_token_error: "unauthorized_client" (live), "invalid_grant" (documented),
+            "globally_revoked" (live: invalid_grant with another text) or "text" (live: that text in
+            place of an error code).
         token_type: As sent in token answers.
         anonymous_readable: An expired bearer gets 200, anonymous data and `x-seraph-loginreason`.
         expired_as: 401, 403 or 404: the gateway's answer to an expired token.
         rate_limit: None, or the Retry-After in seconds that every resource answers with 429.
+        rate_limit_reason: What follows the product's name in `RateLimit-Reason`: "burst-based",
+            "quota-global-based", "quota-tenant-based"; for Jira "per-issue-on-write" as well.
         resource_choice: Site ids that the automatic consent picks; None: all.
         entries_without: Fields that the entries of accessible-resources lack.
         api_token: With `email`, Basic credentials that work on the sites.
@@ -59,7 +64,9 @@ class Cloud(Flavour):
             "service_client": error(400, "invalid_client", "Unknown client."),
             "client_grant_type": error(403, "unauthorized_client", "Grant type not allowed."),
             "scope": error(400, "invalid_scope", "Scope must not be sent."),
-            "code": error(403, "invalid_grant", "Invalid authorization code"),  # unconfirmed
+            # Source: Community 66643; sooperset/mcp-atlassian#1137, 2026-03-05. In 2020 it was 403
+            # "Invalid authorization code".
+            "code": error(400, "invalid_request", "authorization_code is invalid"),
             "redirect_uri": error(403, "invalid_grant", "Invalid redirect uri"),  # unconfirmed
         }
     )
@@ -88,6 +95,7 @@ class Cloud(Flavour):
         self.anonymous_readable = False
         self.expired_as = 401
         self.rate_limit: float | None = None
+        self.rate_limit_reason = "burst-based"
         self.resource_choice: tuple[str, ...] | None = None
         self.entries_without: tuple[str, ...] = ()
         self.email = EMAIL
@@ -147,6 +155,10 @@ class Cloud(Flavour):
     def _refusal(self, reason: str) -> tuple[int, Mapping[str, Any]]:
         if reason == "refresh_token":
             sent = self.dead_refresh_token_error
+            if sent == "globally_revoked":
+                return error(403, "invalid_grant", _REVOKED)
+            if sent == "text":
+                return 403, {"error": _REVOKED}
             return error(403, sent, _DEAD_REFRESH_TOKEN[sent])
         return self.refusals[reason]
 
