@@ -1,7 +1,9 @@
 """Atlassian Cloud's authorization server (auth.atlassian.com): parameters, payloads, settings.
 
 Source: developer.atlassian.com/cloud/confluence/oauth-2-3lo-apps and the live reports collected in
-our notes, all read 2026-11-22. Statuses and texts marked "unconfirmed" are our guess.
+our notes, all read 2026-11-26. The pages of id.atlassian.com are on the same host here: an
+authorization request is looked at after the sign-in only (Community 41372, 69937, 100834), which
+needs no click. Statuses and texts marked "unconfirmed" are our guess.
 """
 
 from __future__ import annotations
@@ -10,13 +12,14 @@ import secrets
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import urlencode
 
 from .accounts import ACCOUNT_ID, EMAIL, SERVICE_ACCOUNT_ID, App, Site
 from .consent import error_page
-from .flavour import Flavour, Pending, error, redirect_back
+from .flavour import Flavour, Pending, error
 from .grants import Consent, Issued, RefusedError
 from .hosts import Row, on_request
-from .http import Request, Response, html_response
+from .http import Request, Response, html_response, redirect_response
 from .products import CLOUD_SCOPES, CLOUD_WORDS
 
 _UNAUTHORIZED = {"error": "access_denied", "error_description": "Unauthorized"}
@@ -25,6 +28,8 @@ _DEAD_REFRESH_TOKEN = {
     "invalid_grant": "Unknown or invalid refresh token.",  # documented
 }
 _REVOKED = "Token was globally revoked"  # live traffic, 2026-06-12
+_SESSION = "emulator.session"  # says that the person is signed in
+_MOST_SCOPES = 50  # "about"
 _REQUIRED = ("audience", "client_id", "scope", "redirect_uri", "response_type", "prompt")
 
 
@@ -43,6 +48,7 @@ class Cloud(Flavour):
         rate_limit: None, or the Retry-After in seconds that every resource answers with 429.
         rate_limit_reason: What follows the product's name in `RateLimit-Reason`: "burst-based",
             "quota-global-based", "quota-tenant-based"; for Jira "per-issue-on-write" as well.
+        app_is_shared: False: the person is not the owner of an app that is not shared.
         resource_choice: Site ids that the automatic consent picks; None: all.
         entries_without: Fields that the entries of accessible-resources lack.
         api_token: With `email`, Basic credentials that work on the sites.
@@ -101,22 +107,35 @@ class Cloud(Flavour):
         self.email = EMAIL
         self.api_token = secrets.token_urlsafe(48)
         self.scoped_api_token = secrets.token_urlsafe(48)
+        self.app_is_shared = True
+        self._session = secrets.token_urlsafe(24)
         self.auth_url = self.api_url = self.media_url = ""
         self.sites: tuple[Site, ...] = ()
         self.rows: tuple[Row, ...] = (
             ("GET POST", r"/authorize", on_request(self.authorization)),
             ("POST", r"/oauth/token", on_request(self.token)),
             ("POST", r"/oauth/revoke", on_request(self.revocation)),
+            ("GET", r"/login", on_request(self._sign_in)),
+            ("GET", r"/error", on_request(_error)),
         )
 
     # -- authorization and token endpoint ----------------------------------------------------------
 
     def _check_authorization(self, request: Request) -> Pending | Response:
         params = dict(reversed(request.query))
-        if params.get("client_id") != self.app.client_id:
-            return stop("invalid_request", "failed to retrieve client")
-        if params.get("redirect_uri") != self.app.callback_url:
-            return stop("invalid_request", "redirect_uri is not registered for client")
+        asked = params.get("scope", "").split()
+        if len(asked) > _MOST_SCOPES:
+            return html_response(414, "<h1>414 Request-URI Too Large</h1>")
+        if request.cookie(_SESSION) != self._session:  # nothing is looked at before the sign-in
+            return redirect_response(
+                f"{self.auth_url}/login?{urlencode({'continue': self.auth_url + request.target})}"
+            )
+        if params.get("client_id") != self.app.client_id or not self.app_is_shared:
+            return self._refused("invalid_request", "failed to retrieve client")
+        redirect_uri = params.get("redirect_uri", "")
+        if redirect_uri != self.app.callback_url:
+            text = f"{redirect_uri} is not in the list of allowed callback URLs"
+            return self._refused("unauthorized_client", f"Callback URL mismatch. {text}")
         for name in _REQUIRED:
             if not params.get(name):
                 return stop("invalid_request", f"{name} is required")
@@ -124,20 +143,44 @@ class Cloud(Flavour):
             return stop("unsupported_response_type", "response_type must be code")
         if params["audience"] != self.audience or params["prompt"] != "consent":
             return stop("invalid_request", "audience or prompt is not acceptable")
-        asked = params["scope"].split()
+        scopes = self._supported(asked)
+        if isinstance(scopes, Response):
+            return scopes
+        consent = Consent(
+            self.app.client_id, ACCOUNT_ID, " ".join(scopes), redirect_uri=redirect_uri
+        )
+        refreshable = "offline_access" in scopes
+        return Pending(consent, params.get("state"), refreshable, self._site_choices())
+
+    def _supported(self, asked: list[str]) -> list[str] | Response:
+        """The scopes that exist; or a page that does not lead back to the client.
+
+        Source: OpenHands#12397, n8n#22479, #35732, sim#4388, Community 56311.
+        """
         if {"openid", "profile", "email"} & set(asked):
             return stop("invalid_scope", "Something went wrong")
-        state = params.get("state")
-        if unknown := set(asked) - {*self.app.scopes, "offline_access"}:
-            answer = {"error": "invalid_scope", "error_description": f"unknown: {min(unknown)}"}
-            return redirect_back(self.app.callback_url, answer, state)
-        consent = Consent(
-            self.app.client_id,
-            ACCOUNT_ID,
-            " ".join(asked),
-            redirect_uri=params["redirect_uri"],
-        )
-        return Pending(consent, state, "offline_access" in asked, self._site_choices())
+        existing = {*self.words, *self.app.scopes, "offline_access"}
+        scopes = [scope for scope in asked if scope in existing]
+        if not set(scopes) - {"offline_access"}:
+            return stop("invalid_scope", "None of the requested scopes is supported.")
+        if set(scopes) - {*self.app.scopes, "offline_access"}:
+            text = "has requested scopes that have not been added to the app."
+            return stop("invalid_scope", f"{self.app.name} {text}")
+        return scopes
+
+    # -- id.atlassian.com --------------------------------------------------------------------------
+
+    def _sign_in(self, request: Request) -> Response:
+        """The person is signed in, and goes on to the authorization request."""
+        target = request.first("continue")
+        if not target.startswith(f"{self.auth_url}/authorize?"):
+            return stop("invalid_request", "Nowhere to go on to.")
+        headers = {"Set-Cookie": f"{_SESSION}={self._session}; Path=/; HttpOnly; SameSite=Lax"}
+        return Response(302, b"", {"Location": target, **headers})
+
+    def _refused(self, problem: str, description: str) -> Response:
+        query = urlencode({"error": problem, "error_description": description})
+        return redirect_response(f"{self.auth_url}/error?{query}")
 
     def _parameters(self, request: Request) -> dict[str, str]:
         if request.media_type != "application/json":
@@ -190,6 +233,11 @@ class Cloud(Flavour):
 
     def _site_choices(self) -> tuple[tuple[str, str], ...]:
         return tuple((site.id, f"{site.name} ({site.url})") for site in self.sites)
+
+
+def _error(request: Request) -> Response:
+    """The page of id.atlassian.com; its status is unconfirmed."""
+    return stop(request.first("error"), request.first("error_description"))
 
 
 def stop(problem: str, description: str) -> Response:

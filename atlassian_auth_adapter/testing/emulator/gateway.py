@@ -38,6 +38,8 @@ _KINDS = MappingProxyType(
         "/oauth/revoke": "revoke",
         "/oauth/token/accessible-resources": "accessible-resources",
         "/me": "me",
+        "/login": "login",
+        "/error": "login",
         "/_edge/tenant_info": "tenant_info",
     }
 )
