@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode
@@ -19,7 +20,7 @@ from .consent import error_page
 from .flavour import Flavour, Pending, error
 from .grants import Consent, Issued, RefusedError
 from .hosts import Row, on_request
-from .http import Request, Response, html_response, redirect_response
+from .http import Request, Response, html_response, json_response, redirect_response
 from .products import CLOUD_SCOPES, CLOUD_WORDS
 
 _UNAUTHORIZED = {"error": "access_denied", "error_description": "Unauthorized"}
@@ -49,6 +50,9 @@ class Cloud(Flavour):
         rate_limit_reason: What follows the product's name in `RateLimit-Reason`: "burst-based",
             "quota-global-based", "quota-tenant-based"; for Jira "per-issue-on-write" as well.
         app_is_shared: False: the person is not the owner of an app that is not shared.
+        revocation_as: What the revocation endpoint answers; it ends nothing unless this is 200
+            (unconfirmed for 3LO).
+        me_refused_as: What /me answers without the scope read:me (unconfirmed).
         resource_choice: Site ids that the automatic consent picks; None: all.
         entries_without: Fields that the entries of accessible-resources lack.
         api_token: With `email`, Basic credentials that work on the sites.
@@ -108,6 +112,8 @@ class Cloud(Flavour):
         self.api_token = secrets.token_urlsafe(48)
         self.scoped_api_token = secrets.token_urlsafe(48)
         self.app_is_shared = True
+        self.revocation_as = 200
+        self.me_refused_as = 403
         self._session = secrets.token_urlsafe(24)
         self.auth_url = self.api_url = self.media_url = ""
         self.sites: tuple[Site, ...] = ()
@@ -167,6 +173,13 @@ class Cloud(Flavour):
             text = "has requested scopes that have not been added to the app."
             return stop("invalid_scope", f"{self.app.name} {text}")
         return scopes
+
+    def revocation(self, request: Request) -> Response:
+        """As `Flavour.revocation`, unless `revocation_as` says otherwise."""
+        if self.revocation_as != HTTPStatus.OK:
+            status, payload = error(self.revocation_as, "invalid_request", "Not supported")
+            return json_response(status, payload)
+        return super().revocation(request)
 
     # -- id.atlassian.com --------------------------------------------------------------------------
 

@@ -120,7 +120,8 @@ class Gateway:
         if token is None or state != "live":
             return self._rejection(state)
         if "read:me" not in token.consent.scopes:
-            return json_response(403, {"code": 403, "message": "Forbidden"})
+            status = self._cloud.me_refused_as
+            return json_response(status, {"code": status, "message": "Forbidden"})
         return json_response(
             200,
             {
@@ -187,7 +188,7 @@ class Gateway:
     # -- a site ------------------------------------------------------------------------------------
 
     def site(self, name: str) -> Answer:
-        """What https://<name>.atlassian.net answers to Basic and to nobody; bearers are refused."""
+        """What https://<name>.atlassian.net answers: it takes Basic and refuses bearers."""
         return lambda request: self._on_site(cloud_id(name), request)
 
     def _on_site(self, site_id: str, request: Request) -> Response:
