@@ -133,9 +133,7 @@ class Cloud(Flavour):
         if len(asked) > _MOST_SCOPES:
             return html_response(414, "<h1>414 Request-URI Too Large</h1>")
         if request.cookie(_SESSION) != self._session:  # nothing is looked at before the sign-in
-            return redirect_response(
-                f"{self.auth_url}/login?{urlencode({'continue': self.auth_url + request.target})}"
-            )
+            return redirect_response(f"/login?{urlencode({'continue': request.target})}")
         if params.get("client_id") != self.app.client_id or not self.app_is_shared:
             return self._refused("invalid_request", "failed to retrieve client")
         redirect_uri = params.get("redirect_uri", "")
@@ -186,14 +184,14 @@ class Cloud(Flavour):
     def _sign_in(self, request: Request) -> Response:
         """The person is signed in, and goes on to the authorization request."""
         target = request.first("continue")
-        if not target.startswith(f"{self.auth_url}/authorize?"):
+        if not target.startswith("/authorize?"):
             return stop("invalid_request", "Nowhere to go on to.")
         headers = {"Set-Cookie": f"{_SESSION}={self._session}; Path=/; HttpOnly; SameSite=Lax"}
         return Response(302, b"", {"Location": target, **headers})
 
     def _refused(self, problem: str, description: str) -> Response:
         query = urlencode({"error": problem, "error_description": description})
-        return redirect_response(f"{self.auth_url}/error?{query}")
+        return redirect_response(f"/error?{query}")
 
     def _parameters(self, request: Request) -> dict[str, str]:
         if request.media_type != "application/json":

@@ -24,6 +24,7 @@ from .products import CLOUD_PRODUCTS, CloudProduct, Resources
 from .scopes import permitted
 
 _DOTS_OF_A_JWT = 2
+_ECHO = re.compile(r"(/wiki)?/rest/(echo|redirect)")  # they tell that no credentials arrived
 _NOT_FOUND = {"code": 404, "message": "Not Found"}
 _UNAUTHORIZED = {"code": 401, "message": "Unauthorized"}
 _SCOPE_MISMATCH = {"code": 401, "message": "Unauthorized; scope does not match"}
@@ -207,9 +208,11 @@ class Gateway:
         """Anonymous without credentials, and with wrong ones, which a header tells."""
         is_known = self._basic(request, self._cloud.api_token)
         caller = Caller(ACCOUNT_ID if is_known else "", site.url)
-        answer = self._resources[product.name, site.id].answer(
-            request.under(product.context), caller
-        )
+        if caller.anonymous and _ECHO.fullmatch(request.path):
+            answer = json_response(401, {"message": "Client must be authenticated"})
+        else:
+            resources = self._resources[product.name, site.id]
+            answer = resources.answer(request.under(product.context), caller)
         if not is_known and request.credentials("basic"):
             answer = _marked(answer)
         if answer.status == HTTPStatus.UNAUTHORIZED:
