@@ -99,7 +99,7 @@ class MakeClient(Protocol):
 
 @pytest.fixture
 def make_client(emulator: AtlassianEmulator, clock: FakeClock) -> MakeClient:
-    """Makes a client for "cloud", "data_center" or "bitbucket", logged in unless told otherwise."""
+    """Makes a client for a flavour of the emulator, logged in unless told otherwise."""
 
     def make(flavour: str = "cloud", *, login: bool = True, **changes: Any) -> AtlassianOAuthClient:
         side = getattr(emulator, flavour)
@@ -118,6 +118,9 @@ def make_client(emulator: AtlassianEmulator, clock: FakeClock) -> MakeClient:
         elif flavour == "bitbucket":
             hosts = CloudEnvironment(side.auth_url, side.api_url, "")
             arguments |= {"product": "bitbucket", "cloud": hosts}
+        elif flavour == "trello":
+            hosts = CloudEnvironment(side.auth_url, side.api_url, side.audience)
+            arguments |= {"product": "trello", "cloud": hosts}
         else:
             arguments["server_url"] = side.url
         client = create_atlassian_oauth_client(**(arguments | changes))

@@ -8,7 +8,7 @@ developer.atlassian.com and confluence.atlassian.com as collected in `atlassian.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from atlassian_auth_adapter.errors import ConfigurationError
 from atlassian_auth_adapter.oauth.server import AuthorizationServer
@@ -17,6 +17,7 @@ __all__ = [
     "BITBUCKET_CLOUD",
     "COMMERCIAL",
     "PRODUCTS",
+    "TRELLO_CLOUD",
     "US_GOV_MODERATE",
     "CloudEnvironment",
     "Product",
@@ -26,6 +27,7 @@ __all__ = [
     "cloud_server",
     "data_center_server",
     "product_named",
+    "trello_server",
 ]
 
 #: Seconds.
@@ -127,6 +129,10 @@ def cloud_server(cloud: CloudEnvironment) -> AuthorizationServer:
         dead_refresh_token=(
             ("invalid_grant", ""),
             ("unauthorized_client", "refresh_token is invalid"),  # live traffic, 2024 to 2026
+            # Live traffic, 2026-06-12: the text may stand in `error`, with 403.
+            ("token was globally revoked", ""),
+            ("refresh_token is invalid", ""),
+            ("unknown or invalid refresh token.", ""),
         ),
     )
 
@@ -185,6 +191,26 @@ def bitbucket_cloud_server(cloud: CloudEnvironment) -> AuthorizationServer:
     )
 
 
+#: Trello's API has a host of its own; the authorization server is that of Cloud.
+#: Source: developer.atlassian.com/cloud/trello/guides/rest-api/oauth-2-getting-started, 2026-09-14.
+TRELLO_CLOUD = CloudEnvironment(COMMERCIAL.auth_url, "https://api.trello.com", COMMERCIAL.audience)
+
+
+def trello_server(cloud: CloudEnvironment) -> AuthorizationServer:
+    """Cloud's authorization server, as the apps of Trello meet it.
+
+    PKCE is required, which every authorization of this package uses, refresh tokens rotate, and an
+    app may be a public client. There is no client credentials grant.
+
+    Unconfirmed, and taken from the apps of Jira and Confluence: the audience, which some programs
+    send and others leave out; grace and lifetime of refresh tokens; revocation; the error answers.
+
+    Source: as `TRELLO_CLOUD`; developer.atlassian.com/cloud/trello, oauth-2-confidential-client-
+        usage, 2026-10-01; rwjdk/trello-dotnet wiki "OAuth 2.0", 2026-09-16.
+    """
+    return replace(cloud_server(cloud), public_clients=True)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Product:
     """What the package knows about one product.
@@ -215,6 +241,11 @@ class Product:
     own_api_path: str = ""
     data_center_scopes: tuple[str, ...] = ()
     data_center_identity: str = ""
+
+    @property
+    def public_clients(self) -> bool:
+        """Whether an app of the product may be a public client, on a Cloud of its own."""
+        return bool(self.own_cloud and self.cloud_server(self.own_cloud).public_clients)
 
     def is_reached_by(self, scopes: Iterable[str]) -> bool:
         """Whether some of the scopes are for this product."""
@@ -254,6 +285,16 @@ PRODUCTS = {
             # Its body names no account, but every answer names the caller in X-AUSERNAME.
             # Source: social-core's bitbucket_datacenter.py, read 2026-11-22.
             data_center_identity="/rest/api/latest/application-properties",
+        ),
+        Product(
+            name="trello",
+            # Source: trello_rest_api's OpenAPI document, securitySchemes, read 2026-09-17. Which
+            # scopes /1/members/me needs is unconfirmed; programs ask for read:member:trello.
+            cloud_scopes=("read:member:trello", "read:board:trello", "offline_access"),
+            cloud_identity="/1/members/me",
+            cloud_server=trello_server,
+            own_cloud=TRELLO_CLOUD,
+            scope_words=("trello",),
         ),
     )
 }

@@ -112,7 +112,7 @@ class AtlassianClient(PickledByReference, TokenSource):
         self._endpoint = TokenEndpoint(
             self._server,
             client_id,
-            secret_fetcher(client_secret),
+            secret_fetcher(client_secret, public=self._server.public_clients),
             self.callback_url,
             self.transport,
             self._clock,
@@ -143,7 +143,9 @@ class AtlassianClient(PickledByReference, TokenSource):
             place.arguments,
             product=place.product.name,
             client_id=client_id,
-            client_secret=client_secret if callable(client_secret) else no_secret,
+            client_secret=no_secret
+            if client_secret and not callable(client_secret)
+            else client_secret,
             callback_url=self.callback_url,
             verify=verify,
             proxy=proxy,
@@ -175,7 +177,7 @@ class AtlassianClient(PickledByReference, TokenSource):
         arguments = dict(self._arguments)
         for name in ("on_event", "clock"):  # a hook or a clock need not be picklable
             arguments.pop(name, None)
-        if not is_named(arguments["client_secret"]):
+        if callable(arguments["client_secret"]) and not is_named(arguments["client_secret"]):
             arguments["client_secret"] = no_secret
         arguments["proxy"] = portable_proxy(self.proxy)
         return (partial(type(self), **arguments),)

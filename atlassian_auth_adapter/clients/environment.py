@@ -97,8 +97,9 @@ def atlassian_oauth_client_from_env(**arguments: Any) -> AtlassianOAuthClient:
     """The OAuth client that the environment describes.
 
     Variables: those of `VARIABLES`, and `ATLASSIAN_CLIENT_SECRET` or
-    `ATLASSIAN_CLIENT_SECRET_FILE`. An empty one counts as not set; a byte order mark and white
-    space around a value are removed, quotes around it are refused.
+    `ATLASSIAN_CLIENT_SECRET_FILE`; without a secret an app of Trello is a public client. An empty
+    one counts as not set; a byte order mark and white space around a value are removed, quotes
+    around it are refused.
 
     Args:
         arguments: Arguments of `create_atlassian_oauth_client`; they win over the environment, one
@@ -196,6 +197,13 @@ def _arguments(given: dict[str, Any]) -> dict[str, Any]:
     if "client_id" not in found:
         raise ConfigurationError("set ATLASSIAN_CLIENT_ID.")
     if "client_secret" not in found:
-        client_secret_from_env()  # if it is missing, raise now, not in the first token request
-        found["client_secret"] = client_secret_from_env
+        found["client_secret"] = _secret_of(found)
     return found
+
+
+def _secret_of(found: Mapping[str, Any]) -> str | Callable[[], str]:
+    """The function that reads the secret; "" for a public client, if the product has them."""
+    if not has_client_secret() and product_named(found.get("product", "jira")).public_clients:
+        return ""
+    client_secret_from_env()  # if it is missing, raise now, not in the first token request
+    return client_secret_from_env

@@ -38,14 +38,16 @@ def create_atlassian_oauth_client(
 
     Args:
         client_id: Of the OAuth 2.0 app (Cloud) or application link (Data Center).
-        client_secret: Its secret, or a function that fetches it.
+        client_secret: Its secret, or a function that fetches it; "" for a public client, which
+            Trello has.
         callback_url: The registered redirect URI; needed to log in, not to refresh.
         cloud_id: Of the site; wins over `server_url`.
         server_url: Base URL of a Data Center product, context path included.
         verify: True, False, or the path of a CA bundle, for the requests of this package.
         proxy: None: as requests does by itself; True: the environment's; False: none; a URL or a
             mapping of scheme to URL: this one; or a function that returns one of these.
-        product: "jira", "confluence" or "bitbucket", in any case: decides default scopes and paths.
+        product: "jira", "confluence", "bitbucket" or "trello", in any case: decides default scopes
+            and paths.
         site_url: https://acme.atlassian.net, in place of `cloud_id` or beside it.
         cloud: COMMERCIAL, US_GOV_MODERATE or the hosts of an emulator; None: the commercial one,
             when there is a site.

@@ -155,13 +155,13 @@ def _identity(answer: Answer, base_url: str) -> Identity | None:
     def first(*names: str) -> str:
         return next((printable(str(parsed[name]), 1000) for name in names if parsed.get(name)), "")
 
-    account_id = first("accountId", "account_id", "key", "userKey", "name", "username")
+    account_id = first("accountId", "account_id", "id", "key", "userKey", "name", "username")
     if not account_id:
         caller = printable(answer.headers.get("X-AUSERNAME", ""))
         return Identity(caller, name=caller, base_url=base_url) if caller else None
     return Identity(
         account_id,
-        name=first("displayName", "display_name", "publicName", "name", "username"),
+        name=first("displayName", "display_name", "publicName", "fullName", "name", "username"),
         email=first("emailAddress", "email"),
         base_url=base_url,
     )

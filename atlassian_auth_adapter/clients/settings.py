@@ -122,16 +122,17 @@ def checked_wait(seconds: float) -> float:
     return float(seconds)
 
 
-def secret_fetcher(client_secret: Secret) -> Callable[[], str]:
+def secret_fetcher(client_secret: Secret, *, public: bool = False) -> Callable[[], str]:
     """A function that returns the client secret, and raises AtlassianAuthError only.
 
     The frames of such an error are removed before a caller sees it: their locals hold tokens.
+    `public` is as in `checked_secret`.
 
     Raises:
         ConfigurationError: The secret is missing or malformed.
     """
     if not callable(client_secret):
-        secret = checked_secret(client_secret)
+        secret = checked_secret(client_secret, public=public)
         return lambda: secret
 
     def fetch() -> str:

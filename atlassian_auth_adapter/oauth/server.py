@@ -19,6 +19,7 @@ class AuthorizationServer:
         token_endpoint: URL. Source: RFC 6749 section 3.2.
         revocation_endpoint: URL, or "" without one. Source: RFC 7009.
         client_authentication: How the client secret is sent. Source: RFC 6749 section 2.3.1.
+        public_clients: Whether a client may have no secret. Source: RFC 6749 section 2.1.
         authorization_parameters: Parameters that the server requires beside those of the RFC.
         refresh_token_scope: The scope without which there is no refresh token, or "".
         scopes_include_others: Whether a scope may include others, so that an answer need not
@@ -34,7 +35,7 @@ class AuthorizationServer:
         authorization_lifetime: Seconds after the resource owner's consent until all its tokens
             expire, however often they are refreshed.
         dead_refresh_token: The error answers for an invalid refresh token: pairs of error code and
-            a part of the description (lower case, "" for any).
+            a part of the description (both lower case, "" for any description).
     """
 
     issuer: str
@@ -44,6 +45,7 @@ class AuthorizationServer:
     client_authentication: Literal["client_secret_post", "client_secret_basic"] = (
         "client_secret_post"
     )
+    public_clients: bool = False
     authorization_parameters: tuple[tuple[str, str], ...] = ()
     refresh_token_scope: str = ""
     scopes_include_others: bool = False
@@ -59,10 +61,12 @@ class AuthorizationServer:
     def for_client_credentials(self) -> AuthorizationServer:
         """The same server for client credentials, which have no refresh token.
 
-        A request whose answer was lost may be sent again at any time. Source: RFC 6749 section 4.4.
+        A request whose answer was lost may be sent again at any time, and the client has a secret.
+        Source: RFC 6749 section 4.4.
         """
         return replace(
             self,
+            public_clients=False,
             rotation_grace=math.inf,
             resend_window=120.0,  # as for the logins of resource owners
             refresh_token_lifetime=math.inf,
@@ -88,5 +92,6 @@ class AuthorizationServer:
     def refuses_refresh_token(self, error: str, description: str) -> bool:
         """Whether this error answer means that the refresh token is invalid."""
         return any(
-            error == code and part in description.lower() for code, part in self.dead_refresh_token
+            error.lower() == code and part in description.lower()
+            for code, part in self.dead_refresh_token
         )

@@ -62,7 +62,7 @@ class TokenEndpoint:
     Attributes:
         server: The authorization server.
         client_id: Identifies the client.
-        client_secret: Returns the secret.
+        client_secret: Returns the secret, "" for a public client.
         redirect_uri: The registered callback URL, or "".
         transport: How to reach the server.
         clock: Tells when a token set was obtained.
@@ -138,7 +138,7 @@ class TokenEndpoint:
             TokenRequestRefusedError: The server refused.
             TokenEndpointUnavailableError: No usable answer.
         """
-        secret = checked_secret(self.client_secret())
+        secret = self._secret()
         answer = self._ask(
             secret,
             lambda client: client.revoke_token(  # type: ignore[no-untyped-call]
@@ -148,10 +148,13 @@ class TokenEndpoint:
         if answer.status != HTTPStatus.OK:
             raise _failure(answer, self.server.revocation_endpoint, (token, secret))
 
+    def _secret(self) -> str:
+        return checked_secret(self.client_secret(), public=self.server.public_clients)
+
     def _token_request(
         self, grant_type: str, fields: Mapping[str, str], previous: TokenSet
     ) -> TokenSet:
-        secret = checked_secret(self.client_secret())
+        secret = self._secret()
         sent_at = self.clock.time()
         answer = self._ask(
             secret,
@@ -191,12 +194,14 @@ def _authlib_client(endpoint: TokenEndpoint, secret: str) -> OAuth2Client:
         def parse_response_token(self, resp: Answer) -> Answer:
             return resp
 
+    # A public client names itself in the body. Source: RFC 6749 section 3.2.1.
+    authentication = endpoint.server.client_authentication if secret else "none"
     return Client(
         session=_Sender(endpoint.transport),
         client_id=endpoint.client_id,
         client_secret=secret,
-        token_endpoint_auth_method=endpoint.server.client_authentication,
-        revocation_endpoint_auth_method=endpoint.server.client_authentication,
+        token_endpoint_auth_method=authentication,
+        revocation_endpoint_auth_method=authentication,
         redirect_uri=endpoint.redirect_uri,
     )
 
@@ -222,19 +227,25 @@ def was_sent(error: TokenEndpointError) -> bool:
     return error.status is not None or not is_unsent
 
 
-def checked_secret(secret: object) -> str:
+def checked_secret(secret: object, *, public: bool = False) -> str:
     """The client secret, if it is valid.
+
+    Args:
+        secret: What was given.
+        public: Whether "" is valid: the client is a public one, which has no secret.
 
     Raises:
         ConfigurationError: It is empty, is in quotes, or holds something invalid, such as a line
             break.
     """
+    if public and secret == "":
+        return ""
     if isinstance(secret, str) and _CLIENT_SECRET.fullmatch(secret):
         return SecretText(secret)
     raise ConfigurationError(
         "client_secret is missing or malformed: it is a text of printable ASCII on one line, "
-        "without quotes around it. Atlassian asks for it even where PKCE is used; one that was "
-        "read from a file may need .strip()."
+        "without quotes around it. All products but Trello ask for it even where PKCE is used; one "
+        "that was read from a file may need .strip()."
     )
 
 

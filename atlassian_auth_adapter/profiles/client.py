@@ -12,7 +12,7 @@ from atlassian_auth_adapter.expiry import ExpiryPolicy, Freshness
 from atlassian_auth_adapter.profiles.directories import config_file
 from atlassian_auth_adapter.profiles.file import load_profile
 from atlassian_auth_adapter.profiles.profile import Profile
-from atlassian_auth_adapter.profiles.stores import StoredSecret, open_store, place_in, secret_key
+from atlassian_auth_adapter.profiles.stores import open_store, place_in, stored_secret
 from atlassian_auth_adapter.records import Login, load as load_record
 from atlassian_auth_adapter.tokens import TokenSet
 
@@ -46,7 +46,7 @@ def client_from_profile(name: str = "", **arguments: Any) -> AtlassianClient:
 def client_of(profile: Profile, **arguments: Any) -> AtlassianClient:
     """The client of a profile that is loaded already; else as `client_from_profile`."""
     found = _arguments(profile, arguments)
-    found.setdefault("client_secret", StoredSecret(profile.store, secret_key(found)))
+    found.setdefault("client_secret", stored_secret(profile.store, found))
     if profile.flow == "client_credentials":
         from atlassian_auth_adapter.clients.service_account import AtlassianServiceAccountClient
 

@@ -38,7 +38,7 @@ __all__ = [
     "keep_secret",
     "open_store",
     "place_in",
-    "secret_key",
+    "stored_secret",
 ]
 
 #: Seconds that a person has to unlock the keyring when it is tried before a login.
@@ -129,15 +129,32 @@ def client_secret_of(profile: Profile) -> str:
         ConfigurationError: There is no client secret.
         TokenStoreError: It cannot be read.
     """
-    return StoredSecret(profile.store, secret_key(profile.arguments()))()
+    return stored_secret(profile.store, profile.arguments())()
+
+
+def stored_secret(store: Literal["", StoreName], arguments: Mapping[str, Any]) -> StoredSecret:
+    """Fetches the secret of the client with these arguments.
+
+    Raises:
+        ConfigurationError: As `place_in`.
+    """
+    is_optional = place_in(arguments).server.public_clients
+    return StoredSecret(store, _secret_key(arguments), is_optional)
 
 
 @dataclass(frozen=True, slots=True)
 class StoredSecret(PickledByName):
-    """Fetches a client secret. It is read again for each token request, so it can be changed."""
+    """Fetches a client secret. It is read again for each token request, so it can be changed.
+
+    Attributes:
+        store: Where it is kept; "": in the environment only.
+        key: Its name in the store.
+        is_optional: Without one the client is a public client, whose secret is "".
+    """
 
     store: Literal["", StoreName]
     key: TokenKey
+    is_optional: bool = False
 
     def __call__(self) -> str:
         """The secret; raises as `client_secret_of`."""
@@ -147,6 +164,8 @@ class StoredSecret(PickledByName):
             stored, _ = load_record(open_store(self.store), self.key, ClientSecret)
             if stored:
                 return stored.secret
+        if self.is_optional:
+            return ""
         raise ConfigurationError(
             f"no client secret is stored for client {self.key.client_id!r}. Run atlassian-auth "
             "login, or set ATLASSIAN_CLIENT_SECRET."
@@ -164,7 +183,7 @@ def keep_secret(profile: Profile, secret: str) -> None:
     from atlassian_auth_adapter.oauth.token_endpoint import checked_secret  # loads Authlib
 
     kept = ClientSecret(checked_secret(secret))
-    key = secret_key(profile.arguments())
+    key = _secret_key(profile.arguments())
     change(open_store(profile.store), key, ClientSecret, lambda _: kept)
 
 
@@ -184,10 +203,10 @@ def _secrets_of(profiles: Iterable[Profile]) -> Iterator[tuple[StoreName, TokenK
     for profile in profiles:
         with suppress(ConfigurationError):  # its place is invalid, so no secret is kept for it
             if profile.store:
-                yield profile.store, secret_key(profile.arguments())
+                yield profile.store, _secret_key(profile.arguments())
 
 
-def secret_key(arguments: Mapping[str, Any]) -> TokenKey:
+def _secret_key(arguments: Mapping[str, Any]) -> TokenKey:
     """Names the secret of a client: it is for that client at that server only.
 
     Raises:

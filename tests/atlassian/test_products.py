@@ -10,10 +10,12 @@ from atlassian_auth_adapter import COMMERCIAL, US_GOV_MODERATE, ConfigurationErr
 from atlassian_auth_adapter.atlassian.products import (
     BITBUCKET_CLOUD,
     PRODUCTS,
+    TRELLO_CLOUD,
     bitbucket_cloud_server,
     cloud_server,
     data_center_server,
     product_named,
+    trello_server,
 )
 from atlassian_auth_adapter.oauth.server import AuthorizationServer
 
@@ -55,6 +57,21 @@ def test_bitbucket_cloud_is_another_server() -> None:
     assert not server.revocation_endpoint
 
 
+def test_trello_is_behind_the_server_of_cloud() -> None:
+    """The same endpoints, an API of its own, and apps that may be public clients."""
+    server = trello_server(TRELLO_CLOUD)
+    assert server.token_endpoint == "https://auth.atlassian.com/oauth/token"
+    assert server.public_clients
+    assert product_named("trello").public_clients
+    assert not [each.name for each in PRODUCTS.values() if each.public_clients][1:]
+    assert TRELLO_CLOUD.api_url == "https://api.trello.com"
+
+
+def test_client_credentials_are_for_clients_with_a_secret() -> None:
+    """Whatever an app for people may be."""
+    assert not trello_server(TRELLO_CLOUD).for_client_credentials().public_clients
+
+
 def test_the_government_cloud_has_its_own_hosts() -> None:
     """No request of a government login goes to a commercial host."""
     server = cloud_server(US_GOV_MODERATE)
@@ -88,9 +105,9 @@ def test_every_product_is_complete(name: str) -> None:
     product = product_named(name)
     assert product.name == name
     assert product.cloud_scopes
-    assert product.data_center_scopes
     assert product.cloud_identity.startswith("/")
-    assert product.data_center_identity.startswith("/")
+    # Trello has no Data Center
+    assert bool(product.data_center_scopes) == product.data_center_identity.startswith("/")
     assert not {"openid", "profile", "email"} & set(product.cloud_scopes)
 
 

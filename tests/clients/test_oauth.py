@@ -145,10 +145,10 @@ def test_denial_sends_no_token_request(flavour: str, emulator: Any, make_client:
 
 
 def test_an_error_of_the_server_is_named(emulator: Any, make_client: Any) -> None:
-    """A scope that the app does not have comes back as an error redirect."""
-    client = make_client(login=False, scopes=["no:such-scope"])
+    """A scope that does not exist comes back as an error redirect, from Bitbucket."""
+    client = make_client("bitbucket", login=False, scopes=["no:such-scope"])
     with pytest.raises(AuthorizationError, match=r"invalid_scope.*scopes"):
-        client.oauth_complete(emulator.cloud.authorize(client.oauth_start()))
+        client.oauth_complete(emulator.bitbucket.authorize(client.oauth_start()))
 
 
 @both
@@ -173,7 +173,7 @@ def test_a_code_that_is_too_old_says_start_again(
     clock.advance(120)
     with pytest.raises(AuthorizationError, match=r"oauth_start\(\) again") as caught:
         client.oauth_complete(redirect)
-    assert caught.value.error == "invalid_grant"
+    assert caught.value.error == _side(emulator, flavour).refusals["code"][1]["error"]
     assert isinstance(caught.value.__cause__, TokenRequestRefusedError)
 
 

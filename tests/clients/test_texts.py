@@ -84,7 +84,7 @@ WRONG: dict[str, list[Any]] = {
     "site_url": [b"https://a.atlassian.net", 7, Path("/x"), "https://a.atlassian.net\0"],
     "verify": ["/no/such\0file", "x" * 5000, b"ca.pem"],
     "cert": ["/no/such\0file", ("a",)],
-    "product": ["trello", " jira", b"jira", 7, ["jira"]],
+    "product": ["statuspage", " jira", b"jira", 7, ["jira"]],
     "cloud": ["commercial", 5],
 }  # fmt: skip
 

@@ -15,7 +15,7 @@ def test_what_is_invalid_is_named() -> None:
         ("name", "", "name: a profile needs one"),
         ("client_id", 1, "expected a text"),
         ("client_id", "a\nb", "expected a text on one line"),
-        ("product", "trello", "unknown product"),
+        ("product", "statuspage", "unknown product"),
         ("cloud", "mars", "unknown Cloud"),
         ("cloud", {}, "expected a name, such as"),
         ("cloud", CloudEnvironment(1, 2, ""), "expected a name"),  # type: ignore[arg-type]

@@ -12,9 +12,10 @@ import webbrowser
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
+import requests
 
 import atlassian_auth_adapter
 from atlassian_auth_adapter import (
@@ -323,12 +324,18 @@ def test_success_is_shown_only_when_there_is_a_login(
         frame = frame.tb_next
 
 
-def test_a_wrong_registration_has_its_own_error(
-    client: Any, emulator: Any, person: Any, visit: Any
-) -> None:
+def refusal(url: str, error: str) -> str:
+    """A redirect that refuses the authorization request at this URL."""
+    sent = requests.get(url, allow_redirects=False, timeout=20)
+    query = parse_qs(urlsplit(sent.headers.get("Location", url)).query)
+    if "continue" in query:
+        query = parse_qs(urlsplit(query["continue"][0]).query)
+    return f"{query['redirect_uri'][0]}?{urlencode({'error': error, 'state': query['state'][0]})}"
+
+
+def test_a_wrong_registration_has_its_own_error(client: Any, person: Any, visit: Any) -> None:
     """The server refused the authorization request: error and page name its error code."""
-    emulator.cloud.app.scopes = ()
-    person.does = lambda url: visit(emulator.cloud.authorize(url))
+    person.does = lambda url: visit(refusal(url, "invalid_scope"))
     with pytest.raises(AuthorizationError, match="invalid_scope"):
         login(client, tell=person, timeout=20)
     assert "show the details" in person.done().text

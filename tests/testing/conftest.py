@@ -131,6 +131,11 @@ class Client:
         return self.get("/rest/api/2/myself", token)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The option that writes docs/emulator.md."""
+    parser.addoption("--write-emulator", action="store_true", help="write docs/emulator.md")
+
+
 @pytest.fixture
 def clock() -> StandingClock:
     """A clock that stands still."""

@@ -1,4 +1,4 @@
-"""A local Atlassian for tests: Cloud, Data Center, Bitbucket Cloud.
+"""A local Atlassian for tests: Cloud, Data Center, Bitbucket Cloud, Trello.
 
 Imports nothing of the library that is tested with it.
 
@@ -10,11 +10,12 @@ Imports nothing of the library that is tested with it.
 
 Cloud is Jira and Confluence behind the gateway, Data Center all three products at one base URL;
 Bitbucket Cloud has an authorization server of its own. In each of them a client can log in, read
-page by page, create, upload and download.
+page by page, create, upload and download. Trello's apps meet Cloud's authorization server with
+other rules, and there is a resource to try its tokens with.
 
 Reading order: `grants.py` (the state machine of rotation), `flavour.py` and the three flavours
 `cloud.py`, `data_center.py` and `bitbucket.py`, `gateway.py` (which token opens what),
-`products.py` (where a product is added), `faults.py`, `http.py`.
+`own_host.py` (Trello), `products.py` (where a product is added), `faults.py`, `http.py`.
 """
 
 from __future__ import annotations
@@ -52,6 +53,8 @@ from .grants import Family
 from .hosts import Host
 from .http import Answer, Request, Server
 from .log import Log, LoggedRequest, TokenRequest
+from .own_host import OwnHost
+from .products import TRELLO
 
 __all__ = [
     "HTML",
@@ -95,15 +98,18 @@ class AtlassianEmulator:
         cloud: Whether there is a Cloud flavour.
         data_center: Whether there is a Data Center flavour.
         bitbucket: Whether there is a Bitbucket Cloud flavour.
+        trello: Whether there is a Trello flavour.
         context_path: Path under which Jira Data Center lives, "" or "/" for the root.
         sites: Number of Cloud sites.
         ssl_context: A server-side context: all hosts speak https, and ask for client certificates
             if it says so.
         port: 0: any free ports. Otherwise the hosts take consecutive ports from this one, in the
-            order auth, api, sites, media, server, foreign, Bitbucket's auth, api and media.
+            order auth, api, sites, media, server, foreign, Bitbucket's auth, api and media,
+            Trello's auth and api.
 
     Attributes:
-        cloud, data_center, bitbucket: The flavours: URLs, registered apps, settings, controls.
+        cloud, data_center, bitbucket, trello: The flavours: URLs, registered apps, settings,
+            controls.
         faults: Scripted faults.
         foreign_url: Origin of a host that is not Atlassian's.
 
@@ -117,6 +123,7 @@ class AtlassianEmulator:
         cloud: bool = True,
         data_center: bool = True,
         bitbucket: bool = True,
+        trello: bool = True,
         context_path: str = "/jira",
         sites: int = 1,
         ssl_context: ssl.SSLContext | None = None,
@@ -132,6 +139,7 @@ class AtlassianEmulator:
         path = "/" + context_path.strip("/") if context_path.strip("/") else ""
         self._data_center = DataCenter(self._now, path) if data_center else None
         self._bitbucket = Bitbucket(self._now) if bitbucket else None
+        self._trello = OwnHost(self._now, TRELLO) if trello else None
         try:
             if self._cloud is not None:
                 self._open_cloud(self._cloud, sites)
@@ -140,6 +148,8 @@ class AtlassianEmulator:
             self.foreign_url = self._open("foreign", foreign_routes().answer, lambda _: "foreign")
             if self._bitbucket is not None:
                 self._open_bitbucket(self._bitbucket)
+            if self._trello is not None:
+                self._open_own_host(self._trello)
             self._server.start()
         except BaseException:
             self._server.close()
@@ -180,6 +190,13 @@ class AtlassianEmulator:
         bitbucket.api_url = self._open("bitbucket-api", api.answer, bitbucket_kind)
         bitbucket.media_url = self._open("bitbucket-media", api.media, lambda _: "media")
 
+    def _open_own_host(self, product: OwnHost) -> None:
+        name = product.name
+        product.auth_url = self._open(
+            f"{name}-auth", product.auth_routes.answer, cloud_kind, product.note
+        )
+        product.api_url = self._open(f"{name}-api", product.api, cloud_kind)
+
     # -- flavours ----------------------------------------------------------------------------------
 
     @property
@@ -208,6 +225,15 @@ class AtlassianEmulator:
             AttributeError: The emulator was started with `bitbucket=False`.
         """
         return _started(self._bitbucket, "Bitbucket Cloud")
+
+    @property
+    def trello(self) -> OwnHost:
+        """Trello: its URLs, its registered app, its settings.
+
+        Raises:
+            AttributeError: The emulator was started with `trello=False`.
+        """
+        return _started(self._trello, "Trello")
 
     # -- log ---------------------------------------------------------------------------------------
 
@@ -241,7 +267,7 @@ class AtlassianEmulator:
     @property
     def families(self) -> tuple[Family, ...]:
         """Every token family so far; `generations` is the highest of its refresh tokens."""
-        return tuple(family for each in self._flavours() for family in each.grants.families)
+        return tuple(family for each in self.flavours for family in each.grants.families)
 
     @property
     def revoked_families(self) -> tuple[Family, ...]:
@@ -252,12 +278,14 @@ class AtlassianEmulator:
     def secrets(self) -> frozenset[str]:
         """Every code, token and client secret so far, for tests that look for leaks."""
         found: set[str] = set()
-        for each in self._flavours():
+        for each in self.flavours:
             found |= each.secrets
         return frozenset(found)
 
-    def _flavours(self) -> tuple[Flavour, ...]:
-        every = (self._cloud, self._data_center, self._bitbucket)
+    @property
+    def flavours(self) -> tuple[Flavour, ...]:
+        """Those that this emulator was started with."""
+        every = (self._cloud, self._data_center, self._bitbucket, self._trello)
         return tuple(each for each in every if each is not None)
 
     # -- life --------------------------------------------------------------------------------------

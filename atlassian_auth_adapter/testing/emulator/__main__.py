@@ -51,6 +51,12 @@ def describe(emulator: AtlassianEmulator) -> dict[str, Any]:
             "api_url": bitbucket.api_url,
             **_app(bitbucket),
         },
+        "trello": {
+            "auth_url": emulator.trello.auth_url,
+            "api_url": emulator.trello.api_url,
+            "audience": emulator.trello.audience,
+            **_app(emulator.trello),
+        },
         "foreign_url": emulator.foreign_url,
     }
 
@@ -78,6 +84,8 @@ Data Center
 {_rows(("server", server["url"]), *_registration(server), ("access token", token))}
 Bitbucket Cloud
 {_rows(*_hosts(bitbucket), *_registration(bitbucket))}
+Trello
+{_rows(*_hosts(facts["trello"]), *_registration(facts["trello"]))}
 
 Log in with a browser:
   {cloud["authorization_url"]}
@@ -120,7 +128,7 @@ def _registration(app: Mapping[str, str]) -> list[tuple[str, str]]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m atlassian_auth_adapter.testing.emulator",
-        description="Runs a local Atlassian (Cloud, Data Center, Bitbucket) to try out logins.",
+        description="Runs a local Atlassian (Cloud, Data Center, Bitbucket, Trello) for logins.",
     )
     parser.add_argument(
         "--port",
@@ -152,7 +160,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sites=options.sites, context_path=options.context_path, port=options.port
     ) as emulator:
         if options.access_token_lifetime is not None:
-            for flavour in (emulator.cloud, emulator.data_center, emulator.bitbucket):
+            for flavour in emulator.flavours:
                 flavour.access_token_lifetime = options.access_token_lifetime
         facts = describe(emulator)
         sys.stdout.write((json.dumps(facts) if options.json else _text(facts)) + "\n")

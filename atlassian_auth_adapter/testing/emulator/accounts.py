@@ -18,7 +18,10 @@ SITE_NAMES = ("acme", "globex", "initech", "umbrella", "hooli")
 
 @dataclass(slots=True, eq=False)
 class App:
-    """A registered OAuth client. Its fields may be changed by a test."""
+    """A registered OAuth client. Its fields may be changed by a test.
+
+    With `client_secret` "" it is a public client.
+    """
 
     name: str
     client_id: str

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 
 _TIMEOUT = 70.0  # seconds; longer than a Hold lasts
 _BAD_REQUEST = 400
+_MOST_REDIRECTS = 10
 
 
 class NotRedirectedError(Exception):
@@ -43,38 +44,46 @@ def decide(
 ) -> str:
     """The URL to which the server redirects after `accept` or `deny`.
 
-    A redirect to the authorization request is followed, such as that of the address with which
-    `login` starts the browser.
+    Redirects to the authorization request are followed, such as that of the address with which
+    `login` starts the browser, and so are those within the server, to its sign-in and error pages.
 
     Raises:
         NotRedirectedError: An error page was shown instead.
     """
-    status, headers, page = _fetch("GET", url, context)
-    if location := headers.get("location"):
+    cookies: dict[str, str] = {}
+    for _ in range(_MOST_REDIRECTS):
+        status, headers, page = _fetch("GET", url, context, cookies)
+        if not (location := headers.get("location")):
+            break
         location = urljoin(url, location)
-        if "response_type" in parse_qs(urlsplit(location).query):
-            return decide(location, decision, sites, context)
-        return location
+        if not _is_of_the_server(location, url):
+            return location
+        url = location
     form = _Form()
     form.feed(page)
     if status >= _BAD_REQUEST or form.action is None:
         raise NotRedirectedError(status, page)
     fields = [*form.hidden, ("decision", decision)]
     fields += [("site", site) for site in form.sites if site in sites]
-    cookie = headers.get("set-cookie", "").partition(";")[0]
     target = urljoin(url, form.action)
-    status, headers, page = _fetch("POST", target, context, urlencode(fields), cookie)
+    status, headers, page = _fetch("POST", target, context, cookies, urlencode(fields))
     if location := headers.get("location"):
         return location
     raise NotRedirectedError(status, page)
+
+
+def _is_of_the_server(location: str, asked: str) -> bool:
+    there, here = urlsplit(location), urlsplit(asked)
+    is_same = (there.scheme, there.netloc) == (here.scheme, here.netloc)
+    return is_same or "response_type" in parse_qs(there.query)
 
 
 def _fetch(
     method: str,
     url: str,
     context: ssl.SSLContext | None,
+    cookies: dict[str, str],
     form: str | None = None,
-    cookie: str = "",
 ) -> tuple[int, dict[str, str], str]:
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port
@@ -86,13 +95,16 @@ def _fetch(
     else:
         connection = http.client.HTTPConnection(host, port, timeout=_TIMEOUT)
     headers = {"Content-Type": "application/x-www-form-urlencoded"} if form else {}
-    if cookie:
-        headers["Cookie"] = cookie
+    if cookies:
+        headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in cookies.items())
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     try:
         connection.request(method, target, form, headers)
         response = connection.getresponse()
         page = response.read().decode("utf-8", "replace")
+        for each in response.headers.get_all("Set-Cookie", []):
+            name, _, value = each.partition(";")[0].partition("=")
+            cookies[name] = value
         return response.status, {k.lower(): v for k, v in response.getheaders()}, page
     finally:
         connection.close()

@@ -1,22 +1,26 @@
 """Atlassian Cloud's authorization server (auth.atlassian.com): parameters, payloads, settings.
 
 Source: developer.atlassian.com/cloud/confluence/oauth-2-3lo-apps and the live reports collected in
-our notes, all read 2026-11-22. Statuses and texts marked "unconfirmed" are our guess.
+our notes, all read 2026-11-26. The pages of id.atlassian.com are on the same host here: an
+authorization request is looked at after the sign-in only (Community 41372, 69937, 100834), which
+needs no click. Statuses and texts marked "unconfirmed" are our guess.
 """
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import urlencode
 
 from .accounts import ACCOUNT_ID, EMAIL, SERVICE_ACCOUNT_ID, App, Site
 from .consent import error_page
-from .flavour import Flavour, Pending, error, redirect_back
+from .flavour import Flavour, Pending, error
 from .grants import Consent, Issued, RefusedError
 from .hosts import Row, on_request
-from .http import Request, Response, html_response
+from .http import Request, Response, html_response, json_response, redirect_response
 from .products import CLOUD_SCOPES, CLOUD_WORDS
 
 _UNAUTHORIZED = {"error": "access_denied", "error_description": "Unauthorized"}
@@ -24,6 +28,9 @@ _DEAD_REFRESH_TOKEN = {
     "unauthorized_client": "refresh_token is invalid",  # live traffic 2024 to 2026
     "invalid_grant": "Unknown or invalid refresh token.",  # documented
 }
+_REVOKED = "Token was globally revoked"  # live traffic, 2026-06-12
+_SESSION = "emulator.session"  # says that the person is signed in
+_MOST_SCOPES = 50  # "about"
 _REQUIRED = ("audience", "client_id", "scope", "redirect_uri", "response_type", "prompt")
 
 
@@ -33,11 +40,19 @@ class Cloud(Flavour):
     Attributes:
         audience: What authorization requests must name; Government Cloud has another.
         expires_in_as: "int", "string" or "missing".
-        dead_refresh_token_error: "unauthorized_client" (live) or "invalid_grant" (documented).
+        dead_refresh_token_error: "unauthorized_client" (live), "invalid_grant" (documented),
+            "globally_revoked" (live: invalid_grant with another text) or "text" (live: that text in
+            place of an error code).
         token_type: As sent in token answers.
         anonymous_readable: An expired bearer gets 200, anonymous data and `x-seraph-loginreason`.
         expired_as: 401, 403 or 404: the gateway's answer to an expired token.
         rate_limit: None, or the Retry-After in seconds that every resource answers with 429.
+        rate_limit_reason: What follows the product's name in `RateLimit-Reason`: "burst-based",
+            "quota-global-based", "quota-tenant-based"; for Jira "per-issue-on-write" as well.
+        app_is_shared: False: the person is not the owner of an app that is not shared.
+        revocation_as: What the revocation endpoint answers; it ends nothing unless this is 200
+            (unconfirmed for 3LO).
+        me_refused_as: What /me answers without the scope read:me (unconfirmed).
         resource_choice: Site ids that the automatic consent picks; None: all.
         entries_without: Fields that the entries of accessible-resources lack.
         api_token: With `email`, Basic credentials that work on the sites.
@@ -46,7 +61,7 @@ class Cloud(Flavour):
 
     name = "cloud"
     product = "Atlassian"
-    words = CLOUD_WORDS
+    words: Mapping[str, str] = CLOUD_WORDS
     subject = ACCOUNT_ID
     service_subject = SERVICE_ACCOUNT_ID
     refusals = MappingProxyType(
@@ -59,20 +74,22 @@ class Cloud(Flavour):
             "service_client": error(400, "invalid_client", "Unknown client."),
             "client_grant_type": error(403, "unauthorized_client", "Grant type not allowed."),
             "scope": error(400, "invalid_scope", "Scope must not be sent."),
-            "code": error(403, "invalid_grant", "Invalid authorization code"),  # unconfirmed
+            # Source: Community 66643; sooperset/mcp-atlassian#1137, 2026-03-05. In 2020 it was 403
+            # "Invalid authorization code".
+            "code": error(400, "invalid_request", "authorization_code is invalid"),
             "redirect_uri": error(403, "invalid_grant", "Invalid redirect uri"),  # unconfirmed
         }
     )
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, now: Callable[[], float], scopes: tuple[str, ...] = CLOUD_SCOPES) -> None:
         app = App(
             "Emulator App",
-            "cloud-client-id",
+            f"{self.name}-client-id",
             secrets.token_urlsafe(32),
-            CLOUD_SCOPES,
+            scopes,
             "http://localhost:8080/callback",
         )
-        account = App("Reports", "cloud-service-account", secrets.token_urlsafe(32), CLOUD_SCOPES)
+        account = App("Reports", f"{self.name}-service-account", secrets.token_urlsafe(32), scopes)
         super().__init__(
             app,
             account,
@@ -88,48 +105,93 @@ class Cloud(Flavour):
         self.anonymous_readable = False
         self.expired_as = 401
         self.rate_limit: float | None = None
+        self.rate_limit_reason = "burst-based"
         self.resource_choice: tuple[str, ...] | None = None
         self.entries_without: tuple[str, ...] = ()
         self.email = EMAIL
         self.api_token = secrets.token_urlsafe(48)
         self.scoped_api_token = secrets.token_urlsafe(48)
+        self.app_is_shared = True
+        self.revocation_as = 200
+        self.me_refused_as = 403
+        self._session = secrets.token_urlsafe(24)
         self.auth_url = self.api_url = self.media_url = ""
         self.sites: tuple[Site, ...] = ()
         self.rows: tuple[Row, ...] = (
             ("GET POST", r"/authorize", on_request(self.authorization)),
             ("POST", r"/oauth/token", on_request(self.token)),
             ("POST", r"/oauth/revoke", on_request(self.revocation)),
+            ("GET", r"/login", on_request(self._sign_in)),
+            ("GET", r"/error", on_request(_error)),
         )
 
     # -- authorization and token endpoint ----------------------------------------------------------
 
     def _check_authorization(self, request: Request) -> Pending | Response:
         params = dict(reversed(request.query))
-        if params.get("client_id") != self.app.client_id:
-            return _stop("invalid_request", "failed to retrieve client")
-        if params.get("redirect_uri") != self.app.callback_url:
-            return _stop("invalid_request", "redirect_uri is not registered for client")
+        asked = params.get("scope", "").split()
+        if len(asked) > _MOST_SCOPES:
+            return html_response(414, "<h1>414 Request-URI Too Large</h1>")
+        if request.cookie(_SESSION) != self._session:  # nothing is looked at before the sign-in
+            return redirect_response(f"/login?{urlencode({'continue': request.target})}")
+        if params.get("client_id") != self.app.client_id or not self.app_is_shared:
+            return self._refused("invalid_request", "failed to retrieve client")
+        redirect_uri = params.get("redirect_uri", "")
+        if redirect_uri != self.app.callback_url:
+            text = f"{redirect_uri} is not in the list of allowed callback URLs"
+            return self._refused("unauthorized_client", f"Callback URL mismatch. {text}")
         for name in _REQUIRED:
             if not params.get(name):
-                return _stop("invalid_request", f"{name} is required")
+                return stop("invalid_request", f"{name} is required")
         if params["response_type"] != "code":
-            return _stop("unsupported_response_type", "response_type must be code")
+            return stop("unsupported_response_type", "response_type must be code")
         if params["audience"] != self.audience or params["prompt"] != "consent":
-            return _stop("invalid_request", "audience or prompt is not acceptable")
-        asked = params["scope"].split()
-        if {"openid", "profile", "email"} & set(asked):
-            return _stop("invalid_scope", "Something went wrong")
-        state = params.get("state")
-        if unknown := set(asked) - {*self.app.scopes, "offline_access"}:
-            answer = {"error": "invalid_scope", "error_description": f"unknown: {min(unknown)}"}
-            return redirect_back(self.app.callback_url, answer, state)
+            return stop("invalid_request", "audience or prompt is not acceptable")
+        scopes = self._supported(asked)
+        if isinstance(scopes, Response):
+            return scopes
         consent = Consent(
-            self.app.client_id,
-            ACCOUNT_ID,
-            " ".join(asked),
-            redirect_uri=params["redirect_uri"],
+            self.app.client_id, ACCOUNT_ID, " ".join(scopes), redirect_uri=redirect_uri
         )
-        return Pending(consent, state, "offline_access" in asked, self._site_choices())
+        refreshable = "offline_access" in scopes
+        return Pending(consent, params.get("state"), refreshable, self._site_choices())
+
+    def _supported(self, asked: list[str]) -> list[str] | Response:
+        """The scopes that exist; or a page that does not lead back to the client.
+
+        Source: OpenHands#12397, n8n#22479, #35732, sim#4388, Community 56311.
+        """
+        if {"openid", "profile", "email"} & set(asked):
+            return stop("invalid_scope", "Something went wrong")
+        existing = {*self.words, *self.app.scopes, "offline_access"}
+        scopes = [scope for scope in asked if scope in existing]
+        if not set(scopes) - {"offline_access"}:
+            return stop("invalid_scope", "None of the requested scopes is supported.")
+        if set(scopes) - {*self.app.scopes, "offline_access"}:
+            text = "has requested scopes that have not been added to the app."
+            return stop("invalid_scope", f"{self.app.name} {text}")
+        return scopes
+
+    def revocation(self, request: Request) -> Response:
+        """As `Flavour.revocation`, unless `revocation_as` says otherwise."""
+        if self.revocation_as != HTTPStatus.OK:
+            status, payload = error(self.revocation_as, "invalid_request", "Not supported")
+            return json_response(status, payload)
+        return super().revocation(request)
+
+    # -- id.atlassian.com --------------------------------------------------------------------------
+
+    def _sign_in(self, request: Request) -> Response:
+        """The person is signed in, and goes on to the authorization request."""
+        target = request.first("continue")
+        if not target.startswith("/authorize?"):
+            return stop("invalid_request", "Nowhere to go on to.")
+        headers = {"Set-Cookie": f"{_SESSION}={self._session}; Path=/; HttpOnly; SameSite=Lax"}
+        return Response(302, b"", {"Location": target, **headers})
+
+    def _refused(self, problem: str, description: str) -> Response:
+        query = urlencode({"error": problem, "error_description": description})
+        return redirect_response(f"/error?{query}")
 
     def _parameters(self, request: Request) -> dict[str, str]:
         if request.media_type != "application/json":
@@ -147,6 +209,10 @@ class Cloud(Flavour):
     def _refusal(self, reason: str) -> tuple[int, Mapping[str, Any]]:
         if reason == "refresh_token":
             sent = self.dead_refresh_token_error
+            if sent == "globally_revoked":
+                return error(403, "invalid_grant", _REVOKED)
+            if sent == "text":
+                return 403, {"error": _REVOKED}
             return error(403, sent, _DEAD_REFRESH_TOKEN[sent])
         return self.refusals[reason]
 
@@ -180,5 +246,11 @@ class Cloud(Flavour):
         return tuple((site.id, f"{site.name} ({site.url})") for site in self.sites)
 
 
-def _stop(problem: str, description: str) -> Response:
+def _error(request: Request) -> Response:
+    """The page of id.atlassian.com; its status is unconfirmed."""
+    return stop(request.first("error"), request.first("error_description"))
+
+
+def stop(problem: str, description: str) -> Response:
+    """A page that does not lead back to the client."""
     return html_response(400, error_page("Something went wrong", problem, description))

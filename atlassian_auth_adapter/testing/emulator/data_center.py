@@ -7,6 +7,7 @@ unconfirmed.
 
 from __future__ import annotations
 
+import base64
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +15,7 @@ from types import MappingProxyType
 from urllib.parse import quote
 
 from .accounts import DATA_CENTER_SERVICE_USER, DATA_CENTER_USER, SESSION_USER, App
-from .flavour import GRANT_TYPES, Flavour, Pending, error
+from .flavour import GRANT_TYPES, Flavour, Pending, error, same
 from .grants import Consent, RefusedError
 from .hosts import Call, Caller, Routes, on_request
 from .http import Request, Response, html_response, json_response, redirect_response
@@ -23,9 +24,15 @@ from .scopes import DATA_CENTER_SCOPES, DATA_CENTER_WORDS, implied, permitted
 
 OAUTH = "/rest/oauth2/latest"
 _PATS = "/rest/pat/latest"
+_SESSION = "/rest/auth/1/session"
 METADATA = "/.well-known/oauth-authorization-server"
 _VERIFIER_LENGTHS = range(43, 129)  # RFC 7636 section 4.1
 _ANONYMOUS = "anonymous"
+_FORM = "application/x-www-form-urlencoded"
+# Jersey's text. Source: OpenHands#14250, 2026-05-01.
+_FORM_PARAM = (
+    "The @FormParam is utilized when the content type of the request entity is not " + _FORM
+)
 _FILES = tuple(product.files for product in SERVER_PRODUCTS)
 
 
@@ -48,6 +55,8 @@ class DataCenter(Flavour):
         rate_limit: None, or the Retry-After in seconds that every resource answers with 429.
         attachments_need_session: /secure/attachment sends bearers to the login page (Jira 8.14),
             and so do the files of Confluence and Bitbucket (unconfirmed).
+        jira_11: Basic is off, and /rest/auth/1/session is refused (both answers: unconfirmed).
+        password: Of the user `ada`, for Basic.
         personal_access_tokens: Names of people by their valid PATs; `personal_access_token` is the
             preset one.
     """
@@ -67,6 +76,7 @@ class DataCenter(Flavour):
             "service_client": error(401, "invalid_client", "Client not found"),
             "client_grant_type": error(400, "unauthorized_client", "Grant type not allowed"),
             "scope": error(400, "invalid scope", "Invalid scope"),
+            "form": (500, {"message": _FORM_PARAM, "status-code": 500}),  # its shape: unconfirmed
             "code": error(400, "invalid_grant", "Invalid authorization code"),
             "redirect_uri": error(400, "invalid_grant", "Redirect URI does not match"),
             "verifier": error(400, "invalid_grant", "Code verifier does not match"),
@@ -107,6 +117,8 @@ class DataCenter(Flavour):
         self.attachments_need_session = False
         self.login_page_as = 302
         self.rate_limit: float | None = None
+        self.jira_11 = False
+        self.password = secrets.token_urlsafe(12)
         self._resources: list[tuple[ServerProduct, Resources]] = []
         self._routes = Routes(
             lambda _: html_response(404, "<h1>Not found</h1>"),
@@ -155,7 +167,7 @@ class DataCenter(Flavour):
             return _problem(400, "", code_challenge_method="must be plain or S256")
         scope = params.get("scope", "")
         if not scope or set(scope.split()) - set(self.app.scopes):
-            status, payload = self.refusals["scope"]
+            status, payload = error(400, "invalid_scope", "Invalid scope")
             return json_response(status, payload)
         consent = Consent(
             self.app.client_id,
@@ -168,8 +180,9 @@ class DataCenter(Flavour):
         return Pending(consent, params.get("state"), True)
 
     def _parameters(self, request: Request) -> dict[str, str]:
-        form = request.media_type == "application/x-www-form-urlencoded"
-        return {**dict(reversed(request.query)), **(request.form() if form else {})}
+        if request.media_type not in ("", _FORM):
+            raise RefusedError("form")
+        return {**dict(reversed(request.query)), **request.form()}
 
     def _verifier(self, params: dict[str, str]) -> str | None:
         verifier = params.get("code_verifier", "")
@@ -187,7 +200,7 @@ class DataCenter(Flavour):
         return asked
 
     def _preset_secrets(self) -> frozenset[str]:
-        return frozenset({*self.personal_access_tokens, self.session_cookie})
+        return frozenset({*self.personal_access_tokens, self.session_cookie, self.password})
 
     def _default_scope(self) -> str:
         return "WRITE"
@@ -212,6 +225,8 @@ class DataCenter(Flavour):
         path = served.path
         if path.startswith((OAUTH, _PATS)) or path.endswith(METADATA) or path == "/login.jsp":
             response = self._routes.answer(served, caller)
+        elif self.jira_11 and (path == _SESSION or served.credentials("basic")):
+            response = json_response(403, {"message": "Basic authentication is disabled"})
         elif self.rate_limit is not None:
             response = _throttled(self.rate_limit)
         elif path.startswith(("/secure/", *_FILES)):
@@ -280,6 +295,9 @@ class DataCenter(Flavour):
         scheme, _, token = value.partition(" ")
         if session and (self.session_cookie_wins or not value):
             return Caller(SESSION_USER, self.url)
+        pair = base64.b64encode(f"{DATA_CENTER_USER}:{self.password}".encode()).decode()
+        if same(request.credentials("basic"), pair):
+            return Caller(DATA_CENTER_USER, self.url)
         if scheme == "Bearer":  # exactly: the filter compares case-sensitively
             if person := self.personal_access_tokens.get(token):
                 return Caller(person, self.url)

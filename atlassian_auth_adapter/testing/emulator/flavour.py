@@ -49,9 +49,9 @@ class Flavour(Rules):
             client certificates; None: no certificate, and none is checked.
     """
 
-    name: ClassVar[str]
-    product: ClassVar[str]  # as the consent page calls it
-    words: ClassVar[Mapping[str, str]]  # what each scope says in plain words
+    name: str
+    product: str  # as the consent page calls it
+    words: Mapping[str, str]  # what each scope says in plain words
     refusals: ClassVar[Refusals]
     subject: ClassVar[str]  # the account that logs in
     service_subject: ClassVar[str]  # the account of the client credentials grant
@@ -108,7 +108,8 @@ class Flavour(Rules):
     def secrets(self) -> frozenset[str]:
         """Every code and token issued so far, and every preset secret."""
         clients = {self.app.client_secret, self.service_account.client_secret}
-        return self.grants.secrets | clients | self._preset_secrets()
+        # a public client has no secret
+        return self.grants.secrets | self._preset_secrets() | (clients - {""})
 
     # -- what the flavours decide ------------------------------------------------------------------
 

@@ -6,9 +6,11 @@ Source: the live reports on gateway answers collected in our notes, read 2026-11
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any
 
@@ -18,9 +20,11 @@ from .flavour import same
 from .grants import AccessToken
 from .hosts import Call, Caller, Routes, on_request
 from .http import Answer, Request, Response, html_response, json_response
-from .products import CLOUD_PRODUCTS, Resources
+from .products import CLOUD_PRODUCTS, CloudProduct, Resources
 from .scopes import permitted
 
+_DOTS_OF_A_JWT = 2
+_ECHO = re.compile(r"(/wiki)?/rest/(echo|redirect)")  # they tell that no credentials arrived
 _NOT_FOUND = {"code": 404, "message": "Not Found"}
 _UNAUTHORIZED = {"code": 401, "message": "Unauthorized"}
 _SCOPE_MISMATCH = {"code": 401, "message": "Unauthorized; scope does not match"}
@@ -35,6 +39,8 @@ _KINDS = MappingProxyType(
         "/oauth/revoke": "revoke",
         "/oauth/token/accessible-resources": "accessible-resources",
         "/me": "me",
+        "/login": "login",
+        "/error": "login",
         "/_edge/tenant_info": "tenant_info",
     }
 )
@@ -115,7 +121,8 @@ class Gateway:
         if token is None or state != "live":
             return self._rejection(state)
         if "read:me" not in token.consent.scopes:
-            return json_response(403, {"code": 403, "message": "Forbidden"})
+            status = self._cloud.me_refused_as
+            return json_response(status, {"code": status, "message": "Forbidden"})
         return json_response(
             200,
             {
@@ -149,14 +156,14 @@ class Gateway:
                 return _marked(resources.answer(served, Caller(base=base)))
             return self._rejection(state)
         if self._cloud.rate_limit is not None:
-            return self._throttled()
+            return self._throttled(name)
         if resources is None or site not in token.consent.sites:
             return json_response(404, _NOT_FOUND)
         if not permitted(product.needs, request.method, served.path, token.consent.scopes):
             return json_response(401, _SCOPE_MISMATCH)
         return resources.answer(served, Caller(token.consent.subject, base, token.consent.scopes))
 
-    def _throttled(self) -> Response:
+    def _throttled(self, product: str) -> Response:
         wait = self._cloud.rate_limit or 0
         headers = {
             "Retry-After": f"{wait:g}",
@@ -164,9 +171,9 @@ class Gateway:
             "X-RateLimit-Remaining": "0",
             "X-RateLimit-Reset": _iso8601(self._cloud.now() + wait),
             "X-RateLimit-NearLimit": "true",
-            "RateLimit-Reason": "jira-burst-based",
+            "RateLimit-Reason": f"{product}-{self._cloud.rate_limit_reason}",
         }
-        return json_response(429, {"code": 429, "message": "Rate limit exceeded"}, headers)
+        return json_response(429, {"errorMessages": ["Rate limit exceeded"]}, headers)
 
     # -- media host --------------------------------------------------------------------------------
 
@@ -182,7 +189,7 @@ class Gateway:
     # -- a site ------------------------------------------------------------------------------------
 
     def site(self, name: str) -> Answer:
-        """What https://<name>.atlassian.net answers: Basic only, OAuth bearers are refused."""
+        """What https://<name>.atlassian.net answers: it takes Basic and refuses bearers."""
         return lambda request: self._on_site(cloud_id(name), request)
 
     def _on_site(self, site_id: str, request: Request) -> Response:
@@ -192,12 +199,26 @@ class Gateway:
         for product in CLOUD_PRODUCTS:
             if not product.site_paths.fullmatch(request.path):
                 continue
-            if not self._basic(request, self._cloud.api_token):
-                realm = {"WWW-Authenticate": f'OAuth realm="{site.url}"'}
-                return json_response(401, {"message": "Client must be authenticated"}, realm)
-            resources = self._resources[product.name, site.id]
-            return resources.answer(request.under(product.context), Caller(ACCOUNT_ID, site.url))
+            if token := _site_bearer(request):
+                return _site_refusal(product.name, token)
+            return self._site_resource(site, product, request)
         return html_response(200, "<!doctype html><title>Log in</title><h1>Log in</h1>")
+
+    def _site_resource(self, site: Site, product: CloudProduct, request: Request) -> Response:
+        """Anonymous without credentials, and with wrong ones, which a header tells."""
+        is_known = self._basic(request, self._cloud.api_token)
+        caller = Caller(ACCOUNT_ID if is_known else "", site.url)
+        if caller.anonymous and _ECHO.fullmatch(request.path):
+            answer = json_response(401, {"message": "Client must be authenticated"})
+        else:
+            resources = self._resources[product.name, site.id]
+            answer = resources.answer(request.under(product.context), caller)
+        if not is_known and request.credentials("basic"):
+            answer = _marked(answer)
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            realm = {"WWW-Authenticate": f'OAuth realm="{site.url}"'}
+            return replace(answer, headers={**answer.headers, **realm})
+        return answer
 
     def _basic(self, request: Request, token: str) -> bool:
         expected = base64.b64encode(f"{self._cloud.email}:{token}".encode()).decode()
@@ -206,6 +227,22 @@ class Gateway:
 
 def _missing(_: Request) -> Response:
     return json_response(404, _NOT_FOUND)
+
+
+def _site_bearer(request: Request) -> str:
+    """The token, if the header has exactly `Bearer`, one blank, and a token; else ""."""
+    match = re.fullmatch(r"Bearer (\S+)", request.headers.get("authorization", ""))
+    return match[1] if match else ""
+
+
+def _site_refusal(product: str, token: str) -> Response:
+    """Source: brekkylab/backlot#135, 2026-09-04; the texts of Confluence are unconfirmed."""
+    text = "Failed to parse Connect Session Auth Token"
+    if product == "confluence":
+        return json_response(403, {"statusCode": 403, "errorMessages": [text]})
+    if token.count(".") == _DOTS_OF_A_JWT:
+        return html_response(401, "Client must be authenticated to access this resource.")
+    return json_response(403, {"error": text})
 
 
 def _marked(response: Response) -> Response:

@@ -1,8 +1,9 @@
 """The products that there are: one record for each on Cloud, one for each on Data Center.
 
 To add a product: write its REST resources (`Resources`, as `confluence.py` does), put its scopes
-into `scopes.py`, and add a record here. Bitbucket Cloud is no product of Cloud: it has an
-authorization server and an API of its own, `bitbucket.py` and `bitbucket_api.py`.
+into `scopes.py`, and add a record here. One that has no sites but an API host of its own, behind
+Cloud's authorization server, is an `OwnHostProduct`, as Trello is. Bitbucket Cloud is no product of
+Cloud: it has an authorization server and an API of its own, `bitbucket.py` and `bitbucket_api.py`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Protocol
 from .attachments import Attachments
 from .bitbucket_server import BitbucketServer
 from .confluence import Confluence
-from .hosts import Caller
+from .hosts import Caller, Routes
 from .http import Request, Response
 from .jira import Jira
 from .scopes import (
@@ -27,8 +28,11 @@ from .scopes import (
     JIRA_NEEDS,
     JIRA_SERVER_NEEDS,
     JIRA_WORDS,
+    TRELLO_NEEDS,
+    TRELLO_WORDS,
     Need,
 )
+from .trello import trello_routes
 
 
 class Resources(Protocol):
@@ -78,6 +82,25 @@ class ServerProduct:
     files: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnHostProduct:
+    """A product whose apps use Cloud's authorization server, and whose API has a host of its own.
+
+    Attributes:
+        name: In the client id of its app and in the log.
+        title: As the consent page calls it.
+        routes: Its resources.
+        words: Its scopes, and what they say in plain words.
+        needs: Which paths need which scopes.
+    """
+
+    name: str
+    title: str
+    routes: Routes
+    words: Mapping[str, str]
+    needs: tuple[Need, ...]
+
+
 CLOUD_PRODUCTS = (
     CloudProduct(
         name="jira",
@@ -101,6 +124,14 @@ CLOUD_WORDS = {
     for scope, words in each.items()
 }
 CLOUD_SCOPES = tuple(scope for scope in CLOUD_WORDS if scope != "offline_access")
+
+TRELLO = OwnHostProduct(
+    name="trello",
+    title="Trello",
+    routes=trello_routes(),
+    words=TRELLO_WORDS,
+    needs=TRELLO_NEEDS,
+)
 
 # On a real Data Center each product is a server of its own; here they share one, and their paths
 # tell them apart.

@@ -62,6 +62,16 @@ DATA_CENTER_WORDS = {
     "REPO_READ": "See every repository that you can see",
     "REPO_WRITE": "Change repositories that you can change",
 }
+# Source: Trello's OpenAPI document, securitySchemes, 2026-09-17.
+TRELLO_WORDS = {
+    "read:member:trello": "See your name, e-mail address and memberships in Trello",
+    "write:member:trello": "Change your profile in Trello",
+    "read:board:trello": "See cards, lists and comments in Trello",
+    "write:board:trello": "Create and change cards, lists and comments in Trello",
+    "read:organization:trello": "See workspaces of Trello",
+    "write:organization:trello": "Change workspaces of Trello",
+    "offline_access": "Keep access while you are away",
+}
 BITBUCKET_WORDS = {
     "account": "See your account",
     "email": "See your e-mail addresses",
@@ -191,6 +201,12 @@ JIRA_SERVER_NEEDS = _needs(r"""
 BITBUCKET_SERVER_NEEDS = _needs(r"""
     GET /.*  PUBLIC_REPOS
     * /.*  REPO_WRITE
+""")
+
+# That /members/me needs this scope is what programs say; unconfirmed.
+TRELLO_NEEDS = _needs(r"""
+    * /rest/(echo|redirect).*
+    * /1/members/.*  read:member:trello
 """)
 
 # Source: developer.atlassian.com/cloud/bitbucket/rest, read 2026-11-22.
