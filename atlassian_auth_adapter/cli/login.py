@@ -41,7 +41,7 @@ CALLBACK_URL = "http://127.0.0.1:8765/callback"
 #: Where the client of a place is registered.
 REGISTERED: dict[PlaceKind, str] = {
     "cloud_site": "developer.atlassian.com",
-    "own_cloud": "the OAuth consumer of the workspace",
+    "own_cloud": "the OAuth app or consumer",
     "server": "the application link",
 }
 
