@@ -149,7 +149,7 @@ def test_a_secret_in_a_file(env: Any, tmp_path: Path, emulator: AtlassianEmulato
         ({"CLOUD_ID": "https://acme.atlassian.net"}, "ATLASSIAN_CLOUD_ID: cloud_id"),
         ({"SITE_URL": "acme.atlassian.net"}, "ATLASSIAN_SITE_URL: site_url"),
         ({"SERVER_URL": "http://jira.company.com"}, "ATLASSIAN_SERVER_URL: server_url"),
-        ({"PRODUCT": "trello"}, "ATLASSIAN_PRODUCT: product"),
+        ({"PRODUCT": "jria"}, "ATLASSIAN_PRODUCT: product"),
         ({"PROXY": "http://proxy:port"}, "ATLASSIAN_PROXY: proxy"),
         ({"MAX_WAIT": "30 s"}, "ATLASSIAN_MAX_WAIT: max_wait"),
         ({"MAX_WAIT": "-1"}, "ATLASSIAN_MAX_WAIT: max_wait"),
