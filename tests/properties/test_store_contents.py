@@ -63,7 +63,7 @@ from atlassian_auth_adapter.transport import Answer, Transport
 #: servers.
 READ, IN_MEMORY, IN_FILES, AT_SERVERS = {
     24: (1_000, 30, 6, 3),
-    150: (10_000, 300, 100, 20),
+    150: (3_000, 100, 30, 10),
 }.get(settings.default.max_examples, (100_000, 6_000, 2_000, 500))
 #: Contents of one example, where they are only read.
 BATCH = 50

@@ -56,7 +56,7 @@ from atlassian_auth_adapter.transport import Answer
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 
 #: Examples: of a whole exchange with a server, and of a single header.
-EXCHANGES = {24: 40, 150: 400}.get(settings.default.max_examples, 9_000)
+EXCHANGES = {24: 40, 150: 120}.get(settings.default.max_examples, 9_000)
 HEADERS = EXCHANGES * 5
 many: dict[str, Any] = {
     "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large],
