@@ -19,10 +19,10 @@ _LOWER_NAME = _NAME.lower().encode()
 
 
 class UncopiedHeaders:
-    """To be mixed into a library's `Headers`: whoever reads them gets all of them, with the token.
+    """A base class for a library's `Headers` that show the token, and do not copy it.
 
-    The library copies what the base class holds, and that is everything but the token, until
-    `allow_copies` is called.
+    Readers get all headers. The library copies what its own class holds, and that is everything but
+    the token, until `allow_copies` is called.
 
     Args:
         headers: Those of the request so far; with or without a credential.

@@ -292,7 +292,7 @@ def _redirect_target(response: requests.Response) -> str:
     """The URL to follow, absolute and quoted, as requests finds it.
 
     Raises:
-        ValueError: There is none.
+        ValueError: The Location is not a URL.
     """
     # http.client has decoded UTF-8 as Latin-1.
     target = response.headers["Location"].encode("latin-1").decode()
@@ -464,7 +464,7 @@ def _encoded_again(spent: Any, length: int, starts: list[tuple[Any, int]]) -> An
 
 
 def _monitored_again(monitor: Any, encode_again: Callable[[], Any]) -> Any:
-    """The monitor with an encoder of the same form, or None if there is none."""
+    """The monitor with an encoder of the same form, or None if the form cannot be read again."""
     encoder = encode_again()
     if encoder is None:
         return None

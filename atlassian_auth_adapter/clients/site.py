@@ -193,7 +193,7 @@ class SiteFinder:
 
 
 def _url_of(cloud_id: str, cloud_ids: dict[str, str]) -> str:
-    """The URL of a site among names and URLs of sites; "" if there is none."""
+    """The URL of a site among names and URLs of sites; "" if no URL is known."""
     urls = (sites.origin_at(name) for name, same in cloud_ids.items() if same == cloud_id)
     return next(filter(None, urls), "")
 

@@ -33,7 +33,7 @@ _SCOPE = re.compile(r"[A-Za-z0-9:._/*-]+")
 
 
 def one_line(text: str, name: str) -> str:
-    """The text of a variable or of a file with one value; "" when there is none.
+    """The text of a variable or of a file with one value; "" if it is empty.
 
     A byte order mark, the end of the line and white space around the value are removed.
 
@@ -114,7 +114,7 @@ def checked_scopes(scopes: object) -> list[str] | None:
     """The scopes, from a list or from a text with blanks between them; None: the defaults.
 
     Raises:
-        ConfigurationError: They are of another type or form, or there are none.
+        ConfigurationError: They are of another type or form, or the list is empty.
     """
     if scopes is None:
         return None

@@ -51,7 +51,7 @@ _ADVICE = {
 
 @contextmanager
 def home_known(otherwise: str) -> Iterator[None]:
-    """Raise ConfigurationError when something within needs a home directory and there is none.
+    """Raise ConfigurationError if something within needs a home directory that is not known.
 
     Containers run as a user id without an entry in the list of users, and without HOME; and of
     `~name` the user may not exist. `otherwise` says what else can be done.

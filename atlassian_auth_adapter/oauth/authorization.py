@@ -123,7 +123,7 @@ class AuthorizationResponse:
         URL.
 
         Raises:
-            AuthorizationError: It is none of these.
+            AuthorizationError: It is something else.
         """
         if not isinstance(code_or_url, str):
             raise AuthorizationError(

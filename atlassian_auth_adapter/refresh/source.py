@@ -199,10 +199,9 @@ class RefreshingTokenSource:
                 if freshness is Freshness.STALE:
                     self._refresh_in_background(shared, snapshot)
                     return token_set
-        if self._failure is not None:
-            failure, until = self._failure
-            if self._is_ahead(until, REMEMBERED_FAILURE):
-                raise failure.copied()
+        remembered = self._failure  # read once: a flight may forget it at any moment
+        if remembered is not None and self._is_ahead(remembered[1], REMEMBERED_FAILURE):
+            raise remembered[0].copied()
         return self._join_or_start(self._request(rejected=rejected), seen=snapshot)
 
     def _refresh_in_background(self, shared: SharedLogin, seen: Snapshot) -> None:

@@ -91,6 +91,21 @@ def test_for_five_seconds_after_a_failed_window_requests_fail_at_once(
     assert client.get_access_token()
 
 
+def test_a_known_failure_may_be_forgotten_by_a_flight_at_any_moment(
+    emulator: AtlassianEmulator, expired_client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request that has just seen it tells it, although another thread has forgotten it since."""
+    client = expired_client(answer=Status(500), times=None)
+    unavailable(client)
+    source = client._source
+    seen = iter([source._failure])
+    forgotten = property(lambda _: next(seen, None), lambda _source, _failure: None)
+    monkeypatch.setattr(type(source), "_failure", forgotten, raising=False)
+    emulator.reset_log()
+    assert unavailable(client).status == 500
+    assert not emulator.token_requests
+
+
 def test_what_failed_a_moment_ago_is_not_asked_for_beside_the_traffic_either(
     emulator: AtlassianEmulator, clock: FakeClock, make_client: Any, landed: Landed
 ) -> None:

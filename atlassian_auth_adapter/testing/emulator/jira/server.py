@@ -91,7 +91,7 @@ def _session(call: Call) -> Response:
 
 
 def _links(_: Call) -> Response:
-    """The application links: there are none."""
+    """The application links: an empty list."""
     return json_response(200, {"list": []})
 
 

@@ -285,7 +285,7 @@ def asked(request: Request) -> dict[str, Any]:
 
 
 def body(request: Request) -> dict[str, Any]:
-    """The JSON object that was sent; empty when it is none."""
+    """The JSON object that was sent; empty for anything else."""
     sent = request.json()
     return sent if isinstance(sent, dict) else {}
 
