@@ -32,6 +32,7 @@ __all__ = [
     "bind_result",
     "holding_exit",
     "is_exiting",
+    "is_timeout",
     "reentrancy_error",
     "result_of",
     "run_in_thread",
@@ -91,12 +92,13 @@ class SingleFlight(Generic[T]):
         # Both begin with the id of the process: a forked child has none of its parent's threads.
         self._runner: tuple[int, int] | None = None  # and the thread that does the work
         self._under_way: tuple[int, Future[T]] | None = None
+        self._doing: dict[int, Future[T]] = {}  # by process
 
     def join_or_start(self, work: Callable[[], T], afterwards: Callable[[], object]) -> Future[T]:
         """The future of the work that is under way, or of work that starts now.
 
         Takes no lock, so that a signal handler may call it: at worst, each thread that calls at the
-        same moment does the work.
+        same moment starts one, of which one does the work.
         Neither function is kept longer than the work takes: the caller may be their owner.
 
         Args:
@@ -112,7 +114,7 @@ class SingleFlight(Generic[T]):
         owner, future = self._under_way or (0, None)
         if future is None or owner != process or future.done():
             future = Future()
-            run = bind_result(partial(self._run, work), future)
+            run = bind_result(partial(self._result, work), future)
 
             def fly() -> None:
                 run()
@@ -124,12 +126,31 @@ class SingleFlight(Generic[T]):
             self._under_way = process, future
         return future
 
+    def _result(self, work: Callable[[], T]) -> T:
+        """The result of the work, which another thread may be doing."""
+        process, mine = os.getpid(), Future[T]()
+        doing = self._doing.setdefault(process, mine)
+        if doing is mine:
+            try:
+                bind_result(partial(self._run, work), mine)()
+            finally:
+                self._doing.pop(process, None)
+        wait(doing)
+        return result_of(doing)
+
     def _run(self, work: Callable[[], T]) -> T:
         self._runner = os.getpid(), threading.get_ident()
         try:
             return work()
         finally:
             self._runner = None
+
+
+def is_timeout(value: object) -> bool:
+    """Whether it is a positive number of seconds that a thread can wait for."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return 0 < value < threading.TIMEOUT_MAX
 
 
 def reentrancy_error() -> ConfigurationError:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -35,7 +34,7 @@ from atlassian_auth_adapter.errors import (
 from atlassian_auth_adapter.hosts import is_this_machine
 from atlassian_auth_adapter.pickling import is_named
 from atlassian_auth_adapter.secret_text import hidden
-from atlassian_auth_adapter.threads import run_in_thread, wait
+from atlassian_auth_adapter.threads import is_timeout, run_in_thread, wait
 
 if TYPE_CHECKING:
     import requests
@@ -47,7 +46,6 @@ __all__ = [
     "NoAnswerError",
     "Proxy",
     "Transport",
-    "is_timeout",
     "origin_of",
     "portable_proxy",
 ]
@@ -398,13 +396,6 @@ def _check_certificate(cert: str | tuple[str, str]) -> None:
             f"cert: {cert!r} cannot be used ({error.strerror}). Give a certificate and its own "
             "private key, in PEM format, and without a password."
         ) from error
-
-
-def is_timeout(value: object) -> bool:
-    """Whether it is a positive number of seconds that a thread can wait for."""
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return False
-    return 0 < value < threading.TIMEOUT_MAX
 
 
 def origin_of(url: str) -> str:

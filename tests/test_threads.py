@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import trio
 
-from atlassian_auth_adapter import LoginRequiredError
+from atlassian_auth_adapter import LoginRequiredError, threads
 from atlassian_auth_adapter.threads import (
     NotDoneError,
+    SingleFlight,
     bind_result,
     result_of,
     run_in_thread,
@@ -50,6 +51,49 @@ def test_without_threads_the_work_is_done_here(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(threading.Thread, "start", refuse)
     assert not started(lambda: None)
     assert run_in_thread(threading.get_ident).result(0) == threading.get_ident()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_threads_that_start_a_flight_at_one_moment_share_one_work(
+    fails: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each may start one before the others are known; one does the work, and all get its result."""
+    flight, go = SingleFlight[int](), threading.Event()
+    others: list[Future[int]] = []
+    done: list[int] = []
+    waiting: list[Future[int]] = []
+    callers = iter(range(3))
+
+    def work() -> int:
+        assert go.wait(20)
+        done.append(threading.get_ident())
+        if fails:
+            raise LoginRequiredError("no")
+        return len(done)
+
+    def started_late(run: Any) -> bool:
+        if next(callers, None) is not None:  # another one calls before this one is known
+            others.append(flight.join_or_start(work, lambda: None))
+        return started(run)
+
+    def noted_wait(future: Future[int]) -> None:
+        waiting.append(future)
+        if len(waiting) == 3:  # all but the one that does the work
+            go.set()
+        wait(future)
+
+    monkeypatch.setattr(threads, "started", started_late)
+    monkeypatch.setattr(threads, "wait", noted_wait)
+    futures = [flight.join_or_start(work, lambda: None), *others]
+    assert len(set(futures)) == 4
+    for future in futures:
+        wait(future, 20)
+        if fails:
+            with pytest.raises(LoginRequiredError):
+                result_of(future)
+        else:
+            assert result_of(future) == 1
+    assert len(done) == 1
 
 
 @on_each_loop

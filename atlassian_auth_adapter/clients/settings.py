@@ -13,7 +13,7 @@ from atlassian_auth_adapter.oauth.token_endpoint import checked_secret
 from atlassian_auth_adapter.secret_text import hidden
 from atlassian_auth_adapter.stores.base import TokenStore, callable_failed
 from atlassian_auth_adapter.stores.memory import MemoryTokenStore
-from atlassian_auth_adapter.transport import is_timeout
+from atlassian_auth_adapter.threads import is_timeout
 
 __all__ = [
     "Secret",

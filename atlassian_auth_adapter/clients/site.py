@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
 
 from atlassian_auth_adapter.atlassian import sites
@@ -53,7 +51,6 @@ class SiteFinder:
         self._monotonic = monotonic
         self._flight = SingleFlight[None]()
         self._url_flight = SingleFlight[None]()
-        self._learning: dict[int, Future[None]] = {}  # by process: a forked child has its own
         self._ask_for_url_from: float | None = None  # monotonic time, seconds; None: at once
         self._failures: list[AtlassianAuthError] = []
         self._epoch = object()  # replaced with each login: the result of an older search is dropped
@@ -80,12 +77,12 @@ class SiteFinder:
     def learn_url(self) -> None:
         """The URL of the site is known afterwards, if it can be learnt. May block as `find`."""
         if self._may_ask_for_url():
-            wait(self._url_flight.join_or_start(self._learn_url_once, self._report_failures))
+            wait(self._url_flight.join_or_start(self._learn_url, self._report_failures))
 
     async def learn_url_async(self) -> None:
         """As `learn_url`, for tasks of asyncio and trio."""
         if self._may_ask_for_url():
-            flight = self._url_flight.join_or_start(self._learn_url_once, self._report_failures)
+            flight = self._url_flight.join_or_start(self._learn_url, self._report_failures)
             await wait_async(flight)
 
     def forget(self) -> None:
@@ -118,21 +115,9 @@ class SiteFinder:
         begin = self._ask_for_url_from
         return self._place.lacks_site_url and (begin is None or self._monotonic() >= begin)
 
-    def _learn_url_once(self) -> None:
-        """Learn the URL, or wait for another flight that does: several may start at one moment."""
-        process, mine = os.getpid(), Future[None]()
-        first = self._learning.setdefault(process, mine)
-        if first is not mine:
-            wait(first)
-            return
-        try:
-            if self._may_ask_for_url():
-                self._learn_url()
-        finally:
-            self._learning.pop(process, None)
-            mine.set_result(None)
-
     def _learn_url(self) -> None:
+        if not self._may_ask_for_url():
+            return  # a flight that ended a moment ago has asked
         epoch, login_id, url = self._epoch, None, ""
         cloud_id = self._place.site.id
         with self._noting_failures():

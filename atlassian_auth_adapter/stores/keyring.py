@@ -38,8 +38,7 @@ from atlassian_auth_adapter.secret_text import SecretText, hidden
 from atlassian_auth_adapter.stores.base import StoreOfOtherProcess
 from atlassian_auth_adapter.stores.encrypted import EncryptedTokenStore, Fernets, fernets
 from atlassian_auth_adapter.stores.file import FileTokenStore
-from atlassian_auth_adapter.threads import after_fork, bind_result, result_of, started
-from atlassian_auth_adapter.transport import is_timeout
+from atlassian_auth_adapter.threads import after_fork, bind_result, is_timeout, result_of, started
 
 with optional_import("keyring", "keyring"):
     import keyring
