@@ -16,6 +16,7 @@ from typing import Protocol, TypeGuard
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
+from atlassian_auth_adapter.atlassian.gateway_paths import GatewayApis
 from atlassian_auth_adapter.errors import ConfigurationError, raise_clean
 from atlassian_auth_adapter.hosts import is_loopback
 
@@ -25,6 +26,7 @@ __all__ = [
     "Location",
     "ResourceServer",
     "Route",
+    "SeveralServers",
     "checked_cloud_id",
     "is_cloud_host",
     "is_cloud_id",
@@ -212,6 +214,38 @@ class OneServer:
 
 
 @dataclass(frozen=True, slots=True)
+class SeveralServers:
+    """Resource servers that accept the same token, each below its own base URL.
+
+    Attributes:
+        main: The one that SDKs are given, and whose hints count.
+        others: The rest.
+    """
+
+    main: OneServer
+    others: tuple[OneServer, ...]
+
+    @property
+    def base_url(self) -> str:
+        """That of the main one."""
+        return self.main.base_url
+
+    @property
+    def anonymous_fallback(self) -> bool:
+        """That of the main one."""
+        return self.main.anonymous_fallback
+
+    def route(self, location: Location) -> Route:
+        """The same location, with the token if one of the servers accepts it there."""
+        route = self.main.route(location)
+        if route.bearer:
+            return route
+        return next(
+            (found for each in self.others if (found := each.route(location)).bearer), route
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class CloudGateway:
     """The Cloud gateway for one grant.
 
@@ -223,6 +257,8 @@ class CloudGateway:
         site_url: Origin of the site, or "". Its resource paths are rewritten to the gateway.
         learns_site_url: Whether the site's URL may become known: until then, routes of resources
             of a site are undecided.
+        gateway_paths: Further paths of the gateway that carry the token, and all below them, as
+            `checked_gateway_paths` returns them.
     """
 
     api_url: str
@@ -230,11 +266,15 @@ class CloudGateway:
     gateway_path: str = "/ex/jira"
     site_url: str = ""
     learns_site_url: bool = False
+    gateway_paths: tuple[str, ...] = ()
     _api: Location = field(init=False, repr=False, compare=False)
     _site: Location = field(init=False, repr=False, compare=False)
     _own_path: re.Pattern[str] = field(init=False, repr=False, compare=False)
+    _apis: GatewayApis = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        apis = GatewayApis(self.api_url, self.cloud_id, self.gateway_paths)
+        object.__setattr__(self, "_apis", apis)
         object.__setattr__(self, "_api", Location.of(self.api_url))
         object.__setattr__(self, "_site", Location.of(self.site_url))
         own_path = re.compile(rf"/ex/[a-z-]+/{re.escape(self.cloud_id)}(/|$)")
@@ -318,11 +358,8 @@ class CloudGateway:
                 f"{location.origin_url}/wiki/{found[1]}..."
             )
         if path.startswith("/ex/") or not on_site:
-            return (
-                f"The path is not one of the site {self.cloud_id}, which this login is for: use "
-                f"{self.base_url}."
-            )
-        return (
+            return self._apis.hint(path, self.base_url)
+        return self._apis.site_hint(path, self.base_url) or (
             "The path has no counterpart on the gateway, and a site accepts no OAuth token: "
             "use a REST resource (/rest/..., /wiki/rest/..., /wiki/api/...); attachments are at "
             "/rest/api/3/attachment/content/ID and "
@@ -335,6 +372,8 @@ class CloudGateway:
             return path
         if path in _ACCOUNT_PATHS:
             return None if on_site else path
+        if not on_site and (of_api := self._apis.path_with_token(path)):
+            return of_api
         collapsed = re.sub("/{2,}", "/", path)
         for pattern, replacement in _SITE_PATHS:
             if match := re.fullmatch(pattern, collapsed, re.DOTALL):

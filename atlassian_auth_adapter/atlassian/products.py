@@ -24,6 +24,7 @@ __all__ = [
     "bitbucket_cloud_server",
     "checked_environment",
     "cloud_named",
+    "cloud_of_site",
     "cloud_server",
     "data_center_server",
     "product_named",
@@ -60,8 +61,9 @@ COMMERCIAL = CloudEnvironment(
     "api.atlassian.com",
     site_domain=".atlassian.net",
 )
-#: Source: Nango's providers.yaml and its jira/post-connection.ts, which lists the sites at the
-#: authorization server's host, read 2026-11-22; not documented by Atlassian.
+#: Source: developer.atlassian.com/platform/framework/agc/guides/manage-3lo-apps, 2025-05-29. That
+#: the sites are listed at the authorization server's host, and how they are named: Nango's
+#: providers.yaml and its jira/post-connection.ts, read 2026-11-22.
 US_GOV_MODERATE = CloudEnvironment(
     "https://auth.atlassian-us-gov-mod.com",
     "https://api.atlassian-us-gov-mod.com",
@@ -70,6 +72,13 @@ US_GOV_MODERATE = CloudEnvironment(
     site_domain=".atlassian-us-gov-mod.net",
 )
 _ENVIRONMENTS = {"COMMERCIAL": COMMERCIAL, "US_GOV_MODERATE": US_GOV_MODERATE}
+#: How the host names of sites of Isolated Cloud end.
+#: Source: Atlassian's library atlassian-context and its packages, read 2026-11-27.
+_ISOLATED = (".atlassian-isolated.net", ".atl-ic.net")
+_ISOLATED_HOSTS = (
+    "The hosts of its authorization server and gateway are not documented: ask those who run it, "
+    "and pass cloud=CloudEnvironment(auth_url, api_url, audience)."
+)
 
 
 def cloud_named(name: str) -> CloudEnvironment:
@@ -78,8 +87,11 @@ def cloud_named(name: str) -> CloudEnvironment:
     Raises:
         ConfigurationError: There is no environment of that name.
     """
-    if found := _ENVIRONMENTS.get(name.upper().replace("-", "_")):
+    key = name.upper().replace("-", "_")
+    if found := _ENVIRONMENTS.get(key):
         return found
+    if "ISOLATED" in key:
+        raise ConfigurationError(f"Isolated Cloud has no name here. {_ISOLATED_HOSTS}")
     known = ", ".join(known.lower().replace("_", "-") for known in _ENVIRONMENTS)
     raise ConfigurationError(f"unknown Cloud. Choose one of {known}.")
 
@@ -102,7 +114,19 @@ def checked_environment(
                 raise ConfigurationError(
                     f"site_url: {site_host} is a site of another Cloud. Pass cloud={name}."
                 )
+        if site_host.endswith(_ISOLATED):
+            raise ConfigurationError(
+                f"site_url: {site_host} is a site of Isolated Cloud. {_ISOLATED_HOSTS}"
+            )
     return cloud
+
+
+def cloud_of_site(site_host: str) -> CloudEnvironment | None:
+    """The environment whose sites have such names; None for custom domains and the like."""
+    for cloud in _ENVIRONMENTS.values():
+        if site_host.endswith(cloud.site_domain):
+            return cloud
+    return None
 
 
 def cloud_server(cloud: CloudEnvironment) -> AuthorizationServer:

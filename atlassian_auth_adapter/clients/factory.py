@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Unpack
 from uuid import UUID
 
@@ -29,6 +30,7 @@ def create_atlassian_oauth_client(
     *,
     site_url: str = "",
     cloud: CloudEnvironment | None = None,
+    gateway_paths: Iterable[str] = (),
     **settings: Unpack[Settings],
 ) -> AtlassianOAuthClient:
     """The OAuth client for a product: Cloud when `cloud_id` or `site_url` is given, else on-prem.
@@ -51,6 +53,8 @@ def create_atlassian_oauth_client(
         site_url: https://acme.atlassian.net, in place of `cloud_id` or beside it.
         cloud: COMMERCIAL, US_GOV_MODERATE or the hosts of an emulator; None: the commercial one,
             when there is a site.
+        gateway_paths: Paths of the gateway beside those of the site that carry the token, and all
+            below them, such as ["/graphql"]; `{cloudId}` in one stands for the site's cloud id.
         scopes: Scopes to ask for; None: the product's defaults.
         store: Where the login is kept; None: a new MemoryTokenStore, which ends with the process.
         account: Names the login within the store.
@@ -67,7 +71,12 @@ def create_atlassian_oauth_client(
     """
     client_secret, proxy = hidden(client_secret), hidden(proxy)
     place = place_of(
-        product, cloud_id=cloud_id, server_url=server_url, site_url=site_url, cloud=cloud
+        product,
+        cloud_id=cloud_id,
+        server_url=server_url,
+        site_url=site_url,
+        cloud=cloud,
+        gateway_paths=gateway_paths,
     )
     cls = next(
         c for c in CLIENT_CLASSES[place.kind] if c.default_product in (place.product.name, "")

@@ -91,6 +91,7 @@ class AtlassianOAuthClient(AtlassianClient):
         site_url: str = "",
         server_url: str = "",
         cloud: CloudEnvironment | None = None,
+        gateway_paths: Iterable[str] = (),
         **settings: Unpack[Settings],
     ) -> None:
         client_secret, proxy = hidden(client_secret), hidden(proxy)
@@ -103,6 +104,7 @@ class AtlassianOAuthClient(AtlassianClient):
             server_url=server_url,
             site_url=site_url,
             cloud=cloud,
+            gateway_paths=gateway_paths,
         )
         super().__init__(place, client_id, client_secret, callback_url, verify, proxy, settings)
         self._started = StartedAuthorizations(self._store, self.token_key, self._clock)
@@ -362,6 +364,7 @@ class CloudOAuthClient(ProductOAuthClient):
         product: str = "",
         site_url: str = "",
         cloud: CloudEnvironment = COMMERCIAL,
+        gateway_paths: Iterable[str] = (),
         **settings: Unpack[Settings],
     ) -> None:
         client_secret, proxy = hidden(client_secret), hidden(proxy)
@@ -375,6 +378,7 @@ class CloudOAuthClient(ProductOAuthClient):
             product=product,
             site_url=site_url,
             cloud=cloud,
+            gateway_paths=gateway_paths,
             **settings,
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,6 +19,7 @@ from atlassian_auth_adapter.atlassian.gateway import (
     normalized_base_url,
     origin_of_site,
 )
+from atlassian_auth_adapter.atlassian.gateway_paths import checked_gateway_paths
 from atlassian_auth_adapter.atlassian.products import (
     COMMERCIAL,
     CloudEnvironment,
@@ -53,6 +54,7 @@ def place_of(
     server_url: str = "",
     site_url: str = "",
     cloud: CloudEnvironment | None = None,
+    gateway_paths: Iterable[str] = (),
 ) -> Place:
     """The place that the arguments of a client mean.
 
@@ -63,6 +65,7 @@ def place_of(
         site_url: Of a Cloud site. It wins over `server_url`.
         cloud: The hosts of the Cloud; None: those of the product. Alone it means the only site that
             the login reaches.
+        gateway_paths: Further paths of the gateway that carry the token, for a site of Cloud.
 
     Raises:
         ConfigurationError: They are missing or contradictory; the text says what to change.
@@ -73,7 +76,14 @@ def place_of(
             f"cloud: a value of type {type(cloud).__name__} is not a CloudEnvironment. Give "
             "COMMERCIAL or US_GOV_MODERATE."
         )
-    if server_url and not (cloud_id or site_url):
+    further = checked_gateway_paths(gateway_paths)
+    is_server = bool(server_url) and not (cloud_id or site_url)
+    if further and (is_server or record.own_cloud):
+        raise ConfigurationError(
+            "gateway_paths: only a client for a site of Jira or Confluence Cloud has the gateway. "
+            "Leave the argument out."
+        )
+    if is_server:
         return _server(record, server_url)
     if record.own_cloud:
         return _own_cloud(record, cloud or record.own_cloud)
@@ -83,7 +93,7 @@ def place_of(
             "cloud=COMMERCIAL for the only site that the login reaches. For Data Center pass "
             "server_url."
         )
-    return _CloudSite(record, cloud_id, site_url, cloud or COMMERCIAL)
+    return _CloudSite(record, cloud_id, site_url, cloud or COMMERCIAL, further)
 
 
 @dataclass(eq=False)
@@ -196,7 +206,12 @@ class _CloudSite(Place):
     resource_server: CloudGateway
 
     def __init__(
-        self, product: Product, cloud_id: str | UUID, site_url: str, cloud: CloudEnvironment
+        self,
+        product: Product,
+        cloud_id: str | UUID,
+        site_url: str,
+        cloud: CloudEnvironment,
+        gateway_paths: tuple[str, ...],
     ) -> None:
         site_url = origin_of_site(site_url) if site_url else ""
         cloud = checked_environment(_normalized(cloud), product, Location.of(site_url).host)
@@ -209,7 +224,12 @@ class _CloudSite(Place):
         cloud_id = checked_cloud_id(cloud_id) if cloud_id else ""
         resources_url = cloud.resources_url or cloud.api_url
         self._given = CloudGateway(
-            cloud.api_url, cloud_id, product.gateway_path, site_url, learns_site_url=not site_url
+            cloud.api_url,
+            cloud_id,
+            product.gateway_path,
+            site_url,
+            learns_site_url=not site_url,
+            gateway_paths=gateway_paths,
         )
         super().__init__(
             "cloud_site",
@@ -219,7 +239,12 @@ class _CloudSite(Place):
             product.cloud_scopes,
             frozenset({cloud.api_url, resources_url}),
             product.cloud_identity,
-            {"cloud_id": cloud_id, "site_url": site_url, "cloud": cloud},
+            {
+                "cloud_id": cloud_id,
+                "site_url": site_url,
+                "cloud": cloud,
+                "gateway_paths": gateway_paths,
+            },
             sites_url=f"{resources_url}/oauth/token/accessible-resources",
         )
 

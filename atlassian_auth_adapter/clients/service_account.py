@@ -7,7 +7,7 @@ service-accounts-overview-1627095923 (Data Center), as collected on 2026-11-22.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Unpack
 from uuid import UUID
@@ -35,8 +35,9 @@ class AtlassianServiceAccountClient(AtlassianClient):
         client_id: Of the credential: of the service account (Cloud), of the application link (Data
             Center), of the consumer (Bitbucket Cloud).
         client_secret: Its secret, or a function that fetches it.
-        cloud_id, server_url, verify, proxy, product, site_url, cloud, store, account, cert,
-            timeout, max_wait, expiry, on_event, clock: As in `create_atlassian_oauth_client`.
+        cloud_id, server_url, verify, proxy, product, site_url, cloud, gateway_paths, store,
+            account, cert, timeout, max_wait, expiry, on_event, clock: As in
+            `create_atlassian_oauth_client`.
         scopes: What to ask for on Data Center; None: the product's default. Cloud fixes the scopes
             of a credential when it is made, and refuses a request that names any.
 
@@ -59,11 +60,17 @@ class AtlassianServiceAccountClient(AtlassianClient):
         product: str = "jira",
         site_url: str = "",
         cloud: CloudEnvironment | None = None,
+        gateway_paths: Iterable[str] = (),
         **settings: Unpack[Settings],
     ) -> None:
         client_secret, proxy = hidden(client_secret), hidden(proxy)
         place = place_of(
-            product, cloud_id=cloud_id, server_url=server_url, site_url=site_url, cloud=cloud
+            product,
+            cloud_id=cloud_id,
+            server_url=server_url,
+            site_url=site_url,
+            cloud=cloud,
+            gateway_paths=gateway_paths,
         )
         if settings.get("scopes") and not place.server.scope_on_client_credentials:
             raise ConfigurationError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
+from collections.abc import Iterable
 from typing import Any, Self
 from uuid import UUID
 
@@ -11,18 +12,26 @@ from atlassian_auth_adapter.atlassian.gateway import (
     Location,
     OneServer,
     ResourceServer,
+    SeveralServers,
     checked_cloud_id,
     is_cloud_host,
     normalized_base_url,
     origin_of_site,
 )
-from atlassian_auth_adapter.atlassian.products import COMMERCIAL, CloudEnvironment
+from atlassian_auth_adapter.atlassian.products import (
+    COMMERCIAL,
+    CloudEnvironment,
+    checked_environment,
+    cloud_of_site,
+    product_named,
+)
 from atlassian_auth_adapter.clients.places import place_of
 from atlassian_auth_adapter.errors import (
     ConfigurationError,
     FreshTokenRejectedError,
     without_frames,
 )
+from atlassian_auth_adapter.hosts import is_loopback
 from atlassian_auth_adapter.pickling import PickledByReference
 from atlassian_auth_adapter.sources import TokenSource
 from atlassian_auth_adapter.tokens import TokenSet, is_token
@@ -32,6 +41,10 @@ __all__ = ["StaticTokenSource"]
 #: Paths of the User management API, which an organization's key serves as well.
 #: Source: developer.atlassian.com/cloud/admin/user-management/rest/intro, 2026-11-26.
 _MANAGED_ACCOUNT = r"/users/[^/]+/manage(?:/.*)?"
+#: Paths of the gateway that take an API token without scopes; the site's GraphQL does as well.
+#: Source: developer.atlassian.com/cloud/assets/assets-rest-api-guide/workflow, 2025-11-07;
+#: developer.atlassian.com/cloud/forms/security/basic-auth; simstudioai/sim#4099, 2026-04-10.
+_ASSETS, _FORMS = "/jsm/assets", r"/jira/forms/cloud/[^/]+(?:/.*)?"
 #: Without what may stand around it, and without the colon that ends the name of a user of Basic.
 _EMAIL = re.compile(r"[^\s:\"'<>]+@[^\s:\"'<>]+")
 
@@ -45,7 +58,7 @@ class StaticTokenSource(PickledByReference, TokenSource):
     | kind | constructor | header | accepted by |
     |---|---|---|---|
     | personal access token, Data Center | `personal_access_token` | Bearer | the server |
-    | API token, Cloud | `api_token` | Basic | the site |
+    | API token, Cloud | `api_token` | Basic | the site; Assets and Forms on the gateway |
     | API token with scopes, Cloud | `scoped_api_token` | Basic | the gateway |
     | organization's API key, Cloud | `organization_key` | Bearer | the admin API |
 
@@ -105,13 +118,19 @@ class StaticTokenSource(PickledByReference, TokenSource):
 
     @classmethod
     @without_frames
-    def api_token(cls, email: str, token: str, site_url: str) -> Self:
+    def api_token(
+        cls, email: str, token: str, site_url: str, *, cloud: CloudEnvironment | None = None
+    ) -> Self:
         """A Cloud API token without scopes, which is accepted on the site itself.
+
+        On the gateway it is accepted at /jsm/assets and /jira/forms/cloud, and nowhere else.
 
         Args:
             email: Email address of the account that made it.
             token: As id.atlassian.com has shown it.
-            site_url: URL of the site, such as https://acme.atlassian.net.
+            site_url: URL of the site, such as https://acme.atlassian.net. Custom domains accept no
+                API token.
+            cloud: The hosts of the Cloud; None: as the name of the site says.
         """
         base_url = origin_of_site(site_url)
         host = Location.of(base_url).host
@@ -121,12 +140,17 @@ class StaticTokenSource(PickledByReference, TokenSource):
                 "use StaticTokenSource.scoped_api_token(email, token, cloud_id), or the site's URL."
             )
         advice = (
-            "An API token without scopes is accepted on its own site only; for the gateway use "
+            "An API token without scopes is accepted on its own site, and on the gateway at "
+            "/jsm/assets and /jira/forms/cloud only; for the rest of the gateway use "
             "StaticTokenSource.scoped_api_token() with a token that has scopes."
         )
+        if not (is_cloud_host(host) or is_loopback(host)):
+            # Source: jira.atlassian.com/browse/AX-649, read 2026-11-27.
+            advice += " A custom domain accepts no API token: give the URL at atlassian.net."
+        cloud = checked_environment(cloud, product_named("jira"), host) if cloud else None
         return cls._of(
             _basic(email, token),
-            OneServer(base_url, anonymous_fallback=False, elsewhere=advice),
+            _of_api_token(base_url, cloud or cloud_of_site(host), advice),
             advice,
         )
 
@@ -141,6 +165,7 @@ class StaticTokenSource(PickledByReference, TokenSource):
         *,
         product: str = "jira",
         cloud: CloudEnvironment = COMMERCIAL,
+        gateway_paths: Iterable[str] = (),
     ) -> Self:
         """A Cloud API token with scopes, of a person or a service account: for the gateway only.
 
@@ -152,9 +177,14 @@ class StaticTokenSource(PickledByReference, TokenSource):
             site_url: URL of the same site, if requests to it are to be sent to the gateway.
             product: The product that `base_url` is for.
             cloud: The hosts of the Cloud.
+            gateway_paths: As in `create_atlassian_oauth_client`.
         """
         place = place_of(
-            product, cloud_id=checked_cloud_id(cloud_id), site_url=site_url, cloud=cloud
+            product,
+            cloud_id=checked_cloud_id(cloud_id),
+            site_url=site_url,
+            cloud=cloud,
+            gateway_paths=gateway_paths,
         )
         place.settle(place.site)
         advice = (
@@ -228,6 +258,15 @@ class StaticTokenSource(PickledByReference, TokenSource):
     async def token_set_async(self, rejected: str | None = None) -> TokenSet:
         """The token."""
         return self.token_set(rejected)
+
+
+def _of_api_token(site_url: str, cloud: CloudEnvironment | None, elsewhere: str) -> ResourceServer:
+    """What accepts an API token without scopes: the site, and two APIs of the gateway."""
+    site = OneServer(site_url, anonymous_fallback=False, elsewhere=elsewhere)
+    if cloud is None:
+        return site
+    api_url = normalized_base_url(cloud.api_url, "cloud.api_url")
+    return SeveralServers(site, (OneServer(f"{api_url}{_ASSETS}", other_paths=_FORMS),))
 
 
 def _bearer(token: str) -> TokenSet:
