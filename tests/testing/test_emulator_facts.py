@@ -355,6 +355,117 @@ def test_granular_scopes_are_all_of_sets(cloud: Client) -> None:
     assert cloud.get(path, whole).status_code == 200
 
 
+_OPS = "developer.atlassian.com/cloud/jira/service-desk-ops, oauth-2-3lo-apps"
+_FORMS = "developer.atlassian.com/cloud/forms; simstudioai/sim#4099, 2026-04-10"
+WORKSPACES = "/rest/servicedeskapi/assets/workspace"
+
+
+def schemas_of(cloud: Client) -> str:
+    """The path of the schemas of Assets, from the workspace on."""
+    found = cloud.get(cloud.product_url + WORKSPACES, cloud.access_token()).json()
+    return f"/workspace/{found['values'][0]['workspaceId']}/v1/objectschema/list"
+
+
+@fact(8, _OPS)
+def test_ops_takes_oauth_tokens_at_two_places(cloud: Client) -> None:
+    """Ops takes an OAuth token at /jsm/ops/api/{cloudId}, and below /ex/jira/{cloudId}; with
+    another cloud id it is 404.
+    """
+    api, site = cloud.flavour.api_url, cloud.flavour.sites[0].id
+    token = cloud.access_token("read:ops-alert:jira-service-management")
+    for url in (f"{api}/jsm/ops/api/{site}", f"{api}/ex/jira/{site}/jsm/ops/api"):
+        assert cloud.get(f"{url}/v1/alerts", token).json()["count"] == 1
+        refused = cloud.get(f"{url}/v1/alerts", cloud.access_token("read:jira-work"))
+        assert refused.json()["message"] == "Unauthorized; scope does not match"
+    assert cloud.get(f"{api}/jsm/ops/api/{site[:-1]}x/v1/alerts", token).status_code == 404
+
+
+@fact(8, _FORMS, unconfirmed="the answer to a bearer; the scopes of Forms")
+def test_forms_takes_oauth_tokens_below_ex(cloud: Client) -> None:
+    """Forms takes an OAuth token at /ex/jira/{cloudId}/forms; /jira/forms/cloud/{cloudId} refuses
+    it.
+    """
+    api, site, path = cloud.flavour.api_url, cloud.flavour.sites[0].id, "issue/DEMO-1/form"
+    token = cloud.access_token()
+    assert cloud.get(f"{api}/ex/jira/{site}/forms/{path}", token).json()[0]["name"] == "Request"
+    assert cloud.get(f"{api}/jira/forms/cloud/{site}/{path}", token).status_code == 401
+
+
+@fact(8, "simstudioai/sim#5072, 2026-06-15; jira.js guide", unconfirmed="the answer to a bearer")
+def test_assets_takes_oauth_tokens_below_ex(cloud: Client) -> None:
+    """Assets takes an OAuth token at /ex/jira/{cloudId}/jsm/assets; /jsm/assets refuses it."""
+    api, site, path = cloud.flavour.api_url, cloud.flavour.sites[0].id, schemas_of(cloud)
+    token = cloud.access_token("read:cmdb-schema:jira")
+    assert cloud.get(f"{api}/ex/jira/{site}/jsm/assets{path}", token).json()["total"] == 1
+    assert cloud.get(f"{api}/jsm/assets{path}", token).status_code == 401
+
+
+@fact(8, "sooperset/mcp-atlassian#1165", unconfirmed="which scopes are needed")
+def test_graphql_takes_oauth_tokens(cloud: Client) -> None:
+    """/graphql of the gateway takes OAuth tokens, and no API tokens without scopes."""
+    url, query = f"{cloud.flavour.api_url}/graphql", {"query": "{ me { user { accountId } } }"}
+    answer = cloud.request("POST", url, cloud.access_token(), json=query)
+    assert answer.json()["data"]["me"]["user"]["accountId"]
+    basic = (cloud.flavour.email, cloud.flavour.api_token)
+    assert cloud.request("POST", url, auth=basic, json=query).status_code == 401
+
+
+@fact(9, f"{_FORMS}; Assets pages", "api_token", "the answer elsewhere on the gateway")
+def test_api_tokens_are_taken_beside_the_site(cloud: Client) -> None:
+    """API tokens without scopes are taken at /jsm/assets and /jira/forms/cloud of the gateway and
+    at /gateway/api/graphql of the site, and not below /ex.
+    """
+    api, site = cloud.flavour.api_url, cloud.flavour.sites[0]
+    basic = (cloud.flavour.email, cloud.flavour.api_token)
+    forms = f"{api}/jira/forms/cloud/{site.id}/issue/DEMO-1/form"
+    for url in (f"{api}/jsm/assets{schemas_of(cloud)}", forms):
+        assert cloud.get(url, auth=basic).status_code == 200
+        assert cloud.get(url, auth=(cloud.flavour.email, "wrong")).status_code == 401
+    graphql = cloud.request("POST", f"{site.url}/gateway/api/graphql", auth=basic)
+    assert graphql.json()["data"]["me"]["user"]["accountId"]
+    assert cloud.get(cloud.product_url + MYSELF, auth=basic).status_code == 401
+
+
+@fact(9, "developer.atlassian.com/cloud/admin/user-management/rest/intro", "organization_key")
+def test_an_organization_key_serves_its_administration(cloud: Client) -> None:
+    """The key of an organization serves /admin and /users/{id}/manage, and no OAuth token does."""
+    for path in ("/admin/v1/orgs", "/users/557058:1/manage/profile"):
+        url = cloud.flavour.api_url + path
+        assert cloud.get(url, cloud.flavour.organization_key).status_code == 200
+        assert cloud.get(url, cloud.access_token()).status_code == 401
+    refused = cloud.get(cloud.product_url + MYSELF, cloud.flavour.organization_key)
+    assert refused.status_code == 401
+
+
+_GOVERNMENT = "developer.atlassian.com/platform/framework/agc/guides/manage-3lo-apps, 2025-05-29"
+
+
+@fact(16, _GOVERNMENT, "audience", "that the authorization server lists the sites")
+def test_government_cloud_has_its_own_audience(cloud: Client) -> None:
+    """Government Cloud has an audience and hosts of its own; its authorization server lists the
+    sites of a grant.
+    """
+    cloud.flavour.audience = "api.atlassian-us-gov-mod.com"
+    assert "audience" in page(cloud)
+    assert cloud.code(audience="api.atlassian-us-gov-mod.com")
+    url = f"{cloud.flavour.auth_url}/oauth/token/accessible-resources"
+    assert cloud.get(url, cloud.access_token()).json()[0]["id"] == cloud.flavour.sites[0].id
+
+
+@fact(20, "jira.atlassian.com/browse/AX-649, AX-664", "custom_domains", "the text")
+def test_custom_domains_take_no_tokens(cloud: Client) -> None:
+    """Custom domains take no OAuth token and no API token; they tell the cloud id, and the gateway
+    serves the site as before.
+    """
+    cloud.flavour.custom_domains = True
+    url, token = cloud.flavour.sites[0].url, cloud.access_token()
+    basic = (cloud.flavour.email, cloud.flavour.api_token)
+    assert cloud.get(url + MYSELF, token).status_code == 401
+    assert cloud.get(url + MYSELF, auth=basic).status_code == 401
+    assert cloud.get(f"{url}/_edge/tenant_info").json() == {"cloudId": cloud.flavour.sites[0].id}
+    assert cloud.whoami(token).status_code == 200
+
+
 # --- without a capture ----------------------------------------------------------------------------
 
 

@@ -55,8 +55,11 @@ class Cloud(Flavour):
         me_refused_as: What /me answers without the scope read:me (unconfirmed).
         resource_choice: Site ids that the automatic consent picks; None: all.
         entries_without: Fields that the entries of accessible-resources lack.
-        api_token: With `email`, Basic credentials that work on the sites.
+        api_token: With `email`, Basic credentials that work on the sites, and on the gateway at
+            Assets and Forms.
         scoped_api_token: With `email`, Basic credentials that work on the gateway.
+        organization_key: The bearer that works at the administration of the organization.
+        custom_domains: The sites have domains of their own, which take no token of any kind.
     """
 
     name = "cloud"
@@ -111,6 +114,8 @@ class Cloud(Flavour):
         self.email = EMAIL
         self.api_token = secrets.token_urlsafe(48)
         self.scoped_api_token = secrets.token_urlsafe(48)
+        self.organization_key = secrets.token_urlsafe(48)
+        self.custom_domains = False
         self.app_is_shared = True
         self.revocation_as = 200
         self.me_refused_as = 403
@@ -227,7 +232,7 @@ class Cloud(Flavour):
         return {**answer, "token_type": self.token_type, "scope": issued.consent.scope}
 
     def _preset_secrets(self) -> frozenset[str]:
-        return frozenset({self.api_token, self.scoped_api_token})
+        return frozenset({self.api_token, self.scoped_api_token, self.organization_key})
 
     def _default_scope(self) -> str:
         return " ".join((*self.app.scopes, "offline_access"))

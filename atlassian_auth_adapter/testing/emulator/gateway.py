@@ -1,6 +1,7 @@
 """Atlassian Cloud's resource servers: the gateway api.atlassian.com, the sites, the media host.
 
-Source: the live reports on gateway answers collected in our notes, read 2026-11-22.
+Source: the live reports on gateway answers collected in our notes, read 2026-11-22; for the APIs
+beside /ex/ those of 2026-11-26, and simstudioai/sim#4099.
 """
 
 from __future__ import annotations
@@ -66,6 +67,11 @@ class Gateway:
             sites,
             ("GET", r"/me", self._me),
             ("*", rf"/ex/({'|'.join(_PRODUCTS)})/([^/]+)(/.*)?", self._resource),
+            ("*", r"/jsm/ops/api/([^/]+)(/.*)?", self._ops),
+            ("*", r"/jira/forms/cloud/([^/]+)(/.*)?", self._forms),
+            ("*", r"/jsm/assets/workspace/.*", self._assets),
+            ("POST", r"/graphql", self._graphql),
+            ("GET", r"/admin/v1/orgs|/users/[^/]+/manage(/.*)?", self._administration),
         )
 
     def add_site(self, name: str, url: str) -> None:
@@ -140,28 +146,30 @@ class Gateway:
         )
 
     def _resource(self, call: Call) -> Response:
-        request, name, site = call.request, call.match[1], call.match[2]
-        product = _PRODUCTS[name]
-        prefix = f"/ex/{name}/{site}"
-        served = request.under(prefix)
-        if served.path.startswith(f"{product.context}/"):
-            served = served.under(product.context)
-        resources = self._resources.get((name, site))
-        base = f"{self._cloud.api_url}{prefix}"
+        name, site = call.match[1], call.match[2]
+        served, context = call.request.under(f"/ex/{name}/{site}"), _PRODUCTS[name].context
+        if served.path.startswith(f"{context}/"):
+            served = served.under(context)
+        return self._of_product(name, site, served)
+
+    def _of_product(self, name: str, site: str, request: Request) -> Response:
+        """The answer to a request whose path is that below the product's root."""
+        product, resources = _PRODUCTS[name], self._resources.get((name, site))
+        base = f"{self._cloud.api_url}/ex/{name}/{site}"
         if resources is not None and self._basic(request, self._cloud.scoped_api_token):
-            return resources.answer(served, Caller(ACCOUNT_ID, base))
+            return resources.answer(request, Caller(ACCOUNT_ID, base))
         token, state = self._bearer(request)
         if state != "live" or token is None:
             if self._cloud.anonymous_readable and resources and "authorization" in request.headers:
-                return _marked(resources.answer(served, Caller(base=base)))
+                return _marked(resources.answer(request, Caller(base=base)))
             return self._rejection(state)
         if self._cloud.rate_limit is not None:
             return self._throttled(name)
         if resources is None or site not in token.consent.sites:
             return json_response(404, _NOT_FOUND)
-        if not permitted(product.needs, request.method, served.path, token.consent.scopes):
+        if not permitted(product.needs, request.method, request.path, token.consent.scopes):
             return json_response(401, _SCOPE_MISMATCH)
-        return resources.answer(served, Caller(token.consent.subject, base, token.consent.scopes))
+        return resources.answer(request, Caller(token.consent.subject, base, token.consent.scopes))
 
     def _throttled(self, product: str) -> Response:
         wait = self._cloud.rate_limit or 0
@@ -174,6 +182,40 @@ class Gateway:
             "RateLimit-Reason": f"{product}-{self._cloud.rate_limit_reason}",
         }
         return json_response(429, {"errorMessages": ["Rate limit exceeded"]}, headers)
+
+    # -- beside /ex/ -------------------------------------------------------------------------------
+
+    def _ops(self, call: Call) -> Response:
+        """Takes OAuth tokens as they are: the cloud id is in the path."""
+        served = replace(call.request, path=f"/jsm/ops/api{call.match[2] or ''}")
+        return self._of_product("jira", call.match[1], served)
+
+    def _forms(self, call: Call) -> Response:
+        """Takes API tokens only. OAuth tokens are for /ex/jira/{cloudId}/forms."""
+        served = replace(call.request, path=f"/forms{call.match[2] or ''}")
+        return self._with_api_token(call.request, call.match[1], served)
+
+    def _assets(self, call: Call) -> Response:
+        """As `_forms`. The path names a workspace in place of a site: that of the first one."""
+        return self._with_api_token(call.request, self._cloud.sites[0].id, call.request)
+
+    def _with_api_token(self, request: Request, site: str, served: Request) -> Response:
+        if not self._basic(request, self._cloud.api_token):
+            return self._rejection("unknown")
+        resources = self._resources.get(("jira", site))
+        if resources is None:
+            return json_response(404, _NOT_FOUND)
+        return resources.answer(served, Caller(ACCOUNT_ID, self._cloud.api_url))
+
+    def _graphql(self, call: Call) -> Response:
+        token, state = self._bearer(call.request)
+        return _account() if token and state == "live" else self._rejection(state)
+
+    def _administration(self, call: Call) -> Response:
+        """Takes the key of the organization only."""
+        if not same(call.request.credentials("bearer"), self._cloud.organization_key):
+            return self._rejection("unknown")
+        return json_response(200, {"data": [], "links": {}})
 
     # -- media host --------------------------------------------------------------------------------
 
@@ -196,6 +238,10 @@ class Gateway:
         site = next(each for each in self._cloud.sites if each.id == site_id)
         if request.path == "/_edge/tenant_info":
             return json_response(200, {"cloudId": site.id})
+        if self._cloud.custom_domains:  # for people with a session; the answer is unconfirmed
+            return html_response(401, "<!doctype html><title>Unauthorized</title>")
+        if request.path == "/gateway/api/graphql":
+            return _account() if self._basic(request, self._cloud.api_token) else _unauthorized()
         for product in CLOUD_PRODUCTS:
             if not product.site_paths.fullmatch(request.path):
                 continue
@@ -223,6 +269,16 @@ class Gateway:
     def _basic(self, request: Request, token: str) -> bool:
         expected = base64.b64encode(f"{self._cloud.email}:{token}".encode()).decode()
         return same(request.credentials("basic"), expected)
+
+
+def _account() -> Response:
+    """What GraphQL answers to `{ me { user { accountId name } } }`; no query is read."""
+    user = {"accountId": ACCOUNT_ID, "name": ACCOUNT_NAME}
+    return json_response(200, {"data": {"me": {"user": user}}})
+
+
+def _unauthorized() -> Response:
+    return json_response(401, _UNAUTHORIZED)
 
 
 def _missing(_: Request) -> Response:

@@ -22,6 +22,8 @@ JIRA_WORDS = {
     "read:user:jira": "See users of Jira",
     "read:issue:jira": "See issues of Jira",
     "read:servicedesk-request": "See requests in Jira Service Management",
+    "read:ops-alert:jira-service-management": "See alerts of Jira Service Management",
+    "read:cmdb-schema:jira": "See schemas of Assets",
     "read:board-scope:jira-software": "See boards of Jira",
     "write:board-scope:jira-software": "Create and change boards of Jira",
     "read:sprint:jira-software": "See sprints of Jira",
@@ -140,6 +142,10 @@ JIRA_NEEDS = _needs(r"""
     GET /rest/api/(2|3|latest)/issue/.*
         read:jira-work
         read:issue:jira
+    GET /rest/servicedeskapi/.*  read:servicedesk-request
+    GET /jsm/ops/api/.*  read:ops-alert:jira-service-management
+    GET /jsm/assets/.*  read:cmdb-schema:jira
+    GET /forms/.*
     GET /rest/agile/.*/sprint.*  read:sprint:jira-software
     GET /rest/agile/.*  read:board-scope:jira-software
     POST /rest/api/(2|3|latest)/search.*  read:jira-work

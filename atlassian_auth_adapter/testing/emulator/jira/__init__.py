@@ -6,7 +6,7 @@ API 2; values are made up. Of JQL, projects and keys are interpreted.
 Reading order: `state.py` (what a Jira holds), `constants.py` (lists that never change),
 `collections.py` and `kinds.py` (what clients make), then what is special: `server.py`, `issues.py`,
 `issue_parts.py`, `files.py`, `properties.py`, `projects.py`, `people.py`, `agile.py`,
-`dashboards.py`.
+`dashboards.py`, `service_management.py`.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from .people import People
 from .projects import Projects
 from .properties import Properties
 from .server import Server
+from .service_management import ServiceManagement
 from .state import API, InvalidError, State, missing
 
 
@@ -70,6 +71,7 @@ def _routes(state: State) -> Routes:
         People(state),
         Agile(state),
         Properties(state),
+        ServiceManagement(state),
         Dashboards(state, collections),
         *collections.values(),
     )
