@@ -89,8 +89,8 @@ class GatewayApis:
         """What to do about a path of a site if it is one of these APIs, or ""."""
         path = path.removeprefix(_ON_SITE) if path.startswith(f"{_ON_SITE}/") else path
         if match := self._beginning.match(path):
-            right = self._forms[match[1]]
-            return f"A site accepts no OAuth token: write {self._api_url}{right}/... instead."
+            right = self._api_url + self._forms[match[1]] + ("/..." if path[match.end() :] else "")
+            return f"A site accepts no OAuth token: write {right} instead."
         if found := _BY_OPTION.match(path):
             return (
                 f"A site accepts no OAuth token: write {self._api_url}{found[0]} instead. "

@@ -74,7 +74,8 @@ def place_of(
     if cloud is not None and not isinstance(cloud, CloudEnvironment):
         raise ConfigurationError(
             f"cloud: a value of type {type(cloud).__name__} is not a CloudEnvironment. Give "
-            "COMMERCIAL or US_GOV_MODERATE."
+            "COMMERCIAL or US_GOV_MODERATE; for Isolated Cloud one with its hosts, which are not "
+            "documented."
         )
     further = checked_gateway_paths(gateway_paths)
     is_server = bool(server_url) and not (cloud_id or site_url)

@@ -215,8 +215,8 @@ def faults(case: Case, arrivals: list[Arrival]) -> Iterator[str]:
     for arrival in arrivals:
         if arrival.has_token and not case.grant.is_inside(arrival):
             yield f"the token left the grant, to {arrival.looked_up} {arrival.target!r}"
-        site = case.grant.site
-        is_known = case.grant.is_inside(arrival) or (site is not None and site.is_inside(arrival))
+        places = (case.grant, *case.grant.rewritten)
+        is_known = any(place.is_inside(arrival) for place in places)
         if case.foreign == "raise" and not is_known:
             yield f"sent outside of the grant, to {arrival.looked_up} {arrival.target!r}"
         is_plain = case.grant.is_plainly_inside(arrival) and not _has_odd_authority(case)

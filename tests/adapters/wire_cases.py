@@ -49,8 +49,9 @@ class Grant:
         host, port: Of its origin.
         prefixes: Paths, as lists of segments; the token goes there and below.
         exact: Paths without anything below.
-        site: What the gateway's login may ask of its site; the package sends it to the gateway.
-            httpx follows a redirect there first, without the token.
+        rewritten: What the gateway's login may ask of its site, and of the gateway by other names;
+            the package sends it elsewhere on the gateway. httpx follows a redirect there first,
+            without the token.
     """
 
     server: ResourceServer
@@ -58,12 +59,12 @@ class Grant:
     port: int
     prefixes: tuple[tuple[bytes, ...], ...]
     exact: tuple[bytes, ...] = ()
-    site: Grant | None = None
+    rewritten: tuple[Grant, ...] = ()
 
     @property
     def origins(self) -> tuple[str, ...]:
         """Other origins for the generator: the site's."""
-        return (self.site.authority,) if self.site else ()
+        return tuple(each.authority for each in self.rewritten if each.host != self.host)
 
     @property
     def authority(self) -> str:
@@ -130,14 +131,24 @@ def data_center(host: str, port: int, context_path: str) -> Grant:
 def cloud() -> Grant:
     """The gateway, and a site at another port."""
     api, site = "http://127.0.0.1:7990", "http://localhost:7991"
-    server = CloudGateway(api, CLOUD_ID, site_url=site)
-    products = (b"jira", b"confluence", b"other", b"x")
-    prefixes = tuple((b"ex", product, CLOUD_ID.encode()) for product in products)
+    options = ("/graphql", "/automation/public/jira/{cloudId}")
+    server = CloudGateway(api, CLOUD_ID, site_url=site, gateway_paths=options)
+    of_products = _prefixes(*(f"ex/{product}/{{}}" for product in ("jira", "confluence", "x")))
+    others = _prefixes("jsm/ops/api/{}", "graphql", "automation/public/jira/{}")
     exact = (b"/me", b"/oauth/token/accessible-resources")
-    resources = ("rest", "wiki/rest", "wiki/api", "secure/attachment", "secure/thumbnail")
-    rewritten = tuple(tuple(path.encode().split(b"/")) for path in resources)
-    of_site = Grant(OneServer(site), "localhost", 7991, (*prefixes, *rewritten))
-    return Grant(server, "127.0.0.1", 7990, prefixes, exact, of_site)
+    resources = _prefixes(
+        *("rest", "wiki/rest", "wiki/api", "secure/attachment", "secure/thumbnail")
+    )
+    apis = _prefixes("jira/forms/cloud/{}", "jsm/assets/workspace")
+    rewritten = (
+        Grant(OneServer(site), "localhost", 7991, (*of_products, *resources)),
+        Grant(OneServer(api), "127.0.0.1", 7990, (*resources, *apis)),
+    )
+    return Grant(server, "127.0.0.1", 7990, (*of_products, *others), exact, rewritten)
+
+
+def _prefixes(*paths: str) -> tuple[tuple[bytes, ...], ...]:
+    return tuple(tuple(path.format(CLOUD_ID).encode().split(b"/")) for path in paths)
 
 
 GRANTS = (
@@ -259,6 +270,7 @@ _SEGMENTS = (
         "\x0b",
     ),
     *("me", "ex", "secure", "attachment", "10001", "wiki", CLOUD_ID, "99999999-2222", "x" * 3000),
+    *("jsm", "ops", "graphql", "public"),
 )
 _ENDS = (
     *("", "", "", "?a=b", "?a=%20b&c", "?/../x", "#f", "#/../../x", "?", "#", "?x#y", ";", ";x=y"),
@@ -325,7 +337,8 @@ class Generator:
         return prefix + "".join(choose("////\\") + choose(_SEGMENTS) for _ in range(count))
 
     def _prefix(self, grant: Grant) -> str:
-        prefix = self._random.choice(grant.prefixes)
+        rewritten = [prefix for each in grant.rewritten for prefix in each.prefixes]
+        prefix = self._random.choice([*grant.prefixes, *rewritten])
         return "".join(f"/{part.decode()}" for part in prefix)
 
 
