@@ -26,7 +26,7 @@ OAUTH = "/rest/oauth2/latest"
 _PATS = "/rest/pat/latest"
 _SESSION = "/rest/auth/1/session"
 METADATA = "/.well-known/oauth-authorization-server"
-_VERIFIER_LENGTHS = range(43, 129)  # RFC 7636 section 4.1
+_VERIFIER_LENGTHS = range(43, 128)  # as Atlassian documents it; RFC 7636 allows 128 as well
 _ANONYMOUS = "anonymous"
 _FORM = "application/x-www-form-urlencoded"
 # Jersey's text. Source: OpenHands#14250, 2026-05-01.
@@ -54,7 +54,7 @@ class DataCenter(Flavour):
             200: both show the login page in place.
         rate_limit: None, or the Retry-After in seconds that every resource answers with 429.
         attachments_need_session: /secure/attachment sends bearers to the login page (Jira 8.14),
-            and so do the files of Confluence and Bitbucket (unconfirmed).
+            and so do the files of Confluence (unconfirmed). Those of Bitbucket always do.
         jira_11: Basic is off, and /rest/auth/1/session is refused (both answers: unconfirmed).
         password: Of the user `ada`, for Basic.
         personal_access_tokens: Names of people by their valid PATs; `personal_access_token` is the
@@ -229,6 +229,9 @@ class DataCenter(Flavour):
             response = json_response(403, {"message": "Basic authentication is disabled"})
         elif self.rate_limit is not None:
             response = _throttled(self.rate_limit)
+        elif self._ignores_token(served, caller):
+            caller = Caller(base=self.url)
+            response = self._login(served)
         elif path.startswith(("/secure/", *_FILES)):
             response = self._page(served, caller)
         else:
@@ -276,13 +279,22 @@ class DataCenter(Flavour):
         destination = quote(request.path, safe="")
         return redirect_response(f"{self.url}/login.jsp?os_destination={destination}")
 
+    def _ignores_token(self, request: Request, caller: Caller) -> bool:
+        """Bitbucket sends a token to its login page, except at /rest and /scm.
+
+        Source: support.atlassian.com/bitbucket-data-center/kb/access-tokens-no-longer-work-as-
+        expected-after-upgrading-bitbucket-data-center (8.9.22, 8.19.12, 9.3.2 and later).
+        """
+        product, _ = self._product(request.path)
+        is_by_token = request.credentials("bearer") and caller.name != SESSION_USER
+        return bool(is_by_token) and not product.token_paths.match(request.path)
+
+    def _product(self, path: str) -> tuple[ServerProduct, Resources]:
+        return next(each for each in self._resources if each[0].paths.fullmatch(path))
+
     def _resource(self, request: Request, caller: Caller) -> Response:
         path, scopes = request.path, caller.scopes
-        product, resources = next(
-            (product, resources)
-            for product, resources in self._resources
-            if product.paths.fullmatch(path)
-        )
+        product, resources = self._product(path)
         if scopes is not None and not permitted(product.needs, request.method, path, scopes):
             return json_response(403, {"message": "The scope of the token does not allow this"})
         if caller.anonymous and not self.anonymous_access and not path.endswith("/serverInfo"):
