@@ -48,8 +48,8 @@ class Cloud(Flavour):
     Attributes:
         audience: What authorization requests must name; Government Cloud has another.
         expires_in_as: "int", "string" or "missing".
-        bad_code_error: "invalid_request" (2026) or "invalid_grant" (2020): the answer to a code that
-            is wrong, used or older than `code_lifetime`.
+        bad_code_error: "invalid_request" (2026) or "invalid_grant" (2020): the answer to a code
+            that is wrong, used or older than `code_lifetime`.
         dead_refresh_token_error: "unauthorized_client" (live), "invalid_grant" (documented),
             "globally_revoked" (live: invalid_grant with another text) or "text" (live: that text in
             place of an error code).
@@ -86,7 +86,9 @@ class Cloud(Flavour):
             "secret": (401, _UNAUTHORIZED),
             "service_client": error(400, "invalid_client", "Unknown client."),
             "client_grant_type": error(403, "unauthorized_client", "Not allowed."),  # unconfirmed
-            "scope": error(400, "invalid_scope", "Scope must not be sent."),  # its text: unconfirmed
+            "scope": error(
+                400, "invalid_scope", "Scope must not be sent."
+            ),  # its text: unconfirmed
             "redirect_uri": error(403, "invalid_grant", "Invalid redirect uri"),  # unconfirmed
         }
     )
