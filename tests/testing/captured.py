@@ -21,6 +21,8 @@ CAPTURED: tuple[tuple[str, str, str, str, str], ...] = (
     # 1.1 authorization on Cloud
     ("1.1", "authorize::test_denial_comes_back_as_access_denied", _3LO, "", "the description"),
     ("1.1", "authorize::test_audience_belongs_to_the_instance", "NangoHQ/nango", "audience", ""),
+    ("1.1", "authorize::test_cloud_shows_an_error_page",
+     f"{_3LO}; for `openid` a test of public code, 2026-08-05", "", "the statuses"),
     ("1.1", "authorize::test_cloud_accepts_pkce_and_ignores_it",
      "Meridiona/meridian#218, 2026-06-09; loncadev/baron#179, 2026-09-06", "", ""),
     ("1.1", "authorize::test_sites_are_chosen_on_the_consent_page", _3LO, "resource_choice",
@@ -93,6 +95,8 @@ CAPTURED: tuple[tuple[str, str, str, str, str], ...] = (
      "rotation_grace reuse_revokes_family", ""),
     ("4", "rotation::test_data_center_admin_can_shorten_valid_tokens", _WIRE,
      "lifetime_read_at_check", ""),
+    ("4", "resources::test_a_token_may_be_the_password", f"{_PROVIDER}; {_WIRE}", "",
+     "that the name of the user does not count"),
     ("4", "resources::test_session_cookie_wins_over_the_bearer", "pycontribs/jira#1904",
      "session_cookie_wins", ""),
     ("4", "resources::test_pages_redirect_bearers_to_the_login", "mcp-atlassian#1634",

@@ -324,7 +324,7 @@ def test_data_center_reads_a_rejected_bearer_as_anonymous(server: Client) -> Non
 @fact(12, "support.atlassian.com, KB on access tokens of Bitbucket Data Center after an upgrade")
 def test_bitbucket_data_center_takes_tokens_at_two_paths(server: Client) -> None:
     """Bitbucket Data Center (8.9.22, 8.19.12, 9.3.2 and later) takes tokens at /rest and /scm only,
-    and sends others to its login page.
+    and sends others to its login page; as a password they get 401.
     """
     pat = server.flavour.personal_access_token
     for token in (server.access_token("REPO_READ"), pat, "dead"):
@@ -332,6 +332,7 @@ def test_bitbucket_data_center_takes_tokens_at_two_paths(server: Client) -> None
             answer = server.get(path, token)
             assert (answer.status_code, answer.headers["X-AUSERNAME"]) == (302, "anonymous")
             assert "/login.jsp" in answer.headers["Location"]
+            assert server.get(path, auth=("ada", token)).status_code == 401
     for token, status in ((pat, 200), ("", 401)):
         assert server.get("/rest/api/latest/projects/SEC/repos", token).status_code == status
         git = "/scm/sec/repo-1.git/info/refs?service=git-upload-pack"

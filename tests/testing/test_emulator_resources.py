@@ -193,6 +193,15 @@ def test_personal_access_token(server: Client) -> None:
     assert response.json()["name"] == "ada"
 
 
+def test_a_token_may_be_the_password(server: Client) -> None:
+    """Data Center takes an access token or a PAT as the password of Basic, as git sends it."""
+    for token in (server.access_token("READ"), server.flavour.personal_access_token):
+        answer = server.get("/rest/api/2/myself", auth=("x-token-auth", token))
+        assert answer.headers["X-AUSERNAME"] == "ada"
+    wrong = server.get("/rest/api/2/serverInfo", auth=("ada", "wrong"))
+    assert (wrong.status_code, wrong.headers["X-AUSERNAME"]) == (200, "anonymous")
+
+
 def test_session_cookie_wins_over_the_bearer(server: Client) -> None:
     """With a valid JSESSIONID the request belongs to the session's user, by default."""
     token = server.access_token()

@@ -229,9 +229,8 @@ class DataCenter(Flavour):
             response = json_response(403, {"message": "Basic authentication is disabled"})
         elif self.rate_limit is not None:
             response = _throttled(self.rate_limit)
-        elif self._ignores_token(served, caller):
-            caller = Caller(base=self.url)
-            response = self._login(served)
+        elif refused := self._without_token(served, caller):
+            caller, response = Caller(base=self.url), refused
         elif path.startswith(("/secure/", *_FILES)):
             response = self._page(served, caller)
         else:
@@ -279,15 +278,18 @@ class DataCenter(Flavour):
         destination = quote(request.path, safe="")
         return redirect_response(f"{self.url}/login.jsp?os_destination={destination}")
 
-    def _ignores_token(self, request: Request, caller: Caller) -> bool:
-        """Bitbucket sends a token to its login page, except at /rest and /scm.
+    def _without_token(self, request: Request, caller: Caller) -> Response | None:
+        """Bitbucket sends a token to its login page, except at /rest and /scm; as a password, 401.
 
         Source: support.atlassian.com/bitbucket-data-center/kb/access-tokens-no-longer-work-as-
         expected-after-upgrading-bitbucket-data-center (8.9.22, 8.19.12, 9.3.2 and later).
         """
         product, _ = self._product(request.path)
-        is_by_token = request.credentials("bearer") and caller.name != SESSION_USER
-        return bool(is_by_token) and not product.token_paths.match(request.path)
+        if caller.name == SESSION_USER or product.token_paths.match(request.path):
+            return None
+        if _basic_password(request) not in ("", self.password):
+            return json_response(401, {"message": "Client must be authenticated"})
+        return self._login(request) if request.credentials("bearer") else None
 
     def _product(self, path: str) -> tuple[ServerProduct, Resources]:
         return next(each for each in self._resources if each[0].paths.fullmatch(path))
@@ -310,6 +312,8 @@ class DataCenter(Flavour):
         pair = base64.b64encode(f"{DATA_CENTER_USER}:{self.password}".encode()).decode()
         if same(request.credentials("basic"), pair):
             return Caller(DATA_CENTER_USER, self.url)
+        if password := _basic_password(request):  # property token.via.basic.authentication
+            scheme, token = "Bearer", password
         if scheme == "Bearer":  # exactly: the filter compares case-sensitively
             if person := self.personal_access_tokens.get(token):
                 return Caller(person, self.url)
@@ -318,6 +322,14 @@ class DataCenter(Flavour):
                 scopes = frozenset().union(*map(implied, record.consent.scopes))
                 return Caller(record.consent.subject, self.url, scopes)
         return Caller(base=self.url)
+
+
+def _basic_password(request: Request) -> str:
+    try:
+        pair = base64.b64decode(request.credentials("basic"), validate=True).decode()
+    except ValueError:
+        return ""
+    return pair.partition(":")[2]
 
 
 def _throttled(wait: float) -> Response:
