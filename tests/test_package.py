@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -173,6 +174,7 @@ EXTRAS = ["httpx2", "redis", "sqlalchemy", "cryptography", "keyring", "platformd
           "click", "rich", "jira", "pytest", "hypothesis"]  # fmt: skip
 WITHOUT_EXTRAS = f"""
 import sys
+import tomllib
 for library in {EXTRAS!r}:
     sys.modules[library] = None
 import atlassian_auth_adapter as a
@@ -314,3 +316,18 @@ def test_the_version_is_one() -> None:
     assert re.fullmatch(
         r"\d+\.\d+\.\d+([ab]\d+|rc\d+|\.dev\d+)?", atlassian_auth_adapter.__version__
     )
+
+
+def test_the_emulator_may_import_no_module_of_the_library() -> None:
+    """The contract of import-linter names every module but those of `testing`."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    (contract,) = (
+        each
+        for each in settings["tool"]["importlinter"]["contracts"]
+        if each.get("source_modules") == ["atlassian_auth_adapter.testing.emulator"]
+    )
+    package = Path(atlassian_auth_adapter.__file__).parent
+    modules = {each.stem for each in package.iterdir() if each.suffix == ".py" or each.is_dir()}
+    modules -= {"__init__", "__pycache__", "testing"}
+    named = {name.removeprefix("atlassian_auth_adapter.") for name in contract["forbidden_modules"]}
+    assert modules <= named

@@ -172,6 +172,9 @@ class OneServer:
         elsewhere: The hint for requests to Atlassian Cloud outside the base URL.
         other_paths: Matches paths of the same origin that are not below the base URL, and accept
             the token as well.
+        token_paths: Matches the paths below the base URL that accept the token; "": all.
+        hint: What to do about a request to the others, and at `hint_at`.
+        hint_at: Another origin for which that hint is, or "".
     """
 
     base_url: str
@@ -179,6 +182,9 @@ class OneServer:
     anonymous_fallback: bool = True
     elsewhere: str = ""
     other_paths: str = r"(?!)"
+    token_paths: str = ""
+    hint: str = ""
+    hint_at: str = ""
     _base: Location = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -191,12 +197,16 @@ class OneServer:
         return Route(location, bearer, "" if bearer else self._hint(location))
 
     def _is_own_path(self, path: str) -> bool:
-        return f"{path}/".startswith(f"{self._base.path}/") or bool(
-            re.fullmatch(self.other_paths, path, re.DOTALL)
-        )
+        base = self._base.path
+        if not f"{path}/".startswith(f"{base}/"):
+            return bool(re.fullmatch(self.other_paths, path, re.DOTALL))
+        below = path.removeprefix(base)
+        return not self.token_paths or bool(re.fullmatch(self.token_paths, below, re.DOTALL))
 
     def _hint(self, location: Location) -> str:
         base = self._base
+        if self.hint_at and location.origin == Location.of(self.hint_at).origin:
+            return self.hint
         if location.host == base.host and location.scheme != base.scheme:
             return f"Write {base.scheme}:// in place of {location.scheme}://."
         if is_cloud_host(location.host) and self.elsewhere:
@@ -207,6 +217,8 @@ class OneServer:
             return f"Write {base.origin_url} in place of {location.origin_url}."
         if self._is_own_path(location.path):
             return ""
+        if f"{location.path}/".startswith(f"{base.path}/"):
+            return self.hint
         return (
             f"This login is for {self.base_url}: one of its resources is {self.base_url}"
             f"{_family(location.path)}. Another application of that host needs a login of its own."

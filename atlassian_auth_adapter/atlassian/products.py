@@ -150,6 +150,16 @@ def cloud_server(cloud: CloudEnvironment) -> AuthorizationServer:
         resend_window=120.0,  # our choice: long enough for a short outage, far from the end
         refresh_token_lifetime=90 * DAY,
         authorization_lifetime=365 * DAY,
+        bad_code=(
+            ("invalid_grant", ""),
+            # 400 "authorization_code is invalid"; in 2020 403 "Invalid authorization code".
+            # Community 66643; sooperset/mcp-atlassian#1137, 2026-03-05.
+            ("invalid_request", ""),
+            # Unconfirmed: by analogy with the answers to a refresh token.
+            ("unauthorized_client", "authorization_code is invalid"),
+            ("authorization_code is invalid", ""),
+            ("invalid authorization code", ""),
+        ),
         dead_refresh_token=(
             ("invalid_grant", ""),
             ("unauthorized_client", "refresh_token is invalid"),  # live traffic, 2024 to 2026
@@ -253,6 +263,10 @@ class Product:
         data_center_scopes: Default scopes of an authorization on Data Center.
         data_center_identity: Path below `base_url` that answers who we are, on Data Center; "" when
             there is no Data Center of the product.
+        data_center_paths: Matches the paths below `base_url` that take a token, on Data Center; "":
+            all.
+        hint: What to do about a request to the other paths of its Data Center, or to the
+            authorization server's host of its own Cloud, which must not carry the token.
     """
 
     name: str
@@ -265,6 +279,8 @@ class Product:
     own_api_path: str = ""
     data_center_scopes: tuple[str, ...] = ()
     data_center_identity: str = ""
+    data_center_paths: str = ""
+    hint: str = ""
 
     @property
     def public_clients(self) -> bool:
@@ -309,6 +325,16 @@ PRODUCTS = {
             # Its body names no account, but every answer names the caller in X-AUSERNAME.
             # Source: social-core's bitbucket_datacenter.py, read 2026-11-22.
             data_center_identity="/rest/api/latest/application-properties",
+            # Others lead to the login page; a token as a password there can lock the account.
+            # Source: support.atlassian.com/bitbucket-data-center/kb/access-tokens-no-longer-work-
+            # as-expected-after-upgrading-bitbucket-data-center, 8.9.22, 8.19.12, 9.3.2 and later.
+            data_center_paths=r"/+(?:rest|scm)(?:/.*)?",
+            # Source: community 99003, 2026-05-04.
+            hint=(
+                "Bitbucket takes tokens at its REST API (files: .../repos/SLUG/raw/PATH on Data "
+                "Center, .../src/COMMIT/PATH on Cloud), and for git: on Data Center at /scm, on "
+                "Cloud as the password of the user x-token-auth."
+            ),
         ),
         Product(
             name="trello",

@@ -279,13 +279,13 @@ class AtlassianOAuthClient(AtlassianClient):
                 self._report("not_revoked", error=str(error))
             raise
         except TokenRequestRefusedError as error:
-            if error.error not in ("invalid_grant", "invalid_request"):
+            if not self._server.refuses_code(error.error, error.error_description):
                 raise
             failure = AuthorizationError(
                 "the authorization code was refused: it was used before, is too old, or was issued "
-                f"for another callback URL ({error.error}, HTTP {error.status}). Call "
-                "oauth_start() again.",
+                f"for another callback URL ({error.error}, HTTP {error.status}).",
                 error=error.error,
+                advice="Call oauth_start() again.",
             )
             raise_clean(failure, error.copied())
         if not (token_set.refresh_token or self.missing_scope):  # else the start has told

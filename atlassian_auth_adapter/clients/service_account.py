@@ -31,6 +31,9 @@ class AtlassianServiceAccountClient(AtlassianClient):
     There is no refresh token, and no person logs in. All threads, tasks and processes that share
     the store share one token request an hour.
 
+    A consumer of Bitbucket Cloud that belongs to a personal workspace reaches only that workspace.
+    Source: community 99003, 2026-05-04.
+
     Args:
         client_id: Of the credential: of the service account (Cloud), of the application link (Data
             Center), of the consumer (Bitbucket Cloud).

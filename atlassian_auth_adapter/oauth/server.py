@@ -34,8 +34,9 @@ class AuthorizationServer:
         refresh_token_lifetime: Seconds after which a refresh token that is not used expires.
         authorization_lifetime: Seconds after the resource owner's consent until all its tokens
             expire, however often they are refreshed.
-        dead_refresh_token: The error answers for an invalid refresh token: pairs of error code and
-            a part of the description (both lower case, "" for any description).
+        bad_code: The error answers for an invalid authorization code: pairs of error code and a
+            part of the description (both lower case, "" for any description).
+        dead_refresh_token: The same for an invalid refresh token.
     """
 
     issuer: str
@@ -56,6 +57,8 @@ class AuthorizationServer:
     resend_window: float = 0.0
     refresh_token_lifetime: float = math.inf
     authorization_lifetime: float = math.inf
+    # A request of this package lacks nothing but a good code: so invalid_request means the code.
+    bad_code: tuple[tuple[str, str], ...] = (("invalid_grant", ""), ("invalid_request", ""))
     dead_refresh_token: tuple[tuple[str, str], ...] = (("invalid_grant", ""),)
 
     def for_client_credentials(self) -> AuthorizationServer:
@@ -91,7 +94,12 @@ class AuthorizationServer:
 
     def refuses_refresh_token(self, error: str, description: str) -> bool:
         """Whether this error answer means that the refresh token is invalid."""
-        return any(
-            error.lower() == code and part in description.lower()
-            for code, part in self.dead_refresh_token
-        )
+        return _fits(self.dead_refresh_token, error, description)
+
+    def refuses_code(self, error: str, description: str) -> bool:
+        """Whether this error answer means that the authorization code is invalid."""
+        return _fits(self.bad_code, error, description)
+
+
+def _fits(pairs: tuple[tuple[str, str], ...], error: str, description: str) -> bool:
+    return any(error.lower() == code and part in description.lower() for code, part in pairs)

@@ -123,6 +123,20 @@ def test_pasting_while_the_receiver_waits(
     assert _is_free(port)
 
 
+def test_a_code_that_is_refused_is_told_in_the_words_of_the_command(
+    terminal: Any, port: int, local: AtlassianEmulator
+) -> None:
+    """It was used or is too old: which command signs in again, and nothing of the library."""
+    local.cloud.code_lifetime = 0
+    child = terminal("login", "--no-browser")
+    code, shown = _paste(child, local.cloud.authorize(_url(child)))
+    told = " ".join(shown.split())
+    assert code == 5, shown
+    assert "too old" in told
+    assert "Sign in: atlassian-auth login" in told
+    assert "oauth_start" not in told
+
+
 def test_ctrl_c_leaves_nothing_behind(terminal: Any, port: int, local: AtlassianEmulator) -> None:
     """The port is free, the terminal as it was, there is no login; exit code 130."""
     child = terminal("login", "--no-browser")

@@ -183,8 +183,8 @@ class Bitbucket:
         self.bitbucket = atlassian.Bitbucket(place.url, session=session)
 
     def whoami(self) -> str:
-        path = "plugins/servlet/applinks/whoami"
-        name = self.bitbucket.get(path, not_json_response=True).decode()
+        path = "rest/api/1.0/application-properties"  # whoami is a page, which takes no token
+        name = self.bitbucket.get(path, advanced_mode=True).headers["X-AUSERNAME"]
         return str(self.bitbucket.get(f"rest/api/1.0/users/{name}")["displayName"])
 
     def search(self) -> set[str]:

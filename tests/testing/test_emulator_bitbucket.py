@@ -63,24 +63,27 @@ def test_bitbucket_pages(server: Client) -> None:
 
 
 def test_bitbucket_files(server: Client) -> None:
-    """A file is written by multipart PUT and comes back raw, at either address."""
+    """A file is written by multipart PUT and comes back raw; its page takes no token."""
     token = server.access_token("REPO_WRITE")
     place, content = "/projects/SEC/repos/repo-1", bytes(range(256)) * 10_000
     for sent in (b"first", content):
         files = {"content": ("x", sent), "message": (None, "m"), "branch": (None, "main")}
         written = server.request("PUT", f"{API}{place}/browse/a/b.bin", token, files=files)
         assert len(written.json()["id"]) == 40
-    for path in (f"{API}{place}/raw/a/b.bin", f"{place}/raw/a/b.bin"):
-        assert server.get(path, token).content == content
+    assert server.get(f"{API}{place}/raw/a/b.bin", token).content == content
+    session = {"Cookie": f"JSESSIONID={server.flavour.session_cookie}"}
+    assert server.get(f"{place}/raw/a/b.bin", headers=session).content == content
+    assert server.get(f"{place}/raw/a/b.bin", token).status_code == 302
     assert server.get(f"{place}/raw/a/b.bin").status_code == 302
-    assert server.get(f"{place}/raw/a/c.bin", token).status_code == 404
+    assert server.get(f"{API}{place}/raw/a/c.bin", token).status_code == 404
 
 
 def test_bitbucket_names_itself_and_accounts(server: Client) -> None:
-    """application-properties needs no login; whoami and users name the account."""
+    """application-properties needs no login; whoami names that of a session, users any."""
     token = server.access_token("REPO_READ")
     assert server.get(f"{API}/application-properties").json()["displayName"] == "Bitbucket"
-    assert server.get("/plugins/servlet/applinks/whoami", token).text == "ada"
+    session = {"Cookie": f"JSESSIONID={server.flavour.session_cookie}"}
+    assert server.get("/plugins/servlet/applinks/whoami", headers=session).text == "grace"
     assert server.get(f"{API}/users/ada", token).json()["slug"] == "ada"
     assert server.get(f"{API}/users/unknown", token).status_code == 404
 

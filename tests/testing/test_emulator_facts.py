@@ -13,6 +13,7 @@ import pytest
 
 from atlassian_auth_adapter.testing.emulator import NotRedirectedError
 
+from .captured import CAPTURED, docstring
 from .conftest import VERIFIER
 
 if TYPE_CHECKING:
@@ -25,10 +26,11 @@ COMMAND = "python -m pytest tests/testing/test_emulator_facts.py --write-emulato
 HEAD = """\
 # What the emulator imitates
 
-Facts about Atlassian that were learnt on 2026-11-26, each with the test which shows that the
-emulator answers so. A knob is an attribute of `emulator.cloud`, `emulator.data_center`,
-`emulator.bitbucket` or `emulator.trello`. *Unconfirmed* says what is a guess, since no capture
-of it was found. The number is that of the row in the notes from which it comes.
+Facts about Atlassian, each with the test which shows that the emulator answers so. First those that
+were learnt on 2026-11-26, with the number of their row in our notes; then older ones, with that of
+their section (§). A knob is an attribute of `emulator.cloud`, `emulator.data_center`,
+`emulator.bitbucket` or `emulator.trello`; one that does not exist raises an AttributeError.
+*Unconfirmed* says what is a guess, since no capture of it was found.
 
 | # | Fact | Source | Knob | Unconfirmed | Test |
 |---|---|---|---|---|---|
@@ -42,29 +44,29 @@ T = TypeVar("T", bound=Callable[..., None])
 class Fact:
     """A row of the document."""
 
-    row: int
+    row: str
     text: str
     source: str
-    knob: str
+    knobs: str  # separated by blanks
     unconfirmed: str
     test: str
 
     def __str__(self) -> str:
-        knob = f"`{self.knob}`" if self.knob else ""
-        test = f"`tests/testing/{Path(__file__).name}::{self.test}`"
-        cells = (str(self.row), self.text, self.source, knob, self.unconfirmed, test)
+        knobs = ", ".join(f"`{knob}`" for knob in self.knobs.split())
+        test = f"`tests/testing/test_emulator_{self.test.replace('::', '.py::')}`"
+        cells = (self.row, self.text, self.source, knobs, self.unconfirmed, test)
         return "| " + " | ".join(cells) + " |"
 
 
 FACTS: list[Fact] = []
 
 
-def fact(row: int, source: str, knob: str = "", unconfirmed: str = "") -> Callable[[T], T]:
+def fact(row: int, source: str, knobs: str = "", unconfirmed: str = "") -> Callable[[T], T]:
     """The test shows a fact: its docstring says which."""
 
     def noted(test: T) -> T:
         text = " ".join((inspect.getdoc(test) or "").split())
-        FACTS.append(Fact(row, text, source, knob, unconfirmed, test.__name__))
+        FACTS.append(Fact(str(row), text, source, knobs, unconfirmed, f"facts::{test.__name__}"))
         return test
 
     return noted
@@ -157,18 +159,30 @@ def test_data_center_refuses_scopes_of_cloud(server: Client) -> None:
 # --- token endpoint -------------------------------------------------------------------------------
 
 
-@fact(1, "Community 66643; sooperset/mcp-atlassian#1137, 2026-03-05", "code_lifetime")
+@fact(
+    1,
+    "Community 66643; sooperset/mcp-atlassian#1137, 2026-03-05",
+    "code_lifetime bad_code_error",
+    "the error code of 2020; how long exactly a code lives, here ten minutes",
+)
 def test_a_bad_code_is_an_invalid_request(cloud: Client, clock: StandingClock) -> None:
-    """Cloud answers a bad, expired or reused code with 400 `invalid_request`,
-    "authorization_code is invalid".
+    """Cloud answers a bad, reused or expired code (after ten minutes at most) with 400
+    `invalid_request`, "authorization_code is invalid"; in 2020 with 403 "Invalid authorization
+    code".
     """
-    expected = {"error": "invalid_request", "error_description": "authorization_code is invalid"}
     used, old = cloud.code(), cloud.code()
     assert cloud.exchange(used).status_code == 200
+    assert cloud.flavour.code_lifetime <= 600
     clock.now += cloud.flavour.code_lifetime
-    for code in (used, old, "nonsense"):
-        answer = cloud.exchange(code)
-        assert (answer.status_code, answer.json()) == (400, expected)
+    for error, status, text in (
+        ("invalid_request", 400, "authorization_code is invalid"),
+        ("invalid_grant", 403, "Invalid authorization code"),
+    ):
+        cloud.flavour.bad_code_error = error
+        for code in (used, old, "nonsense"):
+            answer = cloud.exchange(code)
+            expected = {"error": error, "error_description": text}
+            assert (answer.status_code, answer.json()) == (status, expected)
 
 
 @fact(21, "reports from live traffic, 2026-06-12", "dead_refresh_token_error")
@@ -307,6 +321,24 @@ def test_data_center_reads_a_rejected_bearer_as_anonymous(server: Client) -> Non
     assert (answer.status_code, answer.headers["X-AUSERNAME"]) == (200, "anonymous")
 
 
+@fact(12, "support.atlassian.com, KB on access tokens of Bitbucket Data Center after an upgrade")
+def test_bitbucket_data_center_takes_tokens_at_two_paths(server: Client) -> None:
+    """Bitbucket Data Center (8.9.22, 8.19.12, 9.3.2 and later) takes tokens at /rest and /scm only,
+    and sends others to its login page; as a password they get 401.
+    """
+    pat = server.flavour.personal_access_token
+    for token in (server.access_token("REPO_READ"), pat, "dead"):
+        for path in ("/projects/ACME/repos/repo-1/raw/x", "/plugins/servlet/applinks/whoami"):
+            answer = server.get(path, token)
+            assert (answer.status_code, answer.headers["X-AUSERNAME"]) == (302, "anonymous")
+            assert "/login.jsp" in answer.headers["Location"]
+            assert server.get(path, auth=("ada", token)).status_code == 401
+    for token, status in ((pat, 200), ("", 401)):
+        assert server.get("/rest/api/latest/projects/SEC/repos", token).status_code == status
+        git = "/scm/sec/repo-1.git/info/refs?service=git-upload-pack"
+        assert server.get(git, token).status_code == status
+
+
 @fact(13, "jira.js guide", "jira_11", "the answers of both refusals")
 def test_jira_11_takes_no_passwords(server: Client) -> None:
     """Jira 11 has Basic off by default and refuses /rest/auth/1/session."""
@@ -320,7 +352,23 @@ def test_jira_11_takes_no_passwords(server: Client) -> None:
     assert server.whoami(server.access_token()).status_code == 200
 
 
-@fact(18, "developer.atlassian.com rate limiting, 2026-10-20, 2026-02-02", "rate_limit_reason")
+_LIMITS = "developer.atlassian.com rate limiting, 2026-10-20, 2026-02-02"
+
+
+@fact(18, _LIMITS, "rate_limit_reason")
+def test_writing_has_a_limit_of_its_own(cloud: Client) -> None:
+    """`jira-per-issue-on-write` is the reason for writing requests to Jira, and for no others."""
+    cloud.flavour.rate_limit, cloud.flavour.rate_limit_reason = 5, "per-issue-on-write"
+    token, pages = cloud.access_token(), "/wiki/api/v2/pages"
+    confluence = cloud.product_url.replace("/ex/jira/", "/ex/confluence/")
+    answer = cloud.request("POST", "/rest/api/3/issue", token, json={})
+    assert answer.status_code == 429
+    assert answer.headers["RateLimit-Reason"] == "jira-per-issue-on-write"
+    assert cloud.get(MYSELF, token).status_code == 200
+    assert cloud.request("POST", confluence + pages, token, json={}).status_code == 400
+
+
+@fact(18, _LIMITS, "rate_limit rate_limit_reason")
 def test_throttling_has_reasons_by_product(cloud: Client) -> None:
     """429 names its reason in `RateLimit-Reason`, with the product before it; its body has
     `errorMessages`. Retry-After may be half an hour.
@@ -511,15 +559,40 @@ def test_the_seraph_header_at_the_gateway_is_a_guess(cloud: Client, clock: Stand
 # --- the document ---------------------------------------------------------------------------------
 
 
-def test_the_document_is_up_to_date(request: pytest.FixtureRequest) -> None:
-    """docs/emulator.md has a row for each fact, and nothing that was written by hand."""
-    facts = sorted(FACTS, key=lambda each: each.row)
+#: Attributes of the flavours that say what there is, not what it does.
+NO_KNOBS = frozenset(
+    {
+        *("api_url", "auth_url", "media_url", "url", "context_path", "sites"),
+        *("rows", "routes", "auth_routes", "grants", "now", "browser_ssl_context"),
+        *("name", "product", "words", "email", "password", "session_cookie"),
+        "personal_access_token",
+    }
+)
+
+
+def test_the_document_is_up_to_date(
+    request: pytest.FixtureRequest, emulator: AtlassianEmulator
+) -> None:
+    """docs/emulator.md has a row for each fact and names every knob, and nothing that was written
+    by hand.
+    """
+    facts = sorted(FACTS, key=lambda each: int(each.row))
+    for section, test, *cells in CAPTURED:
+        facts.append(Fact(f"§{section}", docstring(test), *cells, test))
     text = HEAD + "".join(f"{each}\n" for each in facts) + FOOT
     if request.config.getoption("write_emulator", False):
         DOCUMENT.write_text(text, encoding="utf-8")
     assert DOCUMENT.read_text(encoding="utf-8") == text, f"it is stale: {COMMAND}"
-    for each in facts:
-        flavours = ("cloud", "data_center", "bitbucket", "trello")
-        names = [getattr(request.getfixturevalue("emulator"), name) for name in flavours]
-        knob = each.knob.partition(".")[0]
-        assert not knob or any(hasattr(flavour, knob) for flavour in names), each
+    knobs = {knob.partition(".")[0] for each in facts for knob in each.knobs.split()}
+    names = {name for each in emulator.flavours for name in vars(each) if name[0] != "_"}
+    assert knobs - {"refusals"} == names - NO_KNOBS
+
+
+def test_a_knob_that_does_not_exist_is_an_error(emulator: AtlassianEmulator) -> None:
+    """A misspelt setting raises, with the name that was meant, and so does a field of the app."""
+    for flavour in emulator.flavours:
+        with pytest.raises(AttributeError, match="did you mean 'rotation_grace'"):
+            flavour.rotation_grase = 1
+        with pytest.raises(AttributeError):
+            flavour.app.scope = ("READ",)
+        flavour.refusals = {**flavour.refusals}  # an attribute of the class

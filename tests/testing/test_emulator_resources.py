@@ -132,6 +132,40 @@ def test_site_takes_api_tokens_and_no_bearers(cloud: Client) -> None:
 # -- Data Center: credentials ----------------------------------------------------------------------
 
 
+def test_a_product_may_be_denied(cloud: Client) -> None:
+    """Who may not use a product gets 403 with a `message` and a `statusCode`."""
+    cloud.flavour.products_denied = ("confluence",)
+    url = cloud.product_url.replace("/ex/jira/", "/ex/confluence/")
+    answer = cloud.get(f"{url}/wiki/rest/api/user/current", cloud.access_token())
+    text = "Current user not permitted to use Confluence"
+    assert (answer.status_code, answer.json()) == (403, {"message": text, "statusCode": 403})
+
+
+def test_api_tokens_have_no_quota(cloud: Client) -> None:
+    """Quotas are for OAuth; bursts and writes are limited for API tokens too."""
+    side = cloud.flavour
+    side.rate_limit = 60
+    for reason, status in (("quota-tenant-based", 200), ("burst-based", 429)):
+        side.rate_limit_reason = reason
+        for url, token in (
+            (cloud.product_url, side.scoped_api_token),
+            (side.sites[0].url, side.api_token),
+        ):
+            answer = cloud.get(f"{url}/rest/api/3/myself", auth=(side.email, token))
+            assert answer.status_code == status
+        assert cloud.whoami(cloud.access_token()).status_code == 429
+
+
+def test_scoped_api_tokens_are_for_the_gateway(cloud: Client) -> None:
+    """An API token with scopes works there, as Basic and as a bearer, and not on the site."""
+    side, path = cloud.flavour, "/rest/api/3/myself"
+    pair = (side.email, side.scoped_api_token)
+    assert cloud.get(path, auth=pair).status_code == 200
+    assert cloud.get(path, side.scoped_api_token).status_code == 200
+    assert cloud.get(side.sites[0].url + path, auth=pair).status_code == 401
+    assert cloud.get(path, auth=(side.email, side.api_token)).status_code == 401
+
+
 def test_an_invalid_bearer_is_anonymous(server: Client) -> None:
     """An invalid or misspelt bearer is ignored: 200 with less data, 401 where a login is needed."""
     token = server.access_token()
@@ -157,6 +191,15 @@ def test_personal_access_token(server: Client) -> None:
     """A PAT is a plain bearer without scopes."""
     response = server.whoami(server.flavour.personal_access_token)
     assert response.json()["name"] == "ada"
+
+
+def test_a_token_may_be_the_password(server: Client) -> None:
+    """Data Center takes an access token or a PAT as the password of Basic, as git sends it."""
+    for token in (server.access_token("READ"), server.flavour.personal_access_token):
+        answer = server.get("/rest/api/2/myself", auth=("x-token-auth", token))
+        assert answer.headers["X-AUSERNAME"] == "ada"
+    wrong = server.get("/rest/api/2/serverInfo", auth=("ada", "wrong"))
+    assert (wrong.status_code, wrong.headers["X-AUSERNAME"]) == (200, "anonymous")
 
 
 def test_session_cookie_wins_over_the_bearer(server: Client) -> None:

@@ -35,7 +35,7 @@ def test_refresh_rotates(client: Client, emulator: AtlassianEmulator) -> None:
 def test_retry_within_the_grace_gives_a_sibling(
     cloud: Client, emulator: AtlassianEmulator, clock: StandingClock
 ) -> None:
-    """The old token may be sent again for ten minutes; both children work."""
+    """A used refresh token may be sent again for ten minutes; both children work."""
     old = cloud.refresh_token()
     first = cloud.refresh(old).json()
     clock.now += 599
@@ -59,7 +59,7 @@ def test_siblings_may_be_replaced(cloud: Client, emulator: AtlassianEmulator) ->
 def test_reuse_after_the_grace_ends_the_family(
     cloud: Client, emulator: AtlassianEmulator, clock: StandingClock
 ) -> None:
-    """Ten minutes later the old token revokes its grant; other grants stay valid."""
+    """A refresh token used again after ten minutes ends its grant; other grants stay valid."""
     old, other = (cloud.refresh_token() for _ in range(2))
     child = cloud.refresh(old).json()
     clock.now += 600
@@ -86,7 +86,7 @@ def test_data_center_has_no_grace_and_no_reuse_detection(
 
 
 def test_a_refresh_ends_the_old_access_token(cloud: Client, clock: StandingClock) -> None:
-    """Ten minutes later, before its expiry."""
+    """The access token before a refresh ends ten minutes after it, before its expiry."""
     old = cloud.flavour.issue()
     new = cloud.refresh(old["refresh_token"]).json()
     clock.now += 599
@@ -150,7 +150,7 @@ def test_answer_without_refresh_token(cloud: Client) -> None:
 
 
 def test_an_invalid_refresh_token_has_two_answers(cloud: Client) -> None:
-    """Cloud answers 403, as seen in live traffic or as documented."""
+    """A dead refresh token gets 403, as seen in live traffic or as documented."""
     for error, description in (
         ("unauthorized_client", "refresh_token is invalid"),
         ("invalid_grant", "Unknown or invalid refresh token."),

@@ -140,6 +140,8 @@ class AtlassianEmulator:
         self._data_center = DataCenter(self._now, path) if data_center else None
         self._bitbucket = Bitbucket(self._now) if bitbucket else None
         self._trello = OwnHost(self._now, TRELLO) if trello else None
+        for flavour in self.flavours:
+            flavour.complete()
         try:
             if self._cloud is not None:
                 self._open_cloud(self._cloud, sites)

@@ -62,6 +62,7 @@ class BitbucketServer:
                 _logged_in(self._write),
             ),
             ("GET", f"(?:{_API})?{_REPOSITORY}/raw/(?P<path>.+)", self._raw),
+            ("GET", r"/scm/(?P<key>[^/]+)/(?P<slug>[^/]+)\.git/info/refs", self._branches),
             ("GET", r"/plugins/servlet/applinks/whoami", _whoami),
         )
 
@@ -150,6 +151,19 @@ class BitbucketServer:
             if state in ("OPEN", "ALL")
         ]
         return _page(call.request, beans)
+
+    def _branches(self, call: Call) -> Response:
+        """What git asks for first; the repositories of the emulator have no branches."""
+        key = call["key"].upper()
+        if key not in self._visible(call.caller):
+            realm = {"WWW-Authenticate": 'Basic realm="Atlassian Bitbucket"'}
+            return Response(401, b"", realm) if call.caller.anonymous else _missing(call.request)
+        service = call.request.first("service")
+        return Response(
+            200,
+            f"{len(service) + 15:04x}# service={service}\n00000000".encode(),
+            {"Content-Type": f"application/x-{service}-advertisement"},
+        )
 
     # -- files -------------------------------------------------------------------------------------
 

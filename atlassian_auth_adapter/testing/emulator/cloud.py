@@ -29,6 +29,14 @@ _DEAD_REFRESH_TOKEN = {
     "invalid_grant": "Unknown or invalid refresh token.",  # documented
 }
 _REVOKED = "Token was globally revoked"  # live traffic, 2026-06-12
+_BAD_CODE = MappingProxyType(
+    {
+        # Source: Community 66643; sooperset/mcp-atlassian#1137, 2026-03-05.
+        "invalid_request": error(400, "invalid_request", "authorization_code is invalid"),
+        # The answer of 2020; its code is unconfirmed, status and text are not.
+        "invalid_grant": error(403, "invalid_grant", "Invalid authorization code"),
+    }
+)
 _SESSION = "emulator.session"  # says that the person is signed in
 _MOST_SCOPES = 50  # "about"
 _REQUIRED = ("audience", "client_id", "scope", "redirect_uri", "response_type", "prompt")
@@ -40,6 +48,8 @@ class Cloud(Flavour):
     Attributes:
         audience: What authorization requests must name; Government Cloud has another.
         expires_in_as: "int", "string" or "missing".
+        bad_code_error: "invalid_request" (2026) or "invalid_grant" (2020): the answer to a code
+            that is wrong, used or older than `code_lifetime`.
         dead_refresh_token_error: "unauthorized_client" (live), "invalid_grant" (documented),
             "globally_revoked" (live: invalid_grant with another text) or "text" (live: that text in
             place of an error code).
@@ -47,8 +57,10 @@ class Cloud(Flavour):
         anonymous_readable: An expired bearer gets 200, anonymous data and `x-seraph-loginreason`.
         expired_as: 401, 403 or 404: the gateway's answer to an expired token.
         rate_limit: None, or the Retry-After in seconds that every resource answers with 429.
-        rate_limit_reason: What follows the product's name in `RateLimit-Reason`: "burst-based",
-            "quota-global-based", "quota-tenant-based"; for Jira "per-issue-on-write" as well.
+        rate_limit_reason: What follows the product's name in `RateLimit-Reason`: "burst-based";
+            "quota-global-based" and "quota-tenant-based", which are for OAuth and not for API
+            tokens; "per-issue-on-write", which is for writing requests to Jira.
+        products_denied: Names of products that the account may not use: 403.
         app_is_shared: False: the person is not the owner of an app that is not shared.
         revocation_as: What the revocation endpoint answers; it ends nothing unless this is 200
             (unconfirmed for 3LO).
@@ -69,17 +81,17 @@ class Cloud(Flavour):
     service_subject = SERVICE_ACCOUNT_ID
     refusals = MappingProxyType(
         {
+            # The first three are unconfirmed.
             "malformed": error(400, "invalid_request", "The request body cannot be read."),
             "missing": error(400, "invalid_request", "A required parameter is missing."),
             "grant_type": error(400, "unsupported_grant_type", "Unsupported grant type."),
             "client": (401, _UNAUTHORIZED),
             "secret": (401, _UNAUTHORIZED),
             "service_client": error(400, "invalid_client", "Unknown client."),
-            "client_grant_type": error(403, "unauthorized_client", "Grant type not allowed."),
-            "scope": error(400, "invalid_scope", "Scope must not be sent."),
-            # Source: Community 66643; sooperset/mcp-atlassian#1137, 2026-03-05. In 2020 it was 403
-            # "Invalid authorization code".
-            "code": error(400, "invalid_request", "authorization_code is invalid"),
+            "client_grant_type": error(403, "unauthorized_client", "Not allowed."),  # unconfirmed
+            "scope": error(
+                400, "invalid_scope", "Scope must not be sent."
+            ),  # its text: unconfirmed
             "redirect_uri": error(403, "invalid_grant", "Invalid redirect uri"),  # unconfirmed
         }
     )
@@ -100,15 +112,18 @@ class Cloud(Flavour):
             absolute_lifetime=365 * 86400,
             rotation_grace=600,
             companion_grace=600,
+            code_lifetime=600,  # "minutes, at most 10"
         )
         self.audience = "api.atlassian.com"
         self.expires_in_as = "int"
+        self.bad_code_error = "invalid_request"
         self.dead_refresh_token_error = "unauthorized_client"
         self.token_type = "Bearer"
         self.anonymous_readable = False
         self.expired_as = 401
         self.rate_limit: float | None = None
         self.rate_limit_reason = "burst-based"
+        self.products_denied: tuple[str, ...] = ()
         self.resource_choice: tuple[str, ...] | None = None
         self.entries_without: tuple[str, ...] = ()
         self.email = EMAIL
@@ -212,6 +227,8 @@ class Cloud(Flavour):
         return " ".join(self.service_account.scopes)
 
     def _refusal(self, reason: str) -> tuple[int, Mapping[str, Any]]:
+        if reason == "code":
+            return _BAD_CODE[self.bad_code_error]
         if reason == "refresh_token":
             sent = self.dead_refresh_token_error
             if sent == "globally_revoked":

@@ -26,7 +26,7 @@ OAUTH = "/rest/oauth2/latest"
 _PATS = "/rest/pat/latest"
 _SESSION = "/rest/auth/1/session"
 METADATA = "/.well-known/oauth-authorization-server"
-_VERIFIER_LENGTHS = range(43, 129)  # RFC 7636 section 4.1
+_VERIFIER_LENGTHS = range(43, 128)  # as Atlassian documents it; RFC 7636 allows 128 as well
 _ANONYMOUS = "anonymous"
 _FORM = "application/x-www-form-urlencoded"
 # Jersey's text. Source: OpenHands#14250, 2026-05-01.
@@ -54,7 +54,7 @@ class DataCenter(Flavour):
             200: both show the login page in place.
         rate_limit: None, or the Retry-After in seconds that every resource answers with 429.
         attachments_need_session: /secure/attachment sends bearers to the login page (Jira 8.14),
-            and so do the files of Confluence and Bitbucket (unconfirmed).
+            and so do the files of Confluence (unconfirmed). Those of Bitbucket always do.
         jira_11: Basic is off, and /rest/auth/1/session is refused (both answers: unconfirmed).
         password: Of the user `ada`, for Basic.
         personal_access_tokens: Names of people by their valid PATs; `personal_access_token` is the
@@ -229,6 +229,8 @@ class DataCenter(Flavour):
             response = json_response(403, {"message": "Basic authentication is disabled"})
         elif self.rate_limit is not None:
             response = _throttled(self.rate_limit)
+        elif refused := self._without_token(served, caller):
+            caller, response = Caller(base=self.url), refused
         elif path.startswith(("/secure/", *_FILES)):
             response = self._page(served, caller)
         else:
@@ -276,13 +278,25 @@ class DataCenter(Flavour):
         destination = quote(request.path, safe="")
         return redirect_response(f"{self.url}/login.jsp?os_destination={destination}")
 
+    def _without_token(self, request: Request, caller: Caller) -> Response | None:
+        """Bitbucket sends a token to its login page, except at /rest and /scm; as a password, 401.
+
+        Source: support.atlassian.com/bitbucket-data-center/kb/access-tokens-no-longer-work-as-
+        expected-after-upgrading-bitbucket-data-center (8.9.22, 8.19.12, 9.3.2 and later).
+        """
+        product, _ = self._product(request.path)
+        if caller.name == SESSION_USER or product.token_paths.match(request.path):
+            return None
+        if _basic_password(request) not in ("", self.password):
+            return json_response(401, {"message": "Client must be authenticated"})
+        return self._login(request) if request.credentials("bearer") else None
+
+    def _product(self, path: str) -> tuple[ServerProduct, Resources]:
+        return next(each for each in self._resources if each[0].paths.fullmatch(path))
+
     def _resource(self, request: Request, caller: Caller) -> Response:
         path, scopes = request.path, caller.scopes
-        product, resources = next(
-            (product, resources)
-            for product, resources in self._resources
-            if product.paths.fullmatch(path)
-        )
+        product, resources = self._product(path)
         if scopes is not None and not permitted(product.needs, request.method, path, scopes):
             return json_response(403, {"message": "The scope of the token does not allow this"})
         if caller.anonymous and not self.anonymous_access and not path.endswith("/serverInfo"):
@@ -298,6 +312,8 @@ class DataCenter(Flavour):
         pair = base64.b64encode(f"{DATA_CENTER_USER}:{self.password}".encode()).decode()
         if same(request.credentials("basic"), pair):
             return Caller(DATA_CENTER_USER, self.url)
+        if password := _basic_password(request):  # property token.via.basic.authentication
+            scheme, token = "Bearer", password
         if scheme == "Bearer":  # exactly: the filter compares case-sensitively
             if person := self.personal_access_tokens.get(token):
                 return Caller(person, self.url)
@@ -306,6 +322,14 @@ class DataCenter(Flavour):
                 scopes = frozenset().union(*map(implied, record.consent.scopes))
                 return Caller(record.consent.subject, self.url, scopes)
         return Caller(base=self.url)
+
+
+def _basic_password(request: Request) -> str:
+    try:
+        pair = base64.b64decode(request.credentials("basic"), validate=True).decode()
+    except ValueError:
+        return ""
+    return pair.partition(":")[2]
 
 
 def _throttled(wait: float) -> Response:

@@ -12,6 +12,7 @@ import ssl
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Any, ClassVar
 from urllib.parse import quote, urlencode
 
@@ -56,6 +57,7 @@ class Flavour(Rules):
     subject: ClassVar[str]  # the account that logs in
     service_subject: ClassVar[str]  # the account of the client credentials grant
     client_checked_first: ClassVar[bool] = True
+    _is_complete = False
 
     def __init__(
         self, app: App, service_account: App, now: Callable[[], float], **rules: Any
@@ -68,6 +70,22 @@ class Flavour(Rules):
         self.browser_ssl_context: ssl.SSLContext | None = None
         self._pending: dict[str, Pending] = {}
         self._lock = threading.Lock()
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Set a setting.
+
+        Raises:
+            AttributeError: There is none of that name, once the emulator has started.
+        """
+        if self._is_complete and not hasattr(self, name):
+            near = get_close_matches(name, vars(self), 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise AttributeError(f"{type(self).__name__} has no setting {name!r}{hint}")
+        super().__setattr__(name, value)
+
+    def complete(self) -> None:
+        """From now on there are no other settings than those it has."""
+        self._is_complete = True
 
     # -- for tests ---------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from .products import CLOUD_PRODUCTS, CloudProduct, Resources
 from .scopes import permitted
 
 _DOTS_OF_A_JWT = 2
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _ECHO = re.compile(r"(/wiki)?/rest/(echo|redirect)")  # they tell that no credentials arrived
 _NOT_FOUND = {"code": 404, "message": "Not Found"}
 _UNAUTHORIZED = {"code": 401, "message": "Unauthorized"}
@@ -141,7 +142,12 @@ class Gateway:
                 "nickname": "Ada",
                 "zoneinfo": "Europe/Berlin",
                 "locale": "en-US",
-                "extended_profile": {"job_title": "Engineer", "organization": "Example"},
+                "extended_profile": {
+                    "job_title": "Engineer",
+                    "organization": "Example",
+                    "department": "Research",
+                    "location": "Berlin",
+                },
             },
         )
 
@@ -156,20 +162,32 @@ class Gateway:
         """The answer to a request whose path is that below the product's root."""
         product, resources = _PRODUCTS[name], self._resources.get((name, site))
         base = f"{self._cloud.api_url}/ex/{name}/{site}"
-        if resources is not None and self._basic(request, self._cloud.scoped_api_token):
+        if resources is not None and self._scoped_api_token(request):
+            if self._throttles(name, request.method, api_token=True):
+                return self._throttled(name)
             return resources.answer(request, Caller(ACCOUNT_ID, base))
         token, state = self._bearer(request)
         if state != "live" or token is None:
             if self._cloud.anonymous_readable and resources and "authorization" in request.headers:
                 return _marked(resources.answer(request, Caller(base=base)))
             return self._rejection(state)
-        if self._cloud.rate_limit is not None:
+        if self._throttles(name, request.method):
             return self._throttled(name)
         if resources is None or site not in token.consent.sites:
             return json_response(404, _NOT_FOUND)
+        if name in self._cloud.products_denied:  # Source: kovetskiy/mark#493, of Confluence
+            text = f"Current user not permitted to use {name.title()}"
+            return json_response(403, {"message": text, "statusCode": 403})
         if not permitted(product.needs, request.method, request.path, token.consent.scopes):
             return json_response(401, _SCOPE_MISMATCH)
         return resources.answer(request, Caller(token.consent.subject, base, token.consent.scopes))
+
+    def _throttles(self, product: str, method: str, *, api_token: bool = False) -> bool:
+        reason = self._cloud.rate_limit_reason
+        if reason == "per-issue-on-write" and (product != "jira" or method in _READING):
+            return False
+        is_exempt = api_token and reason.startswith("quota")
+        return self._cloud.rate_limit is not None and not is_exempt
 
     def _throttled(self, product: str) -> Response:
         wait = self._cloud.rate_limit or 0
@@ -257,6 +275,8 @@ class Gateway:
         if caller.anonymous and _ECHO.fullmatch(request.path):
             answer = json_response(401, {"message": "Client must be authenticated"})
         else:
+            if is_known and self._throttles(product.name, request.method, api_token=True):
+                return self._throttled(product.name)
             resources = self._resources[product.name, site.id]
             answer = resources.answer(request.under(product.context), caller)
         if not is_known and request.credentials("basic"):
@@ -265,6 +285,11 @@ class Gateway:
             realm = {"WWW-Authenticate": f'OAuth realm="{site.url}"'}
             return replace(answer, headers={**answer.headers, **realm})
         return answer
+
+    def _scoped_api_token(self, request: Request) -> bool:
+        """As Basic; as Bearer by one report, open-cli-collective/atlassian-cli#169."""
+        token = self._cloud.scoped_api_token
+        return self._basic(request, token) or same(request.credentials("bearer"), token)
 
     def _basic(self, request: Request, token: str) -> bool:
         expected = base64.b64encode(f"{self._cloud.email}:{token}".encode()).decode()

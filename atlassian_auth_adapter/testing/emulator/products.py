@@ -74,12 +74,14 @@ class ServerProduct:
         needs: Which paths need which scopes.
         paths: Its paths: the first product whose pattern fits answers.
         files: What the paths of its files begin with. They are pages that a bearer opens.
+        token_paths: How those of its paths begin that take tokens.
     """
 
     make: Callable[[str], Resources]
     needs: tuple[Need, ...]
     paths: re.Pattern[str]
     files: str
+    token_paths: re.Pattern[str] = re.compile("")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,9 +143,10 @@ SERVER_PRODUCTS = (
         needs=BITBUCKET_SERVER_NEEDS,
         paths=re.compile(
             r"/rest/api/(1\.0|latest)/(application-properties|users/.+|projects(/.*)?)"
-            r"|/projects/.*|/plugins/servlet/applinks/whoami"
+            r"|/(projects|scm)/.*|/plugins/servlet/applinks/whoami"
         ),
         files="/projects/",
+        token_paths=re.compile(r"/(rest|scm)/"),
     ),
     ServerProduct(
         make=lambda url: Confluence(url, cloud=False),
