@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from dataclasses import replace
 from functools import partial
@@ -21,11 +22,11 @@ from atlassian_auth_adapter.cli.terminal import (
     text_of_option,
 )
 from atlassian_auth_adapter.clients.base import AtlassianClient
-from atlassian_auth_adapter.clients.environment import PLACE_ARGUMENTS, text_of
+from atlassian_auth_adapter.clients.environment import PLACE_ARGUMENTS, has_client_secret, text_of
 from atlassian_auth_adapter.clients.oauth import AtlassianOAuthClient
-from atlassian_auth_adapter.clients.places import PlaceKind
 from atlassian_auth_adapter.clients.texts import one_line
 from atlassian_auth_adapter.errors import AmbiguousSiteError, ConfigurationError
+from atlassian_auth_adapter.events import Event, logger
 from atlassian_auth_adapter.profiles.client import client_of
 from atlassian_auth_adapter.profiles.file import chosen_name, profiles, save_profile
 from atlassian_auth_adapter.profiles.profile import Profile, StoreName
@@ -38,17 +39,25 @@ __all__ = ["command"]
 
 #: The default callback URL; register it for the app.
 CALLBACK_URL = "http://127.0.0.1:8765/callback"
-#: Where the client of a place is registered.
-REGISTERED: dict[PlaceKind, str] = {
-    "cloud_site": "developer.atlassian.com",
-    "own_cloud": "the OAuth app or consumer",
-    "server": "the application link",
-}
+#: Products that have named sets of scopes.
+SETS_OF = ("jira", "confluence")
+#: Events that `signin.login` tells the person in words.
+TOLD = ("many_scopes", "scopes_not_granted")
+
+
+class _Login(click.Command):
+    """Lists the named sets of scopes in its help."""
+
+    def format_epilog(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
+        names = [(product, name) for product in SETS_OF for name in get_args(ScopeSetName)]
+        with formatter.section("Named sets of scopes (--product, --scopes)"):
+            formatter.write_dl([(" ".join(of), " ".join(scope_set(*of))) for of in names])
+
 
 text_option = partial(click.option, callback=text_of_option)
 
 
-@click.command()
+@click.command(cls=_Login)
 @profile_option
 @json_option
 @text_option("--site", "site_url", metavar="URL", help="Cloud: https://acme.atlassian.net.")
@@ -91,7 +100,7 @@ def command(
     profile = _profile(name, {key: value for key, value in options.items() if value}, scope_sets)
     # Tried out before the person signs in: a login that cannot be stored must not be fetched.
     profile = replace(profile, store=choose_store(profile.store))
-    profile = save_profile(profile, _secret_for(profile, ask=new_secret))
+    profile = save_profile(profile, _secret_for(profile, ask=new_secret or _may_be_public(profile)))
     client = client_of(profile)
     if isinstance(client, AtlassianOAuthClient):
         _sign_in(client, open_browser=not no_browser, timeout=timeout)
@@ -122,6 +131,11 @@ def _profile(
         is_cloud = is_cloud_host(Location.of(url).host)
         profile = replace(profile, site_url=url) if is_cloud else replace(profile, server_url=url)
     place = place_in(profile.arguments())  # an invalid one is refused before it is saved
+    if profile.flow == "client_credentials" and not place.server.client_grants:
+        raise click.UsageError(
+            f"{place.product.name} has no service accounts: a person signs in. Leave "
+            "--service-account out, or choose another --product."
+        )
     if scope_sets:
         if place.kind != "cloud_site" or profile.flow != "authorization_code":
             raise click.UsageError(
@@ -129,10 +143,13 @@ def _profile(
                 "or for a service account choose the scopes when it is made."
             )
         named = scope_set(profile.product, *scope_sets)
+        added = " ".join(scope for scope in named if scope != place.server.refresh_token_scope)
+        say(f"Add these scopes to the app, under Permissions: {added}", stderr=True)
         profile = replace(profile, scopes=tuple(dict.fromkeys((*named, *given.get("scopes", ())))))
     if not profile.client_id:  # the secret is kept under it, so that of the environment is kept too
         client_id = text_of("ATLASSIAN_CLIENT_ID")
-        client_id = client_id or _ask(f"Client id, from {REGISTERED[place.kind]}", "--client-id")
+        where = place.server.registered_at
+        client_id = client_id or _ask(f"Client id, from {where}", "--client-id")
         profile = replace(profile, client_id=client_id)
     if not profile.callback_url and profile.flow == "authorization_code":
         profile = replace(profile, callback_url=CALLBACK_URL)
@@ -150,8 +167,15 @@ def _has_terminal() -> bool:
     return bool(sys.stdin and sys.stdin.isatty())
 
 
+def _may_be_public(profile: Profile) -> bool:
+    """Whether only the person knows if there is a client secret: it is asked for once."""
+    server = place_in(profile.arguments()).server
+    is_known = has_client_secret() or profile.name in profiles() or not _has_terminal()
+    return server.public_clients and not is_known
+
+
 def _secret_for(profile: Profile, *, ask: bool) -> str:
-    """The client secret to keep; "" when one is kept or comes from the environment."""
+    """The client secret to keep; "" when one is kept, comes from the environment, or is missing."""
     if not ask:
         try:
             client_secret_of(profile)
@@ -162,19 +186,37 @@ def _secret_for(profile: Profile, *, ask: bool) -> str:
             return ""
     elif not _has_terminal():
         raise click.UsageError("--new-secret needs a terminal to ask for the secret.")
-    secret: str = click.prompt("Client secret (not shown)", hide_input=True, err=True)
-    return SecretText(one_line(secret, "client_secret"))
+    has_none = place_in(profile.arguments()).server.public_clients
+    secret: str = click.prompt(
+        f"Client secret (not shown{'; Enter alone for a public client' * has_none})",
+        default="" if has_none else None,
+        show_default=False,
+        hide_input=True,
+        err=True,
+    )
+    return SecretText(one_line(secret, "client_secret")) if secret else ""
 
 
 def _sign_in(client: AtlassianOAuthClient, *, open_browser: bool, timeout: int) -> None:
-    with pasted_lines() as paste:
-        login(
-            client,
-            open_browser=open_browser,
-            paste=paste,
-            timeout=timeout,
-            tell=lambda text: say(text, stderr=True, soft_wrap=True),
-        )
+    say("If the browser shows an error page, press Ctrl-C to read what it means.", stderr=True)
+    logger.addFilter(_is_not_told)
+    try:
+        with pasted_lines() as paste:
+            login(
+                client,
+                open_browser=open_browser,
+                paste=paste,
+                timeout=timeout,
+                tell=lambda text: say(text, stderr=True, soft_wrap=True),
+            )
+    finally:
+        logger.removeFilter(_is_not_told)
+
+
+def _is_not_told(record: logging.LogRecord) -> bool:
+    """Whether `login` does not tell the event of a log record in its own words."""
+    event = record.args[0] if isinstance(record.args, tuple) and record.args else None
+    return not (isinstance(event, Event) and event.name in TOLD)
 
 
 def _at_a_site(profile: Profile, client: AtlassianClient) -> tuple[Profile, AtlassianClient]:

@@ -12,7 +12,11 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
-from atlassian_auth_adapter.errors import LoginRequiredError, optional_import
+from atlassian_auth_adapter.errors import (
+    LoginRequiredError,
+    TokenRequestRefusedError,
+    optional_import,
+)
 
 with optional_import("click", "cli"):
     import click
@@ -96,9 +100,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _print_error(error: Exception) -> None:
-    text = str(error)
+    text = str(error).replace("oauth_start()", "atlassian-auth login")
     if isinstance(error, LoginRequiredError):  # its own advice is for programs
         text = f"{error.args[0]} Sign in: atlassian-auth login"
+    elif isinstance(error, TokenRequestRefusedError):
+        text += " For another client secret: atlassian-auth login --new-secret"
     elif exit_code(error) == 1:
         text = f"{type(error).__name__}: {error} Run it again with --debug for the details."
     say(f"Error: {text}", stderr=True)

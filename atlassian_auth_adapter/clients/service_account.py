@@ -65,6 +65,12 @@ class AtlassianServiceAccountClient(AtlassianClient):
         place = place_of(
             product, cloud_id=cloud_id, server_url=server_url, site_url=site_url, cloud=cloud
         )
+        if not place.server.client_grants:
+            raise ConfigurationError(
+                f"product: {place.product.name} has no service accounts, and no client credentials "
+                f"grant. A person signs in: create_atlassian_oauth_client(product="
+                f"{place.product.name!r})."
+            )
         if settings.get("scopes") and not place.server.scope_on_client_credentials:
             raise ConfigurationError(
                 "scopes: on Cloud a service account cannot ask for scopes. They are chosen when "

@@ -128,7 +128,6 @@ JIRA_NEEDS = _needs(r"""
     GET /rest/api/(2|3|latest)/serverInfo
     GET /rest/api/(2|3|latest)/auditing/record
         manage:jira-configuration
-        read:audit-log:jira read:jira-user
         read:audit-log:jira read:user:jira
     GET /rest/api/(2|3|latest)/(myself|user.*)
         read:jira-user
