@@ -23,7 +23,12 @@ from atlassian_auth_adapter.cli.terminal import (
 )
 from atlassian_auth_adapter.clients.base import AtlassianClient
 from atlassian_auth_adapter.clients.environment import PLACE_ARGUMENTS, has_client_secret, text_of
-from atlassian_auth_adapter.clients.oauth import AtlassianOAuthClient
+from atlassian_auth_adapter.clients.oauth import (
+    MANY_SCOPES,
+    NO_REFRESH_TOKEN,
+    NOT_GRANTED,
+    AtlassianOAuthClient,
+)
 from atlassian_auth_adapter.clients.texts import one_line
 from atlassian_auth_adapter.errors import AmbiguousSiteError, ConfigurationError
 from atlassian_auth_adapter.events import Event, logger
@@ -41,8 +46,8 @@ __all__ = ["command"]
 CALLBACK_URL = "http://127.0.0.1:8765/callback"
 #: Products that have named sets of scopes.
 SETS_OF = ("jira", "confluence")
-#: Events that `signin.login` tells the person in words.
-TOLD = ("many_scopes", "scopes_not_granted")
+#: Hints of the events that `signin.login` tells the person in words.
+TOLD = (MANY_SCOPES, NOT_GRANTED, NO_REFRESH_TOKEN)
 
 
 class _Login(click.Command):
@@ -216,7 +221,7 @@ def _sign_in(client: AtlassianOAuthClient, *, open_browser: bool, timeout: int) 
 def _is_not_told(record: logging.LogRecord) -> bool:
     """Whether `login` does not tell the event of a log record in its own words."""
     event = record.args[0] if isinstance(record.args, tuple) and record.args else None
-    return not (isinstance(event, Event) and event.name in TOLD)
+    return not (isinstance(event, Event) and event.fields.get("hint") in TOLD)
 
 
 def _at_a_site(profile: Profile, client: AtlassianClient) -> tuple[Profile, AtlassianClient]:

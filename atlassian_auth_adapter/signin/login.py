@@ -97,16 +97,12 @@ def login(
     url = client.oauth_start()
     (state,) = hidden(parse_qs(urlsplit(url).query)["state"])
     with Receiver(uri, state, url) if uri else nullcontext() as receiver:
-        tell(_invitation(client, url, uri, paste is not None, os.environ))
-        if open_browser and has_browser(os.environ, sys.platform):
-            # Where only a pasted redirect counts, the state is of no use to other users, who can
-            # read the arguments of the browser.
-            opened = receiver.entrance if receiver else url
-            # On a thread, because some browsers do not return from their start.
-            threading.Thread(
-                target=_open, args=(opened,), name="atlassian-auth-browser", daemon=True
-            ).start()
         try:
+            tell(_invitation(client, url, uri, paste is not None, os.environ))
+            if open_browser and has_browser(os.environ, sys.platform):
+                # Where only a pasted redirect counts, the state is of no use to other users, who
+                # can read the arguments of the browser.
+                _start_browser(receiver.entrance if receiver else url)
             response = _first_response(client, state, receiver, paste, tell, timeout)
         except KeyboardInterrupt:  # perhaps before an error page
             tell(client.explain_error_pages())
@@ -208,6 +204,11 @@ def _in_container(environ: Mapping[str, str]) -> str:
         "loopback addresses where it waits for the browser. Run the container with --network "
         "host, let an editor forward the port, or paste the redirect URL."
     )
+
+
+def _start_browser(url: str) -> None:
+    """Start it on a thread, because some browsers do not return from their start."""
+    threading.Thread(target=_open, args=(url,), name="atlassian-auth-browser", daemon=True).start()
 
 
 def _open(url: str) -> None:

@@ -345,15 +345,17 @@ def test_a_wrong_registration_has_its_own_error(client: Any, person: Any, visit:
 def test_the_browser_does_not_come_back(client: Any, person: Any, visit: Any, port: int) -> None:
     """The error has the causes, scopes first; a browser that comes back later is told so.
 
-    Source: a scope that was not added to the app never redirects back, OpenHands#12397 and
-    atlassian-mcp-server#177; nor does a wrong callback or client id, community 41372 and 100834.
+    Row 6: a scope that was not added to the app never redirects back, OpenHands#12397 and
+    atlassian-mcp-server#177. Row 7: nor does a wrong callback or client id, community 41372 and
+    100834.
     """
     person.does = lambda url: None
     with pytest.raises(AuthorizationTimeoutError) as caught:
         login(client, tell=person, timeout=0.05)
     assert isinstance(caught.value, TimeoutError)
-    causes = ("whether each scope was added to the app", " ".join(client.get_oauth_scopes()),
-              f"'http://localhost:{port}/callback'", "'cloud-client-id'", "not shared")  # fmt: skip
+    added = " ".join(client.get_oauth_scopes()).removesuffix(" offline_access")
+    causes = ("the app lacks one of these", added, "another callback URL", client.callback_url,
+              "not shared", "Distribution > Sharing", client.client_id)  # fmt: skip
     places = [str(caught.value).find(cause) for cause in causes]
     assert -1 not in places
     assert places == sorted(places)
@@ -449,7 +451,7 @@ def test_breaking_off_leaves_nothing_behind(client: Any, port: int) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_ctrl_c_ends_a_login_that_waits(port: int, signals: None) -> None:
-    """A process that waits for the browser ends at once, quietly, and its port is free."""
+    """A process that waits for the browser ends at once and says what an error page means."""
     code = (
         "import atlassian_auth_adapter as a, sys\n"
         "client = a.create_atlassian_oauth_client('id', 'secret', "
@@ -468,7 +470,9 @@ def test_ctrl_c_ends_a_login_that_waits(port: int, signals: None) -> None:
             rest = waiting.communicate(timeout=20)[1]
         finally:
             waiting.kill()
-    assert (waiting.returncode, rest.strip()) == (7, "")
+    assert waiting.returncode == 7
+    assert "Traceback" not in rest
+    assert "The most probable cause is the first:\n  1. It speaks of scopes" in rest
     assert _is_free(port)
 
 
