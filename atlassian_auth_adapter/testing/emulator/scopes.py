@@ -38,6 +38,8 @@ CONFLUENCE_WORDS = {
     "search:confluence": "Search Confluence",
     "read:page:confluence": "See pages of Confluence",
     "write:page:confluence": "Create and change pages of Confluence",
+    "read:comment:confluence": "See comments of Confluence",
+    "write:comment:confluence": "Write comments in Confluence",
     "read:attachment:confluence": "See and download files of Confluence",
     "write:attachment:confluence": "Upload files to pages of Confluence",
     "read:content-details:confluence": "See details of content of Confluence",
