@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import sys
+import textwrap
 from dataclasses import replace
 from functools import partial
 from typing import Any, get_args
@@ -54,9 +56,13 @@ class _Login(click.Command):
     """Lists the named sets of scopes in its help."""
 
     def format_epilog(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
-        names = [(product, name) for product in SETS_OF for name in get_args(ScopeSetName)]
-        with formatter.section("Named sets of scopes (--product, --scopes)"):
-            formatter.write_dl([(" ".join(of), " ".join(scope_set(*of))) for of in names])
+        width = formatter.width - 4
+        with formatter.section("Named sets of scopes, by --product and --scopes"):
+            for product, name in itertools.product(SETS_OF, get_args(ScopeSetName)):
+                scopes = " ".join(scope_set(product, name))
+                lines = textwrap.wrap(scopes, width, break_on_hyphens=False)  # they are copied
+                formatter.write(f"  {product} {name}\n")
+                formatter.write("".join(f"    {line}\n" for line in lines))
 
 
 text_option = partial(click.option, callback=text_of_option)

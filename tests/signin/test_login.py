@@ -367,7 +367,7 @@ def test_the_browser_does_not_come_back(client: Any, person: Any, visit: Any, po
 def test_scopes_that_were_left_out_are_told(
     client: Any, emulator: Any, person: Any, visit: Any
 ) -> None:
-    """The sign-in has worked; what it lacks is told at once, not at the first request.
+    """Row 6: the sign-in has worked; what it lacks is told at once, not at the first request.
 
     Source: names that do not exist are dropped silently, simstudioai/sim#4388, community 56311.
     """
@@ -383,7 +383,7 @@ def test_scopes_that_were_left_out_are_told(
 def test_more_than_50_scopes_are_told_before_the_browser_fails(
     count: int, warned: bool, make_client: Any, emulator: Any, port: int, person: Any
 ) -> None:
-    """Their URL may be too long. Source: n8n-io/n8n#22479 and #35732."""
+    """Row 6: their URL may be too long. Source: n8n-io/n8n#22479 and #35732."""
     emulator.cloud.app.callback_url = f"http://localhost:{port}/callback"
     scopes = [*(f"read:thing-{number}:jira" for number in range(count - 1)), "offline_access"]
     client = make_client(login=False, scopes=scopes)
