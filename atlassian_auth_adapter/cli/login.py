@@ -31,6 +31,7 @@ from atlassian_auth_adapter.clients.oauth import (
     NOT_GRANTED,
     AtlassianOAuthClient,
 )
+from atlassian_auth_adapter.clients.places import Place
 from atlassian_auth_adapter.clients.texts import one_line
 from atlassian_auth_adapter.errors import AmbiguousSiteError, ConfigurationError
 from atlassian_auth_adapter.events import Event, logger
@@ -148,15 +149,7 @@ def _profile(
             "--service-account out, or choose another --product."
         )
     if scope_sets:
-        if place.kind != "cloud_site" or profile.flow != "authorization_code":
-            raise click.UsageError(
-                "--scopes is for people who sign in to Jira or Confluence Cloud. Repeat --scope, "
-                "or for a service account choose the scopes when it is made."
-            )
-        named = scope_set(profile.product, *scope_sets)
-        added = " ".join(scope for scope in named if scope != place.server.refresh_token_scope)
-        say(f"Add these scopes to the app, under Permissions: {added}", stderr=True)
-        profile = replace(profile, scopes=tuple(dict.fromkeys((*named, *given.get("scopes", ())))))
+        profile = _with_sets(profile, place, scope_sets, given.get("scopes", ()))
     if not profile.client_id:  # the secret is kept under it, so that of the environment is kept too
         client_id = text_of("ATLASSIAN_CLIENT_ID")
         where = place.server.registered_at
@@ -166,6 +159,21 @@ def _profile(
         profile = replace(profile, callback_url=CALLBACK_URL)
         say(f"Register {CALLBACK_URL} as the callback URL of the app.", stderr=True)
     return profile
+
+
+def _with_sets(
+    profile: Profile, place: Place, names: tuple[ScopeSetName, ...], more: tuple[str, ...]
+) -> Profile:
+    """The profile with the scopes of named sets and more; says which ones the app has to have."""
+    if place.kind != "cloud_site" or profile.flow != "authorization_code":
+        raise click.UsageError(
+            "--scopes is for people who sign in to Jira or Confluence Cloud. Repeat --scope, "
+            "or for a service account choose the scopes when it is made."
+        )
+    scopes = tuple(dict.fromkeys((*scope_set(profile.product, *names), *more)))
+    added = " ".join(scope for scope in scopes if scope != place.server.refresh_token_scope)
+    say(f"Add these scopes to the app, under Permissions: {added}", stderr=True)
+    return replace(profile, scopes=scopes)
 
 
 def _ask(question: str, option: str) -> str:

@@ -356,7 +356,7 @@ def test_login_takes_named_sets_of_scopes(
     monkeypatch.setattr("atlassian_auth_adapter.cli.login._sign_in", lambda c, **_: asked.append(c))
     told = command("login", "--scopes", "read", "--scopes", "audit", "--scope", "read:me").err
     added = " ".join(scope_set(product, "read", "audit")).replace(" offline_access", "")
-    assert f"Add these scopes to the app, under Permissions: {added}\n" in told
+    assert f"Add these scopes to the app, under Permissions: {added} read:me\n" in told
     expected = [*scope_set(product, "read", "audit"), "read:me"]
     assert asked[0].get_oauth_scopes() == expected
     assert profiles()["work"].scopes == tuple(expected)
