@@ -19,7 +19,7 @@ with AtlassianEmulator() as emulator:
         product="confluence",
         site_url=cloud.sites[0].url,  # "https://acme.atlassian.net"
         cloud=hosts,  # leave this out
-        scopes=["read:confluence-user", "read:space:confluence", "offline_access"],
+        scopes=atlassian.scope_set("confluence", "read"),
     )
     url = client.oauth_start()
     redirect = cloud.authorize(url)  # input(f"Open {url} and paste where it takes you: ")

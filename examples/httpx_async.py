@@ -31,7 +31,7 @@ with AtlassianEmulator() as emulator:
         cloud.app.callback_url,
         site_url=cloud.sites[0].url,  # "https://acme.atlassian.net"
         cloud=hosts,  # leave this out
-        scopes=["read:jira-user", "read:jira-work", "offline_access"],
+        scopes=atlassian.scope_set("jira", "read"),
     )
     url = client.oauth_start()
     redirect = cloud.authorize(url)  # input(f"Open {url} and paste where it takes you: ")

@@ -18,7 +18,7 @@ with AtlassianEmulator() as emulator:
         cloud.app.callback_url,
         site_url=cloud.sites[0].url,  # "https://acme.atlassian.net"
         cloud=hosts,  # leave this out
-        scopes=["read:jira-user", "read:jira-work", "offline_access"],
+        scopes=atlassian.scope_set("jira", "read"),
         # store=atlassian.FileTokenStore("~/.my-program"),  # and the next run need not log in
     )
     url = client.oauth_start()

@@ -23,12 +23,12 @@ from atlassian_auth_adapter import (
     AtlassianAuthError,
     CloudEnvironment,
     Profile,
-    client_from_profile,
     create_atlassian_oauth_client,
     save_profile,
     scope_set,
 )
 from atlassian_auth_adapter.atlassian.products import PRODUCTS
+from atlassian_auth_adapter.cli.main import main
 from atlassian_auth_adapter.clients.environment import VARIABLES
 from atlassian_auth_adapter.testing import AtlassianEmulator
 
@@ -36,6 +36,9 @@ README = Path(__file__).parent.parent.joinpath("README.md").read_text()
 OFFLINE, REAL, PROFILE, DATA_CENTER, ASYNC, SDK, ACCOUNT = re.findall(
     r"```python\n(.*?)```", README, re.DOTALL
 )
+
+#: The scopes that README says to add to the app.
+ADDED = tuple(re.findall(r"`(read:[a-z-]+)`", README.partition("(here ")[2].partition(")")[0]))
 
 
 def test_the_named_sets_of_scopes_are_those_of_the_table() -> None:
@@ -63,8 +66,12 @@ def test_the_real_site_examples_work_against_the_emulator(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The examples for a real site run with nothing but hosts, ids and paths replaced."""
+    """The examples for a real site run with nothing but hosts, ids and paths replaced.
+
+    The app has the scopes that README says to add, and no others.
+    """
     cloud = atlassian_emulator.cloud
+    cloud.app.scopes = ADDED
     opened: list[str] = []
 
     def person(prompt: str) -> str:
@@ -101,12 +108,13 @@ def test_the_sdks_work_against_the_emulator(
 ) -> None:
     """The SDKs find all issues and say who we are, with the URL of the site."""
     cloud = atlassian_emulator.cloud
+    cloud.app.scopes = ADDED
     client = create_atlassian_oauth_client(
         cloud.app.client_id,
         cloud.app.client_secret,
         cloud.app.callback_url,
         site_url=cloud.sites[0].url,
-        scopes="read:jira-user read:jira-work offline_access",
+        scopes=scope_set("jira", "read"),
         cloud=CloudEnvironment(cloud.auth_url, cloud.api_url, cloud.audience),
     )
     client.oauth_complete(cloud.authorize(client.oauth_start()))
@@ -143,20 +151,26 @@ def test_the_script_with_a_profile_works_against_the_emulator(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Signed in once, it runs as it stands: only the site's address is another."""
+    """Signed in once by the command above it, it runs as it stands: only the address is another."""
     monkeypatch.setenv("ATLASSIAN_CONFIG_DIR", str(tmp_path / "config"))
     monkeypatch.setenv("ATLASSIAN_TOKEN_DIRECTORY", str(tmp_path / "tokens"))
     cloud = atlassian_emulator.cloud
     profile = Profile(
         client_id=cloud.app.client_id,
         callback_url=cloud.app.callback_url,
-        site_url=cloud.sites[0].url,
         cloud=CloudEnvironment(cloud.auth_url, cloud.api_url, cloud.audience),
         store="file",
     )
     save_profile(profile, cloud.app.client_secret)
-    client: Any = client_from_profile()
-    client.oauth_complete(cloud.authorize(client.oauth_start()))
+    cloud.app.scopes = ADDED
+
+    def sign_in(client: Any, **_: Any) -> None:
+        client.oauth_complete(cloud.authorize(client.oauth_start()))
+
+    monkeypatch.setattr("atlassian_auth_adapter.cli.login._sign_in", sign_in)
+    (line,) = re.findall(r"^atlassian-auth (login --site .*)$", README, re.MULTILINE)
+    assert main(_with(line, {"https://acme.atlassian.net": cloud.sites[0].url}).split()) == 0
+    capsys.readouterr()
     names: dict[str, Any] = {}
     exec(_with(PROFILE, {"https://acme.atlassian.net": cloud.sites[0].url}), names)
     names["session"].close()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from atlassian_auth_adapter.errors import ConfigurationError
-from atlassian_auth_adapter.oauth.server import AuthorizationServer
+from atlassian_auth_adapter.oauth.server import AuthorizationServer, ErrorPages
 
 __all__ = [
     "BITBUCKET_CLOUD",
@@ -129,6 +129,28 @@ def cloud_of_site(site_host: str) -> CloudEnvironment | None:
     return None
 
 
+#: Error pages after the sign-in. Source: a page says that the app "has requested scopes that have
+#: not been added to the app", OpenHands#12397 and atlassian-mcp-server#177. A wrong callback URL is
+#: `unauthorized_client`, with "Callback URL mismatch", community 41372, or "redirect_uri is not
+#: registered for client", humanlayer#1068 of 2026-08-04. "failed to retrieve client", for an
+#: unknown client and for an app that is not shared: community 69937 (staff) and 100834.
+#: The names in the console: developer.atlassian.com/cloud/oauth/getting-started, read 2026-11-26.
+_CLOUD_PAGES: ErrorPages = (
+    ("It speaks of scopes: the app lacks one of these. Add it, under Permissions:", "scopes"),
+    (
+        "It says unauthorized_client: the app has another callback URL, under Authorization, than:",
+        "callback_url",
+    ),
+    (
+        (
+            'It says "failed to retrieve client": the client id is wrong, or the app is not shared '
+            "and belongs to another account. See Settings, and Distribution > Sharing:"
+        ),
+        "client_id",
+    ),
+)
+
+
 def cloud_server(cloud: CloudEnvironment) -> AuthorizationServer:
     """The 3LO authorization server of Jira and Confluence Cloud.
 
@@ -168,7 +190,23 @@ def cloud_server(cloud: CloudEnvironment) -> AuthorizationServer:
             ("refresh_token is invalid", ""),
             ("unknown or invalid refresh token.", ""),
         ),
+        registered_at="developer.atlassian.com/console/myapps",
+        error_pages=_CLOUD_PAGES,
     )
+
+
+#: Source: a consent page that is never shown, OpenHands#14250, 2026-05-01.
+_DATA_CENTER_PAGES: ErrorPages = (
+    (
+        (
+            "It says invalid_scope: the link does not permit one of these, or there is no such "
+            "scope (those of Cloud do not exist here):"
+        ),
+        "scopes",
+    ),
+    ("It speaks of redirect_uri: the link has another callback URL than:", "callback_url"),
+    ("It speaks of the client: the link has another client id than:", "client_id"),
+)
 
 
 def data_center_server(base_url: str) -> AuthorizationServer:
@@ -191,8 +229,17 @@ def data_center_server(base_url: str) -> AuthorizationServer:
         redirect_uri_on_refresh=True,
         refresh_token_lifetime=90 * DAY,  # a property of the server; each refresh starts it again
         scope_on_client_credentials=True,
+        registered_at="the application link, in the administration of the server",
+        error_pages=_DATA_CENTER_PAGES,
     )
 
+
+#: Which texts its pages have is known of the callback URL only; a scope is told to the callback.
+_BITBUCKET_PAGES: ErrorPages = (
+    ("It speaks of redirect_uri: the consumer has another callback URL than:", "callback_url"),
+    ("It speaks of the client: the consumer has another key than:", "client_id"),
+    ("It speaks of scopes: the consumer lacks one of these permissions:", "scopes"),
+)
 
 #: The hosts of Bitbucket Cloud, which are not those of Jira and Confluence.
 BITBUCKET_CLOUD = CloudEnvironment("https://bitbucket.org", "https://api.bitbucket.org", "")
@@ -222,12 +269,29 @@ def bitbucket_cloud_server(cloud: CloudEnvironment) -> AuthorizationServer:
             ("unauthorized_client", "refresh_token is invalid"),
             ("invalid_request", "invalid refresh_token"),
         ),
+        registered_at="the OAuth consumer, in the settings of the Bitbucket workspace",
+        error_pages=_BITBUCKET_PAGES,
     )
 
 
 #: Trello's API has a host of its own; the authorization server is that of Cloud.
 #: Source: developer.atlassian.com/cloud/trello/guides/rest-api/oauth-2-getting-started, 2026-09-14.
 TRELLO_CLOUD = CloudEnvironment(COMMERCIAL.auth_url, "https://api.trello.com", COMMERCIAL.audience)
+
+
+#: Those of Cloud, whose authorization server it is; its apps are registered elsewhere. Source:
+#: developer.atlassian.com/cloud/trello/scopes-for-oauth-2-3LO-and-forge-apps, 2026-09-14.
+_TRELLO_PAGES: ErrorPages = (
+    ("It speaks of scopes: the app lacks one of these. Add it, in the tab OAuth 2.0:", "scopes"),
+    (
+        "It says unauthorized_client: the app has another callback URL, in that tab, than:",
+        "callback_url",
+    ),
+    (
+        'It says "failed to retrieve client": the app has another client id, in that tab, than:',
+        "client_id",
+    ),
+)
 
 
 def trello_server(cloud: CloudEnvironment) -> AuthorizationServer:
@@ -242,7 +306,13 @@ def trello_server(cloud: CloudEnvironment) -> AuthorizationServer:
     Source: as `TRELLO_CLOUD`; developer.atlassian.com/cloud/trello, oauth-2-confidential-client-
         usage, 2026-10-01; rwjdk/trello-dotnet wiki "OAuth 2.0", 2026-09-16.
     """
-    return replace(cloud_server(cloud), public_clients=True)
+    return replace(
+        cloud_server(cloud),
+        public_clients=True,
+        client_grants=False,
+        registered_at="trello.com/apps/admin",
+        error_pages=_TRELLO_PAGES,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -104,7 +104,8 @@ def checks(name: str) -> Iterator[Check]:
         return
     yield Check("profile", "ok", f"{profile.name}: {client!r}")
     yield _tried("store", lambda: f"{choose_store(profile.store)}: written and read back")
-    yield _tried("client secret", lambda: "found" if client_secret_of(profile) else "")
+    no_secret = "none: right if the app is a public client"
+    yield _tried("client secret", lambda: "found" if client_secret_of(profile) else no_secret)
     yield from _network(client)
     if isinstance(client, AtlassianOAuthClient):
         yield _tried(

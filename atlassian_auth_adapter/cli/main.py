@@ -12,7 +12,12 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
-from atlassian_auth_adapter.errors import AuthorizationError, LoginRequiredError, optional_import
+from atlassian_auth_adapter.errors import (
+    AuthorizationError,
+    LoginRequiredError,
+    TokenRequestRefusedError,
+    optional_import,
+)
 
 with optional_import("click", "cli"):
     import click
@@ -96,10 +101,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _print_error(error: Exception) -> None:
-    text = str(error)
+    text = str(error).replace("oauth_start()", "atlassian-auth login")
     is_refused = isinstance(error, AuthorizationError) and bool(error.advice)
     if isinstance(error, LoginRequiredError) or is_refused:  # its own advice is for programs
         text = f"{error.args[0]} Sign in: atlassian-auth login"
+    elif isinstance(error, TokenRequestRefusedError):
+        text += " For another client secret: atlassian-auth login --new-secret"
     elif exit_code(error) == 1:
         text = f"{type(error).__name__}: {error} Run it again with --debug for the details."
     say(f"Error: {text}", stderr=True)

@@ -55,10 +55,14 @@ def command(name: str, as_json: bool) -> None:
 
 def facts_of(profile: Profile, client: AtlassianClient) -> dict[str, Any]:
     """What is known of the login without a request; it holds no secret."""
+    if client.product.own_cloud and not client.server_url:
+        where = client.base_url  # known without a request: there are no sites
+    else:
+        where = client.site_url or client.server_url or client.cloud_id or "the only site"
     return {
         "profile": profile.name,
         "product": client.product.name,
-        "where": client.site_url or client.server_url or client.cloud_id or "the only site",
+        "where": where,
         "client_id": client.client_id,
         "store": profile.store,
         **asdict(client.status()),

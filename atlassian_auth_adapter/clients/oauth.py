@@ -18,7 +18,7 @@ from atlassian_auth_adapter.atlassian.scopes import shortened
 from atlassian_auth_adapter.clients.authorizations import StartedAuthorizations
 from atlassian_auth_adapter.clients.base import AtlassianClient
 from atlassian_auth_adapter.clients.places import PlaceKind, place_of
-from atlassian_auth_adapter.clients.registration import describe_answer
+from atlassian_auth_adapter.clients.registration import describe_answer, describe_error_pages
 from atlassian_auth_adapter.clients.settings import Secret, Settings
 from atlassian_auth_adapter.clients.texts import checked_scopes
 from atlassian_auth_adapter.errors import (
@@ -256,6 +256,14 @@ class AtlassianOAuthClient(AtlassianClient):
         url = request.url(self._server, self.client_id, self.callback_url)
         answer = self.transport.get(url, accept="text/html")
         return describe_answer(answer, url, self._server.issuer)
+
+    def explain_error_pages(self) -> str:
+        """What the authorization server's error pages mean, which do not lead back to the program.
+
+        For a person whose sign-in does not end: lines with the most probable cause first, each with
+        the value to compare. No request is sent, and no secret is in it.
+        """
+        return describe_error_pages(self._server, self.client_id, self.callback_url, self._wanted)
 
     def _exchange(self, response: AuthorizationResponse) -> None:
         """Replace the login by the one that the code brings, and revoke the one before."""

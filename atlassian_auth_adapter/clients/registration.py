@@ -2,27 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from http import HTTPStatus
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from atlassian_auth_adapter.errors import AuthorizationError, ResourceUnavailableError
 from atlassian_auth_adapter.foreign_text import printable
+from atlassian_auth_adapter.oauth.server import AuthorizationServer
 from atlassian_auth_adapter.transport import Answer
 
-__all__ = ["UNKNOWN", "describe_answer"]
+__all__ = ["UNKNOWN", "describe_answer", "describe_error_pages"]
 
 #: What no answer to a request without a person can tell. Source: Cloud answers 302 to
 #: https://id.atlassian.com/login whatever the client id, probe of 2026-08-01; a wrong callback URL,
 #: an unknown client and an app that is not shared are told after that, community 41372, 69937
 #: (staff) and 100834.
 UNKNOWN = (
-    "Whether client id, callback URL and scopes are right is known only after a person has signed "
-    "in there"
+    "Whether client id, callback URL and scopes are those of the app is known only after a person "
+    "has signed in: no other check can tell"
 )
 
 #: With these a server refuses an authorization; so do proxies and firewalls before it.
 _REFUSALS = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+
+
+def describe_error_pages(
+    server: AuthorizationServer, client_id: str, callback_url: str, scopes: Iterable[str]
+) -> str:
+    """What an error page means that does not lead back, in lines: the most probable cause first."""
+    added = [scope for scope in scopes if scope != server.refresh_token_scope]  # never to an app
+    known = {"client_id": client_id, "callback_url": callback_url, "scopes": " ".join(added)}
+    lines = [
+        f"  {number}. {text}\n     {known[value]}"
+        for number, (text, value) in enumerate(server.error_pages, 1)
+    ]
+    head = (
+        "If the browser shows an error page, that page says why. Compare with the registration "
+        f"({server.registered_at}) and sign in again. The most probable cause is the first:"
+    )
+    return "\n".join([head, *lines])
 
 
 def describe_answer(answer: Answer, url: str, issuer: str) -> str:
@@ -34,7 +53,10 @@ def describe_answer(answer: Answer, url: str, issuer: str) -> str:
     """
     endpoint, target = url.partition("?")[0], answer.redirect_from(url)
     location = _location(answer)
-    refusal = printable(parse_qs(location.query).get("error", [""])[0], 60)
+    refusal = parse_qs(location.query).get("error", [""])[0]
+    if not refusal and isinstance(told := answer.json(), dict):  # Data Center, OpenHands#14250
+        refusal = str(told.get("error", ""))
+    refusal = printable(refusal, 60)
     if unusable := _unusable(answer, endpoint, target, endpoint.removeprefix(issuer)):
         raise ResourceUnavailableError(unusable, status=answer.status)
     if answer.status in _REFUSALS or refusal or location.path.endswith("/error"):

@@ -75,6 +75,12 @@ class AtlassianServiceAccountClient(AtlassianClient):
             cloud=cloud,
             gateway_paths=gateway_paths,
         )
+        if not place.server.client_grants:
+            raise ConfigurationError(
+                f"product: {place.product.name} has no service accounts, and no client credentials "
+                f"grant. A person signs in: create_atlassian_oauth_client(product="
+                f"{place.product.name!r})."
+            )
         if settings.get("scopes") and not place.server.scope_on_client_credentials:
             raise ConfigurationError(
                 "scopes: on Cloud a service account cannot ask for scopes. They are chosen when "

@@ -6,7 +6,10 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
-__all__ = ["AuthorizationServer"]
+__all__ = ["AuthorizationServer", "ErrorPages"]
+
+#: What the error pages of a server mean, see `AuthorizationServer.error_pages`.
+ErrorPages = tuple[tuple[str, Literal["scopes", "callback_url", "client_id"]], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +40,10 @@ class AuthorizationServer:
         bad_code: The error answers for an invalid authorization code: pairs of error code and a
             part of the description (both lower case, "" for any description).
         dead_refresh_token: The same for an invalid refresh token.
+        client_grants: Whether a client may get tokens for itself. Source: RFC 6749 section 4.4.
+        registered_at: Where a person registers its clients.
+        error_pages: What its error pages mean that do not lead back to the client: pairs of a
+            sentence and the value that a person compares, the most probable cause first.
     """
 
     issuer: str
@@ -60,6 +67,9 @@ class AuthorizationServer:
     # A request of this package lacks nothing but a good code: so invalid_request means the code.
     bad_code: tuple[tuple[str, str], ...] = (("invalid_grant", ""), ("invalid_request", ""))
     dead_refresh_token: tuple[tuple[str, str], ...] = (("invalid_grant", ""),)
+    client_grants: bool = True
+    registered_at: str = ""
+    error_pages: ErrorPages = ()
 
     def for_client_credentials(self) -> AuthorizationServer:
         """The same server for client credentials, which have no refresh token.

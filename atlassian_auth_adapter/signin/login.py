@@ -56,9 +56,9 @@ def login(
 
     The redirect is received on this machine, if the callback URL is http on a loopback host
     (`http://localhost:8080/callback`), and at the same time accepted from `paste`; the first one is
-    used. Blocks until then, on the network and on the store. Ctrl-C ends it and leaves nothing
-    behind; after any other end, a thread answers a reload of the page in the browser for 20
-    seconds, unless another `login` of the process needs the port.
+    used. Blocks until then, on the network and on the store. Ctrl-C ends it, tells what an error
+    page means, and leaves nothing behind; after any other end, a thread answers a reload of the
+    page in the browser for 20 seconds, unless another `login` of the process needs the port.
 
     The browser is started with an address that holds no secret, see `signin.loopback.Receiver`.
 
@@ -97,16 +97,16 @@ def login(
     url = client.oauth_start()
     (state,) = hidden(parse_qs(urlsplit(url).query)["state"])
     with Receiver(uri, state, url) if uri else nullcontext() as receiver:
-        tell(_invitation(client, url, uri, paste is not None, os.environ))
-        if open_browser and has_browser(os.environ, sys.platform):
-            # Where only a pasted redirect counts, the state is of no use to other users, who can
-            # read the arguments of the browser.
-            opened = receiver.entrance if receiver else url
-            # On a thread, because some browsers do not return from their start.
-            threading.Thread(
-                target=_open, args=(opened,), name="atlassian-auth-browser", daemon=True
-            ).start()
-        response = _first_response(client, state, receiver, paste, tell, timeout)
+        try:
+            tell(_invitation(client, url, uri, paste is not None, os.environ))
+            if open_browser and has_browser(os.environ, sys.platform):
+                # Where only a pasted redirect counts, the state is of no use to other users, who
+                # can read the arguments of the browser.
+                _start_browser(receiver.entrance if receiver else url)
+            response = _first_response(client, state, receiver, paste, tell, timeout)
+        except KeyboardInterrupt:  # perhaps before an error page
+            tell(client.explain_error_pages())
+            raise
         client.oauth_complete(response.url())
     missing: tuple[str, ...] = ()
     with suppress(AtlassianAuthError):  # the login is there all the same
@@ -152,24 +152,12 @@ def _first_response(
                 "That is not the answer to this login. Paste the whole address that the browser "
                 "was sent to after you agreed, on one line; it holds `code` and `state`."
             )
-    raise AuthorizationTimeoutError(
-        f"the browser did not come back within {timeout:g} seconds. {_reasons(client)}"
-        f" Then log in again.{_in_container(os.environ) if receiver else ''}"
+    texts = (
+        f"no answer came from the browser within {timeout:g} seconds.",
+        client.explain_error_pages(),
+        _in_container(os.environ) if receiver else "",
     )
-
-
-def _reasons(client: AtlassianOAuthClient) -> str:
-    """Why the browser may never come back, in the order in which to look.
-
-    Source: a page "has requested scopes that have not been added to the app", OpenHands#12397 and
-        atlassian-mcp-server#177; callback and client id, community 41372, 69937 and 100834.
-    """
-    return (
-        "If it showed an error page, Atlassian does not send it back. Look first whether each "
-        f"scope was added to the app: {' '.join(client.get_oauth_scopes())}. Then compare letter "
-        f"by letter with the registration: callback_url {client.callback_url!r} and client_id "
-        f"{client.client_id!r}. An app that is not shared works for its owner's account only."
-    )
+    raise AuthorizationTimeoutError("\n".join(filter(None, texts)))
 
 
 def _pasted(line: str, state: str) -> AuthorizationResponse | None:
@@ -212,10 +200,15 @@ def _in_container(environ: Mapping[str, str]) -> str:
     if not _is_container(environ):
         return ""
     return (
-        " This program runs in a container: a published port (docker run -p) does not lead to the "
+        "This program runs in a container: a published port (docker run -p) does not lead to the "
         "loopback addresses where it waits for the browser. Run the container with --network "
         "host, let an editor forward the port, or paste the redirect URL."
     )
+
+
+def _start_browser(url: str) -> None:
+    """Start it on a thread, because some browsers do not return from their start."""
+    threading.Thread(target=_open, args=(url,), name="atlassian-auth-browser", daemon=True).start()
 
 
 def _open(url: str) -> None:
@@ -248,7 +241,7 @@ def _invitation(
             f"machine:\n\n    ssh -N -L {uri.port}:{address}:{uri.port} HOST\n"
         )
     elif uri and (text := _in_container(environ)):
-        lines.append(f"{text.strip()}\n")
+        lines.append(f"{text}\n")
     if can_paste:
         paste = "Or paste" if uri else "Then paste"
         lines.append(f"{paste} here the address that the browser is sent to after you agree.")

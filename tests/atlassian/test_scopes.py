@@ -6,9 +6,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+import requests
 from hypothesis import Phase, find, given, settings, strategies as st
 
+from atlassian_auth_adapter import AtlassianAuth, AtlassianHTTPXAuth
 from atlassian_auth_adapter.atlassian import scopes
 from atlassian_auth_adapter.atlassian.products import PRODUCTS
 from atlassian_auth_adapter.atlassian.scopes import (
@@ -320,3 +323,18 @@ def test_granted_scopes_are_shortened_to_a_line() -> None:
         names = [f"read:some-granular-thing-{number:03}:confluence" for number in range(count)]
         assert shortened(names) == f"{names[0]} {names[1]} and {count - 2} more"
     assert shortened(["x" * 500, "y"]) == "and 2 more"
+
+
+@pytest.mark.parametrize("library", ["requests", "httpx"])
+def test_the_table_is_read_when_it_is_needed_only(library: str, make_client: Any) -> None:
+    """A sign-in and a request that is answered do not read it; an answer about a scope does."""
+    for cached in (scopes._document, scopes._apis, scopes._moved):
+        cached.cache_clear()
+    client = make_client()
+    for path, is_read in (("myself", False), ("auditing/record", True)):
+        url = f"{client.base_url}/rest/api/3/{path}"
+        if library == "requests":
+            requests.get(url, auth=AtlassianAuth(client), timeout=10)
+        else:
+            httpx.get(url, auth=AtlassianHTTPXAuth(client), timeout=10)
+        assert bool(scopes._document.cache_info().currsize) == is_read

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 import ssl
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import trustme
 
-from atlassian_auth_adapter import errors, scope_set
+from atlassian_auth_adapter import CloudEnvironment, errors, scope_set
 from atlassian_auth_adapter.atlassian.products import COMMERCIAL
 from atlassian_auth_adapter.cli.doctor import _skew, clock_check
 from atlassian_auth_adapter.cli.main import COMMANDS, main
@@ -22,6 +27,8 @@ from atlassian_auth_adapter.cli.terminal import EXIT_CODES, distance, exit_code
 from atlassian_auth_adapter.profiles.client import client_from_profile
 from atlassian_auth_adapter.profiles.file import profiles, save_profile
 from atlassian_auth_adapter.profiles.profile import Profile
+from atlassian_auth_adapter.profiles.stores import client_secret_of
+from atlassian_auth_adapter.signin import login as signin
 from atlassian_auth_adapter.testing import AtlassianEmulator
 from atlassian_auth_adapter.testing.emulator import Body, Status
 from atlassian_auth_adapter.transport import Answer
@@ -347,15 +354,139 @@ def test_login_takes_named_sets_of_scopes(
     profile(login=False, product=product)
     asked = []
     monkeypatch.setattr("atlassian_auth_adapter.cli.login._sign_in", lambda c, **_: asked.append(c))
-    command("login", "--scopes", "read", "--scopes", "audit", "--scope", "read:me")
+    told = command("login", "--scopes", "read", "--scopes", "audit", "--scope", "read:me").err
+    added = " ".join(scope_set(product, "read", "audit")).replace(" offline_access", "")
+    assert f"Add these scopes to the app, under Permissions: {added} read:me\n" in told
     expected = [*scope_set(product, "read", "audit"), "read:me"]
     assert asked[0].get_oauth_scopes() == expected
     assert profiles()["work"].scopes == tuple(expected)
 
 
+@pytest.fixture
+def boards(local: AtlassianEmulator, profile: Any) -> Callable[..., Profile]:
+    """Saves the profile "work" of an app of Trello, without a login."""
+    trello = local.trello
+
+    def save(secret: str = "") -> Profile:
+        hosts = CloudEnvironment(trello.auth_url, trello.api_url, trello.audience)
+        values: dict[str, Any] = {"product": "trello", "client_id": trello.app.client_id}
+        values |= {"cloud": hosts, "callback_url": trello.app.callback_url, "store": "file"}
+        return save_profile(Profile("work", **values), secret)
+
+    return save
+
+
+@pytest.mark.parametrize("kind", ["public", "confidential"])
+def test_an_app_of_trello(
+    kind: str, command: Any, boards: Any, local: AtlassianEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Row 15: what status and doctor say of it, and of its secret, which it may not have."""
+    trello = local.trello
+    if kind == "public":
+        trello.app.client_secret = ""
+    boards(trello.app.client_secret)
+    assert _found(command("doctor", "--json"))["client secret"] == "ok"
+    expected = "none: right if the app is a public client" if kind == "public" else "found"
+    assert f"client secret: {expected}" in command("doctor").out
+
+    def sign_in(client: Any, **_: Any) -> None:
+        client.oauth_complete(trello.authorize(client.oauth_start()))
+
+    monkeypatch.setattr("atlassian_auth_adapter.cli.login._sign_in", sign_in)
+    assert "Signed in as Ada Example." in command("login").out
+    shown = command("status").out
+    assert f"trello, {trello.api_url}" in shown
+    assert "site" not in shown
+    run = command("sites")
+    assert (run.code, "only Jira Cloud and Confluence Cloud have sites" in run.err) == (3, True)
+
+
+@pytest.mark.parametrize("typed", ["", "a-s3cret"])
+def test_the_secret_of_a_new_app_that_may_be_public_is_asked_for(
+    typed: str, command: Any, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Row 15: once, before the browser opens, and Enter alone means that there is none."""
+    asked: list[str] = []
+
+    def prompt(question: str, **options: Any) -> str:
+        asked.append(question)
+        return typed or options["default"]
+
+    monkeypatch.setattr("atlassian_auth_adapter.cli.login._has_terminal", lambda: True)
+    monkeypatch.setattr("click.prompt", prompt)
+    secrets = []
+    monkeypatch.setattr(
+        "atlassian_auth_adapter.cli.login._sign_in",
+        lambda *_, **__: secrets.append(client_secret_of(profiles()["default"])),
+    )
+    for _ in range(2):
+        command("login", "--product", "trello", "--client-id", "id", "--store", "file")
+    assert asked == ["Client secret (not shown; Enter alone for a public client)"]
+    assert secrets == [typed, typed]
+
+
+def test_a_service_account_that_cannot_be_is_not_saved(command: Any, boards: Any) -> None:
+    """Row 15: Trello has no client credentials. The profile stays one of a person."""
+    boards("secret")
+    run = command("login", "--service-account")
+    assert (run.code, "trello has no service accounts" in run.err) == (2, True)
+    assert profiles()["work"].flow == "authorization_code"
+
+
+@pytest.mark.parametrize("ending", ["time-out", "Ctrl-C"])
+def test_when_the_wait_ends_the_causes_are_told(
+    ending: str, command: Any, profile: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows 6 and 7: scopes, callback URL, client id or sharing, in this order; no log lines."""
+
+    @contextmanager
+    def pasted() -> Iterator[Callable[[float], None]]:
+        def read(seconds: float) -> None:
+            if ending == "Ctrl-C":
+                raise KeyboardInterrupt
+
+        yield read
+
+    instants = itertools.count(0.0, 0.4)
+    monkeypatch.setattr("atlassian_auth_adapter.cli.login.pasted_lines", pasted)
+    monkeypatch.setattr(signin, "time", SimpleNamespace(monotonic=lambda: next(instants)))
+    known = profile(login=False, scopes=("read:jira-user",))
+    run = command("login", "--timeout", "1", "--no-browser")
+    assert run.code == (130 if ending == "Ctrl-C" else 5)
+    first, second, third = re.findall(r"^  \d\. (.*\n     .*)$", run.err, re.MULTILINE)
+    assert "the app lacks one of these. Add it, under Permissions:" in first
+    assert first.endswith(" read:jira-user")
+    assert "unauthorized_client" in second
+    assert second.endswith(known.callback_url)
+    assert "Distribution > Sharing" in third
+    assert third.endswith(known.client_id)
+    assert "atlassian_auth." not in run.err
+
+
+def test_a_wrong_secret_is_told_in_words_of_the_command(
+    command: Any, profile: Any, local: AtlassianEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the sign-in: how to enter another one, and no method of the library."""
+    profile(login=False)
+    local.cloud.app.client_secret = "an0ther-s3cret"
+
+    def sign_in(client: Any, **_: Any) -> None:
+        client.oauth_complete(local.cloud.authorize(client.oauth_start()))
+
+    monkeypatch.setattr("atlassian_auth_adapter.cli.login._sign_in", sign_in)
+    run = command("login")
+    assert run.code == 3
+    assert "start again with atlassian-auth login. For another client secret: " in run.err
+    assert "oauth_start" not in run.err
+
+
 def test_login_lists_the_named_sets(command: Any, home: Path) -> None:
     """In its help, and when another one is asked for; where there are none it says what to do."""
-    assert "read|write|audit" in command("login", "--help").out
+    shown = " ".join(command("login", "--help").out.split())
+    assert "read|write|audit" in shown
+    for product in ("jira", "confluence"):
+        for name in ("read", "write", "audit"):
+            assert f"{product} {name} {' '.join(scope_set(product, name))}" in shown
     assert "'read', 'write', 'audit'" in command("login", "--scopes", "admin").err
     for place in (
         ("--server", "https://jira.acme.example"),
@@ -527,7 +658,7 @@ def test_doctor_finds_a_certificate_that_is_not_trusted(
 def test_doctor_does_not_say_that_a_registration_is_right(
     what: dict[str, Any], command: Any, profile: Any, local: AtlassianEmulator
 ) -> None:
-    """Cloud answers the same whatever the client id: the page is there, and no more is known.
+    """Row 7: Cloud answers the same whatever the client id: the page is there, no more is known.
 
     Source: 302 to id.atlassian.com/login for every client id, probe of 2026-08-01.
     """
@@ -549,6 +680,7 @@ def test_doctor_does_not_say_that_a_registration_is_right(
             b"", 302, headers={"Location": "https://id.atlassian.com/error?error=invalid_request"}
         ),
         Body(b"", 302, headers={"Location": "https://id.atlassian.com/error"}),
+        Body(b'{"error": "invalid_request"}', 400),  # as Data Center answers
         Status(400),
         Status(403),
     ],
@@ -564,6 +696,7 @@ def test_doctor_tells_that_a_registration_is_refused(
     (page,) = (check for check in run.facts["checks"] if check["name"] == "authorization page")
     assert page["result"] == "fail"
     assert "refuses client_id, callback_url or scopes" in page["text"]
+    assert ("invalid_request" in page["text"]) == ("invalid_request" in str(answer))
     assert "letter by letter" in page["advice"]
 
 

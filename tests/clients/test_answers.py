@@ -253,7 +253,7 @@ def test_part_of_a_set_of_scopes_is_told_as_missing(
 def test_no_answer_claims_that_the_registration_is_right(
     flavour: str, client_id: str, emulator: Any, make_client: Any
 ) -> None:
-    """A redirect to the sign-in and a page say the same of a right and of an unknown client.
+    """Row 7: a redirect to the sign-in and a page say the same of a right and an unknown client.
 
     Source: Cloud answers 302 to id.atlassian.com/login whatever the client id, probe of 2026-08-01.
     """

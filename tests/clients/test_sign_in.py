@@ -254,7 +254,8 @@ def test_a_login_that_can_be_refreshed_is_not_announced(
 def test_a_named_set_of_scopes_is_asked_for(
     product: str, name: Any, path: str, emulator: Any, make_client: Any
 ) -> None:
-    """An app that has the scopes of a set: its login reaches what the set is for."""
+    """An app that has the scopes of a set: its login reaches what the set is for (rows 3 to 5)."""
+    assert set(scope_set(product, name)) <= {*emulator.cloud.words}  # each of them exists
     emulator.cloud.app.scopes = scope_set(product, name)
     client = make_client(product=product, scopes=scope_set(product, name))
     assert client.test_connection().id
@@ -270,7 +271,7 @@ def test_a_named_set_of_scopes_is_asked_for(
 def test_scopes_that_were_left_out_are_reported(
     dropped: str, emulator: Any, make_client: Any, events: Any
 ) -> None:
-    """Asked and granted scopes are compared after a sign-in; the login is there.
+    """Row 6: asked and granted scopes are compared after a sign-in; the login is there.
 
     Source: names that do not exist are dropped silently, simstudioai/sim#4388, community 56311.
     """
@@ -326,7 +327,10 @@ def test_a_login_without_the_refresh_token_that_was_asked_for_is_reported(
 def test_more_than_50_scopes_are_reported(
     count: int, warned: bool, make_client: Any, events: Any
 ) -> None:
-    """They are asked for all the same. Source: 414 or "header too large", n8n-io/n8n#22479."""
+    """Row 6: they are asked for all the same.
+
+    Source: 414 or "header too large", n8n-io/n8n#22479.
+    """
     scopes = [*(f"read:thing-{number}:jira" for number in range(count - 1)), "offline_access"]
     url = make_client(login=False, scopes=scopes, on_event=events).oauth_start()
     assert parse_qs(urlsplit(url).query)["scope"][0].split() == scopes

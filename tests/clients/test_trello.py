@@ -22,6 +22,7 @@ from atlassian_auth_adapter import (
     FileTokenStore,
     TokenRequestRefusedError,
     atlassian_oauth_client_from_env,
+    atlassian_service_account_client_from_env,
     create_atlassian_oauth_client,
 )
 from atlassian_auth_adapter.profiles.client import client_of
@@ -189,10 +190,24 @@ def test_only_an_empty_text_means_a_public_client(secret: Any) -> None:
         create_atlassian_oauth_client("id", secret, CALLBACK, product="trello")
 
 
-def test_a_service_account_has_a_secret() -> None:
-    """Client credentials are the secret."""
-    with pytest.raises(ConfigurationError, match="client_secret is missing"):
-        AtlassianServiceAccountClient("id", "", product="trello")
+@pytest.mark.parametrize("secret", ["", "secret"])
+def test_there_are_no_service_accounts(
+    secret: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Row 15: no client credentials grant. The text says what to use, wherever it is described."""
+    monkeypatch.setenv("ATLASSIAN_CLIENT_ID", "id")
+    monkeypatch.setenv("ATLASSIAN_CLIENT_SECRET", secret)
+    store = FileTokenStore(tmp_path)
+    profile = Profile("boards", product="trello", client_id="id", flow="client_credentials")
+    with pytest.raises(
+        ConfigurationError, match=r"trello has no service accounts.* A person signs"
+    ):
+        AtlassianServiceAccountClient("id", secret, product="trello")
+    with pytest.raises(ConfigurationError, match="trello has no service accounts"):
+        client_of(profile, store=store)
+    monkeypatch.setenv("ATLASSIAN_PRODUCT", "trello")
+    with pytest.raises(ConfigurationError, match="trello has no service accounts"):
+        atlassian_service_account_client_from_env(client_secret=secret)
 
 
 def test_a_confidential_app_needs_its_secret(trello: Any, emulator: AtlassianEmulator) -> None:

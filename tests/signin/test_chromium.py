@@ -1,4 +1,4 @@
-"""End to end: a real browser, the emulator's consent page, and what the person reads at the end.
+"""End to end: a real browser, the pages of the emulator, and what the person reads at the end.
 
 Pictures of the pages are made when TEST_SCREENSHOTS names a directory.
 """
@@ -11,6 +11,7 @@ import shutil
 import threading
 import webbrowser
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -20,10 +21,15 @@ import pytest
 from atlassian_auth_adapter import (
     AuthorizationDeniedError,
     AuthorizationTimeoutError,
+    CloudEnvironment,
+    Profile,
     TokenEndpointUnavailableError,
     TokenRequestRefusedError,
     login,
+    save_profile,
 )
+from atlassian_auth_adapter.cli.main import main
+from atlassian_auth_adapter.cli.terminal import console
 from atlassian_auth_adapter.testing.emulator import CloseBefore
 
 FLAGS = [
@@ -267,3 +273,112 @@ def test_an_exchange_that_fails(
     picture(page, f"failed-{name.replace(' ', '-')}")
     assert not [secret for secret in emulator.secrets if secret in page.content()]
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+# --- error pages that do not lead back ------------------------------------------------------------
+
+CALLBACK = {"callback_url": "http://localhost:PORT/other"}
+CLIENT = {"client_id": "unknown"}
+NOT_ADDED = {"scopes": ("read:jira-work",)}
+NOT_RETRIEVED = "failed to retrieve client"
+
+#: Whose app, what is wrong with it, which cause of the list says so (the first is the most probable
+#: one), and what it has in common with the page.
+ERROR_PAGES = {
+    "scope": ("cloud", NOT_ADDED, 1, "scopes"),
+    "callback": ("cloud", CALLBACK, 2, "unauthorized_client"),
+    "client": ("cloud", CLIENT, 3, NOT_RETRIEVED),
+    "not-shared": ("cloud", {}, 3, NOT_RETRIEVED),
+    "no-such-scope": ("cloud", {"scopes": ("read:jira-wrok",)}, 1, "scopes"),
+    "data-center-scope": ("data_center", NOT_ADDED, 1, "invalid_scope"),
+    "data-center-callback": ("data_center", CALLBACK, 2, "redirect_uri"),
+    "data-center-client": ("data_center", CLIENT, 3, "client"),
+    "trello-scope": ("trello", {"scopes": ("write:board:trello",)}, 1, "scopes"),
+    "trello-callback": ("trello", CALLBACK, 2, "unauthorized_client"),
+    "trello-client": ("trello", CLIENT, 3, NOT_RETRIEVED),
+    "bitbucket-callback": ("bitbucket", CALLBACK, 1, "redirect_uri"),
+    "bitbucket-client": ("bitbucket", CLIENT, 2, "client"),
+}
+#: These are run by `make test` as well.
+FIRST = ("scope", "callback", "not-shared", "data-center-scope")
+
+
+class Interruptible:
+    """A terminal on which the person types nothing, and presses Ctrl-C in the end."""
+
+    def __init__(self) -> None:
+        self.pressed = threading.Event()
+
+    @contextmanager
+    def __call__(self) -> Iterator[Callable[[float], None]]:
+        """In place of `pasted_lines`."""
+        yield self._read
+
+    def _read(self, seconds: float) -> None:
+        if self.pressed.wait(seconds):
+            raise KeyboardInterrupt
+
+
+def _profile_for(side: Any, changes: dict[str, Any], port: int) -> Profile:
+    """The profile of an app that has one scope of each product, but for what is wrong."""
+    side.app.callback_url = f"http://localhost:{port}/callback"
+    side.app.scopes = ("read:jira-user", "read:member:trello", "WRITE", "account")
+    place: dict[str, Any] = {"product": side.name}
+    if side.name == "data_center":
+        place = {"server_url": side.url}
+    else:
+        audience = getattr(side, "audience", "")
+        place["cloud"] = CloudEnvironment(side.auth_url, side.api_url, audience)
+    if side.name == "cloud":
+        place |= {"product": "jira", "site_url": side.sites[0].url}
+    values = {"callback_url": side.app.callback_url, "client_id": side.app.client_id}
+    scope = {"cloud": "read:jira-user", "trello": "read:member:trello", "bitbucket": "account"}
+    values |= {"scopes": (scope.get(side.name, "WRITE"),), "store": "file"} | changes
+    values["callback_url"] = values["callback_url"].replace("PORT", str(port))
+    return save_profile(Profile("work", **place, **values), side.app.client_secret)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name in FIRST else pytest.mark.slow) for name in ERROR_PAGES],
+)
+def test_an_error_page_that_does_not_lead_back(
+    name: str, page: Any, emulator: Any, port: int, picture: Any, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """The page of Atlassian, and what the command prints at Ctrl-C: the causes, scopes first.
+
+    Rows 6, 7, 11 and 15: a scope that the app lacks, a wrong callback, an unknown client, an app
+    that is not shared. What the page says is in the list, with the value to compare.
+    """
+    flavour, changes, number, common = ERROR_PAGES[name]
+    side, terminal, opened = getattr(emulator, flavour), Interruptible(), SimpleQueue[str]()
+    side.app_is_shared = name != "not-shared"
+    monkeypatch.setenv("ATLASSIAN_CONFIG_DIR", str(tmp_path / "config"))
+    monkeypatch.setenv("ATLASSIAN_TOKEN_DIRECTORY", str(tmp_path / "tokens"))
+    monkeypatch.setenv("BROWSER", "something")
+    monkeypatch.setattr(webbrowser, "open", opened.put)
+    monkeypatch.setattr("atlassian_auth_adapter.cli.login.pasted_lines", terminal)
+    profile = _profile_for(side, changes, port)
+    console.cache_clear()
+    codes = SimpleQueue[int]()
+    running = threading.Thread(target=lambda: codes.put(main(["login", "--timeout", "60"])))
+    running.start()
+    try:
+        page.goto(opened.get(timeout=20))
+        shown = page.inner_text("body")
+    finally:
+        terminal.pressed.set()
+        running.join(30)
+    picture(page, f"error-{name}")
+    printed = capsys.readouterr().err
+    causes = re.findall(r"^  (\d)\. (.*)\n     (.*)$", printed, re.MULTILINE)
+    assert [each for each, _, _ in causes] == ["1", "2", "3"]
+    _, text, value = causes[number - 1]
+    assert common in shown.lower()
+    assert common in text
+    wrong = next(iter(changes), "client_id")
+    expected = getattr(profile, wrong)
+    assert value == (" ".join(expected) if wrong == "scopes" else expected)
+    assert codes.get(timeout=1) == 130
+    assert not [secret for secret in emulator.secrets if secret in printed]

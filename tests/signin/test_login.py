@@ -345,15 +345,17 @@ def test_a_wrong_registration_has_its_own_error(client: Any, person: Any, visit:
 def test_the_browser_does_not_come_back(client: Any, person: Any, visit: Any, port: int) -> None:
     """The error has the causes, scopes first; a browser that comes back later is told so.
 
-    Source: a scope that was not added to the app never redirects back, OpenHands#12397 and
-    atlassian-mcp-server#177; nor does a wrong callback or client id, community 41372 and 100834.
+    Row 6: a scope that was not added to the app never redirects back, OpenHands#12397 and
+    atlassian-mcp-server#177. Row 7: nor does a wrong callback or client id, community 41372 and
+    100834.
     """
     person.does = lambda url: None
     with pytest.raises(AuthorizationTimeoutError) as caught:
         login(client, tell=person, timeout=0.05)
     assert isinstance(caught.value, TimeoutError)
-    causes = ("whether each scope was added to the app", " ".join(client.get_oauth_scopes()),
-              f"'http://localhost:{port}/callback'", "'cloud-client-id'", "not shared")  # fmt: skip
+    added = " ".join(client.get_oauth_scopes()).removesuffix(" offline_access")
+    causes = ("the app lacks one of these", added, "another callback URL", client.callback_url,
+              "not shared", "Distribution > Sharing", client.client_id)  # fmt: skip
     places = [str(caught.value).find(cause) for cause in causes]
     assert -1 not in places
     assert places == sorted(places)
@@ -365,7 +367,7 @@ def test_the_browser_does_not_come_back(client: Any, person: Any, visit: Any, po
 def test_scopes_that_were_left_out_are_told(
     client: Any, emulator: Any, person: Any, visit: Any
 ) -> None:
-    """The sign-in has worked; what it lacks is told at once, not at the first request.
+    """Row 6: the sign-in has worked; what it lacks is told at once, not at the first request.
 
     Source: names that do not exist are dropped silently, simstudioai/sim#4388, community 56311.
     """
@@ -381,7 +383,7 @@ def test_scopes_that_were_left_out_are_told(
 def test_more_than_50_scopes_are_told_before_the_browser_fails(
     count: int, warned: bool, make_client: Any, emulator: Any, port: int, person: Any
 ) -> None:
-    """Their URL may be too long. Source: n8n-io/n8n#22479 and #35732."""
+    """Row 6: their URL may be too long. Source: n8n-io/n8n#22479 and #35732."""
     emulator.cloud.app.callback_url = f"http://localhost:{port}/callback"
     scopes = [*(f"read:thing-{number}:jira" for number in range(count - 1)), "offline_access"]
     client = make_client(login=False, scopes=scopes)
@@ -449,7 +451,7 @@ def test_breaking_off_leaves_nothing_behind(client: Any, port: int) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_ctrl_c_ends_a_login_that_waits(port: int, signals: None) -> None:
-    """A process that waits for the browser ends at once, quietly, and its port is free."""
+    """A process that waits for the browser ends at once and says what an error page means."""
     code = (
         "import atlassian_auth_adapter as a, sys\n"
         "client = a.create_atlassian_oauth_client('id', 'secret', "
@@ -468,7 +470,9 @@ def test_ctrl_c_ends_a_login_that_waits(port: int, signals: None) -> None:
             rest = waiting.communicate(timeout=20)[1]
         finally:
             waiting.kill()
-    assert (waiting.returncode, rest.strip()) == (7, "")
+    assert waiting.returncode == 7
+    assert "Traceback" not in rest
+    assert "The most probable cause is the first:\n  1. It speaks of scopes" in rest
     assert _is_free(port)
 
 

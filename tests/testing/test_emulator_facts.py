@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from atlassian_auth_adapter.testing.emulator import NotRedirectedError
+from atlassian_auth_adapter.testing.emulator import Body, NotRedirectedError
 
 from .captured import CAPTURED, docstring
 from .conftest import VERIFIER
@@ -262,6 +262,16 @@ def test_trello_has_public_clients_with_pkce(emulator: AtlassianEmulator, cloud:
     assert wrong.status_code == 401
 
 
+@fact(15, _TRELLO, unconfirmed="the error answer")
+def test_trello_has_no_client_credentials(emulator: AtlassianEmulator, cloud: Client) -> None:
+    """Trello has no service accounts: a person signs in."""
+    account = emulator.trello.service_account
+    fields = {"client_id": account.client_id, "client_secret": account.client_secret}
+    fields["grant_type"] = "client_credentials"
+    answer = cloud.http.post(f"{emulator.trello.auth_url}/oauth/token", data=fields, timeout=10)
+    assert (answer.status_code, answer.json()["error"]) == (403, "unauthorized_client")
+
+
 # --- resources ------------------------------------------------------------------------------------
 
 _SITE = "brekkylab/backlot#135, 2026-09-04"
@@ -396,11 +406,58 @@ def test_an_expired_token_is_401(cloud: Client, clock: StandingClock) -> None:
 def test_granular_scopes_are_all_of_sets(cloud: Client) -> None:
     """Part of a set of granular scopes gives 401 "Unauthorized; scope does not match"."""
     path = "/rest/api/3/auditing/record"
-    part = cloud.get(path, cloud.access_token("read:audit-log:jira"))
-    assert part.json() == {"code": 401, "message": "Unauthorized; scope does not match"}
-    assert cloud.get(path, cloud.access_token("manage:jira-configuration")).status_code == 200
-    whole = cloud.access_token("read:audit-log:jira read:user:jira")
-    assert cloud.get(path, whole).status_code == 200
+    for part in ("read:audit-log:jira", "read:audit-log:jira read:jira-user offline_access"):
+        answer = cloud.get(path, cloud.access_token(part))
+        assert answer.status_code == 401
+        assert answer.json() == {"code": 401, "message": "Unauthorized; scope does not match"}
+    for whole in ("manage:jira-configuration", "read:audit-log:jira read:user:jira"):
+        assert cloud.get(path, cloud.access_token(whole)).status_code == 200
+
+
+@fact(4, "demisto/content, AtlassianApiModule, newer than the document of the older integration")
+def test_the_older_integration_asks_for_more_today(cloud: Client, server: Client) -> None:
+    """The scopes that the older integration asks for today open Jira's audit log: on Cloud
+    `manage:jira-configuration` is among them, on Data Center it is `ADMIN`.
+    """
+    today = "read:audit-log:jira manage:jira-configuration read:jira-work read:jira-user"
+    token = cloud.access_token(f"{today} offline_access")
+    assert cloud.get("/rest/api/3/auditing/record", token).status_code == 200
+    path = "/rest/api/2/auditing/record"
+    assert server.get(path, server.access_token("ADMIN")).status_code == 200
+    assert server.get(path, server.access_token("WRITE")).status_code == 403
+
+
+@fact(5, "developer.atlassian.com, OpenAPI of Jira and Confluence")
+def test_each_resource_needs_its_scope(cloud: Client) -> None:
+    """ServerInfo needs no scope; myself `read:jira-user`; field, search/jql and issues
+    `read:jira-work`; Confluence's user/current `read:confluence-user`, its audit log
+    `read:audit-log:confluence`.
+    """
+    jira, wiki = cloud.product_url, cloud.product_url.replace("/ex/jira/", "/ex/confluence/")
+    needs = {
+        f"{jira}/rest/api/3/serverInfo": "",
+        f"{jira}/rest/api/3/myself": "read:jira-user",
+        f"{jira}/rest/api/3/field": "read:jira-work",
+        f"{jira}/rest/api/3/search/jql": "read:jira-work",
+        f"{jira}/rest/api/3/issue/ACME-1": "read:jira-work",
+        f"{wiki}/wiki/rest/api/user/current": "read:confluence-user",
+        f"{wiki}/wiki/rest/api/audit": "read:audit-log:confluence",
+    }
+    for scope in sorted({*needs.values()} - {""}):
+        token = cloud.access_token(f"{scope} offline_access")
+        for url, needed in needs.items():
+            assert (cloud.get(url, token).status_code == 200) == (needed in ("", scope)), url
+
+
+@fact(17, "developer.atlassian.com, data-security-policy-developer-guide")
+def test_a_policy_leaves_content_out(emulator: AtlassianEmulator, cloud: Client) -> None:
+    """`Atlassian-DataSecurityPolicy: app_access_blocked` says that an administrator's policy has
+    left content out of an answer: a fault with that header plays it.
+    """
+    policy = {"Atlassian-DataSecurityPolicy": "app_access_blocked"}
+    emulator.faults.next("resource", Body(b'{"issues": []}', 200, headers=policy))
+    answer = cloud.get("/rest/api/3/search/jql", cloud.access_token("read:jira-work"))
+    assert answer.headers["Atlassian-DataSecurityPolicy"] == "app_access_blocked"
 
 
 _OPS = "developer.atlassian.com/cloud/jira/service-desk-ops, oauth-2-3lo-apps"

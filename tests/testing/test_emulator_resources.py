@@ -66,8 +66,7 @@ def test_scopes_open_paths(cloud: Client) -> None:
         ("read:jira-work", "GET", "/rest/api/3/myself", False),
         ("read:jira-work", "POST", "/rest/api/3/issue", False),
         ("manage:jira-configuration", "GET", "/rest/api/3/auditing/record", True),
-        ("read:audit-log:jira read:jira-user", "GET", "/rest/api/3/auditing/record", True),
-        ("read:audit-log:jira", "GET", "/rest/api/3/auditing/record", False),
+        ("read:audit-log:jira read:jira-user", "GET", "/rest/api/3/auditing/record", False),
         ("read:jira-work", "POST", "/rest/api/3/search/jql", True),
         ("offline_access", "POST", "/rest/echo", True),
     ):

@@ -40,6 +40,8 @@ CONFLUENCE_WORDS = {
     "search:confluence": "Search Confluence",
     "read:page:confluence": "See pages of Confluence",
     "write:page:confluence": "Create and change pages of Confluence",
+    "read:comment:confluence": "See comments of Confluence",
+    "write:comment:confluence": "Write comments in Confluence",
     "read:attachment:confluence": "See and download files of Confluence",
     "write:attachment:confluence": "Upload files to pages of Confluence",
     "read:content-details:confluence": "See details of content of Confluence",
@@ -130,7 +132,6 @@ JIRA_NEEDS = _needs(r"""
     GET /rest/api/(2|3|latest)/serverInfo
     GET /rest/api/(2|3|latest)/auditing/record
         manage:jira-configuration
-        read:audit-log:jira read:jira-user
         read:audit-log:jira read:user:jira
     GET /rest/api/(2|3|latest)/(myself|user.*)
         read:jira-user
