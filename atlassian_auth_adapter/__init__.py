@@ -37,8 +37,8 @@ if TYPE_CHECKING:
         create_atlassian_oauth_client as create_atlassian_oauth_client,
         create_jira_oauth_client as create_jira_oauth_client,
     )
-    from atlassian_auth_adapter.clients.oauth import (
-        AtlassianOAuthClient as AtlassianOAuthClient,
+    from atlassian_auth_adapter.clients.oauth import AtlassianOAuthClient as AtlassianOAuthClient
+    from atlassian_auth_adapter.clients.products import (
         BitbucketCloudOAuthClient as BitbucketCloudOAuthClient,
         BitbucketOnPremOAuthClient as BitbucketOnPremOAuthClient,
         ConfluenceCloudOAuthClient as ConfluenceCloudOAuthClient,
@@ -114,8 +114,8 @@ _HOMES = {
     ],
     "clients.factory": ["create_atlassian_oauth_client", "create_jira_oauth_client"],
     "clients.resources": ["Identity"],
-    "clients.oauth": [
-        "AtlassianOAuthClient",
+    "clients.oauth": ["AtlassianOAuthClient"],
+    "clients.products": [
         "BitbucketCloudOAuthClient",
         "BitbucketOnPremOAuthClient",
         "ConfluenceCloudOAuthClient",

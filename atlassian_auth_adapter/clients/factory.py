@@ -7,8 +7,9 @@ from typing import Unpack
 from uuid import UUID
 
 from atlassian_auth_adapter.atlassian.products import CloudEnvironment
-from atlassian_auth_adapter.clients.oauth import CLIENT_CLASSES, AtlassianOAuthClient
+from atlassian_auth_adapter.clients.oauth import AtlassianOAuthClient
 from atlassian_auth_adapter.clients.places import place_of
+from atlassian_auth_adapter.clients.products import CLIENT_CLASSES
 from atlassian_auth_adapter.clients.settings import Secret, Settings
 from atlassian_auth_adapter.errors import without_frames
 from atlassian_auth_adapter.secret_text import hidden

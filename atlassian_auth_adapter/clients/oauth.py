@@ -1,4 +1,4 @@
-"""OAuth clients: a person logs in, and the login is kept. `factory.py` makes the right one."""
+"""AtlassianOAuthClient: a person logs in, and the login is kept."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from atlassian_auth_adapter.atlassian.products import (
 from atlassian_auth_adapter.atlassian.scopes import shortened
 from atlassian_auth_adapter.clients.authorizations import StartedAuthorizations
 from atlassian_auth_adapter.clients.base import AtlassianClient
-from atlassian_auth_adapter.clients.places import PlaceKind, place_of
+from atlassian_auth_adapter.clients.places import place_of
 from atlassian_auth_adapter.clients.registration import describe_answer, describe_error_pages
 from atlassian_auth_adapter.clients.settings import Secret, Settings
 from atlassian_auth_adapter.clients.texts import checked_scopes
@@ -38,20 +38,7 @@ from atlassian_auth_adapter.threads import run_in_thread, wait
 from atlassian_auth_adapter.tokens import TokenSet
 from atlassian_auth_adapter.transport import Proxy
 
-__all__ = [
-    "CLIENT_CLASSES",
-    "AtlassianOAuthClient",
-    "BitbucketCloudOAuthClient",
-    "BitbucketOnPremOAuthClient",
-    "CloudOAuthClient",
-    "ConfluenceCloudOAuthClient",
-    "ConfluenceOnPremOAuthClient",
-    "JiraCloudOAuthClient",
-    "JiraOnPremOAuthClient",
-    "OnPremOAuthClient",
-    "OwnCloudOAuthClient",
-    "ProductOAuthClient",
-]
+__all__ = ["AtlassianOAuthClient"]
 
 #: Seconds that a sign-in waits for the revocation of the login that it has replaced, which goes on.
 REVOCATION = 5.0
@@ -346,158 +333,3 @@ class AtlassianOAuthClient(AtlassianClient):
                 reason="refused",
             )
             raise_clean(failure, error.copied())
-
-
-class ProductOAuthClient(AtlassianOAuthClient):
-    """A client with the scopes of its argument, or the default scopes of its product."""
-
-    def get_oauth_scopes(self) -> list[str]:
-        """The scopes that `oauth_start` asks for."""
-        return list(self._scopes or self._place.scopes)
-
-
-class CloudOAuthClient(ProductOAuthClient):
-    """A client of a product on the sites of Atlassian Cloud."""
-
-    @without_frames
-    def __init__(
-        self,
-        client_id: str,
-        client_secret: Secret,
-        callback_url: str | None = "",
-        cloud_id: str | UUID = "",
-        verify: bool | str = True,
-        proxy: Proxy = None,
-        *,
-        product: str = "",
-        site_url: str = "",
-        cloud: CloudEnvironment = COMMERCIAL,
-        gateway_paths: Iterable[str] = (),
-        **settings: Unpack[Settings],
-    ) -> None:
-        client_secret, proxy = hidden(client_secret), hidden(proxy)
-        super().__init__(
-            client_id,
-            client_secret,
-            callback_url,
-            cloud_id,
-            verify,
-            proxy,
-            product=product,
-            site_url=site_url,
-            cloud=cloud,
-            gateway_paths=gateway_paths,
-            **settings,
-        )
-
-
-class OwnCloudOAuthClient(ProductOAuthClient):
-    """A client of a product with a Cloud of its own, which has no sites."""
-
-    @without_frames
-    def __init__(
-        self,
-        client_id: str,
-        client_secret: Secret,
-        callback_url: str | None = "",
-        verify: bool | str = True,
-        proxy: Proxy = None,
-        *,
-        product: str = "",
-        cloud: CloudEnvironment | None = None,
-        **settings: Unpack[Settings],
-    ) -> None:
-        client_secret, proxy = hidden(client_secret), hidden(proxy)
-        super().__init__(
-            client_id,
-            client_secret,
-            callback_url,
-            verify=verify,
-            proxy=proxy,
-            product=product,
-            cloud=cloud,
-            **settings,
-        )
-
-
-class OnPremOAuthClient(ProductOAuthClient):
-    """A client of a Data Center product."""
-
-    @without_frames
-    def __init__(
-        self,
-        client_id: str,
-        client_secret: Secret,
-        callback_url: str | None = "",
-        server_url: str = "",
-        verify: bool | str = True,
-        proxy: Proxy = None,
-        *,
-        product: str = "",
-        **settings: Unpack[Settings],
-    ) -> None:
-        client_secret, proxy = hidden(client_secret), hidden(proxy)
-        if not server_url:
-            raise ConfigurationError(
-                "server_url is missing: the base URL of the server with its context path, such as "
-                "https://jira.company.com/jira. For Cloud pass cloud_id or site_url."
-            )
-        super().__init__(
-            client_id,
-            client_secret,
-            callback_url,
-            verify=verify,
-            proxy=proxy,
-            product=product,
-            server_url=server_url,
-            **settings,
-        )
-
-
-class JiraCloudOAuthClient(CloudOAuthClient):
-    """Jira Cloud. Default scopes: `read:audit-log:jira`, `read:jira-user`, `offline_access`."""
-
-    default_product = "jira"
-
-
-class ConfluenceCloudOAuthClient(CloudOAuthClient):
-    """Confluence Cloud."""
-
-    default_product = "confluence"
-
-
-class BitbucketCloudOAuthClient(OwnCloudOAuthClient):
-    """Bitbucket Cloud, which has an authorization server of its own and no cloud id."""
-
-    default_product = "bitbucket"
-
-
-class JiraOnPremOAuthClient(OnPremOAuthClient):
-    """Jira Data Center, with PKCE. Default scope: `WRITE`."""
-
-    default_product = "jira"
-
-
-class ConfluenceOnPremOAuthClient(OnPremOAuthClient):
-    """Confluence Data Center, with PKCE. Default scope: `WRITE`."""
-
-    default_product = "confluence"
-
-
-class BitbucketOnPremOAuthClient(OnPremOAuthClient):
-    """Bitbucket Data Center, with PKCE. Default scope: `REPO_READ`."""
-
-    default_product = "bitbucket"
-
-
-#: Which classes a place of each kind has: those of one product first, then that of any.
-CLIENT_CLASSES: dict[PlaceKind, tuple[type[AtlassianOAuthClient], ...]] = {
-    "cloud_site": (JiraCloudOAuthClient, ConfluenceCloudOAuthClient, CloudOAuthClient),
-    "own_cloud": (BitbucketCloudOAuthClient, OwnCloudOAuthClient),
-    "server": (
-        JiraOnPremOAuthClient,
-        ConfluenceOnPremOAuthClient,
-        BitbucketOnPremOAuthClient,
-        OnPremOAuthClient,
-    ),
-}
