@@ -353,7 +353,8 @@ def test_an_error_page_that_does_not_lead_back(
     """
     flavour, changes, number, common = ERROR_PAGES[name]
     side, terminal, opened = getattr(emulator, flavour), Interruptible(), SimpleQueue[str]()
-    side.app_is_shared = name != "not-shared"
+    if name == "not-shared":
+        monkeypatch.setattr(side, "app_is_shared", False)
     monkeypatch.setenv("ATLASSIAN_CONFIG_DIR", str(tmp_path / "config"))
     monkeypatch.setenv("ATLASSIAN_TOKEN_DIRECTORY", str(tmp_path / "tokens"))
     monkeypatch.setenv("BROWSER", "something")
