@@ -51,6 +51,7 @@ EXIT_CODES: tuple[tuple[int, tuple[str, ...], str], ...] = (
     ),
     (7, ("TokenStoreError",), "the store failed"),
     (8, (), "a check of doctor failed"),
+    (9, (), "the server answered with another error: api"),
     (130, (), "interrupted"),
 )
 
