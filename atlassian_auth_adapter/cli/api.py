@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from functools import partial
 from typing import IO, Any
 from urllib.parse import urlencode, urlsplit
 
@@ -18,7 +18,7 @@ from atlassian_auth_adapter.cli.answers import media_type_of, parsed, print_body
 from atlassian_auth_adapter.cli.bodies import form_with_file, json_of, pairs_of, streamed
 from atlassian_auth_adapter.cli.pages import Pages
 from atlassian_auth_adapter.cli.sending import Sender
-from atlassian_auth_adapter.cli.terminal import json_option, profile_option
+from atlassian_auth_adapter.cli.terminal import profile_option
 from atlassian_auth_adapter.clients.base import AtlassianClient
 from atlassian_auth_adapter.profiles.file import load_profile
 
@@ -40,27 +40,41 @@ _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _CLOUD_ID = re.compile(r"\{cloud_?id\}|%7Bcloud_?id%7D", re.IGNORECASE)
 
 
+def _text(_context: Any, _option: click.Parameter, value: Any) -> Any:
+    """The text or texts of the command line, in UTF-8 also where the locale is another one."""
+    try:
+        if isinstance(value, tuple):
+            return tuple(text.encode(errors="surrogateescape").decode() for text in value)
+        return value.encode(errors="surrogateescape").decode()
+    except UnicodeDecodeError:
+        raise click.BadParameter("it is not text in UTF-8.") from None
+
+
+repeated = partial(click.option, multiple=True, callback=_text)
+
+
 @click.command()
-@click.argument("path")
+@click.argument("path", callback=_text)
 @profile_option
-@json_option
-@click.option("-X", "--method", metavar="METHOD", help="Default: GET, or POST with a body.")
-@click.option("-f", "--raw-field", "raw", multiple=True, metavar="NAME=VALUE", help="A text.")
 @click.option(
+    "--json", "as_json", is_flag=True, help="Print the answer as it came, also to a terminal."
+)
+@click.option("-X", "--method", metavar="METHOD", help="Default: GET; with a body: POST.")
+@repeated("-f", "--raw-field", "raw", metavar="NAME=TEXT", help="A field. Repeat it for more.")
+@repeated(
     "-F",
     "--field",
     "typed",
-    multiple=True,
     metavar="NAME=VALUE",
-    help="A number, true, false, null, a text, or @FILE for the text in a file.",
+    help="A field: a number, true, false, null, @FILE for the text in a file, or a text.",
 )
-@click.option("-H", "--header", "headers", multiple=True, metavar="NAME:VALUE")
+@repeated("-H", "--header", "headers", metavar="NAME:VALUE", help="A header. Repeat it for more.")
 @click.option(
     "--input", "file", type=click.File("rb"), metavar="FILE", help="The body; - is stdin."
 )
 @click.option(
     "--attach",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=click.File("rb"),
     metavar="FILE",
     help="Upload it in a form, as attachments are.",
 )
@@ -70,18 +84,17 @@ _CLOUD_ID = re.compile(r"\{cloud_?id\}|%7Bcloud_?id%7D", re.IGNORECASE)
 def command(name: str, as_json: bool, **options: Any) -> int:
     """Make a request with the login, and print the answer.
 
-    PATH is one of the site or server, such as /rest/api/3/myself or /wiki/api/v2/pages, one of the
-    gateway, where {cloudId} stands for the cloud id, or a whole URL of either.
+    \b
+    atlassian-auth api /rest/api/3/myself
+    atlassian-auth api /wiki/api/v2/pages --paginate
+    atlassian-auth api /rest/api/3/issue --input new.json
+
+    PATH is a path of the site, the server or the gateway, where {cloudId} stands for the cloud id,
+    or a whole URL of them. The token goes to the hosts of the login only, and is never printed.
 
     Fields go into the query of a GET, otherwise into a JSON body: -f 'a[b]=1' is an object within
-    it, -f 'a[]=1' a list. JSON is made readable for a terminal, unless --json is given; other
-    programs get every byte as it came. The token is never printed, and goes to the hosts of the
-    login only.
-
-    \b
-    atlassian-auth api /rest/api/3/search/jql -f jql='project = ACME' --paginate
-    atlassian-auth api /rest/api/3/issue/ACME-1/comment --input comment.json
-    atlassian-auth api /rest/api/3/issue/ACME-1/attachments --attach log.txt
+    it, and -f 'a[]=1' a list. JSON is made readable for a terminal; a file or a pipe gets every
+    byte as it came.
     """
     _check(**options)
     include, slurp = options["include"], options["slurp"]
@@ -159,7 +172,7 @@ def _request(
     typed: Sequence[str],
     headers: Sequence[str],
     file: IO[bytes] | None,
-    attach: Path | None,
+    attach: IO[bytes] | None,
     paginate: bool,
     **_: Any,
 ) -> requests.Request:
@@ -172,7 +185,7 @@ def _request(
     request.url = _url(client, path, pairs if in_query else [])
     if attach:
         form = [] if in_query else pairs
-        request.data, kind = form_with_file(form, _opened(attach), attach.name)
+        request.data, kind = form_with_file(form, attach)
         request.headers |= {"Content-Type": kind, "X-Atlassian-Token": "no-check"}
     elif file:
         request.data = streamed(file)
@@ -183,12 +196,6 @@ def _request(
     request.headers = CaseInsensitiveDict(request.headers)
     request.headers.update(map(_header, headers))
     return request
-
-
-def _opened(path: Path) -> IO[bytes]:
-    if not path.is_file():
-        raise click.UsageError("--attach: give a file, not a pipe: its length is sent first.")
-    return path.open("rb")
 
 
 def _header(text: str) -> tuple[str, str | None]:

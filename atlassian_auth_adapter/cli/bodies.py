@@ -83,7 +83,7 @@ def json_of(pairs: Sequence[Pair]) -> bytes:
         keys = [match[1], *re.findall(r"\[([^\[\]]*)\]", match[2])] if match else []
         try:
             _put(made, keys, value)
-        except (IndexError, TypeError, AttributeError, KeyError):
+        except (TypeError, ValueError, AttributeError, KeyError):
             text = f"the name of the field {printable(name)!r} does not fit to the other fields."
             raise click.UsageError(text) from None
     return json.dumps(made).encode()
@@ -119,14 +119,20 @@ def streamed(file: IO[bytes]) -> Upload | Iterator[bytes] | bytes:
     return iter(partial(getattr(file, "read1", file.read), CHUNK), b"")
 
 
-def form_with_file(pairs: Iterable[Pair], file: IO[bytes], filename: str) -> tuple[Upload, str]:
-    """A form with the file as its field `file`, and its Content-Type. Source: RFC 7578."""
-    boundary = secrets.token_hex(16)
+def form_with_file(pairs: Iterable[Pair], file: IO[bytes]) -> tuple[Upload, str]:
+    """A form with the file as its field `file`, and its Content-Type. Source: RFC 7578.
+
+    Raises:
+        click.UsageError: It is a pipe.
+    """
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        raise click.UsageError("--attach: give a file, not a pipe: its length is sent first.")
+    boundary, filename = secrets.token_hex(16), Path(file.name).name
     head = b""
     for name, value in pairs:
         head += _part(boundary, RequestField(name, b"")) + f"{_text(value)}\r\n".encode()
-    field = RequestField("file", b"", filename)
-    head += _part(boundary, field, guess_type(filename)[0] or "application/octet-stream")
+    kind = guess_type(filename)[0] or "application/octet-stream"
+    head += _part(boundary, RequestField("file", b"", filename), kind)
     body = Upload(file, head, f"\r\n--{boundary}--\r\n".encode())
     return body, f"multipart/form-data; boundary={boundary}"
 

@@ -35,6 +35,10 @@ __all__ = ["Sender"]
 
 #: Seconds to connect, and between two pieces of an answer: some exports take minutes to begin.
 TIMEOUT = (30.0, 300.0)
+_CROOKED = (
+    "PATH has a part that servers read in different ways, such as .. or an encoded slash or line "
+    "break, so nothing was sent. Write it in full, without such parts."
+)
 
 
 class _Auth(AtlassianAuth):
@@ -104,8 +108,10 @@ class Sender:
             self._renew_early()
         prepared = self._prepared(request)
         place = Location.of(prepared.url or "").origin_url
+        what = f"no answer from {place}"
         try:
             with self._session.send(prepared, **self._settings(prepared)) as response:
+                what = f"the answer from {place} is broken, and what was printed is not complete"
                 yield response
         except ForeignOriginError:
             text = f"{place} redirects the request to another host, and a body is not sent there."
@@ -114,8 +120,7 @@ class Sender:
             raise
         except (requests.RequestException, HTTPError) as error:
             failure = ResourceUnavailableError(
-                f"no complete answer from {place}: {text_of(error)}. Try again, or check network, "
-                "proxy and `verify`."
+                f"{what}: {text_of(error)}. Try again, or check network, proxy and `verify`."
             )
             raise_clean(failure, cause_of(error))
 
@@ -145,9 +150,8 @@ class Sender:
     def _about_foreign(self, url: str) -> str:
         client, place = self.client, Location.of(url)
         own = [Location.of(each) for each in (client.base_url, client.site_url) if each]
-        hint = client.resource_server.route(place).hint
-        if hint and any(each.origin == place.origin for each in own):
-            return hint
+        if any(each.origin == place.origin for each in own):
+            return client.resource_server.route(place).hint or _CROOKED
         listed = " and ".join(dict.fromkeys(each.origin_url for each in own))
         return (
             f"the profile {self._profile.name!r} is for {listed}, and {place.origin_url} would get "
@@ -180,7 +184,8 @@ class Sender:
             sent_once=_is_sent_once(response.request.body),
             about_path=self._about_path(place.path),
         )
-        say(f"Error: HTTP {reason_of(response)}. {advice}", stderr=True)
+        # The terminal breaks the line, so that a command in it can be copied.
+        say(f"Error: HTTP {reason_of(response)}. {advice}", stderr=True, soft_wrap=True)
         return exit_code_for(status)
 
     def _about_path(self, path: str) -> str:
