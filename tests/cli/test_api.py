@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from atlassian_auth_adapter import CloudEnvironment
+from atlassian_auth_adapter import CloudEnvironment, scope_set
 from atlassian_auth_adapter.cli.bodies import json_of, pairs_of
 from atlassian_auth_adapter.cli.main import main
 from atlassian_auth_adapter.profiles.client import client_from_profile
@@ -526,6 +527,26 @@ def test_a_hostile_next_link(api: Any, local: AtlassianEmulator) -> None:
         assert run.out.count("\n") == 2
         local.faults.clear()
     assert tokens_at(local, "foreign") == []
+
+
+# --- the page -------------------------------------------------------------------------------------
+
+
+def test_every_line_of_the_page_works(
+    api: Any, profile: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """docs/api.md: each command ends with 0."""
+    page = (Path(__file__).parents[2] / "docs" / "api.md").read_text("utf-8")
+    profile("wiki", product="confluence", scopes=scope_set("confluence", "read"))
+    monkeypatch.setenv("ATLASSIAN_PROFILE", "work")
+    monkeypatch.chdir(tmp_path)
+    Path("comment.json").write_text('{"body": "text"}')
+    Path("log.txt").write_text("text")
+    lines = re.findall(r"^    atlassian-auth api (.+)", page, re.MULTILINE)
+    assert len(lines) > 10
+    for line in lines:
+        run = api(*shlex.split(line))
+        assert (run.code, run.err) == (0, ""), line
 
 
 # --- as a process ---------------------------------------------------------------------------------
