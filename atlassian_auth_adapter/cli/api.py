@@ -115,21 +115,22 @@ def _print_pages(
 ) -> int:
     """Print each page as it comes: one JSON text after the other, or one array of them."""
     pages, before, code = Pages(), "[", 0
-    while request.url:
-        with sender.answer(request) as response:
-            body = response.content
-            sys.stdout.write(before if slurp else "")
-            if include:
-                print_head(response)
-            print_body([body], media_type_of(response), as_it_came=as_json)
-            sys.stdout.write(
-                "" if slurp or not body or body.endswith(b"\n") or sys.stdout.isatty() else "\n"
-            )
-            code = sender.exit_code(response, body)
-            link = response.links.get("next", {}).get("url", "")
-        request.url = "" if code else pages.after(request.url, parsed(body), link)
-        before = ","
-    sys.stdout.write("]\n" if slurp else "")
+    try:
+        while request.url:
+            with sender.answer(request) as response:
+                body = response.content
+                sys.stdout.write(before if slurp else "")
+                before = ","
+                if include:
+                    print_head(response)
+                print_body([body], media_type_of(response), as_it_came=as_json)
+                is_ended = not body or body.endswith(b"\n") or sys.stdout.isatty()
+                sys.stdout.write("" if slurp or is_ended else "\n")
+                code = sender.exit_code(response, body)
+                link = response.links.get("next", {}).get("url", "")
+            request.url = "" if code else pages.after(request.url, parsed(body), link)
+    finally:
+        sys.stdout.write("]\n" if slurp and before == "," else "")
     return code
 
 

@@ -12,6 +12,7 @@ import requests
 from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
 from urllib3.exceptions import HTTPError
 
+from atlassian_auth_adapter import __version__
 from atlassian_auth_adapter.adapters.requests import AtlassianAuth
 from atlassian_auth_adapter.atlassian.gateway import Location
 from atlassian_auth_adapter.cli.answers import reason_of
@@ -82,6 +83,7 @@ class Sender:
         self._auth = _Auth(self.client, foreign="raise")
         self._session = _Session()
         self._session.auth = self._auth
+        self._session.headers["User-Agent"] = f"atlassian-auth/{__version__}"
 
     def _note(self, event: Event) -> None:
         self._events[event.name] = event.fields
@@ -108,21 +110,26 @@ class Sender:
             self._renew_early()
         prepared = self._prepared(request)
         place = Location.of(prepared.url or "").origin_url
-        what = f"no answer from {place}"
-        try:
-            with self._session.send(prepared, **self._settings(prepared)) as response:
-                what = f"the answer from {place} is broken, and what was printed is not complete"
+        with self._sent(prepared, place) as response:
+            try:
                 yield response
+            except (requests.RequestException, HTTPError) as error:
+                what = f"the answer from {place} is broken, and what was printed is not complete"
+                raise_clean(_unavailable(what, error), cause_of(error))
+
+    def _sent(self, prepared: requests.PreparedRequest, place: str) -> requests.Response:
+        try:
+            return self._session.send(prepared, **self._settings(prepared))
         except ForeignOriginError:
             text = f"{place} redirects the request to another host, and a body is not sent there."
             raise_clean(AccessDeniedError(text))
         except AtlassianAuthError:
             raise
         except (requests.RequestException, HTTPError) as error:
-            failure = ResourceUnavailableError(
-                f"{what}: {text_of(error)}. Try again, or check network, proxy and `verify`."
-            )
-            raise_clean(failure, cause_of(error))
+            raise_clean(_unavailable(f"no answer from {place}", error), cause_of(error))
+        except ValueError:  # requests has its own errors for a URL that it is given
+            text = f"no answer: {place} redirects the request to what is not a URL."
+            raise_clean(ResourceUnavailableError(text))
 
     def _prepared(self, request: requests.Request) -> requests.PreparedRequest:
         try:
@@ -207,6 +214,12 @@ class Sender:
                 "/wiki/api/v2/pages: pages of the site cannot be asked for."
             )
         return ""
+
+
+def _unavailable(what: str, error: Exception) -> ResourceUnavailableError:
+    return ResourceUnavailableError(
+        f"{what}: {text_of(error)}. Try again, or check network, proxy and `verify`."
+    )
 
 
 def _is_sent_once(body: object) -> bool:

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from atlassian_auth_adapter import CloudEnvironment, scope_set
-from atlassian_auth_adapter.cli.bodies import json_of, pairs_of
+from atlassian_auth_adapter.cli.bodies import Upload, json_of, pairs_of
 from atlassian_auth_adapter.cli.main import main
 from atlassian_auth_adapter.profiles.client import client_from_profile
 from atlassian_auth_adapter.profiles.file import save_profile
@@ -129,6 +129,17 @@ def test_every_product(command: Any, profile: Any, local: AtlassianEmulator) -> 
             assert isinstance(run.facts, dict)
 
 
+def test_a_service_account(
+    command: Any, profile: Any, local: AtlassianEmulator, tmp_path: Path
+) -> None:
+    """Without a sign-in."""
+    account = local.cloud.service_account
+    made = profile(login=False, client_id=account.client_id, flow="client_credentials", scopes=())
+    save_profile(made, account.client_secret)
+    run = command("api", MYSELF)
+    assert (run.code, run.err) == (0, "")
+
+
 #: What is given as PATH, and what is said about it.
 FOREIGN = (
     ("{foreign}/x", "nothing was sent"),
@@ -180,13 +191,16 @@ def test_a_redirect_to_another_host_is_followed_without_the_token(
     assert len(tokens_at(local, "foreign")) == 1
 
 
-def test_redirects_without_an_end(api: Any, local: AtlassianEmulator) -> None:
-    """One line, and 6."""
+def test_redirects_that_lead_nowhere(api: Any, local: AtlassianEmulator) -> None:
+    """Without an end, to no URL, to a file, to what no server is at: one line, and 6."""
     site = local.cloud.sites[0].url
-    local.faults.next(ECHO, Redirect(site + ECHO, 302), times=None)
-    run = api(ECHO)
-    assert run.code == 6
-    assert "no answer" in run.err
+    for to in (site + ECHO, "http://[::1", "http://a/\xff", "file:///etc/passwd", "http://:0/",
+               "http://evil.invalid@/"):  # fmt: skip
+        local.faults.next(ECHO, Redirect(to, 302), times=40)
+        run = api(ECHO)
+        assert (run.code, run.out) == (6, ""), to
+        assert run.err.startswith("Error: no answer"), to
+        local.faults.clear()
 
 
 # --- what is sent ---------------------------------------------------------------------------------
@@ -258,6 +272,7 @@ def test_headers(api: Any, local: AtlassianEmulator) -> None:
         api(ECHO, "-H", "X-Test:  a b ", "-H", "accept: text/plain", "-H", "User-Agent:").code == 0
     )
     headers = local.requests[-1].headers
+    assert "atlassian-auth" not in headers.get("user-agent", "")
     assert (headers["x-test"], headers["accept"]) == ("a b", "text/plain")
 
 
@@ -274,6 +289,23 @@ def test_attachments(api: Any, command: Any, tmp_path: Path) -> None:
     run = api("/rest/api/3/issue/ACME-1/attachments", "--input", str(file))
     assert run.code == 5
     assert "X-Atlassian-Token: no-check" in run.err
+
+
+def test_a_file_that_changes_while_it_is_sent(tmp_path: Path) -> None:
+    """What is added is left out, since the length was sent; one that is cut off is an error."""
+    file = tmp_path / "log"
+    file.write_bytes(b"1234")
+    with file.open("rb", buffering=0) as opened, file.open("ab", buffering=0) as writer:
+        body = Upload(opened, b"<", b">")
+        writer.write(b"5678")
+        assert body.len == 6
+        assert body.read() == b"<1234>"
+        assert body.seek(3) == 3
+        assert body.read() == b"34>"
+        body.seek(0)
+        writer.truncate(2)
+        with pytest.raises(OSError, match="shorter"):
+            body.read()
 
 
 def test_a_rejected_token(api: Any, local: AtlassianEmulator, tmp_path: Path) -> None:
@@ -447,8 +479,19 @@ def test_a_path_of_another_product_is_told(command: Any, profile: Any) -> None:
     run = command("api", "/rest/api/content")
     assert run.code == 5
     assert "begin with /wiki" in run.err
+    profile(login=True)
     run = command("api", "/browse/ACME-1")
-    assert run.code in (5, 9)
+    assert run.code == 9
+    assert "not one of a REST API" in run.err
+
+
+def test_content_that_a_policy_has_left_out(api: Any, local: AtlassianEmulator) -> None:
+    """A note on standard error: the answer looks whole."""
+    header = {"Atlassian-DataSecurityPolicy": "app_access_blocked"}
+    local.faults.next(ECHO, Body(b"[]", headers=header))
+    run = api(ECHO)
+    assert (run.code, run.out) == (0, "[]")
+    assert run.err.startswith("Note: a data security policy")
 
 
 def test_an_answer_as_if_not_signed_in(command: Any, local: AtlassianEmulator) -> None:
@@ -525,6 +568,7 @@ def test_a_hostile_next_link(api: Any, local: AtlassianEmulator) -> None:
         assert run.code == 6
         assert "read before" in run.err
         assert run.out.count("\n") == 2
+        assert api("/rest/x", "--paginate", "--slurp").facts == [body, body]
         local.faults.clear()
     assert tokens_at(local, "foreign") == []
 
