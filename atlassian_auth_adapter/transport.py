@@ -182,6 +182,18 @@ class Transport:
         proxy = hidden(select_proxy(url, {**get_environ_proxies(url), **self._proxies_for(url)}))
         return origin_of(_with_scheme(proxy)) if proxy else ""
 
+    def options_for(self, url: str) -> dict[str, Any]:
+        """The `verify`, `cert` and `proxies` that requests takes, for a request to the URL.
+
+        Raises:
+            ConfigurationError: A file cannot be used, or the proxy is malformed.
+        """
+        return {
+            "verify": self._checked_files(url),
+            "cert": self.cert,
+            "proxies": self._proxies_for(url),
+        }
+
     def send(
         self,
         method: str,
@@ -216,9 +228,7 @@ class Transport:
                     allow_redirects=False,
                     stream=True,
                     timeout=self._timeouts(),
-                    verify=verify,
-                    cert=self.cert,
-                    proxies=proxies,
+                    **options,
                 ) as response,
             ):
                 return Answer(
@@ -226,7 +236,7 @@ class Transport:
                 )
 
         try:
-            verify, proxies = self._checked_files(url), self._proxies_for(url)
+            options = self.options_for(url)
             return self._before_the_deadline(answer, progress)
         except ConfigurationError:
             raise

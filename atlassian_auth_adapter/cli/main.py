@@ -31,6 +31,7 @@ COMMANDS = {
     "login": "Sign in with the browser, or as a service account.",
     "status": "Show the stored login, and when it ends.",
     "token": "Print a valid access token, for scripts.",
+    "api": "Make a request with the login, and print the answer.",
     "sites": "List the Cloud sites that the login reaches.",
     "refresh": "Refresh now, so that a login does not end unused.",
     "logout": "Revoke the login if possible, and forget it.",

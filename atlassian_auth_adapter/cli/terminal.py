@@ -51,6 +51,7 @@ EXIT_CODES: tuple[tuple[int, tuple[str, ...], str], ...] = (
     ),
     (7, ("TokenStoreError",), "the store failed"),
     (8, (), "a check of doctor failed"),
+    (9, (), "api: the server answered with an error"),
     (130, (), "interrupted"),
 )
 
