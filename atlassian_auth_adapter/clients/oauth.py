@@ -281,8 +281,8 @@ class AtlassianOAuthClient(AtlassianClient):
                 raise
             failure = AuthorizationError(
                 "the authorization code was refused: it was used before, is too old, or was issued "
-                f"for another callback URL ({error.error}, HTTP {error.status}). Call "
-                "oauth_start() again.",
+                f"for another callback URL ({error.error}, HTTP {error.status}).",
+                advice="Call oauth_start() again.",
                 error=error.error,
             )
             raise_clean(failure, error.copied())

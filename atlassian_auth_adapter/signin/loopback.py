@@ -141,9 +141,10 @@ class LoopbackURI:
                     opened.close()
                 raise PortUnavailableError(
                     f"cannot listen at port {self.port} of {address}, where the browser will be "
-                    f"sent: {error.strerror}. End the program that listens there (perhaps another "
-                    "login), or register a callback URL with another port and pass that, or paste "
-                    "the redirect URL (`receive=False`)."
+                    f"sent: {error.strerror}.",
+                    advice="End the program that listens there (perhaps another login), or "
+                    "register a callback URL with another port and pass that, or paste the "
+                    "redirect URL (`receive=False`).",
                 ) from error
         return sockets
 
