@@ -26,7 +26,7 @@ from atlassian_auth_adapter.cli.terminal import (
     say,
     show,
 )
-from atlassian_auth_adapter.cli.words import about, sign_in
+from atlassian_auth_adapter.cli.words import about, as_options, sign_in
 from atlassian_auth_adapter.clients.base import AtlassianClient
 from atlassian_auth_adapter.clients.environment import has_client_secret
 from atlassian_auth_adapter.clients.oauth import AtlassianOAuthClient
@@ -104,7 +104,7 @@ def _print(check: Check) -> None:
     mark, style = MARKS[check.result]
     say(
         f"{mark} {check.name}: {check.text}",
-        style=style if check.result != "ok" else None,
+        style=style if check.result != "ok" else "",
         hang="  ",
     )
     if check.advice:
@@ -235,7 +235,8 @@ def _asked(transport: Transport, url: str, what: str) -> tuple[Check, Answer | N
         advice += (
             " If a company signs certificates itself, set ATLASSIAN_CA_BUNDLE to its CA bundle."
         )
-        return Check(name, "fail", f"no answer, asked {way}: {error}", advice, 6), None
+        text = f"no answer, asked {way}: {as_options(str(error))}"
+        return Check(name, "fail", text, advice, 6), None
     except AtlassianAuthError as error:
         return _failed(name, error, ""), None
     except (OSError, UnicodeError) as error:  # UnicodeError: it cannot be a name of DNS

@@ -157,7 +157,11 @@ def _check_variables(given: dict[str, Any]) -> None:
         if argument not in given and not (argument in PLACE_ARGUMENTS and place_given):
             continue
         value = given.get(argument, "")
-        if text and text.split() != (list(value) if isinstance(value, tuple) else value.split()):
+        if variable == TOKEN_DIRECTORY:
+            is_same = value == "file"
+        else:
+            is_same = text.split() == (list(value) if isinstance(value, tuple) else value.split())
+        if text and not is_same:
             raise click.UsageError(
                 f"{variable} is set to something else than the option says, and wins over the "
                 "profile. Unset it, or leave the option out."
@@ -201,7 +205,7 @@ def _answered(
         _say_registration(profile, place)
     if is_new:
         where = where_registered(place)
-        question = f"Client id, from {where.credentials} of the app" if is_person else "Client id"
+        question = f"Client id, from {where.credentials}" if is_person else "Client id"
         profile = replace(profile, client_id=_ask(question, "--client-id"))
     save_profile(_kept(before, profile))
     return profile

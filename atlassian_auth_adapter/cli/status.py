@@ -159,7 +159,7 @@ def print_status(facts: dict[str, Any]) -> None:
         ("client id", facts["client_id"]),
         ("account", facts["account"]),
         ("store", f"{facts['store']}: {facts['directory']}"),
-        ("variables", ", ".join(facts["variables"])),
+        ("overridden by", ", ".join(facts["variables"])),
         ("login", state_of(facts)),
     ]
     if facts["state"] != "none":

@@ -124,7 +124,9 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, highlight=False)
 
 
-def say(text: str, *, stderr: bool = False, style: str | None = None, hang: str = "") -> None:
+def say(
+    text: str, *, stderr: bool = False, style: str = "", hang: str = "", dimmed: int = 0
+) -> None:
     """Print text of any origin: neither markup nor control characters in it have an effect.
 
     Lines are broken for a terminal only, between words: an address stays whole, so that it can be
@@ -135,12 +137,17 @@ def say(text: str, *, stderr: bool = False, style: str | None = None, hang: str 
         stderr: Whether to print it to standard error.
         style: As in rich.
         hang: What further lines of a broken line begin with, after the white space of the first.
+        dimmed: So many characters at the begin are less bright.
     """
+    from rich.text import Text
+
     out = console(stderr=stderr)
     shown = plain(text, stderr=stderr)
     if out.is_terminal:
         shown = "\n".join(_broken(line, out.width, hang) for line in shown.split("\n"))
-    out.print(shown, markup=False, emoji=False, soft_wrap=True, style=style)
+    line = Text(shown, style=style)
+    line.stylize("dim", 0, dimmed)
+    out.print(line, soft_wrap=True)
 
 
 def _broken(line: str, width: int, hang: str) -> str:
@@ -177,7 +184,8 @@ def print_rows(rows: Iterable[tuple[str, str]]) -> None:
     shown = [*rows]
     width = max(len(label) for label, _ in shown)
     for label, value in shown:
-        say(f"{label:<{width}}  {value}", hang=" " * (width + 2 - len(label) + len(label.lstrip())))
+        begin = len(label) - len(label.lstrip())
+        say(f"{label:<{width}}  {value}", hang=" " * (width + 2 - begin), dimmed=len(label))
 
 
 def show(facts: Mapping[str, Any], as_json: bool, human: Callable[[], object]) -> None:

@@ -7,6 +7,7 @@ its own; of all others it takes the text of the library, and replaces the names 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from contextlib import suppress
@@ -55,6 +56,7 @@ NAMES: dict[str, Any] = {
     r"\bcallback_url\b": "callback URL",
     r"\bclient_secret\b": "the client secret",
     r"`([a-z_]+|\?)`": r"\1",  # a part of a URL
+    r"\b(?:[A-Z]\w*(?:Error|Timeout)|gaierror|timeout): (?=\S)": "",  # classes of Python
 }
 _NAMES = [(re.compile(name), word) for name, word in NAMES.items()]
 
@@ -68,13 +70,8 @@ ENDED = {
     "answer_lost": "the login has ended: the answer to a refresh was lost on its way, and the "
     "server accepts each refresh token once.",
 }
-_NETWORK = (
-    "Check the network connection, HTTPS_PROXY and ATLASSIAN_PROXY. If a company signs the "
-    "certificates itself, set ATLASSIAN_CA_BUNDLE to the path of its CA bundle. "
-    "atlassian-auth doctor{p} looks at each host."
-)
-
-
+#: Variables that name a proxy.
+_PROXIES = ("ATLASSIAN_PROXY", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")
 _SECRET = (
     "Give the secret that the page of the app shows: atlassian-auth login{p} --new-secret. If it "
     "is right, compare client id and callback URL letter by letter."
@@ -149,6 +146,21 @@ def _message(error: AtlassianAuthError) -> str:
     return as_options(str(error.args[0]))
 
 
+def _network() -> str:
+    """What to look at when a host does not answer."""
+    proxies = [name for name in _PROXIES if os.environ.get(name)]
+    advice = "Check the network connection and the firewall."
+    if proxies:
+        advice = (
+            f"Requests go through a proxy, which {' and '.join(proxies)} names: check whether it "
+            "runs and lets them through, or put the host into NO_PROXY."
+        )
+    return (
+        f"{advice} If a company signs the certificates itself, set ATLASSIAN_CA_BUNDLE to the path "
+        "of its CA bundle. atlassian-auth doctor{p} looks at each host."
+    )
+
+
 def _told(advice: str = "") -> Callable[[Any], _Words]:
     """The text of the library, with this advice in place of its own."""
     return lambda error: (_message(error), advice)
@@ -180,14 +192,14 @@ def _unavailable(error: errors.TokenEndpointUnavailableError) -> _Words:
     if error.retry_after:
         return as_options(text), f"Nothing is lost. Try again in {error.retry_after:.0f} s."
     text = text.replace(" Check network, proxy and `verify` if it goes on.", "")
-    return as_options(text), f"Nothing is lost; try again. {_NETWORK}"
+    return as_options(text), f"Nothing is lost; try again. {_network()}"
 
 
 def _no_answer(error: errors.ResourceUnavailableError) -> _Words:
     text, marked, more = str(error.args[0]).partition(
         " Try again, or check network, proxy and `verify`."
     )
-    return as_options(text + more), _NETWORK if marked else as_options(error.advice)
+    return as_options(text + more), _network() if marked else as_options(error.advice)
 
 
 #: The sentences for an error: what happened, and what to do. The first class that fits counts.
