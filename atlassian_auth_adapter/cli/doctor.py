@@ -36,6 +36,7 @@ from atlassian_auth_adapter.errors import (
     PortUnavailableError,
 )
 from atlassian_auth_adapter.profiles.client import client_of, in_use, with_variables
+from atlassian_auth_adapter.profiles.directories import config_file
 from atlassian_auth_adapter.profiles.file import load_profile
 from atlassian_auth_adapter.profiles.profile import Profile
 from atlassian_auth_adapter.profiles.stores import choose_store, client_secret_of
@@ -164,14 +165,10 @@ def _tried(name: str, look: Callable[[], str], profile: str) -> Check:
 def _failed(name: str, error: AtlassianAuthError, profile: str) -> Check:
     """The check for an error, in the words of the command."""
     said = about(error, profile)
-    advice = said.advice
+    advice = said.advice or f"Correct it in {config_file()}, or with: {sign_in(profile)}"
     if isinstance(error, AuthorizationError):
-        advice = (
-            "Compare client id, callback URL and scopes with the page of the app, letter by letter."
-        )
-    return Check(
-        name, "fail", said.text, advice or "The text above says what to change.", said.code
-    )
+        advice = "Compare client id, callback URL and scopes letter by letter with the app."
+    return Check(name, "fail", said.text, advice, said.code)
 
 
 # --- the network ----------------------------------------------------------------------------------
@@ -184,8 +181,8 @@ def _network(client: AtlassianClient) -> Iterator[Check]:
         yield Check(
             "TLS",
             "warn",
-            "certificates are not checked (verify = false): another server can take the tokens",
-            "Set `verify` in the profile to true, or ATLASSIAN_CA_BUNDLE to the path of the "
+            "certificates are not checked, as the profile says: another server can take the tokens",
+            "Take verify = false out of the profile, or set ATLASSIAN_CA_BUNDLE to the path of the "
             "company's CA bundle.",
         )
     for url, roles in _hosts(client).items():
@@ -239,9 +236,10 @@ def _asked(transport: Transport, url: str, what: str) -> tuple[Check, Answer | N
         return Check(name, "fail", text, advice, 6), None
     except AtlassianAuthError as error:
         return _failed(name, error, ""), None
-    except (OSError, UnicodeError) as error:  # UnicodeError: it cannot be a name of DNS
+    except (OSError, UnicodeError) as error:
+        why = error if isinstance(error, OSError) else "it cannot be one"
         advice = "Check the name in the URL of the site or server, and the network connection."
-        return Check(name, "fail", f"DNS does not know the name: {error}", advice, 6), None
+        return Check(name, "fail", f"DNS does not know the name: {why}", advice, 6), None
     return Check(name, "ok", f"answers, asked {way}"), answer
 
 

@@ -140,9 +140,9 @@ def _tell(profile: Profile, client: AtlassianClient, as_json: bool) -> None:
         say(f"Signed in{who}.", style="bold green")
         if missing:
             say(
-                f"To see whose login it is, it lacks a scope: add {missing} to the app, and sign "
-                f"in with: {sign_in(profile.name)} --scope ... for each scope. Other requests work "
-                "without it."
+                f"Whose login it is cannot be told without the scope {missing}. To see it, add "
+                "that scope to the app and to those that you ask for, and sign in again: "
+                f"{sign_in(profile.name)} --scope ... (once for each scope). Other requests work."
             )
         print_status(facts)
 

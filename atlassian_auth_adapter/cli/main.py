@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from atlassian_auth_adapter.errors import optional_import
+from atlassian_auth_adapter.errors import AtlassianAuthError, optional_import
 
 with optional_import("click", "cli"):
     import click
@@ -120,7 +120,9 @@ def _failed(error: BaseException, profile: str, *, as_json: bool) -> int:
         said = Said("usage", error.format_message(), "", error.exit_code)
     else:
         said = about(error, profile_of(profile))
-    if as_json and not isinstance(error, OSError):  # perhaps that of standard output
+    # An OSError may be that of standard output; some of ours are timeouts, which are OSErrors too.
+    is_of_output = isinstance(error, OSError) and not isinstance(error, AtlassianAuthError)
+    if as_json and not is_of_output:
         with suppress(OSError):
             sys.stdout.write(json.dumps(said.facts, indent=2) + "\n")
             sys.stdout.flush()
@@ -130,7 +132,7 @@ def _failed(error: BaseException, profile: str, *, as_json: bool) -> int:
         say(said.text if said.code == 130 else f"Error: {said.text}", stderr=True)
         if said.advice:
             say(said.advice, stderr=True)
-    if isinstance(error, OSError):
+    if is_of_output:
         _drop_output()
     return said.code
 

@@ -38,6 +38,13 @@ NAMES: dict[str, Any] = {
     r"[Pp]ass cloud=": "set ATLASSIAN_CLOUD to ",
     r"\bpass (?=[a-z]+_)": "give ",
     r"\bPass (?=[a-z]+_)": "Give ",
+    r"FileTokenStore keeps a file per login": "each login is a file there",
+    r"KeyringTokenStore keeps its files there": "the logins are kept there",
+    r"FileTokenStore\(path\), or EncryptedTokenStore around it, is the store to choose then": (
+        "To keep logins in files that only you can read: atlassian-auth login --store file"
+    ),
+    r"FileTokenStore\('([^']*)'\)": r"\1",
+    r"KeyringTokenStore\(.*?directory='([^']*)'\)": r"\1, sealed with a key of the keyring",
     r"so KeyringTokenStore cannot keep anything here": "so nothing can be kept there",
     r": pass it as `backend` if you want that": "",
     r", or raise the timeout": "",
@@ -56,7 +63,9 @@ NAMES: dict[str, Any] = {
     r"\bcallback_url\b": "callback URL",
     r"\bclient_secret\b": "the client secret",
     r"`([a-z_]+|\?)`": r"\1",  # a part of a URL
-    r"\b(?:[A-Z]\w*(?:Error|Timeout)|gaierror|timeout): (?=\S)": "",  # classes of Python
+    # Classes of Python, with a text behind them or alone
+    r"\b(?:[A-Z]\w*(?:Error|Timeout)|gaierror|timeout): (?=\S)": "",
+    r": (?:LocationParseError|Invalid[A-Z]\w+)\b": ": the URL or a header is malformed",
 }
 _NAMES = [(re.compile(name), word) for name, word in NAMES.items()]
 
@@ -204,8 +213,8 @@ def _no_answer(error: errors.ResourceUnavailableError) -> _Words:
 
 #: The sentences for an error: what happened, and what to do. The first class that fits counts.
 _WORDS: dict[type[AtlassianAuthError], Callable[[Any], _Words]] = {
-    errors.MissingExtraError: lambda error: (str(error.args[0]), ""),
-    errors.PortUnavailableError: lambda error: (str(error.args[0]), _PORT),
+    errors.MissingExtraError: _told(),
+    errors.PortUnavailableError: _told(_PORT),
     errors.ConfigurationError: _configuration,
     errors.AuthorizationDeniedError: _denied,
     errors.AuthorizationTimeoutError: _told("Sign in again: atlassian-auth login{p}"),

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import keyring.core
 import pytest
 import trustme
+from keyring.backend import KeyringBackend
 
 from atlassian_auth_adapter import errors, scope_set
 from atlassian_auth_adapter.atlassian.products import COMMERCIAL
@@ -21,6 +23,7 @@ from atlassian_auth_adapter.cli.doctor import _skew, clock_check
 from atlassian_auth_adapter.cli.main import COMMANDS
 from atlassian_auth_adapter.cli.start import FAST_PATHS
 from atlassian_auth_adapter.cli.terminal import EXIT_CODES, distance, exit_code
+from atlassian_auth_adapter.errors import AuthorizationDeniedError
 from atlassian_auth_adapter.profiles.client import client_from_profile
 from atlassian_auth_adapter.profiles.file import profiles, save_profile
 from atlassian_auth_adapter.profiles.profile import Profile
@@ -88,10 +91,22 @@ def test_an_unexpected_error_shows_its_traceback_with_debug_only(
 
 
 def test_a_wrong_command_line_is_an_error(command: Any) -> None:
-    """As every command does: usage, on standard error, 2."""
+    """As every command does: usage, on standard error, 2; with --json an object."""
     run = command("statsu")
     assert run.code == 2
     assert "No such command" in run.err
+    run = command("status", "--all", "--json")
+    assert (run.code, run.err, run.facts["error"]["kind"]) == (2, "", "usage")
+
+
+def test_every_command_takes_json(command: Any) -> None:
+    """Also when it fails: one object on standard output, and nothing else."""
+    for name in COMMANDS:
+        assert "--json" in command(name, "--help").out, name
+    for name in ("status", "token", "sites", "refresh", "logout", "login"):
+        run = command(name, "--json")
+        assert (run.code, run.err) == (2 if name == "login" else 3, "")
+        assert run.facts["error"]["exit_code"] == run.code
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(profile: Any) -> None:
@@ -454,6 +469,86 @@ def test_login_needs_a_store_before_anything_else(
     assert local.requests == ()
 
 
+def test_an_option_that_a_variable_would_overrule_is_refused(
+    command: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Later commands would use the variable: another client, another site, another store."""
+    for variable, value, option in (
+        ("CLIENT_ID", "one", ("--client-id", "another")),
+        ("SERVER_URL", "https://a.example", ("--site", "https://acme.atlassian.net")),
+        ("SCOPES", "read:me read:jira-user", ("--scope", "read:me")),
+        ("TOKEN_DIRECTORY", "/x", ("--store", "keyring")),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setenv(f"ATLASSIAN_{variable}", value)
+            run = command("login", *option)
+            assert (run.code, f"ATLASSIAN_{variable}" in run.err) == (2, True), run.err
+    assert profiles() == {}
+
+
+def test_the_secret_is_that_of_the_client_that_is_used(
+    command: Any, profile: Any, local: AtlassianEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ATLASSIAN_CLIENT_ID names another client than the profile: its secret is missing."""
+    profile(login=False)
+    monkeypatch.setenv("ATLASSIAN_CLIENT_ID", "another-client")
+    run = command("login")
+    assert run.code == 3
+    assert "no client secret is stored for client 'another-client'" in run.err
+
+
+def test_a_change_of_the_store_leaves_nothing_behind(
+    command: Any,
+    profile: Any,
+    local: AtlassianEmulator,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """The login of the old store is forgotten after the sign-in with the new one, not before."""
+    monkeypatch.delenv("ATLASSIAN_TOKEN_DIRECTORY")
+    monkeypatch.setenv("XDG_DATA_HOME", str(home / "data"))
+    monkeypatch.setattr(keyring.core, "_keyring_backend", Keyring())
+    profile()
+    signed_in = []
+
+    def sign_in(client: Any, **_: Any) -> None:
+        if signed_in:
+            client.oauth_complete(local.cloud.authorize(client.oauth_start()))
+        else:
+            signed_in.append(client)
+            raise AuthorizationDeniedError("no")
+
+    monkeypatch.setattr("atlassian_auth_adapter.cli.login._sign_in", sign_in)
+    monkeypatch.setenv("ATLASSIAN_CLIENT_SECRET", local.cloud.app.client_secret)
+    assert command("login", "--store", "keyring").code == 5
+    assert profiles()["work"].store == "file"
+    assert command("token").code == 0
+    assert command("login", "--store", "keyring").code == 0
+    assert profiles()["work"].store == "keyring"
+    assert command("token").code == 0
+    kept = [path.read_text() for path in (home / "data").rglob("*.json")]
+    assert not any(secret in text for secret in local.secrets for text in kept)
+
+
+class Keyring(KeyringBackend):
+    """A keyring in memory."""
+
+    priority = 1.0
+
+    def __init__(self) -> None:
+        self.entries: dict[tuple[str, str], str] = {}
+
+    def get_password(self, service: str, username: str) -> str | None:
+        return self.entries.get((service, username))
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self.entries[service, username] = password
+
+    def delete_password(self, service: str, username: str) -> None:
+        del self.entries[service, username]
+
+
 # --- doctor ---------------------------------------------------------------------------------------
 
 
@@ -501,7 +596,9 @@ def test_doctor_finds_what_is_wrong(
     run = command("doctor", "--json")
     found = _found(run)
     assert found[check] == result, run.out
-    assert run.code == (8 if "fail" in found.values() else 0)
+    needs_login = any(each["code"] == 4 for each in run.facts["checks"])
+    expected = 4 if needs_login else 8 if "fail" in found.values() else 0
+    assert run.code == expected
     wrong = next(each for each in run.facts["checks"] if each["name"] == check)
     assert wrong["advice"]
 
