@@ -49,6 +49,9 @@ NAMES: dict[str, Any] = {
     r": pass it as `backend` if you want that": "",
     r", or raise the timeout": "",
     r"; or cloud=COMMERCIAL for": ", or set ATLASSIAN_CLOUD to commercial for",
+    r"may need \.strip\(\)": "may end in a line break",
+    r", a mapping of scheme to URL, True or None \(the environment's\) or False \(none\)": "",
+    r"Give True, or the path": "Give the path",
     r"\(max_wait\)": "(ATLASSIAN_MAX_WAIT)",
     r"\bmax_wait\b": "ATLASSIAN_MAX_WAIT",
     r"^(verify|proxy|cloud|account)(?=:)|`(verify|proxy|cloud|account)`": lambda found: VARIABLES[

@@ -245,7 +245,7 @@ def checked_secret(secret: object, *, public: bool = False) -> str:
     raise ConfigurationError(
         "client_secret is missing or malformed: it is a text of printable ASCII on one line, "
         "without quotes around it. All products but Trello ask for it even where PKCE is used; one "
-        "that was read from a file may end in a line break."
+        "that was read from a file may need .strip()."
     )
 
 

@@ -3,7 +3,7 @@
     [work]
     client_id = "abc"
     site_url = "https://acme.atlassian.net"
-    callback_url = "http://127.0.0.1:8765/callback"
+    callback_url = "http://localhost:8080/callback"
     store = "keyring"
 
 It is in the configuration directory of the platform, or in that of `ATLASSIAN_CONFIG_DIR`. It holds

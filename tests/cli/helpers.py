@@ -32,7 +32,7 @@ API = re.compile(
     rf"\b(?:{'|'.join(sorted(_NAMES))})\b"
     r"|`[^`]*`"  # what is quoted as code
     r"|\w+\(\)"  # a call
-    r"|\b\w+=(?:True|False|None)\b"
+    r"|\b(?:True|False|None)\b"
     r"|\b(?:argument|callable|module-level|unpickled|gaierror)\b"
     r"|\b[A-Z]\w+(?:Error|Exception)\b"
 )
