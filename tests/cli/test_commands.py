@@ -90,6 +90,15 @@ def test_an_unexpected_error_shows_its_traceback_with_debug_only(
         assert "Error: ZeroDivisionError: why" in run.err
 
 
+def test_an_error_is_told_once(profile: Any, local: AtlassianEmulator) -> None:
+    """By the command; what the library logs of it is shown with --debug only."""
+    profile()
+    local.cloud.revoke_grants()
+    run = _shell("refresh")
+    assert (run.returncode, run.stderr.count("refuses")) == (4, 1)
+    assert run.stderr.startswith("Error: the login has ended")
+
+
 def test_a_wrong_command_line_is_an_error(command: Any) -> None:
     """As every command does: usage, on standard error, 2; with --json an object."""
     run = command("statsu")
@@ -467,6 +476,23 @@ def test_login_needs_a_store_before_anything_else(
     assert run.code == 3
     assert str(home / "tokens") in run.err
     assert local.requests == ()
+
+
+def test_a_login_that_may_not_tell_whose_it_is_is_a_login(
+    command: Any, profile: Any, local: AtlassianEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It works for other requests: 0, and the scope to add."""
+    profile(login=False, scopes=("read:jira-work", "offline_access"))
+
+    def sign_in(client: Any, **_: Any) -> None:
+        client.oauth_complete(local.cloud.authorize(client.oauth_start()))
+
+    monkeypatch.setattr("atlassian_auth_adapter.cli.login._sign_in", sign_in)
+    run = command("login")
+    assert (run.code, run.err) == (0, "")
+    assert run.out.startswith("Signed in.\nWhose login it is cannot be told without the scope")
+    assert "read:jira-user" in run.out.partition("profile")[0]
+    assert command("login", "--json").facts["missing_scopes"] == ["read:jira-user"]
 
 
 def test_an_option_that_a_variable_would_overrule_is_refused(
