@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OLDEST := $(VENV)/oldest-sdks/.ready
+CORE := $(VENV)/core/.ready
+DEPENDENCIES := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"])
 # Tests start many processes; each would compile the package anew
 export PYTHONDONTWRITEBYTECODE =
 
@@ -17,8 +19,9 @@ PYTEST = pytest --numprocesses $(WORKERS) --dist worksteal
 # tests/test_readme.py and tests/test_examples.py.
 test: lint types layers tests
 
-demo: $(READY)
-	@$(BIN)/python -m atlassian_auth_adapter.testing.demo
+# With what the package itself needs, and no tool
+demo: $(CORE)
+	@PYTHONPATH=. $(VENV)/core/bin/python -m atlassian_auth_adapter.testing.demo
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -53,6 +56,12 @@ fuzz: $(READY)
 fleet: $(READY)
 	$(BIN)/python tests/fleet/fleet.py --store redis
 	$(BIN)/python tests/fleet/fleet.py --store postgres
+
+$(CORE): pyproject.toml
+	$(PYTHON) -m venv --without-pip $(@D)
+	$(PYTHON) -c '$(DEPENDENCIES)' | tr ' ' '\n' > $(@D)/requirements.txt
+	$(PYTHON) -m pip --python $(@D)/bin/python install --quiet --disable-pip-version-check -r $(@D)/requirements.txt
+	touch $@
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv --without-pip $(VENV)

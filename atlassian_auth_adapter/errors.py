@@ -134,7 +134,13 @@ def rebuilt(cls: type[E], args: tuple[Any, ...], fields: dict[str, Any]) -> E:
 
 
 class ConfigurationError(AtlassianAuthError, ValueError):
-    """The program is set up wrongly; raised before any request. Change what the text names."""
+    """The program is set up wrongly; raised before any request. Change what the text names.
+
+    Attributes:
+        file: Path of the configuration file whose keys the text names, or "".
+    """
+
+    file: str = ""
 
 
 class MissingExtraError(ConfigurationError, ImportError):

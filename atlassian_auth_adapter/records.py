@@ -256,8 +256,9 @@ def read(text: str, key: TokenKey, kind: type[R], place: str) -> R:
     if key.resource_server not in ("", meant_for):
         raise ConfigurationError(
             f"{place}: the tokens of this login are for {printable(meant_for)}, and this client "
-            f"would send them to {key.resource_server}. Nothing was sent. Correct the hosts in "
-            "`cloud`; or, if they are right, forget() the login and sign in again."
+            f"would send them to {key.resource_server}. Nothing was sent.",
+            advice="Correct the hosts in `cloud`; or, if they are right, forget() the login and "
+            "sign in again.",
         )
     return record
 

@@ -1,4 +1,4 @@
-"""Makes docs/atlassian-auth.svg: the command in a terminal of 72 columns, against the emulator.
+"""Makes docs/atlassian-auth.svg: the command in a terminal of 90 columns, against the emulator.
 
 python docs/picture.py
 """
@@ -21,19 +21,20 @@ import atlassian_auth_adapter as atlassian
 from atlassian_auth_adapter.testing import AtlassianEmulator
 
 PICTURE = Path(__file__).with_name("atlassian-auth.svg")
+WIDTH = 90
 COMMANDS = ("status", "doctor", "sites", "token | cut -c -20")
 
 
 def main() -> None:
     """Run the commands and keep what they show."""
-    paper = Console(record=True, width=72, file=io.StringIO(), force_terminal=True)
+    paper = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
     with AtlassianEmulator() as emulator, tempfile.TemporaryDirectory() as home:
         cloud = emulator.cloud
         os.environ |= {
             "ATLASSIAN_CONFIG_DIR": home,
-            "ATLASSIAN_TOKEN_DIRECTORY": home,
+            "XDG_DATA_HOME": home,
             "FORCE_COLOR": "1",
-            "COLUMNS": "72",
+            "COLUMNS": str(WIDTH),
         }
         profile = atlassian.Profile(
             "work",
@@ -51,11 +52,24 @@ def main() -> None:
             program = f"{sys.executable} -m atlassian_auth_adapter.cli.start {command}"
             run = subprocess.run(program, shell=True, capture_output=True, text=True, check=True)  # noqa: S602
             paper.print(Text(f"$ atlassian-auth {command}", style="bold"))
-            paper.print(Text.from_ansi(run.stdout.replace(cloud.sites[0].url, "https://acme.test")))
+            paper.print(Text.from_ansi(_elsewhere(run.stdout, cloud, home)))
     picture = paper.export_svg(title="atlassian-auth")
     # Rich's template fetches a font from elsewhere; a picture of ours asks nobody.
     picture = re.sub(r"@font-face \{.*?\}\s*", "", picture, flags=re.DOTALL)
     PICTURE.write_text(picture.replace("Fira Code", "ui-monospace"), encoding="utf-8")
+
+
+def _elsewhere(shown: str, cloud: Any, home: str) -> str:
+    """The output as of Atlassian Cloud and of a home of its own."""
+    for url, instead in (
+        (cloud.sites[0].url, "https://acme.atlassian.net"),
+        (cloud.api_url, "https://api.atlassian.com"),
+        (cloud.auth_url, "https://auth.atlassian.com"),
+    ):
+        host = instead.removeprefix("https://")
+        shown = shown.replace(url, instead).replace(url.removeprefix("http://"), f"{host}:443")
+    shown = re.sub("(ahead of|behind) 127.0.0.1", r"\1 auth.atlassian.com", shown)
+    return shown.replace(home, "~/.local/share")
 
 
 if __name__ == "__main__":

@@ -10,12 +10,15 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Literal
 from urllib.parse import urlsplit
 
 import click
 
-from atlassian_auth_adapter.atlassian.scopes import lacking, scopes_for, shortened
+from atlassian_auth_adapter.atlassian.scopes import shortened
+from atlassian_auth_adapter.cli.identity import missing_scopes
+from atlassian_auth_adapter.cli.status import check_login
 from atlassian_auth_adapter.cli.terminal import (
     json_option,
     moment,
@@ -23,29 +26,36 @@ from atlassian_auth_adapter.cli.terminal import (
     say,
     show,
 )
+from atlassian_auth_adapter.cli.words import about, as_options, sign_in
 from atlassian_auth_adapter.clients.base import AtlassianClient
+from atlassian_auth_adapter.clients.environment import has_client_secret
 from atlassian_auth_adapter.clients.oauth import AtlassianOAuthClient
 from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
     AuthorizationError,
-    ConfigurationError,
     PortUnavailableError,
 )
-from atlassian_auth_adapter.profiles.client import client_of
+from atlassian_auth_adapter.profiles.client import client_of, in_use, with_variables
+from atlassian_auth_adapter.profiles.directories import config_file
 from atlassian_auth_adapter.profiles.file import load_profile
+from atlassian_auth_adapter.profiles.profile import Profile
 from atlassian_auth_adapter.profiles.stores import choose_store, client_secret_of
 from atlassian_auth_adapter.refresh.source import REAUTHORIZATION_NOTICE
 from atlassian_auth_adapter.signin.loopback import LoopbackURI
 from atlassian_auth_adapter.tokens import TokenSet
-from atlassian_auth_adapter.transport import Answer, NoAnswerError, Transport
+from atlassian_auth_adapter.transport import Answer, NoAnswerError, Transport, origin_of
 
 __all__ = ["Check", "checks", "clock_check", "command"]
 
+#: Names of checks that the summary looks at.
+LOGIN, SECRET = "login", "client secret"
 Result = Literal["ok", "warn", "fail"]
 #: Seconds by which the clock may differ from a server's: tokens are refreshed at least 10 s before
 #: they expire, and they are valid for an hour.
 SKEW_WARN, SKEW_FAIL = 10.0, 300.0
 
+#: Hosts that a client asks, by what they are to it.
+ROLES = {"issuer": "authorization server", "base_url": "API", "site_url": "site"}
 MARKS = {"ok": ("\u2713", "green"), "warn": ("!", "yellow"), "fail": ("\u2717", "red")}
 
 
@@ -58,73 +68,107 @@ class Check:
         result: "ok", "warn" (works, but look at it) or "fail".
         text: What was found.
         advice: What to do next; "" for nothing.
+        code: The exit code that another command has for it; 0 if it has not failed.
     """
 
     name: str
     result: Result
     text: str
     advice: str = ""
+    code: int = 0
 
 
 @click.command()
 @profile_option
 @json_option
-def command(name: str, as_json: bool) -> int:
+@click.option("--refresh", is_flag=True, help="Refresh the token, which proves the client secret.")
+def command(name: str, as_json: bool, refresh: bool) -> int:
     """Check profile, network and login, and say what to do.
 
     Sends requests to the servers of the profile, and refreshes the token if it expires soon. The
     output has no secrets: it can be pasted into a ticket.
     """
     found = []
-    for check in checks(name):
+    for check in checks(name, refresh=refresh):
         found.append(check)
         if not as_json:
             _print(check)
-    failed = sum(check.result == "fail" for check in found)
-    facts = {"checks": [asdict(check) for check in found], "failed": failed}
-    summary = f"{failed} of {len(found)} checks failed."
-    show(facts, as_json, lambda: say(summary, style="bold"))
+    failed = [check for check in found if check.result == "fail"]
+    facts = {"checks": [asdict(check) for check in found], "failed": len(failed)}
+    show(facts, as_json, lambda: _summarize(found, refresh=refresh))
+    if any(check.name == LOGIN and check.code == 4 for check in failed):
+        return 4  # as every command that uses the login
     return 8 if failed else 0
 
 
 def _print(check: Check) -> None:
     mark, style = MARKS[check.result]
-    say(f"{mark} {check.name}: {check.text}", style=style if check.result != "ok" else None)
+    say(
+        f"{mark} {check.name}: {check.text}",
+        style=style if check.result != "ok" else "",
+        hang="  ",
+    )
     if check.advice:
         say(f"  {check.advice}")
 
 
-def checks(name: str) -> Iterator[Check]:
+def _summarize(found: list[Check], *, refresh: bool) -> None:
+    failed = sum(check.result == "fail" for check in found)
+    say(f"{failed} of {len(found)} checks failed.", style="bold")
+    if not refresh and any(check.name == SECRET for check in found):
+        say(
+            "Not tried: whether the server accepts the client secret, and renews the login. To try "
+            "it: atlassian-auth doctor --refresh"
+        )
+
+
+def checks(name: str, *, refresh: bool = False) -> Iterator[Check]:
     """The checks, each made when it is asked for; those that cannot be made are left out."""
     try:
         profile = load_profile(name)
         client = client_of(profile)
     except AtlassianAuthError as error:
-        yield Check("profile", "fail", str(error), "Correct it, or make one: atlassian-auth login")
+        yield _failed("profile", error, name)
         return
-    yield Check("profile", "ok", f"{profile.name}: {client!r}")
-    yield _tried("store", lambda: f"{choose_store(profile.store)}: written and read back")
-    no_secret = "none: right if the app is a public client"
-    yield _tried("client secret", lambda: "found" if client_secret_of(profile) else no_secret)
+    used = in_use(profile)
+    text = f"{profile.name}: {client.product.name} with the client id {client.client_id}"
+    if used.variables:
+        text += f"; these variables win over it: {', '.join(used.variables)}"
+    yield Check("profile", "ok", text)
+    tried = partial(_tried, profile=profile.name)
+    yield tried("store", lambda: f"{choose_store(used.store)}: {used.directory}: written and read")
+    yield tried(SECRET, lambda: _secret(profile))
     yield from _network(client)
     if isinstance(client, AtlassianOAuthClient):
-        yield _tried(
+        yield tried(
             "authorization page",  # not more: it does not tell whether the registration is right
             client.check_registration,
-            "Compare client id, callback URL and scopes with the app's registration, letter by "
-            "letter.",
         )
-        yield from _callback(client.callback_url)
-    yield from _login(client)
+        yield from _callback(client.callback_url, profile.name)
+    yield from _login(client, profile.name, refresh=refresh)
 
 
-def _tried(name: str, look: Callable[[], str], if_refused: str = "") -> Check:
+def _secret(profile: Profile) -> str:
+    """Where the client secret comes from."""
+    if not client_secret_of(with_variables(profile)):
+        return "none, as a public client"
+    return "from the environment" if has_client_secret() else "kept for the profile"
+
+
+def _tried(name: str, look: Callable[[], str], profile: str) -> Check:
     try:
         return Check(name, "ok", look())
-    except AuthorizationError as error:
-        return Check(name, "fail", str(error), if_refused)
     except AtlassianAuthError as error:
-        return Check(name, "fail", str(error))
+        return _failed(name, error, profile)
+
+
+def _failed(name: str, error: AtlassianAuthError, profile: str) -> Check:
+    """The check for an error, in the words of the command."""
+    said = about(error, profile)
+    advice = said.advice or f"Correct it in {config_file()}, or with: {sign_in(profile)}"
+    if isinstance(error, AuthorizationError):
+        advice = "Compare client id, callback URL and scopes letter by letter with the app."
+    return Check(name, "fail", said.text, advice, said.code)
 
 
 # --- the network ----------------------------------------------------------------------------------
@@ -133,16 +177,16 @@ def _tried(name: str, look: Callable[[], str], if_refused: str = "") -> Check:
 def _network(client: AtlassianClient) -> Iterator[Check]:
     """Each host once: its name, the connection, TLS; then the first clock that a host sends."""
     skews = []
-    urls = dict.fromkeys((client.issuer, client.resource_server.base_url, client.site_url))
     if client.verify is False:
         yield Check(
             "TLS",
             "warn",
-            "certificates are not checked (verify = false): another server can take the tokens",
-            "Set `verify` to true, or to the path of the company's CA bundle.",
+            "certificates are not checked, as the profile says: another server can take the tokens",
+            "Take verify = false out of the profile, or set ATLASSIAN_CA_BUNDLE to the path of the "
+            "company's CA bundle.",
         )
-    for url in filter(None, urls):
-        check, answer = _asked(client.transport, url)
+    for url, roles in _hosts(client).items():
+        check, answer = _asked(client.transport, url, f"{' and '.join(roles)} {_place(url)}")
         yield check
         if answer and (skew := _skew(answer)) is not None:
             skews.append((urlsplit(url).hostname or "", skew))
@@ -150,27 +194,53 @@ def _network(client: AtlassianClient) -> Iterator[Check]:
         yield clock_check(*skews[0])
 
 
-def _asked(transport: Transport, url: str) -> tuple[Check, Answer | None]:
-    host = urlsplit(url).hostname or ""
+def _hosts(client: AtlassianClient) -> dict[str, list[str]]:
+    """The URL of each host, with its roles."""
+    urls = {
+        "issuer": client.issuer,
+        "base_url": client.resource_server.base_url,
+        "site_url": client.site_url,
+    }
+    roles: dict[str, list[str]] = {}
+    first: dict[str, str] = {}  # of each host
+    for role, url in urls.items():
+        if url:
+            roles.setdefault(first.setdefault(origin_of(url), url), []).append(ROLES[role])
+    return roles
+
+
+def _place(url: str) -> str:
+    """Host and port of a URL."""
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port or (80 if parts.scheme == 'http' else 443)}"
+
+
+def _asked(transport: Transport, url: str, what: str) -> tuple[Check, Answer | None]:
     proxy = transport.proxy_for(url)
     way = f"through the proxy {proxy}" if proxy else "directly"
+    name = f"network, {what}"
     try:
         if not proxy:
-            socket.getaddrinfo(host, None)
+            socket.getaddrinfo(urlsplit(url).hostname or "", None)
         answer = transport.send("GET", url)
     except NoAnswerError as error:
         advice = (
-            "Check proxy and firewall. If the company signs certificates itself, set `verify` to "
-            "the path of its CA bundle."
+            "Check the proxy: HTTPS_PROXY, NO_PROXY, ATLASSIAN_PROXY, and whether it runs."
+            if proxy
+            else "Check firewall and proxy (HTTPS_PROXY, ATLASSIAN_PROXY)."
         )
-        text = f"no answer, asked {way}: {error}"
-        return Check(f"network {host}", "fail", text, advice), None
+        advice += (
+            " If a company signs certificates itself, set ATLASSIAN_CA_BUNDLE to its CA bundle."
+        )
+        text = f"no answer, asked {way}: {as_options(str(error))}"
+        return Check(name, "fail", text, advice, 6), None
     except AtlassianAuthError as error:
-        return Check(f"network {host}", "fail", str(error)), None
-    except (OSError, UnicodeError) as error:  # UnicodeError: it cannot be a name of DNS
-        advice = "Check the URL and the network connection."
-        return Check(f"DNS {host}", "fail", str(error), advice), None
-    return Check(f"network {host}", "ok", f"answers, asked {way}"), answer
+        return _failed(name, error, ""), None
+    except (OSError, UnicodeError) as error:
+        why = error if isinstance(error, OSError) else "it cannot be one"
+        advice = "Check the name in the URL of the site or server, and the network connection."
+        return Check(name, "fail", f"DNS does not know the name: {why}", advice, 6), None
+    return Check(name, "ok", f"answers, asked {way}"), answer
 
 
 def _skew(answer: Answer) -> float | None:
@@ -193,8 +263,9 @@ def clock_check(host: str, skew: float) -> Check:
 # --- the registration and the login ---------------------------------------------------------------
 
 
-def _callback(callback_url: str) -> Iterator[Check]:
+def _callback(callback_url: str, profile: str) -> Iterator[Check]:
     """Whether `login` could listen there."""
+    name = "callback port"
     try:
         uri = LoopbackURI.parse(callback_url)
         if uri is None:
@@ -202,69 +273,72 @@ def _callback(callback_url: str) -> Iterator[Check]:
         for opened in uri.listen():
             opened.close()
     except PortUnavailableError as error:
-        yield Check("callback port", "warn", str(error), "Free it while you sign in.")
-    except ConfigurationError as error:
-        yield Check("callback port", "fail", str(error))
+        said = about(error, profile)
+        yield Check(name, "warn", said.text, said.advice)
+    except AtlassianAuthError as error:
+        yield _failed(name, error, profile)
     else:
-        yield Check("callback port", "ok", f"{uri.port} is free")
+        yield Check(name, "ok", f"{uri.port} is free")
 
 
-def _login(client: AtlassianClient) -> Iterator[Check]:
-    advice = "Sign in: atlassian-auth login"
+def _login(client: AtlassianClient, profile: str, *, refresh: bool) -> Iterator[Check]:
     try:
-        status = client.status()
-        if isinstance(client, AtlassianOAuthClient):
-            if status.state == "none":
-                yield Check("login", "fail", "not signed in", advice)
-                return
-            if status.state == "login_required":
-                yield Check("login", "fail", f"it has ended: {status.reason}", advice)
-                return
+        check_login(client)
+        if refresh:
+            client.refresh()
         token_set = client.token_set()
         status = client.status()
     except AtlassianAuthError as error:
-        yield Check("login", "fail", str(error))
+        yield _failed(LOGIN, error, profile)
         return
-    yield Check("login", "ok", f"the token is valid until {moment(token_set.expires_at)}")
+    renewed = "it was renewed, with this client secret; " if refresh else ""
+    yield Check(LOGIN, "ok", f"{renewed}the token is valid until {moment(token_set.expires_at)}")
     if status.reauthorize_by is not None:
-        yield _end_of_login(status.reauthorize_by)
+        yield _end_of_login(status.reauthorize_by, profile)
     if isinstance(client, AtlassianOAuthClient):
-        yield from _scopes(client, token_set)
-    yield _tried(
-        "resource server",
-        lambda: f"accepts the token of {client.test_connection().name or 'this account'}",
-    )
+        yield from _scopes(client, token_set, profile)
+    yield _account(client, profile)
 
 
-def _end_of_login(end: float) -> Check:
+def _account(client: AtlassianClient, profile: str) -> Check:
+    """Whether the server accepts the token, and for whom, if the login may ask that."""
+    name = "account"
+    try:
+        if missing := missing_scopes(client):
+            return Check(
+                name,
+                "warn",
+                f"unknown: to ask for it the login lacks {missing}; other requests work without",
+                f"To see it, add {missing} to the app and to the scopes of the profile, and sign "
+                f"in again: {sign_in(profile)}",
+            )
+        identity = client.test_connection()
+    except AtlassianAuthError as error:
+        return _failed(name, error, profile)
+    return Check(name, "ok", f"the API accepts the token of {identity.name or identity.id}")
+
+
+def _end_of_login(end: float, profile: str) -> Check:
     is_soon = end - time.time() < REAUTHORIZATION_NOTICE
-    advice = "Sign in again before then: atlassian-auth login" if is_soon else ""
+    advice = f"Sign in again before then: {sign_in(profile)}" if is_soon else ""
     return Check("end of the login", "warn" if is_soon else "ok", moment(end), advice)
 
 
-def _scopes(client: AtlassianOAuthClient, token_set: TokenSet) -> Iterator[Check]:
+def _scopes(client: AtlassianOAuthClient, token_set: TokenSet, profile: str) -> Iterator[Check]:
     if not token_set.refresh_token:
         yield Check(
             "refresh token",
             "fail",
             "missing: the login ends with its access token",
-            "Add offline_access to the scopes and sign in again.",
+            f"Add offline_access to the scopes, and sign in again: {sign_in(profile)}",
         )
-    granted = token_set.scopes
     if missing := [scope for scope in client.scopes_not_granted() if scope != "offline_access"]:
         yield Check(
             "scopes",
             "warn",
             f"asked for, not granted: {' '.join(missing)}",
-            "Check their names, add them to the app, and sign in again.",
+            "Check their names, add them to the app, at Permissions, and sign in again: "
+            f"{sign_in(profile)}",
         )
     else:
-        yield Check("scopes", "ok", f"granted: {shortened(granted)}")
-    needed = scopes_for("GET", urlsplit(client.identity_url).path)
-    if missing_here := lacking(needed, granted):
-        yield Check(
-            "scopes of the product",
-            "warn",
-            f"to read your own account, {' or '.join(needed)} is needed",
-            f"Add {missing_here} to the app and to the profile, and sign in again.",
-        )
+        yield Check("scopes", "ok", f"granted: {shortened(token_set.scopes)}")

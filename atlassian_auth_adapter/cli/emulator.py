@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
+
+from atlassian_auth_adapter.atlassian.products import CloudEnvironment
+from atlassian_auth_adapter.profiles.file import save_profile
+from atlassian_auth_adapter.profiles.profile import Profile
 
 __all__ = ["command"]
 
@@ -17,4 +23,10 @@ def command(context: click.Context) -> int:
     """Run the emulator of Atlassian until Ctrl-C. Its options: --help."""
     from atlassian_auth_adapter.testing.emulator.__main__ import main
 
-    return main(context.args)
+    return main(context.args, prog="atlassian-auth emulator", save=_save)
+
+
+def _save(name: str, values: dict[str, Any], client_secret: str) -> None:
+    """Save the profile, so that other terminals can sign in to the emulator."""
+    cloud = CloudEnvironment(**values.pop("cloud"))
+    save_profile(Profile(name, cloud=cloud, **values), client_secret)

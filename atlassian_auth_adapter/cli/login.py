@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import sys
 import textwrap
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, get_args
@@ -15,6 +16,9 @@ import click
 from atlassian_auth_adapter.atlassian.gateway import Location, is_cloud_host
 from atlassian_auth_adapter.atlassian.products import PRODUCTS, product_named
 from atlassian_auth_adapter.atlassian.scopes import ScopeSetName, scope_set
+from atlassian_auth_adapter.atlassian.sites import cloud_id_of
+from atlassian_auth_adapter.cli.identity import missing_scopes
+from atlassian_auth_adapter.cli.registration import registration, where_registered
 from atlassian_auth_adapter.cli.status import facts_of, print_status
 from atlassian_auth_adapter.cli.terminal import (
     json_option,
@@ -23,34 +27,46 @@ from atlassian_auth_adapter.cli.terminal import (
     show,
     text_of_option,
 )
+from atlassian_auth_adapter.cli.words import sign_in
 from atlassian_auth_adapter.clients.base import AtlassianClient
-from atlassian_auth_adapter.clients.environment import PLACE_ARGUMENTS, has_client_secret, text_of
-from atlassian_auth_adapter.clients.oauth import (
-    MANY_SCOPES,
-    NO_REFRESH_TOKEN,
-    NOT_GRANTED,
-    AtlassianOAuthClient,
+from atlassian_auth_adapter.clients.environment import (
+    PLACE_ARGUMENTS,
+    VARIABLES,
+    arguments_from_env,
+    has_client_secret,
+    text_of,
 )
+from atlassian_auth_adapter.clients.oauth import AtlassianOAuthClient
 from atlassian_auth_adapter.clients.places import Place
 from atlassian_auth_adapter.clients.texts import one_line
-from atlassian_auth_adapter.errors import AmbiguousSiteError, ConfigurationError
-from atlassian_auth_adapter.events import Event, logger
-from atlassian_auth_adapter.profiles.client import client_of
+from atlassian_auth_adapter.errors import (
+    AmbiguousSiteError,
+    AtlassianAuthError,
+    ConfigurationError,
+    ResourceUnavailableError,
+)
+from atlassian_auth_adapter.profiles.client import client_of, in_use, with_variables
+from atlassian_auth_adapter.profiles.directories import TOKEN_DIRECTORY
 from atlassian_auth_adapter.profiles.file import chosen_name, profiles, save_profile
 from atlassian_auth_adapter.profiles.profile import Profile, StoreName
-from atlassian_auth_adapter.profiles.stores import choose_store, client_secret_of, place_in
+from atlassian_auth_adapter.profiles.stores import (
+    choose_store,
+    client_secret_of,
+    drop_secret,
+    keep_secret,
+    place_in,
+)
 from atlassian_auth_adapter.secret_text import SecretText
 from atlassian_auth_adapter.signin.login import login
 from atlassian_auth_adapter.signin.terminal import pasted_lines
+from atlassian_auth_adapter.transport import Transport
 
 __all__ = ["command"]
 
 #: The default callback URL; register it for the app.
-CALLBACK_URL = "http://127.0.0.1:8765/callback"
+CALLBACK_URL = "http://localhost:8080/callback"
 #: Products that have named sets of scopes.
 SETS_OF = ("jira", "confluence")
-#: Hints of the events that `signin.login` tells the person in words.
-TOLD = (MANY_SCOPES, NOT_GRANTED, NO_REFRESH_TOKEN)
 
 
 class _Login(click.Command):
@@ -89,7 +105,8 @@ text_option = partial(click.option, callback=text_of_option)
 @click.option("--store", type=click.Choice(get_args(StoreName)), help="Where the login is kept.")
 @click.option("--new-secret", is_flag=True, help="Ask for the client secret again.")
 @click.option("--service-account", is_flag=True, help="Use client credentials, no person.")
-@click.option("--no-browser", is_flag=True, help="Show the URL only, and paste the redirect.")
+@click.option("--no-browser", is_flag=True, help="Show the URL only; open it where you want.")
+@click.option("--paste", is_flag=True, help="Do not wait for the browser: paste its address.")
 @click.option("--timeout", type=click.IntRange(min=1), default=300, metavar="SECONDS")
 def command(
     name: str,
@@ -97,89 +114,185 @@ def command(
     new_secret: bool,
     service_account: bool,
     no_browser: bool,
+    paste: bool,
     timeout: int,
     scope_sets: tuple[ScopeSetName, ...],
     **options: Any,
 ) -> None:
     """Sign in with the browser, or as a service account.
 
-    The first time it makes the profile and asks for what is missing. Scopes have to be added to the
-    app before they are asked for; --scopes has the usual ones. The client secret is asked for, or
-    taken from $ATLASSIAN_CLIENT_SECRET; it is never an option.
+    The first time it says what has to be registered, makes the profile and asks for what is
+    missing. Scopes have to be added to the app before they are asked for; --scopes has the usual
+    ones. The client secret is asked for, or taken from $ATLASSIAN_CLIENT_SECRET; it is never an
+    option.
     """
+    given = {key: value for key, value in options.items() if value}
     if service_account:
-        options["flow"] = "client_credentials"
-    profile = _profile(name, {key: value for key, value in options.items() if value}, scope_sets)
-    # Tried out before the person signs in: a login that cannot be stored must not be fetched.
-    profile = replace(profile, store=choose_store(profile.store))
-    profile = save_profile(profile, _secret_for(profile, ask=new_secret or _may_be_public(profile)))
+        given["flow"] = "client_credentials"
+    _check_variables(given)
+    known = profiles()
+    before = known.get(chosen_name(name, known), Profile(chosen_name(name, known)))
+    # Tried before anything is asked for: a login that cannot be stored must not be fetched.
+    given["store"] = _working_store(before, given.get("store"))
+    profile = _answered(before, given, scope_sets)
+    is_asked = new_secret or (not before.client_id and _may_be_public(profile))
+    _keep_secret(profile, ask=is_asked)
     client = client_of(profile)
     if isinstance(client, AtlassianOAuthClient):
-        _sign_in(client, open_browser=not no_browser, timeout=timeout)
+        _sign_in(client, open_browser=not no_browser, receive=not paste, timeout=timeout)
+    _leave(before, save_profile(profile))
     profile, client = _at_a_site(profile, client)
-    identity = client.test_connection()
-    facts = facts_of(profile, client) | {"identity": identity.id, "name": identity.name}
+    _tell(profile, client, as_json)
+
+
+def _tell(profile: Profile, client: AtlassianClient, as_json: bool) -> None:
+    """Who has signed in; a login that may not ask for it is a login all the same."""
+    missing = missing_scopes(client)
+    identity = None if missing else client.test_connection()
+    facts = facts_of(profile, client) | {
+        "identity": identity.id if identity else "",
+        "name": identity.name if identity else "",
+        "missing_scopes": missing.split(),
+    }
 
     def human() -> None:
-        say(f"Signed in as {identity.name or identity.id}.", style="bold green")
+        who = f" as {identity.name or identity.id}" if identity else ""
+        say(f"Signed in{who}.", style="bold green")
+        if missing:
+            say(
+                f"Whose login it is cannot be told without the scope {missing}. To see it, add "
+                "that scope to the app and to those that you ask for, and sign in again: "
+                f"{sign_in(profile.name)} --scope ... (once for each scope). Other requests work."
+            )
         print_status(facts)
 
     show(facts, as_json, human)
 
 
-def _profile(
-    name: str, given: dict[str, Any], scope_sets: tuple[ScopeSetName, ...] = ()
+def _check_variables(given: dict[str, Any]) -> None:
+    """Raise if a variable of the environment contradicts an option, over which it would win."""
+    for variable, (argument, _) in VARIABLES.items():
+        text = text_of(variable)
+        place_given = bool(PLACE_ARGUMENTS & given.keys())
+        if argument not in given and not (argument in PLACE_ARGUMENTS and place_given):
+            continue
+        value = given.get(argument, "")
+        if variable == TOKEN_DIRECTORY:
+            is_same = value == "file"
+        else:
+            is_same = text.split() == (list(value) if isinstance(value, tuple) else value.split())
+        if text and not is_same:
+            raise click.UsageError(
+                f"{variable} is set to something else than the option says, and wins over the "
+                "profile. Unset it, or leave the option out."
+            )
+
+
+def _working_store(before: Profile, wanted: StoreName | None) -> StoreName:
+    """The store of the profile, tried out; also the directory that a variable names."""
+    name = choose_store(wanted or before.store)
+    used = in_use(before).store
+    if used and used != name and text_of(TOKEN_DIRECTORY):
+        choose_store(used)
+    return name
+
+
+def _answered(
+    before: Profile, given: dict[str, Any], scope_sets: tuple[ScopeSetName, ...]
 ) -> Profile:
-    """The profile with the options, and with the answers to what is missing."""
-    known = profiles()
-    chosen = chosen_name(name, known)
-    profile = known.get(chosen, Profile(chosen))
+    """The profile with the options, and with the answers to what is missing. Answers are kept."""
+    profile = before
     if PLACE_ARGUMENTS & given.keys():  # they replace the place as a whole
         profile = replace(profile, cloud_id="", site_url="", server_url="")
     profile = replace(profile, **given)
-    has_place = {"cloud", *PLACE_ARGUMENTS} & profile.arguments().keys()
-    if not (has_place or product_named(profile.product).own_cloud):
-        url = _ask("Site or server (https://acme.atlassian.net)", "--site or --server")
-        is_cloud = is_cloud_host(Location.of(url).host)
-        profile = replace(profile, site_url=url) if is_cloud else replace(profile, server_url=url)
-    place = place_in(profile.arguments())  # an invalid one is refused before it is saved
-    if profile.flow == "client_credentials" and not place.server.client_grants:
+    # The secret is kept under the client id, so that of the environment is kept too.
+    profile = replace(profile, client_id=profile.client_id or text_of("ATLASSIAN_CLIENT_ID"))
+    is_person = profile.flow == "authorization_code"
+    if is_person and not with_variables(profile).callback_url:
+        profile = replace(profile, callback_url=CALLBACK_URL)
+    is_new, is_told = not profile.client_id, not is_person
+    if not _has_place(profile):
+        _need_terminal("--site or --server")
+        if is_person:
+            _say_registration(profile, None)
+        is_told, profile = True, _with_place(profile)
+    place = place_in(with_variables(profile).arguments())  # an invalid one is refused now
+    if not (is_person or place.server.client_grants):
         raise click.UsageError(
             f"{place.product.name} has no service accounts: a person signs in. Leave "
             "--service-account out, or choose another --product."
         )
-    if scope_sets:
-        profile = _with_sets(profile, place, scope_sets, given.get("scopes", ()))
-    if not profile.client_id:  # the secret is kept under it, so that of the environment is kept too
-        client_id = text_of("ATLASSIAN_CLIENT_ID")
-        where = place.server.registered_at
-        client_id = client_id or _ask(f"Client id, from {where}", "--client-id")
-        profile = replace(profile, client_id=client_id)
-    if not profile.callback_url and profile.flow == "authorization_code":
-        profile = replace(profile, callback_url=CALLBACK_URL)
-        say(f"Register {CALLBACK_URL} as the callback URL of the app.", stderr=True)
+    profile = _with_scope_sets(profile, place, scope_sets, given.get("scopes", ()))
+    if is_new:
+        _need_terminal("--client-id")
+    _try_place(place)
+    if not is_told and (is_new or not _has_secret(profile)):
+        _say_registration(profile, place)
+    if is_new:
+        where = where_registered(place)
+        question = f"Client id, from {where.credentials}" if is_person else "Client id"
+        profile = replace(profile, client_id=_ask(question, "--client-id"))
+    save_profile(_kept(before, profile))
     return profile
 
 
-def _with_sets(
-    profile: Profile, place: Place, names: tuple[ScopeSetName, ...], more: tuple[str, ...]
+def _has_place(profile: Profile) -> bool:
+    used = with_variables(profile)
+    is_given = {"cloud", *PLACE_ARGUMENTS} & used.arguments().keys()
+    return bool(is_given or product_named(used.product).own_cloud)
+
+
+def _with_place(profile: Profile) -> Profile:
+    url = _ask("Site or server (https://acme.atlassian.net)", "--site or --server")
+    is_cloud = is_cloud_host(Location.of(url).host)
+    return replace(profile, site_url=url) if is_cloud else replace(profile, server_url=url)
+
+
+def _with_scope_sets(
+    profile: Profile, place: Place, sets: tuple[ScopeSetName, ...], more: Iterable[str]
 ) -> Profile:
-    """The profile with the scopes of named sets and more; says which ones the app has to have."""
+    if not sets:
+        return profile
     if place.kind != "cloud_site" or profile.flow != "authorization_code":
         raise click.UsageError(
             "--scopes is for people who sign in to Jira or Confluence Cloud. Repeat --scope, "
             "or for a service account choose the scopes when it is made."
         )
-    scopes = tuple(dict.fromkeys((*scope_set(profile.product, *names), *more)))
-    added = " ".join(scope for scope in scopes if scope != place.server.refresh_token_scope)
-    say(f"Add these scopes to the app, under Permissions: {added}", stderr=True)
-    return replace(profile, scopes=scopes)
+    named = scope_set(place.product.name, *sets)
+    return replace(profile, scopes=tuple(dict.fromkeys((*named, *more))))
+
+
+def _say_registration(profile: Profile, place: Place | None) -> None:
+    used = with_variables(profile)
+    product = product_named(used.product)
+    say(registration(product, place, used.callback_url, used.scopes) + "\n", stderr=True)
+
+
+def _try_place(place: Place) -> None:
+    """Ask the hosts of the place whether they are there, before a person answers questions.
+
+    Raises:
+        ConfigurationError: The URL is not that of a site.
+        ResourceUnavailableError: There is no answer.
+    """
+    settings = arguments_from_env({})
+    transport = Transport(settings.get("verify", True), settings.get("proxy"))
+    transport.get(place.server.issuer, accept="*/*")
+    if place.site.url:
+        try:
+            cloud_id_of(transport, place.site.url)
+        except ResourceUnavailableError as error:
+            if error.status is None:  # else the site does not tell it here, and the login may
+                raise
 
 
 def _ask(question: str, option: str) -> str:
+    return one_line(click.prompt(question, err=True), option)
+
+
+def _need_terminal(option: str) -> None:
     if not _has_terminal():
         raise click.UsageError(f"{option} is missing, and there is no terminal to ask for it.")
-    return one_line(click.prompt(question, err=True), option)
 
 
 def _has_terminal() -> bool:
@@ -188,54 +301,70 @@ def _has_terminal() -> bool:
 
 def _may_be_public(profile: Profile) -> bool:
     """Whether only the person knows if there is a client secret: it is asked for once."""
-    server = place_in(profile.arguments()).server
-    is_known = has_client_secret() or profile.name in profiles() or not _has_terminal()
-    return server.public_clients and not is_known
+    server = place_in(with_variables(profile).arguments()).server
+    return server.public_clients and _has_terminal() and not has_client_secret()
 
 
-def _secret_for(profile: Profile, *, ask: bool) -> str:
-    """The client secret to keep; "" when one is kept, comes from the environment, or is missing."""
-    if not ask:
-        try:
-            client_secret_of(profile)
-        except ConfigurationError:
-            if not _has_terminal():
-                raise
-        else:
-            return ""
-    elif not _has_terminal():
+def _has_secret(profile: Profile) -> bool:
+    """Whether its client secret is kept, or comes from the environment."""
+    try:
+        client_secret_of(with_variables(profile))
+    except ConfigurationError:
+        return False
+    return True
+
+
+def _keep_secret(profile: Profile, *, ask: bool) -> None:
+    """Keep the client secret, which is asked for if there is none."""
+    if ask and not _has_terminal():
         raise click.UsageError("--new-secret needs a terminal to ask for the secret.")
-    has_none = place_in(profile.arguments()).server.public_clients
-    secret: str = click.prompt(
+    if not ask and (_has_secret(profile) or not _has_terminal()):
+        client_secret_of(with_variables(profile))  # raises if there is none
+        return
+    has_none = place_in(with_variables(profile).arguments()).server.public_clients
+    answer: str = click.prompt(
         f"Client secret (not shown{'; Enter alone for a public client' * has_none})",
         default="" if has_none else None,
         show_default=False,
         hide_input=True,
         err=True,
     )
-    return SecretText(one_line(secret, "client_secret")) if secret else ""
+    if answer:
+        keep_secret(with_variables(profile), SecretText(one_line(answer, "client_secret")))
 
 
-def _sign_in(client: AtlassianOAuthClient, *, open_browser: bool, timeout: int) -> None:
+def _kept(before: Profile, profile: Profile) -> Profile:
+    """The profile as it is saved before the sign-in: with the store that has its login."""
+    return replace(profile, store=before.store or profile.store)
+
+
+def _leave(before: Profile, profile: Profile) -> None:
+    """Forget what another store has kept for the profile, now that the new one has a login."""
+    if before.store in ("", profile.store):
+        return
+    with suppress(AtlassianAuthError):  # the store may be the one that does not work
+        old = client_of(before)
+        if old.server_url:  # a revocation on Cloud could end the new login as well
+            with suppress(AtlassianAuthError):
+                old.revoke()
+        old.forget()
+    with suppress(AtlassianAuthError):
+        drop_secret(with_variables(before), profiles().values())
+
+
+def _sign_in(
+    client: AtlassianOAuthClient, *, open_browser: bool, receive: bool, timeout: int
+) -> None:
     say("If the browser shows an error page, press Ctrl-C to read what it means.", stderr=True)
-    logger.addFilter(_is_not_told)
-    try:
-        with pasted_lines() as paste:
-            login(
-                client,
-                open_browser=open_browser,
-                paste=paste,
-                timeout=timeout,
-                tell=lambda text: say(text, stderr=True, soft_wrap=True),
-            )
-    finally:
-        logger.removeFilter(_is_not_told)
-
-
-def _is_not_told(record: logging.LogRecord) -> bool:
-    """Whether `login` does not tell the event of a log record in its own words."""
-    event = record.args[0] if isinstance(record.args, tuple) and record.args else None
-    return not (isinstance(event, Event) and event.fields.get("hint") in TOLD)
+    with pasted_lines() as paste:
+        login(
+            client,
+            open_browser=open_browser,
+            receive=receive,
+            paste=paste,
+            timeout=timeout,
+            tell=lambda text: say(text, stderr=True, whole=True),
+        )
 
 
 def _at_a_site(profile: Profile, client: AtlassianClient) -> tuple[Profile, AtlassianClient]:

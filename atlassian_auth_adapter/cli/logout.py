@@ -7,6 +7,7 @@ from contextlib import suppress
 import click
 
 from atlassian_auth_adapter.cli.terminal import json_option, profile_option, say, show
+from atlassian_auth_adapter.cli.words import about
 from atlassian_auth_adapter.errors import ConfigurationError, TokenEndpointError
 from atlassian_auth_adapter.profiles.client import client_of
 from atlassian_auth_adapter.profiles.file import delete_profile, load_profile
@@ -32,7 +33,7 @@ def command(name: str, as_json: bool, local: bool, delete: bool) -> None:
             client.revoke()
             revoked = True
         except (ConfigurationError, TokenEndpointError) as error:
-            why = str(error)
+            why = about(error, profile.name).text
     client.forget()
     if delete:
         delete_profile(profile.name)

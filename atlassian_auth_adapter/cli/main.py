@@ -7,29 +7,28 @@ Each command is `command` of a module of its name in this folder, and is importe
 from __future__ import annotations
 
 import importlib
+import json
+import logging
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
-from atlassian_auth_adapter.errors import (
-    AuthorizationError,
-    LoginRequiredError,
-    TokenRequestRefusedError,
-    optional_import,
-)
+from atlassian_auth_adapter.errors import AtlassianAuthError, optional_import
 
 with optional_import("click", "cli"):
     import click
 
-from atlassian_auth_adapter.cli.terminal import EXIT_CODES, exit_code, say
+from atlassian_auth_adapter.cli.terminal import EXIT_CODES, say
+from atlassian_auth_adapter.cli.words import Said, about, profile_of
+from atlassian_auth_adapter.events import logger
 
 __all__ = ["COMMANDS", "app", "main"]
 
 #: The commands, with what `--help` says of each.
 COMMANDS = {
     "login": "Sign in with the browser, or as a service account.",
-    "status": "Show the stored login, and when it ends.",
+    "status": "Show the stored logins, and when they end.",
     "token": "Print a valid access token, for scripts.",
     "api": "Make a request with the login, and print the answer.",
     "sites": "List the Cloud sites that the login reaches.",
@@ -66,51 +65,77 @@ class _Commands(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(package_name="atlassian-auth-adapter", message="%(version)s")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error, and what is logged.")
 def app(debug: bool) -> None:
     """Sign in to Jira, Confluence and Bitbucket once, for all programs on this machine."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code, or with --debug raises what it raises."""
+    """Run one command; returns its exit code."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     debug = "--debug" in given  # at any position: people add it to what they typed before
     given = [argument for argument in given if argument != "--debug"]
+    with _logging(debug=debug):
+        return _run(given)
+
+
+@contextmanager
+def _logging(*, debug: bool) -> Iterator[None]:
+    """Print what the library logs, or nothing of it: the command says itself what has happened."""
+    handler = logging.StreamHandler() if debug else logging.NullHandler()
+    level = logger.level
+    logger.addHandler(handler)
+    if debug:
+        logger.setLevel(logging.DEBUG)
     try:
-        result = app.main(given, prog_name="atlassian-auth", standalone_mode=False)
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+def _run(given: list[str]) -> int:
+    named: dict[str, str] = {}
+    try:
+        result = app.main(given, prog_name="atlassian-auth", standalone_mode=False, obj=named)
         sys.stdout.flush()  # here, where an error is printed
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        say("Interrupted.", stderr=True)
-        return 130
     except SystemExit as end:
         # The emulator has a parser of its own: 0 or 2. click and rich: 1 when the reader has gone.
         return 0 if end.code == 1 else int(end.code or 0)
     except BrokenPipeError:  # the reader has gone, such as head
         _drop_output()
         return 0
-    except Exception as error:
-        if debug:
+    except BaseException as error:
+        if not isinstance(error, Exception | KeyboardInterrupt):
             raise
-        _print_error(error)
-        if isinstance(error, OSError):  # perhaps that of standard output
-            _drop_output()
-        return exit_code(error)
+        logger.exception("the command has failed")  # shown with --debug
+        return _failed(error, named.get("profile", ""), as_json="--json" in given)
     return result if isinstance(result, int) else 0
 
 
-def _print_error(error: Exception) -> None:
-    text = str(error).replace("oauth_start()", "atlassian-auth login")
-    is_refused = isinstance(error, AuthorizationError) and bool(error.advice)
-    if isinstance(error, LoginRequiredError) or is_refused:  # its own advice is for programs
-        text = f"{error.args[0]} Sign in: atlassian-auth login"
-    elif isinstance(error, TokenRequestRefusedError):
-        text += " For another client secret: atlassian-auth login --new-secret"
-    elif exit_code(error) == 1:
-        text = f"{type(error).__name__}: {error} Run it again with --debug for the details."
-    say(f"Error: {text}", stderr=True)
+def _failed(error: BaseException, profile: str, *, as_json: bool) -> int:
+    """Print the error, and return the exit code."""
+    if isinstance(error, click.Abort | KeyboardInterrupt):
+        said = Said("interrupted", "Interrupted.", "", 130)
+    elif isinstance(error, click.ClickException):
+        said = Said("usage", error.format_message(), "", error.exit_code)
+    else:
+        said = about(error, profile_of(profile))
+    # An OSError may be that of standard output; some of ours are timeouts, which are OSErrors too.
+    is_of_output = isinstance(error, OSError) and not isinstance(error, AtlassianAuthError)
+    if as_json and not is_of_output:
+        with suppress(OSError):
+            sys.stdout.write(json.dumps(said.facts, indent=2) + "\n")
+            sys.stdout.flush()
+    elif isinstance(error, click.ClickException):
+        error.show()
+    else:
+        say(said.text if said.code == 130 else f"Error: {said.text}", stderr=True)
+        if said.advice:
+            say(said.advice, stderr=True)
+    if is_of_output:
+        _drop_output()
+    return said.code
 
 
 def _drop_output() -> None:

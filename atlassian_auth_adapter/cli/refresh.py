@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from atlassian_auth_adapter.atlassian.products import DAY
-from atlassian_auth_adapter.cli.status import facts_of, print_status
+from atlassian_auth_adapter.cli.status import facts_of, print_status, verdict
 from atlassian_auth_adapter.cli.terminal import json_option, profile_option, show
 from atlassian_auth_adapter.profiles.client import client_of
 from atlassian_auth_adapter.profiles.file import load_profile
@@ -33,4 +33,4 @@ def command(name: str, as_json: bool, older_than: float) -> int:
     client.refresh(older_than * DAY)
     facts = facts_of(profile, client)
     show(facts, as_json, lambda: print_status(facts))
-    return 4 if facts["state"] == "login_required" else 0  # also when no refresh was due
+    return verdict(facts)  # also when no refresh was due

@@ -192,7 +192,7 @@ class Sender:
             about_path=self._about_path(place.path),
         )
         # The terminal breaks the line, so that a command in it can be copied.
-        say(f"Error: HTTP {reason_of(response)}. {advice}", stderr=True, soft_wrap=True)
+        say(f"Error: HTTP {reason_of(response)}. {advice}", stderr=True, whole=True)
         return exit_code_for(status)
 
     def _about_path(self, path: str) -> str:

@@ -13,6 +13,8 @@ from io import TextIOWrapper
 
 __all__ = ["run"]
 
+#: What the extra `cli` installs; without a part of it the command does not work.
+LIBRARIES = ("click", "cryptography", "keyring", "platformdirs", "rich", "tomlkit")
 #: Fast path: arguments that need no parser, and what is printed of the token set.
 FAST_PATHS = {
     ("token",): "{0.access_token}\n",
@@ -35,16 +37,28 @@ def run() -> None:
                     sys.stdout.flush()
                     return
         _end_in_order()
-        from atlassian_auth_adapter.cli.main import main
-
-        code = main()
+        code = _main()
     except KeyboardInterrupt:  # before main() could handle it
         code = 130
     sys.exit(code)
 
 
+def _main() -> int:
+    from importlib.util import find_spec  # the fast path does not need it
+
+    if missing := ", ".join(library for library in LIBRARIES if not find_spec(library)):
+        advice = "Install it with: pip install 'atlassian-auth-adapter[cli]'"
+        sys.stderr.write(f"Error: the command needs {missing}. {advice}\n")
+        return 3
+    from atlassian_auth_adapter.cli.main import main
+
+    return main()
+
+
 def _have_streams() -> None:
-    """Open the standard streams that are closed, and let them print every character.
+    """Open the standard streams that are closed, and let them print any text.
+
+    A character that a terminal lacks, such as one of ASCII, is printed as a question mark.
 
     Otherwise the next file or connection that is opened would get their descriptors.
     """
@@ -53,7 +67,7 @@ def _have_streams() -> None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="namereplace")
+            stream.reconfigure(errors="replace")
 
 
 def _end_in_order() -> None:

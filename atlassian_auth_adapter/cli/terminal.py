@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ __all__ = [
     "json_option",
     "moment",
     "plain",
+    "print_rows",
     "profile_option",
     "say",
     "show",
@@ -56,6 +58,17 @@ EXIT_CODES: tuple[tuple[int, tuple[str, ...], str], ...] = (
 )
 
 
+#: Signs of the command, and what a terminal of ASCII gets in their place.
+SIGNS = {
+    "\u2713": "ok",
+    "\u2717": "x",
+    "\u2192": ">",
+    "\u201c": '"',
+    "\u201d": '"',
+    "\ufffd": "?",
+}
+
+
 def exit_code(error: BaseException) -> int:
     """The exit code of an error: that of the closest class in the table."""
     for cls in type(error).__mro__:
@@ -82,12 +95,19 @@ def text_of_option(_context: Any, option: click.Parameter, value: Any) -> Any:
     return value and one_line(value, name)
 
 
+def _named(context: click.Context, option: click.Parameter, value: Any) -> Any:
+    """The name of a profile; an error of the command says how to sign in with it."""
+    name = text_of_option(context, option, value)
+    context.ensure_object(dict)["profile"] = name
+    return name
+
+
 profile_option = click.option(
     "-p",
     "--profile",
     "name",
     default="",
-    callback=text_of_option,
+    callback=_named,
     metavar="NAME",
     shell_complete=_profiles,
     help="Which profile. Default: $ATLASSIAN_PROFILE, or the only one.",
@@ -105,19 +125,75 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, highlight=False)
 
 
-def say(text: str, *, stderr: bool = False, **options: Any) -> None:
+def say(
+    text: str,
+    *,
+    stderr: bool = False,
+    style: str = "",
+    hang: str = "",
+    dimmed: int = 0,
+    whole: bool = False,
+) -> None:
     """Print text of any origin: neither markup nor control characters in it have an effect.
 
-    Lines are broken for a terminal only: files and other programs get whole lines.
+    Lines are broken for a terminal only, between words: an address stays whole, so that it can be
+    copied. Files and other programs get whole lines.
+
+    Args:
+        text: What to print.
+        stderr: Whether to print it to standard error.
+        style: As in rich.
+        hang: What further lines of a broken line begin with, after the white space of the first.
+        dimmed: So many characters at the begin are less bright.
+        whole: The terminal itself breaks the lines, so that a command in them can be copied.
     """
+    from rich.text import Text
+
     out = console(stderr=stderr)
-    options.setdefault("soft_wrap", not out.is_terminal)
-    out.print(plain(text), markup=False, emoji=False, **options)
+    shown = plain(text, stderr=stderr)
+    if out.is_terminal and not whole:
+        shown = "\n".join(_broken(line, out.width, hang) for line in shown.split("\n"))
+    line = Text(shown, style=style)
+    line.stylize("dim", 0, dimmed)
+    out.print(line, soft_wrap=True)
 
 
-def plain(text: str) -> str:
-    """The text without control characters."""
-    return "".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in text)
+def _broken(line: str, width: int, hang: str) -> str:
+    begin = line[: len(line) - len(line.lstrip(" "))]
+    return textwrap.fill(
+        line[len(begin) :],
+        max(width, 20),
+        initial_indent=begin,
+        subsequent_indent=begin + hang,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def plain(text: str, *, stderr: bool = False) -> str:
+    """The text without control characters, and with signs that the terminal has."""
+    shown = "".join(char if char.isprintable() or char == "\n" else "\ufffd" for char in text)
+    encoding = getattr(sys.stderr if stderr else sys.stdout, "encoding", None) or "utf-8"
+    for sign, instead in SIGNS.items():
+        if sign in shown and not _encodes(encoding, sign):
+            shown = shown.replace(sign, instead)
+    return shown
+
+
+def _encodes(encoding: str, sign: str) -> bool:
+    try:
+        return bool(sign.encode(encoding))
+    except (LookupError, UnicodeEncodeError):
+        return False
+
+
+def print_rows(rows: Iterable[tuple[str, str]]) -> None:
+    """Print labels with values, the values below each other."""
+    shown = [*rows]
+    width = max(len(label) for label, _ in shown)
+    for label, value in shown:
+        begin = len(label) - len(label.lstrip())
+        say(f"{label:<{width}}  {value}", hang=" " * (width + 2 - begin), dimmed=len(label))
 
 
 def show(facts: Mapping[str, Any], as_json: bool, human: Callable[[], object]) -> None:
@@ -129,8 +205,8 @@ def show(facts: Mapping[str, Any], as_json: bool, human: Callable[[], object]) -
 
 
 def moment(instant: float) -> str:
-    """A POSIX timestamp (seconds) for people: the local time, and how far away it is."""
-    at = time.strftime("%Y-%m-%d %H:%M", time.localtime(instant))
+    """A POSIX timestamp (seconds) for people: local time and zone, and how far away it is."""
+    at = time.strftime("%Y-%m-%d %H:%M %z", time.localtime(instant))
     return f"{at} ({distance(instant - time.time())})"
 
 

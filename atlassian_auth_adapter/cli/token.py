@@ -47,7 +47,10 @@ def command(name: str, as_json: bool, header: bool, show: bool) -> None:
 
 
 def _fetched(profile: Profile) -> TokenSet:
+    from atlassian_auth_adapter.cli.status import check_login  # a valid token does not need it
+
     client = client_of(profile)
+    check_login(client)
     client.get_access_token()  # which site it is for does not matter
     token_set = client.current()
     assert token_set is not None  # noqa: S101 - it has just been handed out

@@ -154,8 +154,8 @@ class StartedAuthorizations:
                 return kept
             _check_not_completed(earlier, login)
             raise AuthorizationError(
-                "this redirect was used before, and no login of it is stored: a code counts once. "
-                "Start again with oauth_start()."
+                "this redirect was used before, and no login of it is stored: a code counts once.",
+                advice="Start again with oauth_start().",
             )
         now = self._clock.time()
         request = response.request_among(kept.requests, now)

@@ -280,8 +280,8 @@ class AtlassianClient(PickledByReference, TokenSource):
         """
         if not self._server.revocation_endpoint:
             raise ConfigurationError(
-                "this authorization server cannot revoke tokens. Remove the app in the account's "
-                "settings, then call forget()."
+                "this authorization server cannot revoke tokens.",
+                advice="Remove the app in the account's settings, then call forget().",
             )
         self._source.forget(
             lambda last: self._endpoint.revoke(last.refresh_token or last.access_token)
@@ -330,6 +330,16 @@ class AtlassianClient(PickledByReference, TokenSource):
         """
         self._site.find()
         return self.resource_server.base_url
+
+    @without_frames
+    def known_base_url(self) -> str:
+        """`base_url` as far as the store knows it, without a request; else "". May block on it.
+
+        Raises:
+            TokenStoreError: The store failed.
+        """
+        self._site.recall()
+        return self.resource_server.base_url if self._place.is_known else ""
 
     def _begin_login(self) -> None:
         """Find the site of a new login. Reports if the login does not reach it."""

@@ -188,7 +188,8 @@ def arguments_from_env(given: Mapping[str, Any]) -> dict[str, Any]:
             try:
                 found[name] = make(text)
             except ConfigurationError as error:
-                raise ConfigurationError(f"{variable}: {error}") from None
+                text = str(error).removeprefix(f"{name}: ")  # of the argument, which is not meant
+                raise ConfigurationError(f"{variable}: {text}") from None
     return found
 
 

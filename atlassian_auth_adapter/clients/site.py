@@ -74,6 +74,15 @@ class SiteFinder:
             await wait_async(flight)
             result_of(flight)
 
+    def recall(self) -> None:
+        """The place is known afterwards, if this client or the store knows it. No request."""
+        if not self._place.is_known:
+            epoch = self._epoch
+            login, _ = load_record(self._store, self._key, Login)
+            site = self._recall(login.login_id if login else "")
+            if site and self._epoch is epoch:
+                self._place.settle(site)
+
     def learn_url(self) -> None:
         """The URL of the site is known afterwards, if it can be learnt. May block as `find`."""
         if self._may_ask_for_url():

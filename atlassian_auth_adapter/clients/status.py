@@ -34,10 +34,10 @@ class TokenStatus:
             refresh, that of `obtained_at`, went well.
         idle_until: POSIX timestamp (seconds) at which the login dies unless it is refreshed before,
             by itself or with `refresh()`; None when not known: 90 days after the last one. Without
-            a refresh token: the end of the access token.
+            a refresh token: the end of the access token. None when the refresh token is dead.
         reauthorize_by: POSIX timestamp (seconds) by which a person has to log in again: the end of
             `idle_until`, or of the 365 days after the consent that Cloud once documented, whichever
-            comes first; None when not known.
+            comes first; None when not known, or when the refresh token is dead: that is now.
     """
 
     account: str
@@ -76,6 +76,8 @@ def status_of(
     reauthorize_by = server.reauthorize_by(token_set.obtained_at, login.authorized_at)
     if ends_with_token:
         idle_until = reauthorize_by = token_set.expires_at
+    if login.dead:
+        idle_until = reauthorize_by = math.inf
     return TokenStatus(
         account,
         "login_required" if login.dead or is_over else state.value,

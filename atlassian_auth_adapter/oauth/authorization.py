@@ -148,8 +148,8 @@ class AuthorizationResponse:
         is_clear = len(codes) + len(errors) == len(states) == 1
         if len(issuers) > 1 or not (errors or is_clear):
             raise AuthorizationError(
-                "the redirect URL must hold one `code` and one `state`, and one `iss` at most. "
-                "Paste it whole, or call oauth_start() again."
+                "the redirect URL must hold one `code` and one `state`, and one `iss` at most.",
+                advice="Paste it whole, or call oauth_start() again.",
             )
         return cls(
             "" if errors else codes[0],
@@ -191,13 +191,14 @@ class AuthorizationResponse:
         if self.issuer and self.issuer.rstrip("/") != issuer.rstrip("/"):
             raise StateMismatchError(
                 f"this redirect is not from {issuer}: its `iss` names another authorization "
-                "server. Nothing was sent. If you expected it, call oauth_start() again."
+                "server. Nothing was sent.",
+                advice="If you expected it, call oauth_start() again.",
             )
         if self.redirect_uri and callback_url and not _is_same(self.redirect_uri, callback_url):
             raise StateMismatchError(
-                f"this redirect was not sent to the callback URL {callback_url}. Nothing was "
-                "sent. If a proxy rewrites the URLs of this application, pass the query alone, "
-                "beginning with `?`."
+                f"this redirect was not sent to the callback URL {callback_url}. Nothing was sent.",
+                advice="If a proxy rewrites the URLs of this application, pass the query alone, "
+                "beginning with `?`.",
             )
 
     def raise_for_error(self) -> None:
@@ -212,11 +213,14 @@ class AuthorizationResponse:
         code = "".join(c for c in self.error if c.isalnum() or c == "_")[:60]
         if code == "access_denied":
             raise AuthorizationDeniedError(
-                "the resource owner declined the authorization. Ask again, or stop.", error=code
+                "the resource owner declined the authorization.",
+                advice="Ask again, or stop.",
+                error=code,
             )
         raise AuthorizationError(
-            f"the authorization server answered {code!r}. Check the scopes and the callback URL of "
-            "the OAuth 2.0 app, then call oauth_start() again.",
+            f"the authorization server answered {code!r}.",
+            advice="Check the scopes and the callback URL of the OAuth 2.0 app, then call "
+            "oauth_start() again.",
             error=code,
         )
 
@@ -234,15 +238,16 @@ class AuthorizationResponse:
             if not alive:
                 raise StateMismatchError(
                     "no authorization is waiting in this store: the code verifier is not known, "
-                    f"and a code alone may be that of a stranger. {_START_AGAIN}"
+                    "and a code alone may be that of a stranger.",
+                    advice=_START_AGAIN,
                 )
             return max(alive, key=lambda request: request.created)
         # Each one is compared, so that the time tells nothing.
         matching = [request for request in alive if self.answers(request.state)]
         if not matching:
             raise StateMismatchError(
-                "this redirect belongs to no authorization started here in the last 10 minutes. "
-                f"{_START_AGAIN}"
+                "this redirect belongs to no authorization started here in the last 10 minutes.",
+                advice=_START_AGAIN,
             )
         return matching[0]
 

@@ -4,22 +4,41 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
-from atlassian_auth_adapter.clients.environment import PLACE_ARGUMENTS, arguments_from_env
+from atlassian_auth_adapter.clients.environment import (
+    PLACE_ARGUMENTS,
+    VARIABLES,
+    arguments_from_env,
+    text_of,
+)
 from atlassian_auth_adapter.errors import ConfigurationError, without_frames
 from atlassian_auth_adapter.expiry import ExpiryPolicy, Freshness
-from atlassian_auth_adapter.profiles.directories import config_file
+from atlassian_auth_adapter.profiles.directories import TOKEN_DIRECTORY, config_file
 from atlassian_auth_adapter.profiles.file import load_profile
-from atlassian_auth_adapter.profiles.profile import Profile
-from atlassian_auth_adapter.profiles.stores import open_store, place_in, stored_secret
+from atlassian_auth_adapter.profiles.profile import Profile, StoreName
+from atlassian_auth_adapter.profiles.stores import (
+    directory_of,
+    open_store,
+    place_in,
+    stored_secret,
+)
 from atlassian_auth_adapter.records import Login, load as load_record
 from atlassian_auth_adapter.tokens import TokenSet
 
 if TYPE_CHECKING:  # a valid stored token set is returned without them
     from atlassian_auth_adapter.clients.base import AtlassianClient
 
-__all__ = ["client_from_profile", "client_of", "stored_token_set"]
+__all__ = [
+    "InUse",
+    "client_from_profile",
+    "client_of",
+    "in_use",
+    "stored_token_set",
+    "with_variables",
+]
 
 
 @without_frames
@@ -81,6 +100,51 @@ def stored_token_set(profile: Profile) -> TokenSet | None:
     return token_set.checked() if is_sane and is_fresh else None
 
 
+#: What of a profile the environment may replace, but for its store and network.
+_OF_PROFILE = ("client_id", "callback_url", "product", "cloud", "scopes", *PLACE_ARGUMENTS)
+
+
+@dataclass(frozen=True, slots=True)
+class InUse:
+    """What counts beside or in place of a profile at this moment.
+
+    Attributes:
+        store: Where the login is kept; "": not chosen yet.
+        directory: Of the files with the logins.
+        variables: The variables of the environment that win over the profile.
+    """
+
+    store: Literal["", StoreName]
+    directory: Path
+    variables: tuple[str, ...]
+
+
+def in_use(profile: Profile) -> InUse:
+    """What counts for a profile in this environment.
+
+    Raises:
+        ConfigurationError: A variable is wrong.
+    """
+    variables = tuple(variable for variable in VARIABLES if text_of(variable))
+    store: Literal["", StoreName] = "file" if TOKEN_DIRECTORY in variables else profile.store
+    return InUse(store, directory_of(store), variables)
+
+
+def with_variables(profile: Profile) -> Profile:
+    """The profile with what the environment says of its client and place in their place.
+
+    Raises:
+        ConfigurationError: A variable is wrong.
+    """
+    found = arguments_from_env({})
+    named = {key: found[key] for key in _OF_PROFILE if key in found}
+    if "scopes" in named:
+        named["scopes"] = tuple(named["scopes"])
+    if PLACE_ARGUMENTS & named.keys():
+        named = dict.fromkeys(PLACE_ARGUMENTS, "") | named
+    return replace(profile, **named)
+
+
 def _arguments(profile: Profile, given: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of the profile's client, but for the secret."""
     found = _overlay(_overlay(profile.arguments(), arguments_from_env(given)), given)
@@ -93,7 +157,8 @@ def _arguments(profile: Profile, given: Mapping[str, Any]) -> dict[str, Any]:
             'store = "keyring" or store = "file".'
         )
     if missing:
-        raise ConfigurationError(f"profile {profile.name!r} in {config_file()} {missing}")
+        file = str(config_file())
+        raise ConfigurationError(f"profile {profile.name!r} in {file} {missing}", file=file)
     if "store" not in found:
         found["store"] = open_store(profile.store)
     return found

@@ -3,7 +3,7 @@
     [work]
     client_id = "abc"
     site_url = "https://acme.atlassian.net"
-    callback_url = "http://127.0.0.1:8765/callback"
+    callback_url = "http://localhost:8080/callback"
     store = "keyring"
 
 It is in the configuration directory of the platform, or in that of `ATLASSIAN_CONFIG_DIR`. It holds
@@ -73,7 +73,7 @@ def load_profile(name: str = "") -> Profile:
     is_named = name or text_of("ATLASSIAN_PROFILE")
     if not known and not is_named and text_of("ATLASSIAN_CLIENT_ID"):
         return Profile()
-    raise _unknown(chosen, known)
+    raise _unknown(known)
 
 
 def chosen_name(name: str, known: Collection[str]) -> str:
@@ -82,11 +82,14 @@ def chosen_name(name: str, known: Collection[str]) -> str:
     return name or text_of("ATLASSIAN_PROFILE") or only
 
 
-def _unknown(name: str, known: Iterable[str]) -> ConfigurationError:
-    advice = "No profile exists yet: run atlassian-auth login, or set ATLASSIAN_CLIENT_ID."
+def _unknown(known: Iterable[str]) -> ConfigurationError:
+    file = config_file()
+    text = f"there is no profile yet: {file} has none."
+    advice = "Make one: atlassian-auth login. Or set ATLASSIAN_CLIENT_ID."
     if names := ", ".join(known):
-        advice = f"Known: {names}. Choose one with ATLASSIAN_PROFILE, or --profile of the command."
-    return ConfigurationError(f"no profile of that name in {config_file()}. {advice}")
+        text = f"no profile of that name in {file}. Known: {names}."
+        advice = "Choose one with ATLASSIAN_PROFILE, or with the option --profile of the command."
+    return ConfigurationError(text, advice=advice, file=str(file))
 
 
 def profiles() -> dict[str, Profile]:
@@ -123,7 +126,7 @@ def _profiles_in(text: str, file: Path) -> dict[str, Profile]:
             found[name] = _profile(name, table)
     except (ConfigurationError, tomllib.TOMLDecodeError, RecursionError) as error:
         # The parser's error may hold the text. Source: Python 3.14, TOMLDecodeError.doc.
-        raise_clean(ConfigurationError(f"{where}: {error}"))
+        raise_clean(ConfigurationError(f"{where}: {error}", file=str(file)))
     return found
 
 
@@ -196,7 +199,7 @@ def delete_profile(name: str) -> None:
     """
     known = profiles()
     if name not in known:
-        raise _unknown(name, known)
+        raise _unknown(known)
     drop_secret(known.pop(name), known.values())
     _change(name, None)
 

@@ -34,6 +34,7 @@ __all__ = [
     "StoredSecret",
     "choose_store",
     "client_secret_of",
+    "directory_of",
     "drop_secret",
     "keep_secret",
     "open_store",
@@ -107,6 +108,11 @@ def open_store(name: str) -> TokenStore:
     return _stores.get((os.getpid(), name, data_directory())) or _new_store(name)
 
 
+def directory_of(name: str) -> Path:
+    """The directory of the files of the store "keyring" or "file"."""
+    return data_directory() / "keyring" if name == "keyring" else data_directory()
+
+
 def _new_store(name: str, timeout: float = 5.0) -> TokenStore:
     """A new store, which `open_store` returns from now on; the timeout is the keyring's."""
     directory = data_directory()
@@ -114,7 +120,7 @@ def _new_store(name: str, timeout: float = 5.0) -> TokenStore:
     if name != "file":
         from atlassian_auth_adapter.stores.keyring import KeyringTokenStore  # loads the keyring
 
-        store = KeyringTokenStore(APP, directory=directory / "keyring", timeout=timeout)
+        store = KeyringTokenStore(APP, directory=directory_of("keyring"), timeout=timeout)
     _stores[os.getpid(), name, directory] = store
     return store
 

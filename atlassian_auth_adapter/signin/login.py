@@ -90,9 +90,10 @@ def login(
     uri = LoopbackURI.parse(client.callback_url) if receive else None
     if client.callback_url and uri is None and paste is None:
         raise ConfigurationError(
-            "the redirect would not come back to this machine: callback_url is not an http URL of "
-            "localhost, or receive=False. Register such a URL (http://localhost:8080/callback), or "
-            "give `paste`."
+            "the redirect would not come back to this program: it is not listened for, or "
+            f"{client.callback_url} is not an http URL of this machine.",
+            advice="Register such a URL (http://localhost:8080/callback) and do not give "
+            "receive=False, or give `paste`.",
         )
     url = client.oauth_start()
     (state,) = hidden(parse_qs(urlsplit(url).query)["state"])
@@ -140,8 +141,9 @@ def _first_response(
         except EOFError:
             if receiver is None:
                 raise AuthorizationError(
-                    "the input ended before the redirect URL was pasted, and there is no receiver. "
-                    "Log in again and paste the address that the browser was sent to."
+                    "the input ended before the redirect URL was pasted, and nothing waits for the "
+                    "browser itself.",
+                    advice="Sign in again.",
                 ) from None
             paste = None
             continue
@@ -244,7 +246,10 @@ def _invitation(
         lines.append(f"{text}\n")
     if can_paste:
         paste = "Or paste" if uri else "Then paste"
-        lines.append(f"{paste} here the address that the browser is sent to after you agree.")
+        lines.append(
+            f"{paste} here the address that the browser is sent to after you agree, and press "
+            "Enter. What you paste is not shown."
+        )
     return "\n".join(lines)
 
 

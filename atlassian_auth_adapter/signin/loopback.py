@@ -38,6 +38,7 @@ from atlassian_auth_adapter.oauth.authorization import AuthorizationResponse
 from atlassian_auth_adapter.signin.pages import (
     ALREADY,
     HEADERS,
+    NOT_HERE,
     OPENED_BEFORE,
     SIGNED_IN,
     Page,
@@ -141,9 +142,10 @@ class LoopbackURI:
                     opened.close()
                 raise PortUnavailableError(
                     f"cannot listen at port {self.port} of {address}, where the browser will be "
-                    f"sent: {error.strerror}. End the program that listens there (perhaps another "
-                    "login), or register a callback URL with another port and pass that, or paste "
-                    "the redirect URL (`receive=False`)."
+                    f"sent: {error.strerror}.",
+                    advice="End the program that listens there (perhaps another login), or "
+                    "register a callback URL with another port and pass that, or paste the "
+                    "redirect URL (`receive=False`).",
                 ) from error
         return sockets
 
@@ -381,8 +383,8 @@ class _Connection(BaseHTTPRequestHandler):
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Refuse, without repeating anything of the request."""
-        body = b"" if self.command == "HEAD" else b"This is not the address of a sign-in.\n"
-        self._send(code, body, **{"Content-Type": "text/plain"})
+        uri = cast("Receiver", self.server).uri
+        self._send(code, b"" if self.command == "HEAD" else NOT_HERE.html(uri.netloc))
 
     def _send(self, status: int, body: bytes, **headers: str) -> None:
         self.send_response_only(status)

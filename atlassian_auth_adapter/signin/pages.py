@@ -23,7 +23,7 @@ from atlassian_auth_adapter.errors import (
     TokenStoreError,
 )
 
-__all__ = ["ALREADY", "HEADERS", "OPENED_BEFORE", "SIGNED_IN", "Page", "page_of"]
+__all__ = ["ALREADY", "HEADERS", "NOT_HERE", "OPENED_BEFORE", "SIGNED_IN", "Page", "page_of"]
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #172b4d; --soft: #44546f; --page: #f1f2f4; --card: #fff;
@@ -109,6 +109,13 @@ OPENED_BEFORE = Page(
     "This address was opened before",
     "It works once. If you did not open it yourself, stop the program and sign in again. Otherwise "
     "open the address that the program shows.",
+)
+
+NOT_HERE = Page(
+    "neutral",
+    "This is not the page of a sign-in",
+    "Nothing was changed. Go back to the tab where Atlassian asks for your consent, or to the "
+    "program, which shows the address to open. You can close this tab.",
 )
 
 _NOT_SET_UP = (

@@ -18,11 +18,19 @@ from atlassian_auth_adapter.profiles.file import save_profile
 from atlassian_auth_adapter.profiles.profile import Profile
 from atlassian_auth_adapter.testing import AtlassianEmulator, save_login, stored_login
 
+from .helpers import names_of_the_api
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The option that writes docs/bad-days.md."""
+    parser.addoption("--write-bad-days", action="store_true", help="write docs/bad-days.md")
+
 
 @dataclass(frozen=True)
 class Run:
     """What a command has printed, and its exit code."""
 
+    arguments: tuple[str, ...]
     code: int
     out: str
     err: str
@@ -45,14 +53,19 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def command(home: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Run]:
-    """Runs `atlassian-auth` with arguments, in this process."""
+    """Runs `atlassian-auth` with arguments, in this process.
+
+    What it prints never names a part of the Python API.
+    """
 
     def run(*arguments: str) -> Run:
         console.cache_clear()
         capsys.readouterr()
         code = main(arguments)
         printed = capsys.readouterr()
-        return Run(code, printed.out, printed.err)
+        if "--debug" not in arguments and code != 1:  # else it shows what has failed, and where
+            assert names_of_the_api(printed.out + printed.err) == []
+        return Run(arguments, code, printed.out, printed.err)
 
     return run
 

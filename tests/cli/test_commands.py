@@ -14,16 +14,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
+import keyring.core
 import pytest
 import trustme
+from keyring.backend import KeyringBackend
 
 from atlassian_auth_adapter import CloudEnvironment, errors, scope_set
 from atlassian_auth_adapter.atlassian.products import COMMERCIAL
 from atlassian_auth_adapter.cli.doctor import _skew, clock_check
-from atlassian_auth_adapter.cli.main import COMMANDS, main
+from atlassian_auth_adapter.cli.main import COMMANDS
 from atlassian_auth_adapter.cli.start import FAST_PATHS
 from atlassian_auth_adapter.cli.terminal import EXIT_CODES, distance, exit_code
+from atlassian_auth_adapter.errors import AuthorizationDeniedError
 from atlassian_auth_adapter.profiles.client import client_from_profile
 from atlassian_auth_adapter.profiles.file import profiles, save_profile
 from atlassian_auth_adapter.profiles.profile import Profile
@@ -82,19 +86,42 @@ def test_an_unexpected_error_shows_its_traceback_with_debug_only(
         raise ZeroDivisionError("why")
 
     monkeypatch.setattr("atlassian_auth_adapter.cli.status.facts_of", broken)
-    run = command("status")
+    run = command("status", "-p", "work")
     assert (run.code, run.out) == (1, "")
     assert run.err.startswith("Error: ZeroDivisionError: why Run it again with --debug")
-    for arguments in (["--debug", "status"], ["status", "--debug"]):
-        with pytest.raises(ZeroDivisionError):
-            main(arguments)
+    for arguments in (("--debug", "status", "-p", "work"), ("status", "-p", "work", "--debug")):
+        run = command(*arguments)
+        assert (run.code, run.out) == (1, "")
+        assert "Traceback" in run.err
+        assert "Error: ZeroDivisionError: why" in run.err
+
+
+def test_an_error_is_told_once(profile: Any, local: AtlassianEmulator) -> None:
+    """By the command; what the library logs of it is shown with --debug only."""
+    profile()
+    local.cloud.revoke_grants()
+    run = _shell("refresh")
+    assert (run.returncode, run.stderr.count("refuses")) == (4, 1)
+    assert run.stderr.startswith("Error: the login has ended")
 
 
 def test_a_wrong_command_line_is_an_error(command: Any) -> None:
-    """As every command does: usage, on standard error, 2."""
+    """As every command does: usage, on standard error, 2; with --json an object."""
     run = command("statsu")
     assert run.code == 2
     assert "No such command" in run.err
+    run = command("status", "--all", "--json")
+    assert (run.code, run.err, run.facts["error"]["kind"]) == (2, "", "usage")
+
+
+def test_every_command_takes_json(command: Any) -> None:
+    """Also when it fails: one object on standard output, and nothing else."""
+    for name in COMMANDS:
+        assert "--json" in command(name, "--help").out, name
+    for name in ("status", "token", "sites", "refresh", "logout", "login"):
+        run = command(name, "--json")
+        assert (run.code, run.err) == (2 if name == "login" else 3, "")
+        assert run.facts["error"]["exit_code"] == run.code
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(profile: Any) -> None:
@@ -130,11 +157,12 @@ def test_a_reader_that_has_gone_is_no_error(profile: Any, unbuffered: str) -> No
 
 
 def test_a_terminal_that_lacks_characters_is_no_error(profile: Any) -> None:
-    """Such as one of Latin 1: a character that it lacks is printed by its name."""
-    profile()
+    """Such as one of ASCII: signs of the command have a word there, others are question marks."""
+    profile("J\u00fcrgen")
     run = _shell("doctor", PYTHONIOENCODING="ascii")
     assert (run.returncode, run.stderr) == (0, "")
-    assert "CHECK MARK" in run.stdout
+    assert "ok profile: J?rgen: jira" in run.stdout
+    assert "\\" not in run.stdout
 
 
 def _shell(arguments: str, stdout: Any = subprocess.PIPE, **environment: str) -> Any:
@@ -160,9 +188,13 @@ def test_status_says_what_is_kept(command: Any, profile: Any, local: AtlassianEm
     before = len(local.requests)
     human, machine = command("status"), command("status", "--json")
     assert human.code == machine.code == 0
-    for text in ("work", "read:jira-user", "valid", "idle limit", local.cloud.sites[0].url):
+    site = local.cloud.sites[0]
+    gateway = f"{local.cloud.api_url}/ex/jira/{site.id}"
+    for text in ("work", "read:jira-user", "valid", "unused until", site.url, gateway):
         assert text in human.out
-    facts = machine.facts
+    (facts,) = machine.facts["profiles"]
+    assert facts == command("status", "-p", "work", "--json").facts
+    assert facts["base_url"] == gateway
     assert (facts["state"], facts["store"], facts["profile"]) == ("fresh", "file", "work")
     assert facts["expires_at"] - time.time() == pytest.approx(3600, abs=60)
     assert facts["reauthorize_by"] > facts["expires_at"]
@@ -171,20 +203,68 @@ def test_status_says_what_is_kept(command: Any, profile: Any, local: AtlassianEm
 
 
 def test_status_without_a_login(command: Any, profile: Any) -> None:
-    """A profile without a login says what to do."""
+    """A profile without a login says what to do, and has the exit code of the other commands."""
     profile(login=False)
     run = command("status")
-    assert run.code == 0
-    assert "not signed in: run atlassian-auth login" in run.out
+    assert run.code == command("token").code == 4
+    assert "you are not signed in. Sign in: atlassian-auth login -p work" in run.out
 
 
 def test_status_of_a_login_that_is_over(command: Any, profile: Any, local: Any) -> None:
-    """The reason is named; commands that use the login exit with 4."""
+    """One verdict and one exit code; no date in the future, and no token of a dead login."""
     profile()
     local.cloud.revoke_grants()
-    assert command("refresh").code == 4
-    facts = command("status", "--json").facts
+    for name in ("refresh", "status", "token", "sites", "doctor", "refresh"):
+        run = command(name)
+        assert run.code == 4, name
+        shown = run.out + run.err
+        assert "the login has ended: the server refuses its refresh token." in shown, name
+        assert "Sign in: atlassian-auth login -p work" in shown, name
+        assert not re.search(r"\(in \d+ ", shown), name
+    facts = command("status", "-p", "work", "--json").facts
     assert (facts["state"], facts["reason"]) == ("login_required", "refused")
+    ends = ("expires_at", "idle_until", "reauthorize_by")
+    assert [facts[end] for end in ends] == [None, None, None]
+
+
+def test_status_lists_all_profiles(command: Any, profile: Any, local: AtlassianEmulator) -> None:
+    """A line each, with the state; one that is wrong hides no other. -p shows one of them."""
+    profile("work")
+    profile("private", login=False)
+    profile("broken", login=False, client_id="")
+    run = command("status")
+    assert run.code == 4
+    for name, text in (
+        ("work", f"jira, {local.cloud.sites[0].url}: valid; sign in by 2"),
+        ("private", "you are not signed in. Sign in: atlassian-auth login -p private"),
+        ("broken", "has no client_id. Add it, or set ATLASSIAN_CLIENT_ID."),
+    ):
+        _, _, below = run.out.partition(f"{name}\n")
+        assert text in below.partition("\n")[0]
+    listed = command("status", "--json").facts["profiles"]
+    assert [facts["profile"] for facts in listed] == ["work", "private", "broken"]
+    assert listed[2]["error"]["kind"] == "configuration"
+    assert command("status", "-p", "work").code == 0
+
+
+def test_status_tells_what_wins_over_the_profile(
+    command: Any, profile: Any, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the login really is, and which client it is of; doctor tries that store."""
+    profile()
+    text = (home / "config" / "profiles.toml").read_text()
+    (home / "config" / "profiles.toml").write_text(text.replace('"file"', '"keyring"'))
+    monkeypatch.setenv("ATLASSIAN_CLIENT_ID", "another-client")
+    facts = command("status", "-p", "work", "--json").facts
+    assert facts["client_id"] == "another-client"
+    assert (facts["store"], facts["directory"]) == ("file", str(home / "tokens"))
+    assert facts["variables"] == ["ATLASSIAN_CLIENT_ID", "ATLASSIAN_TOKEN_DIRECTORY"]
+    shown = command("status").out
+    assert "ATLASSIAN_CLIENT_ID, ATLASSIAN_TOKEN_DIRECTORY" in shown
+    assert f"file: {home / 'tokens'}" in shown
+    checks = command("doctor").out
+    assert f"file: {home / 'tokens'}: written and read" in checks
+    assert "with the client id another-client" in checks
 
 
 # --- token ----------------------------------------------------------------------------------------
@@ -277,7 +357,7 @@ def test_logout_revokes_the_login(command: Any, profile: Any, local: Any, home: 
     run = command("logout", "--json")
     assert run.facts == {"profile": "work", "revoked": True, "forgotten": True, "deleted": False}
     assert local.cloud.grants.families[0].revoked
-    assert command("status", "--json").facts["state"] == "none"
+    assert command("status", "-p", "work", "--json").facts["state"] == "none"
     assert command("logout", "--delete").code == 0
     assert profiles() == {}
     kept = [file.read_bytes() for file in home.rglob("*") if file.is_file()]
@@ -293,7 +373,7 @@ def test_logout_forgets_although_the_server_does_not_answer(
     run = command("logout")
     assert run.code == 0
     assert "The server has not revoked it" in run.out
-    assert command("status", "--json").facts["state"] == "none"
+    assert command("status", "-p", "work", "--json").facts["state"] == "none"
 
 
 # --- login ----------------------------------------------------------------------------------------
@@ -528,6 +608,103 @@ def test_login_needs_a_store_before_anything_else(
     assert local.requests == ()
 
 
+def test_a_login_that_may_not_tell_whose_it_is_is_a_login(
+    command: Any, profile: Any, local: AtlassianEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It works for other requests: 0, and the scope to add."""
+    profile(login=False, scopes=("read:jira-work", "offline_access"))
+
+    def sign_in(client: Any, **_: Any) -> None:
+        client.oauth_complete(local.cloud.authorize(client.oauth_start()))
+
+    monkeypatch.setattr("atlassian_auth_adapter.cli.login._sign_in", sign_in)
+    run = command("login")
+    assert (run.code, run.err) == (0, "")
+    assert run.out.startswith("Signed in.\nWhose login it is cannot be told without the scope")
+    assert "read:jira-user" in run.out.partition("profile")[0]
+    assert command("login", "--json").facts["missing_scopes"] == ["read:jira-user"]
+
+
+def test_an_option_that_a_variable_would_overrule_is_refused(
+    command: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Later commands would use the variable: another client, another site, another store."""
+    for variable, value, option in (
+        ("CLIENT_ID", "one", ("--client-id", "another")),
+        ("SERVER_URL", "https://a.example", ("--site", "https://acme.atlassian.net")),
+        ("SCOPES", "read:me read:jira-user", ("--scope", "read:me")),
+        ("TOKEN_DIRECTORY", "/x", ("--store", "keyring")),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setenv(f"ATLASSIAN_{variable}", value)
+            run = command("login", *option)
+            assert (run.code, f"ATLASSIAN_{variable}" in run.err) == (2, True), run.err
+    assert profiles() == {}
+
+
+def test_the_secret_is_that_of_the_client_that_is_used(
+    command: Any, profile: Any, local: AtlassianEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ATLASSIAN_CLIENT_ID names another client than the profile: its secret is missing."""
+    profile(login=False)
+    monkeypatch.setenv("ATLASSIAN_CLIENT_ID", "another-client")
+    run = command("login")
+    assert run.code == 3
+    assert "no client secret is stored for client 'another-client'" in run.err
+
+
+def test_a_change_of_the_store_leaves_nothing_behind(
+    command: Any,
+    profile: Any,
+    local: AtlassianEmulator,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """The login of the old store is forgotten after the sign-in with the new one, not before."""
+    monkeypatch.delenv("ATLASSIAN_TOKEN_DIRECTORY")
+    monkeypatch.setenv("XDG_DATA_HOME", str(home / "data"))
+    monkeypatch.setattr(keyring.core, "_keyring_backend", Keyring())
+    profile()
+    signed_in = []
+
+    def sign_in(client: Any, **_: Any) -> None:
+        if signed_in:
+            client.oauth_complete(local.cloud.authorize(client.oauth_start()))
+        else:
+            signed_in.append(client)
+            raise AuthorizationDeniedError("no")
+
+    monkeypatch.setattr("atlassian_auth_adapter.cli.login._sign_in", sign_in)
+    monkeypatch.setenv("ATLASSIAN_CLIENT_SECRET", local.cloud.app.client_secret)
+    assert command("login", "--store", "keyring").code == 5
+    assert profiles()["work"].store == "file"
+    assert command("token").code == 0
+    assert command("login", "--store", "keyring").code == 0
+    assert profiles()["work"].store == "keyring"
+    assert command("token").code == 0
+    kept = [path.read_text() for path in (home / "data").rglob("*.json")]
+    assert not any(secret in text for secret in local.secrets for text in kept)
+
+
+class Keyring(KeyringBackend):
+    """A keyring in memory."""
+
+    priority = 1.0
+
+    def __init__(self) -> None:
+        self.entries: dict[tuple[str, str], str] = {}
+
+    def get_password(self, service: str, username: str) -> str | None:
+        return self.entries.get((service, username))
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self.entries[service, username] = password
+
+    def delete_password(self, service: str, username: str) -> None:
+        del self.entries[service, username]
+
+
 # --- doctor ---------------------------------------------------------------------------------------
 
 
@@ -541,9 +718,12 @@ def test_doctor_finds_nothing_wrong(command: Any, profile: Any, local: Atlassian
     human, machine = command("doctor"), command("doctor", "--json")
     assert (human.code, machine.code) == (0, 0), human.out
     assert "0 of 13 checks failed." in human.out
+    assert "Not tried: whether the server accepts the client secret" in human.out
     assert set(_found(machine).values()) == {"ok"}
     names = ["profile", "store", "clock", "authorization page", "login", "scopes"]
-    more = {"client secret", "callback port", "end of the login", "resource server"}
+    more = {"client secret", "callback port", "end of the login", "account"}
+    ports = {url.rpartition(":")[2] for url in (local.cloud.auth_url, local.cloud.api_url)}
+    assert all(f"127.0.0.1:{port}: answers" in human.out for port in ports)
     assert {*names, *more} <= _found(machine).keys()
     assert not _secrets_in(human.out + machine.out, local)
 
@@ -552,12 +732,15 @@ def test_doctor_finds_nothing_wrong(command: Any, profile: Any, local: Atlassian
     ("what", "check", "result"),
     [
         ({"callback_url": "http://localhost:99999/callback"}, "callback port", "fail"),
-        ({"scopes": ("read:jira-work", "offline_access")}, "resource server", "fail"),
-        ({"scopes": ("read:jira-work", "offline_access")}, "scopes of the product", "warn"),
+        ({"scopes": ("read:jira-work", "offline_access")}, "account", "warn"),
         ({"scopes": ("read:jira-user",)}, "refresh token", "fail"),
-        ({"cloud_id": "99999999-aaaa", "site_url": ""}, "resource server", "fail"),
-        ({"site_url": "https://no-such-host.invalid"}, "DNS no-such-host.invalid", "fail"),
-        ({"site_url": "https://a..invalid"}, "DNS a..invalid", "fail"),
+        ({"cloud_id": "99999999-aaaa", "site_url": ""}, "account", "fail"),
+        (
+            {"site_url": "https://no-such-host.invalid"},
+            "network, site no-such-host.invalid:443",
+            "fail",
+        ),
+        ({"site_url": "https://a..invalid"}, "network, site a..invalid:443", "fail"),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -569,9 +752,11 @@ def test_doctor_finds_what_is_wrong(
     run = command("doctor", "--json")
     found = _found(run)
     assert found[check] == result, run.out
-    assert run.code == (8 if "fail" in found.values() else 0)
+    needs_login = any(each["code"] == 4 for each in run.facts["checks"])
+    expected = 4 if needs_login else 8 if "fail" in found.values() else 0
+    assert run.code == expected
     wrong = next(each for each in run.facts["checks"] if each["name"] == check)
-    assert wrong["advice"] or len(wrong["text"]) > 40
+    assert wrong["advice"]
 
 
 def test_doctor_compares_the_registration_only_where_it_is_refused(
@@ -608,7 +793,7 @@ def test_doctor_finds_an_anonymous_server(command: Any, profile: Any, local: Any
     profile()
     local.cloud.anonymous_readable = True
     local.faults.next("/rest/api/3/myself", Status(401), times=None)
-    assert _found(command("doctor", "--json"))["resource server"] == "fail"
+    assert _found(command("doctor", "--json"))["account"] == "fail"
 
 
 def test_doctor_compares_the_clocks() -> None:
@@ -645,11 +830,13 @@ def test_doctor_finds_a_certificate_that_is_not_trusted(
     with AtlassianEmulator(cloud=False, ssl_context=context) as server:
         values = {"server_url": server.data_center.url, "client_id": "id", "store": "file"}
         save_profile(Profile("work", **values), "secret")
+        port = urlsplit(server.data_center.url).port
         wrong = command("doctor", "--json")
-        assert _found(wrong)["network 127.0.0.1"] == "fail"
+        what = f"network, authorization server and API 127.0.0.1:{port}"
+        assert _found(wrong)[what] == "fail"
         assert "CA bundle" in wrong.out
         save_profile(Profile("work", **values, verify=str(bundle)))
-        assert _found(command("doctor", "--json"))["network 127.0.0.1"] == "ok"
+        assert _found(command("doctor", "--json"))[what] == "ok"
 
 
 @pytest.mark.parametrize(
@@ -695,7 +882,7 @@ def test_doctor_tells_that_a_registration_is_refused(
     run = command("doctor", "--json")
     (page,) = (check for check in run.facts["checks"] if check["name"] == "authorization page")
     assert page["result"] == "fail"
-    assert "refuses client_id, callback_url or scopes" in page["text"]
+    assert "refuses client id, callback URL or scopes" in page["text"]
     assert ("invalid_request" in page["text"]) == ("invalid_request" in str(answer))
     assert "letter by letter" in page["advice"]
 
@@ -707,7 +894,7 @@ def test_doctor_names_the_proxy_without_its_password(
     monkeypatch.setenv("ATLASSIAN_PROXY", "http://ada:s3cr3t@127.0.0.1:9")
     profile(login=False, cloud=COMMERCIAL, site_url="https://acme.atlassian.net")
     run = command("doctor", "--json")
-    assert _found(run)["network auth.atlassian.com"] == "fail"
+    assert _found(run)["network, authorization server auth.atlassian.com:443"] == "fail"
     assert "through the proxy http://127.0.0.1:9" in run.out
     assert "s3cr3t" not in run.out + run.err
     assert _found(run)["authorization page"] == "fail"

@@ -21,6 +21,7 @@ from atlassian_auth_adapter.profiles.file import profiles
 from atlassian_auth_adapter.testing import AtlassianEmulator
 from atlassian_auth_adapter.testing.emulator import Hold
 from atlassian_auth_adapter.testing.emulator.__main__ import _text, describe
+from atlassian_auth_adapter.testing.emulator.browser import decide
 
 pexpect = pytest.importorskip("pexpect", reason="no pseudo terminals here")
 COMMAND = [sys.executable, "-m", "atlassian_auth_adapter.cli.start"]
@@ -33,14 +34,15 @@ MANY = 10
 
 @pytest.fixture
 def terminal(home: Path, signals: None) -> Iterator[Callable[..., Any]]:
-    """Starts the command in a pseudo terminal of 60 columns."""
+    """Starts the command in a pseudo terminal, of 60 columns unless told otherwise."""
     started = []
 
     def start(*arguments: str, **options: Any) -> Any:
         environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "60"}
         environment |= options.pop("env", {})
+        width = options.pop("width", 60)
         child = pexpect.spawn(
-            COMMAND[0], [*COMMAND[1:], *arguments], dimensions=(24, 60), timeout=PATIENCE,
+            COMMAND[0], [*COMMAND[1:], *arguments], dimensions=(24, width), timeout=PATIENCE,
             encoding="utf-8", env=environment, **options,
         )  # fmt: skip
         started.append(child)
@@ -180,6 +182,55 @@ def test_the_end_of_the_input_ends_a_login_that_only_pastes(
     assert "ended before" in " ".join(shown.split())
 
 
+def test_answers_are_kept_when_something_fails_afterwards(
+    terminal: Any, home: Path, local: AtlassianEmulator
+) -> None:
+    """The person stops at the secret: the next sign-in asks for that alone."""
+    server = local.data_center
+    options = ("login", "--store", "file", "--callback-url", "https://app.example/callback")
+    child = terminal(*options)
+    child.expect("Site or server")
+    child.sendline(server.url)
+    child.expect("Client id, from the page of the link")
+    child.sendline(server.app.client_id)
+    child.expect("Client secret")
+    child.sendintr()
+    code, shown = _end(child)
+    assert (code, "Interrupted." in shown) == (130, True), shown
+    kept = profiles()["default"]
+    assert (kept.server_url, kept.client_id) == (server.url, server.app.client_id)
+    assert kept.callback_url == "https://app.example/callback"
+    server.app.callback_url = kept.callback_url
+    child = terminal("login")
+    child.expect("Redirect URL: https://app.example/callback")  # as long as something is asked for
+    _type_hidden(child, "Client secret", server.app.client_secret)
+    child.expect(r"(http://\S+/rest/oauth2/latest/authorize\?\S+)\s")
+    code, shown = _paste(child, server.authorize(child.match[1]))
+    assert code == 0, shown
+    assert "Signed in as" in shown
+
+
+def test_a_host_that_does_not_answer_is_told_before_anything_is_asked(
+    terminal: Any, home: Path
+) -> None:
+    """The answers would be of no use; neither would a sign-in without a store."""
+    code, shown = _end(terminal("login", "--server", "https://no-such-host.invalid/jira"))
+    assert code == 6
+    assert "no answer from https://no-such-host.invalid/jira" in " ".join(shown.split())
+    assert "Client id" not in shown
+
+
+def test_pasting_alone_needs_no_port(terminal: Any, port: int, local: AtlassianEmulator) -> None:
+    """Another program listens there: the address that the browser is sent to can be pasted."""
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", port))
+        other.listen()
+        child = terminal("login", "--paste", "--no-browser")
+        code, shown = _paste(child, local.cloud.authorize(_url(child)))
+    assert code == 0, shown
+
+
 @pytest.mark.parametrize("is_set", [False, True])
 def test_the_first_login_asks_for_what_is_missing(
     terminal: Any, home: Path, local: AtlassianEmulator, is_set: bool
@@ -193,9 +244,18 @@ def test_the_first_login_asks_for_what_is_missing(
     child = terminal("login", "--store", "file", "--callback-url", server.app.callback_url,
                      "--no-browser", env=known)  # fmt: skip
     child.expect("Site or server")
+    told = " ".join(child.before.split())
+    for text in (
+        "Authorization \u2192 OAuth 2.0 (3LO) \u2192 Callback URL: " + server.app.callback_url,
+        "Permissions: read:audit-log:jira read:jira-user",
+        "Create link \u2192 External application \u2192 Incoming",
+        "Redirect URL: " + server.app.callback_url,
+        "Application permissions: WRITE",
+    ):
+        assert text in told
     child.sendline(server.url)
     if not is_set:
-        child.expect("Client id, from the application link")
+        child.expect("Client id, from the page of the link")
         child.sendline(server.app.client_id)
     _type_hidden(child, "Client secret", server.app.client_secret)
     child.expect(r"(http://\S+/rest/oauth2/latest/authorize\?\S+)\s")
@@ -276,13 +336,23 @@ def test_token_prints_to_a_terminal_with_show(terminal: Any, profile: Any) -> No
     assert client_from_profile("work").token_set().access_token[:20] in shown
 
 
-def test_sixty_columns_are_enough(terminal: Any, profile: Any) -> None:
-    """No line is longer than the terminal is wide."""
+@pytest.mark.parametrize(
+    ("width", "commands"),
+    [(60, ("status", "doctor", "sites", "--help")), (80, ("doctor",)), (120, ("doctor",))],
+)
+def test_no_line_is_longer_than_the_terminal_is_wide(
+    terminal: Any, profile: Any, width: int, commands: tuple[str, ...]
+) -> None:
+    """But for an address, which stays whole; also with another language and without a home."""
     profile()
-    for command in ("status", "doctor", "sites", "--help"):
-        _, shown = _end(terminal(command))
+    for command in commands:
+        changes = {"COLUMNS": str(width), "LANG": "C", "LC_ALL": "C", "HOME": ""}
+        code, shown = _end(terminal(command, width=width, env=changes))
+        assert code == 0, shown
         plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
-        assert max(map(len, plain.splitlines())) <= 60, plain
+        # An address stays whole, alone in its line, so that it can be copied.
+        lines = [line for line in plain.splitlines() if " " in line.strip()]
+        assert max(map(len, lines)) <= width, plain
 
 
 def test_no_color_is_honoured(terminal: Any, profile: Any) -> None:
@@ -308,6 +378,44 @@ def test_many_commands_at_an_expiry_refresh_once(
     assert [process.returncode for process in started] == [0] * MANY, printed
     assert len(printed) == 1
     assert [request.outcome for request in local.token_requests] == ["issued"]
+
+
+def test_the_emulator_saves_a_profile_for_other_terminals(
+    home: Path, signals: None, free_port: Callable[[], int]
+) -> None:
+    """It is used at once, and after a restart at the same port; Ctrl-C ends it with 0."""
+    start = [*COMMAND, "emulator", "--save-profile", "local", "--port", str(free_port())]
+    shown = []
+    for _ in "ab":
+        with subprocess.Popen(start, stdout=subprocess.PIPE, text=True) as emulator:
+            assert emulator.stdout
+            lines: list[str] = []
+            while not (lines and "Ctrl-C" in lines[-1]):
+                lines.append(emulator.stdout.readline())
+                assert lines[-1], lines
+            shown.append("".join(lines))
+            client: Any = client_from_profile("local")
+            redirect = decide(client.oauth_start(), "accept", [])
+            client.oauth_complete(redirect)
+            assert client.test_connection().name == "Ada Example"
+            emulator.send_signal(signal.SIGINT)
+            assert "has stopped" in emulator.stdout.read()
+            assert emulator.wait(PATIENCE) == 0
+    assert "atlassian-auth login --profile local" in shown[0]
+    secrets = [re.findall(r"client secret +(\S+)", text) for text in shown]
+    assert secrets[0] == secrets[1]
+
+
+def test_without_the_extra_it_says_what_to_install(home: Path) -> None:
+    """One line on standard error, no traceback, and the exit code of a configuration."""
+    program = "import sys; sys.modules['rich'] = None\n"
+    program += "from atlassian_auth_adapter.cli.start import run; run()"
+    run = subprocess.run(
+        [sys.executable, "-c", program, "status"], capture_output=True, text=True, check=False
+    )
+    install = "pip install 'atlassian-auth-adapter[cli]'"
+    assert (run.returncode, run.stdout) == (3, "")
+    assert run.stderr == f"Error: the command needs rich. Install it with: {install}\n"
 
 
 def test_without_a_keyring_it_says_how_to_choose_files(

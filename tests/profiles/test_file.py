@@ -438,10 +438,10 @@ class TestWhich:
 
     def test_without_any(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """What to do first; in a container the environment may do alone."""
-        refused(load_profile, "run atlassian-auth login", "ATLASSIAN_CLIENT_ID")
+        refused(load_profile, "no profile yet", "atlassian-auth login", "ATLASSIAN_CLIENT_ID")
         monkeypatch.setenv("ATLASSIAN_CLIENT_ID", "id")
         monkeypatch.setenv("ATLASSIAN_SITE_URL", "https://acme.atlassian.net")
         monkeypatch.setenv("ATLASSIAN_TOKEN_DIRECTORY", "~/tokens")
         client = client_from_profile()
         assert (client.client_id, client.account) == ("id", "default")
-        refused(lambda: load_profile("work"), "no profile of that name")
+        refused(lambda: load_profile("work"), "no profile yet")

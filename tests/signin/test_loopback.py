@@ -26,6 +26,7 @@ from atlassian_auth_adapter import (
 from atlassian_auth_adapter.oauth.authorization import AuthorizationResponse
 from atlassian_auth_adapter.signin import loopback, peers
 from atlassian_auth_adapter.signin.loopback import LoopbackURI, Receiver
+from atlassian_auth_adapter.signin.pages import NOT_HERE
 
 ROOT = Path(__file__).parents[2]
 STATE = "st4te-that-cannot-be-guessed"
@@ -92,11 +93,11 @@ OTHER_TARGETS = {
 
 
 def test_any_other_get_is_refused(receiver: Receiver, port: int) -> None:
-    """Wrong path or state: a short 4xx that repeats nothing; the receiver keeps waiting."""
+    """Wrong path or state: a 4xx with a page that repeats nothing; the receiver keeps waiting."""
     for name, target in OTHER_TARGETS.items():
         answer = _ask(port, _get(target, port))
         assert answer.startswith((b"HTTP/1.0 404 ", b"HTTP/1.0 400 ")), name
-        assert answer.endswith(b"\r\n\r\nThis is not the address of a sign-in.\n"), name
+        assert answer.endswith(NOT_HERE.html(f"localhost:{port}")), name
         assert receiver.arrived.empty(), name
 
 
@@ -121,7 +122,7 @@ def test_any_other_request_is_refused(receiver: Receiver, port: int) -> None:
     """Other methods, other hosts, no HTTP: no code is accepted."""
     for name, request in OTHER_REQUESTS.items():
         answer = _ask(port, request.replace("{port}", str(port)).encode())
-        assert b"sign-in.\n" in answer or name == "HEAD"
+        assert NOT_HERE.title.encode() in answer or name == "HEAD"
         assert not answer.startswith((b"HTTP/1.0 200", b"HTTP/1.0 303")), name
         assert receiver.arrived.empty(), name
 

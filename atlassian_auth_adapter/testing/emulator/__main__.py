@@ -7,7 +7,7 @@ import json
 import signal
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -96,20 +96,57 @@ Or without one, as the service account:
 Then:
   curl -H "Authorization: Bearer ACCESS_TOKEN" {myself}
 
-Or with the command: put this into profiles.toml and the client secret above into
-ATLASSIAN_CLIENT_SECRET, then run atlassian-auth login --profile emulator
-  [emulator]
-  client_id = "{cloud["client_id"]}"
-  callback_url = "{cloud["callback_url"]}"
-  site_url = "{first["url"]}"
-  scopes = "read:jira-user read:jira-work offline_access"
-  store = "file"
-  [emulator.cloud]
-  auth_url = "{cloud["auth_url"]}"
-  api_url = "{cloud["api_url"]}"
-  audience = "{cloud["audience"]}"
-
+Or with the command, in another terminal:
+{_command(facts)}
 Press Ctrl-C to stop it."""
+
+
+#: What the profile of the command asks for.
+SCOPES = ("read:jira-user", "read:jira-work", "offline_access")
+
+
+def profile(facts: dict[str, Any]) -> dict[str, Any]:
+    """A profile of the command for this Cloud, by the keys of profiles.toml."""
+    cloud = facts["cloud"]
+    return {
+        "client_id": cloud["client_id"],
+        "callback_url": cloud["callback_url"],
+        "site_url": cloud["sites"][0]["url"] if cloud["sites"] else "",
+        "scopes": SCOPES,
+        "store": "file",
+        "cloud": {name: cloud[name] for name in ("auth_url", "api_url", "audience")},
+    }
+
+
+def _command(facts: dict[str, Any]) -> str:
+    """How to sign in with the command: the profile is saved, or has to be written."""
+    if saved := facts.get("saved_profile"):
+        return f"  atlassian-auth login --profile {saved}\n  (the profile is saved)\n"
+    table = profile(facts)
+    hosts = table.pop("cloud")
+    lines = [f"  {key} = {json.dumps(value)}" for key, value in table.items()]
+    lines += ["  [emulator.cloud]", *(f'  {key} = "{value}"' for key, value in hosts.items())]
+    return "\n".join(
+        (
+            "Start this with --save-profile: atlassian-auth emulator --save-profile. Or put this",
+            "into profiles.toml and the client secret above into ATLASSIAN_CLIENT_SECRET, then run",
+            "  atlassian-auth login --profile emulator",
+            "  [emulator]",
+            *lines,
+            "",
+        )
+    )
+
+
+def fix_secrets(emulator: AtlassianEmulator) -> None:
+    """The client secrets are the same whenever the emulator is started: a saved profile works on.
+
+    They are no secrets then, and need not be: everything is on this machine, and made up.
+    """
+    for flavour in emulator.flavours:
+        for app in (flavour.app, flavour.service_account):
+            if app.client_secret:  # else it is a public client
+                app.client_secret = f"emulator-secret-of-{app.client_id}"
 
 
 def _rows(*rows: tuple[str, str]) -> str:
@@ -125,16 +162,17 @@ def _registration(app: Mapping[str, str]) -> list[tuple[str, str]]:
     return [(name, app[name.lower().replace(" ", "_")]) for name in names]
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(prog: str, *, may_save: bool) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m atlassian_auth_adapter.testing.emulator",
+        prog=prog,
         description="Runs a local Atlassian (Cloud, Data Center, Bitbucket, Trello) for logins.",
     )
     parser.add_argument(
         "--port",
         type=int,
         default=0,
-        help="first port; the hosts take the next ones (default: any)",
+        help="first port; the hosts take the next ones, and the client secrets are the same each "
+        "time (default: any)",
     )
     parser.add_argument("--sites", type=int, default=1, help="number of Cloud sites (default: 1)")
     parser.add_argument(
@@ -147,26 +185,50 @@ def _parser() -> argparse.ArgumentParser:
         help="for every flavour (default: 3600; Bitbucket Cloud 7200)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    if may_save:
+        parser.add_argument(
+            "--save-profile",
+            nargs="?",
+            const="emulator",
+            metavar="NAME",
+            help="save a profile of the command for this Cloud (default name: emulator)",
+        )
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run until SIGINT or SIGTERM, then return 0."""
-    options = _parser().parse_args(argv)
+def main(
+    argv: Sequence[str] | None = None,
+    *,
+    prog: str = "python -m atlassian_auth_adapter.testing.emulator",
+    save: Callable[[str, dict[str, Any], str], object] | None = None,
+) -> int:
+    """Run until SIGINT or SIGTERM, then return 0.
+
+    With `save` there is the option --save-profile: it is called with a name, a profile as of
+    `profile()`, and the client secret.
+    """
+    options = _parser(prog, may_save=bool(save)).parse_args(argv)
     done = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: done.set())
     with AtlassianEmulator(
         sites=options.sites, context_path=options.context_path, port=options.port
     ) as emulator:
+        if options.port:
+            fix_secrets(emulator)
         if options.access_token_lifetime is not None:
             for flavour in emulator.flavours:
                 flavour.access_token_lifetime = options.access_token_lifetime
         facts = describe(emulator)
+        if save and options.save_profile:
+            facts["saved_profile"] = options.save_profile
+            save(options.save_profile, profile(facts), facts["cloud"]["client_secret"])
         sys.stdout.write((json.dumps(facts) if options.json else _text(facts)) + "\n")
         sys.stdout.flush()
         while not done.wait(1.0):  # with a timeout: on Windows a bare wait ignores Ctrl-C
             pass
+    if not options.json:
+        sys.stdout.write("The emulator has stopped. Its logins have ended with it.\n")
     return 0
 
 
