@@ -123,7 +123,8 @@ def process(work: Callable[..., None], *arguments: Any, killed: bool = False) ->
     server that has loaded the modules, or is a new interpreter where there is no fork. In the end
     it is killed, or ends by itself once the connection is closed.
     """
-    context = multiprocessing.get_context("forkserver" if hasattr(os, "fork") else "spawn")
+    get_context = multiprocessing.get_context
+    context = get_context("forkserver") if hasattr(os, "fork") else get_context("spawn")
     context.set_forkserver_preload(_LOADED_ONCE)
     near, far = context.Pipe()
     child = context.Process(target=work, args=(*arguments, far))
