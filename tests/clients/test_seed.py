@@ -5,7 +5,6 @@ docs/seed.md lists what the module's own tests say, with the test of ours for ea
 
 from __future__ import annotations
 
-import ast
 import json
 import pickle
 import re
@@ -328,7 +327,5 @@ def test_every_test_that_the_page_names_exists() -> None:
     named = [row[4] for row in rows if len(row) == 6 and "::" in row[4]]
     assert len(named) > 40
     for file, test in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", "".join(named)):
-        tree = ast.parse((ROOT / file).read_text("utf-8"))
-        functions = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
-        assert test in functions, f"{file}::{test}"
+        assert f"def {test}(" in (ROOT / file).read_text("utf-8"), f"{file}::{test}"
     assert all(re.search(r"`tests/[\w/]+\.py::\w+`", cell) for cell in named)

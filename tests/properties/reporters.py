@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import base64
+import functools
 import json
 import sys
 import threading
@@ -17,6 +19,9 @@ import pytest
 from rich.traceback import Traceback
 
 PACKAGE = "atlassian_auth_adapter"
+
+#: pytest parses the file of each frame anew for every error.
+parsed = functools.cache(ast.parse)
 
 
 def is_ours(frame: FrameType) -> bool:
@@ -57,7 +62,10 @@ def _rendered(error: BaseException, tb: TracebackType | None) -> Iterator[str]:
     for summary in captured.stack:
         yield from (f"{summary.name} {k}={v}" for k, v in (summary.locals or {}).items())
     whole = pytest.ExceptionInfo.from_exc_info((RuntimeError, alone, tb))
-    yield str(whole.getrepr(showlocals=True, funcargs=True, chain=False, truncate_locals=False))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ast, "parse", parsed)
+        shown = whole.getrepr(showlocals=True, funcargs=True, chain=False, truncate_locals=False)
+    yield str(shown)
 
 
 @contextmanager
@@ -76,14 +84,14 @@ def watched_locals(shown: set[str]) -> Iterator[None]:
                         shown.add(f"{where} {name}={value!r}")
         return look
 
-    before = sys.gettrace()
+    before, in_threads = sys.gettrace(), threading.gettrace()
     threading.settrace(look)
     sys.settrace(look)
     try:
         yield
     finally:
         sys.settrace(before)
-        threading.settrace(None)  # type: ignore[arg-type]
+        threading.settrace(in_threads)  # of coverage, which measures the tests that follow
 
 
 def spellings(secret: str, client_id: str) -> set[str]:

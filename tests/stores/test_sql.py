@@ -885,17 +885,14 @@ class TestLease:
         with process(_hold_and_save, store) as paused:
             pid = paused.recv()
             os.kill(pid, signal.SIGSTOP)
-            try:
-                with store.lock(NAME, timeout=PATIENCE):
-                    store.save(NAME, NEWER, expected=1)
-                    os.kill(pid, signal.SIGCONT)
-                    paused.send("go on")
-                    assert paused.recv() == "stale"
-                    assert paused.recv() == "left"
-                    with pytest.raises(TokenStoreTimeoutError):
-                        locking(store)
-            finally:
+            with store.lock(NAME, timeout=PATIENCE):
+                store.save(NAME, NEWER, expected=1)
                 os.kill(pid, signal.SIGCONT)
+                paused.send("go on")
+                assert paused.recv() == "stale"
+                assert paused.recv() == "left"
+                with pytest.raises(TokenStoreTimeoutError):
+                    locking(store)
         assert store.load(NAME) == SECOND
         locking(store)
 

@@ -40,7 +40,7 @@ def broken(stage):
     yield demo.Check("Before", 1, 1)
     raise RuntimeError("for a reason")
 
-demo.SCENES = (broken, *demo.SCENES[:2])
+demo.SCENES = (broken, *demo.SCENES)
 """
 TWO_SCENES = "demo.SCENES = demo.SCENES[:2]"
 

@@ -7,6 +7,9 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
+
+from atlassian_auth_adapter.adapters import _auth
 from atlassian_auth_adapter.atlassian.gateway import OneServer, ResourceServer
 from atlassian_auth_adapter.errors import ForeignOriginError
 
@@ -309,20 +312,22 @@ class DestinationTests(AdapterTests):
             "https://api.atlassian.com",
         }
 
-    def test_news_of_one_kind_does_not_silence_another(self) -> None:
-        """After a thousand foreign origins others are reported, and so is a path that is gone; the
-        first ones are forgotten.
+    def test_news_of_one_kind_does_not_silence_another(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """After as many foreign origins as are remembered others are reported, and so is a path
+        that is gone; the first ones are forgotten.
         """
+        monkeypatch.setattr(_auth, "MOST_REPORTED", most := 50)
         source = FixedTokenSource(DATA_CENTER)
         auth = self.auth(source)
-        many = [Call("GET", f"https://host-{number}.example/x") for number in range(1001)]
-        gone = [Call("GET", f"{DATA_CENTER.base_url}/rest/{number}") for number in range(1001)]
+        many = [Call("GET", f"https://host-{number}.example/x") for number in range(most + 1)]
+        gone = [Call("GET", f"{DATA_CENTER.base_url}/rest/{number}") for number in range(most + 1)]
         fine: tuple[int, dict[str, str]] = (200, {})
         answers = [fine] * len(many) + [(410, {})] * (2 * len(gone))
         self.send_offline(*many, *gone, auth=auth, answers=answers)
-        assert [event.name for event in source.events] == ["foreign_origin"] * 1001 + [
-            "gone"
-        ] * 1001
+        names = [event.name for event in source.events]
+        assert names == ["foreign_origin"] * len(many) + ["gone"] * len(gone)
         source.events.clear()
         calls = [many[0], many[-1], Call("GET", "https://new.example/x"), gone[0], gone[-1]]
         self.send_offline(*calls, auth=auth, answers=[(200, {})] * 3 + [(410, {})] * 2)

@@ -31,6 +31,12 @@ T = TypeVar("T")
 #: Seconds to wait for what must happen; only a failing test waits that long.
 PATIENCE = 30.0
 
+#: What tests of stores use: to load it takes a new interpreter most of its time.
+_LOADED_ONCE = [
+    "atlassian_auth_adapter.testing.contracts.stores",
+    *(f"atlassian_auth_adapter.stores.{kind}" for kind in ("encrypted", "file", "redis", "sql")),
+]
+
 
 def together(count: int, work: Callable[[int], T]) -> list[T]:
     """What `work(0)` ... `work(count - 1)` return when as many threads start them at once."""
@@ -111,13 +117,17 @@ def forking() -> Iterator[None]:
 
 @contextmanager
 def process(work: Callable[..., None], *arguments: Any, killed: bool = False) -> Iterator[Any]:
-    """The connection to `work(*arguments, connection)`, which runs in a new interpreter.
+    """The connection to `work(*arguments, connection)`, which runs in a process of its own.
 
-    In the end the process is killed, or ends by itself once the connection is closed.
+    That process gets pickles of the arguments and has nothing else of this one: it is forked from a
+    server that has loaded the modules, or is a new interpreter where there is no fork. In the end
+    it is killed, or ends by itself once the connection is closed.
     """
-    spawn = multiprocessing.get_context("spawn")
-    near, far = spawn.Pipe()
-    child = spawn.Process(target=work, args=(*arguments, far))
+    get_context = multiprocessing.get_context
+    context = get_context("forkserver") if hasattr(os, "fork") else get_context("spawn")
+    context.set_forkserver_preload(_LOADED_ONCE)
+    near, far = context.Pipe()
+    child = context.Process(target=work, args=(*arguments, far))
     child.start()
     far.close()
     try:

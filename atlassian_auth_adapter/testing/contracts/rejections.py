@@ -195,10 +195,9 @@ class RejectionTests(AdapterTests):
         before, auth = world.refreshes, self.auth(client)
         world.emulator.faults.next("/rest/echo/broken", UNAUTHORIZED, times=None)
         broken, fine = f"{echo(client)}/broken", echo(client)
-        for _ in range(120):
-            bad, good = self._get(broken, fine, auth=auth)
-            assert (bad.status, good.status) == (401, 200)
-            world.clock.advance(30)
+        poll = Call("GET", broken, before=lambda: world.clock.advance(30)), Call("GET", fine)
+        replies = self.exchange(*poll * 120, auth=auth)
+        assert [reply.status for reply in replies] == [401, 200] * 120
         assert 3 <= world.refreshes - before <= 8
 
     def test_refreshes_for_a_path_that_rejects_writes_only_are_limited(self, world: World) -> None:

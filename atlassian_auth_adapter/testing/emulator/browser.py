@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import ssl
 from collections.abc import Sequence
@@ -39,6 +40,52 @@ class _Form(HTMLParser):
             self.sites.append(found.get("value", ""))
 
 
+class _Browser:
+    """Cookies, and a connection that stays open while one server is asked."""
+
+    def __init__(self, context: ssl.SSLContext | None) -> None:
+        self._context = context
+        self._cookies: dict[str, str] = {}
+        self._server = ""
+        self._connection: http.client.HTTPConnection | None = None
+
+    def fetch(self, method: str, url: str, form: str | None = None) -> tuple[int, str, str]:
+        """Status, where the answer redirects to or "", and the page."""
+        connection, parts = self._connected(url), urlsplit(url)
+        headers = {"Content-Type": "application/x-www-form-urlencoded"} if form else {}
+        if self._cookies:
+            pairs = (f"{name}={value}" for name, value in self._cookies.items())
+            headers["Cookie"] = "; ".join(pairs)
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        connection.request(method, target, form, headers)
+        response = connection.getresponse()
+        page = response.read().decode("utf-8", "replace")
+        for each in response.headers.get_all("Set-Cookie", []):
+            name, _, value = each.partition(";")[0].partition("=")
+            self._cookies[name] = value
+        return response.status, response.headers.get("Location", ""), page
+
+    def _connected(self, url: str) -> http.client.HTTPConnection:
+        parts = urlsplit(url)
+        server = f"{parts.scheme}://{parts.netloc}"
+        if self._connection is None or server != self._server:
+            self.close()
+            host, port = parts.hostname or "", parts.port
+            if parts.scheme == "https":
+                self._connection = http.client.HTTPSConnection(
+                    host, port, timeout=_TIMEOUT, context=self._context or _unverified()
+                )
+            else:
+                self._connection = http.client.HTTPConnection(host, port, timeout=_TIMEOUT)
+            self._server = server
+        return self._connection
+
+    def close(self) -> None:
+        """The connection is closed."""
+        if self._connection is not None:
+            self._connection.close()
+
+
 def decide(
     url: str, decision: str, sites: Sequence[str], context: ssl.SSLContext | None = None
 ) -> str:
@@ -50,24 +97,24 @@ def decide(
     Raises:
         NotRedirectedError: An error page was shown instead.
     """
-    cookies: dict[str, str] = {}
-    for _ in range(_MOST_REDIRECTS):
-        status, headers, page = _fetch("GET", url, context, cookies)
-        if not (location := headers.get("location")):
-            break
-        location = urljoin(url, location)
-        if not _is_of_the_server(location, url):
-            return location
-        url = location
-    form = _Form()
-    form.feed(page)
-    if status >= _BAD_REQUEST or form.action is None:
-        raise NotRedirectedError(status, page)
-    fields = [*form.hidden, ("decision", decision)]
-    fields += [("site", site) for site in form.sites if site in sites]
-    target = urljoin(url, form.action)
-    status, headers, page = _fetch("POST", target, context, cookies, urlencode(fields))
-    if location := headers.get("location"):
+    with contextlib.closing(_Browser(context)) as browser:
+        for _ in range(_MOST_REDIRECTS):
+            status, location, page = browser.fetch("GET", url)
+            if not location:
+                break
+            location = urljoin(url, location)
+            if not _is_of_the_server(location, url):
+                return location
+            url = location
+        form = _Form()
+        form.feed(page)
+        if status >= _BAD_REQUEST or form.action is None:
+            raise NotRedirectedError(status, page)
+        fields = [*form.hidden, ("decision", decision)]
+        fields += [("site", site) for site in form.sites if site in sites]
+        target = urljoin(url, form.action)
+        status, location, page = browser.fetch("POST", target, urlencode(fields))
+    if location:
         return location
     raise NotRedirectedError(status, page)
 
@@ -76,38 +123,6 @@ def _is_of_the_server(location: str, asked: str) -> bool:
     there, here = urlsplit(location), urlsplit(asked)
     is_same = (there.scheme, there.netloc) == (here.scheme, here.netloc)
     return is_same or "response_type" in parse_qs(there.query)
-
-
-def _fetch(
-    method: str,
-    url: str,
-    context: ssl.SSLContext | None,
-    cookies: dict[str, str],
-    form: str | None = None,
-) -> tuple[int, dict[str, str], str]:
-    parts = urlsplit(url)
-    host, port = parts.hostname or "", parts.port
-    connection: http.client.HTTPConnection
-    if parts.scheme == "https":
-        connection = http.client.HTTPSConnection(
-            host, port, timeout=_TIMEOUT, context=context or _unverified()
-        )
-    else:
-        connection = http.client.HTTPConnection(host, port, timeout=_TIMEOUT)
-    headers = {"Content-Type": "application/x-www-form-urlencoded"} if form else {}
-    if cookies:
-        headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in cookies.items())
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    try:
-        connection.request(method, target, form, headers)
-        response = connection.getresponse()
-        page = response.read().decode("utf-8", "replace")
-        for each in response.headers.get_all("Set-Cookie", []):
-            name, _, value = each.partition(";")[0].partition("=")
-            cookies[name] = value
-        return response.status, {k.lower(): v for k, v in response.getheaders()}, page
-    finally:
-        connection.close()
 
 
 def _unverified() -> ssl.SSLContext:
