@@ -1,4 +1,5 @@
-"""What requests, httpx, httpx2 and aiohttp really send for crooked URLs and redirects, read byte by byte.
+"""What requests, httpx, httpx2 and aiohttp really send for crooked URLs and redirects, read byte
+by byte.
 
 A server on loopback records raw requests and redirects where it is told to; every host name and
 port leads to it. What carries the token is judged by a reading of the bytes that shares no code

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import httpx
 import pytest
 import requests
@@ -34,6 +35,7 @@ from atlassian_auth_adapter import (
 )
 from atlassian_auth_adapter.errors import without_frames
 from atlassian_auth_adapter.secret_text import SecretBytes, SecretText, hidden
+from atlassian_auth_adapter.testing.contracts.aiohttp_base import ask
 from atlassian_auth_adapter.testing.emulator import CutBody, Status
 
 from . import reporters
@@ -103,6 +105,12 @@ class _Journey:
             http.get(url)
         side.expire_access_tokens()
         asyncio.run(self._async(url))
+        for fault in (None, CutBody(), Status(401)):
+            side.expire_access_tokens()
+            if fault:
+                self.emulator.faults.next("resource", fault)
+            with suppress(aiohttp.ClientError):
+                ask(client, url)
         self.clock.advance(4000)
         for work in (
             client.test_connection,

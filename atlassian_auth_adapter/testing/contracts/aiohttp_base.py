@@ -1,11 +1,13 @@
-"""How aiohttp sends the calls of the tests."""
+"""How aiohttp sends the calls of the tests; `ask` is for other tests."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 from typing import Any, ClassVar
@@ -19,7 +21,7 @@ from .base import AdapterTests
 from .event_loops import EventLoopClient
 from .world import PATIENCE, Call, Reply, Sent
 
-__all__ = ["AiohttpTests", "OfflineConnector"]
+__all__ = ["AiohttpTests", "Answer", "OfflineConnector", "ask", "ask_async"]
 
 #: The statuses of all answers to the call of the task; aiohttp keeps those of redirects only.
 _statuses: ContextVar[list[int]] = ContextVar("statuses")
@@ -202,3 +204,36 @@ class _Offline(asyncio.Transport):
 
     def resume_reading(self) -> None:
         """Nothing comes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response, with the names that other libraries have for its parts."""
+
+    status_code: int
+    url: str
+    content: bytes
+
+    def json(self) -> Any:
+        """The body."""
+        return json.loads(self.content)
+
+
+async def ask_async(source: Any, *urls: str, at_once: bool = False, **options: Any) -> list[Answer]:
+    """The answers to GET requests of one session; options are those of the session."""
+
+    async def one(url: str) -> Answer:
+        async with session.get(url) as response:
+            return Answer(response.status, str(response.url), await response.read())
+
+    auth = AtlassianAiohttpAuth(source)
+    jar = aiohttp.CookieJar(unsafe=True)  # also for hosts that are numbers
+    async with aiohttp.ClientSession(middlewares=(auth,), cookie_jar=jar, **options) as session:
+        if at_once:
+            return await asyncio.gather(*map(one, urls))
+        return [await one(url) for url in urls]
+
+
+def ask(source: Any, *urls: str, **options: Any) -> list[Answer]:
+    """As `ask_async`, on an event loop of its own."""
+    return asyncio.run(ask_async(source, *urls, **options))
