@@ -12,7 +12,6 @@ from aiohttp import (
     BufferedReaderPayload,
     BytesIOPayload,
     BytesPayload,
-    ClientRequest,
     ClientResponse,
     IOBasePayload,
     MultipartWriter,
@@ -21,7 +20,7 @@ from aiohttp import (
 
 from atlassian_auth_adapter.adapters._bodies import StartOfBody
 
-__all__ = ["Upload", "drop", "start_of"]
+__all__ = ["Upload", "start_of"]
 
 #: Payloads of files. Text files are left out: their positions are no numbers of bytes.
 _FILES = (BufferedReaderPayload, BytesIOPayload, IOBasePayload)
@@ -30,16 +29,17 @@ _FILES = (BufferedReaderPayload, BytesIOPayload, IOBasePayload)
 class Upload:
     """The body of a request, before it is sent.
 
-    aiohttp sends a body again as far as it can, an async generator as an empty one. A body is known
-    to be complete if it is in memory, or a file that was read to its end and can seek: aiohttp
-    reads files in threads, also some time after it has given a request up.
+    aiohttp sends a body again as far as it can: a file from where it began, a generator as an empty
+    body. All of it is sent again if it is in memory, or a file that was read to its end and can
+    seek. A thread may still read any other file, because aiohttp reads them in threads and does not
+    wait for these when it gives a request up.
 
     Args:
         body: The payload; b"" without one.
     """
 
     def __init__(self, body: Any) -> None:
-        self._files: list[tuple[Any, int, int]] | None = []  # each with its start and its end
+        self._files: list[tuple[Any, int]] | None = []  # each with its end
         if body:
             try:
                 self._files = list(_files_in(body))
@@ -48,26 +48,21 @@ class Upload:
 
     @property
     def can_be_repeated(self) -> bool:
-        """Whether all of it was sent, and would be sent again after `rewind`."""
+        """Whether all of it was sent, and would be sent again."""
         try:
             return self._files is not None and all(
-                file.seekable() and file.tell() == end for file, _, end in self._files
+                file.seekable() and file.tell() == end for file, end in self._files
             )
         except (AttributeError, OSError, ValueError):  # closed meanwhile
             return False
-
-    def rewind(self) -> None:
-        """Put the files back to where they were."""
-        for file, start, _ in self._files or ():
-            file.seek(start)
 
 
 class _UnknownError(Exception):
     """A payload of which nothing is known."""
 
 
-def _files_in(payload: Any) -> Iterator[tuple[Any, int, int]]:
-    """Each file in the payload, with the start and the end of what is to be sent."""
+def _files_in(payload: Any) -> Iterator[tuple[Any, int]]:
+    """Each file in the payload, with the end of what is to be sent."""
     kind = type(payload)
     if kind is MultipartWriter:
         for part, _, _ in payload:
@@ -76,8 +71,7 @@ def _files_in(payload: Any) -> Iterator[tuple[Any, int, int]]:
         file, size = payload._value, payload.size  # noqa: SLF001 - there is no other way to it
         if size is None:
             raise _UnknownError
-        start = file.tell()
-        yield file, start, start + size
+        yield file, file.tell() + size
     elif not (issubclass(kind, BytesPayload) and kind.__module__ == BytesPayload.__module__):
         raise _UnknownError
 
@@ -98,19 +92,6 @@ async def start_of(response: ClientResponse) -> bytes:
     # aiohttp has decoded it, unless it was told not to
     encoding = response.headers.get("Content-Encoding", "")
     return (encoding and start.decoded(encoding)) or start.decoded("")
-
-
-async def drop(response: ClientResponse, request: ClientRequest) -> None:
-    """Release the connection of a response, whose request is sent again.
-
-    A short body is read to its end, so that the connection can be used again.
-    """
-    if not isinstance(response.content, _PartlyRead):
-        await start_of(response)
-    response.release()
-    with suppress(Exception):  # of an upload that was given up
-        await request.close()
-    request.update_expect_continue()  # a wait for 100 Continue begins anew
 
 
 class _NoFlow:
@@ -139,8 +120,6 @@ class _PartlyRead(StreamReader):
         self._rest = rest
         for chunk in chunks:
             self.feed_data(chunk)
-        if rest.at_eof():
-            self.feed_eof()
 
     async def _wait(self, func_name: str) -> None:
         """Called by all methods that read, when there is nothing to give."""
@@ -149,8 +128,3 @@ class _PartlyRead(StreamReader):
             self.feed_data(chunk)
         else:
             self.feed_eof()
-
-    def set_exception(self, *error: Any) -> None:
-        """Called when the response is closed, also while another task reads it."""
-        super().set_exception(*error)
-        self._rest.set_exception(*error)

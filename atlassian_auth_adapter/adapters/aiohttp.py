@@ -38,7 +38,7 @@ with optional_import("aiohttp", "aiohttp"):
     from multidict import CIMultiDict, CIMultiDictProxy
     from yarl import URL
 
-    from atlassian_auth_adapter.adapters._aiohttp_bodies import Upload, drop, start_of
+    from atlassian_auth_adapter.adapters._aiohttp_bodies import Upload, start_of
 
 __all__ = ["AtlassianAiohttpAuth"]
 
@@ -54,7 +54,7 @@ class AtlassianAiohttpAuth(AuthObject):
         session = aiohttp.ClientSession(middlewares=(AtlassianAiohttpAuth(source),))
         session.get(url, middlewares=(AtlassianAiohttpAuth(source),))
 
-    Needs aiohttp 3.12 or later, which asks its middlewares again for each redirect. Tasks, event
+    Needs aiohttp 3.12.1 or later, which asks its middlewares again for each redirect. Tasks, event
     loops and sessions may share one. Put it last: a middleware after it sees the token and could
     send it elsewhere. Websockets get the token as well.
 
@@ -104,11 +104,11 @@ class AtlassianAiohttpAuth(AuthObject):
             fresh = await self._replacement(request, rejection, token_set)
             if fresh is None or not rejection.may_resend or not upload.can_be_repeated:
                 return response  # the token is ready for the next request
-            await drop(response, request)
         except BaseException:
             response.close()
             raise
-        upload.rewind()
+        response.release()
+        request.update_expect_continue()  # a wait for 100 Continue begins anew
         again, is_ours = await _send(request, handler, fresh)
         if is_ours:
             rejection.note_answer(fresh, again.status, again.headers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import io
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, suppress
@@ -38,6 +39,7 @@ from atlassian_auth_adapter.testing.contracts.world import (
     Call,
     FixedTokenSource,
     Sent,
+    UnseekableFile,
     World,
     echo,
     redirect,
@@ -271,14 +273,18 @@ class TestAgainstTheEmulator(AiohttpTests):
             assert ("authorization" in world.emulator.requests[-1].headers) is has_other
         assert world.leaks() == []
 
-    def test_expect_100_continue(self, world: World) -> None:
-        """The body that was not asked for is sent with the new token."""
+    def test_a_middleware_after_it_may_choose_another_place(self, world: World) -> None:
+        """That place has the token then, as the program wants it; its 401 says nothing about it."""
         client = world.login("cloud")
-        world.expire()
-        call = Call("POST", echo(client), content=DATA, headers={"Expect": "100-continue"})
-        (reply,) = self.exchange(call, auth=self.auth(client))
-        assert (reply.status, reply.history) == (200, (401,))
-        assert world.echoes[-1].body_sha256 == DATA_SHA256
+
+        async def elsewhere(request: Any, handler: Any) -> Any:
+            request.url = URL(f"{world.emulator.foreign_url}/status/401")
+            return await handler(request)
+
+        options = {"middlewares": [self.auth(client), elsewhere]}
+        (reply,) = self.exchange(Call("GET", echo(client)), auth=None, **options)
+        assert reply.status == 401
+        assert world.refreshes == 0
 
 
 # --- without a whole Atlassian --------------------------------------------------------------------
@@ -369,6 +375,7 @@ def _bodies(path: Path, opened: Callable[[Any], Any]) -> Iterator[tuple[str, Any
     yield "payload of the program", OfTheProgram(DATA), False
     yield "text file", opened(path.open("r", encoding="latin-1")), False
     yield "stream", _stream(), False
+    yield "file without a descriptor", WithoutDescriptor(DATA), False
 
     async def chunks() -> AsyncIterator[bytes]:
         yield DATA
@@ -383,6 +390,19 @@ def _stream() -> aiohttp.StreamReader:
     stream.feed_data(DATA)
     stream.feed_eof()
     return stream  # type: ignore[no-any-return]
+
+
+class WithoutDescriptor(UnseekableFile):
+    """A file that can seek, but whose size is not known."""
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        return self._data.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._data.tell()
 
 
 class AnyProtocol:
@@ -481,6 +501,110 @@ def test_an_upload_that_is_rejected_before_it_has_ended(tmp_path: Path, kind: st
     assert complete == ([len(DATA * 3)] if kind == "bytes" else [])
 
 
+def test_a_body_that_was_not_asked_for_is_sent_with_the_new_token() -> None:
+    """Expect: 100-continue, and the server rejects the headers: the next server asks for it."""
+    complete: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            if b"Bearer old" in head:
+                writer.write(b"HTTP/1.1 401 x\r\nContent-Length: 2\r\n\r\nno")
+                break
+            writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            complete.append(await reader.readexactly(len(DATA)))
+            writer.write(b"HTTP/1.1 200 x\r\nContent-Length: 2\r\n\r\nok")
+            break
+        await writer.drain()
+        writer.close()
+
+    async def main() -> int:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with (
+            server,
+            _session(Source(url)) as session,
+            session.post(url, data=DATA, expect100=True) as response,
+        ):
+            return response.status
+
+    assert (asyncio.run(main()), complete) == (200, [DATA])
+
+
+WAYS: dict[str, Callable[[aiohttp.ClientResponse], Awaitable[bytes]]] = {
+    "read": lambda response: response.read(),
+    "text": lambda response: _encoded(response.text()),
+    "readexactly": lambda response: response.content.readexactly(len(DATA)),
+    "readany": lambda response: _joined(response.content.iter_any()),
+    "chunked": lambda response: _joined(response.content.iter_chunked(1000)),
+    "chunks": lambda response: _joined(chunk async for chunk, _ in response.content.iter_chunks()),
+    "lines": lambda response: _joined(response.content),
+    "until": lambda response: _until(response.content),
+}
+
+
+async def _encoded(text: Awaitable[str]) -> bytes:
+    return (await text).encode("latin-1")
+
+
+async def _joined(chunks: Any) -> bytes:
+    return b"".join([chunk async for chunk in chunks])
+
+
+async def _until(content: aiohttp.StreamReader) -> bytes:
+    found = b""
+    while not content.at_eof():
+        found += await content.readuntil(b"\x00")
+    return found
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("chunked", [True, False])
+def test_a_rejection_that_is_returned_can_be_read_in_each_way(way: str, chunked: bool) -> None:
+    """It is larger than what was looked at."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        kind = {"Content-Type": "text/x; charset=latin-1"}
+        response = web.StreamResponse(status=401, headers=kind)
+        if not chunked:
+            response.content_length = len(DATA)
+        await response.prepare(request)
+        for start in range(0, len(DATA), 30_000):
+            await response.write(DATA[start : start + 30_000])
+        return response
+
+    async def main() -> bytes:
+        source = FixedTokenSource(OneServer("http://127.0.0.1"))
+        async with _serving(answer) as url:
+            source._resource_server = OneServer(url)
+            async with _session(source) as session, session.post(url, data=_once()) as response:
+                return await WAYS[way](response)
+
+    assert asyncio.run(main()) == DATA
+
+
+async def _once() -> AsyncIterator[bytes]:
+    yield b"sent once"
+
+
+@pytest.mark.parametrize("decompress", [True, False])
+def test_a_missing_scope_is_found_whether_aiohttp_decodes_the_body(decompress: bool) -> None:
+    """A session may leave bodies as they are sent."""
+    text = b'{"code":401,"message":"Unauthorized; scope does not match"}'
+    sent = gzip.compress(text)
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=401, body=sent, headers={"Content-Encoding": "gzip"})
+
+    async def main() -> tuple[bytes, str]:
+        async with _serving(answer) as url:
+            source = Source(url)
+            async with _session(source, auto_decompress=decompress) as session:
+                body = await (await session.get(url)).read()
+            return body, source.current().access_token
+
+    assert asyncio.run(main()) == (text if decompress else sent, "old")
+
+
 def test_routing_leaves_nothing_of_the_site() -> None:
     """The gateway gets its own name, also in TLS, and no cookie of the site."""
     requests: list[Any] = []
@@ -560,28 +684,36 @@ def test_a_connector_of_another_kind_is_judged_by_the_url(tmp_path: Path) -> Non
 
 def test_a_cancelled_task_leaves_no_connection() -> None:
     """Cancelled while the start of a rejection is read."""
-    begun, end = asyncio.Event(), asyncio.Event()
+    came, end = asyncio.Event(), asyncio.Event()
+    kept: list[aiohttp.ClientResponse] = []
+
+    async def keep(request: Any, handler: Any) -> Any:
+        kept.append(await handler(request))
+        came.set()
+        return kept[0]
 
     async def answer(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(status=401)
         await response.prepare(request)
         await response.write(b"slow")
-        begun.set()
         await end.wait()
         return response
 
     async def main() -> int:
-        async with _serving(answer) as url, _session(Source(url)) as session:
-            task = asyncio.create_task(session._request("GET", url))
-            await begun.wait()
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            end.set()
-            assert session.connector is not None
-            return len(session.connector._acquired)
+        async with _serving(answer) as url:
+            middlewares = (AtlassianAiohttpAuth(Source(url)), keep)
+            async with aiohttp.ClientSession(middlewares=middlewares) as session:
+                task = asyncio.create_task(session._request("GET", url))
+                await came.wait()
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+                end.set()
+                assert session.connector is not None
+                return len(session.connector._acquired)
 
     assert asyncio.run(main()) == 0
+    assert kept[0].closed
 
 
 def test_what_is_remembered_of_foreign_redirects_has_a_limit(
