@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 import aiohttp
 import pytest
@@ -232,6 +233,32 @@ class TestAgainstTheEmulator(AiohttpTests):
         assert b"scope does not match" in reply.body
         assert (world.refreshes, len(world.named("scope_missing"))) == (0, 1)
 
+    @pytest.mark.parametrize("status", [307, 308])
+    @pytest.mark.parametrize("kind", ["bytes", "file from the middle", "file on disk"])
+    def test_an_upload_that_is_rejected_and_redirected(
+        self, world: World, status: int, kind: str
+    ) -> None:
+        """It arrives complete, also where a redirect leads out of the grant, without the token."""
+        client = world.login("cloud")
+        for target in (echo(client), f"{world.emulator.foreign_url}/rest/echo"):
+            world.expire()
+            call = Call("POST", redirect(client, target, status), **self.body(kind))
+            (reply,) = self.exchange(call, auth=self.auth(client))
+            assert reply.history == (401, status)
+            assert world.emulator.requests[-1].body_sha256 == DATA_SHA256
+        assert "authorization" not in world.emulator.requests[-1].headers
+        assert world.leaks() == []
+
+    def test_a_relative_redirect_of_a_request_that_was_routed(self, world: World) -> None:
+        """For aiohttp it came from the site: what it asks for there is routed as well."""
+        client = world.login("cloud")
+        site = world.emulator.cloud.sites[0].url
+        for target in ("echo", "/rest/echo", urlsplit(echo(client)).path, "?to=%2Frest%2Fecho"):
+            url = f"{site}/rest/redirect?to={quote(target, safe='')}"
+            (reply,) = self._get(url, auth=self.auth(client))
+            assert (reply.status, reply.url) == (200, echo(client)), target
+        assert {request.role for request in world.emulator.requests} == {"api"}
+
     def test_digest_and_the_token(self, world: World) -> None:
         """The middleware of aiohttp for another host, before or after: each host has its own."""
         client = world.login("cloud")
@@ -454,8 +481,8 @@ def test_bodies_are_sent_again_if_they_are_known_to_be_complete(
 
 @pytest.mark.parametrize("kind", ["file", "bytes", "BytesIO", "generator"])
 def test_an_upload_that_is_rejected_before_it_has_ended(tmp_path: Path, kind: str) -> None:
-    """The server answers the headers and reads no further. Only what is in memory is sent again,
-    complete; a file may still be read by a thread.
+    """The server answers the headers and reads no further. Bytes are sent again, complete; a file
+    only if it was read to its end, because else a thread may still read it.
     """
     data = DATA * 100
     path = tmp_path / "data"
@@ -497,8 +524,11 @@ def test_an_upload_that_is_rejected_before_it_has_ended(tmp_path: Path, kind: st
             return response.status
 
     status = asyncio.run(main())
-    assert status == (200 if kind == "bytes" else 401)
-    assert complete == ([len(DATA * 3)] if kind == "bytes" else [])
+    if kind == "bytes":
+        assert (status, complete) == (200, [len(DATA * 3)])
+    else:
+        whole = (200, [len(data)])  # aiohttp 3.12.1 reads all of a file at once
+        assert (status, complete) in ((401, []), whole if kind == "file" else None)
 
 
 def test_a_body_that_was_not_asked_for_is_sent_with_the_new_token() -> None:

@@ -213,6 +213,17 @@ class RejectionTests(AdapterTests):
             assert (refused.status, read.status) == (401, 200)
         assert world.refreshes == 1
 
+    def test_uploads_that_cannot_be_sent_again_cost_few_refreshes(self, world: World) -> None:
+        """A resource always rejects them: the second one shows that the new token is no better."""
+        client = world.login("cloud")
+        auth = self.auth(client)
+        world.emulator.faults.next("/rest/echo", UNAUTHORIZED, times=None)
+        for _ in range(6):
+            call = Call("POST", echo(client), **self.body(self.one_shot[0]))
+            (reply,) = self.exchange(call, auth=auth)
+            assert (reply.status, reply.history) == (401, ())
+        assert world.refreshes == 1
+
     def test_tokens_that_are_revoked_early_are_replaced_each_time(self, world: World) -> None:
         """Several in a row, seconds apart: no request fails."""
         client = world.login("cloud")
