@@ -96,7 +96,6 @@ class RecordingServer:
             mock.patch("socket.getaddrinfo", look_up),
             mock.patch("socket.socket.connect", connect_here),
             mock.patch("ssl.SSLContext.wrap_socket", refuse_tls),
-            mock.patch("ssl.SSLContext.wrap_bio", refuse_tls),
             ExitStack() as sending,
         ):
             for name in ("send", "sendall", "sendmsg"):
@@ -193,8 +192,21 @@ def _aiohttp(*, as_written: bool) -> Iterator[Callable[[Case], object]]:
         async with session.request(case.method, url, data=body, middlewares=chosen):
             pass
 
+    create = asyncio.BaseEventLoop._create_connection_transport  # type: ignore[attr-defined]
+
+    async def refuse_tls(
+        loop: Any, sock: Any, factory: Any, tls: Any, *rest: Any, **how: Any
+    ) -> Any:
+        if tls:
+            sock.close()
+            raise ssl.SSLError("no TLS here")
+        return await create(loop, sock, factory, tls, *rest, **how)
+
     timeout = aiohttp.ClientTimeout(10)
-    with asyncio.Runner() as runner:
+    with (
+        mock.patch("asyncio.BaseEventLoop._create_connection_transport", refuse_tls),
+        asyncio.Runner() as runner,
+    ):
         session = runner.run(opened())
         try:
             yield lambda case: runner.run(answered(case))
