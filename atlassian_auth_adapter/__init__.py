@@ -3,6 +3,7 @@
     session.auth = AtlassianAuth(client)                     # requests
     httpx.Client(auth=AtlassianHTTPXAuth(client))            # httpx, sync and async
     httpx2.AsyncClient(auth=AtlassianHTTPX2Auth(client))     # httpx2
+    aiohttp.ClientSession(middlewares=(AtlassianAiohttpAuth(client),))   # aiohttp
 
 The names are loaded on first use (PEP 562): importing the package loads no HTTP library. A name
 whose extra is not installed cannot be imported; `import *` and what looks at all names, such as
@@ -18,6 +19,9 @@ from atlassian_auth_adapter.lazy import loading
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from atlassian_auth_adapter.adapters.aiohttp import (
+        AtlassianAiohttpAuth as AtlassianAiohttpAuth,
+    )
     from atlassian_auth_adapter.adapters.httpx import AtlassianHTTPXAuth as AtlassianHTTPXAuth
     from atlassian_auth_adapter.adapters.httpx2 import AtlassianHTTPX2Auth as AtlassianHTTPX2Auth
     from atlassian_auth_adapter.adapters.requests import AtlassianAuth as AtlassianAuth
@@ -101,6 +105,7 @@ if TYPE_CHECKING:
     from atlassian_auth_adapter.tokens import TokenSet as TokenSet
 
 _HOMES = {
+    "adapters.aiohttp": ["AtlassianAiohttpAuth"],
     "adapters.httpx": ["AtlassianHTTPXAuth"],
     "adapters.httpx2": ["AtlassianHTTPX2Auth"],
     "adapters.requests": ["AtlassianAuth"],

@@ -13,6 +13,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 FETCHED = {
     "requests_session": "Projects: Acme",
     "httpx_async": "Projects: Acme",
+    "aiohttp_search": "Issues: 120",
     "httpx2_sync": "Spaces: Docs",
     "data_center_pkce": "Projects: Acme",
     "jira_sdk": "Issues: 120\nAttached: A note",

@@ -22,7 +22,8 @@ PUBLIC = """
     AtlassianOAuthClient JiraCloudOAuthClient JiraOnPremOAuthClient ConfluenceCloudOAuthClient
     ConfluenceOnPremOAuthClient BitbucketOnPremOAuthClient BitbucketCloudOAuthClient
     create_atlassian_oauth_client create_jira_oauth_client scope_set login
-    AtlassianAuth AtlassianHTTPXAuth AtlassianHTTPX2Auth StaticTokenSource TokenSource
+    AtlassianAuth AtlassianHTTPXAuth AtlassianHTTPX2Auth AtlassianAiohttpAuth
+    StaticTokenSource TokenSource
     MemoryTokenStore FileTokenStore ContextTokenStore KeyringTokenStore EncryptedTokenStore
     RedisTokenStore SQLTokenStore TokenStore
     TokenSet TokenKey CloudEnvironment COMMERCIAL US_GOV_MODERATE ExpiryPolicy Site Identity
@@ -55,7 +56,7 @@ def test_importing_the_package_loads_no_heavy_library() -> None:
     loaded = json.loads(
         _python("import json, sys, atlassian_auth_adapter; print(json.dumps(sorted(sys.modules)))")
     )
-    heavy = {"requests", "urllib3", "httpx", "httpx2", "httpcore", "authlib", "joserfc",
+    heavy = {"requests", "urllib3", "httpx", "httpx2", "httpcore", "aiohttp", "authlib", "joserfc",
              "cryptography", "filelock", "keyring", "redis", "sqlalchemy", "trio", "asyncio",
              "ssl", "atlassian_auth_adapter.atlassian.scopes"}  # fmt: skip
     assert "atlassian_auth_adapter" in loaded
@@ -65,11 +66,12 @@ def test_importing_the_package_loads_no_heavy_library() -> None:
 @pytest.mark.parametrize(
     ("name", "unneeded"),
     [
-        ("AtlassianAuth", {"httpx", "httpx2", "authlib"}),
-        ("AtlassianHTTPXAuth", {"requests", "httpx2", "authlib"}),
+        ("AtlassianAuth", {"httpx", "httpx2", "aiohttp", "authlib"}),
+        ("AtlassianAiohttpAuth", {"requests", "httpx", "httpx2", "authlib"}),
+        ("AtlassianHTTPXAuth", {"requests", "httpx2", "aiohttp", "authlib"}),
         (
             "TokenSet, create_atlassian_oauth_client",
-            {"requests", "httpx", "httpx2", "authlib", "filelock"},
+            {"requests", "httpx", "httpx2", "aiohttp", "authlib", "filelock"},
         ),
     ],
 )
@@ -146,6 +148,7 @@ def test_an_unknown_name_is_an_attribute_error(module: str) -> None:
 def test_without_its_library_a_class_says_what_to_install() -> None:
     """Only a program that imports the name is told; callers may catch an ImportError."""
     needed = [
+        ("aiohttp", "AtlassianAiohttpAuth", "pip install 'atlassian-auth-adapter[aiohttp]'"),
         ("httpx2", "AtlassianHTTPX2Auth", "pip install 'atlassian-auth-adapter[httpx2]'"),
         ("redis", "RedisTokenStore", "pip install 'atlassian-auth-adapter[redis]'"),
         ("sqlalchemy", "SQLTokenStore", "pip install 'atlassian-auth-adapter[sql]'"),
@@ -170,8 +173,8 @@ def test_without_its_library_a_class_says_what_to_install() -> None:
 
 
 #: Libraries that only extras and the tools for tests need.
-EXTRAS = ["httpx2", "redis", "sqlalchemy", "cryptography", "keyring", "platformdirs", "tomlkit",
-          "click", "rich", "jira", "pytest", "hypothesis"]  # fmt: skip
+EXTRAS = ["aiohttp", "httpx2", "redis", "sqlalchemy", "cryptography", "keyring", "platformdirs",
+          "tomlkit", "click", "rich", "jira", "pytest", "hypothesis"]  # fmt: skip
 WITHOUT_EXTRAS = f"""
 import sys
 import tomllib
@@ -253,7 +256,7 @@ for module in MODULES:
             else: raise AssertionError(name)
     print(told)
 """
-    assert _python(code).split() == ["10", "2", "4"]
+    assert _python(code).split() == ["11", "2", "4"]
 
 
 def test_what_is_installed_later_is_found() -> None:
@@ -303,7 +306,8 @@ def test_the_metadata_says_what_it_is(wheel: zipfile.ZipFile) -> None:
     assert "\nRequires-Python: >=3.11\n" in metadata
     assert re.search(r"^License-Expression: MIT$", metadata, re.MULTILINE)
     extras = set(re.findall(r"^Provides-Extra: (.+)$", metadata, re.MULTILINE))
-    assert extras == {"cli", "crypto", "dev", "httpx2", "jira", "keyring", "redis", "sql"}
+    optional = {"aiohttp", "cli", "crypto", "httpx2", "jira", "keyring", "redis", "sql"}
+    assert extras == {"dev", *optional}
     for library in ("authlib", "requests", "httpx", "filelock"):
         assert re.search(rf"^Requires-Dist: {library}[<>=]", metadata, re.MULTILINE)
     points = wheel.read(f"{info}/entry_points.txt").decode()

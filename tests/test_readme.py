@@ -33,7 +33,7 @@ from atlassian_auth_adapter.clients.environment import VARIABLES
 from atlassian_auth_adapter.testing import AtlassianEmulator
 
 README = Path(__file__).parent.parent.joinpath("README.md").read_text()
-OFFLINE, REAL, PROFILE, DATA_CENTER, ASYNC, SDK, ACCOUNT = re.findall(
+OFFLINE, REAL, PROFILE, DATA_CENTER, ASYNC, AIOHTTP, SDK, ACCOUNT = re.findall(
     r"```python\n(.*?)```", README, re.DOTALL
 )
 
@@ -99,8 +99,10 @@ def test_the_real_site_examples_work_against_the_emulator(
     names["session"].close()
     assert len(opened) == 1
     exec(later, names)
-    asyncio.run(names["main"]())
-    assert capsys.readouterr().out.split("\n")[-2] == "Ada Example"
+    exec(_with(AIOHTTP, replaced), names)
+    for main in ("main", "with_aiohttp"):
+        asyncio.run(names[main]())
+        assert capsys.readouterr().out.split("\n")[-2] == "Ada Example"
 
 
 def test_the_sdks_work_against_the_emulator(

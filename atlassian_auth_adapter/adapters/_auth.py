@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Any, Literal, Self
+from typing import Any, Literal, NoReturn, Self
 
 from atlassian_auth_adapter.atlassian.gateway import Location, Route
 from atlassian_auth_adapter.atlassian.scopes import lacking, scopes_for, shortened, successor_of
@@ -37,6 +37,7 @@ __all__ = [
     "Rejection",
     "bridged",
     "credential_in",
+    "forget_oldest",
     "library_of",
     "refuse",
     "refuse_clear_text_proxy",
@@ -46,8 +47,8 @@ __all__ = [
 #: Methods that may be sent again although the first answer was a success.
 #: Source: RFC 9110 section 9.2.1.
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-#: Subjects of each event that are remembered, so that each is reported once: the latest ones.
-MOST_REPORTED = 1000
+#: What an auth object remembers of each kind, such as what an event was reported about: the latest.
+MOST_REMEMBERED = 1000
 
 #: The header of an answer whose content an administrator's policy has left out in part.
 #: Source: developer.atlassian.com data-security-policy-developer-guide.
@@ -71,6 +72,7 @@ _CLASS_FOR = {
     "requests": "AtlassianAuth",
     "httpx": "AtlassianHTTPXAuth",
     "httpx2": "AtlassianHTTPX2Auth",
+    "aiohttp": "AtlassianAiohttpAuth",
 }
 #: niquests has nearly the interface of requests, but would leak the token. Source: measured
 #: 2026-11-24 with 3.21.2, HTTP/2. While it multiplexes it follows redirects before a response hook
@@ -282,8 +284,7 @@ class AuthObject(PickledByReference):
         mine = object()
         if reported.setdefault(subject, mine) is not mine:
             return False
-        for oldest in list(reported)[:-MOST_REPORTED]:
-            reported.pop(oldest, None)
+        forget_oldest(reported)
         return True
 
     def _report(self, name: EventName, **fields: Any) -> None:
@@ -327,6 +328,13 @@ class Rejection:
             self.note_token(token_set, is_rejected=verdict.is_rejection)
 
 
+def forget_oldest(memory: dict[Hashable, object]) -> None:
+    """Take off what is more than `MOST_REMEMBERED`; threads may share the memory."""
+    if len(memory) > MOST_REMEMBERED:
+        for oldest in list(memory)[:-MOST_REMEMBERED]:
+            memory.pop(oldest, None)
+
+
 def _paced(method: str, location: Location) -> str:
     """The key for `Pacing`: a right may be missing for one method of a path and not for another."""
     return f"{method} {location.origin_url}{location.path}"
@@ -361,7 +369,7 @@ def library_of(thing: object) -> str:
     return next((package for package in packages if package in _KNOWN), packages[0])
 
 
-def refuse(auth: object, request: object) -> None:
+def refuse(auth: object, request: object) -> NoReturn:
     """Raise a TypeError that names the auth object for the library of the request."""
     library = library_of(request)
     right = _CLASS_FOR.get(library)

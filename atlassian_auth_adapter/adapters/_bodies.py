@@ -2,8 +2,8 @@
 
 An answer that rejects a token may be a download of any size, may come byte by byte, may be
 compressed, and may break. So at most its start is read, and for some seconds only, nothing is
-decoded beyond that size, and an error in it is kept for the program that reads it. Neither requests
-nor httpx is imported here.
+decoded beyond that size, and an error in it is kept for the program that reads it. No HTTP library
+is imported here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any
 
-__all__ = ["MOST_LOOKED_AT", "PartlyReadFile", "PartlyReadStream", "decoded"]
+__all__ = ["MOST_LOOKED_AT", "PartlyReadFile", "PartlyReadStream", "StartOfBody", "decoded"]
 
 #: Bytes of a body that are looked at, as sent and once more after decoding.
 MOST_LOOKED_AT = 64 * 1024
@@ -41,6 +41,23 @@ def decoded(start: bytes, encoding: str) -> bytes:
             if len(text) >= MOST_LOOKED_AT:
                 break
     return bytes(text[:MOST_LOOKED_AT])
+
+
+class StartOfBody:
+    """What was read of a body, which comes in chunks."""
+
+    def __init__(self) -> None:
+        self.chunks: list[bytes] = []
+        self._end = monotonic() + LONGEST_LOOK
+
+    def is_enough(self, chunk: bytes) -> bool:
+        """Whether no more is to be looked at, with this chunk."""
+        self.chunks.append(chunk)
+        return sum(map(len, self.chunks)) >= MOST_LOOKED_AT or monotonic() >= self._end
+
+    def decoded(self, encoding: str) -> bytes:
+        """As `decoded`."""
+        return decoded(b"".join(self.chunks)[:MOST_LOOKED_AT], encoding)
 
 
 class PartlyReadFile(io.RawIOBase):
@@ -105,8 +122,7 @@ class PartlyReadStream:
 
     def __init__(self, stream: Any, rest: Any) -> None:
         self._stream, self._rest = stream, rest
-        self._chunks: list[bytes] = []
-        self._end = monotonic() + LONGEST_LOOK
+        self._start = StartOfBody()
         self._error: Exception | None = None
 
     @classmethod
@@ -117,7 +133,7 @@ class PartlyReadStream:
         body = cls(response.stream, iter(response.stream))
         try:
             for chunk in body._rest:
-                if body._is_enough(chunk):
+                if body._start.is_enough(chunk):
                     break
         except Exception as error:  # noqa: BLE001 - raised where the program reads
             body._error = error.with_traceback(None)
@@ -132,7 +148,7 @@ class PartlyReadStream:
         body = cls(response.stream, aiter(response.stream))
         try:
             async for chunk in body._rest:
-                if body._is_enough(chunk):
+                if body._start.is_enough(chunk):
                     break
         except Exception as error:  # noqa: BLE001 - raised where the program reads
             body._error = error.with_traceback(None)
@@ -153,22 +169,17 @@ class PartlyReadStream:
         await response.aclose()
         _keep(response, start)
 
-    def _is_enough(self, chunk: bytes) -> bool:
-        self._chunks.append(chunk)
-        return sum(map(len, self._chunks)) >= MOST_LOOKED_AT or monotonic() >= self._end
-
     def _decoded_for(self, response: Any) -> bytes:
-        start = b"".join(self._chunks)[:MOST_LOOKED_AT]
-        return decoded(start, response.headers.get("Content-Encoding", ""))
+        return self._start.decoded(response.headers.get("Content-Encoding", ""))
 
     def __iter__(self) -> Iterator[bytes]:
-        yield from self._chunks
+        yield from self._start.chunks
         if self._error is not None:
             raise self._error
         yield from self._rest
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        for chunk in self._chunks:
+        for chunk in self._start.chunks:
             yield chunk
         if self._error is not None:
             raise self._error

@@ -72,8 +72,8 @@ class HTTPXFamilyAuth(AuthObject):
     #: The library's headers, with `UncopiedHeaders` mixed in.
     _headers: type[UncopiedHeaders]
 
-    def __call__(self, request: object) -> None:
-        """Reached only from another library, one that takes any callable as an auth function."""
+    def __call__(self, request: object, *_: object) -> None:
+        """Reached only from another library, one that takes any callable."""
         refuse(self, request)
 
     # Typed as Any: the request is one of httpx or of httpx2.

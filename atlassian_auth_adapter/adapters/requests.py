@@ -77,9 +77,9 @@ class AtlassianAuth(AuthObject, AuthBase):
             event "proxied" reports it.
     """
 
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+    def __call__(self, request: requests.PreparedRequest, *_: object) -> requests.PreparedRequest:
         """Attach the token. Called by requests."""
-        if library_of(request) in ("httpx", "httpx2", "niquests"):
+        if library_of(request) in ("httpx", "httpx2", "aiohttp", "niquests"):
             refuse(self, request)
         location = _location(request.url)
         try:

@@ -208,12 +208,18 @@ def _log_in(stage: Stage) -> Iterator[Check]:
 def _every_library(stage: Stage) -> Iterator[Check]:
     """One login, every HTTP library
 
-    Each one asks Cloud and Data Center for the account; all it needs is auth=...
+    Each one asks Cloud and Data Center for the account; all it needs is an auth object.
     """
 
     async def get(library: Any, auth: Any, url: str) -> None:
         async with library.AsyncClient(auth=auth, timeout=30) as http:
             await http.get(url)
+
+    async def get_by_aiohttp(auth: Any, url: str) -> None:
+        import aiohttp
+
+        async with aiohttp.ClientSession(middlewares=(auth,)) as http, http.get(url):
+            pass
 
     ways = {"requests": ["sync"]}
     for client in stage.clients:
@@ -224,6 +230,11 @@ def _every_library(stage: Stage) -> Iterator[Check]:
             ways[library.__name__] = ["sync", *stage.loops]
             for run in stage.loops.values():
                 run(get, library, auth(client), url)
+        if find_spec("aiohttp"):
+            from atlassian_auth_adapter import AtlassianAiohttpAuth
+
+            ways["aiohttp"] = ["asyncio"]
+            _run_in_asyncio(get_by_aiohttp, AtlassianAiohttpAuth(client), url)
     for name, kinds in ways.items():
         expected = len(kinds) * len(stage.clients)
         yield Check(f"Answers to {name} ({', '.join(kinds)})", stage.answers(name), expected)
@@ -444,7 +455,7 @@ def main(*, as_json: bool = False) -> int:
     for paragraph in INTRODUCTION.split("\n\n"):
         output.text(paragraph)
         output.text("")
-    if missing := [name for name in ("httpx2", "trio") if not find_spec(name)]:
+    if missing := [name for name in ("aiohttp", "httpx2", "trio") if not find_spec(name)]:
         output.text(f"Not installed, therefore left out: {', '.join(missing)}.")
         output.text("")
     played = [*_all_scenes(output)]

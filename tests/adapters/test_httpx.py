@@ -9,7 +9,7 @@ from atlassian_auth_adapter.testing.contracts import (
     AsyncHTTPXFamilyContract,
     SyncHTTPXFamilyContract,
 )
-from atlassian_auth_adapter.testing.contracts.httpx_family import EventLoopTests
+from atlassian_auth_adapter.testing.contracts.httpx_family import HTTPXEventLoopTests
 
 
 class TestSync(SyncHTTPXFamilyContract):
@@ -23,7 +23,7 @@ class TestAsyncio(AsyncHTTPXFamilyContract):
     backend = "asyncio"
 
 
-class TestTrio(EventLoopTests):
+class TestTrio(HTTPXEventLoopTests):
     library = httpx
     auth_class = AtlassianHTTPXAuth
     backend = "trio"

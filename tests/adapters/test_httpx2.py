@@ -10,7 +10,7 @@ from atlassian_auth_adapter.testing.contracts import (
     AsyncHTTPXFamilyContract,
     SyncHTTPXFamilyContract,
 )
-from atlassian_auth_adapter.testing.contracts.httpx_family import EventLoopTests
+from atlassian_auth_adapter.testing.contracts.httpx_family import HTTPXEventLoopTests
 
 
 class TestSync(SyncHTTPXFamilyContract):
@@ -26,7 +26,7 @@ class TestAsyncio(AsyncHTTPXFamilyContract):
 
 
 @pytest.mark.slow
-class TestTrio(EventLoopTests):
+class TestTrio(HTTPXEventLoopTests):
     library = httpx2
     auth_class = AtlassianHTTPX2Auth
     backend = "trio"

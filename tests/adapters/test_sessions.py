@@ -17,6 +17,7 @@ from atlassian_auth_adapter import (
     StaticTokenSource,
 )
 from atlassian_auth_adapter.testing import AtlassianEmulator, FakeClock
+from atlassian_auth_adapter.testing.contracts.aiohttp_base import ask
 
 MYSELF = "/rest/api/2/myself"
 
@@ -46,6 +47,9 @@ def _got(library: str, source: StaticTokenSource, url: str, cookies: dict[str, s
         case "httpx":
             with httpx.Client(auth=AtlassianHTTPXAuth(source), **options) as client:
                 return client.get(url)
+        case "aiohttp":
+            (answer,) = ask(source, url, cookies=cookies)
+            return answer
         case "httpx2":
             with httpx2.Client(auth=AtlassianHTTPX2Auth(source), **options) as client2:
                 return client2.get(url)
@@ -53,7 +57,7 @@ def _got(library: str, source: StaticTokenSource, url: str, cookies: dict[str, s
             return asyncio.run(with_async())
 
 
-@pytest.mark.parametrize("library", ["requests", "httpx", "httpx2", "httpx, async"])
+@pytest.mark.parametrize("library", ["requests", "httpx", "httpx2", "aiohttp", "httpx, async"])
 def test_the_session_of_another_person_is_not_sent_with_the_token(
     emulator: AtlassianEmulator, source: StaticTokenSource, library: str
 ) -> None:

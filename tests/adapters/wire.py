@@ -1,15 +1,17 @@
-"""What requests, httpx and httpx2 really send for crooked URLs and redirects, read byte by byte.
+"""What requests, httpx, httpx2 and aiohttp really send for crooked URLs and redirects, read byte
+by byte.
 
 A server on loopback records raw requests and redirects where it is told to; every host name and
 port leads to it. What carries the token is judged by a reading of the bytes that shares no code
 with the package: the path as the most careless server would read it.
 
-    python -m tests.adapters.wire --cases 100000 requests httpx httpx2
+    python -m tests.adapters.wire --cases 100000 requests httpx httpx2 aiohttp
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import re
 import socket
 import ssl
@@ -17,22 +19,30 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
 from weakref import WeakKeyDictionary, finalize
 
+import aiohttp
 import httpx
 import httpx2
 import requests
+from yarl import URL
 
-from atlassian_auth_adapter import AtlassianAuth, AtlassianHTTPX2Auth, AtlassianHTTPXAuth
+from atlassian_auth_adapter import (
+    AtlassianAiohttpAuth,
+    AtlassianAuth,
+    AtlassianHTTPX2Auth,
+    AtlassianHTTPXAuth,
+)
 from atlassian_auth_adapter.testing.contracts.world import FixedTokenSource
 
 from .wire_cases import GRANTS, Arrival, Case, Generator
 
-LIBRARIES = ("requests", "httpx", "httpx2")
+#: aiohttp as it is, and with each URL as it is written: it quotes nothing and resolves nothing.
+LIBRARIES = ("requests", "httpx", "httpx2", "aiohttp", "aiohttp, as written")
 
 
 class RecordingServer:
@@ -51,9 +61,7 @@ class RecordingServer:
     @contextmanager
     def running(self) -> Iterator[RecordingServer]:
         """Listens, and is what every connection leads to."""
-        connect, send, send_all = (
-            getattr(socket.socket, name) for name in ("connect", "send", "sendall")
-        )
+        connect = socket.socket.connect
 
         def look_up(host: Any, port: Any, *_: Any, **__: Any) -> list[Any]:
             name = host.decode("latin-1") if isinstance(host, bytes) else str(host)
@@ -61,7 +69,12 @@ class RecordingServer:
             return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", listener.getsockname())]
 
         def connect_here(sock: socket.socket, address: Any) -> None:
-            connect(sock, address)
+            if address != listener.getsockname():  # a number, which was not looked up
+                self._looked_up = address[:2]
+            timeout = sock.gettimeout()
+            sock.settimeout(10)
+            connect(sock, listener.getsockname())
+            sock.settimeout(timeout)
             end, _ = listener.accept()
             finalize(sock, end.close)
             self._ends[sock] = _Connection(end, self._looked_up)
@@ -82,10 +95,12 @@ class RecordingServer:
             socket.create_server(("127.0.0.1", 0)) as listener,
             mock.patch("socket.getaddrinfo", look_up),
             mock.patch("socket.socket.connect", connect_here),
-            mock.patch("socket.socket.send", hooked(send)),
-            mock.patch("socket.socket.sendall", hooked(send_all)),
             mock.patch("ssl.SSLContext.wrap_socket", refuse_tls),
+            ExitStack() as sending,
         ):
+            for name in ("send", "sendall", "sendmsg"):
+                method = f"socket.socket.{name}"
+                sending.enter_context(mock.patch(method, hooked(getattr(socket.socket, name))))
             yield self
 
     def _serve(self, connection: _Connection) -> None:
@@ -154,12 +169,59 @@ def _httpx(library: Any, auth_class: Any) -> Iterator[Callable[[Case], object]]:
         yield send
 
 
+@contextmanager
+def _aiohttp(*, as_written: bool) -> Iterator[Callable[[Case], object]]:
+    middlewares = {
+        (grant, foreign): (AtlassianAiohttpAuth(FixedTokenSource(grant.server), foreign=foreign),)  # type: ignore[arg-type]
+        for grant in GRANTS
+        for foreign in ("bare", "raise")
+    }
+
+    async def opened() -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            socket_factory=lambda _: socket.socket(), use_dns_cache=False
+        )
+        return aiohttp.ClientSession(
+            connector=connector, requote_redirect_url=not as_written, timeout=timeout
+        )
+
+    async def answered(case: Case) -> None:
+        url = URL(case.url, encoded=True) if as_written else case.url
+        body = b"x" if case.method == "POST" else None
+        chosen = middlewares[case.grant, case.foreign]
+        async with session.request(case.method, url, data=body, middlewares=chosen):
+            pass
+
+    create = asyncio.BaseEventLoop._create_connection_transport  # type: ignore[attr-defined]
+
+    async def refuse_tls(
+        loop: Any, sock: Any, factory: Any, tls: Any, *rest: Any, **how: Any
+    ) -> Any:
+        if tls:
+            sock.close()
+            raise ssl.SSLError("no TLS here")
+        return await create(loop, sock, factory, tls, *rest, **how)
+
+    timeout = aiohttp.ClientTimeout(10)
+    with (
+        mock.patch("asyncio.BaseEventLoop._create_connection_transport", refuse_tls),
+        asyncio.Runner() as runner,
+    ):
+        session = runner.run(opened())
+        try:
+            yield lambda case: runner.run(answered(case))
+        finally:
+            runner.run(session.close())
+
+
 def sender(library: str) -> AbstractContextManager[Callable[[Case], object]]:
     """Sends cases through one client of that library, which keeps its connections."""
     if library == "requests":
         return _requests()
     if library == "httpx":
         return _httpx(httpx, AtlassianHTTPXAuth)
+    if library.startswith("aiohttp"):
+        return _aiohttp(as_written=library != "aiohttp")
     return _httpx(httpx2, AtlassianHTTPX2Auth)
 
 
@@ -197,7 +259,8 @@ def run(library: str, cases: int, seed: int) -> Outcome:
                 send(case)
             except (
                 *(requests.RequestException, httpx.RequestError, httpx.InvalidURL),
-                *(httpx2.RequestError, httpx2.InvalidURL, ValueError, OSError),
+                *(httpx2.RequestError, httpx2.InvalidURL, aiohttp.ClientError, ValueError, OSError),
+                *(IndexError, AssertionError),  # yarl for "//]", aiohttp for a URL without a scheme
             ) as raised:
                 error = type(raised).__name__
                 outcome.errors[error] += 1

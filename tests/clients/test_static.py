@@ -31,6 +31,7 @@ from atlassian_auth_adapter import (
 )
 from atlassian_auth_adapter.atlassian.gateway import Location
 from atlassian_auth_adapter.testing import AtlassianEmulator
+from atlassian_auth_adapter.testing.contracts.aiohttp_base import ask
 
 BASE = "https://jira.company.com/jira"
 
@@ -121,7 +122,7 @@ def sources(emulator: AtlassianEmulator) -> dict[str, tuple[StaticTokenSource, s
 
 
 def test_each_kind_of_static_token_works_with_each_library(sources: Any) -> None:
-    """Header, host and path are right in requests, httpx and httpx2, sync and async."""
+    """Header, host and path are right in requests, httpx, httpx2 and aiohttp."""
 
     async def get_async(url: str, source: StaticTokenSource) -> Any:
         async with httpx.AsyncClient(auth=AtlassianHTTPXAuth(source)) as client:
@@ -132,6 +133,7 @@ def test_each_kind_of_static_token_works_with_each_library(sources: Any) -> None
         assert httpx.get(url, auth=AtlassianHTTPXAuth(source)).json()["displayName"]
         assert httpx2.get(url, auth=AtlassianHTTPX2Auth(source)).json()["displayName"]
         assert asyncio.run(get_async(url, source)).json()["displayName"]
+        assert ask(source, url)[0].json()["displayName"]
 
 
 def test_a_static_token_is_sent_to_no_other_host(sources: Any, emulator: AtlassianEmulator) -> None:

@@ -17,6 +17,7 @@ import requests
 
 from atlassian_auth_adapter import (
     US_GOV_MODERATE,
+    AtlassianAiohttpAuth,
     AtlassianAuth,
     AtlassianHTTPX2Auth,
     AtlassianHTTPXAuth,
@@ -36,6 +37,7 @@ from atlassian_auth_adapter import (
 )
 from atlassian_auth_adapter.profiles.file import profiles
 from atlassian_auth_adapter.testing import AtlassianEmulator, FakeClock
+from atlassian_auth_adapter.testing.contracts.aiohttp_base import ask
 from atlassian_auth_adapter.testing.contracts.processes import PATIENCE
 
 from .conftest import SECRET, WORK, Keyring, Write, hosts_of, sealed_files
@@ -153,6 +155,8 @@ class TestLogin:
             assert http.get(url).json()["displayName"] == "Ada Example"
         with httpx2.Client(auth=AtlassianHTTPX2Auth.from_profile("work", clock=clock)) as http2:
             assert http2.get(url).json()["displayName"] == "Ada Example"
+        source = AtlassianAiohttpAuth.from_profile("work", clock=clock).source
+        assert ask(source, url)[0].json()["displayName"] == "Ada Example"
         assert client_from_profile("work").status().generation == 2
 
     def test_a_new_process_and_a_pickle_need_nothing_else(
@@ -215,8 +219,8 @@ class TestLogin:
         self, emulator: AtlassianEmulator, signed_in: Profile, clock: FakeClock
     ) -> None:
         """No HTTP library, no keyring, none of the libraries of the command is loaded for it."""
-        unneeded = {"requests", "httpx", "httpx2", "authlib", "keyring", "tomlkit", "rich", "typer",
-                    "cryptography", "asyncio", "ssl"}  # fmt: skip
+        unneeded = {"requests", "httpx", "httpx2", "aiohttp", "authlib", "keyring", "tomlkit",
+                    "rich", "typer", "cryptography", "asyncio", "ssl"}  # fmt: skip
         client = (
             "from atlassian_auth_adapter import client_from_profile\n"
             "assert client_from_profile('work').get_access_token()"

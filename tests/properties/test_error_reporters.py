@@ -13,10 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import httpx
 import pytest
 import requests
 import sqlalchemy as sa
+from aiohttp.http_writer import StreamWriter
 from cryptography.fernet import Fernet
 
 from atlassian_auth_adapter import (
@@ -34,6 +36,7 @@ from atlassian_auth_adapter import (
 )
 from atlassian_auth_adapter.errors import without_frames
 from atlassian_auth_adapter.secret_text import SecretBytes, SecretText, hidden
+from atlassian_auth_adapter.testing.contracts.aiohttp_base import ask
 from atlassian_auth_adapter.testing.emulator import CutBody, Status
 
 from . import reporters
@@ -103,6 +106,12 @@ class _Journey:
             http.get(url)
         side.expire_access_tokens()
         asyncio.run(self._async(url))
+        for fault in (None, CutBody(), Status(401)):
+            side.expire_access_tokens()
+            if fault:
+                self.emulator.faults.next("resource", fault)
+            with suppress(aiohttp.ClientError):
+                ask(client, url)
         self.clock.advance(4000)
         for work in (
             client.test_connection,
@@ -246,6 +255,37 @@ def test_a_request_that_is_sent_again_in_vain_shows_no_token(
         request = partial(session.get, client.identity_url, timeout=30)
         _fails_without(request, lambda: emulator.secrets, OSError)
     assert len(sent) == 2
+
+
+@pytest.mark.parametrize("failing", [1, 2])
+@pytest.mark.parametrize("kind", [OSError, MemoryError, _Interrupted])
+def test_the_writer_of_aiohttp_shows_no_token(
+    make_client: Any,
+    emulator: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: type[BaseException],
+    failing: int,
+) -> None:
+    """The connection breaks while it writes the headers, which it holds in plain: the first time,
+    or after a rejection.
+    """
+    client = make_client("data_center")
+    url = client.identity_url
+    ask(client, url)
+    emulator.data_center.expire_access_tokens()
+    write, written = StreamWriter.write_headers, []
+
+    async def fail(self: Any, line: str, headers: Any) -> None:
+        written.append(line)
+        if len(written) < failing:
+            await write(self, line, headers)
+            return
+        plain = f"{line} {headers.get('Authorization')!s}"
+        raise kind(len(plain))
+
+    monkeypatch.setattr(StreamWriter, "write_headers", fail)
+    _fails_without(partial(ask, client, url), lambda: emulator.secrets)
+    assert len(written) == failing
 
 
 def _refused(*_: Any, **__: Any) -> socket.socket:

@@ -31,6 +31,7 @@ from atlassian_auth_adapter import (
 from atlassian_auth_adapter.records import Authorizations, Login
 from atlassian_auth_adapter.stores.base import Entry
 from atlassian_auth_adapter.testing import AtlassianEmulator, FakeClock
+from atlassian_auth_adapter.testing.contracts.aiohttp_base import ask
 from atlassian_auth_adapter.testing.emulator import (
     HTML,
     Body,
@@ -232,6 +233,10 @@ def _httpx_async(run: Any) -> Callable[[_World], None]:
     return get
 
 
+def _aiohttp(world: _World) -> None:
+    world.shown += map(repr, ask(world.client, world.url))
+
+
 def _foreign_raises(world: _World) -> None:
     auth = AtlassianAuth(world.client, foreign="raise")
     requests.get(world.emulator.foreign_url, auth=auth, timeout=30)
@@ -319,6 +324,7 @@ OPERATIONS: dict[str, Callable[[_World], object]] = {
     "requests, sent again in vain": _resent_in_vain,
     "httpx": _httpx(httpx, AtlassianHTTPXAuth),
     "httpx2": _httpx(httpx2, AtlassianHTTPX2Auth),
+    "aiohttp": _aiohttp,
     "httpx on asyncio": _httpx_async(lambda main: asyncio.run(main())),
     "httpx on trio": _httpx_async(trio.run),
     "an hour passes": lambda world: world.clock.advance(3600),
@@ -402,7 +408,7 @@ def test_no_single_step_shows_a_secret(flavour: str, operation: str) -> None:
 @pytest.mark.parametrize(
     "sent",
     [
-        *("requests", "httpx", "httpx on asyncio", "test connection"),
+        *("requests", "httpx", "httpx on asyncio", "aiohttp", "test connection"),
         *(pytest.param(sent, marks=pytest.mark.slow) for sent in ("httpx2", "httpx on trio")),
     ],
 )

@@ -28,6 +28,7 @@ from atlassian_auth_adapter.testing import (
     forget_process_state,
     separate_process_state,
 )
+from atlassian_auth_adapter.testing.contracts.aiohttp_base import ask
 from atlassian_auth_adapter.testing.emulator import Hold
 
 from .stores import FragileStore
@@ -111,6 +112,16 @@ def test_500_asyncio_tasks_share_one_refresh(
     assert_one_refresh(asyncio.run(_get_many_asyncio(url, AtlassianHTTPXAuth(client), 500)))
 
 
+@pytest.mark.parametrize("flavour", [slow("cloud"), "data_center"], indirect=True)
+def test_500_tasks_of_aiohttp_share_one_refresh(
+    flavour: str, assert_one_refresh: Any, expired_client: Any
+) -> None:
+    """500 tasks of one session of aiohttp meet an expired token at one moment."""
+    client = expired_client(flavour)
+    answers = ask(client, *[client.base_url + MYSELF[flavour]] * 500, at_once=True)
+    assert_one_refresh([answer.status_code for answer in answers])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("flavour", ["cloud", "data_center"], indirect=True)
 def test_500_trio_tasks_share_one_refresh(
@@ -152,7 +163,9 @@ def test_every_library_shares_one_refresh(
     flavour: str,
     assert_one_refresh: Any,
 ) -> None:
-    """requests, httpx and httpx2, sync, asyncio and trio, over two client objects and one login."""
+    """requests, httpx, httpx2 and aiohttp, sync, asyncio and trio, over two client objects and one
+    login.
+    """
     store = MemoryTokenStore()
     first, second = (
         make_client(flavour, store=store),
@@ -160,7 +173,7 @@ def test_every_library_shares_one_refresh(
     )
     clock.advance(3600)
     url = first.base_url + MYSELF[flavour]
-    barrier = threading.Barrier(6)
+    barrier = threading.Barrier(7)
 
     def with_requests() -> list[int]:
         with requests.Session() as session:
@@ -180,11 +193,15 @@ def test_every_library_shares_one_refresh(
             answers = await asyncio.gather(*(http.get(url) for _ in range(20)))
             return [answer.status_code for answer in answers]
 
+    def many_aiohttp() -> list[int]:
+        return [answer.status_code for answer in ask(second, *[url] * 20, at_once=True)]
+
     jobs: list[Callable[[], list[int]]] = [
         with_requests,
         with_httpx,
         with_httpx2,
         lambda: asyncio.run(many_httpx2()),
+        many_aiohttp,
         lambda: asyncio.run(_get_many_asyncio(url, AtlassianHTTPXAuth(second), 20)),
         lambda: trio.run(_get_many_trio, url, AtlassianHTTPXAuth(first), 20),
     ]
@@ -193,7 +210,7 @@ def test_every_library_shares_one_refresh(
         barrier.wait()
         return job()
 
-    with ThreadPoolExecutor(6) as pool:
+    with ThreadPoolExecutor(7) as pool:
         assert_one_refresh([status for done in pool.map(at_once, jobs) for status in done])
 
 

@@ -127,10 +127,10 @@ def test_ticks_are_words_where_they_cannot_be_encoded(
 def test_what_is_not_installed_is_left_out(
     run_demo: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
-    """Without httpx2 and trio the demonstration succeeds, and says what it left out."""
+    """Without extras and trio the demonstration succeeds, and says what it left out."""
     run = run_demo("demo.find_spec = lambda name: None")
     assert (run.returncode, run.stderr) == (0, ""), run.stdout
-    assert "Not installed, therefore left out: httpx2, trio." in run.stdout
+    assert "Not installed, therefore left out: aiohttp, httpx2, trio." in run.stdout
     assert "Answers to httpx (sync, asyncio): 4" in run.stdout
     assert "Answers to httpx2" not in run.stdout
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tempfile
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -60,6 +61,9 @@ class AdapterTests:
     )
     #: Whether a redirect to the site becomes one to the gateway before it is followed, or after.
     maps_redirects: ClassVar[bool] = False
+    #: Whether a user name in a URL is shown to the auth object; else the library has made a header
+    #: of it, as of any other login of the program.
+    shows_user_names: ClassVar[bool] = True
 
     @abstractmethod
     def auth(self, source: Any, **options: Any) -> Any:
@@ -90,6 +94,14 @@ class AdapterTests:
             answers: Statuses and headers of the first responses; then 200.
         """
 
+    def request_of(self, error: Any) -> Any:
+        """What an error of the library tells about the request: `.method` and `.url`."""
+        return error.request
+
+    def as_sent(self, url: str) -> str:
+        """The URL as the library sends it."""
+        return url
+
     def body(self, kind: str) -> dict[str, Any]:
         """The arguments of a `Call` for a body of that kind; DATA, unless it is JSON or empty."""
         match kind:
@@ -111,6 +123,10 @@ class AdapterTests:
                 file = io.BytesIO(b"x" * OFFSET + DATA)
                 file.seek(OFFSET)
                 return {"content": file}
+            case "file on disk":
+                return {"content": _on_disk()}
+            case "multipart of a file on disk":
+                return {"files": {"file": ("a.bin", _on_disk())}}
             case "generator":
                 return {"content": (DATA[i : i + 5000] for i in range(0, len(DATA), 5000))}
             case "iterator":
@@ -160,3 +176,11 @@ def meanwhile(
         finally:
             hold.release()
         return working.result(PATIENCE)
+
+
+def _on_disk() -> Any:
+    """A file of the file system that is to be sent from the middle; the library closes it."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115
+    file.write(b"x" * OFFSET + DATA)
+    file.seek(OFFSET)
+    return file

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -205,9 +206,14 @@ def _host(url: str) -> str:
 class DestinationTests(AdapterTests):
     """Which requests carry the token, and where they are sent."""
 
+    def _outside(self) -> Iterator[tuple[ResourceServer, list[str]]]:
+        for server, urls in _OUTSIDE:
+            shown = self.shows_user_names
+            yield server, [url for url in urls if shown or "//user" not in url]
+
     def test_the_token_is_not_sent_outside_of_the_grant(self) -> None:
         """The request is sent as the program wrote it, without a token."""
-        for server, urls in _OUTSIDE:
+        for server, urls in self._outside():
             auth = self.auth(FixedTokenSource(server))
             went: dict[str, Any] = {}
             for url in urls:
@@ -217,11 +223,11 @@ class DestinationTests(AdapterTests):
             assert [url for url, sent in went.items() if len(sent) != 1] == []
             moved = [url for url, (sent,) in went.items() if _host(sent.url) not in url.lower()]
             assert moved == []
-            assert len(went) > len(urls) / 2
+            assert len(went) >= len(urls) / 2
 
     def test_with_foreign_raise_nothing_is_sent_outside_of_the_grant(self) -> None:
         """A ForeignOriginError is raised, which is one of the library's errors as well."""
-        for server, urls in _OUTSIDE:
+        for server, urls in self._outside():
             auth = self.auth(FixedTokenSource(server), foreign="raise")
             sent: list[Sent] = []
             raised: list[Exception] = []
@@ -235,7 +241,7 @@ class DestinationTests(AdapterTests):
             assert sent == []
             assert all(isinstance(error, self.request_error) for error in raised)
             assert not any(isinstance(error, self.connection_errors) for error in raised)
-            assert len(raised) > len(urls) / 2
+            assert len(raised) >= len(urls) / 2
 
     def test_the_token_is_sent_within_the_grant(self) -> None:
         """Also for a URL of the site, which becomes one of the gateway, with its query."""
@@ -244,7 +250,7 @@ class DestinationTests(AdapterTests):
                 Call("GET", url, headers={"Cookie": "a=b"}),
                 auth=self.auth(FixedTokenSource(server), foreign="raise"),
             )
-            assert sent.url.replace(":443/", "/") == arrives
+            assert sent.url.replace(":443/", "/") == self.as_sent(arrives)
             assert sent.headers["authorization"] == f"Bearer {BEARER}", url
             if _host(url) != _host(arrives):
                 assert "cookie" not in sent.headers, url

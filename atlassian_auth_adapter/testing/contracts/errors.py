@@ -57,11 +57,11 @@ class ErrorTests(AdapterTests):
         error: Any = raised.value
         assert not isinstance(error, (ConnectionError, *self.connection_errors))
         assert len(world.echoes) == (when == "after a rejection")
-        assert error.request.method == "POST"
-        assert str(error.request.url) == echo(client)
+        assert self.request_of(error).method == "POST"
+        assert str(self.request_of(error).url) == echo(client)
         _assert_clean(error, world)
         again: Any = pickle.loads(pickle.dumps(error))
-        assert again.request.method == "POST"
+        assert self.request_of(again).method == "POST"
         assert str(again) == str(error)
         assert getattr(again, "reason", "") == getattr(error, "reason", "")
         assert isinstance(again, kind)

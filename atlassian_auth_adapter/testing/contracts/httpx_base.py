@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 from .base import AdapterTests
+from .event_loops import EventLoopClient
 from .world import DATA, PATIENCE, Call, Reply, Sent
 
 __all__ = ["HTTPXFamilyTests"]
-
-T = TypeVar("T")
 
 #: Of every client. Loading certificates would take most of the time of a test.
 _OPTIONS: dict[str, Any] = {
@@ -24,7 +22,7 @@ _OPTIONS: dict[str, Any] = {
 }
 
 
-class HTTPXFamilyTests(AdapterTests):
+class HTTPXFamilyTests(EventLoopClient):
     """Describes a library that speaks httpx's interface; sync, or on a `backend` of anyio.
 
     Attributes:
@@ -63,11 +61,7 @@ class HTTPXFamilyTests(AdapterTests):
         return self.auth_class(source, **options)
 
     def body(self, kind: str) -> dict[str, Any]:
-        """Async clients take async iterables for what is streamed."""
-        if self.backend and kind == "generator":
-            return {"content": _slowly(DATA)}
-        if kind == "async file":
-            return {"content": _AsyncFile(DATA)}
+        """See `AdapterTests`."""
         if kind == "file from the middle":  # the library would announce the whole file
             return {**super().body(kind), "headers": {"Content-Length": str(len(DATA))}}
         return super().body(kind)
@@ -83,29 +77,6 @@ class HTTPXFamilyTests(AdapterTests):
                 return [self._one(client, call) for call in calls]
             with ThreadPoolExecutor(len(calls)) as pool:
                 return list(pool.map(partial(self._one, client), calls))
-
-    async def _exchange_async(
-        self, calls: Sequence[Call], auth: Any, at_once: bool, options: Mapping[str, Any]
-    ) -> list[Reply]:
-        import anyio
-
-        async with self._async_client(auth, **options) as client:
-            if not at_once:
-                return [await self._one_async(client, call) for call in calls]
-            replies: dict[int, Reply] = {}
-
-            async def work(number: int, call: Call) -> None:
-                replies[number] = await self._one_async(client, call)
-
-            async with anyio.create_task_group() as group:
-                for number, call in enumerate(calls):
-                    group.start_soon(work, number, call)
-            return [replies[number] for number in range(len(calls))]
-
-    def _run(self, work: Callable[[], Awaitable[T]]) -> T:
-        import anyio
-
-        return anyio.run(work, backend=self.backend)
 
     def _client(self, auth: Any, **options: Any) -> Any:
         return self.library.Client(**(_OPTIONS | {"auth": auth} | options))
@@ -178,31 +149,3 @@ def _seconds(response: Any) -> float:
         return float(response.elapsed.total_seconds())
     except RuntimeError:  # of a MockTransport
         return 0.0
-
-
-async def _slowly(data: bytes) -> AsyncIterator[bytes]:
-    for start in range(0, len(data), 5000):
-        yield data[start : start + 5000]
-
-
-class _AsyncFile:
-    """A file as anyio and trio have them: it claims to be seekable, but `seek` must be awaited."""
-
-    def __init__(self, data: bytes) -> None:
-        self._file = io.BytesIO(data)
-
-    def seekable(self) -> bool:
-        return True
-
-    async def tell(self) -> int:
-        return self._file.tell()
-
-    async def seek(self, offset: int) -> int:
-        return self._file.seek(offset)
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._chunks()
-
-    async def _chunks(self) -> AsyncIterator[bytes]:
-        while chunk := self._file.read(5000):
-            yield chunk

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import pickle
 import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, ClassVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 
-from atlassian_auth_adapter.atlassian.gateway import OneServer
-from atlassian_auth_adapter.errors import ConfigurationError
 from atlassian_auth_adapter.testing.emulator import Hold, Status
 
 from .adapters import AuthAdapterContract
-from .concurrency import ConcurrencyTests
-from .errors import ErrorTests
+from .event_loops import EventLoopTests
 from .httpx_base import HTTPXFamilyTests
+from .proxies import ProxyTests
 from .world import (
-    BEARER,
     CLOUD,
     DATA,
     DATA_SHA256,
@@ -35,51 +30,29 @@ from .world import (
     World,
     echo,
     redirect,
-    wait_for_refreshes,
 )
 
 __all__ = [
     "AsyncHTTPXFamilyContract",
-    "EventLoopTests",
+    "HTTPXEventLoopTests",
     "HTTPXFamilyContract",
     "SyncHTTPXFamilyContract",
 ]
 
 
-class HTTPXFamilyContract(HTTPXFamilyTests, AuthAdapterContract):
+class HTTPXFamilyContract(HTTPXFamilyTests, AuthAdapterContract, ProxyTests):
     """What concerns both kinds of clients."""
-
-    def test_through_a_proxy_the_rules_are_the_same(self, world: World) -> None:
-        """The request line has the whole URL, also that of a redirected request."""
-        server = "http://jira.example.com/redirect"
-        auth = self.auth(FixedTokenSource(OneServer(server)))
-        for target in ("/status/200", "http://jira.example.com/status/200"):
-            inside = f"{server}?to={quote(target, safe='')}"
-            call = Call("GET", f"{server}?to={quote(inside, safe='')}")
-            self.exchange(call, auth=auth, proxy=world.emulator.foreign_url)
-        hops = [request.headers.get("authorization") for request in world.emulator.requests]
-        assert hops == [f"Bearer {BEARER}", f"Bearer {BEARER}", None] * 2
-
-    def test_a_proxy_gets_no_token_for_this_machine(self, world: World, flavour: str) -> None:
-        """It would read the token, because http to this machine is not encrypted: an error."""
-        client = world.login(flavour)
-        auth = self.auth(client)
-        proxy = world.emulator.foreign_url
-        with pytest.raises(ConfigurationError, match="NO_PROXY") as raised:
-            self.exchange(Call("GET", echo(client)), auth=auth, proxy=proxy)
-        assert isinstance(raised.value, self.request_error)
-        assert not world.emulator.requests
-        self.exchange(Call("GET", f"{world.emulator.foreign_url}/x"), auth=auth, proxy=proxy)
-        (request,) = world.emulator.requests
-        assert "authorization" not in request.headers
 
     def test_the_wrong_object_names_the_right_one(self) -> None:
         """A library accepts any callable as auth: the error says which class to use instead."""
-        from atlassian_auth_adapter import AtlassianAuth, AtlassianHTTPX2Auth, AtlassianHTTPXAuth
+        import atlassian_auth_adapter as package
 
         right = self.auth_class.__name__
         source = FixedTokenSource(CLOUD)
-        for cls in (AtlassianAuth, AtlassianHTTPXAuth, AtlassianHTTPX2Auth):
+        for cls in (
+            *(package.AtlassianAuth, package.AtlassianHTTPXAuth),
+            *(package.AtlassianHTTPX2Auth, package.AtlassianAiohttpAuth),
+        ):
             if cls is self.auth_class:
                 continue
             wrong: Any = cls(source)
@@ -204,87 +177,8 @@ class SyncHTTPXFamilyContract(HTTPXFamilyContract):
         assert pickle.loads(pickle.dumps(response.request)).url == response.request.url
 
 
-class EventLoopTests(HTTPXFamilyTests, ErrorTests, ConcurrencyTests):
-    """What concerns event loops: many requests, waiting, cancelling, errors. For each backend."""
-
-    def test_a_refresh_does_not_block_the_event_loop(self, world: World) -> None:
-        """Other requests of the same loop do not wait for a slow refresh."""
-        import anyio
-
-        client = world.login("cloud")
-        world.clock.advance(3600)
-        hold = Hold()
-        world.emulator.faults.next("token", hold)
-
-        async def main() -> list[int]:
-            statuses: list[int] = []
-            async with (
-                self._async_client(self.auth(client)) as http,
-                anyio.create_task_group() as group,
-            ):
-
-                async def get(url: str) -> None:
-                    statuses.append((await http.get(url)).status_code)
-
-                group.start_soon(get, echo(client))
-                await anyio.to_thread.run_sync(hold.wait_arrived)
-                await get(f"{world.emulator.foreign_url}/status/204")
-                hold.release()
-            return statuses
-
-        assert self._run(main) == [204, 200]
-
-    @pytest.mark.parametrize("when", ["before the request", "after a rejection"])
-    def test_a_cancelled_task_loses_no_login(self, world: World, when: str) -> None:
-        """The refresh that it waited for ends and is saved; the next loop has the new token."""
-        import anyio
-
-        client = world.login("cloud")
-        auth = self.auth(client)
-        if when == "before the request":
-            world.clock.advance(3600)
-        else:
-            world.emulator.cloud.expire_access_tokens()
-        hold = Hold(after=True)
-        world.emulator.faults.next("token", hold)
-
-        async def main() -> None:
-            async with (
-                self._async_client(auth) as http,
-                anyio.create_task_group() as group,
-            ):
-                group.start_soon(http.get, echo(client))
-                await anyio.to_thread.run_sync(hold.wait_arrived)
-                group.cancel_scope.cancel()
-
-        self._run(main)
-        hold.release()
-        wait_for_refreshes()
-        (reply,) = self._get(echo(client), auth=auth)
-        assert (reply.status, reply.history) == (200, ())
-        assert world.refreshes == 1
-
-    def test_a_real_async_file_is_sent_once(self, world: World, tmp_path: Path) -> None:
-        """Anyio's files claim to be seekable, but `seek` must be awaited."""
-        import anyio
-
-        client = world.login("cloud")
-        world.expire()
-        path = tmp_path / "a.bin"
-        path.write_bytes(DATA[:20_000])  # it is read line by line, each in a thread
-
-        async def main() -> list[int]:
-            statuses = []
-            async with self._async_client(self.auth(client)) as http:
-                for _ in range(2):
-                    async with await anyio.open_file(path, "rb") as file:
-                        response = await http.post(echo(client), content=file)
-                        statuses.append(response.status_code)
-            return statuses
-
-        assert self._run(main) == [401, 200]
-        shas = [request.body_sha256 for request in world.echoes]
-        assert shas == [hashlib.sha256(path.read_bytes()).hexdigest()] * 2
+class HTTPXEventLoopTests(EventLoopTests, HTTPXFamilyTests):
+    """What concerns async clients, for each backend."""
 
     def test_one_object_serves_sync_and_async_clients(self, world: World) -> None:
         """At the same time, with one refresh between them."""
@@ -308,5 +202,5 @@ class EventLoopTests(HTTPXFamilyTests, ErrorTests, ConcurrencyTests):
         assert world.refreshes == 1
 
 
-class AsyncHTTPXFamilyContract(EventLoopTests, HTTPXFamilyContract):
+class AsyncHTTPXFamilyContract(HTTPXEventLoopTests, HTTPXFamilyContract):
     """All of it, with the async client on an event loop."""

@@ -25,10 +25,9 @@ class RejectionTests(AdapterTests):
         """The server rejects a token that seemed valid: the same request is sent once more."""
         client = world.login("cloud")
         world.expire()
-        method = "GET" if replayable == "no body" else "POST"
+        method, body = "GET" if replayable == "no body" else "POST", self.body(replayable)
         (reply,) = self.exchange(
-            Call(method, f"{echo(client)}?a=b", **self.body(replayable)),
-            auth=self.auth(client),
+            Call(method, f"{echo(client)}?a=b", **body), auth=self.auth(client)
         )
         first, second = world.echoes
         assert (reply.status, reply.history) == (200, (401,))
@@ -37,7 +36,7 @@ class RejectionTests(AdapterTests):
         assert first.target == second.target
         assert first.body_length == second.body_length
         assert first.body_sha256 == second.body_sha256
-        if "content" in self.body(replayable):
+        if "content" in body:
             assert second.body_sha256 == DATA_SHA256
         elif replayable not in ("no body", "json"):
             assert second.body_length > len(DATA)
@@ -52,8 +51,9 @@ class RejectionTests(AdapterTests):
         """The 401 is returned, no empty or incomplete body is sent, and the next request works."""
         client = world.login("cloud")
         world.expire()
+        body = self.body(one_shot)
         first, second = self.exchange(
-            Call("POST", echo(client), **self.body(one_shot)),
+            Call("POST", echo(client), **body),
             Call("GET", echo(client)),
             auth=self.auth(client),
         )
@@ -62,7 +62,7 @@ class RejectionTests(AdapterTests):
         upload, get = world.echoes
         assert (upload.method, get.method) == ("POST", "GET")
         assert upload.body_length >= len(DATA)
-        if "content" in self.body(one_shot):
+        if "content" in body:
             assert upload.body_sha256 == DATA_SHA256
         assert (second.status, second.history) == (200, ())
         assert world.refreshes == 1
@@ -210,6 +210,17 @@ class RejectionTests(AdapterTests):
             world.emulator.faults.clear()
             (read,) = self._get(echo(client), auth=auth)
             assert (refused.status, read.status) == (401, 200)
+        assert world.refreshes == 1
+
+    def test_uploads_that_cannot_be_sent_again_cost_few_refreshes(self, world: World) -> None:
+        """A resource always rejects them: the second one shows that the new token is no better."""
+        client = world.login("cloud")
+        auth = self.auth(client)
+        world.emulator.faults.next("/rest/echo", UNAUTHORIZED, times=None)
+        for _ in range(6):
+            call = Call("POST", echo(client), **self.body(self.one_shot[0]))
+            (reply,) = self.exchange(call, auth=auth)
+            assert (reply.status, reply.history) == (401, ())
         assert world.refreshes == 1
 
     def test_tokens_that_are_revoked_early_are_replaced_each_time(self, world: World) -> None:

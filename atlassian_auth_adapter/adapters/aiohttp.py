@@ -1,0 +1,230 @@
+"""The auth object for aiohttp: a client middleware."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Hashable
+from http import HTTPStatus
+from typing import Literal, cast
+
+from atlassian_auth_adapter.adapters._auth import (
+    AuthObject,
+    Rejection,
+    bridged,
+    forget_oldest,
+    refuse,
+    refuse_clear_text_proxy,
+    without_session,
+)
+from atlassian_auth_adapter.atlassian.gateway import Location
+from atlassian_auth_adapter.errors import (
+    AtlassianAuthError,
+    FreshTokenRejectedError,
+    drop_frames,
+    optional_import,
+    raise_clean,
+)
+from atlassian_auth_adapter.sources import TokenSource
+from atlassian_auth_adapter.tokens import TokenSet
+
+with optional_import("aiohttp", "aiohttp"):
+    from aiohttp import (
+        ClientError,
+        ClientHandlerType,
+        ClientRequest,
+        ClientResponse,
+        RequestInfo,
+    )
+    from aiohttp.hdrs import AUTHORIZATION, COOKIE, HOST
+    from multidict import CIMultiDict, CIMultiDictProxy
+    from yarl import URL
+
+    from atlassian_auth_adapter.adapters._aiohttp_bodies import Upload, start_of
+
+__all__ = ["AtlassianAiohttpAuth"]
+
+#: What aiohttp follows.
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+#: A websocket begins as a request by http.
+_SCHEMES = {"ws": "http", "wss": "https"}
+
+
+class AtlassianAiohttpAuth(AuthObject):
+    """Makes every request of an aiohttp session carry a valid bearer token.
+
+        session = aiohttp.ClientSession(middlewares=(AtlassianAiohttpAuth(source),))
+        session.get(url, middlewares=(AtlassianAiohttpAuth(source),))
+
+    Needs aiohttp 3.12.1 or later, which asks its middlewares again for each redirect. Tasks, event
+    loops and sessions may share one. Put it last: a middleware after it sees the token and could
+    send it elsewhere. Websockets get the token as well.
+
+    Arguments and errors are those of `AtlassianAuth`; each error also is an aiohttp.ClientError,
+    with method and URL in `request_info`. The wait for a token counts towards the timeout of the
+    session. A response to a request that was sent twice does not have the rejection in its history.
+
+    A user name in a URL cannot be told from `auth=` or a login of `.netrc`: within the grant the
+    token replaces all of them.
+    """
+
+    def __init__(self, source: TokenSource, *, foreign: Literal["bare", "raise"] = "bare") -> None:
+        super().__init__(source, foreign=foreign)
+        #: Calls that a redirect has led out of the grant: what a foreign host asks for gets no
+        #: token.
+        self._led_away: dict[Hashable, object] = {}
+
+    def __call__(
+        self, request: ClientRequest, handler: ClientHandlerType | None = None
+    ) -> Awaitable[ClientResponse]:
+        """Send a request with the token. Called by aiohttp, once for each redirect."""
+        if handler is None:  # another library, one that takes any callable
+            refuse(self, request)
+        return self._answer(request, handler)
+
+    async def _answer(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        # All requests of a call, which follow redirects, share a timer; no two calls share one.
+        call: Hashable = getattr(request, "_timer", request)
+        routed = None if call in self._led_away else await self._routed(request)
+        if routed is None:
+            response = await handler(request)
+            if response.status in _REDIRECTS:
+                self._led_away[call] = True
+                forget_oldest(self._led_away)
+            return response
+        location, token_set = routed
+        if self.drops_sessions and COOKIE in request.headers:
+            _drop_session(request)
+        upload = Upload(request.body)
+        response, is_ours = await _send(request, handler, token_set)
+        if not is_ours:  # another middleware has sent something else
+            return response
+        try:
+            rejection = await self._rejection(request, response, location, token_set)
+            if rejection is None:
+                return response
+            fresh = await self._replacement(request, rejection, token_set)
+            if fresh is None or not rejection.may_resend or not upload.can_be_repeated:
+                return response  # the token is ready for the next request
+        except BaseException:
+            response.close()
+            raise
+        response.release()
+        request.update_expect_continue()  # a wait for 100 Continue begins anew
+        again, is_ours = await _send(request, handler, fresh)
+        if is_ours:
+            rejection.note_answer(fresh, again.status, again.headers)
+        return again
+
+    async def _routed(self, request: ClientRequest) -> tuple[Location, TokenSet] | None:
+        """Where the request is sent, and its token set; None: it must not carry a token."""
+        location = _location(request.url)
+        try:
+            route = self.admit(location)
+            if route is None:
+                return None
+            token_set = await self.source.token_set_async()
+            if route.undecided:
+                await self.source.learn_site_async()
+                route = self.admit(location, again=True)
+                if route is None:
+                    return None
+            if request.proxy is not None:
+                refuse_clear_text_proxy(route.location)
+        except AtlassianAuthError as error:
+            raise_clean(_failed(error, request), error.__cause__)
+        if route.location != location:
+            _send_to(request, route.location)
+        return route.location, token_set
+
+    async def _rejection(
+        self,
+        request: ClientRequest,
+        response: ClientResponse,
+        location: Location,
+        token_set: TokenSet,
+    ) -> Rejection | None:
+        start = await start_of(response) if response.status == HTTPStatus.UNAUTHORIZED else b""
+        return self.rejection(
+            request.method,
+            location,
+            token_set.access_token,
+            response.status,
+            response.headers,
+            lambda: start,
+        )
+
+    async def _replacement(
+        self, request: ClientRequest, rejection: Rejection, token_set: TokenSet
+    ) -> TokenSet | None:
+        """Another token set in place of the rejected one; None: no other one would help."""
+        try:
+            fresh = await self.source.token_set_async(rejected=token_set.access_token)
+        except FreshTokenRejectedError as error:
+            rejection.report_final(error)
+            return None
+        except AtlassianAuthError as error:
+            raise_clean(_failed(error, request), error.__cause__)
+        rejection.note_token(fresh)
+        return fresh
+
+
+async def _send(
+    request: ClientRequest, handler: ClientHandlerType, token_set: TokenSet
+) -> tuple[ClientResponse, bool]:
+    """The response, and whether the request was sent as it is, with this token.
+
+    The request has the token for that time only: another middleware may send it again elsewhere,
+    and the errors of aiohttp show its headers.
+    """
+    url, headers, authorization = request.url, request.headers, token_set.authorization
+    headers[AUTHORIZATION] = authorization
+    is_ours = False
+    try:
+        response = await handler(request)
+    except BaseException as error:
+        if isinstance(error, ClientError | OSError | MemoryError) or not isinstance(
+            error, Exception
+        ):
+            drop_frames(error)  # those of aiohttp's writer hold the plain header
+        raise
+    finally:
+        if headers.get(AUTHORIZATION) == authorization:
+            is_ours = request.url is url
+            del headers[AUTHORIZATION]
+    return response, is_ours
+
+
+def _location(url: URL) -> Location:
+    """The location that aiohttp connects to, with the path as it is sent."""
+    return Location(
+        _SCHEMES.get(url.scheme, url.scheme),
+        (url.raw_host or "").lower(),
+        url.explicit_port,
+        url.raw_path,
+        url.raw_user is not None or url.raw_password is not None,
+    )
+
+
+def _send_to(request: ClientRequest, location: Location) -> None:
+    """Send the request to the gateway instead, without what is meant for the site."""
+    query = request.url.raw_query_string
+    url = URL(
+        f"{location.origin_url}{location.path}" + (f"?{query}" if query else ""), encoded=True
+    )
+    request.url = request.original_url = url
+    request.headers[HOST] = cast("str", url.host_port_subcomponent)
+    request.headers.popall(COOKIE, None)
+    request.server_hostname = None
+
+
+def _drop_session(request: ClientRequest) -> None:
+    cookies = without_session("; ".join(request.headers.popall(COOKIE)))
+    if cookies:
+        request.headers[COOKIE] = cookies
+
+
+def _failed(error: AtlassianAuthError, request: ClientRequest) -> AtlassianAuthError:
+    failure = bridged(error, ClientError)
+    # Method and URL only: headers may hold secrets. Unlike a proxy of them, this can be pickled.
+    headers = cast("CIMultiDictProxy[str]", CIMultiDict[str]())
+    failure.request_info = RequestInfo(request.url, request.method, headers)  # type: ignore[attr-defined]
+    return failure
