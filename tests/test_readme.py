@@ -100,8 +100,8 @@ def test_the_real_site_examples_work_against_the_emulator(
     assert len(opened) == 1
     exec(later, names)
     exec(_with(AIOHTTP, replaced), names)
-    for main in ("main", "with_aiohttp"):
-        asyncio.run(names[main]())
+    for name in ("main", "with_aiohttp"):
+        asyncio.run(names[name]())
         assert capsys.readouterr().out.split("\n")[-2] == "Ada Example"
 
 
