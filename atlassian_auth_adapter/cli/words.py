@@ -68,7 +68,7 @@ NAMES: dict[str, Any] = {
     r"`([a-z_]+|\?)`": r"\1",  # a part of a URL
     # Classes of Python, with a text behind them or alone
     r"\b(?:[A-Z]\w*(?:Error|Timeout)|gaierror|timeout): (?=\S)": "",
-    r": (?:Location[A-Z]\w+|Invalid[A-Z]\w+)\b": ": the URL or a header is malformed",
+    r": (?:Location\w+Error|Invalid[A-Z]\w+)\b": ": the URL or a header is malformed",
 }
 _NAMES = [(re.compile(name), word) for name, word in NAMES.items()]
 
