@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from atlassian_auth_adapter.errors import ConfigurationError
 
-__all__ = ["GatewayApis", "checked_gateway_paths"]
+__all__ = ["GatewayApis", "checked_gateway_paths", "needs_option"]
 
 _CLOUD_ID = "{cloudId}"
 #: What the paths of an API begin with, and what those for an OAuth token begin with.
@@ -97,6 +97,11 @@ class GatewayApis:
                 f"{self.hint(path, base_url)}"
             )
         return ""
+
+
+def needs_option(path: str) -> bool:
+    """Whether it is a path of an API that gets the token by the option `gateway_paths` only."""
+    return bool(_BY_OPTION.match(path))
 
 
 def checked_gateway_paths(paths: object) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ import requests
 from requests.structures import CaseInsensitiveDict
 
 from atlassian_auth_adapter.atlassian.gateway import Location
+from atlassian_auth_adapter.atlassian.gateway_paths import needs_option
 from atlassian_auth_adapter.cli.answers import media_type_of, parsed, print_body, print_head
 from atlassian_auth_adapter.cli.bodies import form_with_file, json_of, pairs_of, streamed
 from atlassian_auth_adapter.cli.pages import Pages
@@ -225,7 +226,8 @@ def _url(client: AtlassianClient, path: str, pairs: Sequence[tuple[str, Any]]) -
         url = Location.of(base_url).origin_url + path
         route = client.resource_server.route(Location.of(url.partition("?")[0]))
         # A path of the gateway, or one that begins with the context path; else one below it.
-        if not route.bearer and not path.startswith("/ex/"):
+        of_gateway = path.startswith("/ex/") or (not client.server_url and needs_option(path))
+        if not (route.bearer or of_gateway):
             url = base_url + path
     url = url.partition("#")[0]
     query = urlencode([(key, _in_query(value)) for key, value in pairs])

@@ -151,7 +151,7 @@ def checks(name: str, *, refresh: bool = False) -> Iterator[Check]:
 def _secret(profile: Profile) -> str:
     """Where the client secret comes from."""
     if not client_secret_of(with_variables(profile)):
-        return "none, as a public client"
+        return "none: right if the app is a public client"
     return "from the environment" if has_client_secret() else "kept for the profile"
 
 

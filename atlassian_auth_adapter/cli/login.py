@@ -102,6 +102,13 @@ text_option = partial(click.option, callback=text_of_option)
     type=click.Choice(get_args(ScopeSetName)),
     help="A named set of scopes, on Jira and Confluence Cloud. Repeat it for more.",
 )
+@text_option(
+    "--gateway-path",
+    "gateway_paths",
+    multiple=True,
+    metavar="PATH",
+    help="Cloud: a further API of the gateway, such as /graphql. Repeat it for more.",
+)
 @click.option("--store", type=click.Choice(get_args(StoreName)), help="Where the login is kept.")
 @click.option("--new-secret", is_flag=True, help="Ask for the client secret again.")
 @click.option("--service-account", is_flag=True, help="Use client credentials, no person.")
@@ -226,7 +233,7 @@ def _answered(
     if is_new:
         _need_terminal("--client-id")
     _try_place(place)
-    if not is_told and (is_new or not _has_secret(profile)):
+    if not is_told and (is_new or scope_sets or not _has_secret(profile)):
         _say_registration(profile, place)
     if is_new:
         where = where_registered(place)

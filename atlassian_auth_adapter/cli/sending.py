@@ -19,6 +19,7 @@ from atlassian_auth_adapter.cli.answers import reason_of
 from atlassian_auth_adapter.cli.bodies import Upload
 from atlassian_auth_adapter.cli.refusals import advice_for, exit_code_for
 from atlassian_auth_adapter.cli.terminal import say
+from atlassian_auth_adapter.cli.words import as_options
 from atlassian_auth_adapter.errors import (
     AccessDeniedError,
     AtlassianAuthError,
@@ -158,7 +159,7 @@ class Sender:
         client, place = self.client, Location.of(url)
         own = [Location.of(each) for each in (client.base_url, client.site_url) if each]
         if any(each.origin == place.origin for each in own):
-            return client.resource_server.route(place).hint or _CROOKED
+            return as_options(client.resource_server.route(place).hint) or _CROOKED
         listed = " and ".join(dict.fromkeys(each.origin_url for each in own))
         return (
             f"the profile {self._profile.name!r} is for {listed}, and {place.origin_url} would get "

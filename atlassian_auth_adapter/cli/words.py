@@ -29,6 +29,16 @@ VARIABLES = {
 }
 #: Names in the texts of the library, and what a person has in their place. The first one counts.
 NAMES: dict[str, Any] = {
+    r"only if the program says so: pass gateway_paths=\((.*?),\) to the client": (
+        r"only if you say so: atlassian-auth login --gateway-path \1"
+    ),
+    r"^gateway_paths(?=:)": "--gateway-path",
+    r": use StaticTokenSource\.organization_key\(key\)": ", and the command has no other login",
+    r"pass cloud=CloudEnvironment\(auth_url, api_url, audience\)": (
+        "write them into the table cloud of the profile"
+    ),
+    r": create_atlassian_oauth_client\(product=[^)]*\)": ": atlassian-auth login",
+    r"\. Leave the argument out": ". Leave it out",
     r" and do not give receive=False, or give `paste`": ", or paste the address in a terminal",
     r"[Cc]all oauth_start\(\)( again)?": "sign in again",
     r"[Ss]tart again with oauth_start\(\)": "sign in again",
@@ -69,6 +79,7 @@ NAMES: dict[str, Any] = {
     # Classes of Python, with a text behind them or alone
     r"\b(?:[A-Z]\w*(?:Error|Timeout)|gaierror|timeout): (?=\S)": "",
     r": (?:Location\w+Error|Invalid[A-Z]\w+)\b": ": the URL or a header is malformed",
+    r": [A-Z]\w*(?:Error|Disconnected|Read)(?=[.,])": ": the connection or the answer is broken",
 }
 _NAMES = [(re.compile(name), word) for name, word in NAMES.items()]
 

@@ -136,9 +136,9 @@ def _profile(name: str, table: Any) -> Profile:
     if unknown := table.keys() - DEFAULTS.keys() | table.keys() & {"name"}:
         raise _unknown_key(min(unknown))
     values = dict(table)
-    scopes = values.get("scopes", ())
-    if isinstance(scopes, list | str):
-        values["scopes"] = tuple(scopes.split() if isinstance(scopes, str) else scopes)
+    for key in ("scopes", "gateway_paths"):
+        if isinstance(several := values.get(key), list | str):
+            values[key] = tuple(several.split() if isinstance(several, str) else several)
     if isinstance(cloud := values.get("cloud"), dict):
         with suppress(TypeError):  # a key too many or too few: Profile refuses the table itself
             values["cloud"] = CloudEnvironment(**{"audience": "", **cloud})

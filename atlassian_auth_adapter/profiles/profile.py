@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
+from atlassian_auth_adapter.atlassian.gateway_paths import checked_gateway_paths
 from atlassian_auth_adapter.atlassian.products import CloudEnvironment, cloud_named, product_named
 from atlassian_auth_adapter.clients.texts import (
     checked_account,
@@ -29,9 +30,9 @@ class Profile:
 
     Attributes:
         name: Of the profile.
-        client_id, product, cloud_id, site_url, server_url, callback_url, verify, proxy, max_wait:
-            As in `create_atlassian_oauth_client`.
-        scopes: What to ask for; empty: the product's defaults.
+        client_id, product, cloud_id, site_url, server_url, callback_url, verify, proxy, max_wait,
+            scopes: What to ask for; empty: the product's defaults.
+        gateway_paths: As in `create_atlassian_oauth_client`.
         account: Names the login within the store; "": as the profile, so that two profiles of one
             client have a login each.
         cloud: Name of a Cloud, such as "us-gov-moderate", or the hosts of an emulator; "": the
@@ -59,6 +60,7 @@ class Profile:
     store: Literal["", StoreName] = ""
     flow: Flow = "authorization_code"
     max_wait: float = 30.0
+    gateway_paths: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for key in DEFAULTS:
@@ -102,6 +104,7 @@ DEFAULTS = {item.name: item.default for item in fields(Profile)}
 #: Of keys that are not a str.
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "scopes": tuple,
+    "gateway_paths": tuple,
     "cloud": (str, CloudEnvironment),
     "verify": (bool, str),
     "proxy": (bool, str, Mapping, type(None)),
@@ -112,10 +115,12 @@ _CHECKS: dict[str, Callable[[object], object]] = {
     "client_id": checked_client_id,
     "callback_url": checked_callback_url,
     "scopes": checked_scopes,
+    "gateway_paths": checked_gateway_paths,
     "account": checked_account,
 }
 _EXPECTED = {
     "scopes": "a list of scopes, or scopes with spaces between them",
+    "gateway_paths": 'a list of paths, such as ["/graphql"]',
     "cloud": 'a name, such as "commercial", or a table with auth_url, api_url and perhaps '
     "audience, resources_url",
     "verify": "true, false, or the path of a CA bundle",

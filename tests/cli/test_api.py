@@ -91,6 +91,15 @@ def test_every_way_to_name_a_resource(api: Any, local: AtlassianEmulator) -> Non
     } == {gateway}
 
 
+def test_further_apis_of_the_gateway(command: Any, profile: Any) -> None:
+    """The error says how to ask for them; a profile that has the option gets an answer."""
+    profile(login=False)
+    run = command("api", "/graphql", "-f", "query={ me }")
+    assert (run.code, "atlassian-auth login --gateway-path '/graphql'" in run.err) == (2, True)
+    profile(gateway_paths=("/graphql",))
+    assert command("api", "/graphql", "-f", "query={ me }").code == 0
+
+
 class _Seen:
     def __init__(self, request: Any) -> None:
         self.role, self.path = request.role, request.target.partition("?")[0]

@@ -436,7 +436,7 @@ def test_login_takes_named_sets_of_scopes(
     monkeypatch.setattr("atlassian_auth_adapter.cli.login._sign_in", lambda c, **_: asked.append(c))
     told = command("login", "--scopes", "read", "--scopes", "audit", "--scope", "read:me").err
     added = " ".join(scope_set(product, "read", "audit")).replace(" offline_access", "")
-    assert f"Add these scopes to the app, under Permissions: {added} read:me\n" in told
+    assert f"    Permissions: {added} read:me\n" in told
     expected = [*scope_set(product, "read", "audit"), "read:me"]
     assert asked[0].get_oauth_scopes() == expected
     assert profiles()["work"].scopes == tuple(expected)
@@ -466,8 +466,8 @@ def test_an_app_of_trello(
         trello.app.client_secret = ""
     boards(trello.app.client_secret)
     assert _found(command("doctor", "--json"))["client secret"] == "ok"
-    expected = "none: right if the app is a public client" if kind == "public" else "found"
-    assert f"client secret: {expected}" in command("doctor").out
+    expected = {"public": "none: right if the app is a public client", "confidential": "kept for"}
+    assert f"client secret: {expected[kind]}" in command("doctor").out
 
     def sign_in(client: Any, **_: Any) -> None:
         client.oauth_complete(trello.authorize(client.oauth_start()))
@@ -493,6 +493,7 @@ def test_the_secret_of_a_new_app_that_may_be_public_is_asked_for(
         return typed or options["default"]
 
     monkeypatch.setattr("atlassian_auth_adapter.cli.login._has_terminal", lambda: True)
+    monkeypatch.setattr("atlassian_auth_adapter.cli.login._try_place", lambda _place: None)
     monkeypatch.setattr("click.prompt", prompt)
     secrets = []
     monkeypatch.setattr(
@@ -556,7 +557,7 @@ def test_a_wrong_secret_is_told_in_words_of_the_command(
     monkeypatch.setattr("atlassian_auth_adapter.cli.login._sign_in", sign_in)
     run = command("login")
     assert run.code == 3
-    assert "start again with atlassian-auth login. For another client secret: " in run.err
+    assert "atlassian-auth login -p work --new-secret" in run.err
     assert "oauth_start" not in run.err
 
 

@@ -135,7 +135,7 @@ def test_a_code_that_is_refused_is_told_in_the_words_of_the_command(
     told = " ".join(shown.split())
     assert code == 5, shown
     assert "too old" in told
-    assert "Sign in: atlassian-auth login" in told
+    assert "Sign in again: atlassian-auth login" in told
     assert "oauth_start" not in told
 
 

@@ -119,6 +119,7 @@ def test_each_name_is_still_used() -> None:
     texts = [text for _, text in _all_texts()] + [
         "ConnectionError: no route",
         "sent: LocationParseError",
+        "no answer: ProtocolError.",
     ]
     texts += ["FileTokenStore('/x')", "KeyringTokenStore('x', backend=<y>, directory='/x')"]
     unused = [name for name in NAMES if not any(re.search(name, text) for text in texts)]

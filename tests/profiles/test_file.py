@@ -58,6 +58,7 @@ class TestFile:
             proxy = "http://proxy:8080"
             store = "keyring"
             max_wait = 12.5
+            gateway_paths = ["/graphql"]
 
             ["Büro Süd"]
             server_url = "https://jira.example/jira"
@@ -87,6 +88,7 @@ class TestFile:
             "http://proxy:8080",
             "keyring",
             max_wait=12.5,
+            gateway_paths=("/graphql",),
         )
         assert (office.max_wait, local.max_wait) == (20.0, 30.0)
         assert (office.name, office.scopes, office.verify) == ("Büro Süd", ("WRITE", "READ"), False)
