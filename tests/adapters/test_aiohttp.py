@@ -156,7 +156,7 @@ class TestAgainstTheEmulator(AiohttpTests):
     def test_a_middleware_before_it_may_send_requests_in_tasks(
         self, world: World, in_a_task: bool
     ) -> None:
-        """What a foreign host redirects to gets no token, whatever runs each hop."""
+        """Row 14: what a foreign host redirects to gets no token, whatever runs each hop."""
         client = world.login("cloud")
 
         async def outer(request: Any, handler: Any) -> Any:
@@ -451,7 +451,7 @@ def _form(part: Any) -> aiohttp.MultipartWriter:
 def test_bodies_are_sent_again_if_they_are_known_to_be_complete(
     tmp_path: Path, compress: str | None
 ) -> None:
-    """No body arrives empty or in part, whatever it is made of."""
+    """Row 14: no body arrives empty or in part, whatever it is made of."""
     got: list[bytes] = []
 
     async def answer(request: web.Request) -> web.StreamResponse:

@@ -88,7 +88,7 @@ def test_the_first_alternative() -> None:
 
 
 def test_alternatives_come_classic_first() -> None:
-    """The audit log opens to a classic scope, or to two granular ones together.
+    """Rows 3 and 4: the audit log opens to a classic scope, or to two granular ones together.
 
     Source: the API document at developer.atlassian.com, and simstudioai/sim#5005, 2026-06-12.
     """

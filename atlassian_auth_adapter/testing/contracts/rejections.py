@@ -382,7 +382,7 @@ class RejectionTests(AdapterTests):
         assert len(world.emulator.requests) == 1
 
     def test_content_that_a_policy_has_left_out_is_reported(self, world: World) -> None:
-        """Once for each path, whatever the status; the program gets the answer as it is.
+        """Row 17: once for each path, whatever the status; the program gets the answer as it is.
 
         Source: developer.atlassian.com data-security-policy-developer-guide.
         """
