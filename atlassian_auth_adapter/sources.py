@@ -34,6 +34,13 @@ class TokenSource(ABC):
     def current(self) -> TokenSet | None:
         """The token set known at this moment, whatever its age. Never blocks."""
 
+    def fresh(self) -> TokenSet | None:
+        """What `token_set` would return at once, with nothing else to do; None: ask `token_set`.
+
+        Never blocks. It spares requests the rest of `token_set`.
+        """
+        return None
+
     @abstractmethod
     def token_set(self, rejected: str | None = None) -> TokenSet:
         """A token set whose access token is valid; may block on a token request.

@@ -11,6 +11,7 @@ section 0, where each rule was measured.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Protocol, TypeGuard
 from urllib.parse import unquote, urlsplit
@@ -47,14 +48,15 @@ _MOST_ENCODINGS = 8
 #: The paths of the gateway for a Cloud token that belong to no product.
 #: Source: developer.atlassian.com oauth-2-3lo-apps, copy of 2026-09-26.
 _ACCOUNT_PATHS = frozenset({"/me", "/oauth/token/accessible-resources"})
-#: Resource paths of a site, and the gateway path that each is rewritten to ({}: the cloud id).
+#: What resource paths of a site begin with, and the product of the gateway that has them.
 #: Other paths of a site (pages, downloads, `/_edge`) have no counterpart there and accept no OAuth
-#: token. Answers link to the pages of attachments, whose paths hold the ids of the resources.
-#: Programs write // where they join URLs: the site reads it as /.
+#: token. Programs write // where they join URLs: the site reads it as /.
+_JIRA, _CONFLUENCE = "/ex/jira", "/ex/confluence"
+_SITE_RESOURCES = {"/rest": _JIRA, "/wiki/rest": _CONFLUENCE, "/wiki/api": _CONFLUENCE}
+#: Pages of attachments, to which answers link, and the gateway path that each is rewritten to ({}:
+#: the cloud id). Their paths hold the ids of the resources.
 #: Source: Jira's OpenAPI document, /rest/api/3/attachment/..., read 2026-11-24.
-_SITE_PATHS = (
-    (r"(/wiki/(?:rest|api)/.*)", r"/ex/confluence/{}\1"),
-    (r"(/rest/.*)", r"/ex/jira/{}\1"),
+_SITE_PAGES = (
     (r"/secure/attachment/(\d+)(?:/[^/]*)?", r"/ex/jira/{}/rest/api/3/attachment/content/\1"),
     (r"/secure/thumbnail/(\d+)(?:/[^/]*)?", r"/ex/jira/{}/rest/api/3/attachment/thumbnail/\1"),
 )
@@ -158,6 +160,15 @@ class ResourceServer(Protocol):
     def anonymous_fallback(self) -> bool:
         """Whether the server answers an invalid token like no token, instead of rejecting it."""
 
+    @property
+    def plain_routes(self) -> Mapping[str, str]:
+        """What URLs begin with that carry the token, unless something in the rest is unusual.
+
+        A key is an origin, and perhaps the first parts of a path; the rest begins with a slash. The
+        value is what such a URL begins with where it is sent: the same, or that of the gateway.
+        `route` decides in the same way, and about all other URLs.
+        """
+
     def route(self, location: Location) -> Route:
         """Where a request for this location goes, and whether it carries the token."""
 
@@ -183,6 +194,12 @@ class OneServer:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_base", Location.of(self.base_url))
+
+    @property
+    def plain_routes(self) -> Mapping[str, str]:
+        """The base URL."""
+        url = f"{self._base.origin_url}{self._base.path}"
+        return {url: url}
 
     def route(self, location: Location) -> Route:
         """The same location, with the token if it is below the base URL, or another own path."""
@@ -234,6 +251,12 @@ class SeveralServers:
     def anonymous_fallback(self) -> bool:
         """That of the main one."""
         return self.main.anonymous_fallback
+
+    @property
+    def plain_routes(self) -> Mapping[str, str]:
+        """Those of all."""
+        servers = (self.main, *self.others)
+        return {begins: sent for each in servers for begins, sent in each.plain_routes.items()}
 
     def route(self, location: Location) -> Route:
         """The same location, with the token if one of the servers accepts it there."""
@@ -289,6 +312,20 @@ class CloudGateway:
     def anonymous_fallback(self) -> bool:
         """No. (Some resources answer 200 as if not logged in, with a header that says so.)"""
         return False
+
+    @property
+    def plain_routes(self) -> Mapping[str, str]:
+        """The products and APIs of the gateway, and the resources of the site."""
+        api, site = self._api.origin_url, self._site.origin_url
+        if not self.cloud_id or api == site:
+            return {}
+        products = (self.gateway_path, *_SITE_RESOURCES.values())
+        routes = {url: url for url in (f"{api}{path}/{self.cloud_id}" for path in products)}
+        routes |= {api + path: api + form for path, form in self._apis.forms.items()}
+        if self.site_url:
+            for path, gateway_path in _SITE_RESOURCES.items():
+                routes[site + path] = f"{api}{gateway_path}/{self.cloud_id}{path}"
+        return routes
 
     def route(self, location: Location) -> Route:
         """The location on the gateway, with the token; the same location without it otherwise."""
@@ -375,7 +412,10 @@ class CloudGateway:
         if not on_site and (of_api := self._apis.path_with_token(path)):
             return of_api
         collapsed = re.sub("/{2,}", "/", path)
-        for pattern, replacement in _SITE_PATHS:
+        for beginning, gateway_path in _SITE_RESOURCES.items():
+            if collapsed.startswith(f"{beginning}/"):
+                return f"{gateway_path}/{self.cloud_id}{collapsed}"
+        for pattern, replacement in _SITE_PAGES:
             if match := re.fullmatch(pattern, collapsed, re.DOTALL):
                 return match.expand(replacement.format(self.cloud_id))
         return None
