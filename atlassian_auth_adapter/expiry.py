@@ -53,14 +53,21 @@ class ExpiryPolicy:
 
         `jitter_share` is the token's share of the jitter, 0 to 1.
         """
-        if remaining == math.inf:
-            return Freshness.FRESH
+        stale, expired = self.windows(token_set, jitter_share)
+        if remaining <= expired:
+            return Freshness.EXPIRED
+        return Freshness.STALE if remaining <= stale else Freshness.FRESH
+
+    def windows(self, token_set: TokenSet, jitter_share: float = 0.0) -> tuple[float, float]:
+        """Seconds before the end of the token at which its stale and its expired window begin.
+
+        The stale window may be the shorter one: then the token is never stale.
+        """
         lifetime = token_set.lifetime
+        if lifetime == math.inf:
+            return 0.0, 0.0
         expired = max(
             min(self.minimum, lifetime / 2), min(self.expired, lifetime * self.expired_fraction)
         )
-        if remaining <= expired:
-            return Freshness.EXPIRED
         stale = min(self.stale, lifetime * self.stale_fraction)
-        stale -= min(self.jitter, stale / 4) * jitter_share
-        return Freshness.STALE if remaining <= stale else Freshness.FRESH
+        return stale - min(self.jitter, stale / 4) * jitter_share, expired

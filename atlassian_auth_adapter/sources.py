@@ -8,10 +8,13 @@ from abc import ABC, abstractmethod
 from atlassian_auth_adapter.atlassian.gateway import ResourceServer
 from atlassian_auth_adapter.events import OnEvent
 from atlassian_auth_adapter.pacing import Pacing
-from atlassian_auth_adapter.threads import result_of, run_in_thread, wait_async
+from atlassian_auth_adapter.threads import Workers, result_of, wait_async
 from atlassian_auth_adapter.tokens import TokenSet
 
 __all__ = ["TokenSource"]
+
+#: Threads on which the tasks of a program wait for `token_set` of one source at the same time.
+MOST_THREADS = 32
 
 
 class TokenSource(ABC):
@@ -34,6 +37,13 @@ class TokenSource(ABC):
     def current(self) -> TokenSet | None:
         """The token set known at this moment, whatever its age. Never blocks."""
 
+    def fresh(self) -> TokenSet | None:
+        """What `token_set` would return at once, with nothing else to do; None: ask `token_set`.
+
+        Never blocks. It spares requests the rest of `token_set`.
+        """
+        return None
+
     @abstractmethod
     def token_set(self, rejected: str | None = None) -> TokenSet:
         """A token set whose access token is valid; may block on a token request.
@@ -51,9 +61,10 @@ class TokenSource(ABC):
     async def token_set_async(self, rejected: str | None = None) -> TokenSet:
         """As `token_set`, for tasks of asyncio and trio: never blocks the event loop.
 
+        Unless a source does better, it runs on threads, however many tasks ask on 32 at most.
         Cancelling the task does not cancel a refresh.
         """
-        flight = run_in_thread(lambda: self.token_set(rejected))
+        flight = self._workers.run(lambda: self.token_set(rejected))
         await wait_async(flight)
         return result_of(flight)
 
@@ -65,7 +76,7 @@ class TokenSource(ABC):
 
     async def learn_site_async(self) -> None:
         """As `learn_site`, for tasks of asyncio and trio: never blocks the event loop."""
-        await wait_async(run_in_thread(self.learn_site))
+        await wait_async(self._workers.run(self.learn_site))
 
     def has_ended(self, token_set: TokenSet) -> bool:
         """Whether the token set is past its end by now, without any margin."""
@@ -74,6 +85,12 @@ class TokenSource(ABC):
     def monotonic(self) -> float:
         """Monotonic time, seconds."""
         return time.monotonic()
+
+    @property
+    def _workers(self) -> Workers:
+        """The threads on which tasks let this source work."""
+        found: Workers | None = self.__dict__.get("_threads")
+        return found or self.__dict__.setdefault("_threads", Workers(MOST_THREADS))
 
     @property
     def pacing(self) -> Pacing:

@@ -12,6 +12,7 @@ import math
 import os
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "NotDoneError",
     "SingleFlight",
+    "Workers",
     "after_fork",
     "bind_result",
     "holding_exit",
@@ -83,6 +85,46 @@ def run_in_thread(work: Callable[[], T]) -> Future[T]:
     if not started(run):
         run()
     return future
+
+
+class Workers:
+    """Threads of ours for work of one kind: never more than so many at one time, none when idle.
+
+    Each work runs in the context of its caller. It may wait for the work of other workers, not for
+    that of the same ones.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._begin()
+
+    def _begin(self) -> None:
+        # A forked child has none of its parent's threads.
+        self._process = os.getpid()
+        self._waiting: deque[Callable[[], object]] = deque()
+        self._free = threading.Semaphore(self._most)
+
+    def run(self, work: Callable[[], T]) -> Future[T]:
+        """The future of the work, which runs as soon as a thread is free."""
+        if self._process != os.getpid():
+            self._begin()
+        future: Future[T] = Future()
+        context = contextvars.copy_context()
+        self._waiting.append(partial(context.run, bind_result(work, future)))
+        self._start()
+        return future
+
+    def _start(self) -> None:
+        if self._free.acquire(blocking=False) and not started(self._work):
+            self._work()
+
+    def _work(self) -> None:
+        while self._waiting:
+            with suppress(IndexError):  # another thread has taken the last one
+                self._waiting.popleft()()
+        self._free.release()
+        if self._waiting:  # it was added when this thread had looked
+            self._start()
 
 
 class SingleFlight(Generic[T]):

@@ -71,6 +71,11 @@ class TokenSet:
         header = SecretText(f"{scheme} {self.access_token}") if scheme else ""
         object.__setattr__(self, "_header", header)
 
+    @property
+    def is_sendable(self) -> bool:
+        """Whether requests can carry the token, as `checked` requires."""
+        return self._header != ""
+
     def checked(self) -> Self:
         """This token set, if requests can carry its token. Source: RFC 6749 section 7.1.
 
@@ -78,7 +83,7 @@ class TokenSet:
             TokenRequestRefusedError: The token is of a type that is not sent as it is, such as
                 "mac" or "DPoP".
         """
-        if not self._header:
+        if not self.is_sendable:
             # Another text is not quoted: it may be a secret in the wrong place.
             is_known = self.token_type.lower() in _OTHER_TYPES
             kind = f"the type {self.token_type}" if is_known else "an unknown type"
@@ -95,7 +100,8 @@ class TokenSet:
 
         Raises as `checked`.
         """
-        self.checked()
+        if not self._header:
+            self.checked()
         return self._header
 
     @property

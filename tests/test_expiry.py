@@ -12,6 +12,8 @@ from hypothesis import given, strategies as st
 from atlassian_auth_adapter import ExpiryPolicy, TokenSet
 from atlassian_auth_adapter.clock import SystemClock
 from atlassian_auth_adapter.expiry import Freshness
+from atlassian_auth_adapter.records import Login
+from atlassian_auth_adapter.refresh.steps import Snapshot
 
 F = Freshness
 ORDER = [F.EXPIRED, F.STALE, F.FRESH]
@@ -72,6 +74,18 @@ def test_a_token_with_more_time_left_is_never_worse(
     assert ORDER.index(policy.freshness(token_set, more, share)) >= ORDER.index(
         policy.freshness(token_set, less, share)
     )
+
+
+@given(policies, lifetimes | st.just(math.inf), seconds, seconds, shares)
+def test_a_short_look_and_a_long_one_find_the_same_tokens_fresh(
+    policy: ExpiryPolicy, lifetime: float, wall: float, monotonic: float, share: float
+) -> None:
+    """What is worked out once for all requests says the same as the policy at each of them."""
+    snapshot = Snapshot(Login(token_set=_living(lifetime)), 1e9 + lifetime, share)
+    for now in ((1e9 + wall, 1e9 + monotonic), (1e9 + wall, 1e9), (1e9, 1e9 + monotonic)):
+        for each in (policy, ExpiryPolicy()):  # sources with their own share a snapshot
+            is_fresh = snapshot.freshness(*now, each) is F.FRESH
+            assert (snapshot.fresh(*now, each) is not None) == is_fresh
 
 
 @given(policies, lifetimes, seconds, shares)

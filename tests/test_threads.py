@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import Future
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
 import trio
 
-from atlassian_auth_adapter import LoginRequiredError, threads
+from atlassian_auth_adapter import LoginRequiredError, TokenSet, threads
+from atlassian_auth_adapter.atlassian.gateway import OneServer
+from atlassian_auth_adapter.sources import MOST_THREADS
+from atlassian_auth_adapter.testing.contracts.world import PATIENCE, FixedTokenSource
 from atlassian_auth_adapter.threads import (
     NotDoneError,
     SingleFlight,
+    Workers,
     bind_result,
     result_of,
     run_in_thread,
@@ -22,6 +27,7 @@ from atlassian_auth_adapter.threads import (
     wait_async,
 )
 
+CALLER: ContextVar[str] = ContextVar("CALLER")
 RUNNERS = {"asyncio": lambda function: asyncio.run(function()), "trio": trio.run}
 on_each_loop = pytest.mark.parametrize("run", RUNNERS.values(), ids=RUNNERS)
 
@@ -51,6 +57,72 @@ def test_without_threads_the_work_is_done_here(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(threading.Thread, "start", refuse)
     assert not started(lambda: None)
     assert run_in_thread(threading.get_ident).result(0) == threading.get_ident()
+
+
+class Slow(FixedTokenSource):
+    """A source without a `token_set_async` of its own, which returns when as many calls wait."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(OneServer("https://jira.example.com"))
+        self.all_wait = threading.Barrier(most)
+        self.seen: list[tuple[str, int]] = []
+
+    def fresh(self) -> None:
+        """None: it has to be asked."""
+
+    def token_set(self, rejected: str | None = None) -> TokenSet:
+        self.seen.append((CALLER.get(), threading.get_ident()))
+        self.all_wait.wait(PATIENCE)
+        return super().token_set(rejected)
+
+
+@on_each_loop
+def test_tasks_of_a_custom_source_share_a_few_threads(run: Any) -> None:
+    """And each is asked for in the context of its own task."""
+    source = Slow(MOST_THREADS)
+    names = [f"task {number}" for number in range(4 * MOST_THREADS)]
+
+    async def ask(name: str) -> None:
+        CALLER.set(name)
+        await source.token_set_async()
+
+    async def main() -> None:
+        if run is RUNNERS["trio"]:
+            async with trio.open_nursery() as nursery:
+                for name in names:
+                    nursery.start_soon(ask, name)
+        else:
+            await asyncio.gather(*map(ask, names))
+
+    run(main)
+    assert sorted(name for name, _ in source.seen) == sorted(names)
+    assert source.all_wait.n_waiting == 0
+
+
+def test_workers_are_never_more_than_that() -> None:
+    """However many work there is; when there is none, no thread is left."""
+    workers, running, most = Workers(3), threading.Semaphore(3), []
+
+    def work() -> None:
+        most.append(running.acquire(blocking=False))
+        running.release()
+
+    for future in [workers.run(work) for _ in range(300)]:
+        future.result(PATIENCE)
+    assert all(most)
+    failing = workers.run(lambda: 1 / 0)
+    assert isinstance(failing.exception(PATIENCE), ZeroDivisionError)
+    assert workers.run(lambda: "again").result(PATIENCE) == "again"
+
+
+def test_workers_of_a_forked_child_are_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The threads of its parent, which it does not have, take none of its places."""
+    workers, go = Workers(1), threading.Event()
+    blocked = workers.run(lambda: go.wait(PATIENCE))
+    monkeypatch.setattr("os.getpid", lambda: -1)
+    assert workers.run(lambda: "done").result(PATIENCE) == "done"
+    go.set()
+    assert blocked.result(PATIENCE)
 
 
 @pytest.mark.parametrize("fails", [False, True])

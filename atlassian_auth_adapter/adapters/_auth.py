@@ -13,9 +13,10 @@ from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any, Literal, NoReturn, Self
 
-from atlassian_auth_adapter.atlassian.gateway import Location, Route
+from atlassian_auth_adapter.atlassian.gateway import Location, ResourceServer, Route
+from atlassian_auth_adapter.atlassian.plain_urls import PlainURLs
 from atlassian_auth_adapter.atlassian.scopes import lacking, scopes_for, shortened, successor_of
-from atlassian_auth_adapter.atlassian.verdicts import Verdict, judge
+from atlassian_auth_adapter.atlassian.verdicts import DATA_POLICY, Verdict, judge
 from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
     ConfigurationError,
@@ -50,9 +51,6 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 #: What an auth object remembers of each kind, such as what an event was reported about: the latest.
 MOST_REMEMBERED = 1000
 
-#: The header of an answer whose content an administrator's policy has left out in part.
-#: Source: developer.atlassian.com data-security-policy-developer-guide.
-DATA_POLICY = "Atlassian-DataSecurityPolicy"
 #: What the event `app_access_blocked` advises.
 ALLOW_APP = (
     "a data security policy of the organization keeps apps from some content, and the answer is "
@@ -99,6 +97,7 @@ class AuthObject(PickledByReference):
         self.source = source
         self.foreign = foreign
         self._reported: dict[EventName, dict[Hashable, object]] = {}
+        self._plain: tuple[ResourceServer | None, PlainURLs] = None, PlainURLs({})
 
     @classmethod
     def from_profile(
@@ -132,6 +131,15 @@ class AuthObject(PickledByReference):
         """Whether session cookies are taken off, because the server prefers them to the token."""
         return self.source.resource_server.anonymous_fallback
 
+    def sent_to(self, url: str) -> str | None:
+        """As `PlainURLs.sent_to`, for the resource server: another one once a site was found."""
+        server = self.source.resource_server
+        known, plain_urls = self._plain
+        if known is not server:
+            plain_urls = PlainURLs(server.plain_routes)
+            self._plain = server, plain_urls
+        return plain_urls.sent_to(url)
+
     def admit(self, location: Location, *, again: bool = False) -> Route | None:
         """The route of a request that carries the token, or None if it must not carry it.
 
@@ -162,6 +170,10 @@ class AuthObject(PickledByReference):
         if self._first_time("foreign_origin", (origin, route.hint)):
             self._report("foreign_origin", origin=origin, hint=route.hint)
         return None
+
+    def note_accepted(self, method: str, url: str) -> None:
+        """Remember that the token was accepted at this plain URL."""
+        self.source.pacing.accepted(f"{method} {url.partition('?')[0]}")
 
     def note_proxy(self, location: Location, proxy: str | None) -> None:
         """Report a proxy that has got the token in clear text, for a request to this machine."""

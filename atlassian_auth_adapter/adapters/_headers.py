@@ -15,97 +15,117 @@ from atlassian_auth_adapter.secret_text import hidden
 __all__ = ["UncopiedHeaders"]
 
 _NAME = "Authorization"
-_LOWER_NAME = _NAME.lower().encode()
+_LOWER_NAME = _NAME.lower()
 
 
 class UncopiedHeaders:
     """A base class for a library's `Headers` that show the token, and do not copy it.
 
     Readers get all headers. The library copies what its own class holds, and that is everything but
-    the token, until `allow_copies` is called.
+    Authorization, until `allow_copies` is called.
 
     Args:
-        headers: Those of the request so far; with or without a credential.
+        headers: Those of the request so far.
         authorization: The value of Authorization.
+        has_credential: Whether `headers` have an Authorization, which is replaced.
     """
 
-    def __init__(self, headers: Any, authorization: str) -> None:
-        before = headers.all if isinstance(headers, UncopiedHeaders) else headers
-        super().__init__(before)  # type: ignore[call-arg]
-        self.all: Any = type(before)(before)
-        self.all[_NAME] = authorization
-        if any(name.lower() == _LOWER_NAME for name, _ in before.raw):
+    def __init__(self, headers: Any, authorization: str, *, has_credential: bool) -> None:
+        super().__init__(headers)  # type: ignore[call-arg]
+        #: None: the program has taken it off.
+        self.authorization: str | None = authorization
+        self._is_copied = False
+        if has_credential and super().__contains__(_NAME):  # type: ignore[misc]
             super().__delitem__(_NAME)  # type: ignore[misc]
 
     def allow_copies(self) -> None:
         """Let copies have the token as well: the transport shows where they are sent."""
-        if _NAME in self.all:  # else the program has taken it off
-            super().__setitem__(_NAME, hidden(self.all[_NAME]))  # type: ignore[misc]
+        if self.authorization is not None:
+            super().__setitem__(_NAME, hidden(self.authorization))  # type: ignore[misc]
+            self._is_copied = True
+
+    def _replace(self, authorization: str | None) -> None:
+        self.authorization = authorization
+        if self._is_copied:
+            super().__delitem__(_NAME)  # type: ignore[misc]
+            self._is_copied = False
 
     @property
     def raw(self) -> list[tuple[bytes, bytes]]:
         """What is sent."""
-        raw: list[tuple[bytes, bytes]] = self.all.raw
+        raw: list[tuple[bytes, bytes]] = super().raw  # type: ignore[misc]
+        if self.authorization is not None and not self._is_copied:
+            raw.append((_NAME.encode(), self.authorization.encode()))
         return raw
 
+    def copy(self) -> Any:
+        """All of them, as plain headers of the library."""
+        plain = super().copy()  # type: ignore[misc]
+        if self.authorization is not None:
+            plain[_NAME] = hidden(self.authorization)
+        return plain
+
     def __getitem__(self, key: str) -> str:
-        return str(self.all[key])
+        if key.lower() == _LOWER_NAME and self.authorization is not None:
+            return str(self.authorization)
+        return str(super().__getitem__(key))  # type: ignore[misc]
 
     def __setitem__(self, key: str, value: str) -> None:
-        self.all[key] = value
-        if key.lower() != _NAME.lower():
+        if key.lower() == _LOWER_NAME:
+            self._replace(value)
+        else:
             super().__setitem__(key, value)  # type: ignore[misc]
 
     def __delitem__(self, key: str) -> None:
-        del self.all[key]
-        if super().__contains__(key):  # type: ignore[misc]
+        if key.lower() == _LOWER_NAME and self.authorization is not None:
+            self._replace(None)
+        else:
             super().__delitem__(key)  # type: ignore[misc]
 
     def update(self, headers: Any = None) -> None:
         """Replace what these headers name."""
         super().update(headers)  # type: ignore[misc]
-        self.all.update(headers)
-        if super().__contains__(_NAME):  # type: ignore[misc]
+        # The library has taken off what was there, and added the new one to its own.
+        if self.authorization is None and super().__contains__(_NAME):  # type: ignore[misc]
+            self.authorization = super().__getitem__(_NAME)  # type: ignore[misc]
             super().__delitem__(_NAME)  # type: ignore[misc]
 
     def __contains__(self, key: Any) -> bool:
-        return key in self.all
+        if key.lower() == _LOWER_NAME:
+            return self.authorization is not None
+        return bool(super().__contains__(key))  # type: ignore[misc]
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self.all)
+        return iter(self.copy())
 
     def __len__(self) -> int:
-        return len(self.all)
+        return len(self.raw)
 
     def __eq__(self, other: object) -> bool:
-        return bool(self.all == other)
+        return bool(self.copy() == other)
 
     __hash__ = None  # type: ignore[assignment]  # as the library's
 
     def __repr__(self) -> str:
-        return repr(self.all)
+        return repr(self.copy())
 
     def keys(self) -> Any:
         """As of a dict."""
-        return self.all.keys()
+        return self.copy().keys()
 
     def values(self) -> Any:
         """As of a dict."""
-        return self.all.values()
+        return self.copy().values()
 
     def items(self) -> Any:
         """As of a dict; several of one name are one, separated by commas."""
-        return self.all.items()
+        return self.copy().items()
 
     def multi_items(self) -> Any:
         """Each on its own."""
-        return self.all.multi_items()
+        return self.copy().multi_items()
 
     def get_list(self, key: str, split_commas: bool = False) -> list[str]:
         """Each of one name."""
-        values: list[str] = self.all.get_list(key, split_commas)
+        values: list[str] = self.copy().get_list(key, split_commas)
         return values
-
-    def copy(self) -> Any:
-        """All of them, as plain headers of the library."""
-        return self.all.copy()

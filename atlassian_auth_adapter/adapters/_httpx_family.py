@@ -20,20 +20,24 @@ from atlassian_auth_adapter.adapters._auth import (
     credential_in,
     library_of,
     refuse,
-    refuse_clear_text_proxy,
     without_session,
 )
 from atlassian_auth_adapter.adapters._bodies import PartlyReadStream
 from atlassian_auth_adapter.adapters._headers import UncopiedHeaders
+from atlassian_auth_adapter.adapters._trace import AsyncTrace, Trace, location_of, url_text
 from atlassian_auth_adapter.atlassian.gateway import Location, Route
+from atlassian_auth_adapter.atlassian.verdicts import is_ordinary
 from atlassian_auth_adapter.errors import AtlassianAuthError, FreshTokenRejectedError, raise_clean
-from atlassian_auth_adapter.hosts import is_loopback
 from atlassian_auth_adapter.tokens import TokenSet
 
 if TYPE_CHECKING:
     import httpx
 
 __all__ = ["HTTPXFamilyAuth"]
+
+
+#: Extensions with which caches mark their answers; see `_is_from_cache`.
+_CACHE_EXTENSIONS = ("caching", "from_cache", "hishel_from_cache")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,21 @@ class _Drop:
     response: httpx.Response
 
 
+@dataclass(slots=True)
+class _Sent:
+    """A request with the token, which the fast test has let pass.
+
+    Attributes:
+        text: Its URL as text.
+        url: Its URL.
+        token_set: Its token set.
+    """
+
+    text: str
+    url: httpx.URL
+    token_set: TokenSet
+
+
 class HTTPXFamilyAuth(AuthObject):
     """The auth flow for httpx and for httpx2, which speak the same interface."""
 
@@ -79,8 +98,14 @@ class HTTPXFamilyAuth(AuthObject):
     # Typed as Any: the request is one of httpx or of httpx2.
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
         """Drives the flow for a sync client. Called by the library."""
+        if (sent := self._sent_at_once(request, Trace)) is None:
+            flow = self._flow(request, Trace)
+        else:
+            response = yield request
+            if self._is_ordinary(request, sent, response):
+                return
+            flow = self._answered(request, response, sent.token_set, lambda: True, Trace)
         reply: Any = None
-        flow = self._flow(request, _Trace)
         while (step := _next_step(flow, reply)) is not None:
             if isinstance(step, _NeedTokenSet):
                 try:
@@ -98,8 +123,14 @@ class HTTPXFamilyAuth(AuthObject):
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
         """Drives the flow for an async client. Called by the library."""
+        if (sent := self._sent_at_once(request, AsyncTrace)) is None:
+            flow = self._flow(request, AsyncTrace)
+        else:
+            response = yield request
+            if self._is_ordinary(request, sent, response):
+                return
+            flow = self._answered(request, response, sent.token_set, lambda: True, AsyncTrace)
         reply: Any = None
-        flow = self._flow(request, _AsyncTrace)
         while (step := _next_step(flow, reply)) is not None:
             if isinstance(step, _NeedTokenSet):
                 try:
@@ -115,14 +146,54 @@ class HTTPXFamilyAuth(AuthObject):
             else:
                 reply = yield step
 
-    def _flow(self, request: httpx.Request, trace: type[_Trace]) -> Generator[Any, Any, None]:
-        location, token_set = yield from self._routed(request)
+    def _sent_at_once(self, request: httpx.Request, trace: type[Trace]) -> _Sent | None:
+        """What was added to the request, if URL, token and body need no closer look."""
+        url = request.url
+        if url.userinfo or not hasattr(request, "_content"):
+            return None
+        text = url_text(url.scheme, url.raw_host.decode(), url.port, url.raw_path.decode())
+        sent_to = self.sent_to(text)
+        if sent_to is None or (token_set := self.source.fresh()) is None:
+            return None
+        if sent_to:
+            text, url = sent_to, type(url)(sent_to)
+            _send_to(request, url)
+        self._attach(request, token_set, trace)
+        return _Sent(text, url, token_set)
+
+    def _is_ordinary(self, request: httpx.Request, sent: _Sent, response: httpx.Response) -> bool:
+        """Whether nothing is to be done about the response to a request that was sent at once."""
+        headers: Any = request.headers
+        if (
+            response.request is not request  # the library has followed redirects
+            or request.url is not sent.url
+            or getattr(headers, "authorization", None) is not sent.token_set.authorization
+            or not is_ordinary(response.status_code, response.headers.raw)
+        ):
+            return False
+        if not _is_from_cache(response):
+            self.note_accepted(request.method, sent.text)
+        return True
+
+    def _flow(self, request: httpx.Request, trace: type[Trace]) -> Generator[Any, Any, None]:
+        token_set = yield from self._routed(request)
         if token_set is None:
             yield request
             return
         rewind = _rewinder(request)
         self._attach(request, token_set, trace)
         response = yield request
+        yield from self._answered(request, response, token_set, rewind, trace)
+
+    def _answered(
+        self,
+        request: httpx.Request,
+        response: httpx.Response,
+        token_set: TokenSet,
+        rewind: Callable[[], bool],
+        trace: type[Trace],
+    ) -> Generator[Any, Any, None]:
+        """What follows the response to a request with the token."""
         answer = self._telling(request, response)
         if answer.request is not request:  # the library has followed redirects
             bare = yield from self._hop_without_its_token(request, response, rewind)
@@ -131,9 +202,9 @@ class HTTPXFamilyAuth(AuthObject):
                 yield _Drop(response)
                 yield from self._flow(bare, trace)
                 return
-            location = _location(answer.request.url)
-            if not self.may_carry_token(location):
-                return
+        location = location_of(answer.request.url)
+        if not self.may_carry_token(location):
+            return
         if not _carried(answer.request, token_set) or _is_from_cache(answer):
             return
         start = b""
@@ -157,41 +228,44 @@ class HTTPXFamilyAuth(AuthObject):
         have followed it.
         """
         for hop in _answers_to(request, response):
-            location = _location(hop.request.url)
+            location = location_of(hop.request.url)
             if self.may_carry_token(location) and self.asks_for_a_login(
                 location, hop.status_code, hop.headers
             ):
                 return hop
         return response
 
-    def _routed(
-        self, request: httpx.Request
-    ) -> Generator[Any, Any, tuple[Location, TokenSet | None]]:
-        """The location that the request is sent to, and its token set; None: no token."""
-        location = _location(request.url)
-        route = self._admitted(location, request)
+    def _routed(self, request: httpx.Request) -> Generator[Any, Any, TokenSet | None]:
+        """The token set of the request, which has its route then; None: no token."""
+        location = location_of(request.url)
+        route = self.admitted(location, request)
         if route is None:
-            return location, None
+            return None
         token_set = self._token_set_or_raise((yield _NeedTokenSet()), request)
         if route.undecided:
             yield _NeedSite()
-            route = self._admitted(location, request, again=True)
+            route = self.admitted(location, request, again=True)
             if route is None:
-                return location, None
+                return None
         if route.location != location:
-            _redirect(request, route.location)
-        return route.location, token_set
+            _send_to(request, _url(request.url, route.location))
+        return token_set
 
-    def _attach(self, request: httpx.Request, token_set: TokenSet, trace: type[_Trace]) -> None:
+    def _attach(self, request: httpx.Request, token_set: TokenSet, trace: type[Trace]) -> None:
         """Add the token, and a trace extension that checks each hop after a redirect."""
-        headers: Any = self._headers(request.headers, token_set.authorization)
+        present = {name.lower() for name, _ in request.headers.raw}
+        headers: Any = self._headers(
+            request.headers,
+            token_set.authorization,
+            has_credential=b"authorization" in present,
+        )
         request.headers = headers
-        if self.drops_sessions:
-            cookies = without_session(request.headers.pop("Cookie", ""))
+        if b"cookie" in present and self.drops_sessions:
+            cookies = without_session(request.headers.pop("Cookie"))
             if cookies:
                 request.headers["Cookie"] = cookies
         inner = request.extensions.get("trace")
-        if isinstance(inner, _Trace):  # the same request was sent before
+        if isinstance(inner, Trace):  # the same request was sent before
             inner = inner.inner
         request.extensions = {**request.extensions, "trace": trace(self, request, headers, inner)}
 
@@ -202,7 +276,7 @@ class HTTPXFamilyAuth(AuthObject):
         rejection: Rejection,
         token_set: TokenSet,
         rewind: Callable[[], bool],
-        trace: type[_Trace],
+        trace: type[Trace],
     ) -> Generator[Any, Any, None]:
         """Get another token set, and send the request again with it if that is safe."""
         fresh = yield _NeedTokenSet(rejected=token_set.access_token)
@@ -225,7 +299,9 @@ class HTTPXFamilyAuth(AuthObject):
                 yield _Drop(response)
                 yield from self._flow(bare, trace)
                 return
-        if self.may_carry_token(_location(answer.request.url)) and _carried(answer.request, fresh):
+        if self.may_carry_token(location_of(answer.request.url)) and _carried(
+            answer.request, fresh
+        ):
             rejection.note_answer(fresh, answer.status_code, answer.headers)
 
     def _hop_without_its_token(
@@ -244,11 +320,11 @@ class HTTPXFamilyAuth(AuthObject):
             hop = answer.request
             if hop is request:
                 continue
-            location = _location(hop.url)
-            route = self._admitted(location, hop)
+            location = location_of(hop.url)
+            route = self.admitted(location, hop)
             if route is not None and route.undecided:
                 yield _NeedSite()
-                route = self._admitted(location, hop, again=True)
+                route = self.admitted(location, hop, again=True)
             if route is None:
                 return None  # what a foreign host asks for gets no token
             if not (self.may_carry_token(location) and "Authorization" in hop.headers):
@@ -259,22 +335,24 @@ class HTTPXFamilyAuth(AuthObject):
                     return None  # the rest is the way to its login page
         return None
 
-    def _admitted(
+    def admitted(
         self, location: Location, request: httpx.Request, *, again: bool = False
     ) -> Route | None:
+        """As `admit`, with the error of the library."""
         try:
             return self.admit(location, again=again)
         except AtlassianAuthError as error:
-            raise_clean(self._failed(error, request))
+            raise_clean(self.failed(error, request))
 
     def _token_set_or_raise(
         self, reply: TokenSet | AtlassianAuthError, request: httpx.Request
     ) -> TokenSet:
         if isinstance(reply, AtlassianAuthError):
-            raise self._failed(reply, request) from reply.__cause__
+            raise self.failed(reply, request) from reply.__cause__
         return reply
 
-    def _failed(self, error: AtlassianAuthError, request: httpx.Request) -> AtlassianAuthError:
+    def failed(self, error: AtlassianAuthError, request: httpx.Request) -> AtlassianAuthError:
+        """The error for the program, which also is one of the library."""
         failure = bridged(error, self._error)
         # What httpx gives out as `.request`: method and URL, without headers and body.
         failure.request = type(request)(request.method, request.url)  # type: ignore[attr-defined]
@@ -289,24 +367,19 @@ def _next_step(flow: Generator[Any, Any, None], reply: Any) -> Any:
         return None
 
 
-def _location(url: httpx.URL) -> Location:
-    return Location(
-        url.scheme,
-        url.raw_host.decode("ascii").lower(),
-        url.port,
-        url.raw_path.decode("ascii").partition("?")[0],
-        bool(url.userinfo),
-    )
-
-
-def _redirect(request: httpx.Request, location: Location) -> None:
-    """Send the request to the gateway instead, without the cookies of the site."""
-    request.url = request.url.copy_with(
+def _url(url: httpx.URL, location: Location) -> httpx.URL:
+    """The URL at another location, with the same query."""
+    return url.copy_with(
         scheme=location.scheme,
         host=location.host,
         port=location.port,
-        raw_path=location.path.encode() + (b"?" + request.url.query if request.url.query else b""),
+        raw_path=location.path.encode() + (b"?" + url.query if url.query else b""),
     )
+
+
+def _send_to(request: httpx.Request, url: httpx.URL) -> None:
+    """Send the request to the gateway instead, without the cookies of the site."""
+    request.url = url
     request.headers["Host"] = request.url.netloc.decode("ascii")
     request.headers.pop("Cookie", None)
 
@@ -379,6 +452,8 @@ def _is_from_cache(response: httpx.Response) -> bool:
     Source: the extensions of hishel 0.1.5, 1.0 and 2.0.
     """
     known = response.extensions
+    if known.keys().isdisjoint(_CACHE_EXTENSIONS):
+        return False
     status = known.get("caching")
     status = status if isinstance(status, Mapping) else {}
     return any((known.get("from_cache"), known.get("hishel_from_cache"), status.get("from_cache")))
@@ -391,94 +466,3 @@ def _is_seekable(file: Any) -> bool:
         return can_seek is True and isinstance(file.tell(), int)
     except (AttributeError, OSError, ValueError):
         return False
-
-
-class _Trace:
-    """A trace extension that judges each request just before its headers are written, and then
-    calls the extension of the program, if any.
-
-    The library follows redirects inside the flow, keeps the header on the same origin, whatever the
-    path, and adds its cookies. Over httpcore this sees it; see `UncopiedHeaders` for the others.
-    """
-
-    def __init__(
-        self,
-        auth: HTTPXFamilyAuth,
-        request: httpx.Request,
-        headers: Any,
-        inner: Callable[..., Any] | None,
-    ) -> None:
-        self.auth = auth
-        self.request = request
-        self.headers = headers
-        self.inner = inner
-
-    def __call__(self, name: str, info: Mapping[str, Any]) -> Any:
-        self._judge(name, info)
-        if self.inner is not None:
-            self.inner(name, info)
-
-    def _judge(self, name: str, info: Mapping[str, Any]) -> None:
-        if name.endswith("send_request_headers.started"):
-            if info["request"].method != b"CONNECT":  # to a proxy, without the headers
-                self._judge_headers(info["request"])
-        elif name.endswith("setup_socks5_connection.started"):
-            location = _location(self.request.url)
-            if is_loopback(info["host"]):
-                self._refuse_proxy(location)
-
-    def _judge_headers(self, sent: Any) -> None:
-        """Take the token off a request that may not carry it; otherwise take off sessions of Data
-        Center.
-        """
-        self.headers.allow_copies()
-        target = sent.url.target.decode("ascii")
-        is_proxied = "://" in target.partition("?")[0]  # in absolute form
-        if is_proxied:
-            location = Location.of(target)
-        else:
-            location = Location(
-                sent.url.scheme.decode(),
-                sent.url.host.decode().lower(),
-                sent.url.port,
-                target.partition("?")[0],
-            )
-        if not self.auth.may_carry_token(location):
-            sent.headers = [
-                (key, value)
-                for key, value in sent.headers
-                if not (
-                    key.lower() == b"authorization" and value.startswith((b"Bearer ", b"Basic "))
-                )
-            ]
-            self.auth._admitted(location, self.request)  # noqa: SLF001
-            return
-        if is_proxied:
-            self._refuse_proxy(location)
-        if self.auth.drops_sessions:
-            _drop_sessions(sent)
-
-    def _refuse_proxy(self, location: Location) -> None:
-        try:
-            refuse_clear_text_proxy(location)
-        except AtlassianAuthError as error:
-            raise_clean(self.auth._failed(error, self.request))  # noqa: SLF001
-
-
-class _AsyncTrace(_Trace):
-    """As `_Trace`, for async clients."""
-
-    async def __call__(self, name: str, info: Mapping[str, Any]) -> None:
-        self._judge(name, info)
-        if self.inner is not None:
-            await self.inner(name, info)
-
-
-def _drop_sessions(sent: Any) -> None:
-    kept = [
-        (key, without_session(value.decode("latin-1")).encode("latin-1"))
-        if key.lower() == b"cookie"
-        else (key, value)
-        for key, value in sent.headers
-    ]
-    sent.headers = [(key, value) for key, value in kept if value or key.lower() != b"cookie"]

@@ -6,7 +6,6 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from http.client import HTTPResponse as HTTPClientResponse
@@ -19,8 +18,7 @@ from urllib.request import Request
 import requests
 from requests.auth import AuthBase
 from requests.cookies import RequestsCookieJar, extract_cookies_to_jar
-from requests.exceptions import UnrewindableBodyError
-from requests.utils import get_environ_proxies, requote_uri, rewind_body, select_proxy
+from requests.utils import get_environ_proxies, requote_uri, select_proxy
 from urllib3 import HTTPResponse
 
 from atlassian_auth_adapter.adapters._auth import (
@@ -34,7 +32,9 @@ from atlassian_auth_adapter.adapters._auth import (
     without_session,
 )
 from atlassian_auth_adapter.adapters._bodies import MOST_LOOKED_AT, PartlyReadFile, decoded
+from atlassian_auth_adapter.adapters._rewinding import note_how_to_rewind, rewound
 from atlassian_auth_adapter.atlassian.gateway import Location
+from atlassian_auth_adapter.atlassian.verdicts import TELLING, is_ordinary
 from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
     FreshTokenRejectedError,
@@ -79,13 +79,37 @@ class AtlassianAuth(AuthObject, AuthBase):
 
     def __call__(self, request: requests.PreparedRequest, *_: object) -> requests.PreparedRequest:
         """Attach the token. Called by requests."""
+        url = request.url
+        is_usual = type(request) is requests.PreparedRequest
+        sent_to = self.sent_to(url) if is_usual and isinstance(url, str) else None
+        token_set = None if sent_to is None else self.source.fresh()
+        if token_set is None:
+            token_set = self._token_set(request)
+            if token_set is None:
+                return request
+        elif sent_to:
+            _send_to(request, sent_to)
+        if (request.url or "").startswith("http:"):
+            _refuse_proxy_of_environment(request)
+        request.headers["Authorization"] = token_set.authorization
+        if self.drops_sessions:
+            self._drop_session(request)
+        if request.body is not None:
+            note_how_to_rewind(request)
+        hooks, hook = request.hooks["response"], self._on_response
+        if hook not in hooks:
+            hooks.insert(0, hook)  # first: the program's own hooks see the final response only
+        return request
+
+    def _token_set(self, request: requests.PreparedRequest) -> TokenSet | None:
+        """The token set, or None if the request must not carry it; it has its route then."""
         if library_of(request) in ("httpx", "httpx2", "aiohttp", "niquests"):
             refuse(self, request)
         location = _location(request.url)
         try:
             route = self.admit(location)
             if route is None:
-                return request
+                return None
             token_set = self.source.token_set()
             if route.undecided:
                 self.source.learn_site()
@@ -93,23 +117,15 @@ class AtlassianAuth(AuthObject, AuthBase):
         except AtlassianAuthError as error:
             raise_clean(_failed(error, request), error.__cause__)
         if route is None:
-            return request
-        if route.location.scheme == "http":
-            _refuse_proxy_of_environment(request, route.location)
+            return None
         if route.location != location:
-            _send_to(request, route.location)
-        request.headers["Authorization"] = token_set.authorization
-        self._drop_session(request)
-        _note_position(request)
-        if encode_again := _encoding_again(request.body):
-            request._atlassian_encode_again = encode_again  # type: ignore[attr-defined] # noqa: SLF001
-        if self._on_response not in request.hooks["response"]:
-            # First, so that the program's own hooks see the final response only.
-            request.hooks["response"].insert(0, self._on_response)
-        return request
+            _send_to(request, _url(request.url or "", route.location))
+        return token_set
 
     def _on_response(self, response: requests.Response, **kwargs: Any) -> requests.Response:
         """Called by requests for each response, before it follows a redirect."""
+        if not kwargs.get("proxies") and self._is_ordinary(response):
+            return response
         kwargs["proxies"] = hidden(kwargs.get("proxies"))  # may hold a password
         answer = self._answer(response, kwargs)
         if answer.is_redirect:
@@ -121,6 +137,21 @@ class AtlassianAuth(AuthObject, AuthBase):
                 response.request._atlassian_token_left_off = True  # type: ignore[attr-defined] # noqa: SLF001
             response.request.copy = partial(_redirected, self, response.request)  # type: ignore[method-assign]
         return answer
+
+    def _is_ordinary(self, response: requests.Response) -> bool:
+        """Whether nothing is to be done about a response to a request for a plain URL."""
+        request, url = response.request, response.request.url
+        if not isinstance(url, str) or self.sent_to(url) != "":
+            return False
+        told = ((name, response.headers.get(name)) for name in TELLING)
+        headers = (
+            (name.encode(), value.encode("utf-8", "replace")) for name, value in told if value
+        )
+        if not is_ordinary(response.status_code, headers):
+            return False
+        if "Authorization" in request.headers and _is_live(response):
+            self.note_accepted(request.method or "", url)
+        return True
 
     def _answer(self, response: requests.Response, kwargs: dict[str, Any]) -> requests.Response:
         """The response, or the one to the same request with another token."""
@@ -152,7 +183,7 @@ class AtlassianAuth(AuthObject, AuthBase):
             _close(response)
             raise_clean(_failed(error, request), error.__cause__)
         rejection.note_token(fresh)
-        if not rejection.may_resend or not _rewound(request):
+        if not rejection.may_resend or not rewound(request):
             return response  # the token is ready for the next request
         again = self._send_again(response, fresh, kwargs)
         rejection.note_answer(fresh, again.status_code, again.headers)
@@ -170,7 +201,8 @@ class AtlassianAuth(AuthObject, AuthBase):
         request.headers.pop("Cookie", None)
         request.prepare_cookies(request._cookies)  # type: ignore[attr-defined] # noqa: SLF001
         request.headers["Authorization"] = token_set.authorization
-        self._drop_session(request)
+        if self.drops_sessions:
+            self._drop_session(request)
         try:
             again: requests.Response = response.connection.send(request, **kwargs)
         except BaseException as error:  # the frames of http.client hold the plain header
@@ -185,15 +217,9 @@ class AtlassianAuth(AuthObject, AuthBase):
         return again
 
     def _drop_session(self, request: requests.PreparedRequest) -> None:
-        if not self.drops_sessions:
-            return
-        cookies = without_session(_text(request.headers.pop("Cookie", "")))
-        if cookies:
-            request.headers["Cookie"] = cookies
-        # requests makes the header of a redirected request from a copy of this jar.
-        jar = RequestsCookieJar(_WithoutSessions(self))
-        jar.update(request._cookies or {})  # type: ignore[attr-defined] # noqa: SLF001
-        request._cookies = jar  # type: ignore[attr-defined] # noqa: SLF001
+        for name in _present(request, "cookie"):
+            if kept := without_session(_text(request.headers.pop(name))):
+                request.headers[name] = kept
 
     def _prepare_redirect(self, response: requests.Response) -> None:
         """Take the header off if the next request must not carry it. Otherwise write the URL that
@@ -250,6 +276,11 @@ def _redirected(auth: AtlassianAuth, request: requests.PreparedRequest) -> reque
     """What requests makes the request of a redirect from, in place of a plain copy."""
     copy: Any = _Redirected()
     vars(copy).update(vars(requests.PreparedRequest.copy(request)), auth=auth)
+    if auth.drops_sessions:
+        # requests makes the Cookie header of the redirected request from this jar.
+        jar = RequestsCookieJar(_WithoutSessions(auth))
+        jar.update(copy._cookies or {})  # noqa: SLF001
+        copy._cookies = jar  # noqa: SLF001
     return cast("requests.PreparedRequest", copy)
 
 
@@ -299,7 +330,7 @@ def _redirect_target(response: requests.Response) -> str:
     return urljoin(response.url, requote_uri(urlparse(target).geturl()))
 
 
-def _refuse_proxy_of_environment(request: requests.PreparedRequest, location: Location) -> None:
+def _refuse_proxy_of_environment(request: requests.PreparedRequest) -> None:
     """Refuse it for a request with the token to this machine, which is not encrypted.
 
     requests shows an auth object no other proxies before the request is sent, and does not say
@@ -307,6 +338,7 @@ def _refuse_proxy_of_environment(request: requests.PreparedRequest, location: Lo
     """
     if not _SYSTEM_HAS_PROXIES and not any(name in os.environ for name in _PROXY_VARIABLES):
         return
+    location = _location(request.url)
     if select_proxy(location.origin_url, get_environ_proxies(location.origin_url)):
         try:
             refuse_clear_text_proxy(location)
@@ -328,12 +360,18 @@ def _url(url: str, location: Location) -> str:
     return f"{location.origin_url}{location.path}" + (f"?{query}" if query else "")
 
 
-def _send_to(request: requests.PreparedRequest, location: Location) -> None:
+def _present(request: requests.PreparedRequest, *names: str) -> list[str]:
+    """Those of the headers (names in lower case) that the request has. Cheaper than to miss one."""
+    return [name for name in request.headers if name.lower() in names]
+
+
+def _send_to(request: requests.PreparedRequest, url: str) -> None:
     """Send the request to the gateway instead, without the cookies of the site."""
-    request.url = _url(request.url or "", location)
-    request.headers.pop("Host", None)
-    request.headers.pop("Cookie", None)
-    request.prepare_cookies(request._cookies)  # type: ignore[attr-defined] # noqa: SLF001
+    request.url = url
+    for name in _present(request, "host", "cookie"):
+        del request.headers[name]
+    if request._cookies:  # type: ignore[attr-defined] # noqa: SLF001
+        request.prepare_cookies(request._cookies)  # type: ignore[attr-defined] # noqa: SLF001
 
 
 def _is_live(response: requests.Response) -> bool:
@@ -412,78 +450,3 @@ def _drop(response: requests.Response) -> None:
 def _close(response: requests.Response) -> None:
     if response.raw is not None:  # a mock need not have one
         response.close()
-
-
-def _note_position(request: requests.PreparedRequest) -> None:
-    """Note where the body begins, for `rewind_body`: requests does so for iterables only."""
-    body: Any = request.body
-    known = request._body_position  # type: ignore[attr-defined] # noqa: SLF001
-    if known is not None or not (hasattr(body, "seek") and hasattr(body, "tell")):
-        return
-    with suppress(OSError, ValueError):
-        request._body_position = body.tell()  # type: ignore[attr-defined] # noqa: SLF001
-
-
-def _encoding_again(body: Any) -> Callable[[], Any] | None:
-    """If the body is an encoder of requests-toolbelt: a function that makes the same one again.
-
-    The encoder streams a form and cannot be rewound, but the files in it can. The SDK jira uploads
-    attachments with it. A monitor reports what was read of its encoder, and goes on with the new
-    one. Source: requests-toolbelt 1.0, multipart/encoder.py.
-    """
-    if not hasattr(body, "read"):
-        return None
-    bases = [f"{cls.__module__.partition('.')[0]}.{cls.__name__}" for cls in type(body).__mro__]
-    if "requests_toolbelt.MultipartEncoderMonitor" in bases:
-        encode_again = _encoding_again(body.encoder)
-        return encode_again and partial(_monitored_again, body, encode_again)
-    if bases[0] != "requests_toolbelt.MultipartEncoder":
-        return None
-    fields, length = body.fields, body.len
-    values = [value for _, value in (fields.items() if hasattr(fields, "items") else fields)]
-    parts = [value[1] if isinstance(value, list | tuple) else value for value in values]
-    files = [part for part in parts if hasattr(part, "read")]
-    try:
-        starts = [(file, file.tell()) for file in files]
-    except (AttributeError, OSError, ValueError):
-        return None
-
-    # Not a nested function: responses are pickled with their requests.
-    return partial(_encoded_again, body, length, starts)
-
-
-def _encoded_again(spent: Any, length: int, starts: list[tuple[Any, int]]) -> Any:
-    """An encoder of the same form, or None if its files cannot be read from the start again."""
-    try:
-        if any(file.seek(start) != start for file, start in starts):
-            return None
-        encoder = type(spent)(spent.fields, spent.boundary_value, spent.encoding)
-    except (AttributeError, OSError, ValueError):  # closed meanwhile, or not seekable
-        return None
-    return encoder if encoder.len == length else None
-
-
-def _monitored_again(monitor: Any, encode_again: Callable[[], Any]) -> Any:
-    """The monitor with an encoder of the same form, or None if the form cannot be read again."""
-    encoder = encode_again()
-    if encoder is None:
-        return None
-    monitor.encoder, monitor.bytes_read = encoder, 0
-    return monitor
-
-
-def _rewound(request: requests.PreparedRequest) -> bool:
-    """Whether the body was rewound, so that all of it would be sent again."""
-    if encode_again := getattr(request, "_atlassian_encode_again", None):
-        encoder = encode_again()
-        request.body = encoder or request.body
-        return encoder is not None
-    body: object = request.body
-    if body is None or isinstance(body, bytes | str):
-        return True
-    start = request._body_position  # type: ignore[attr-defined] # noqa: SLF001
-    try:
-        rewind_body(request)  # raises for a generator, and for a file without a known start
-        return not hasattr(body, "tell") or body.tell() == start
-    except (UnrewindableBodyError, OSError, ValueError):
-        return False

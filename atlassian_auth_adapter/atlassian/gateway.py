@@ -11,6 +11,7 @@ section 0, where each rule was measured.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Protocol, TypeGuard
 from urllib.parse import unquote, urlsplit
@@ -47,14 +48,15 @@ _MOST_ENCODINGS = 8
 #: The paths of the gateway for a Cloud token that belong to no product.
 #: Source: developer.atlassian.com oauth-2-3lo-apps, copy of 2026-09-26.
 _ACCOUNT_PATHS = frozenset({"/me", "/oauth/token/accessible-resources"})
-#: Resource paths of a site, and the gateway path that each is rewritten to ({}: the cloud id).
+#: What resource paths of a site begin with, and the product of the gateway that has them.
 #: Other paths of a site (pages, downloads, `/_edge`) have no counterpart there and accept no OAuth
-#: token. Answers link to the pages of attachments, whose paths hold the ids of the resources.
-#: Programs write // where they join URLs: the site reads it as /.
+#: token. Programs write // where they join URLs: the site reads it as /.
+_JIRA, _CONFLUENCE = "/ex/jira", "/ex/confluence"
+_SITE_RESOURCES = {"/rest": _JIRA, "/wiki/rest": _CONFLUENCE, "/wiki/api": _CONFLUENCE}
+#: Pages of attachments, to which answers link, and the gateway path that each is rewritten to ({}:
+#: the cloud id). Their paths hold the ids of the resources.
 #: Source: Jira's OpenAPI document, /rest/api/3/attachment/..., read 2026-11-24.
-_SITE_PATHS = (
-    (r"(/wiki/(?:rest|api)/.*)", r"/ex/confluence/{}\1"),
-    (r"(/rest/.*)", r"/ex/jira/{}\1"),
+_SITE_PAGES = (
     (r"/secure/attachment/(\d+)(?:/[^/]*)?", r"/ex/jira/{}/rest/api/3/attachment/content/\1"),
     (r"/secure/thumbnail/(\d+)(?:/[^/]*)?", r"/ex/jira/{}/rest/api/3/attachment/thumbnail/\1"),
 )
@@ -158,6 +160,15 @@ class ResourceServer(Protocol):
     def anonymous_fallback(self) -> bool:
         """Whether the server answers an invalid token like no token, instead of rejecting it."""
 
+    @property
+    def plain_routes(self) -> Mapping[str, str]:
+        """What URLs begin with that carry the token, unless something in the rest is unusual.
+
+        A key is an origin, and perhaps the first parts of a path; the rest begins with a slash. The
+        value is what such a URL begins with where it is sent: the same, or that of the gateway.
+        `route` decides in the same way, and about all other URLs.
+        """
+
     def route(self, location: Location) -> Route:
         """Where a request for this location goes, and whether it carries the token."""
 
@@ -172,7 +183,7 @@ class OneServer:
         elsewhere: The hint for requests to Atlassian Cloud outside the base URL.
         other_paths: Matches paths of the same origin that are not below the base URL, and accept
             the token as well.
-        token_paths: Matches the paths below the base URL that accept the token; "": all.
+        token_paths: What the paths below the base URL begin with that accept the token; empty: all.
         hint: What to do about a request to the others, and at `hint_at`.
         hint_at: Another origin for which that hint is, or "".
     """
@@ -182,13 +193,19 @@ class OneServer:
     anonymous_fallback: bool = True
     elsewhere: str = ""
     other_paths: str = r"(?!)"
-    token_paths: str = ""
+    token_paths: tuple[str, ...] = ()
     hint: str = ""
     hint_at: str = ""
     _base: Location = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_base", Location.of(self.base_url))
+
+    @property
+    def plain_routes(self) -> Mapping[str, str]:
+        """The base URL, or those of its paths that accept the token."""
+        base = f"{self._base.origin_url}{self._base.path}"
+        return {url: url for url in (f"{base}{path}" for path in self.token_paths or ("",))}
 
     def route(self, location: Location) -> Route:
         """The same location, with the token if it is below the base URL, or another own path."""
@@ -200,8 +217,10 @@ class OneServer:
         base = self._base.path
         if not f"{path}/".startswith(f"{base}/"):
             return bool(re.fullmatch(self.other_paths, path, re.DOTALL))
-        below = path.removeprefix(base)
-        return not self.token_paths or bool(re.fullmatch(self.token_paths, below, re.DOTALL))
+        below = f"/{path.removeprefix(base).lstrip('/')}/"
+        return not self.token_paths or below.startswith(
+            tuple(f"{each}/" for each in self.token_paths)
+        )
 
     def _hint(self, location: Location) -> str:
         base = self._base
@@ -246,6 +265,12 @@ class SeveralServers:
     def anonymous_fallback(self) -> bool:
         """That of the main one."""
         return self.main.anonymous_fallback
+
+    @property
+    def plain_routes(self) -> Mapping[str, str]:
+        """Those of all."""
+        servers = (self.main, *self.others)
+        return {begins: sent for each in servers for begins, sent in each.plain_routes.items()}
 
     def route(self, location: Location) -> Route:
         """The same location, with the token if one of the servers accepts it there."""
@@ -301,6 +326,20 @@ class CloudGateway:
     def anonymous_fallback(self) -> bool:
         """No. (Some resources answer 200 as if not logged in, with a header that says so.)"""
         return False
+
+    @property
+    def plain_routes(self) -> Mapping[str, str]:
+        """The products and APIs of the gateway, and the resources of the site."""
+        api, site = self._api.origin_url, self._site.origin_url
+        if not self.cloud_id or api == site:
+            return {}
+        products = (self.gateway_path, *_SITE_RESOURCES.values())
+        routes = {url: url for url in (f"{api}{path}/{self.cloud_id}" for path in products)}
+        routes |= {api + path: api + form for path, form in self._apis.forms.items()}
+        if self.site_url:
+            for path, gateway_path in _SITE_RESOURCES.items():
+                routes[site + path] = f"{api}{gateway_path}/{self.cloud_id}{path}"
+        return routes
 
     def route(self, location: Location) -> Route:
         """The location on the gateway, with the token; the same location without it otherwise."""
@@ -387,7 +426,10 @@ class CloudGateway:
         if not on_site and (of_api := self._apis.path_with_token(path)):
             return of_api
         collapsed = re.sub("/{2,}", "/", path)
-        for pattern, replacement in _SITE_PATHS:
+        for beginning, gateway_path in _SITE_RESOURCES.items():
+            if collapsed.startswith(f"{beginning}/"):
+                return f"{gateway_path}/{self.cloud_id}{collapsed}"
+        for pattern, replacement in _SITE_PAGES:
             if match := re.fullmatch(pattern, collapsed, re.DOTALL):
                 return match.expand(replacement.format(self.cloud_id))
         return None

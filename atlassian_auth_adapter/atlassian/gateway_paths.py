@@ -52,8 +52,9 @@ class GatewayApis:
         self._api_url = api_url
         self._cloud_id = cloud_id
         forms = dict(zip(allowed, allowed, strict=True)) | _OAUTH_FORMS
-        self._forms = {self._of_site(path): self._of_site(form) for path, form in forms.items()}
-        self._beginning = re.compile(rf"({'|'.join(map(re.escape, self._forms))})(?=/|\Z)")
+        #: What paths begin with, and what they begin with where they carry the token.
+        self.forms = {self._of_site(path): self._of_site(form) for path, form in forms.items()}
+        self._beginning = re.compile(rf"({'|'.join(map(re.escape, self.forms))})(?=/|\Z)")
 
     def _of_site(self, path: str) -> str:
         return path.replace(_CLOUD_ID, self._cloud_id)
@@ -64,7 +65,7 @@ class GatewayApis:
         The path must be plain, as `Location.is_plain` says.
         """
         match = self._beginning.match(path)
-        return match and self._forms[match[1]] + path[match.end() :]
+        return match and self.forms[match[1]] + path[match.end() :]
 
     def hint(self, path: str, base_url: str) -> str:
         """What to do about a path of the gateway that carries no token."""
@@ -89,7 +90,7 @@ class GatewayApis:
         """What to do about a path of a site if it is one of these APIs, or ""."""
         path = path.removeprefix(_ON_SITE) if path.startswith(f"{_ON_SITE}/") else path
         if match := self._beginning.match(path):
-            right = self._api_url + self._forms[match[1]] + ("/..." if path[match.end() :] else "")
+            right = self._api_url + self.forms[match[1]] + ("/..." if path[match.end() :] else "")
             return f"A site accepts no OAuth token: write {right} instead."
         if found := _BY_OPTION.match(path):
             return (

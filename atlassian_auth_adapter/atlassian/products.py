@@ -333,8 +333,8 @@ class Product:
         data_center_scopes: Default scopes of an authorization on Data Center.
         data_center_identity: Path below `base_url` that answers who we are, on Data Center; "" when
             there is no Data Center of the product.
-        data_center_paths: Matches the paths below `base_url` that take a token, on Data Center; "":
-            all.
+        data_center_paths: What the paths below `base_url` begin with that take a token, on Data
+            Center; empty: all.
         hint: What to do about a request to the other paths of its Data Center, or to the
             authorization server's host of its own Cloud, which must not carry the token.
     """
@@ -349,7 +349,7 @@ class Product:
     own_api_path: str = ""
     data_center_scopes: tuple[str, ...] = ()
     data_center_identity: str = ""
-    data_center_paths: str = ""
+    data_center_paths: tuple[str, ...] = ()
     hint: str = ""
 
     @property
@@ -398,7 +398,7 @@ PRODUCTS = {
             # Others lead to the login page; a token as a password there can lock the account.
             # Source: support.atlassian.com/bitbucket-data-center/kb/access-tokens-no-longer-work-
             # as-expected-after-upgrading-bitbucket-data-center, 8.9.22, 8.19.12, 9.3.2 and later.
-            data_center_paths=r"/+(?:rest|scm)(?:/.*)?",
+            data_center_paths=("/rest", "/scm"),
             # Source: community 99003, 2026-05-04.
             hint=(
                 "Bitbucket takes tokens at its REST API (files: .../repos/SLUG/raw/PATH on Data "

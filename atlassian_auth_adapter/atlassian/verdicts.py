@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from urllib.parse import parse_qsl, urlsplit
 
 from atlassian_auth_adapter.atlassian.gateway import Location
 
-__all__ = ["Verdict", "judge"]
+__all__ = ["DATA_POLICY", "TELLING", "Verdict", "is_ordinary", "judge"]
 
+#: The header of an answer whose content an administrator's policy has left out in part.
+#: Source: developer.atlassian.com data-security-policy-developer-guide.
+DATA_POLICY = "Atlassian-DataSecurityPolicy"
 #: Scheme, host and port.
 Origin = tuple[str, str, int | None]
 
@@ -41,6 +44,18 @@ _FILES = re.compile(
 )
 
 
+_SUCCESS = range(200, 300)
+#: What the headers of an answer (names and values in lower case) begin with, if they say something
+#: about the token of a request that has succeeded.
+TELLING = {
+    "x-seraph-loginreason": "authenticated_failed",
+    "x-ausername": "anonymous",
+    "content-type": "text/html",
+    DATA_POLICY.lower(): "",
+}
+_TELLING_BYTES = {name.encode(): value.encode() for name, value in TELLING.items()}
+
+
 class Verdict(enum.Enum):
     """What to do about the token."""
 
@@ -55,6 +70,22 @@ class Verdict(enum.Enum):
     def is_rejection(self) -> bool:
         """Whether another token may get another answer."""
         return self in (Verdict.REJECTED, Verdict.ANONYMOUS)
+
+
+def is_ordinary(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether the answer needs no closer look: a success, and no header tells anything.
+
+    Args:
+        status: HTTP status.
+        headers: Names and values, or only those that `TELLING` names.
+    """
+    if status not in _SUCCESS:
+        return False
+    for name, value in headers:
+        telling = _TELLING_BYTES.get(name.lower())
+        if telling is not None and value.lower().startswith(telling):
+            return False
+    return True
 
 
 def judge(

@@ -200,6 +200,10 @@ class AtlassianClient(PickledByReference, TokenSource):
         """The token set known to this process at this moment. Never blocks."""
         return self._source.current()
 
+    def fresh(self) -> TokenSet | None:
+        """As `TokenSource.fresh`."""
+        return self._source.fresh() if self._place.is_known else None
+
     def token_set(self, rejected: str | None = None) -> TokenSet:
         """As `TokenSource.token_set`; on Cloud the site is known afterwards.
 

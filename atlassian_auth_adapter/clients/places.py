@@ -139,7 +139,7 @@ class Place:
     @property
     def is_known(self) -> bool:
         """Whether nothing has to be found before a request."""
-        return bool(self.site.id or not self.sites_url)
+        return True
 
     @property
     def lacks_site_url(self) -> bool:
@@ -259,6 +259,11 @@ class _CloudSite(Place):
         """The site, as far as it is known."""
         gateway = self.resource_server
         return Site(gateway.cloud_id, gateway.site_url)
+
+    @property
+    def is_known(self) -> bool:
+        """As `Place.is_known`."""
+        return self.resource_server.cloud_id != ""
 
     @property
     def lacks_site_url(self) -> bool:

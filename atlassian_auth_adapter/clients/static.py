@@ -236,6 +236,10 @@ class StaticTokenSource(PickledByReference, TokenSource):
         """The token."""
         return self._token_set
 
+    def fresh(self) -> TokenSet | None:
+        """The token."""
+        return self._token_set
+
     def token_set(self, rejected: str | None = None) -> TokenSet:
         """The token.
 

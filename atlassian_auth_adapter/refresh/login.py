@@ -211,7 +211,9 @@ class Membership:
     def snapshot(self) -> Snapshot | None:
         """What is known and may be handed out by this source."""
         snapshot = self.shared.snapshot
-        return snapshot if self._may_know(snapshot) else None
+        if snapshot is None or snapshot.store is self._store or self._may_know(snapshot):
+            return snapshot
+        return None
 
     def memory_of(self, shared: SharedLogin) -> Memory:
         """What is known in that state and may be known to this source, as the protocol sees it."""

@@ -29,7 +29,13 @@ from atlassian_auth_adapter.refresh import protocol
 from atlassian_auth_adapter.refresh.driver import Driver, Parties
 from atlassian_auth_adapter.refresh.login import AnotherLoginError, Flight, Membership, SharedLogin
 from atlassian_auth_adapter.refresh.saving import not_saved
-from atlassian_auth_adapter.refresh.steps import Protocol, Request, Rules, Snapshot, token_set_of
+from atlassian_auth_adapter.refresh.steps import (
+    Protocol,
+    Request,
+    Rules,
+    Snapshot,
+    token_set_of,
+)
 from atlassian_auth_adapter.secret_text import SecretText
 from atlassian_auth_adapter.stores.base import TokenStore
 from atlassian_auth_adapter.threads import (
@@ -103,6 +109,13 @@ class RefreshingTokenSource:
         """The token set known to this process. Never blocks."""
         snapshot = self._membership.snapshot
         return snapshot.login.token_set if snapshot else None
+
+    def fresh(self) -> TokenSet | None:
+        """As `TokenSource.fresh`."""
+        snapshot, clock = self._membership.snapshot, self._clock
+        if snapshot is None:
+            return None
+        return snapshot.fresh(clock.time(), clock.monotonic(), self._rules.expiry)
 
     def token_set(self, rejected: str | None = None) -> TokenSet:
         """As `TokenSource.token_set`."""

@@ -77,6 +77,10 @@ class Snapshot:
     deadline: float
     jitter_share: float = 0.0
     store: object = field(default=None, repr=False, compare=False)
+    #: The policy that was asked last, and how long before its end the token ceases to be fresh.
+    _window: tuple[ExpiryPolicy | None, float] = field(
+        default=(None, 0.0), init=False, repr=False, compare=False
+    )
 
     @classmethod
     def of(cls, login: Login, now: Instant, jitter_share: float = 0.0) -> Snapshot:
@@ -91,6 +95,21 @@ class Snapshot:
         token_set = token_set_of(self.login)
         remaining = min(token_set.expires_at - wall, self.deadline - monotonic)
         return policy.freshness(token_set, remaining, self.jitter_share)
+
+    def fresh(self, wall: float, monotonic: float, policy: ExpiryPolicy) -> TokenSet | None:
+        """The token set if it is fresh, as `freshness` says, and can be sent; otherwise None.
+
+        Each request asks for it, so what does not change is worked out once.
+        """
+        token_set, (known, window) = token_set_of(self.login), self._window
+        if known is not policy:
+            window = math.inf
+            if token_set.is_sendable:
+                window = max(policy.windows(token_set, self.jitter_share))
+            object.__setattr__(self, "_window", (policy, window))
+        if token_set.expires_at - wall > window and self.deadline - monotonic > window:
+            return token_set
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,6 +184,10 @@ class FixedTokenSource(TokenSource):
         """The token."""
         return self._token_set
 
+    def fresh(self) -> TokenSet | None:
+        """The token."""
+        return self.current()
+
     def token_set(self, rejected: str | None = None) -> TokenSet:
         """The token, also when it was rejected."""
         return self._token_set

@@ -1,0 +1,136 @@
+"""Requests of the httpx family on their way: each is judged just before its headers are written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from atlassian_auth_adapter.adapters._auth import refuse_clear_text_proxy, without_session
+from atlassian_auth_adapter.atlassian.gateway import Location
+from atlassian_auth_adapter.errors import AtlassianAuthError, raise_clean
+from atlassian_auth_adapter.hosts import is_loopback
+
+if TYPE_CHECKING:
+    import httpx
+
+    from atlassian_auth_adapter.adapters._httpx_family import HTTPXFamilyAuth
+
+__all__ = ["AsyncTrace", "Trace", "location_of", "url_text"]
+
+
+class Trace:
+    """A trace extension that judges each request just before its headers are written, and then
+    calls the extension of the program, if any.
+
+    The library follows redirects inside the flow, keeps the header on the same origin, whatever the
+    path, and adds its cookies. Over httpcore this sees it; see `UncopiedHeaders` for the others.
+    """
+
+    __slots__ = ("auth", "headers", "inner", "request")
+
+    def __init__(
+        self,
+        auth: HTTPXFamilyAuth,
+        request: httpx.Request,
+        headers: Any,
+        inner: Callable[..., Any] | None,
+    ) -> None:
+        self.auth = auth
+        self.request = request
+        self.headers = headers
+        self.inner = inner
+
+    def __call__(self, name: str, info: Mapping[str, Any]) -> Any:
+        self._judge(name, info)
+        if self.inner is not None:
+            self.inner(name, info)
+
+    def _judge(self, name: str, info: Mapping[str, Any]) -> None:
+        if name.endswith("send_request_headers.started"):
+            if info["request"].method != b"CONNECT":  # to a proxy, without the headers
+                self._judge_headers(info["request"])
+        elif name.endswith("setup_socks5_connection.started"):
+            location = location_of(self.request.url)
+            if is_loopback(info["host"]):
+                self._refuse_proxy(location)
+
+    def _judge_headers(self, sent: Any) -> None:
+        """Take the token off a request that may not carry it; otherwise take off sessions of Data
+        Center.
+        """
+        self.headers.allow_copies()
+        scheme, host = sent.url.scheme.decode(), sent.url.host.decode()
+        port, target = sent.url.port, sent.url.target.decode("ascii")
+        # The target of a request to a proxy is a whole URL, so it is not a plain one here.
+        if self.auth.sent_to(url_text(scheme, host, port, target)) != "":
+            self._judge_location(sent, scheme, host, port, target)
+        elif self.auth.drops_sessions:
+            _drop_sessions(sent)
+
+    def _judge_location(
+        self, sent: Any, scheme: str, host: str, port: int | None, target: str
+    ) -> None:
+        is_proxied = "://" in target.partition("?")[0]  # in absolute form
+        if is_proxied:
+            location = Location.of(target)
+        else:
+            location = Location(scheme, host.lower(), port, target.partition("?")[0])
+        if not self.auth.may_carry_token(location):
+            sent.headers = [
+                (key, value)
+                for key, value in sent.headers
+                if not (
+                    key.lower() == b"authorization" and value.startswith((b"Bearer ", b"Basic "))
+                )
+            ]
+            self.auth.admitted(location, self.request)
+            return
+        if is_proxied:
+            self._refuse_proxy(location)
+        if self.auth.drops_sessions:
+            _drop_sessions(sent)
+
+    def _refuse_proxy(self, location: Location) -> None:
+        try:
+            refuse_clear_text_proxy(location)
+        except AtlassianAuthError as error:
+            raise_clean(self.auth.failed(error, self.request))
+
+
+class AsyncTrace(Trace):
+    """As `Trace`, for async clients."""
+
+    __slots__ = ()
+
+    async def __call__(self, name: str, info: Mapping[str, Any]) -> None:
+        self._judge(name, info)
+        if self.inner is not None:
+            await self.inner(name, info)
+
+
+def _drop_sessions(sent: Any) -> None:
+    kept = [
+        (key, without_session(value.decode("latin-1")).encode("latin-1"))
+        if key.lower() == b"cookie"
+        else (key, value)
+        for key, value in sent.headers
+    ]
+    sent.headers = [(key, value) for key, value in kept if value or key.lower() != b"cookie"]
+
+
+def url_text(scheme: str, host: str, port: int | None, target: str) -> str:
+    """The URL as text; "": an odd one, which needs a closer look."""
+    if "/" in host or ":" in host:
+        return ""
+    return f"{scheme}://{host}{target}" if port is None else f"{scheme}://{host}:{port}{target}"
+
+
+def location_of(url: httpx.URL) -> Location:
+    """The location of a URL of the library, as requests are sent by it."""
+    return Location(
+        url.scheme,
+        url.raw_host.decode("ascii").lower(),
+        url.port,
+        url.raw_path.decode("ascii").partition("?")[0],
+        bool(url.userinfo),
+    )

@@ -1,0 +1,46 @@
+"""URLs whose text proves that they may carry the token: a fast test in front of the careful one.
+
+Nearly every URL of a program has nothing unusual in it and lies below a base URL. Of such a URL the
+text alone shows what every HTTP library, server and proxy reads in it, so nothing is parsed.
+`ResourceServer.route` judges each URL that is not recognized here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+__all__ = ["PlainURLs"]
+
+#: A part of a path without percent signs, backslashes and parameters. It does not begin with a dot.
+_PART = r"/[A-Za-z0-9_~,:=+-][A-Za-z0-9_~,:=+.-]*+"
+#: Such parts, perhaps a slash, and perhaps a query: visible ASCII without "#" and backslash.
+_REST = re.compile(rf"(?:{_PART})++/?(?:\?[!-\"$-\[\]-~]+)?")
+#: What URLs begin with: an origin, which all libraries read alike, and the first parts of a path.
+_BEGINNING = re.compile(rf"https?://[a-z0-9._-]+(?::[1-9][0-9]*)?(?:{_PART})*")
+
+
+class PlainURLs:
+    """The plain URLs of one resource server. Threads share it.
+
+    Args:
+        routes: By what URLs begin with, what they begin with where they are sent; see
+            `ResourceServer.plain_routes`.
+    """
+
+    def __init__(self, routes: Mapping[str, str]) -> None:
+        self._routes = tuple(
+            (begins, len(begins), "" if sent == begins else sent)
+            for begins, sent in routes.items()
+            if _BEGINNING.fullmatch(begins) and _BEGINNING.fullmatch(sent)
+        )
+
+    def sent_to(self, url: str) -> str | None:
+        """Where a request for the URL is sent with the token: "" to the URL itself, or another URL.
+
+        None: it is not a plain URL, so `ResourceServer.route` has to judge it.
+        """
+        for begins, at, sent in self._routes:
+            if url.startswith(begins) and _REST.fullmatch(url, at):
+                return sent and sent + url[at:]
+        return None

@@ -1,0 +1,324 @@
+"""The fast test in front: it never says yes where the careful way says no, and changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import cache
+from typing import Any
+
+import httpx
+import httpx2
+import pytest
+import requests
+from hypothesis import example, given, strategies as st
+from requests.adapters import BaseAdapter
+
+from atlassian_auth_adapter import AtlassianAuth, AtlassianHTTPX2Auth, AtlassianHTTPXAuth
+from atlassian_auth_adapter.adapters import _httpx_family as httpx_family, requests as of_requests
+from atlassian_auth_adapter.adapters._trace import location_of, url_text
+from atlassian_auth_adapter.atlassian.gateway import (
+    CloudGateway,
+    OneServer,
+    ResourceServer,
+    SeveralServers,
+)
+from atlassian_auth_adapter.atlassian.plain_urls import PlainURLs
+from atlassian_auth_adapter.atlassian.verdicts import DATA_POLICY, Verdict, is_ordinary, judge
+from atlassian_auth_adapter.testing.contracts.world import BEARER, CLOUD, CLOUD_ID, FixedTokenSource
+
+from .wire_cases import GRANTS, Generator
+
+API, SITE = "https://api.atlassian.com", "https://acme.atlassian.net"
+GATEWAY = CloudGateway(API, CLOUD_ID, site_url=SITE, gateway_paths=("/graphql", "/public/teams"))
+SERVERS: tuple[ResourceServer, ...] = (
+    GATEWAY,
+    CLOUD,
+    *(
+        CloudGateway(API, CLOUD_ID),
+        CloudGateway(API, CLOUD_ID, site_url=API),
+        CloudGateway(API, ""),
+        CloudGateway(API, CLOUD_ID, "/ex/x", "http://localhost:7991", gateway_paths=("/rest",)),
+        CloudGateway("http://127.0.0.1:7990/x", "a.b", site_url=SITE),
+        OneServer("https://jira.example.com/jira"),
+        OneServer("https://jira.example.com"),
+        OneServer("https://J.example.com:443/jira/"),
+        OneServer("https://jira!.example.com/a;b/c%20d"),
+        OneServer("http://[::1]:7990/jira"),
+        OneServer(f"{API}/admin", other_paths=r"/users/[^/]+/manage(?:/.*)?"),
+        OneServer("https://jira.example.com", token_paths=("/rest", "/api/1.0")),
+        OneServer("http://localhost:7990/jira", token_paths=("/wiki",)),
+        SeveralServers(OneServer(SITE), (OneServer(f"{API}/jsm/assets"),)),
+    ),
+    *(grant.server for grant in GRANTS),
+)
+#: What is recognized, by server: where it is sent.
+RECOGNIZED: tuple[tuple[ResourceServer, str, str], ...] = (
+    (GATEWAY, f"{GATEWAY.base_url}/rest/api/3/issue/ACME-1", ""),
+    (GATEWAY, f"{GATEWAY.base_url}/rest/agile/1.0/board?jql=a%20%3D%20b&x=/../y", ""),
+    (GATEWAY, f"{API}/ex/confluence/{CLOUD_ID}/wiki/api/v2/pages/1/", ""),
+    (GATEWAY, f"{API}/jsm/ops/api/{CLOUD_ID}/v1/alerts", ""),
+    (GATEWAY, f"{API}/graphql/gateway?q=x", ""),
+    (GATEWAY, f"{SITE}/rest/api/3/x?a=b", f"{GATEWAY.base_url}/rest/api/3/x?a=b"),
+    (GATEWAY, f"{SITE}/wiki/rest/x", f"{API}/ex/confluence/{CLOUD_ID}/wiki/rest/x"),
+    (OneServer("https://j.example/jira"), "https://j.example/jira/rest/api/2/x", ""),
+    (OneServer("https://j.example:8443"), "https://j.example:8443/secure/x", ""),
+    (OneServer("http://localhost:8080"), "http://localhost:8080/rest/x", ""),
+)
+
+PLAIN = ("rest", "api", "1.0", "ACME-1", "a..b", "x.", "~x:y", "wiki", "jira", "me", CLOUD_ID)
+ODD = (
+    *(
+        "",
+        ".",
+        "..",
+        "...",
+        ".a",
+        "..;",
+        "..;x=y",
+        ".;",
+        "%2e%2e",
+        "%2E.",
+        "%252e%252e",
+        "%2f..%2f",
+    ),
+    *("%2f", "%5c..", "%20", "%", "\\", "..\\", "\t", "\n", "\0", "\x7f", ".. ", "a b", "..%00"),
+    *(
+        "\u00e9",
+        "\uff0f",
+        "\u2024",
+        "a@b",
+        "a;b",
+        "(x)",
+        "*",
+        "'",
+        '"',
+        "{",
+        "|",
+        "^",
+        "`",
+        "[",
+        "\\@x",
+    ),
+)
+ENDS = (
+    "",
+    "/",
+    "//",
+    "?",
+    "?a=b",
+    "?a=/../b",
+    "?a=\\",
+    "?#",
+    "#",
+    "#x",
+    "?a#b",
+    "?@x",
+    "?\u00e9",
+    "? ",
+)
+INSERTED = ("/", "\\", "@", "%", ":", "?", "#", ".", "\r", "\t", "\0", "x", "evil.example/", ":1")
+
+
+@cache
+def plain_urls(server: ResourceServer) -> PlainURLs:
+    """Those of a server."""
+    return PlainURLs(server.plain_routes)
+
+
+@cache
+def beginnings(server: ResourceServer) -> list[str]:
+    """What URLs near the plain ones of a server begin with."""
+    routes = server.plain_routes
+    return list(dict.fromkeys((*routes, *routes.values(), server.base_url, SITE, API)))
+
+
+@st.composite
+def urls(draw: st.DrawFn, server: ResourceServer) -> str:
+    """Such URLs; nearly all of them have one unusual part, or none."""
+    plain = st.lists(st.sampled_from(PLAIN), max_size=2)
+    odd = st.lists(st.sampled_from(ODD), max_size=1)
+    parts = [*draw(plain), *draw(odd), *draw(plain)]
+    url = draw(st.sampled_from(beginnings(server))) + "".join(f"/{part}" for part in parts)
+    url += draw(st.just("") | st.sampled_from(ENDS))
+    at = draw(st.integers(0, len(url)))
+    return url[:at] + draw(st.just("") | st.sampled_from(INSERTED)) + url[at:]
+
+
+def judged_alike_by_requests(server: ResourceServer, url: str) -> bool:
+    """Whether the fast test recognizes the text of a URL. If so, the careful way agrees in all."""
+    sent_to = plain_urls(server).sent_to(url)
+    if sent_to is None:
+        return False
+    location = of_requests._location(url)
+    route = server.route(location)
+    assert route.bearer, (server, url)
+    assert not route.undecided
+    is_same = route.location == location
+    assert sent_to == ("" if is_same else of_requests._url(url, route.location)), (server, url)
+    assert set(url) <= set(map(chr, range(33, 127)))
+    return True
+
+
+def judged_alike_by_httpx(server: ResourceServer, library: Any, url: str) -> None:
+    """The same for a URL of httpx, made of any text."""
+    try:
+        parsed = library.URL(url)
+    except (library.InvalidURL, ValueError):
+        return
+    text = url_text(parsed.scheme, parsed.raw_host.decode(), parsed.port, parsed.raw_path.decode())
+    sent_to = plain_urls(server).sent_to(text)
+    if sent_to is None or parsed.userinfo:
+        return
+    location = location_of(parsed)
+    route = server.route(location)
+    assert route.bearer, (server, url)
+    assert not route.undecided
+    if route.location == location:
+        assert sent_to == ""
+    else:
+        careful = httpx_family._url(parsed, route.location)
+        assert library.URL(sent_to) == careful.copy_with(fragment=None), (server, url)
+
+
+@given(st.data())
+def test_what_is_recognized_is_routed_alike_by_the_careful_way(data: st.DataObject) -> None:
+    """Whatever the URL: no token goes where it would not go without the fast test."""
+    server = data.draw(st.sampled_from(SERVERS))
+    url = data.draw(urls(server))
+    judged_alike_by_requests(server, url)
+    for library in (httpx, httpx2):
+        judged_alike_by_httpx(server, library, url)
+
+
+def test_each_unusual_part_is_left_to_the_careful_way() -> None:
+    """Wherever it stands in a URL that is a plain one without it, or judged alike."""
+    recognized = 0
+    for server in SERVERS:
+        for begins in beginnings(server):
+            for odd in (*ODD, *PLAIN):
+                for path in (f"/{odd}", f"/x/{odd}", f"/{odd}/x", f"/x/{odd}/rest/y"):
+                    for end in ("", *ENDS) if odd in PLAIN else ("", "/", "?a=b"):
+                        recognized += judged_alike_by_requests(server, f"{begins}{path}{end}")
+    assert recognized > 1000
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_crooked_urls_are_routed_alike(seed: int) -> None:
+    """Those that are tried on the wire, with the redirects that they meet."""
+    generator = Generator(seed)
+    for _ in range(400):
+        case = generator.case()
+        for url in (case.url, *(target.decode() for _, target in case.redirects)):
+            judged_alike_by_requests(case.grant.server, url)
+            for library in (httpx, httpx2):
+                judged_alike_by_httpx(case.grant.server, library, url)
+
+
+@pytest.mark.parametrize("host", ["api.atlassian.com/ex", "a:1", "[::1]"])
+def test_an_odd_host_is_not_recognized(host: str) -> None:
+    """Its text could be read as a host and a path."""
+    assert url_text("https", host, None, "/x") == ""
+
+
+def test_ordinary_urls_are_recognized() -> None:
+    """So nearly all requests are spared the careful way."""
+    for server, url, sent_to in RECOGNIZED:
+        assert plain_urls(server).sent_to(url) == sent_to, url
+
+
+class _Answers(BaseAdapter):
+    def send(self, request: Any, **_: Any) -> requests.Response:  # type: ignore[override]
+        response = requests.Response()
+        response.status_code, response.request, response.url = 200, request, request.url
+        response._content, response.connection = b"", self  # type: ignore[attr-defined]
+        return response
+
+    def close(self) -> None:
+        pass
+
+
+def _send(library: Any, source: Any, url: str) -> tuple[str, str]:
+    """URL and Authorization of the request that is sent for it."""
+    if library is requests:
+        with requests.Session() as session:
+            for scheme in ("https://", "http://"):
+                session.mount(scheme, _Answers())
+            sent = session.get(url, auth=AtlassianAuth(source)).request
+            return sent.url or "", str(sent.headers["Authorization"])
+    transport = library.MockTransport(lambda _: library.Response(200))
+    auth = (AtlassianHTTPX2Auth if library is httpx2 else AtlassianHTTPXAuth)(source)
+    with library.Client(transport=transport, auth=auth) as client:
+        request = client.get(url).request
+
+    async def send() -> Any:
+        async with library.AsyncClient(transport=transport, auth=auth) as client:
+            return (await client.get(url)).request
+
+    again = asyncio.run(send())
+    assert (again.url, again.headers) == (request.url, request.headers)
+    return str(request.url), request.headers["Authorization"]
+
+
+@pytest.mark.parametrize("library", [requests, httpx, httpx2], ids=lambda each: each.__name__)
+def test_ordinary_requests_are_spared_the_careful_way(
+    library: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And go where it would send them."""
+    for server, url, sent_to in RECOGNIZED:
+        with monkeypatch.context() as patched:
+            for each in (OneServer, CloudGateway):
+                patched.delattr(each, "route")
+            sent = _send(library, FixedTokenSource(server), url)
+        assert sent == (sent_to or url, f"Bearer {BEARER}")
+        assert sent == _send(library, NeverFresh(server), url)
+
+
+class NeverFresh(FixedTokenSource):
+    """Each of its requests takes the careful way."""
+
+    def fresh(self) -> None:
+        return None
+
+
+_names = st.sampled_from(
+    ("X-Seraph-LoginReason", "x-ausername", "Content-Type", DATA_POLICY, "Location", "X-Other")
+)
+_values = st.sampled_from(
+    (
+        *(
+            "AUTHENTICATED_FAILED",
+            "authenticated_failed, OK",
+            "OK",
+            "anonymous",
+            "Anonymous",
+            "bob",
+        ),
+        *("text/html", "TEXT/HTML;charset=utf-8", "application/json", "app_access_blocked", ""),
+        "/login.jsp?os_destination=x",
+    )
+)
+
+
+@given(
+    st.sampled_from((200, 201, 204, 207)) | st.integers(100, 599),
+    st.dictionaries(_names, _values),
+    st.sampled_from(("/rest/x", "/login.jsp", "/x")),
+)
+@example(200, {"Content-Type": "application/json"}, "/rest/x")
+def test_an_ordinary_answer_says_nothing_about_the_token(
+    status: int, headers: dict[str, str], path: str
+) -> None:
+    """Whatever its status and headers are, and whoever has sent it."""
+    if not is_ordinary(status, [(key.encode(), headers[key].encode()) for key in headers]):
+        return
+    assert DATA_POLICY not in headers
+    for anonymous_fallback in (True, False):
+        verdict = judge(
+            status,
+            httpx.Headers(headers),
+            bytes,
+            expired=True,
+            anonymous_fallback=anonymous_fallback,
+            path=path,
+        )
+        assert verdict is Verdict.FINE
