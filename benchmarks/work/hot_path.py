@@ -1,0 +1,151 @@
+"""Cost per request with a valid token: one application of the auth object, and a whole request."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import statistics
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.figures import Column, Figure, Round, Unmeasured, Work
+from benchmarks.libraries import LIBRARIES, library_named
+from benchmarks.logins import Login
+from benchmarks.peers import FLOOR, PEERS
+
+#: Pairs of batches, and calls in a batch of applications and of whole requests.
+PAIRS, APPLICATIONS, REQUESTS = 40, 100, 30
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """What is measured of a peer.
+
+    Attributes:
+        apply: Applies the auth object to so many new requests: seconds.
+        request: Makes so many requests with a client that is answered from memory: seconds.
+    """
+
+    apply: Callable[[int], Awaitable[float]]
+    request: Callable[[int], Awaitable[float]]
+
+
+def calls_of(peer: str, column: Column, login: Login) -> Calls:
+    """The calls of a peer."""
+    library = library_named(column.library)
+    way = PEERS[peer].way(library)
+    assert way.client
+    client = way.client(login, True)
+    auth = way.auth(login)
+
+    async def apply(count: int) -> float:
+        assert way.request
+        assert way.apply
+        requests, call = [way.request(login.url) for _ in range(count)], way.apply
+        if library.is_async:
+            return await timed_async(call, [(auth, request) for request in requests])
+        return timed(call, [(auth, request) for request in requests])
+
+    async def request(count: int) -> float:
+        assert way.get
+        if library.is_async:
+            return await timed_async(way.get, [(client, login.url)] * count)
+        return timed(way.get, [(client, login.url)] * count)
+
+    return Calls(apply, request)
+
+
+def timed(call: Callable[..., Any], arguments: list[tuple[Any, ...]]) -> float:
+    """Seconds for all calls."""
+    gc.collect()
+    gc.disable()
+    began = time.perf_counter()
+    for each in arguments:
+        call(*each)
+    took = time.perf_counter() - began
+    gc.enable()
+    return took
+
+
+async def timed_async(call: Callable[..., Any], arguments: list[tuple[Any, ...]]) -> float:
+    """As `timed`, for tasks."""
+    gc.collect()
+    gc.disable()
+    began = time.perf_counter()
+    for each in arguments:
+        await call(*each)
+    took = time.perf_counter() - began
+    gc.enable()
+    return took
+
+
+async def compared(
+    floor: Callable[[int], Awaitable[float]],
+    other: Callable[[int], Awaitable[float]],
+    count: int,
+    pairs: int,
+) -> tuple[float, float]:
+    """Ratio to the floor, and microseconds of a call: medians of pairs of batches in turns."""
+    ratios, times = [], []
+    await floor(count), await other(count)
+    for _ in range(pairs):
+        least, took = await floor(count), await other(count)
+        ratios.append(took / least)
+        times.append(took / count * 1e6)
+    return statistics.median(ratios), statistics.median(times)
+
+
+def measure(column: Column, peer: str, tiny: bool) -> Round:
+    """See `figures.Work`."""
+    place = column.options["place"]
+    if place == "site" and not PEERS[peer].routes_sites:
+        raise Unmeasured(
+            "sends the request to the site as it is, which accepts no OAuth token; only the "
+            "gateway does"
+        )
+    login = Login(place=place)
+
+    async def main() -> Round:
+        pairs = 3 if tiny else PAIRS
+        # Authlib decides between httpx and httpx2 when it is imported, so it comes first
+        other = calls_of(peer, column, login)
+        floor = calls_of(FLOOR, column, login)
+        applied, microseconds = await compared(floor.apply, other.apply, APPLICATIONS, pairs)
+        requested, whole = await compared(floor.request, other.request, REQUESTS, pairs)
+        return {
+            "auth object": applied,
+            "microseconds": microseconds,
+            "whole request": requested,
+            "microseconds of the request": whole,
+        }
+
+    return asyncio.run(main())
+
+
+FIGURES = (
+    Figure("auth object", "{:.2f}", "smaller"),
+    Figure("microseconds", "{:.1f} µs"),
+    Figure("whole request", "{:.2f}", "smaller"),
+    Figure("microseconds of the request", "{:.0f} µs"),
+)
+
+TEXT = (
+    "A valid token is in memory. First figure: one application of the auth object, as a ratio to "
+    "one that sets a constant header, and in microseconds. Second figure: a whole request that a "
+    "transport answers from memory, likewise. Batches of both take turns in one process."
+)
+
+
+def work_for(name: str, place: str, title: str) -> Work:
+    """The work for one place."""
+    columns = tuple(Column(library, library, {"place": place}) for library in LIBRARIES)
+    return Work(name, f"Cost per request, {title}", TEXT, columns, FIGURES, measure, rounds=5)
+
+
+WORKS = (
+    work_for("hot-gateway", "gateway", "URL of the gateway"),
+    work_for("hot-site", "site", "URL of a site, which is routed to the gateway"),
+    work_for("hot-data-center", "Data Center", "URL of Data Center"),
+)
