@@ -20,7 +20,7 @@ from benchmarks.peers import PEERS
 from benchmarks.runner import ROOT, Results, cells_of, run
 from benchmarks.work import WORKS
 
-#: What the last run of everything has brought, so that a new picture needs no new run.
+#: What the last run of each work has brought, so that a new page needs no new run.
 KEPT = ROOT / "benchmarks" / ".results.json"
 CHECK_ROUNDS = 3
 
@@ -46,23 +46,24 @@ def check(rounds: int) -> int:
     return int(bool(missed))
 
 
-def keep(results: dict[str, Results], about: str) -> None:
-    """Write what was found to a file."""
+def kept() -> dict[str, Results]:
+    """What the last runs have found, in the order of the works."""
+    known = json.loads(KEPT.read_text()) if KEPT.exists() else []
+    results: dict[str, Results] = {name: {} for name in WORKS}
+    for name, column, peer, cell in known:
+        if name in WORKS:
+            results[name][column, peer] = Cell(**cell)
+    return {name: found for name, found in results.items() if found}
+
+
+def keep(results: dict[str, Results]) -> None:
+    """Keep them in place of those of earlier runs."""
     cells = [
         [name, column, peer, asdict(cell)]
-        for name, found in results.items()
+        for name, found in {**kept(), **results}.items()
         for (column, peer), cell in found.items()
     ]
-    KEPT.write_text(json.dumps({"about": about, "cells": cells}))
-
-
-def kept() -> tuple[dict[str, Results], str]:
-    """What the last run has found."""
-    known = json.loads(KEPT.read_text())
-    results: dict[str, Results] = {}
-    for name, column, peer, cell in known["cells"]:
-        results.setdefault(name, {})[column, peer] = Cell(**cell)
-    return results, known["about"]
+    KEPT.write_text(json.dumps(cells))
 
 
 def publish(results: dict[str, Results], about: str) -> int:
@@ -86,23 +87,21 @@ def main() -> int:
     parser.add_argument("--peers", nargs="+", choices=list(PEERS), help="only these")
     parser.add_argument("--tiny", action="store_true", help="the least that shows that it works")
     parser.add_argument("--note", default="", help="a sentence about the machine, for the page")
-    parser.add_argument("--page", action="store_true", help="write the page of the last run again")
+    parser.add_argument("--page", action="store_true", help="write the page of the last runs again")
     options = parser.parse_args()
-    if options.page:
-        return publish(*kept())
     if options.check:
         return check(options.rounds)
     results: dict[str, Results] = {}
-    for name in options.works or WORKS:
+    for name in () if options.page else options.works or WORKS:
         work = WORKS[name]
         cells = [each for each in cells_of(work) if each[1] in (options.peers or PEERS)]
         results[name] = run(work, cells, rounds=options.rounds, tiny=options.tiny, note=note)
         print("\n".join(["", f"## {work.title}", "", *page.table(work, results[name])]), flush=True)
-    if options.works or options.peers or options.tiny:
-        return int(any(cell.failure for cells in results.values() for cell in cells.values()))
-    about = page.machine(options.note)
-    keep(results, about)
-    return publish(results, about)
+        if not (options.peers or options.tiny):
+            keep({name: results[name]})
+    if options.page or not (options.works or options.peers or options.tiny):
+        return publish(kept(), page.machine(options.note))
+    return int(any(cell.failure for cells in results.values() for cell in cells.values()))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import traceback
+from typing import Any
 
 from benchmarks.figures import Unmeasured
 from benchmarks.work import WORKS
@@ -15,6 +16,7 @@ def main() -> None:
     name, heading, peer, tiny = sys.argv[1:]
     work = WORKS[name]
     column = next(each for each in work.columns if each.name == heading)
+    answer: dict[str, Any]
     try:
         answer = {"round": work.measure(column, peer, tiny == "tiny")}
     except Unmeasured as reason:

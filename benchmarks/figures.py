@@ -23,7 +23,7 @@ class Figure:
 
     Attributes:
         name: Its key in a round.
-        text: How a value is shown, such as "{:.1f} s".
+        text: How a value is shown, such as "{:.1f} s"; "": not at all.
         better: Which value is ahead of another one: the smaller, the larger, or this text; None:
             it is shown only.
     """
@@ -41,8 +41,9 @@ class Figure:
         low, high = self.text.format(min(numbers)), self.text.format(max(numbers))
         if low == high:
             return middle
-        unit = self.text.partition("}")[2]
-        return f"{middle} ({low.removesuffix(unit)} to {high.removesuffix(unit)})"
+        before, after = self.text.partition("{")[0], self.text.partition("}")[2]
+        spread = (each.removeprefix(before).removesuffix(after) for each in (low, high))
+        return f"{middle} ({' to '.join(spread)})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ def answers_from_memory(session: Any) -> None:
     from requests.adapters import BaseAdapter
 
     class FromMemory(BaseAdapter):
-        def send(self, request: Any, **_: Any) -> Any:  # the arguments of requests
+        def send(self, request: Any, *_: Any, **__: Any) -> Any:
             response = requests.Response()
             response.status_code, response.request, response.url = 200, request, request.url
             response.raw = SimpleNamespace(

@@ -75,7 +75,9 @@ def shown(work: Work, cell: Cell, notes: list[str]) -> str:
     """A cell of a table; reasons go to the notes."""
     if cell.rounds:
         texts = [
-            figure.shown(values) for figure in work.figures if (values := cell.values(figure.name))
+            figure.shown(values)
+            for figure in work.figures
+            if figure.text and (values := cell.values(figure.name))
         ]
         return "; ".join(texts) + (f"; then failed: {cell.failure}" if cell.failure else "")
     reason = cell.unmeasured or f"failed: {cell.failure}"

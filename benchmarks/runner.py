@@ -62,6 +62,8 @@ def run(
 
 def measured(work: Work, column: Column, peer: str, *, tiny: bool = False) -> dict[str, Any]:
     """One round of one cell, from a fresh process."""
+    if column.library and (lacking := PEERS[peer].lacking(column.library)):
+        return {"unmeasured": lacking}
     command = [sys.executable, "-m", "benchmarks.child", work.name, column.name, peer]
     try:
         process = subprocess.run(

@@ -99,9 +99,9 @@ def test_a_peer_that_is_ahead_needs_a_reason() -> None:
 
 def test_figures_show_their_spread() -> None:
     """The median, and the smallest and the largest of the rounds."""
-    figure = Figure("seconds", "{:.1f} s")
-    assert figure.shown([3.0, 1.0, 2.0]) == "2.0 s (1.0 to 3.0)"
-    assert figure.shown([1.0]) == "1.0 s"
+    figure = Figure("seconds", "max {:.1f} s")
+    assert figure.shown([3.0, 1.0, 2.0]) == "max 2.0 s (1.0 to 3.0)"
+    assert figure.shown([1.0]) == "max 1.0 s"
     assert figure.shown(["yes", "yes"]) == "yes"
 
 

@@ -45,7 +45,8 @@ def with_httpx(module: str, name: str) -> Way:
 
     def client(login: Login, memory: bool = True) -> Any:
         if module == "httpx":
-            sys.modules["httpx2"] = None
+            modules: dict[str, Any] = sys.modules
+            modules["httpx2"] = None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             cls = getattr(import_module("authlib.integrations.httpx_client"), name)

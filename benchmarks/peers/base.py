@@ -77,16 +77,21 @@ class Peer:
         except PackageNotFoundError:
             return ""
 
+    def lacking(self, library: str) -> str:
+        """Why there is no way for a library; "" if there is one."""
+        if library in self.ways:
+            return ""
+        return (self.lacks or {}).get(library, "there is no auth object for this HTTP library")
+
     def way(self, library: Library) -> Way:
         """How it is used with the library, with nothing left out.
 
         Raises:
             Unmeasured: It does not work with it.
         """
-        way = self.ways.get(library.name)
-        if way is None:
-            told = (self.lacks or {}).get(library.name)
-            raise Unmeasured(told or "there is no auth object for this HTTP library")
+        if lacking := self.lacking(library.name):
+            raise Unmeasured(lacking)
+        way = self.ways[library.name]
         return Way(
             auth=way.auth,
             client=way.client or (lambda login, memory: library.client(way.auth(login), memory)),

@@ -15,26 +15,32 @@ def for_requests(login: Login) -> Any:
 
     value = f"Bearer {login.access_token}"
 
-    class Header(AuthBase):
+    class HeaderAuth(AuthBase):
         def __call__(self, request: Any) -> Any:
             request.headers["Authorization"] = value
             return request
 
-    return Header()
+    return HeaderAuth()
+
+
+class Header:
+    """What becomes an auth object of httpx or httpx2."""
+
+    def __init__(self, value: str) -> None:
+        self.value = value
+
+    def auth_flow(self, request: Any) -> Any:
+        """Called by the library."""
+        request.headers["Authorization"] = self.value
+        yield request
 
 
 def for_httpx(module: str) -> Way:
     """An auth object of httpx or httpx2."""
 
     def auth(login: Login) -> Any:
-        value, base = f"Bearer {login.access_token}", import_module(module).Auth
-
-        class Header(base):
-            def auth_flow(self, request: Any) -> Any:
-                request.headers["Authorization"] = value
-                yield request
-
-        return Header()
+        cls = type("HeaderAuth", (Header, import_module(module).Auth), {})
+        return cls(f"Bearer {login.access_token}")
 
     return Way(auth)
 

@@ -18,8 +18,9 @@ def client_for(login: Login) -> Any:
     import atlassian_auth_adapter as atlassian
     from atlassian_auth_adapter.records import Login as Record, write
 
-    store = atlassian.FileTokenStore(Path(login.store)) if login.store else None
-    store = store or atlassian.MemoryTokenStore()
+    store: atlassian.TokenStore = atlassian.MemoryTokenStore()
+    if login.store:
+        store = atlassian.FileTokenStore(Path(login.store))
     settings: dict[str, Any] = {"store": store, "account": login.account}
     if login.renewing:
         settings["expiry"] = atlassian.ExpiryPolicy(

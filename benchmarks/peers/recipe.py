@@ -5,6 +5,7 @@ Source: python-httpx.org/advanced/authentication, "Custom authentication schemes
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from importlib import import_module
 from typing import Any
 
@@ -12,29 +13,32 @@ from benchmarks.logins import Login
 from benchmarks.peers.base import Peer, Way
 
 
+class Renewing:
+    """What becomes an auth object of httpx or httpx2."""
+
+    requires_response_body = True
+
+    def __init__(self, login: Login, library: Any) -> None:
+        self.login, self.library, self.token = login, library, login.token
+
+    def auth_flow(self, request: Any) -> Any:
+        """Called by the library."""
+        request.headers["Authorization"] = f"Bearer {self.token['access_token']}"
+        response = yield request
+        if response.status_code == HTTPStatus.UNAUTHORIZED:
+            form = self.login.refresh(self.token["refresh_token"])
+            answer = yield self.library.Request("POST", self.login.token_url, data=form)
+            self.token = {**self.token, **answer.json()}
+            request.headers["Authorization"] = f"Bearer {self.token['access_token']}"
+            yield request
+
+
 def with_module(module: str) -> Way:
     """The auth object for httpx or httpx2."""
 
     def auth(login: Login) -> Any:
         library = import_module(module)
-
-        class Renewing(library.Auth):
-            requires_response_body = True
-
-            def __init__(self) -> None:
-                self.token = login.token
-
-            def auth_flow(self, request: Any) -> Any:
-                request.headers["Authorization"] = f"Bearer {self.token['access_token']}"
-                response = yield request
-                if response.status_code == 401:
-                    form = login.refresh(self.token["refresh_token"])
-                    answer = yield library.Request("POST", login.token_url, data=form)
-                    self.token = {**self.token, **answer.json()}
-                    request.headers["Authorization"] = f"Bearer {self.token['access_token']}"
-                    yield request
-
-        return Renewing()
+        return type("RenewingAuth", (Renewing, library.Auth), {})(login, library)
 
     return Way(auth)
 

@@ -125,16 +125,16 @@ def measure(column: Column, peer: str, tiny: bool) -> Round:
 
 
 FIGURES = (
-    Figure("auth object", "{:.2f}", "smaller"),
+    Figure("auth object", "auth {:.2f}", "smaller"),
     Figure("microseconds", "{:.1f} µs"),
-    Figure("whole request", "{:.2f}", "smaller"),
+    Figure("whole request", "request {:.2f}", "smaller"),
     Figure("microseconds of the request", "{:.0f} µs"),
 )
 
 TEXT = (
-    "A valid token is in memory. First figure: one application of the auth object, as a ratio to "
-    "one that sets a constant header, and in microseconds. Second figure: a whole request that a "
-    "transport answers from memory, likewise. Batches of both take turns in one process."
+    "A valid token is in memory. `auth`: one application of the auth object, as a ratio to one that "
+    "sets a constant header, and in microseconds. `request`: a whole request that a transport "
+    "answers from memory, likewise. Batches of both take turns in one process."
 )
 
 

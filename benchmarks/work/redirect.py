@@ -39,7 +39,7 @@ WORK = Work(
     "names another host: does the token arrive there? httpx and httpx2 are told to follow "
     "redirects.",
     tuple(Column(library, library) for library in LIBRARIES),
-    (Figure("both", "{}", "kept"), Figure("redirect", "{}"), Figure("link", "{}")),
+    (Figure("both", "", "kept"), Figure("redirect", "{}"), Figure("link", "{}")),
     measure,
     rounds=1,
 )
