@@ -101,15 +101,22 @@ async def _tasks_at_once(user: User, login: Login, count: int) -> tuple[float, l
     return seconds, list(outcomes)
 
 
-def one_after_the_other(user: User, login: Login, urls: Sequence[str]) -> list[Outcome]:
-    """One client makes these requests: what came of each."""
+def one_after_the_other(
+    user: User, login: Login, urls: Sequence[str], pause: float = 0.0
+) -> list[Outcome]:
+    """One client makes these requests, with a pause in seconds after each: what came of each."""
     if not user.is_async:
-        client = user.client(login)
-        return [user.get(client, url) for url in urls]
+        client, outcomes = user.client(login), list[Outcome]()
+        for url in urls:
+            outcomes.append(user.get(client, url))
+            time.sleep(pause)
+        return outcomes
 
     async def requests() -> list[Outcome]:
-        client = user.client(login)
-        outcomes = [await user.get_async(client, url) for url in urls]
+        client, outcomes = user.client(login), list[Outcome]()
+        for url in urls:
+            outcomes.append(await user.get_async(client, url))
+            await asyncio.sleep(pause)
         assert user.way.close
         await user.way.close(client)
         return outcomes

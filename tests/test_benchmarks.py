@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.bounds import BOUNDS, Bound, cells_for, judged
 from benchmarks.figures import Cell, Column, Figure
-from benchmarks.page import table
+from benchmarks.page import PAGE, PICTURE, table
 from benchmarks.peers import FLOOR, OURS, PEERS
 from benchmarks.reasons import REASONS, cells_ahead, unused
 from benchmarks.runner import Results, measured, run
@@ -112,3 +112,14 @@ def test_the_command_lists_its_works() -> None:
     )
     assert run_.returncode == 0, run_.stderr
     assert "stampede" in run_.stdout
+
+
+def test_the_page_shows_each_work_and_each_peer() -> None:
+    """docs/performance.md comes from this suite: after a change, `make bench` writes it again."""
+    text = PAGE.read_text(encoding="utf-8")
+    for work in WORKS.values():
+        assert f"\n## {work.title}\n" in text
+    for peer in PEERS.values():
+        assert f"\n| {peer.name} |" in text
+    assert PICTURE.name in text
+    assert PICTURE.exists()

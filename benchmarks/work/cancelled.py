@@ -45,7 +45,7 @@ WORK = Work(
     "A task makes a request with an expired token, and is cancelled while the token request is on "
     "its way. The server counts each refresh token once. Then another task makes a request.",
     tuple(Column(name, name) for name in ("httpx async", "httpx2 async", "aiohttp")),
-    (Figure("login", "{}", "survives"), Figure("token requests", "{:.0f} token requests")),
+    (Figure("login", "{}", "survives"), Figure("token requests", "token requests: {:.0f}")),
     measure,
     rounds=1,
 )

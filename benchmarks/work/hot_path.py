@@ -132,8 +132,8 @@ FIGURES = (
 )
 
 TEXT = (
-    "A valid token is in memory. `auth`: one application of the auth object, as a ratio to one that "
-    "sets a constant header, and in microseconds. `request`: a whole request that a transport "
+    "A valid token is in memory. `auth`: one application of the auth object, as a ratio to one "
+    "that sets a constant header, and in microseconds. `request`: a whole request that a transport "
     "answers from memory, likewise. Batches of both take turns in one process."
 )
 

@@ -32,7 +32,7 @@ WORK = Work(
     ),
     (
         Figure("seconds", "{:.2f} s", "smaller"),
-        Figure("token requests", "{:.0f} token requests"),
+        Figure("token requests", "token requests: {:.0f}"),
         Figure("answered", "{}"),
     ),
     measure,
