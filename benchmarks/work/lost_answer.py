@@ -36,7 +36,8 @@ WORK = Work(
     "A lost answer",
     "The server carries out the first token request and ends the connection without an answer. On "
     "Cloud the same refresh token may be sent again for some minutes; on Data Center it counts "
-    "once, and the login cannot be saved by any client. What comes of three requests, more than a second apart.",
+    "once, and the login cannot be saved by any client. What comes of three requests, more "
+    "than a second apart.",
     tuple(
         Column(f"{library}, {place}", library, {"grace": place == "Cloud"})
         for place in ("Cloud", "Data Center")
