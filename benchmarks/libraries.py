@@ -1,7 +1,8 @@
 """The HTTP libraries: a request, an application of an auth object, a client, memory that answers.
 
-An auth object of requests is called with a request; one of httpx and of httpx2 is a generator that
-is driven to its end with the answer 200; one of aiohttp is a middleware.
+An auth object of requests is called with a request, and has a hook for the answer; one of httpx and
+of httpx2 is a generator that yields the request and gets the answer; one of aiohttp is a
+middleware, which has no end between the two.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ class Library:
         name: Its key.
         is_async: Whether tasks use it.
         request: A new request to a URL, which no auth object has seen.
-        apply: (async) One application of an auth object to a request.
+        apply: (async) One application of an auth object to a request, until it may be sent.
+        answered: (async) The same, and the answer 200.
         client: A client with an auth object; whether it answers from memory.
         get: (async) GET of a URL with a client: the status. The body has been read.
         close: (async) Close a client.
@@ -40,6 +42,7 @@ class Library:
     is_async: bool
     request: Callable[[str], Any]
     apply: Callable[[Any, Any], Any]
+    answered: Callable[[Any, Any], Any]
     client: Callable[[Any, bool], Any]
     get: Callable[[Any, str], Any]
     close: Callable[[Any], Any]
@@ -48,6 +51,15 @@ class Library:
 def requests_library() -> Library:
     """The library requests."""
     import requests
+    from requests import hooks
+
+    dispatch: Any = hooks.dispatch_hook
+    answer = requests.Response()
+    answer.status_code = 200
+
+    def answered(auth: Any, request: Any) -> None:
+        answer.request = auth(request)
+        dispatch("response", request.hooks, answer)
 
     def client(auth: Any, memory: bool) -> requests.Session:
         session = requests.Session()
@@ -61,6 +73,7 @@ def requests_library() -> Library:
         False,
         lambda url: requests.Request("GET", url).prepare(),
         lambda auth, request: auth(request),
+        answered,
         client,
         lambda session, url: session.get(url, timeout=PATIENCE).status_code,
         lambda session: session.close(),
@@ -102,11 +115,21 @@ def httpx_library(module: str, is_async: bool) -> Library:
 
     def apply(auth: Any, request: Any) -> None:
         flow = auth.sync_auth_flow(request)
+        next(flow)
+        flow.close()
+
+    async def apply_async(auth: Any, request: Any) -> None:
+        flow = auth.async_auth_flow(request)
+        await anext(flow)
+        await flow.aclose()
+
+    def answered(auth: Any, request: Any) -> None:
+        flow = auth.sync_auth_flow(request)
         answer.request = next(flow)
         with suppress(StopIteration):
             flow.send(answer)
 
-    async def apply_async(auth: Any, request: Any) -> None:
+    async def answered_async(auth: Any, request: Any) -> None:
         flow = auth.async_auth_flow(request)
         answer.request = await anext(flow)
         with suppress(StopAsyncIteration):
@@ -124,6 +147,7 @@ def httpx_library(module: str, is_async: bool) -> Library:
         is_async,
         partial(library.Request, "GET"),
         apply_async if is_async else apply,
+        answered_async if is_async else answered,
         client,
         get_async if is_async else lambda http, url: http.get(url).status_code,
         (lambda http: http.aclose()) if is_async else lambda http: http.close(),
@@ -189,6 +213,7 @@ def aiohttp_library() -> Library:
         "aiohttp",
         True,
         request,
+        lambda auth, request: auth(request, from_memory),
         lambda auth, request: auth(request, from_memory),
         client,
         get,

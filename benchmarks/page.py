@@ -65,10 +65,15 @@ def _lines(path: str) -> list[str]:
 
 def peers() -> Iterator[str]:
     """Who is measured, and what each does not do."""
-    yield "| peer | version | what it does not check or do |"
-    yield "|---|---|---|"
+    yield "| peer | version | renews before the end | renews after a 401 | does not check or do |"
+    yield "|---|---|---|---|---|"
     for peer in PEERS.values():
-        yield f"| {peer.name} | {peer.version or 'written here'} | {peer.does_not or ''} |"
+        does = [
+            "yes" if each and peer.renews else "no"
+            for each in (peer.knows_expiry, peer.handles_401)
+        ]
+        cells = (peer.name, peer.version or "written here", *does, peer.does_not or "nothing of it")
+        yield f"| {' | '.join(cells)} |"
 
 
 def shown(work: Work, cell: Cell, notes: list[str]) -> str:

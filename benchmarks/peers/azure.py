@@ -124,7 +124,7 @@ PEER = Peer(
             close=close,
         ),
     },
-    "no origin, but https; the token request is the program's",
+    "no origin, but https; it asks a credential of the program for each new token",
     {"requests": "from azure.core.pipeline.policies import BearerTokenCredentialPolicy"},
     leeway=300.0,
     renews=False,

@@ -22,7 +22,8 @@ class Way:
         auth: The auth object for a login.
         client: A client for a login; whether it answers from memory.
         request: A new request to a URL, as the auth object takes it.
-        apply: One application of the auth object to a request.
+        apply: One application of the auth object to a request, until it may be sent.
+        answered: The same, and the answer 200; None, where `apply` is given: as that.
         get: GET of a URL with the client: the status.
         close: Close the client.
     """
@@ -31,6 +32,7 @@ class Way:
     client: Callable[[Login, bool], Any] | None = None
     request: Callable[[str], Any] | None = None
     apply: Callable[[Any, Any], Any] | None = None
+    answered: Callable[[Any, Any], Any] | None = None
     get: Callable[[Any, str], Any] | None = None
     close: Callable[[Any], Any] | None = None
 
@@ -97,6 +99,7 @@ class Peer:
             client=way.client or (lambda login, memory: library.client(way.auth(login), memory)),
             request=way.request or library.request,
             apply=way.apply or library.apply,
+            answered=way.answered or way.apply or library.answered,
             get=way.get or library.get,
             close=way.close or library.close,
         )
