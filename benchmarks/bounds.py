@@ -105,7 +105,7 @@ BOUNDS: tuple[Bound, ...] = (
         2048,
     ),
     *(
-        Bound(f"growth of threads with four times as many {name}", "threads", name, "growth", 1.2)
+        Bound(f"threads with 400 {name}, one for four", "threads", name, "many", 100)
         for name in ("logins that expire", "tasks on one source")
     ),
 )

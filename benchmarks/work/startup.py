@@ -63,7 +63,7 @@ WORK = Work(
         Column(f"atlassian-auth {name}", "", {"arguments": [name]})
         for name in ("token", "status", "--help")
     ),
-    (Figure("ratio", "{:.2f}", "smaller"), Figure("more", "+{:.0f} ms")),
+    (Figure("ratio", "{:.2f}", "smaller"), Figure("more", "{:+.0f} ms")),
     measure,
     peers=(OURS,),
 )

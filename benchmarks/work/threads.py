@@ -110,15 +110,15 @@ WORK = Work(
     "Threads",
     f"Threads that the library has at most when {FEW} and when {FEW * FACTOR} logins expire at "
     "once; and when as many tasks ask one TokenSource of the program that blocks. A bounded number "
-    "does not grow with them: the ratio is 1.",
+    "does not grow with them: it stays small, and the ratio is 1.",
     (
         Column("logins that expire", "httpx async", {"source": False}),
         Column("tasks on one source", "httpx async", {"source": True}),
     ),
     (
-        Figure("growth", "{:.2f} times", "smaller"),
+        Figure("many", f"{{:.0f}} with {FEW * FACTOR}", "smaller"),
         Figure("few", f"{{:.0f}} with {FEW}"),
-        Figure("many", f"{{:.0f}} with {FEW * FACTOR}"),
+        Figure("growth", "{:.2f} times"),
     ),
     measure,
     peers=(OURS,),
