@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -9,40 +10,32 @@ from benchmarks.logins import Login
 from benchmarks.peers.base import Peer, Way
 
 
-def for_requests(login: Login) -> Any:
-    """An auth object of requests."""
-    from requests.auth import AuthBase
-
-    value = f"Bearer {login.access_token}"
-
-    class HeaderAuth(AuthBase):
-        def __call__(self, request: Any) -> Any:
-            request.headers["Authorization"] = value
-            return request
-
-    return HeaderAuth()
-
-
 class Header:
-    """What becomes an auth object of httpx or httpx2."""
+    """What becomes an auth object of each library."""
 
     def __init__(self, value: str) -> None:
         self.value = value
 
+    def __call__(self, request: Any) -> Any:
+        """Called by requests."""
+        request.headers["Authorization"] = self.value
+        return request
+
     def auth_flow(self, request: Any) -> Any:
-        """Called by the library."""
+        """Called by httpx and httpx2."""
         request.headers["Authorization"] = self.value
         yield request
 
 
-def for_httpx(module: str) -> Way:
-    """An auth object of httpx or httpx2."""
+@cache
+def class_for(module: str, name: str) -> Any:
+    """The class of the auth object."""
+    return type("HeaderAuth", (Header, getattr(import_module(module), name)), {})
 
-    def auth(login: Login) -> Any:
-        cls = type("HeaderAuth", (Header, import_module(module).Auth), {})
-        return cls(f"Bearer {login.access_token}")
 
-    return Way(auth)
+def with_base(module: str, name: str) -> Way:
+    """An auth object that inherits from that of a library."""
+    return Way(lambda login: class_for(module, name)(f"Bearer {login.access_token}"))
 
 
 def for_aiohttp(login: Login) -> Any:
@@ -60,11 +53,11 @@ PEER = Peer(
     "constant header",
     "",
     {
-        "requests": Way(for_requests),
-        "httpx": for_httpx("httpx"),
-        "httpx async": for_httpx("httpx"),
-        "httpx2": for_httpx("httpx2"),
-        "httpx2 async": for_httpx("httpx2"),
+        "requests": with_base("requests.auth", "AuthBase"),
+        "httpx": with_base("httpx", "Auth"),
+        "httpx async": with_base("httpx", "Auth"),
+        "httpx2": with_base("httpx2", "Auth"),
+        "httpx2 async": with_base("httpx2", "Auth"),
         "aiohttp": Way(for_aiohttp),
     },
     "the floor: no expiry, no 401, no origin, no renewal",

@@ -26,6 +26,8 @@ def auth(login: Login) -> Any:
         login.token_url, CLIENT_ID, CLIENT_SECRET, client=Client(), account=login.account
     )
     next(made.sync_auth_flow(httpx.Request("GET", login.url)))
+    made.client.close()
+    made.client = None  # as by default: a renewal makes a client of its own
     return made
 
 

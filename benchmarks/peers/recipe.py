@@ -5,6 +5,7 @@ Source: python-httpx.org/advanced/authentication, "Custom authentication schemes
 
 from __future__ import annotations
 
+from functools import cache
 from http import HTTPStatus
 from importlib import import_module
 from typing import Any
@@ -33,12 +34,18 @@ class Renewing:
             yield request
 
 
+@cache
+def class_for(library: Any) -> Any:
+    """The class of the auth object."""
+    return type("RenewingAuth", (Renewing, library.Auth), {})
+
+
 def with_module(module: str) -> Way:
     """The auth object for httpx or httpx2."""
 
     def auth(login: Login) -> Any:
         library = import_module(module)
-        return type("RenewingAuth", (Renewing, library.Auth), {})(login, library)
+        return class_for(library)(login, library)
 
     return Way(auth)
 
