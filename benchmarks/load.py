@@ -20,6 +20,8 @@ from benchmarks.peers import PEERS, Peer, Way
 __all__ = ["Outcome", "User", "all_at_once", "one_after_the_other", "steadily", "user_of"]
 
 Outcome = int | str
+#: A steady load ends after so many times the time that it is planned for.
+MOST_TIMES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +169,11 @@ class _Load:
         offset = self.every * number / self.count
         return [offset + self.every * n for n in range(int(self.seconds / self.every))]
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the load lasts so long that it ends early: requests block each other."""
+        return time.perf_counter() - self.began > MOST_TIMES * self.seconds
+
     def note(self, began: float, outcome: Outcome) -> None:
         """Remember a request that has just been answered."""
         now = time.perf_counter()
@@ -180,6 +187,8 @@ class _Load:
 
         def work(number: int) -> None:
             for due in self.due(number):
+                if self.is_over:
+                    break
                 time.sleep(max(0.0, self.began + due - time.perf_counter()))
                 began = time.perf_counter()
                 self.note(began, self.user.get(clients[number], logins[number].url))
@@ -199,6 +208,8 @@ class _Load:
 
         async def work(number: int) -> None:
             for due in self.due(number):
+                if self.is_over:
+                    break
                 await asyncio.sleep(max(0.0, self.began + due - time.perf_counter()))
                 began = time.perf_counter()
                 outcome = await self.user.get_async(clients[number], logins[number].url)

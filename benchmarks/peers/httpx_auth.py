@@ -23,7 +23,11 @@ def auth(login: Login) -> Any:
             return super().post(*arguments, **named)
 
     made = OAuth2ClientCredentials(
-        login.token_url, CLIENT_ID, CLIENT_SECRET, client=Client(), account=login.account
+        login.token_url,
+        CLIENT_ID,
+        CLIENT_SECRET,
+        client=Client(verify=False),
+        account=login.account,
     )
     next(made.sync_auth_flow(httpx.Request("GET", login.url)))
     made.client.close()
