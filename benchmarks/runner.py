@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
@@ -65,20 +66,23 @@ def measured(work: Work, column: Column, peer: str, *, tiny: bool = False) -> di
     if column.library and (lacking := PEERS[peer].lacking(column.library)):
         return {"unmeasured": lacking}
     command = [sys.executable, "-m", "benchmarks.child", work.name, column.name, peer]
+    process = subprocess.Popen(
+        [*command, "tiny" if tiny else "full"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "", "NO_PROXY": "*"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     try:
-        process = subprocess.run(
-            [*command, "tiny" if tiny else "full"],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "", "NO_PROXY": "*"},
-            capture_output=True,
-            text=True,
-            timeout=LONGEST,
-            check=False,
-        )
+        output, errors = process.communicate(timeout=LONGEST)
     except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)  # with what it has started
+        process.communicate()
         return {"failure": f"no answer within {LONGEST:.0f} s"}
-    lines = process.stdout.splitlines()
+    lines = output.splitlines()
     if process.returncode or not lines:
-        return {"failure": f"exit code {process.returncode}: {process.stderr[-300:]}"}
+        return {"failure": f"exit code {process.returncode}: {errors[-300:]}"}
     answer: dict[str, Any] = json.loads(lines[-1])
     return answer

@@ -179,12 +179,14 @@ def form_of(body: bytes) -> dict[str, str]:
 
 
 async def serve() -> None:
-    """Serve for ever; the first line of output is the port."""
+    """Serve until the standard input ends, as with its owner; the first line is the port."""
     server = Server()
     loop = asyncio.get_running_loop()
+    owner_is_gone = loop.run_in_executor(None, sys.stdin.read)
     listening = await loop.create_server(lambda: Connection(server), "127.0.0.1", 0, backlog=4096)
     print(listening.sockets[0].getsockname()[1], flush=True)
-    await listening.serve_forever()
+    await owner_is_gone
+    listening.close()
 
 
 @dataclass(frozen=True)
@@ -209,7 +211,8 @@ class LocalServer:
 def local_server(**settings: Any) -> Iterator[LocalServer]:
     """A new server, in a process of its own."""
     command = [sys.executable, __file__]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe) as process:
         try:
             assert process.stdout is not None
             server = LocalServer(f"http://127.0.0.1:{int(process.stdout.readline())}")

@@ -68,8 +68,8 @@ def measure(column: Column, peer: str, tiny: bool) -> Round:
         server.change(tokens={login.access_token: login.lifetime + 1 for login in logins})
         samples = steadily(user, logins, 2 * half, EVERY)
         renewals = server.counts()["token_requests"]
-    quiet = [sample.took for sample in samples if sample.began + EVERY < half]
-    busy = [sample.took for sample in samples if sample.began >= half]
+    quiet = [sample.took for sample in samples if sample.began + sample.took < half]
+    busy = [sample.took for sample in samples if sample.began + sample.took >= half]
     failed = [sample for sample in samples if sample.outcome != 200]
     return {**compared(quiet, busy), **others(renewals, failed)}
 
