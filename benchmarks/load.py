@@ -229,4 +229,4 @@ def must_renew(peer: Peer) -> None:
         Unmeasured: It does not.
     """
     if not peer.renews:
-        raise Unmeasured(f"{peer.name} renews no token: {peer.does_not}")
+        raise Unmeasured(f"{peer.name} renews no token by itself")

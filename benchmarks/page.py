@@ -119,14 +119,15 @@ def ahead(results: Mapping[str, Results]) -> Iterator[str]:
     if not found:
         yield "None in this run."
         return
-    yield "| work | where | peers | why |"
-    yield "|---|---|---|---|"
-    groups: dict[tuple[str, str, str], list[str]] = {}
+    yield "| work | where, and who | why |"
+    yield "|---|---|---|"
+    groups: dict[tuple[str, str], dict[str, list[str]]] = {}
     for each in found:
-        key = each.work.title, each.column, each.why or "**no reason is written for this**"
-        groups.setdefault(key, []).append(each.peer)
-    for (title, column, why), names in groups.items():
-        yield f"| {title} | {column} | {', '.join(names)} | {why} |"
+        key = each.work.title, each.why or "**no reason is written for this**"
+        groups.setdefault(key, {}).setdefault(each.column, []).append(each.peer)
+    for (title, why), columns in groups.items():
+        where = "; ".join(f"{column}: {', '.join(names)}" for column, names in columns.items())
+        yield f"| {title} | {where} | {why} |"
 
 
 def complaints(results: Mapping[str, Results]) -> list[str]:

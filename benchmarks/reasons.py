@@ -41,7 +41,7 @@ REASONS: tuple[Reason, ...] = (
         "hot-*",
         "*",
         "*",
-        "it does not look where the token goes: ours compares origin and path of each URL with the "
+        "it does not look where the token goes; ours compares origin and path of each URL with the "
         "grant, compares two clocks with the end of the token, and is prepared for a 401.",
     ),
     Reason(
@@ -70,7 +70,6 @@ REASONS: tuple[Reason, ...] = (
         "*",
         "the first renewal of a process imports what it needs while requests run.",
     ),
-    Reason("unavailable", "*", "google-auth*", "it waits 1 s and then 2 s; ours raises after 1 s."),
     Reason("imports", "*", "*", "it has fewer parts."),
     Reason(
         "memory",

@@ -78,9 +78,11 @@ def measured(work: Work, column: Column, peer: str, *, tiny: bool = False) -> di
     try:
         output, errors = process.communicate(timeout=LONGEST)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)  # with what it has started
-        process.communicate()
         return {"failure": f"no answer within {LONGEST:.0f} s"}
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)  # with what it has started
+            process.communicate()
     lines = output.splitlines()
     if process.returncode or not lines:
         return {"failure": f"exit code {process.returncode}: {errors[-300:]}"}

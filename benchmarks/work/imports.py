@@ -50,7 +50,8 @@ def measure(column: Column, peer: str, tiny: bool) -> Round:
     try:
         subprocess.run(python(statement), check=True, capture_output=True, text=True)
     except subprocess.CalledProcessError as error:
-        raise Unmeasured(error.stderr.strip().splitlines()[-1]) from None
+        *_, last = error.stderr.strip().splitlines()
+        raise Unmeasured(last.partition(" (")[0]) from None  # without the path of this machine
     bare = f"import {library.removesuffix(' async')}" if library else "pass"
     return compared(python(bare), python(statement), 1 if tiny else PAIRS)
 
