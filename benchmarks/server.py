@@ -34,7 +34,7 @@ class State:
 
     Attributes:
         tokens: Seconds for which each of these access tokens is valid.
-        expires_in: Seconds for which a new access token is valid.
+        expires_in: Seconds for which a new access token is valid, from its answer on.
         token_delay: Seconds until the token endpoint answers.
         resource_delay: Seconds until a resource is answered.
         grace: Whether a used refresh token may be sent again.
@@ -110,7 +110,8 @@ class Server:
             self._used.add(spent)
         self._issued += 1
         token = f"issued-{self._issued}".ljust(2000, "i")
-        self._valid_until[token] = time.monotonic() + state.expires_in
+        answered = time.monotonic() + state.token_delay
+        self._valid_until[token] = answered + state.expires_in
         if state.lost_answers:
             state.lost_answers -= 1
             return None
