@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+BENCH := benchmarks/.venv
+BENCH_READY := $(BENCH)/.ready
 OLDEST := $(VENV)/oldest-sdks/.ready
 CORE := $(VENV)/core/.ready
 DEPENDENCIES := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"])
@@ -13,7 +15,7 @@ export PYTHONDONTWRITEBYTECODE =
 WORKERS = $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) * 3 // 2)')
 PYTEST = pytest --numprocesses $(WORKERS) --dist worksteal
 
-.PHONY: test slow demo lint types layers tests fuzz fleet clean
+.PHONY: test slow demo lint types layers tests fuzz fleet bench bench-check clean
 
 # What people run before each commit, two minutes. README and the examples are executed by
 # tests/test_readme.py and tests/test_examples.py.
@@ -63,6 +65,22 @@ $(CORE): pyproject.toml
 	$(PYTHON) -m pip --python $(@D)/bin/python install --quiet --disable-pip-version-check -r $(@D)/requirements.txt
 	touch $@
 
+# How fast the library is beside its peers, in an environment of its own: writes docs/performance.md and
+# its picture. NOTE="a sentence about the machine" stands there as well.
+NOTE ?=
+bench: $(BENCH_READY)
+	$(BENCH)/bin/python -m benchmarks --note "$(NOTE)"
+
+# Some minutes: fails when a ratio that issue 15 demands is missed in the median of its rounds
+bench-check: $(BENCH_READY)
+	$(BENCH)/bin/python -m benchmarks --check
+
+$(BENCH_READY): pyproject.toml benchmarks/requirements.txt
+	$(PYTHON) -m venv --without-pip $(BENCH)
+	$(PYTHON) -m pip --python $(BENCH)/bin/python install --quiet --disable-pip-version-check \
+	  -r benchmarks/requirements.txt -e '.[cli,crypto,httpx2,redis,sql]'
+	touch $@
+
 $(READY): pyproject.toml
 	$(PYTHON) -m venv --without-pip $(VENV)
 	$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check -e '.[dev]'
@@ -75,4 +93,4 @@ $(OLDEST): tests/sdk/oldest.txt | $(READY)
 	touch $@
 
 clean:
-	rm -rf $(VENV) .coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist build
+	rm -rf $(VENV) $(BENCH) benchmarks/.results.json .coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist build

@@ -1,22 +1,16 @@
-"""How much memory a big upload or download takes with our auth objects, next to its size.
+"""Big bodies: the ways to send and to receive one with our auth objects, and what each takes.
 
-    python benchmarks/streams.py                    200 MB each, some minutes
-    python benchmarks/streams.py --megabytes 64     less
-    python benchmarks/streams.py httpx2             only lines that begin so
-
-Each line is a process of its own: it sends small bodies of the same kind first, so that everything
-is loaded and every buffer is in use, then the big one, and tells by how much its peak has grown. It
-does so with a token that is good, and with one that the server rejects once it has the whole body;
-then the body is sent again, or, if it cannot be rewound, the 401 is handed back. The emulator is
-another process. The first line is what a copy in memory looks like. The exit code is 1 when another
-one has grown by 20 MB or more.
+A process sends small bodies of the same kind first, so that everything is loaded and every buffer
+is in use, then the big one, and tells by how much its peak has grown. It does so with a token that
+is good, and with one that the server rejects once it has the whole body; then the body is sent
+again, or, if it cannot be rewound, the 401 is handed back. The emulator is another process.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
+import multiprocessing
 import os
 import resource
 import subprocess
@@ -24,8 +18,9 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -46,8 +41,6 @@ from atlassian_auth_adapter import (
 from atlassian_auth_adapter.atlassian.gateway import CloudGateway
 
 MEGABYTE = 1 << 20
-#: Growth in megabytes that is still no copy of the body: some buffers, and pages of the allocator.
-MOST = 20.0
 #: Of the requests before: more than any buffer, and some of them.
 SMALL, WARM_UPS = MEGABYTE, 5
 CHUNK = 1 << 16
@@ -229,24 +222,6 @@ def attached(source: TokenSource, job: Job) -> str:
     return f"{site}/rest/api/3/attachment/content/{answer.json()[0]['id']}"
 
 
-def as_child(way: str, gateway: list[str], tokens: list[str], *jobs: dict[str, Any]) -> object:
-    """Measure a way, or without one attach the files."""
-    source = Tokens(CloudGateway(*gateway), *tokens)
-    small, big = (Job(**job) for job in jobs)
-    if way:
-        return measured(way, source, small, big)
-    return [attached(source, job) for job in (small, big)]
-
-
-# -- the process that starts them ------------------------------------------------------------------
-
-
-def child(*arguments: object) -> Any:
-    """What a fresh process has to say."""
-    command = [sys.executable, __file__, "--child", json.dumps(arguments, default=asdict)]
-    return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
-
-
 @contextmanager
 def emulator() -> Iterator[dict[str, Any]]:
     """What a client must know of an emulator that runs in a process of its own."""
@@ -278,36 +253,25 @@ def written(folder: str, size: int) -> str:
     return str(path)
 
 
-def main() -> int:
-    """Measure and print; 1 when something has grown too much."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--megabytes", type=int, default=200)
-    parser.add_argument("--child", help=argparse.SUPPRESS)
-    parser.add_argument("lines", nargs="*", help="how they begin; none: all")
-    options = parser.parse_args()
-    if options.child:
-        print(json.dumps(as_child(*json.loads(options.child))))
-        return 0
-    ways = [way for way in WAYS if way.startswith((CONTROL, *(options.lines or WAYS)))]
-    too_much = False
+def in_fresh_process(
+    way: str, gateway: CloudGateway, tokens: tuple[str, ...], jobs: list[Job]
+) -> dict[str, Any]:
+    """What a process that has done nothing else has to say."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(measured, way, Tokens(gateway, *tokens), *jobs).result()
+
+
+def measured_both(way: str, megabytes: int) -> dict[str, dict[str, Any]]:
+    """What comes of a way with a token that is good, and with one that is rejected."""
     with emulator() as cloud, tempfile.TemporaryDirectory() as folder:
-        gateway, token = (cloud["api_url"], cloud["sites"][0]["id"]), token_of(cloud)
-        upload = f"{CloudGateway(*gateway).base_url}/rest/echo"
-        sizes = SMALL, options.megabytes * MEGABYTE
+        gateway, token = CloudGateway(cloud["api_url"], cloud["sites"][0]["id"]), token_of(cloud)
+        sizes = SMALL, megabytes * MEGABYTE
+        upload = f"{gateway.base_url}/rest/echo"
         jobs = [Job(upload, "", written(folder, size), size) for size in sizes]
-        urls = child("", gateway, [token], *jobs)
-        jobs = [replace(job, download=url) for job, url in zip(jobs, urls, strict=True)]
-        print(f"{'library   body':<27} token     answer       MB  growth in MB")
-        for way in ways:
-            for kind, tokens in (("good", [token]), ("rejected", ["unknown", token])):
-                found = child(way, gateway, tokens, *jobs)
-                grown, size = found["grown"], found["times"] * options.megabytes
-                verdict = "copied" if way == CONTROL else "fine" if grown < MOST else "TOO MUCH"
-                line = f"{way:<27} {kind:<9} {found['status']:>6} {size:>8} {grown:>13.1f}"
-                print(f"{line}  {verdict}", flush=True)
-                too_much |= verdict == "TOO MUCH"
-    return int(too_much)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        if "download" in way:
+            source = Tokens(gateway, token)
+            jobs = [replace(job, download=attached(source, job)) for job in jobs]
+        kinds = {"good": (token,), "rejected": ("unknown", token)}
+        return {
+            kind: in_fresh_process(way, gateway, tokens, jobs) for kind, tokens in kinds.items()
+        }

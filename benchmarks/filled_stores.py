@@ -1,10 +1,4 @@
-"""What a store costs per call with 100 accounts in it, and with 100,000.
-
-    python benchmarks/stores.py                   all of them, some minutes
-    python benchmarks/stores.py Memory SQLite     these
-
-The small and the large place of a store take turns in one run, each call on another account at
-random, so that a busy machine disturbs both alike. Figures are medians; read the ratios.
+"""Stores with very many accounts in them, and what a call costs there.
 
 Filling counts nothing. Where it would take long, one entry is saved by the store itself and its
 stored form copied with other names and tokens in it; the store then loads some copies to prove that
@@ -21,7 +15,6 @@ import os
 import random
 import secrets
 import statistics
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -47,14 +40,14 @@ from atlassian_auth_adapter import (
 from atlassian_auth_adapter.records import Login, TokenKey, write
 from atlassian_auth_adapter.stores.base import Entry
 
-SMALL, LARGE = 100, 100_000
-ROUNDS, CALLS = 40, 10
-#: Seconds after which a measurement ends with fewer rounds.
-LONGEST = 20.0
+BATCHES, CALLS = 40, 10
+#: Seconds after which a measurement ends with fewer batches.
+LONGEST = 3.0
 #: Characters. Atlassian Cloud's access tokens have some 2,000, its refresh tokens some 1,500.
 TOKEN = 2000
 
 Fill = Callable[[ExitStack, int], TokenStore]
+Call = Callable[[TokenStore, str, str, int], None]
 
 
 def key_of(number: int) -> TokenKey:
@@ -224,47 +217,34 @@ def lock(store: TokenStore, name: str, _text: str, _version: int) -> None:
         pass
 
 
-def measured(
-    call: Callable[[TokenStore, str, str, int], None], stores: dict[int, TokenStore]
-) -> list[float]:
-    """Median microseconds per call in each of the stores, which take turns."""
-    times: dict[int, list[float]] = {count: [] for count in stores}
-    saves: dict[int, Counter[int]] = {count: Counter() for count in stores}
+def measured(call: Call, store: TokenStore, count: int, batches: int) -> float:
+    """Median microseconds per call, each on an account at random."""
+    times, saves = [], Counter[int]()
     end = time.monotonic() + LONGEST
-    for rounds in range(ROUNDS):
-        if rounds and time.monotonic() > end:
+    for batch in range(batches):
+        if batch and time.monotonic() > end:
             break
-        for count, store in stores.items():
-            numbers = random.sample(range(count), CALLS)
-            accounts = [(name_of(n), text_of(n), 1 + saves[count][n]) for n in numbers]
-            began = time.perf_counter()
-            for name, text, version in accounts:
-                call(store, name, text, version)
-            times[count].append((time.perf_counter() - began) / CALLS * 1e6)
-            saves[count].update(numbers)
-    return [statistics.median(values) for values in times.values()]
+        numbers = random.choices(range(count), k=CALLS)
+        accounts = []
+        for number in numbers:
+            accounts.append((name_of(number), text_of(number), 1 + saves[number]))
+            saves[number] += call is save
+        began = time.perf_counter()
+        for name, text, version in accounts:
+            call(store, name, text, version)
+        times.append((time.perf_counter() - began) / CALLS * 1e6)
+    return statistics.median(times)
 
 
-def main() -> None:
-    """Measure and print."""
-    print(f"{'microseconds per call':<24}{'':<14}{SMALL:>10,}{LARGE:>10,}  accounts")
-    for name in sys.argv[1:] or PLACES:
-        with ExitStack() as stack:
-            try:
-                stores = {count: PLACES[name](stack, count) for count in (SMALL, LARGE)}
-            except (redis.ConnectionError, sa.exc.OperationalError) as error:
-                print(f"{name:<24}skipped: no server answers ({type(error).__name__})")
-                continue
-            for count, store in stores.items():
-                for number in (0, 1, count // 2, count - 1):
-                    assert store.load(name_of(number)) == Entry(text_of(number), 1)
-            for call, title in ((load, "load"), (save, "save"), (lock, "lock, release")):
-                small, large = measured(call, stores)
-                print(
-                    f"{name:<24}{title:<14}{small:10.1f}{large:10.1f}  x {large / small:.2f}",
-                    flush=True,
-                )
+def measured_all(name: str, count: int, batches: int) -> dict[str, float]:
+    """Microseconds of each kind of call on a store with so many accounts.
 
-
-if __name__ == "__main__":
-    main()
+    Raises:
+        redis.ConnectionError, sqlalchemy.exc.OperationalError: No server answers.
+    """
+    with ExitStack() as stack:
+        store = PLACES[name](stack, count)
+        for number in {0, min(1, count - 1), count // 2, count - 1}:
+            assert store.load(name_of(number)) == Entry(text_of(number), 1)
+        calls = {"load": load, "lock": lock, "save": save}
+        return {title: measured(call, store, count, batches) for title, call in calls.items()}

@@ -1,0 +1,232 @@
+"""Load: many threads or tasks at one moment, and a steady load.
+
+What came of a request is its status, or the name of the error that it has raised.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.figures import Column, Unmeasured
+from benchmarks.libraries import library_named
+from benchmarks.logins import Login
+from benchmarks.peers import PEERS, Peer, Way
+
+__all__ = ["Outcome", "User", "all_at_once", "one_after_the_other", "steadily", "user_of"]
+
+Outcome = int | str
+#: A steady load ends after so many times the time that it is planned for.
+MOST_TIMES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Uses a peer with one library.
+
+    Attributes:
+        peer: The peer.
+        way: How it is used.
+        is_async: Whether by tasks.
+    """
+
+    peer: Peer
+    way: Way
+    is_async: bool
+
+    def client(self, login: Login, memory: bool = False) -> Any:
+        """A client for a login; it has no event loop yet."""
+        assert self.way.client
+        return self.way.client(login, memory)
+
+    def get(self, client: Any, url: str) -> Outcome:
+        """A request of a thread."""
+        assert self.way.get
+        try:
+            return int(self.way.get(client, url))
+        except Exception as error:  # noqa: BLE001 - what comes of it is what is measured
+            return type(error).__name__
+
+    async def get_async(self, client: Any, url: str) -> Outcome:
+        """A request of a task."""
+        assert self.way.get
+        try:
+            return int(await self.way.get(client, url))
+        except Exception as error:  # noqa: BLE001
+            return type(error).__name__
+
+
+def user_of(column: Column, peer: str) -> User:
+    """Who uses the peer with the library of the column.
+
+    Raises:
+        Unmeasured: The peer does not work with it.
+    """
+    library = library_named(column.library)
+    found = PEERS[peer]
+    return User(found, found.way(library), library.is_async)
+
+
+def all_at_once(user: User, login: Login, count: int) -> tuple[float, list[Outcome]]:
+    """So many threads or tasks make one request each at one moment: seconds, what came of it."""
+    if user.is_async:
+        return asyncio.run(_tasks_at_once(user, login, count))
+    client, outcomes = user.client(login), list[Outcome]()
+    barrier = threading.Barrier(count + 1)
+
+    def request() -> None:
+        barrier.wait()
+        outcomes.append(user.get(client, login.url))
+
+    threads = [threading.Thread(target=request) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    barrier.wait()
+    began = time.perf_counter()
+    for thread in threads:
+        thread.join()
+    return time.perf_counter() - began, outcomes
+
+
+async def _tasks_at_once(user: User, login: Login, count: int) -> tuple[float, list[Outcome]]:
+    client = user.client(login)
+    began = time.perf_counter()
+    requests = (user.get_async(client, login.url) for _ in range(count))
+    outcomes = await asyncio.gather(*requests)
+    seconds = time.perf_counter() - began
+    assert user.way.close
+    await user.way.close(client)
+    return seconds, list(outcomes)
+
+
+def one_after_the_other(
+    user: User, login: Login, urls: Sequence[str], pause: float = 0.0
+) -> list[Outcome]:
+    """One client makes these requests, with a pause in seconds after each: what came of each."""
+    if not user.is_async:
+        client, outcomes = user.client(login), list[Outcome]()
+        for url in urls:
+            outcomes.append(user.get(client, url))
+            time.sleep(pause)
+        return outcomes
+
+    async def requests() -> list[Outcome]:
+        client, outcomes = user.client(login), list[Outcome]()
+        for url in urls:
+            outcomes.append(await user.get_async(client, url))
+            await asyncio.sleep(pause)
+        assert user.way.close
+        await user.way.close(client)
+        return outcomes
+
+    return asyncio.run(requests())
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A request of the steady load.
+
+    Attributes:
+        began: Seconds since the load began.
+        took: Seconds.
+        outcome: What came of it.
+    """
+
+    began: float
+    took: float
+    outcome: Outcome
+
+
+def steadily(user: User, logins: Sequence[Login], seconds: float, every: float) -> list[Sample]:
+    """Each login makes a request every so often, one thread or task each, for so many seconds.
+
+    The logins take turns within a period. A client has made one request before the load begins.
+    """
+    samples: list[Sample] = []
+    load = _Load(user, seconds, every, len(logins), samples)
+    if user.is_async:
+        asyncio.run(load.tasks(logins))
+    else:
+        load.threads(logins)
+    return samples
+
+
+@dataclass(slots=True)
+class _Load:
+    user: User
+    seconds: float
+    every: float
+    count: int
+    samples: list[Sample]
+    began: float = 0.0
+
+    def due(self, number: int) -> list[float]:
+        """Seconds after the beginning at which a login makes its requests."""
+        offset = self.every * number / self.count
+        return [offset + self.every * n for n in range(int(self.seconds / self.every))]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the load lasts so long that it ends early: requests block each other."""
+        return time.perf_counter() - self.began > MOST_TIMES * self.seconds
+
+    def note(self, began: float, outcome: Outcome) -> None:
+        """Remember a request that has just been answered."""
+        now = time.perf_counter()
+        self.samples.append(Sample(began - self.began, now - began, outcome))
+
+    def threads(self, logins: Sequence[Login]) -> None:
+        """The load of threads."""
+        clients = [self.user.client(login) for login in logins]
+        for client, login in zip(clients, logins, strict=True):
+            self.user.get(client, login.url)
+
+        def work(number: int) -> None:
+            for due in self.due(number):
+                if self.is_over:
+                    break
+                time.sleep(max(0.0, self.began + due - time.perf_counter()))
+                began = time.perf_counter()
+                self.note(began, self.user.get(clients[number], logins[number].url))
+
+        threads = [threading.Thread(target=work, args=(n,)) for n in range(len(logins))]
+        self.began = time.perf_counter()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    async def tasks(self, logins: Sequence[Login]) -> None:
+        """The load of tasks."""
+        clients = [self.user.client(login) for login in logins]
+        for client, login in zip(clients, logins, strict=True):
+            await self.user.get_async(client, login.url)
+
+        async def work(number: int) -> None:
+            for due in self.due(number):
+                if self.is_over:
+                    break
+                await asyncio.sleep(max(0.0, self.began + due - time.perf_counter()))
+                began = time.perf_counter()
+                outcome = await self.user.get_async(clients[number], logins[number].url)
+                self.note(began, outcome)
+
+        self.began = time.perf_counter()
+        await asyncio.gather(*(work(n) for n in range(len(logins))))
+        assert self.user.way.close
+        for client in clients:
+            await self.user.way.close(client)
+
+
+def must_renew(peer: Peer) -> None:
+    """Raise if the peer renews nothing by itself.
+
+    Raises:
+        Unmeasured: It does not.
+    """
+    if not peer.renews:
+        raise Unmeasured(f"{peer.name} renews no token by itself")

@@ -1,0 +1,75 @@
+"""Import time of an auth object over that of its HTTP library."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+
+from benchmarks.figures import Column, Figure, Round, Unmeasured, Work
+from benchmarks.peers import FLOOR, OURS, PEERS
+
+#: Pairs of processes in a round.
+PAIRS = 10
+
+
+def seconds_of(command: list[str]) -> float:
+    """How long a process takes."""
+    began = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - began
+
+
+def compared(bare: list[str], command: list[str], pairs: int) -> dict[str, float | str]:
+    """Ratio of a command to another one, and milliseconds between: medians of pairs in turns."""
+    seconds_of(bare), seconds_of(command)
+    taken = [(seconds_of(bare), seconds_of(command)) for _ in range(pairs)]
+    return {
+        "ratio": statistics.median(other / least for least, other in taken),
+        "more": statistics.median(other - least for least, other in taken) * 1e3,
+    }
+
+
+def python(statement: str) -> list[str]:
+    """A process of Python that does this."""
+    return [sys.executable, "-c", statement]
+
+
+def measure(column: Column, peer: str, tiny: bool) -> Round:
+    """See `figures.Work`."""
+    found, library = PEERS[peer], column.library
+    if not library and peer != OURS:
+        raise Unmeasured("imports its HTTP library with its package; see the other columns")
+    if not library:
+        statement = column.options["statement"]
+    elif library in found.imports:
+        statement = found.imports[library]
+    else:
+        raise Unmeasured(f"{found.name} is not imported for {library}")
+    try:
+        subprocess.run(python(statement), check=True, capture_output=True, text=True)
+    except subprocess.CalledProcessError as error:
+        *_, last = error.stderr.strip().splitlines()
+        raise Unmeasured(last.partition(" (")[0]) from None  # without the path of this machine
+    bare = f"import {library.removesuffix(' async')}" if library else "pass"
+    return compared(python(bare), python(statement), 1 if tiny else PAIRS)
+
+
+WORK = Work(
+    "imports",
+    "Import time",
+    "A process that imports the auth object, as a ratio to one that imports the HTTP library "
+    "alone, and the milliseconds between. The last column is the package itself over an "
+    "interpreter that does nothing. Processes of both take turns.",
+    (
+        *(
+            Column(f"over {name}", name)
+            for name in ("requests", "httpx", "httpx2", "httpx2 async", "aiohttp")
+        ),
+        Column("package", "", {"statement": "import atlassian_auth_adapter"}),
+    ),
+    (Figure("ratio", "{:.2f}", "smaller"), Figure("more", "{:+.0f} ms")),
+    measure,
+    peers=tuple(name for name in PEERS if name != FLOOR and PEERS[name].imports),
+)

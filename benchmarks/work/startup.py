@@ -1,0 +1,69 @@
+"""How long the command takes with a valid token, beside importing its command library."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.figures import Column, Figure, Round, Unmeasured, Work
+from benchmarks.logins import CLIENT_ID, CLIENT_SECRET, CLOUD_ID
+from benchmarks.peers import OURS
+from benchmarks.work.imports import compared, python
+
+PAIRS = 10
+
+
+@contextmanager
+def logged_in() -> Iterator[None]:
+    """This process and those it starts have a profile whose login is valid."""
+    with tempfile.TemporaryDirectory() as home:
+        os.environ |= {"ATLASSIAN_CONFIG_DIR": home, "ATLASSIAN_TOKEN_DIRECTORY": home}
+        import atlassian_auth_adapter as atlassian
+        from atlassian_auth_adapter.profiles.file import save_profile
+        from atlassian_auth_adapter.records import Login, write
+
+        profile = atlassian.Profile(
+            "work",
+            client_id=CLIENT_ID,
+            callback_url="http://localhost:8080/callback",
+            cloud_id=CLOUD_ID,
+            store="file",
+        )
+        save_profile(profile, CLIENT_SECRET)
+        client = atlassian.client_from_profile("work")
+        now = time.time()
+        tokens = atlassian.TokenSet("valid", "refresh", now + 3600, "", "Bearer", now)
+        record = Login(generation=1, login_id="login", token_set=tokens)
+        store = atlassian.FileTokenStore(Path(home))
+        store.save(client.token_key.name, write(client.token_key, record), expected=None)
+        yield
+
+
+def measure(column: Column, peer: str, tiny: bool) -> Round:
+    """See `figures.Work`."""
+    command = shutil.which("atlassian-auth", path=str(Path(sys.executable).parent))
+    if command is None:
+        raise Unmeasured("the command is not installed beside this Python")
+    with logged_in():
+        return compared(python("import click"), [command, *column.options["arguments"]], PAIRS)
+
+
+WORK = Work(
+    "startup",
+    "Start-up of the command",
+    "The command with a valid token in a file, as a ratio to a process that imports click, on "
+    "which it is built, and the milliseconds between. Processes of both take turns.",
+    tuple(
+        Column(f"atlassian-auth {name}", "", {"arguments": [name]})
+        for name in ("token", "status", "--help")
+    ),
+    (Figure("ratio", "{:.2f}", "smaller"), Figure("more", "{:+.0f} ms")),
+    measure,
+    peers=(OURS,),
+)
