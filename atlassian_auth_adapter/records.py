@@ -21,14 +21,14 @@ import math
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
-from functools import cache
+from functools import cache, partial
 from typing import Any, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
 from atlassian_auth_adapter.errors import ConfigurationError, TokenStoreError, raise_clean
 from atlassian_auth_adapter.foreign_text import printable
 from atlassian_auth_adapter.oauth.authorization import AuthorizationRequest
 from atlassian_auth_adapter.secret_text import SecretText, hidden
-from atlassian_auth_adapter.stores.base import KEPT, Entry, TokenStore, update
+from atlassian_auth_adapter.stores.base import KEPT, Entry, TokenStore, ask, update
 from atlassian_auth_adapter.tokens import TokenSet
 
 __all__ = [
@@ -270,7 +270,7 @@ def load(store: TokenStore, key: TokenKey, kind: type[R]) -> tuple[R | None, int
         TokenStoreError: It cannot be read, or is not such a record.
         ConfigurationError: As `read`.
     """
-    entry = store.load(key.name)
+    entry = ask(store, partial(store.load, key.name))
     if entry is None:
         return None, None
     return read(entry.text, key, kind, _place(store, key)), entry.version
@@ -278,7 +278,7 @@ def load(store: TokenStore, key: TokenKey, kind: type[R]) -> tuple[R | None, int
 
 def save(store: TokenStore, key: TokenKey, record: Record, *, expected: int | None) -> None:
     """Save the record; arguments and errors are those of `TokenStore.save`."""
-    store.save(key.name, write(key, record), expected=expected)
+    ask(store, partial(store.save, key.name, write(key, record), expected=expected))
 
 
 def change(

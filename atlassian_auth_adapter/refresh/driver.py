@@ -12,13 +12,10 @@ from typing import Any, TypeVar
 from atlassian_auth_adapter import records
 from atlassian_auth_adapter.clock import Clock
 from atlassian_auth_adapter.errors import (
-    AtlassianAuthError,
     StaleRecordError,
     TokenEndpointError,
     TokenEndpointUnavailableError,
-    TokenStoreError,
     TokenStoreTimeoutError,
-    raise_clean,
 )
 from atlassian_auth_adapter.events import Event, OnEvent, report
 from atlassian_auth_adapter.records import Login, TokenKey
@@ -32,7 +29,7 @@ from atlassian_auth_adapter.refresh.login import (
     replaced_logins,
 )
 from atlassian_auth_adapter.refresh.steps import Instant, Protocol
-from atlassian_auth_adapter.stores.base import TokenStore
+from atlassian_auth_adapter.stores.base import TokenStore, ask
 from atlassian_auth_adapter.threads import holding_exit, is_exiting
 from atlassian_auth_adapter.tokens import TokenSet
 
@@ -130,15 +127,11 @@ class Driver:
                 return steps.Seen(login, version, memory, parties.now())
             case steps.Save():
                 self._check_place(step)
-                self._ask_store(
-                    lambda: records.save(
-                        parties.store, parties.key, step.login, expected=step.expected
-                    )
-                )
+                records.save(parties.store, parties.key, step.login, expected=step.expected)
                 self._stored = step.login.named(parties.key)
                 return parties.now()
             case steps.Delete():
-                return self._ask_store(lambda: parties.store.delete(parties.key.name))
+                return ask(parties.store, lambda: parties.store.delete(parties.key.name))
             case steps.Send():
                 return self._send(step)
             case steps.Sleep(seconds):
@@ -157,21 +150,9 @@ class Driver:
             case steps.Locked(attempt):
                 return self._locked(attempt)
 
-    def _ask_store(self, ask: Callable[[], T]) -> T:
-        try:
-            return ask()
-        except AtlassianAuthError:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever a store raises
-            failure = TokenStoreError(
-                f"{self.parties.store!r} raised {type(error).__name__}, which is not a "
-                "TokenStoreError. Check that store; nothing is lost."
-            )
-            raise_clean(failure)
-
     def _load(self) -> tuple[Login | None, int | None]:
         parties = self.parties
-        return self._ask_store(lambda: records.load(parties.store, parties.key, Login))
+        return records.load(parties.store, parties.key, Login)
 
     def _check_place(self, step: steps.Save) -> None:
         """Raise if another login is stored than the one that was found there last.
@@ -261,10 +242,11 @@ class Driver:
         while True:
             asked_at = parties.now()
             try:
-                self._ask_store(
+                ask(
+                    parties.store,
                     lambda: stack.enter_context(
                         parties.store.lock(parties.key.name, timeout=LOCK_SLICE)
-                    )
+                    ),
                 )
             except TokenStoreTimeoutError:
                 waited += LOCK_SLICE

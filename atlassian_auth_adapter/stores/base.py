@@ -11,9 +11,16 @@ import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, Protocol, runtime_checkable
+from functools import partial
+from typing import Any, NoReturn, Protocol, TypeVar, runtime_checkable
 
-from atlassian_auth_adapter.errors import ConfigurationError, StaleRecordError, TokenStoreError
+from atlassian_auth_adapter.errors import (
+    AtlassianAuthError,
+    ConfigurationError,
+    StaleRecordError,
+    TokenStoreError,
+    raise_clean,
+)
 from atlassian_auth_adapter.pickling import PickledByReference
 from atlassian_auth_adapter.secret_text import SecretText
 
@@ -23,11 +30,14 @@ __all__ = [
     "InsecureStoreWarning",
     "StoreOfOtherProcess",
     "TokenStore",
+    "ask",
     "callable_failed",
     "check_version",
     "checked_name",
     "update",
 ]
+
+T = TypeVar("T")
 
 #: The end of the error about an entry that cannot be read.
 KEPT = "It was kept as it is: move it away, or forget() the login, and sign in again."
@@ -134,6 +144,25 @@ def check_version(stored: Entry | None, expected: int | None, where: str) -> int
     return (expected or 0) + 1
 
 
+def ask(store: object, question: Callable[[], T]) -> T:
+    """The answer of the store.
+
+    Raises:
+        TokenStoreError: The store has raised an error of another kind. Its text is not shown: it
+            may hold what was to be stored.
+    """
+    try:
+        return question()
+    except AtlassianAuthError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever a store raises
+        failure = TokenStoreError(
+            f"{store!r} raised {type(error).__name__}, which is not a TokenStoreError. Check that "
+            "store; nothing is lost."
+        )
+        raise_clean(failure)
+
+
 def update(store: TokenStore, name: str, change: Callable[[Entry | None], str | None]) -> None:
     """What is stored was changed as a whole, without the lock: compare-and-swap.
 
@@ -148,12 +177,13 @@ def update(store: TokenStore, name: str, change: Callable[[Entry | None], str | 
         TokenStoreError: As the store does.
     """
     for _ in range(MOST_OVERTAKINGS):
-        entry = store.load(name)
+        entry = ask(store, partial(store.load, name))
         text = change(entry)
         if text is None:
             return
         with suppress(StaleRecordError):
-            store.save(name, text, expected=entry.version if entry else None)
+            expected = entry.version if entry else None
+            ask(store, partial(store.save, name, text, expected=expected))
             return
     raise StaleRecordError(
         f"{name!r} was not changed: other processes always saved it first. Try again."

@@ -16,7 +16,7 @@ import httpx2
 import pytest
 import requests
 import trio
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 
 from atlassian_auth_adapter import (
     AtlassianAuth,
@@ -422,6 +422,7 @@ def test_a_rejected_token_that_cannot_be_renewed_is_not_shown(
 
 
 @flavours
+@example(["forget", "login denied", "the store fails", "login"])  # another class of error
 @given(st.lists(st.sampled_from(sorted(OPERATIONS)), min_size=1, max_size=9))
 def test_no_sequence_of_steps_shows_a_secret(flavour: str, operations: list[str]) -> None:
     """In any order of what may happen: not in a repr, a log, an error or its frames."""
