@@ -48,6 +48,8 @@ class Peer:
         does_not: What it does not check or do, for the page.
         imports: By library, the statement with which a program gets its auth object.
         leeway: Seconds before the end at which it renews a token by itself.
+        counts_from_sending: Whether the life of a token begins for it when it asks for one, not
+            when it gets it.
         knows_expiry: Whether it renews before a 401.
         handles_401: Whether it renews after a 401.
         renews: Whether it renews at all.
@@ -63,6 +65,7 @@ class Peer:
     does_not: str
     imports: Mapping[str, str]
     leeway: float = 0.0
+    counts_from_sending: bool = False
     knows_expiry: bool = True
     handles_401: bool = False
     renews: bool = True

@@ -88,6 +88,7 @@ PEER = Peer(
     {library: with_auth(name) for library, name in AUTH.items()},
     "",
     {library: importing(name) for library, name in AUTH.items()},
+    counts_from_sending=True,
     handles_401=True,
     routes_sites=True,
     shares=True,
