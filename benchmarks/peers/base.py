@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from benchmarks.figures import Unmeasured
+from benchmarks.figures import UnmeasuredError
 from benchmarks.libraries import Library
 from benchmarks.logins import Login
 
@@ -92,10 +92,10 @@ class Peer:
         """How it is used with the library, with nothing left out.
 
         Raises:
-            Unmeasured: It does not work with it.
+            UnmeasuredError: It does not work with it.
         """
         if lacking := self.lacking(library.name):
-            raise Unmeasured(lacking)
+            raise UnmeasuredError(lacking)
         way = self.ways[library.name]
         return Way(
             auth=way.auth,
