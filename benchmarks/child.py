@@ -7,7 +7,7 @@ import sys
 import traceback
 from typing import Any
 
-from benchmarks.figures import Unmeasured
+from benchmarks.figures import UnmeasuredError
 from benchmarks.work import WORKS
 
 
@@ -19,7 +19,7 @@ def main() -> None:
     answer: dict[str, Any]
     try:
         answer = {"round": work.measure(column, peer, tiny == "tiny")}
-    except Unmeasured as reason:
+    except UnmeasuredError as reason:
         answer = {"unmeasured": str(reason)}
     except Exception as error:  # noqa: BLE001 - the table says it
         traceback.print_exc()

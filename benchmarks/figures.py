@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["Cell", "Column", "Figure", "Unmeasured", "Work"]
+__all__ = ["Cell", "Column", "Figure", "UnmeasuredError", "Work"]
 
 #: Values of one round by the names of figures: numbers, or texts such as "yes".
 Round = Mapping[str, float | str]
 
 
-class Unmeasured(Exception):  # noqa: N818 - it is an answer, not an error
+class UnmeasuredError(Exception):
     """This cannot be measured for this peer; the text is the reason that the page shows."""
 
 
@@ -72,7 +72,7 @@ class Work:
         columns: Of its table; each peer is a row.
         figures: The first one decides who is ahead.
         measure: Runs in a fresh process: (column, name of the peer, tiny) -> one round. `tiny` asks
-            for the least that shows that it works. Raises Unmeasured.
+            for the least that shows that it works. Raises UnmeasuredError.
         rounds: How often each cell is measured, unless told otherwise.
         peers: Names of those that are measured; None: all.
     """

@@ -15,7 +15,7 @@ from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
-from benchmarks.figures import Unmeasured
+from benchmarks.figures import UnmeasuredError
 
 __all__ = ["LIBRARIES", "Library", "library_named"]
 
@@ -235,9 +235,9 @@ def library_named(name: str) -> Library:
     """The library.
 
     Raises:
-        Unmeasured: It is not installed.
+        UnmeasuredError: It is not installed.
     """
     try:
         return LIBRARIES[name]()
     except ImportError as error:
-        raise Unmeasured(f"{name} is not installed here ({error})") from None
+        raise UnmeasuredError(f"{name} is not installed here ({error})") from None

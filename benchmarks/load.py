@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.figures import Column, Unmeasured
+from benchmarks.figures import Column, UnmeasuredError
 from benchmarks.libraries import library_named
 from benchmarks.logins import Login
 from benchmarks.peers import PEERS, Peer, Way
@@ -64,7 +64,7 @@ def user_of(column: Column, peer: str) -> User:
     """Who uses the peer with the library of the column.
 
     Raises:
-        Unmeasured: The peer does not work with it.
+        UnmeasuredError: The peer does not work with it.
     """
     library = library_named(column.library)
     found = PEERS[peer]
@@ -226,7 +226,7 @@ def must_renew(peer: Peer) -> None:
     """Raise if the peer renews nothing by itself.
 
     Raises:
-        Unmeasured: It does not.
+        UnmeasuredError: It does not.
     """
     if not peer.renews:
-        raise Unmeasured(f"{peer.name} renews no token by itself")
+        raise UnmeasuredError(f"{peer.name} renews no token by itself")

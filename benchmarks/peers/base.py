@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from benchmarks.figures import Unmeasured
+from benchmarks.figures import UnmeasuredError
 from benchmarks.libraries import Library
 from benchmarks.logins import Login
 
@@ -48,6 +48,8 @@ class Peer:
         does_not: What it does not check or do, for the page.
         imports: By library, the statement with which a program gets its auth object.
         leeway: Seconds before the end at which it renews a token by itself.
+        counts_from_sending: Whether the life of a token begins for it when it asks for one, not
+            when it gets it.
         knows_expiry: Whether it renews before a 401.
         handles_401: Whether it renews after a 401.
         renews: Whether it renews at all.
@@ -63,6 +65,7 @@ class Peer:
     does_not: str
     imports: Mapping[str, str]
     leeway: float = 0.0
+    counts_from_sending: bool = False
     knows_expiry: bool = True
     handles_401: bool = False
     renews: bool = True
@@ -89,10 +92,10 @@ class Peer:
         """How it is used with the library, with nothing left out.
 
         Raises:
-            Unmeasured: It does not work with it.
+            UnmeasuredError: It does not work with it.
         """
         if lacking := self.lacking(library.name):
-            raise Unmeasured(lacking)
+            raise UnmeasuredError(lacking)
         way = self.ways[library.name]
         return Way(
             auth=way.auth,

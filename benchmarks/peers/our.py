@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.figures import Unmeasured
+from benchmarks.figures import UnmeasuredError
 from benchmarks.logins import CLIENT_ID, CLIENT_SECRET, CLOUD_ID, Login
 from benchmarks.peers.base import Peer, Way
 
@@ -62,7 +62,7 @@ def with_auth(name: str) -> Way:
         try:
             cls = getattr(atlassian, name)
         except (AttributeError, ImportError):
-            raise Unmeasured(f"{name} is not in this version of the library") from None
+            raise UnmeasuredError(f"{name} is not in this version of the library") from None
         return cls(client_for(login))
 
     return Way(auth)
@@ -88,6 +88,7 @@ PEER = Peer(
     {library: with_auth(name) for library, name in AUTH.items()},
     "",
     {library: importing(name) for library, name in AUTH.items()},
+    counts_from_sending=True,
     handles_401=True,
     routes_sites=True,
     shares=True,

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.figures import Column, Figure, Round, Unmeasured, Work
+from benchmarks.figures import Column, Figure, Round, UnmeasuredError, Work
 from benchmarks.libraries import LIBRARIES, library_named
 from benchmarks.logins import Login
 from benchmarks.peers import FLOOR, PEERS
@@ -103,7 +103,7 @@ def measure(column: Column, peer: str, tiny: bool) -> Round:
     """See `figures.Work`."""
     place = column.options["place"]
     if place == "site" and not PEERS[peer].routes_sites:
-        raise Unmeasured(
+        raise UnmeasuredError(
             "sends the request to the site as it is, which accepts no OAuth token; only the "
             "gateway does"
         )

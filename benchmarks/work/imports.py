@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-from benchmarks.figures import Column, Figure, Round, Unmeasured, Work
+from benchmarks.figures import Column, Figure, Round, UnmeasuredError, Work
 from benchmarks.peers import FLOOR, OURS, PEERS
 
 #: Pairs of processes in a round.
@@ -40,18 +40,18 @@ def measure(column: Column, peer: str, tiny: bool) -> Round:
     """See `figures.Work`."""
     found, library = PEERS[peer], column.library
     if not library and peer != OURS:
-        raise Unmeasured("imports its HTTP library with its package; see the other columns")
+        raise UnmeasuredError("imports its HTTP library with its package; see the other columns")
     if not library:
         statement = column.options["statement"]
     elif library in found.imports:
         statement = found.imports[library]
     else:
-        raise Unmeasured(f"{found.name} is not imported for {library}")
+        raise UnmeasuredError(f"{found.name} is not imported for {library}")
     try:
         subprocess.run(python(statement), check=True, capture_output=True, text=True)
     except subprocess.CalledProcessError as error:
         *_, last = error.stderr.strip().splitlines()
-        raise Unmeasured(last.partition(" (")[0]) from None  # without the path of this machine
+        raise UnmeasuredError(last.partition(" (")[0]) from None  # without the path of this machine
     bare = f"import {library.removesuffix(' async')}" if library else "pass"
     return compared(python(bare), python(statement), 1 if tiny else PAIRS)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.figures import Column, Figure, Round, Unmeasured, Work
+from benchmarks.figures import Column, Figure, Round, UnmeasuredError, Work
 from benchmarks.load import must_renew, one_after_the_other, user_of
 from benchmarks.logins import Login
 from benchmarks.server import local_server
@@ -16,7 +16,7 @@ def measure(column: Column, peer: str, tiny: bool) -> Round:
     user = user_of(column, peer)
     must_renew(user.peer)
     if not user.peer.rotates:
-        raise Unmeasured("is used with client credentials here, which have nothing to lose")
+        raise UnmeasuredError("is used with client credentials here, which have nothing to lose")
     grace = bool(column.options["grace"])
     with local_server(lost_answers=1, grace=grace) as server:
         place = "gateway" if grace else "Data Center"

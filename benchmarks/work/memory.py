@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.figures import Column, Figure, Round, Unmeasured, Work
+from benchmarks.figures import Column, Figure, Round, UnmeasuredError, Work
 from benchmarks.libraries import library_named
 from benchmarks.logins import CLIENT_ID, CLIENT_SECRET, CLOUD_ID, Login
 from benchmarks.peers import OURS, PEERS
@@ -88,10 +88,10 @@ def our_auth_objects() -> Any:
 def measure(column: Column, peer: str, tiny: bool) -> Round:
     """See `figures.Work`."""
     if not Path("/proc/self/statm").exists():
-        raise Unmeasured("/proc/self/statm, which tells the memory of a process, is of Linux")
+        raise UnmeasuredError("/proc/self/statm, which tells the memory of a process, is of Linux")
     library = library_named(column.library)
     if peer != OURS and column.options["count"] > OTHERS:
-        raise Unmeasured(f"{OTHERS:,} of them say as much")
+        raise UnmeasuredError(f"{OTHERS:,} of them say as much")
     way = PEERS[peer].way(library)
     make = our_auth_objects() if peer == OURS else way.auth
     count = 20 if tiny else column.options["count"]

@@ -62,8 +62,9 @@ def measure(column: Column, peer: str, tiny: bool) -> Round:
     must_renew(user.peer)
     count, half = (4, 1.0) if tiny else (LOGINS, HALF)
     leeway = user.peer.leeway
+    life = leeway + PERIOD + (TOKEN_DELAY if user.peer.counts_from_sending else 0)
     settings = {"token_delay": TOKEN_DELAY, "resource_delay": RESOURCE_DELAY}
-    with local_server(expires_in=leeway + PERIOD, **settings) as server:
+    with local_server(expires_in=life, **settings) as server:
         logins = logins_at(server.base, leeway, half, count)
         server.change(tokens={login.access_token: login.lifetime + 1 for login in logins})
         samples = steadily(user, logins, 2 * half, EVERY)

@@ -9,7 +9,7 @@ import tempfile
 import time
 from dataclasses import asdict, replace
 
-from benchmarks.figures import Column, Figure, Round, Unmeasured, Work
+from benchmarks.figures import Column, Figure, Round, UnmeasuredError, Work
 from benchmarks.libraries import LIBRARIES, library_named
 from benchmarks.load import Outcome, all_at_once, must_renew, one_after_the_other, user_of
 from benchmarks.logins import Login
@@ -44,7 +44,9 @@ def measure(column: Column, peer: str, tiny: bool) -> Round:
         login = Login(base=server.base).expired()
         if column.options.get("processes"):
             if not user.peer.shares:
-                raise Unmeasured("keeps no login that processes share; each would renew by itself")
+                raise UnmeasuredError(
+                    "keeps no login that processes share; each would renew by itself"
+                )
             return processes(column, peer, login, count, server)
         seconds, outcomes = all_at_once(user, login, count)
         return summary(seconds, outcomes, count, server)

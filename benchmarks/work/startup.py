@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.figures import Column, Figure, Round, Unmeasured, Work
+from benchmarks.figures import Column, Figure, Round, UnmeasuredError, Work
 from benchmarks.logins import CLIENT_ID, CLIENT_SECRET, CLOUD_ID
 from benchmarks.peers import OURS
 from benchmarks.work.imports import compared, python
@@ -49,7 +49,7 @@ def measure(column: Column, peer: str, tiny: bool) -> Round:
     """See `figures.Work`."""
     command = shutil.which("atlassian-auth", path=str(Path(sys.executable).parent))
     if command is None:
-        raise Unmeasured("the command is not installed beside this Python")
+        raise UnmeasuredError("the command is not installed beside this Python")
     with logged_in():
         return compared(python("import click"), [command, *column.options["arguments"]], PAIRS)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.figures import Column, Figure, Round, Unmeasured, Work
+from benchmarks.figures import Column, Figure, Round, UnmeasuredError, Work
 from benchmarks.peers import OURS
 
 #: Keys of `filled_stores.PLACES`.
@@ -23,7 +23,7 @@ def measure(column: Column, peer: str, tiny: bool) -> Round:
     try:
         return measured_all(name, min(count, 10) if tiny else count, 2 if tiny else BATCHES)
     except (redis.ConnectionError, sa.exc.OperationalError) as error:
-        raise Unmeasured(f"no server answers here ({type(error).__name__})") from None
+        raise UnmeasuredError(f"no server answers here ({type(error).__name__})") from None
 
 
 WORK = Work(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.figures import Column, Figure, Round, Unmeasured, Work
+from benchmarks.figures import Column, Figure, Round, UnmeasuredError, Work
 from benchmarks.peers import OURS
 
 #: What a copy in memory looks like.
@@ -30,7 +30,7 @@ def measure(column: Column, peer: str, tiny: bool) -> Round:
     try:
         from benchmarks.big_bodies import measured_both
     except ImportError as error:
-        raise Unmeasured(f"{error.name} is not installed here") from None
+        raise UnmeasuredError(f"{error.name} is not installed here") from None
     found = measured_both(column.name, SMALLER if tiny else BIG)
     growth = max(each["grown"] for each in found.values())
     return {
