@@ -93,11 +93,11 @@ async def start_of(response: ClientResponse) -> bytes:
         while chunk := await content.readany():
             if start.is_enough(chunk):
                 break
-    except TimeoutError as error:
-        if not isinstance(error, ServerTimeoutError):  # aiohttp tells the end of all time once
+    except Exception as error:
+        # The content keeps its error for the program that reads; that the time of the whole request
+        # is over is told only once.
+        if isinstance(error, TimeoutError) and not isinstance(error, ServerTimeoutError):
             raise
-    except Exception:  # noqa: BLE001, S110 - the content keeps it for the program that reads
-        pass
     response.content = _PartlyRead(content, start.chunks)
     # aiohttp has decoded it, unless it was told not to
     encoding = response.headers.get("Content-Encoding", "")

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import IO, Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import click
 import requests
@@ -19,7 +19,7 @@ from atlassian_auth_adapter.cli.answers import media_type_of, parsed, print_body
 from atlassian_auth_adapter.cli.bodies import form_with_file, json_of, pairs_of, streamed
 from atlassian_auth_adapter.cli.pages import Pages
 from atlassian_auth_adapter.cli.sending import Sender
-from atlassian_auth_adapter.cli.terminal import profile_option
+from atlassian_auth_adapter.cli.terminal import begin_answer, profile_option
 from atlassian_auth_adapter.clients.base import AtlassianClient
 from atlassian_auth_adapter.profiles.file import load_profile
 
@@ -104,6 +104,7 @@ def command(name: str, as_json: bool, **options: Any) -> int:
         if options["paginate"]:
             return _print_pages(sender, request, as_json=as_json, include=include, slurp=slurp)
         with sender.answer(request) as response:
+            begin_answer()
             if include:
                 print_head(response)
             body = _Started(response.iter_content(CHUNK))
@@ -120,6 +121,7 @@ def _print_pages(
         while request.url:
             with sender.answer(request) as response:
                 body = response.content
+                begin_answer()
                 sys.stdout.write(before if slurp else "")
                 before = ","
                 if include:
@@ -129,7 +131,8 @@ def _print_pages(
                 sys.stdout.write("" if slurp or is_ended else "\n")
                 code = sender.exit_code(response, body)
                 link = response.links.get("next", {}).get("url", "")
-            request.url = "" if code else pages.after(request.url, parsed(body), link)
+            has_more = body and not code
+            request.url = pages.after(request.url, parsed(body), link) if has_more else ""
     finally:
         sys.stdout.write("]\n" if slurp and before == "," else "")
     return code
@@ -231,7 +234,7 @@ def _url(client: AtlassianClient, path: str, pairs: Sequence[tuple[str, Any]]) -
             url = base_url + path
     url = url.partition("#")[0]
     query = urlencode([(key, _in_query(value)) for key, value in pairs])
-    return url + (f"{'&' if urlsplit(url).query else '?'}{query}" if query else "")
+    return url + (f"{'&' if '?' in url else '?'}{query}" if query else "")
 
 
 def _in_query(value: Any) -> str:
