@@ -18,15 +18,13 @@ from atlassian_auth_adapter.atlassian.gateway_paths import needs_option
 from atlassian_auth_adapter.cli.answers import media_type_of, parsed, print_body, print_head
 from atlassian_auth_adapter.cli.bodies import form_with_file, json_of, pairs_of, streamed
 from atlassian_auth_adapter.cli.pages import Pages
-from atlassian_auth_adapter.cli.sending import Sender
+from atlassian_auth_adapter.cli.sending import Sender, pieces_of
 from atlassian_auth_adapter.cli.terminal import begin_answer, profile_option
 from atlassian_auth_adapter.clients.base import AtlassianClient
 from atlassian_auth_adapter.profiles.file import load_profile
 
 __all__ = ["command"]
 
-#: Bytes of a body in memory.
-CHUNK = 1 << 16
 #: Headers that the command or the HTTP library sets itself: another value would send the token of
 #: another login, or break the framing of the request.
 OWN_HEADERS = frozenset(
@@ -107,7 +105,7 @@ def command(name: str, as_json: bool, **options: Any) -> int:
             begin_answer()
             if include:
                 print_head(response)
-            body = _Started(response.iter_content(CHUNK))
+            body = _Started(pieces_of(response))
             print_body(body, media_type_of(response), as_it_came=as_json)
             return sender.exit_code(response, body.start)
 
@@ -120,7 +118,7 @@ def _print_pages(
     try:
         while request.url:
             with sender.answer(request) as response:
-                body = response.content
+                body = b"".join(pieces_of(response))
                 begin_answer()
                 sys.stdout.write(before if slurp else "")
                 before = ","

@@ -281,7 +281,7 @@ def test_a_wrong_option_is_told_before_a_request(api: Any, local: AtlassianEmula
 
 
 def test_standard_input_as_a_field(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """UTF-8, as from a file, whatever the locale is; other bytes are an error, and nothing is sent."""
+    """UTF-8, as from a file, whatever the locale is; other bytes are an error."""
     for data, code in ("caf\u00e9\r\n".encode(), 0), (b"\xff", 2):
         text = io.TextIOWrapper(io.BytesIO(data), "ascii", "surrogateescape")
         monkeypatch.setattr(sys, "stdin", text)
@@ -564,8 +564,11 @@ def test_no_answer_and_half_an_answer(api: Any, local: AtlassianEmulator) -> Non
     run = api(ECHO)
     assert run.code == 6
     assert "is not complete" in run.err
-    local.faults.next(ECHO, Body(b"junk", headers={"Content-Encoding": "gzip"}))
-    assert api(ECHO).code == 6
+    for headers in ({"Content-Encoding": "gzip"}, {"Transfer-Encoding": "chunked"}):
+        local.faults.next(ECHO, Body(b"-5\r\njunk", headers=headers), times=2)
+        for options in ([], ["--paginate"]):
+            run = api(ECHO, *options)
+            assert (run.code, "is not complete" in run.err) == (6, True), headers
 
 
 def test_an_error_after_the_beginning_of_an_answer(api: Any, local: AtlassianEmulator) -> None:
