@@ -248,8 +248,8 @@ _WORDS: dict[type[AtlassianAuthError], Callable[[Any], _Words]] = {
 
 def profile_of(named: str) -> str:
     """The profile that a command line means; "" if that cannot be told."""
-    from atlassian_auth_adapter.profiles.file import chosen_name, profiles
+    from atlassian_auth_adapter.profiles.file import chosen_name, profile_names
 
     with suppress(AtlassianAuthError):
-        return chosen_name(named, profiles())
+        return chosen_name(named, profile_names())
     return named

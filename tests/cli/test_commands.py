@@ -247,6 +247,24 @@ def test_status_lists_all_profiles(command: Any, profile: Any, local: AtlassianE
     assert command("status", "-p", "work").code == 0
 
 
+def test_a_wrong_profile_is_named_and_hides_no_other(
+    command: Any, profile: Any, home: Path
+) -> None:
+    """One of fifty is misspelt: the others are listed and used; what is wrong is said once."""
+    profile()
+    file = home / "config" / "profiles.toml"
+    more = "".join(f'[p{number}]\nclient_id = "c"\nstore = "file"\n' for number in range(49))
+    file.write_text(f"{file.read_text()}\n{more}colour = 1\n")
+    shown = command("status", "--json")
+    assert shown.code >= 3
+    listed = {each["profile"]: each for each in shown.facts["profiles"]}
+    assert (len(listed), listed["work"]["state"]) == (50, "fresh")
+    wrong = [name for name, each in listed.items() if "colour" in str(each.get("error"))]
+    assert wrong == ["p48"]
+    assert command("token", "-p", "work").code == 0
+    assert command("token", "-p", "p48").code == 3
+
+
 def test_status_tells_what_wins_over_the_profile(
     command: Any, profile: Any, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
