@@ -928,3 +928,37 @@ def test_doctor_tells_that_certificates_are_not_checked(command: Any, profile: A
     assert "CA bundle" in run.out
     profile()
     assert "TLS" not in _found(command("doctor", "--json"))
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--port", "99999999"), ("--port", ""), ("--sites", "-1"), ("--x", "1")]
+)
+def test_the_emulator_refuses_options_as_every_command_does(
+    command: Any, local: AtlassianEmulator, option: str, value: str
+) -> None:
+    """Exit code 2 and a sentence, also as JSON; "" stands for a port that is taken."""
+    value = value or local.cloud.auth_url.rpartition(":")[2]
+    for json_option in ((), ("--json",)):
+        run = command("emulator", option, value, *json_option)
+        assert run.code == 2
+        assert "unexpected" not in run.err
+        if json_option:
+            assert run.facts["error"]["exit_code"] == 2
+
+
+def test_a_command_that_cannot_help_yet_is_not_named(
+    command: Any, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a profile `doctor` has no host to look at, so no error sends a person there."""
+    monkeypatch.setenv("ATLASSIAN_PROXY", "http://127.0.0.1:1")  # nothing listens there
+    monkeypatch.setenv("ATLASSIAN_CLIENT_SECRET", "s")
+    options = ("--store", "file", "--client-id", "c", "--site", "https://acme.atlassian.net")
+    run = command("login", *options)
+    assert run.code == 6
+    assert "doctor" not in run.err
+    (home / "config").mkdir(mode=0o700)
+    (home / "config" / "profiles.toml").write_text("[default]\n")
+    assert "atlassian-auth doctor looks at each host" in command("login", *options).err
+    (home / "config" / "profiles.toml").write_text("[default]\ncolour = 1\n")
+    advice = command("doctor", "--json").facts["checks"][0]["advice"]
+    assert (advice.startswith("Correct it in "), "login" in advice) == (True, False)

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import quote, urlencode
 
 from . import AtlassianEmulator
@@ -171,10 +171,9 @@ def _registration(app: Mapping[str, str]) -> list[tuple[str, str]]:
 
 
 def _number(text: str) -> int:
-    """A number from 0 on, or ValueError, which the parser tells."""
-    if (number := int(text)) < 0:
-        raise ValueError
-    return number
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError("give a number from 0 on")
+    return int(text)
 
 
 def _port(text: str) -> int:
@@ -184,8 +183,19 @@ def _port(text: str) -> int:
     return number
 
 
-def _parser(prog: str, *, may_save: bool) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+class _Parser(argparse.ArgumentParser):
+    """Tells what is wrong with a command line by `refuse`, where that is given."""
+
+    refuse: Callable[[str], NoReturn] | None = None
+
+    def error(self, message: str) -> NoReturn:
+        if self.refuse:
+            self.refuse(message)
+        super().error(message)
+
+
+def _parser(prog: str, *, may_save: bool) -> _Parser:
+    parser = _Parser(
         prog=prog,
         description="Runs a local Atlassian (Cloud, Data Center, Bitbucket, Trello) for logins.",
     )
@@ -225,19 +235,27 @@ def main(
     *,
     prog: str = "python -m atlassian_auth_adapter.testing.emulator",
     save: Callable[[str, dict[str, Any], str], object] | None = None,
+    refuse: Callable[[str], NoReturn] | None = None,
 ) -> int:
     """Run until SIGINT or SIGTERM, then return 0.
 
     With `save` there is the option --save-profile: it is called with a name, a profile as of
-    `profile()`, and the client secret.
+    `profile()`, and the client secret. `refuse` raises for a wrong command line; without it the
+    process ends with 2.
     """
-    options = _parser(prog, may_save=bool(save)).parse_args(argv)
+    parser = _parser(prog, may_save=bool(save))
+    parser.refuse = refuse
+    options = parser.parse_args(argv)
     done = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: done.set())
-    with AtlassianEmulator(
-        sites=options.sites, context_path=options.context_path, port=options.port
-    ) as emulator:
+    try:
+        started = AtlassianEmulator(
+            sites=options.sites, context_path=options.context_path, port=options.port
+        )
+    except OSError as error:
+        parser.error(f"cannot listen at the ports from {options.port} on: {error.strerror}")
+    with started as emulator:
         if options.port:
             fix_secrets(emulator)
         if options.access_token_lifetime is not None:
