@@ -34,6 +34,7 @@ from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
     AuthorizationError,
     PortUnavailableError,
+    TokenStoreError,
 )
 from atlassian_auth_adapter.profiles.client import client_of, in_use, with_variables
 from atlassian_auth_adapter.profiles.directories import config_file
@@ -126,6 +127,10 @@ def checks(name: str, *, refresh: bool = False) -> Iterator[Check]:
     """The checks, each made when it is asked for; those that cannot be made are left out."""
     try:
         profile = load_profile(name)
+    except AtlassianAuthError as error:  # by hand: the command writes into no file that is wrong
+        yield _failed("profile", error, name, f"Correct it in {config_file()}.")
+        return
+    try:
         client = client_of(profile)
     except AtlassianAuthError as error:
         yield _failed("profile", error, name)
@@ -162,10 +167,12 @@ def _tried(name: str, look: Callable[[], str], profile: str) -> Check:
         return _failed(name, error, profile)
 
 
-def _failed(name: str, error: AtlassianAuthError, profile: str) -> Check:
-    """The check for an error, in the words of the command."""
+def _failed(name: str, error: AtlassianAuthError, profile: str, advice: str = "") -> Check:
+    """The check for an error, in the words of the command; the advice is for one that has none."""
     said = about(error, profile)
-    advice = said.advice or f"Correct it in {config_file()}, or with: {sign_in(profile)}"
+    if not isinstance(error, TokenStoreError):  # whose texts end with what to do
+        advice = advice or f"Correct it in {config_file()}, or with: {sign_in(profile)}"
+    advice = said.advice or advice
     if isinstance(error, AuthorizationError):
         advice = "Compare client id, callback URL and scopes letter by letter with the app."
     return Check(name, "fail", said.text, advice, said.code)

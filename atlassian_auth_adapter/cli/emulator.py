@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -23,10 +23,14 @@ def command(context: click.Context) -> int:
     """Run the emulator of Atlassian until Ctrl-C. Its options: --help."""
     from atlassian_auth_adapter.testing.emulator.__main__ import main
 
-    return main(context.args, prog="atlassian-auth emulator", save=_save)
+    return main(context.args, prog="atlassian-auth emulator", save=_save, refuse=_refuse)
 
 
 def _save(name: str, values: dict[str, Any], client_secret: str) -> None:
     """Save the profile, so that other terminals can sign in to the emulator."""
     cloud = CloudEnvironment(**values.pop("cloud"))
     save_profile(Profile(name, cloud=cloud, **values), client_secret)
+
+
+def _refuse(message: str) -> NoReturn:
+    raise click.UsageError(message.removeprefix("argument "))  # with --json it is told as JSON

@@ -20,8 +20,9 @@ from atlassian_auth_adapter.clients.base import AtlassianClient
 from atlassian_auth_adapter.clients.environment import text_of
 from atlassian_auth_adapter.clients.oauth import AtlassianOAuthClient
 from atlassian_auth_adapter.errors import AtlassianAuthError, LoginRequiredError
+from atlassian_auth_adapter.foreign_text import printable
 from atlassian_auth_adapter.profiles.client import client_of, in_use
-from atlassian_auth_adapter.profiles.file import load_profile, profiles
+from atlassian_auth_adapter.profiles.file import load_profile, profile_names
 from atlassian_auth_adapter.profiles.profile import Profile
 
 __all__ = ["check_login", "command", "facts_of", "print_status", "state_of", "verdict"]
@@ -54,12 +55,12 @@ def command(name: str, as_json: bool) -> int:
     Without -p and without $ATLASSIAN_PROFILE all profiles are listed. The exit code is 4 when a
     person has to sign in.
     """
-    known = profiles()
+    known = profile_names()
     if name or text_of("ATLASSIAN_PROFILE") or not known:
         facts = facts_of(*_loaded(load_profile(name)))
         show(facts, as_json, lambda: print_status(facts))
         return verdict(facts)
-    listed = [_facts_or_error(profile) for profile in known.values()]
+    listed = [_facts_or_error(each) for each in known]
 
     def human() -> None:
         if len(listed) == 1 and "error" not in listed[0]:
@@ -78,11 +79,11 @@ def _loaded(profile: Profile) -> tuple[Profile, AtlassianClient]:
     return profile, client_of(profile)
 
 
-def _facts_or_error(profile: Profile) -> dict[str, Any]:
+def _facts_or_error(name: str) -> dict[str, Any]:
     try:
-        return facts_of(*_loaded(profile))
+        return facts_of(*_loaded(load_profile(name)))
     except AtlassianAuthError as error:
-        return {"profile": profile.name, **about(error, profile.name).facts}
+        return {"profile": printable(name), **about(error, name).facts}
 
 
 def _line(facts: dict[str, Any]) -> str:

@@ -83,9 +83,9 @@ def _profiles(_context: Any, _parameter: Any, begun: str) -> list[CompletionItem
     """The names of profiles, for the completion of a shell."""
     from click.shell_completion import CompletionItem
 
-    from atlassian_auth_adapter.profiles.file import profiles
+    from atlassian_auth_adapter.profiles.file import profile_names
 
-    return [CompletionItem(name) for name in profiles() if name.startswith(begun)]
+    return [CompletionItem(name) for name in profile_names() if name.startswith(begun)]
 
 
 def text_of_option(_context: Any, option: click.Parameter, value: Any) -> Any:

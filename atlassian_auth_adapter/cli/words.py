@@ -93,6 +93,8 @@ ENDED = {
     "answer_lost": "the login has ended: the answer to a refresh was lost on its way, and the "
     "server accepts each refresh token once.",
 }
+#: Said only to who has a profile: without one that command has no host to look at.
+_DOCTOR = " atlassian-auth doctor{p} looks at each host."
 #: Variables that name a proxy.
 _PROXIES = ("ATLASSIAN_PROXY", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")
 _SECRET = (
@@ -139,6 +141,8 @@ def about(error: BaseException, profile: str = "") -> Said:
         text = f"{type(error).__name__}: {error} Run it again with --debug for the details."
         return Said(kind, text, "", code)
     text, advice = next(words(error) for cls, words in _WORDS.items() if isinstance(error, cls))
+    if _DOCTOR in advice and not _is_saved(profile):
+        advice = advice.replace(_DOCTOR, "")
     named = f" -p {profile}" if profile not in ("", "default") else ""
     return Said(kind, text, advice.replace("{p}", named), code)
 
@@ -180,7 +184,7 @@ def _network() -> str:
         )
     return (
         f"{advice} If a company signs the certificates itself, set ATLASSIAN_CA_BUNDLE to the path "
-        "of its CA bundle. atlassian-auth doctor{p} looks at each host."
+        f"of its CA bundle.{_DOCTOR}"
     )
 
 
@@ -246,10 +250,21 @@ _WORDS: dict[type[AtlassianAuthError], Callable[[Any], _Words]] = {
 }
 
 
+def _is_saved(profile: str) -> bool:
+    """Whether there is that profile, or variables in the place of one."""
+    from atlassian_auth_adapter.profiles.file import load_profile
+
+    try:
+        load_profile(profile)
+    except AtlassianAuthError:
+        return False
+    return True
+
+
 def profile_of(named: str) -> str:
     """The profile that a command line means; "" if that cannot be told."""
-    from atlassian_auth_adapter.profiles.file import chosen_name, profiles
+    from atlassian_auth_adapter.profiles.file import chosen_name, profile_names
 
     with suppress(AtlassianAuthError):
-        return chosen_name(named, profiles())
+        return chosen_name(named, profile_names())
     return named

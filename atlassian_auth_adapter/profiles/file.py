@@ -45,7 +45,14 @@ from atlassian_auth_adapter.profiles.directories import CONFIG_DIR, config_file,
 from atlassian_auth_adapter.profiles.profile import DEFAULTS, Profile, non_default
 from atlassian_auth_adapter.profiles.stores import choose_store, drop_secret, keep_secret
 
-__all__ = ["chosen_name", "delete_profile", "load_profile", "profiles", "save_profile"]
+__all__ = [
+    "chosen_name",
+    "delete_profile",
+    "load_profile",
+    "profile_names",
+    "profiles",
+    "save_profile",
+]
 
 #: Seconds to wait for another process that changes the profiles.
 LOCK_TIMEOUT = 10.0
@@ -63,13 +70,14 @@ def load_profile(name: str = "") -> Profile:
             `ATLASSIAN_CLIENT_ID` is set, an empty one.
 
     Raises:
-        ConfigurationError: There is no such profile (the text lists the known ones), or the file is
-            wrong.
+        ConfigurationError: There is no such profile (the text lists the known ones), or it or the
+            file is wrong. Another profile that is wrong is none of its business.
     """
-    known = profiles()
+    file = config_file()
+    known = _tables_in(_text_of(file), file)
     chosen = chosen_name(name, known)
     if chosen in known:
-        return known[chosen]
+        return _profile_in(file, chosen, known[chosen])
     is_named = name or text_of("ATLASSIAN_PROFILE")
     if not known and not is_named and text_of("ATLASSIAN_CLIENT_ID"):
         return Profile()
@@ -90,6 +98,16 @@ def _unknown(known: Iterable[str]) -> ConfigurationError:
         text = f"no profile of that name in {file}. Known: {names}."
         advice = "Choose one with ATLASSIAN_PROFILE, or with the option --profile of the command."
     return ConfigurationError(text, advice=advice, file=str(file))
+
+
+def profile_names() -> list[str]:
+    """The names of all profiles, in the order of the file, whether they are right or not.
+
+    Raises:
+        ConfigurationError: The file is wrong as a whole.
+    """
+    file = config_file()
+    return [*_tables_in(_text_of(file), file)]
 
 
 def profiles() -> dict[str, Profile]:
@@ -118,21 +136,35 @@ def _text_of(file: Path) -> str:
 
 
 def _profiles_in(text: str, file: Path) -> dict[str, Profile]:
-    found: dict[str, Profile] = {}
-    where = str(file)
+    tables = _tables_in(text, file)
+    return {name: _profile_in(file, name, table) for name, table in tables.items()}
+
+
+def _tables_in(text: str, file: Path) -> dict[str, dict[str, Any]]:
+    """The table of each profile, whose keys were not looked at."""
     try:
-        for name, table in tomllib.loads(text).items():
-            where = f"{file}: {printable(name)}"
-            found[name] = _profile(name, table)
-    except (ConfigurationError, tomllib.TOMLDecodeError, RecursionError) as error:
+        tables = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         # The parser's error may hold the text. Source: Python 3.14, TOMLDecodeError.doc.
+        raise_clean(ConfigurationError(f"{file}: {error}", file=str(file)))
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            raise ConfigurationError(
+                f"{file}: {printable(name)}: it is outside of a profile: put it below a [name].",
+                file=str(file),
+            )
+    return tables
+
+
+def _profile_in(file: Path, name: str, table: dict[str, Any]) -> Profile:
+    try:
+        return _profile(name, table)
+    except ConfigurationError as error:
+        where = f"{file}: {printable(name)}"
         raise_clean(ConfigurationError(f"{where}: {error}", file=str(file)))
-    return found
 
 
-def _profile(name: str, table: Any) -> Profile:
-    if not isinstance(table, dict):
-        raise ConfigurationError("it is outside of a profile: put it below a [name].")
+def _profile(name: str, table: dict[str, Any]) -> Profile:
     if unknown := table.keys() - DEFAULTS.keys() | table.keys() & {"name"}:
         raise _unknown_key(min(unknown))
     values = dict(table)

@@ -51,7 +51,7 @@ from atlassian_auth_adapter.refresh.saving import (
     saved,
     verdict,
 )
-from atlassian_auth_adapter.refresh.sending import Tries, login_required, spend
+from atlassian_auth_adapter.refresh.sending import SIGN_IN, Tries, login_required, spend
 from atlassian_auth_adapter.refresh.steps import (
     Delete,
     Hold,
@@ -420,7 +420,7 @@ def _spendable(login: Login, now: Instant, rules: Rules) -> TokenSet:
         raise LoginRequiredError(
             f"the account {rules.key.account!r} is not signed in.",
             reason="no_token",
-            advice="Open the URL of oauth_start(), then call oauth_complete().",
+            advice=SIGN_IN,
         )
     elif not token_set.refresh_token:
         raise LoginRequiredError(

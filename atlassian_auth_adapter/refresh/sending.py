@@ -271,6 +271,13 @@ def _sent(spent: TokenSet, locked_at: Instant, tries: Tries, version: int) -> Pr
             raise PausedError
 
 
+#: What a program does about a login that a person has to make.
+SIGN_IN = (
+    "Open the URL of oauth_start(), then call oauth_complete(). Or if the program uses a profile, "
+    "run: atlassian-auth login"
+)
+
+
 def login_required(reason: DeadReason, rules: Rules) -> LoginRequiredError:
     """The error for a refresh token that is dead."""
     if reason == "answer_lost":
@@ -289,5 +296,5 @@ def login_required(reason: DeadReason, rules: Rules) -> LoginRequiredError:
         f"the login {rules.key.account!r} has to be renewed by a person: {text}. Nothing was "
         "deleted.",
         reason=reason,
-        advice="Open the URL of oauth_start(), then call oauth_complete().",
+        advice=SIGN_IN,
     )

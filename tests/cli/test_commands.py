@@ -247,6 +247,24 @@ def test_status_lists_all_profiles(command: Any, profile: Any, local: AtlassianE
     assert command("status", "-p", "work").code == 0
 
 
+def test_a_wrong_profile_is_named_and_hides_no_other(
+    command: Any, profile: Any, home: Path
+) -> None:
+    """One of fifty is misspelt: the others are listed and used; what is wrong is said once."""
+    profile()
+    file = home / "config" / "profiles.toml"
+    more = "".join(f'[p{number}]\nclient_id = "c"\nstore = "file"\n' for number in range(49))
+    file.write_text(f"{file.read_text()}\n{more}colour = 1\n")
+    shown = command("status", "--json")
+    assert shown.code >= 3
+    listed = {each["profile"]: each for each in shown.facts["profiles"]}
+    assert (len(listed), listed["work"]["state"]) == (50, "fresh")
+    wrong = [name for name, each in listed.items() if "colour" in str(each.get("error"))]
+    assert wrong == ["p48"]
+    assert command("token", "-p", "work").code == 0
+    assert command("token", "-p", "p48").code == 3
+
+
 def test_status_tells_what_wins_over_the_profile(
     command: Any, profile: Any, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -910,3 +928,37 @@ def test_doctor_tells_that_certificates_are_not_checked(command: Any, profile: A
     assert "CA bundle" in run.out
     profile()
     assert "TLS" not in _found(command("doctor", "--json"))
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--port", "99999999"), ("--port", ""), ("--sites", "-1"), ("--x", "1")]
+)
+def test_the_emulator_refuses_options_as_every_command_does(
+    command: Any, local: AtlassianEmulator, option: str, value: str
+) -> None:
+    """Exit code 2 and a sentence, also as JSON; "" stands for a port that is taken."""
+    value = value or local.cloud.auth_url.rpartition(":")[2]
+    for json_option in ((), ("--json",)):
+        run = command("emulator", option, value, *json_option)
+        assert run.code == 2
+        assert "unexpected" not in run.err
+        if json_option:
+            assert run.facts["error"]["exit_code"] == 2
+
+
+def test_a_command_that_cannot_help_yet_is_not_named(
+    command: Any, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a profile `doctor` has no host to look at, so no error sends a person there."""
+    monkeypatch.setenv("ATLASSIAN_PROXY", "http://127.0.0.1:1")  # nothing listens there
+    monkeypatch.setenv("ATLASSIAN_CLIENT_SECRET", "s")
+    options = ("--store", "file", "--client-id", "c", "--site", "https://acme.atlassian.net")
+    run = command("login", *options)
+    assert run.code == 6
+    assert "doctor" not in run.err
+    (home / "config").mkdir(mode=0o700)
+    (home / "config" / "profiles.toml").write_text("[default]\n")
+    assert "atlassian-auth doctor looks at each host" in command("login", *options).err
+    (home / "config" / "profiles.toml").write_text("[default]\ncolour = 1\n")
+    advice = command("doctor", "--json").facts["checks"][0]["advice"]
+    assert (advice.startswith("Correct it in "), "login" in advice) == (True, False)

@@ -355,12 +355,64 @@ def test_no_line_is_longer_than_the_terminal_is_wide(
         assert max(map(len, lines)) <= width, plain
 
 
-def test_no_color_is_honoured(terminal: Any, profile: Any) -> None:
-    """Colours in a terminal, unless the person does not want any."""
+@pytest.mark.parametrize("command", ["status", "doctor", "sites", "api /rest/api/3/myself"])
+def test_no_color_is_honoured(terminal: Any, profile: Any, command: str) -> None:
+    """Colours in a terminal, unless the person does not want any; none in an error either."""
     profile()
     colour = re.compile(r"\x1b\[[0-9;]*3\d|\x1b\[2m")
-    assert colour.search(_end(terminal("status"))[1])
-    assert not re.search(r"\x1b\[[0-9;]*3\dm", _end(terminal("status", env={"NO_COLOR": "1"}))[1])
+    if command == "status":
+        assert colour.search(_end(terminal("status"))[1])
+    shown = _end(terminal(*command.split(), env={"NO_COLOR": "1"}))[1]
+    assert not re.search(r"\x1b\[[0-9;]*3\dm", shown)
+
+
+@pytest.mark.parametrize("user", ["no HOME", "no entry"])
+def test_without_a_home_each_command_says_what_to_set(home: Path, user: str) -> None:
+    """A container that runs with any user id: no traceback, exit code 3, the variable is named.
+
+    Who has an entry in the list of users, or has set the directories, needs no HOME.
+    """
+    if user == "no entry" and os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    program = (
+        "import contextlib, io, os\n"
+        "from atlassian_auth_adapter.cli.main import main\n"
+        "given = [['login', '--store', 'file', '--site', 'https://acme.atlassian.net']]\n"
+        "given += [[name] for name in 'status token sites refresh logout'.split()]\n"
+        "given += [['api', '/x'], ['doctor'], ['--help']]\n"
+        "def run_all():\n"
+        "    for arguments in given:\n"
+        "        with contextlib.redirect_stderr(io.StringIO()) as shown:\n"
+        "            code = main(arguments)\n"
+        "        yield f\"= {arguments[0]} {code} {' '.join(shown.getvalue().split())}\"\n"
+    )
+    if (
+        user == "no entry"
+    ):  # it may not be able to read Python's own modules: they are loaded before
+        program += "list(run_all())\n"
+        program += "del os.environ['XDG_CONFIG_HOME'], os.environ['XDG_DATA_HOME']\n"
+        program += "os.setuid(54321)\n"
+    program += "print('', *run_all(), sep=os.linesep)\n"
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name != "HOME" and not name.startswith(("ATLASSIAN_", "XDG_"))
+    }
+    environment["XDG_CONFIG_HOME"] = environment["XDG_DATA_HOME"] = str(home)
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False,
+        stdin=subprocess.DEVNULL, timeout=PATIENCE, env=environment,
+    )  # fmt: skip
+    lines = re.findall(r"^= (\S+) (\d+) (.*)$", run.stdout, re.MULTILINE)
+    assert len(lines) == 9, run.stderr
+    for name, code, shown in lines:
+        expected = {"--help": "0"}.get(name, "3")
+        if user == "no HOME":
+            expected = {"login": "2", "doctor": "8"}.get(name, expected)
+        elif name != "--help":
+            assert "Set HOME" in shown, name
+        assert (name, code) == (name, expected), shown
+    assert "Traceback" not in run.stderr
 
 
 def test_many_commands_at_an_expiry_refresh_once(

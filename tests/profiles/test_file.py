@@ -108,7 +108,8 @@ class TestFile:
         ]:
             file = written(f"[fine]\n[work]\n{line}\n")
             refused(profiles, f"{file}: work: ", text)
-            refused(lambda: load_profile("fine"), "work")
+            refused(lambda: load_profile("work"), f"{file}: work: ", text)
+            assert load_profile("fine").name == "fine"  # programs that use it go on
 
     def test_what_is_not_a_list_of_profiles_is_named(self, written: Write) -> None:
         """With the file, and the line if TOML has one."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import quote, urlencode
 
 from . import AtlassianEmulator
@@ -87,7 +88,8 @@ Bitbucket Cloud
 Trello
 {_rows(*_hosts(facts["trello"]), *_registration(facts["trello"]))}
 
-Log in with a browser:
+{_command(facts)}
+Or by hand, with a browser, which ends at the callback URL; the code is in the address:
   {cloud["authorization_url"]}
 Or without one, as the service account:
   curl -s {cloud["auth_url"]}/oauth/token -d grant_type=client_credentials \\
@@ -96,11 +98,11 @@ Or without one, as the service account:
 Then:
   curl -H "Authorization: Bearer ACCESS_TOKEN" {myself}
 
-Or with the command, in another terminal:
-{_command(facts)}
 Press Ctrl-C to stop it."""
 
 
+#: The first port may be this one at most: each host takes the next.
+LAST_PORT = 65000
 #: What the profile of the command asks for.
 SCOPES = ("read:jira-user", "read:jira-work", "offline_access")
 
@@ -121,14 +123,20 @@ def profile(facts: dict[str, Any]) -> dict[str, Any]:
 def _command(facts: dict[str, Any]) -> str:
     """How to sign in with the command: the profile is saved, or has to be written."""
     if saved := facts.get("saved_profile"):
-        return f"  atlassian-auth login --profile {saved}\n  (the profile is saved)\n"
+        return (
+            "The profile is saved. To log in, in another terminal:\n"
+            f"  atlassian-auth login --profile {shlex.quote(saved)}\n"
+            "  atlassian-auth api /rest/api/3/myself --profile "
+            f"{shlex.quote(saved)}\n"
+        )
     table = profile(facts)
     hosts = table.pop("cloud")
     lines = [f"  {key} = {json.dumps(value)}" for key, value in table.items()]
     lines += ["  [emulator.cloud]", *(f'  {key} = "{value}"' for key, value in hosts.items())]
     return "\n".join(
         (
-            "Start this with --save-profile: atlassian-auth emulator --save-profile. Or put this",
+            "To log in with the command, in another terminal:",
+            "start this with --save-profile: atlassian-auth emulator --save-profile. Or put this",
             "into profiles.toml and the client secret above into ATLASSIAN_CLIENT_SECRET, then run",
             "  atlassian-auth login --profile emulator",
             "  [emulator]",
@@ -162,19 +170,45 @@ def _registration(app: Mapping[str, str]) -> list[tuple[str, str]]:
     return [(name, app[name.lower().replace(" ", "_")]) for name in names]
 
 
-def _parser(prog: str, *, may_save: bool) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _number(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError("give a number from 0 on")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    """A first port, with room for those of the other hosts."""
+    if (number := _number(text)) > LAST_PORT:
+        raise argparse.ArgumentTypeError(f"choose one from 1 to {LAST_PORT}")
+    return number
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells what is wrong with a command line by `refuse`, where that is given."""
+
+    refuse: Callable[[str], NoReturn] | None = None
+
+    def error(self, message: str) -> NoReturn:
+        if self.refuse:
+            self.refuse(message)
+        super().error(message)
+
+
+def _parser(prog: str, *, may_save: bool) -> _Parser:
+    parser = _Parser(
         prog=prog,
         description="Runs a local Atlassian (Cloud, Data Center, Bitbucket, Trello) for logins.",
     )
     parser.add_argument(
         "--port",
-        type=int,
+        type=_port,
         default=0,
         help="first port; the hosts take the next ones, and the client secrets are the same each "
         "time (default: any)",
     )
-    parser.add_argument("--sites", type=int, default=1, help="number of Cloud sites (default: 1)")
+    parser.add_argument(
+        "--sites", type=_number, default=1, help="number of Cloud sites (default: 1)"
+    )
     parser.add_argument(
         "--context-path", default="/jira", help="path of the Data Center server (default: /jira)"
     )
@@ -201,19 +235,27 @@ def main(
     *,
     prog: str = "python -m atlassian_auth_adapter.testing.emulator",
     save: Callable[[str, dict[str, Any], str], object] | None = None,
+    refuse: Callable[[str], NoReturn] | None = None,
 ) -> int:
     """Run until SIGINT or SIGTERM, then return 0.
 
     With `save` there is the option --save-profile: it is called with a name, a profile as of
-    `profile()`, and the client secret.
+    `profile()`, and the client secret. `refuse` raises for a wrong command line; without it the
+    process ends with 2.
     """
-    options = _parser(prog, may_save=bool(save)).parse_args(argv)
+    parser = _parser(prog, may_save=bool(save))
+    parser.refuse = refuse
+    options = parser.parse_args(argv)
     done = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: done.set())
-    with AtlassianEmulator(
-        sites=options.sites, context_path=options.context_path, port=options.port
-    ) as emulator:
+    try:
+        started = AtlassianEmulator(
+            sites=options.sites, context_path=options.context_path, port=options.port
+        )
+    except OSError as error:
+        parser.error(f"cannot listen at the ports from {options.port} on: {error.strerror}")
+    with started as emulator:
         if options.port:
             fix_secrets(emulator)
         if options.access_token_lifetime is not None:
