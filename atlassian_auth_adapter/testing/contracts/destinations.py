@@ -324,7 +324,7 @@ class DestinationTests(AdapterTests):
         """After as many foreign origins as are remembered others are reported, and so is a path
         that is gone; the first ones are forgotten.
         """
-        monkeypatch.setattr(_auth, "MOST_REPORTED", most := 50)
+        monkeypatch.setattr(_auth, "MOST_REMEMBERED", most := 50)
         source = FixedTokenSource(DATA_CENTER)
         auth = self.auth(source)
         many = [Call("GET", f"https://host-{number}.example/x") for number in range(most + 1)]
