@@ -131,6 +131,8 @@ def _failed(error: BaseException, named: Mapping[str, str], *, as_json: bool) ->
     elif isinstance(error, click.ClickException):
         error.show()
     else:
+        if isinstance(error, click.Abort):
+            say("", stderr=True)  # the question has left the cursor behind it
         say(said.text if said.code == 130 else f"Error: {said.text}", stderr=True)
         if said.advice:
             say(said.advice, stderr=True)

@@ -328,6 +328,19 @@ def test_token_asks_before_it_prints_to_a_terminal(
     assert (code == 0, token[:20] in shown) == (printed, printed)
 
 
+def test_who_ends_at_a_question_is_told_so_in_a_line_of_its_own(
+    terminal: Any, profile: Any
+) -> None:
+    """Not behind the question; Ctrl-D does what Ctrl-C does, and the exit code is 130."""
+    profile()
+    child = terminal("token")
+    child.expect("Print it.*: ")
+    child.sendeof()
+    code, shown = _end(child)
+    assert code == 130
+    assert "Interrupted." in shown.splitlines()
+
+
 def test_token_prints_to_a_terminal_with_show(terminal: Any, profile: Any) -> None:
     """With --show there is no question."""
     profile()
