@@ -136,7 +136,7 @@ def command(
     given = {key: value for key, value in options.items() if value}
     if service_account:
         given["flow"] = "client_credentials"
-    _check_variables(given)
+    _check_variables(given | ({"scopes": ()} if scope_sets else {}))
     known = profiles()
     before = known.get(chosen_name(name, known), Profile(chosen_name(name, known)))
     # Tried before anything is asked for: a login that cannot be stored must not be fetched.
@@ -188,7 +188,7 @@ def _check_variables(given: dict[str, Any]) -> None:
             is_same = value == "file"
         else:
             is_same = text.split() == (list(value) if isinstance(value, tuple) else value.split())
-        if text and not is_same:
+        if text and not is_same:  # the scopes of a named set count as others
             raise click.UsageError(
                 f"{variable} is set to something else than the option says, and wins over the "
                 "profile. Unset it, or leave the option out."

@@ -652,6 +652,7 @@ def test_an_option_that_a_variable_would_overrule_is_refused(
         ("CLIENT_ID", "one", ("--client-id", "another")),
         ("SERVER_URL", "https://a.example", ("--site", "https://acme.atlassian.net")),
         ("SCOPES", "read:me read:jira-user", ("--scope", "read:me")),
+        ("SCOPES", "read:me", ("--scopes", "read")),
         ("TOKEN_DIRECTORY", "/x", ("--store", "keyring")),
     ):
         with monkeypatch.context() as patch:
