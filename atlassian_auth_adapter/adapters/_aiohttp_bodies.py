@@ -15,6 +15,7 @@ from aiohttp import (
     ClientResponse,
     IOBasePayload,
     MultipartWriter,
+    ServerTimeoutError,
     StreamReader,
 )
 
@@ -77,17 +78,26 @@ def _files_in(payload: Any) -> Iterator[tuple[Any, int]]:
 
 
 async def start_of(response: ClientResponse) -> bytes:
-    """The start of the body, decoded. The body can still be read, as a whole or as a stream."""
+    """The start of the body, decoded. The body can still be read, as a whole or as a stream.
+
+    Raises:
+        TimeoutError: The time of the whole request is over.
+    """
     content = response.content
     if content.at_eof():  # empty, or another middleware has read it
         with suppress(Exception):
             return await response.read()
         return b""
     start = StartOfBody()
-    with suppress(Exception):  # the content keeps its error for the program that reads
+    try:
         while chunk := await content.readany():
             if start.is_enough(chunk):
                 break
+    except Exception as error:
+        # The content keeps its error for the program that reads; that the time of the whole request
+        # is over is told only once.
+        if isinstance(error, TimeoutError) and not isinstance(error, ServerTimeoutError):
+            raise
     response.content = _PartlyRead(content, start.chunks)
     # aiohttp has decoded it, unless it was told not to
     encoding = response.headers.get("Content-Encoding", "")

@@ -42,6 +42,8 @@ with optional_import("aiohttp", "aiohttp"):
 
 __all__ = ["AtlassianAiohttpAuth"]
 
+#: What is raised within aiohttp while it sends.
+_ERRORS_OF_SENDING = (ClientError, OSError, MemoryError, UnicodeEncodeError)
 #: What aiohttp follows.
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 #: A websocket begins as a request by http.
@@ -181,9 +183,10 @@ async def _send(
     try:
         response = await handler(request)
     except BaseException as error:
-        if isinstance(error, ClientError | OSError | MemoryError) or not isinstance(
-            error, Exception
-        ):
+        if isinstance(error, UnicodeEncodeError):  # aiohttp in pure Python encodes all headers
+            error.object = "." * error.start + error.object[error.start : error.end]
+            error.args = (error.encoding, error.object, *error.args[2:])
+        if isinstance(error, _ERRORS_OF_SENDING) or not isinstance(error, Exception):
             drop_frames(error)  # those of aiohttp's writer hold the plain header
         raise
     finally:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import IO, Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import click
 import requests
@@ -18,15 +18,13 @@ from atlassian_auth_adapter.atlassian.gateway_paths import needs_option
 from atlassian_auth_adapter.cli.answers import media_type_of, parsed, print_body, print_head
 from atlassian_auth_adapter.cli.bodies import form_with_file, json_of, pairs_of, streamed
 from atlassian_auth_adapter.cli.pages import Pages
-from atlassian_auth_adapter.cli.sending import Sender
-from atlassian_auth_adapter.cli.terminal import profile_option
+from atlassian_auth_adapter.cli.sending import Sender, pieces_of
+from atlassian_auth_adapter.cli.terminal import begin_answer, profile_option
 from atlassian_auth_adapter.clients.base import AtlassianClient
 from atlassian_auth_adapter.profiles.file import load_profile
 
 __all__ = ["command"]
 
-#: Bytes of a body in memory.
-CHUNK = 1 << 16
 #: Headers that the command or the HTTP library sets itself: another value would send the token of
 #: another login, or break the framing of the request.
 OWN_HEADERS = frozenset(
@@ -104,9 +102,10 @@ def command(name: str, as_json: bool, **options: Any) -> int:
         if options["paginate"]:
             return _print_pages(sender, request, as_json=as_json, include=include, slurp=slurp)
         with sender.answer(request) as response:
+            begin_answer()
             if include:
                 print_head(response)
-            body = _Started(response.iter_content(CHUNK))
+            body = _Started(pieces_of(response))
             print_body(body, media_type_of(response), as_it_came=as_json)
             return sender.exit_code(response, body.start)
 
@@ -119,7 +118,8 @@ def _print_pages(
     try:
         while request.url:
             with sender.answer(request) as response:
-                body = response.content
+                body = b"".join(pieces_of(response))
+                begin_answer()
                 sys.stdout.write(before if slurp else "")
                 before = ","
                 if include:
@@ -129,7 +129,8 @@ def _print_pages(
                 sys.stdout.write("" if slurp or is_ended else "\n")
                 code = sender.exit_code(response, body)
                 link = response.links.get("next", {}).get("url", "")
-            request.url = "" if code else pages.after(request.url, parsed(body), link)
+            has_more = body and not code
+            request.url = pages.after(request.url, parsed(body), link) if has_more else ""
     finally:
         sys.stdout.write("]\n" if slurp and before == "," else "")
     return code
@@ -231,7 +232,7 @@ def _url(client: AtlassianClient, path: str, pairs: Sequence[tuple[str, Any]]) -
             url = base_url + path
     url = url.partition("#")[0]
     query = urlencode([(key, _in_query(value)) for key, value in pairs])
-    return url + (f"{'&' if urlsplit(url).query else '?'}{query}" if query else "")
+    return url + (f"{'&' if '?' in url else '?'}{query}" if query else "")
 
 
 def _in_query(value: Any) -> str:

@@ -11,7 +11,6 @@ import os
 import re
 import secrets
 import stat
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
@@ -28,7 +27,9 @@ __all__ = ["Upload", "form_with_file", "json_of", "pairs_of", "streamed"]
 
 #: Bytes that are read of a pipe at once.
 CHUNK = 1 << 16
-_NAME = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
+#: Bytes of a file that is the value of a field, which is in memory.
+MOST_IN_FIELD = 64 << 20
+_NAME = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\]){0,99})")
 _WORDS = {"true": True, "false": False, "null": None}
 
 Pair = tuple[str, Any]
@@ -62,12 +63,14 @@ def _typed(text: str) -> Any:
         return _WORDS[text]
     if text.startswith("@"):
         try:
-            if text == "@-":
-                return sys.stdin.read()
-            return Path(text[1:]).read_text("utf-8")
+            with click.open_file(text[1:], "rb") as file:
+                data = file.read(MOST_IN_FIELD + 1)
+            if len(data) <= MOST_IN_FIELD:
+                return data.decode()
+            reason = f"it is longer than {MOST_IN_FIELD >> 20} MB"
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "it is not text in UTF-8"
-            raise click.UsageError(f"cannot read {printable(text[1:])!r}: {reason}.") from error
+        raise click.UsageError(f"cannot read {printable(text[1:])!r}: {reason}.")
     return int(text) if re.fullmatch(r"-?(0|[1-9][0-9]{0,17})", text) else text
 
 
@@ -113,10 +116,21 @@ def _put(target: dict[str, Any], keys: Sequence[str], value: Any) -> None:
 def streamed(file: IO[bytes]) -> Upload | Iterator[bytes] | bytes:
     """The body of a request: a file with its length, or what comes out of a pipe."""
     with suppress(OSError, AttributeError):
-        status = os.fstat(file.fileno())
-        if stat.S_ISREG(status.st_mode):
-            return Upload(file) if status.st_size > file.tell() else b""
+        if (length := _length_of(file)) is not None:
+            return Upload(file) if length else b""
     return iter(partial(getattr(file, "read1", file.read), CHUNK), b"")
+
+
+def _length_of(file: Any) -> int | None:
+    """Bytes that are left of a file; None: it is a pipe, or one of those whose length is told as 0.
+
+    Such as the files of /proc.
+    """
+    status = os.fstat(file.fileno())
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    length = max(status.st_size - file.tell(), 0)
+    return length if length or not file.peek(1) else None
 
 
 def form_with_file(pairs: Iterable[Pair], file: IO[bytes]) -> tuple[Upload, str]:
@@ -125,9 +139,10 @@ def form_with_file(pairs: Iterable[Pair], file: IO[bytes]) -> tuple[Upload, str]
     Raises:
         click.UsageError: It is a pipe.
     """
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+    if _length_of(file) is None:
         raise click.UsageError("--attach: give a file, not a pipe: its length is sent first.")
-    boundary, filename = secrets.token_hex(16), Path(file.name).name
+    boundary = secrets.token_hex(16)
+    filename = os.fsencode(Path(file.name).name).decode(errors="replace")
     head = b""
     for name, value in pairs:
         head += _part(boundary, RequestField(name, b"")) + f"{_text(value)}\r\n".encode()

@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
 from atlassian_auth_adapter.errors import AtlassianAuthError, optional_import
@@ -109,24 +109,25 @@ def _run(given: list[str]) -> int:
         if not isinstance(error, Exception | KeyboardInterrupt):
             raise
         logger.exception("the command has failed")  # shown with --debug
-        return _failed(error, named.get("profile", ""), as_json="--json" in given)
+        return _failed(error, named, as_json="--json" in given)
     return result if isinstance(result, int) else 0
 
 
-def _failed(error: BaseException, profile: str, *, as_json: bool) -> int:
-    """Print the error, and return the exit code."""
+def _failed(error: BaseException, named: Mapping[str, str], *, as_json: bool) -> int:
+    """Print the error, and return the exit code; see `begin_answer` for what is in `named`."""
     if isinstance(error, click.Abort | KeyboardInterrupt):
         said = Said("interrupted", "Interrupted.", "", 130)
     elif isinstance(error, click.ClickException):
         said = Said("usage", error.format_message(), "", error.exit_code)
     else:
-        said = about(error, profile_of(profile))
+        said = about(error, profile_of(named.get("profile", "")))
     # An OSError may be that of standard output; some of ours are timeouts, which are OSErrors too.
     is_of_output = isinstance(error, OSError) and not isinstance(error, AtlassianAuthError)
     if as_json and not is_of_output:
+        out = sys.stderr if "answer" in named else sys.stdout
         with suppress(OSError):
-            sys.stdout.write(json.dumps(said.facts, indent=2) + "\n")
-            sys.stdout.flush()
+            out.write(json.dumps(said.facts, indent=2) + "\n")
+            out.flush()
     elif isinstance(error, click.ClickException):
         error.show()
     else:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
-from atlassian_auth_adapter.errors import ResourceUnavailableError
+from atlassian_auth_adapter.errors import ResourceUnavailableError, raise_clean
 from atlassian_auth_adapter.foreign_text import printable
 
 __all__ = ["MOST_EMPTY", "Pages", "next_page"]
@@ -51,10 +51,16 @@ class Pages:
             link: The target of its header `Link` with rel="next", or "".
 
         Raises:
-            ResourceUnavailableError: The server names pages without an end, or another resource.
+            ResourceUnavailableError: The server names pages without an end, another resource, or
+                what is no page.
         """
+        if body is None and not link:
+            raise _stopped("an answer is not JSON")
         self._seen.add(url)
-        following = next_page(url, body, link)
+        try:
+            following = next_page(url, body, link)
+        except ValueError:  # a character or a number that no URL has
+            raise_clean(_stopped("the answer names what cannot be a page as the next one"))
         self._empty = 0 if _items(body) else self._empty + 1
         if following in self._seen:
             raise _stopped("the answer names a page as the next one that was read before")

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import click
 import requests
-from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
+from requests.exceptions import ChunkedEncodingError, InvalidSchema, InvalidURL, MissingSchema
 from urllib3.exceptions import HTTPError
 
 from atlassian_auth_adapter import __version__
@@ -33,8 +33,10 @@ from atlassian_auth_adapter.exchange import cause_of, text_of
 from atlassian_auth_adapter.profiles.client import client_of
 from atlassian_auth_adapter.profiles.profile import Profile
 
-__all__ = ["Sender"]
+__all__ = ["Sender", "pieces_of"]
 
+#: Bytes of a body in memory.
+CHUNK = 1 << 16
 #: Seconds to connect, and between two pieces of an answer: some exports take minutes to begin.
 TIMEOUT = (30.0, 300.0)
 _CROOKED = (
@@ -215,6 +217,14 @@ class Sender:
                 "/wiki/api/v2/pages: pages of the site cannot be asked for."
             )
         return ""
+
+
+def pieces_of(response: requests.Response) -> Iterator[bytes]:
+    """The body of an answer, decoded. Read it within `Sender.answer`."""
+    try:
+        yield from response.iter_content(CHUNK)
+    except ValueError as error:  # such as a chunk with a negative length
+        raise ChunkedEncodingError from error
 
 
 def _unavailable(what: str, error: Exception) -> ResourceUnavailableError:

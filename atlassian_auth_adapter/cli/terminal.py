@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EXIT_CODES",
+    "begin_answer",
     "console",
     "distance",
     "exit_code",
@@ -93,6 +94,11 @@ def text_of_option(_context: Any, option: click.Parameter, value: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(one_line(text, name) for text in value)
     return value and one_line(value, name)
+
+
+def begin_answer() -> None:
+    """From here on standard output is for an answer only: an error in JSON goes to the other."""
+    click.get_current_context().ensure_object(dict)["answer"] = "begun"
 
 
 def _named(context: click.Context, option: click.Parameter, value: Any) -> Any:

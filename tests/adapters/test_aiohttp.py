@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import io
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -744,6 +745,54 @@ def test_a_cancelled_task_leaves_no_connection() -> None:
 
     assert asyncio.run(main()) == 0
     assert kept[0].closed
+
+
+def test_the_time_of_a_request_may_end_while_a_rejection_is_read() -> None:
+    """The program gets its timeout: no token is waited for after it, and nothing is sent again."""
+    seen: list[str] = []
+    end = asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        seen.append(request.headers["Authorization"])
+        response = web.StreamResponse(status=401)
+        await response.prepare(request)
+        await response.write(b"slow")
+        await end.wait()
+        return response
+
+    async def main() -> str:
+        async with _serving(answer) as url:
+            source, timeout = Source(url), aiohttp.ClientTimeout(total=0.1)
+            async with _session(source, timeout=timeout) as session:
+                for method in ("GET", "POST"):
+                    with pytest.raises(asyncio.TimeoutError):
+                        await session.request(method, url)
+            end.set()
+        return source.current().access_token
+
+    assert asyncio.run(main()) == "old"
+    assert "Bearer new" not in seen
+
+
+def test_a_header_that_cannot_be_encoded_shows_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without its extension in C, aiohttp quotes all headers in the error."""
+    writer: Any = aiohttp.http_writer
+    monkeypatch.setattr(writer, "_serialize_headers", writer._py_serialize_headers)
+
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return web.Response()
+
+    async def main() -> None:
+        async with _serving(answer) as url:
+            source = FixedTokenSource(OneServer(url))
+            async with _session(source) as session:
+                await session.get(url, cookies={"a": "b\ud800"}, headers={"X": "key"})
+
+    with pytest.raises(UnicodeEncodeError, match="d800") as raised:
+        asyncio.run(main())
+    shown = traceback.TracebackException.from_exception(raised.value, capture_locals=True)
+    texts = ["".join(shown.format()), repr(raised.value), raised.value.object]
+    assert BEARER not in "".join([*texts, *map(str, raised.value.args)])
 
 
 def test_what_is_remembered_of_foreign_redirects_has_a_limit(

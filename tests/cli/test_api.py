@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import json
 import os
 import re
@@ -165,6 +166,7 @@ FOREIGN = (
     ("ftp://host/x", "https://"),
     ("http://[::1", "not a URL"),
     ("http://x:99999/", "not a URL"),
+    ("https://a\u2100b/", "not a URL"),
 )
 
 
@@ -175,9 +177,10 @@ def test_what_is_not_of_the_login_is_refused(api: Any, local: AtlassianEmulator)
     assert api(MYSELF).code == 0  # the site is known from now on
     before = len(local.requests)
     for path, said in FOREIGN:
-        run = api(path.format(foreign=local.foreign_url, **known))
-        assert (run.code, run.out) == (2, ""), path
-        assert said in " ".join(run.err.split()), path
+        for options in ([], ["-X", "GET", "-f", "a=b"]):
+            run = api(path.format(foreign=local.foreign_url, **known), *options)
+            assert (run.code, run.out) == (2, ""), path
+            assert said in " ".join(run.err.split()), path
     assert len(local.requests) == before
 
 
@@ -232,6 +235,7 @@ def test_methods_fields_and_bodies(api: Any, tmp_path: Path) -> None:
     assert sent["content_type"] == "image/png"
     file.write_bytes(b"")
     assert api(ECHO, "--input", str(file), "-X", "PUT").facts["body_length"] == 0
+    assert api(f"{ECHO}?", "-X", "GET", "-f", "a=b").facts["query"] == [["a", "b"]]
 
 
 def test_fields_make_objects_and_lists(tmp_path: Path) -> None:
@@ -261,7 +265,8 @@ WRONG = (
     ["-H", "Content-Length: 1"], ["-H", "Transfer-Encoding: chunked"],
     ["-X", "TRACE"], ["-X", "G ET"], ["-X", "GET /x HTTP/1.1\r\nA:"], ["--input", "/nope"],
     ["--attach", "/nope"], ["--slurp"], ["--paginate", "-X", "POST"],
-    ["--paginate", "--slurp", "-i"], ["-f", "a=\udcff"],
+    ["--paginate", "--slurp", "-i"], ["-f", "a=\udcff"], ["-f", f"a{'[b]' * 2000}=1"],
+    ["-F", "a=@/dev/zero"],
 )  # fmt: skip
 
 
@@ -273,6 +278,17 @@ def test_a_wrong_option_is_told_before_a_request(api: Any, local: AtlassianEmula
         run = api(ECHO, *options)
         assert (run.code, run.out) == (2, ""), options
     assert len(local.requests) == before
+
+
+def test_standard_input_as_a_field(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """UTF-8, as from a file, whatever the locale is; other bytes are an error."""
+    for data, code in ("caf\u00e9\r\n".encode(), 0), (b"\xff", 2):
+        text = io.TextIOWrapper(io.BytesIO(data), "ascii", "surrogateescape")
+        monkeypatch.setattr(sys, "stdin", text)
+        run = api(ECHO, "-X", "GET", "-F", "a=@-")
+        assert run.code == code
+        if not code:
+            assert run.facts["query"] == [["a", data.decode()]]
 
 
 def test_headers(api: Any, local: AtlassianEmulator) -> None:
@@ -298,6 +314,25 @@ def test_attachments(api: Any, command: Any, tmp_path: Path) -> None:
     run = api("/rest/api/3/issue/ACME-1/attachments", "--input", str(file))
     assert run.code == 5
     assert "X-Atlassian-Token: no-check" in run.err
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="there is no /proc")
+def test_a_file_that_does_not_tell_its_length(api: Any) -> None:
+    """Those of /proc: sent as from a pipe, and never as an empty body or attachment."""
+    assert api(ECHO, "--input", "/proc/self/status").facts["body_length"] > 100
+    run = api(ECHO, "--attach", "/proc/self/status")
+    assert (run.code, run.out) == (2, "")
+
+
+def test_the_name_of_an_attachment_may_be_any_bytes(api: Any, tmp_path: Path) -> None:
+    """What is not UTF-8 in it is replaced."""
+    name = os.fsdecode(os.fsencode(tmp_path / "caf") + b"\xe9.txt")
+    try:
+        Path(name).write_bytes(b"text")
+    except OSError:  # the file system wants UTF-8
+        return
+    run = api("/rest/api/3/issue/ACME-1/attachments", "--attach", name)
+    assert (run.code, run.facts[0]["filename"]) == (0, "caf\ufffd.txt")
 
 
 def test_a_file_that_changes_while_it_is_sent(tmp_path: Path) -> None:
@@ -529,8 +564,26 @@ def test_no_answer_and_half_an_answer(api: Any, local: AtlassianEmulator) -> Non
     run = api(ECHO)
     assert run.code == 6
     assert "is not complete" in run.err
-    local.faults.next(ECHO, Body(b"junk", headers={"Content-Encoding": "gzip"}))
-    assert api(ECHO).code == 6
+    for headers in ({"Content-Encoding": "gzip"}, {"Transfer-Encoding": "chunked"}):
+        local.faults.next(ECHO, Body(b"-5\r\njunk", headers=headers), times=2)
+        for options in ([], ["--paginate"]):
+            run = api(ECHO, *options)
+            assert (run.code, "is not complete" in run.err) == (6, True), headers
+
+
+def test_an_error_after_the_beginning_of_an_answer(api: Any, local: AtlassianEmulator) -> None:
+    """With --json it is on standard error; an error without an answer on standard output."""
+    for options in ([], ["--paginate", "--slurp"]):
+        local.faults.next(ECHO, Body(b'{"values":[1],"nextPageToken":"2"}'))
+        local.faults.next(ECHO, CutBody())
+        if not options:
+            api(ECHO)
+        run = api(ECHO, "--json", *options)
+        assert run.code == json.loads(run.err)["error"]["exit_code"] == 6
+        assert '"error"' not in run.out
+    local.faults.next(ECHO, CloseAfter(), times=None)
+    run = api(ECHO, "--json", "-X", "POST")
+    assert (run.facts["error"]["exit_code"], run.err) == (6, "")
 
 
 def test_a_login_that_has_ended(api: Any, local: AtlassianEmulator, end_token: Any) -> None:
@@ -566,6 +619,15 @@ def test_pages_end_with_an_error(api: Any, local: AtlassianEmulator) -> None:
     run = api("/rest/x", "--paginate", "--slurp")
     assert run.code == 6
     assert run.facts == [{"startAt": 0, "maxResults": 1, "total": 9, "values": [1]}, {}]
+
+
+def test_a_page_that_is_not_json(api: Any, local: AtlassianEmulator) -> None:
+    """Such as that of a proxy: the list is not complete, and that is an error."""
+    local.faults.next("/rest/x", Body(b'{"startAt":0,"maxResults":1,"total":9,"values":[1]}'))
+    local.faults.next("/rest/x", Body(b"<html>", content_type="text/html"))
+    run = api("/rest/x", "--paginate")
+    assert run.code == 6
+    assert "not complete: an answer is not JSON" in run.err
 
 
 def test_a_hostile_next_link(api: Any, local: AtlassianEmulator) -> None:

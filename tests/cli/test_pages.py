@@ -100,6 +100,20 @@ def test_a_link_to_another_resource_ends_the_list(link: str) -> None:
     assert str(caught.value).isprintable()
 
 
+@pytest.mark.parametrize(
+    ("body", "query"),
+    [
+        ({"results": FOUR, "nextPageToken": "\ud800"}, ""),
+        ([{}], f"?startAt={'9' * 5000}"),
+        (None, ""),
+    ],
+)
+def test_what_is_no_page_is_told(body: Any, query: str) -> None:
+    """A token that no URL can hold, a number without an end, a page that is not JSON."""
+    with pytest.raises(ResourceUnavailableError, match="not complete"):
+        Pages().after(f"{EX}/rest/api/3/users{query}", body, "")
+
+
 def test_a_list_without_an_end_is_given_up() -> None:
     """A page that comes again, at once or later, and pages that are empty for ever."""
     pages = Pages()
