@@ -192,11 +192,6 @@ def aiohttp_library() -> Library:
     async def from_memory(request: Any, _handler: Any = None) -> Any:
         return answer
 
-    def request(url: str) -> Any:
-        return SimpleNamespace(
-            method="GET", url=URL(url), headers=CIMultiDict({"Host": "x"}), body=b"", session=None
-        )
-
     def client(auth: Any, memory: bool) -> Any:
         after = (from_memory,) if memory else ()
         middlewares = (auth, *after) if auth else after
@@ -212,7 +207,7 @@ def aiohttp_library() -> Library:
     return Library(
         "aiohttp",
         True,
-        request,
+        lambda url: aiohttp.ClientRequest("GET", URL(url)),
         lambda auth, request: auth(request, from_memory),
         lambda auth, request: auth(request, from_memory),
         client,

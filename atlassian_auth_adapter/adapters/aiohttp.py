@@ -16,6 +16,7 @@ from atlassian_auth_adapter.adapters._auth import (
     without_session,
 )
 from atlassian_auth_adapter.atlassian.gateway import Location
+from atlassian_auth_adapter.atlassian.verdicts import is_ordinary, told
 from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
     FreshTokenRejectedError,
@@ -48,6 +49,7 @@ _ERRORS_OF_SENDING = (ClientError, OSError, MemoryError, UnicodeEncodeError)
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 #: A websocket begins as a request by http.
 _SCHEMES = {"ws": "http", "wss": "https"}
+_PLAIN_SCHEMES = ("https", "http")
 
 
 class AtlassianAiohttpAuth(AuthObject):
@@ -85,22 +87,38 @@ class AtlassianAiohttpAuth(AuthObject):
     async def _answer(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         # All requests of a call, which follow redirects, share a timer; no two calls share one.
         call: Hashable = getattr(request, "_timer", request)
-        routed = None if call in self._led_away else await self._routed(request)
-        if routed is None:
+        plain, token_set = "", None
+        if call not in self._led_away:
+            plain, token_set = self._sent_at_once(request)
+            token_set = token_set or await self._routed(request)
+        if token_set is None:
             response = await handler(request)
             if response.status in _REDIRECTS:
                 self._led_away[call] = True
                 forget_oldest(self._led_away)
             return response
-        location, token_set = routed
-        if self.drops_sessions and COOKIE in request.headers:
+        if COOKIE in request.headers and self.drops_sessions:
             _drop_session(request)
         upload = Upload(request.body)
         response, is_ours = await _send(request, handler, token_set)
         if not is_ours:  # another middleware has sent something else
             return response
+        if plain and is_ordinary(response.status, told(response.headers)):
+            self.note_accepted(request.method, plain)
+            return response
+        return await self._answered(request, handler, token_set, response, upload)
+
+    async def _answered(
+        self,
+        request: ClientRequest,
+        handler: ClientHandlerType,
+        token_set: TokenSet,
+        response: ClientResponse,
+        upload: Upload,
+    ) -> ClientResponse:
+        """The response, or the one to the same request with another token."""
         try:
-            rejection = await self._rejection(request, response, location, token_set)
+            rejection = await self._rejection(request, response, token_set)
             if rejection is None:
                 return response
             fresh = await self._replacement(request, rejection, token_set)
@@ -116,8 +134,24 @@ class AtlassianAiohttpAuth(AuthObject):
             rejection.note_answer(fresh, again.status, again.headers)
         return again
 
-    async def _routed(self, request: ClientRequest) -> tuple[Location, TokenSet] | None:
-        """Where the request is sent, and its token set; None: it must not carry a token."""
+    def _sent_at_once(self, request: ClientRequest) -> tuple[str, TokenSet | None]:
+        """URL and token set of a request, which has its route then; "" and None: URL, proxy or
+        token need a closer look.
+        """
+        plain = _text(request.url)
+        sent_to = self.sent_to(plain)
+        if sent_to is None or request.proxy is not None:
+            return "", None
+        token_set = self.source.fresh()
+        if token_set is None:
+            return "", None
+        if sent_to:
+            plain = sent_to
+            _send_to(request, sent_to)
+        return plain, token_set
+
+    async def _routed(self, request: ClientRequest) -> TokenSet | None:
+        """The token set of a request, which has its route then; None: it must not carry a token."""
         location = _location(request.url)
         try:
             route = self.admit(location)
@@ -134,20 +168,19 @@ class AtlassianAiohttpAuth(AuthObject):
         except AtlassianAuthError as error:
             raise_clean(_failed(error, request), error.__cause__)
         if route.location != location:
-            _send_to(request, route.location)
-        return route.location, token_set
+            _send_to(request, _url(request.url, route.location))
+        return token_set
 
     async def _rejection(
         self,
         request: ClientRequest,
         response: ClientResponse,
-        location: Location,
         token_set: TokenSet,
     ) -> Rejection | None:
         start = await start_of(response) if response.status == HTTPStatus.UNAUTHORIZED else b""
         return self.rejection(
             request.method,
-            location,
+            _location(request.url),
             token_set.access_token,
             response.status,
             response.headers,
@@ -207,12 +240,26 @@ def _location(url: URL) -> Location:
     )
 
 
-def _send_to(request: ClientRequest, location: Location) -> None:
+def _text(url: URL) -> str:
+    """The URL as text, as it is sent; "": an odd one, which needs a closer look.
+
+    In a URL that was made of encoded parts each part may hold any text.
+    """
+    path, authority = url.raw_path, url.raw_authority
+    if url.scheme not in _PLAIN_SCHEMES or path[:1] != "/" or "?" in path or "/" in authority:
+        return ""
+    return f"{url.scheme}://{authority}{url.raw_path_qs}"
+
+
+def _url(url: URL, location: Location) -> str:
+    """The URL at another location, with the same query."""
+    query = url.raw_query_string
+    return f"{location.origin_url}{location.path}" + (f"?{query}" if query else "")
+
+
+def _send_to(request: ClientRequest, sent_to: str) -> None:
     """Send the request to the gateway instead, without what is meant for the site."""
-    query = request.url.raw_query_string
-    url = URL(
-        f"{location.origin_url}{location.path}" + (f"?{query}" if query else ""), encoded=True
-    )
+    url = URL(sent_to, encoded=True)
     request.url = request.original_url = url
     request.headers[HOST] = cast("str", url.host_port_subcomponent)
     request.headers.popall(COOKIE, None)

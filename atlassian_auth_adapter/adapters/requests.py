@@ -34,7 +34,7 @@ from atlassian_auth_adapter.adapters._auth import (
 from atlassian_auth_adapter.adapters._bodies import MOST_LOOKED_AT, PartlyReadFile, decoded
 from atlassian_auth_adapter.adapters._rewinding import note_how_to_rewind, rewound
 from atlassian_auth_adapter.atlassian.gateway import Location
-from atlassian_auth_adapter.atlassian.verdicts import TELLING, is_ordinary
+from atlassian_auth_adapter.atlassian.verdicts import is_ordinary, told
 from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
     FreshTokenRejectedError,
@@ -143,11 +143,7 @@ class AtlassianAuth(AuthObject, AuthBase):
         request, url = response.request, response.request.url
         if not isinstance(url, str) or self.sent_to(url) != "":
             return False
-        told = ((name, response.headers.get(name)) for name in TELLING)
-        headers = (
-            (name.encode(), value.encode("utf-8", "replace")) for name, value in told if value
-        )
-        if not is_ordinary(response.status_code, headers):
+        if not is_ordinary(response.status_code, told(response.headers)):
             return False
         if "Authorization" in request.headers and _is_live(response):
             self.note_accepted(request.method or "", url)

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from atlassian_auth_adapter.atlassian.gateway import Location
 
-__all__ = ["DATA_POLICY", "TELLING", "Verdict", "is_ordinary", "judge"]
+__all__ = ["DATA_POLICY", "Verdict", "is_ordinary", "judge", "told"]
 
 #: The header of an answer whose content an administrator's policy has left out in part.
 #: Source: developer.atlassian.com data-security-policy-developer-guide.
@@ -47,13 +47,14 @@ _FILES = re.compile(
 _SUCCESS = range(200, 300)
 #: What the headers of an answer (names and values in lower case) begin with, if they say something
 #: about the token of a request that has succeeded.
-TELLING = {
-    "x-seraph-loginreason": "authenticated_failed",
-    "x-ausername": "anonymous",
-    "content-type": "text/html",
-    DATA_POLICY.lower(): "",
+_TELLING = {
+    "x-seraph-loginreason": b"authenticated_failed",
+    "x-ausername": b"anonymous",
+    "content-type": b"text/html",
+    DATA_POLICY.lower(): b"",
 }
-_TELLING_BYTES = {name.encode(): value.encode() for name, value in TELLING.items()}
+_TELLING_BYTES = {name.encode(): value for name, value in _TELLING.items()}
+_NAMES = tuple(zip(_TELLING, _TELLING_BYTES, strict=True))
 
 
 class Verdict(enum.Enum):
@@ -77,7 +78,7 @@ def is_ordinary(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bool:
 
     Args:
         status: HTTP status.
-        headers: Names and values, or only those that `TELLING` names.
+        headers: Names and values, or those that `told` returns.
     """
     if status not in _SUCCESS:
         return False
@@ -86,6 +87,19 @@ def is_ordinary(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bool:
         if telling is not None and value.lower().startswith(telling):
             return False
     return True
+
+
+def told(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """Those headers of an answer that may say something about the token, for `is_ordinary`.
+
+    Args:
+        headers: Of the answer, case-insensitive.
+    """
+    return [
+        (as_bytes, value.encode("utf-8", "replace"))
+        for name, as_bytes in _NAMES
+        if (value := headers.get(name))
+    ]
 
 
 def judge(

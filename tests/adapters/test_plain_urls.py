@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
+import aiohttp
 import httpx
 import httpx2
 import pytest
 import requests
 from hypothesis import example, given, strategies as st
+from multidict import CIMultiDict
 from requests.adapters import BaseAdapter
+from yarl import URL
 
-from atlassian_auth_adapter import AtlassianAuth, AtlassianHTTPX2Auth, AtlassianHTTPXAuth
-from atlassian_auth_adapter.adapters import _httpx_family as httpx_family, requests as of_requests
+from atlassian_auth_adapter import (
+    AtlassianAiohttpAuth,
+    AtlassianAuth,
+    AtlassianHTTPX2Auth,
+    AtlassianHTTPXAuth,
+)
+from atlassian_auth_adapter.adapters import (
+    _httpx_family as httpx_family,
+    aiohttp as of_aiohttp,
+    requests as of_requests,
+)
+from atlassian_auth_adapter.adapters._auth import AuthObject
 from atlassian_auth_adapter.adapters._trace import location_of, url_text
 from atlassian_auth_adapter.atlassian.gateway import (
     CloudGateway,
@@ -180,6 +195,40 @@ def judged_alike_by_httpx(server: ResourceServer, library: Any, url: str) -> Non
         assert library.URL(sent_to) == careful.copy_with(fragment=None), (server, url)
 
 
+def judged_alike_by_aiohttp(server: ResourceServer, url: URL) -> bool:
+    """The same for a URL of aiohttp, however it was made."""
+    sent_to = plain_urls(server).sent_to(of_aiohttp._text(url))
+    if sent_to is None:
+        return False
+    location = of_aiohttp._location(url)
+    route = server.route(location)
+    assert route.bearer, (server, url)
+    assert not route.undecided
+    is_same = route.location == location
+    assert sent_to == ("" if is_same else of_aiohttp._url(url, route.location)), (server, url)
+    return True
+
+
+#: After the name of a host: it is the same one, or none.
+ODD_ENDS = (".", "%2e", "\\", ":", ":443", "\t", ";")
+
+
+def of_text(url: str) -> Iterator[URL]:
+    """The URLs of aiohttp for a text: quoted by it, and as it is written."""
+    for encoded in (False, True):
+        try:
+            yield URL(url, encoded=encoded)
+        except ValueError:
+            continue
+
+
+def of_parts(url: str, authority: int, path: int) -> URL:
+    """A URL whose text is this, made of parts that end elsewhere."""
+    scheme, _, rest = url.partition("://")
+    parts = {"authority": rest[:authority], "path": rest[authority:path]}
+    return URL.build(scheme=scheme, **parts, query_string=rest[path + 1 :], encoded=True)
+
+
 @given(st.data())
 def test_what_is_recognized_is_routed_alike_by_the_careful_way(data: st.DataObject) -> None:
     """Whatever the URL: no token goes where it would not go without the fast test."""
@@ -188,6 +237,9 @@ def test_what_is_recognized_is_routed_alike_by_the_careful_way(data: st.DataObje
     judged_alike_by_requests(server, url)
     for library in (httpx, httpx2):
         judged_alike_by_httpx(server, library, url)
+    ends = sorted(data.draw(st.tuples(*[st.integers(0, len(url))] * 2)))
+    for each in (*of_text(url), of_parts(url, *ends)):
+        judged_alike_by_aiohttp(server, each)
 
 
 def test_each_unusual_part_is_left_to_the_careful_way() -> None:
@@ -198,8 +250,36 @@ def test_each_unusual_part_is_left_to_the_careful_way() -> None:
             for odd in (*ODD, *PLAIN):
                 for path in (f"/{odd}", f"/x/{odd}", f"/{odd}/x", f"/x/{odd}/rest/y"):
                     for end in ("", *ENDS) if odd in PLAIN else ("", "/", "?a=b"):
-                        recognized += judged_alike_by_requests(server, f"{begins}{path}{end}")
+                        url = f"{begins}{path}{end}"
+                        recognized += judged_alike_by_requests(server, url)
+                        if end in ("", "/"):
+                            judged_alike_by_aiohttp(server, URL(url, encoded=True))
     assert recognized > 1000
+
+
+def test_parts_of_a_url_of_aiohttp_are_looked_at_each_by_itself() -> None:
+    """Its text as a whole would hide where the host ends."""
+    for server, url, _ in RECOGNIZED:
+        assert all(judged_alike_by_aiohttp(server, each) for each in of_text(url))
+        rest = url.partition("://")[2]
+        for text in (url, url.replace("/", "?/", 3).replace("?/", "/", 2), f"{url}@evil.example/x"):
+            for path in range(len(rest) + 2):
+                for authority in range(path + 1):
+                    judged_alike_by_aiohttp(server, of_parts(text, authority, path))
+        hidden = URL.build(scheme=f"{url}?", host="evil.example", path="/x", encoded=True)
+        assert not judged_alike_by_aiohttp(server, hidden)
+        scheme, path, host = URL(url).scheme, URL(url).path, URL(url).raw_authority
+        in_other_form = (f"@{host}", f":@{host}", host.upper(), *(host + end for end in ODD_ENDS))
+        for other in (
+            *(
+                URL.build(scheme=scheme, authority=each, path=path, encoded=True)
+                for each in in_other_form
+            ),
+            *(URL(url).with_user("u"), URL(url).with_password("p"), URL(f"//{rest}")),
+            *(URL(url).with_scheme(each) for each in ("ws", "wss", "ftp")),
+            *(URL(url).with_host(each) for each in ("evil.example", "::1", "127.0.0.1")),
+        ):
+            assert not judged_alike_by_aiohttp(server, other)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -212,6 +292,8 @@ def test_crooked_urls_are_routed_alike(seed: int) -> None:
             judged_alike_by_requests(case.grant.server, url)
             for library in (httpx, httpx2):
                 judged_alike_by_httpx(case.grant.server, library, url)
+            for each in of_text(url):
+                judged_alike_by_aiohttp(case.grant.server, each)
 
 
 @pytest.mark.parametrize("host", ["api.atlassian.com/ex", "a:1", "[::1]"])
@@ -245,6 +327,8 @@ def _send(library: Any, source: Any, url: str) -> tuple[str, str]:
                 session.mount(scheme, _Answers())
             sent = session.get(url, auth=AtlassianAuth(source)).request
             return sent.url or "", str(sent.headers["Authorization"])
+    if library is aiohttp:
+        return asyncio.run(_send_by_aiohttp(source, url))
     transport = library.MockTransport(lambda _: library.Response(200))
     auth = (AtlassianHTTPX2Auth if library is httpx2 else AtlassianHTTPXAuth)(source)
     with library.Client(transport=transport, auth=auth) as client:
@@ -259,18 +343,37 @@ def _send(library: Any, source: Any, url: str) -> tuple[str, str]:
     return str(request.url), request.headers["Authorization"]
 
 
-@pytest.mark.parametrize("library", [requests, httpx, httpx2], ids=lambda each: each.__name__)
+async def _send_by_aiohttp(source: Any, url: str) -> tuple[str, str]:
+    sent: list[tuple[str, str]] = []
+
+    async def handler(request: aiohttp.ClientRequest) -> Any:
+        assert request.headers["Host"] == request.url.host_port_subcomponent
+        sent.append((str(request.url), request.headers["Authorization"]))
+        return SimpleNamespace(status=200, headers=CIMultiDict[str]())
+
+    request = aiohttp.ClientRequest("GET", URL(url), loop=asyncio.get_running_loop())
+    await AtlassianAiohttpAuth(source)(request, handler)
+    (only,) = sent
+    return only
+
+
+@pytest.mark.parametrize(
+    "library", [requests, httpx, httpx2, aiohttp], ids=lambda each: each.__name__
+)
 def test_ordinary_requests_are_spared_the_careful_way(
     library: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And go where it would send them."""
     for server, url, sent_to in RECOGNIZED:
+        source, careful = FixedTokenSource(server), NeverFresh(server)
         with monkeypatch.context() as patched:
             for each in (OneServer, CloudGateway):
                 patched.delattr(each, "route")
-            sent = _send(library, FixedTokenSource(server), url)
+            patched.delattr(AuthObject, "rejection")
+            sent = _send(library, source, url)
         assert sent == (sent_to or url, f"Bearer {BEARER}")
-        assert sent == _send(library, NeverFresh(server), url)
+        assert sent == _send(library, careful, url)
+        assert list(source.pacing._accepting) == list(careful.pacing._accepting) != []
 
 
 class NeverFresh(FixedTokenSource):
