@@ -13,7 +13,8 @@ from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any, Literal, NoReturn, Self
 
-from atlassian_auth_adapter.atlassian.gateway import Location, ResourceServer, Route
+from atlassian_auth_adapter.atlassian.gateway import ResourceServer, Route
+from atlassian_auth_adapter.atlassian.locations import Location
 from atlassian_auth_adapter.atlassian.plain_urls import PlainURLs
 from atlassian_auth_adapter.atlassian.scopes import lacking, scopes_for, shortened, successor_of
 from atlassian_auth_adapter.atlassian.verdicts import DATA_POLICY, Verdict, judge

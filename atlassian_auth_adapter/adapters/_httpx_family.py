@@ -25,7 +25,8 @@ from atlassian_auth_adapter.adapters._auth import (
 from atlassian_auth_adapter.adapters._bodies import PartlyReadStream
 from atlassian_auth_adapter.adapters._headers import UncopiedHeaders
 from atlassian_auth_adapter.adapters._trace import AsyncTrace, Trace, location_of, url_text
-from atlassian_auth_adapter.atlassian.gateway import Location, Route
+from atlassian_auth_adapter.atlassian.gateway import Route
+from atlassian_auth_adapter.atlassian.locations import Location
 from atlassian_auth_adapter.atlassian.verdicts import is_ordinary
 from atlassian_auth_adapter.errors import AtlassianAuthError, FreshTokenRejectedError, raise_clean
 from atlassian_auth_adapter.tokens import TokenSet

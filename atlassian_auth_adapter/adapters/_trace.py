@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from atlassian_auth_adapter.adapters._auth import refuse_clear_text_proxy, without_session
-from atlassian_auth_adapter.atlassian.gateway import Location
+from atlassian_auth_adapter.atlassian.locations import Location
 from atlassian_auth_adapter.errors import AtlassianAuthError, raise_clean
 from atlassian_auth_adapter.hosts import is_loopback
 

@@ -15,7 +15,7 @@ from atlassian_auth_adapter.adapters._auth import (
     refuse_clear_text_proxy,
     without_session,
 )
-from atlassian_auth_adapter.atlassian.gateway import Location
+from atlassian_auth_adapter.atlassian.locations import Location
 from atlassian_auth_adapter.atlassian.verdicts import is_ordinary, told
 from atlassian_auth_adapter.errors import (
     AtlassianAuthError,

@@ -33,7 +33,7 @@ from atlassian_auth_adapter.adapters._auth import (
 )
 from atlassian_auth_adapter.adapters._bodies import MOST_LOOKED_AT, PartlyReadFile, decoded
 from atlassian_auth_adapter.adapters._rewinding import note_how_to_rewind, rewound
-from atlassian_auth_adapter.atlassian.gateway import Location
+from atlassian_auth_adapter.atlassian.locations import Location
 from atlassian_auth_adapter.atlassian.verdicts import is_ordinary, told
 from atlassian_auth_adapter.errors import (
     AtlassianAuthError,

@@ -14,36 +14,24 @@ import re
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Protocol, TypeGuard
-from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
 from atlassian_auth_adapter.atlassian.gateway_paths import GatewayApis
-from atlassian_auth_adapter.errors import ConfigurationError, raise_clean
+from atlassian_auth_adapter.atlassian.locations import Location
+from atlassian_auth_adapter.errors import ConfigurationError
 from atlassian_auth_adapter.hosts import is_loopback
 
 __all__ = [
     "CloudGateway",
     "OneServer",
-    "Location",
     "ResourceServer",
     "Route",
     "SeveralServers",
     "checked_cloud_id",
     "is_cloud_host",
     "is_cloud_id",
-    "normalized_base_url",
-    "origin_of_site",
 ]
 
-_DEFAULT_PORTS = {"http": 80, "https": 443}
-_BASE_URL = re.compile(r"https?://[!-\[\]-~]+", re.IGNORECASE)  # visible ASCII, no backslash
-#: What servers and proxies between read in different ways: a dot segment, also with parameters or
-#: blanks after it, a backslash, and control characters, which some drop and at which some stop.
-_CROOKED = re.compile(r"(?:^|/) *\.{1,2} *(?:[/;]|$)|[\\\x00-\x1f\x7f]")
-#: Without any of these a path is read the same by every server.
-_SUSPICIOUS = re.compile(r"[%.\\\x00-\x1f\x7f]")
-#: How often a path may be percent-encoded; the paths of Atlassian are encoded once.
-_MOST_ENCODINGS = 8
 
 #: The paths of the gateway for a Cloud token that belong to no product.
 #: Source: developer.atlassian.com oauth-2-3lo-apps, copy of 2026-09-26.
@@ -69,65 +57,6 @@ _CLOUD_HOSTS = (
     *(".atlassian-us-gov-mod.net", ".api.atlassian-us-gov-mod.com"),
     *(".atlassian-isolated.net", ".atl-ic.net"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Location:
-    """A URL as an HTTP library has parsed it.
-
-    Attributes:
-        scheme: Lower case.
-        host: Lower case, without brackets.
-        port: None for the scheme's default.
-        path: Raw, percent-encoded, without the query.
-        userinfo: Whether the URL carries a user name or a password, or anything else beside host
-            and port that libraries may read in different ways.
-    """
-
-    scheme: str
-    host: str
-    port: int | None
-    path: str
-    userinfo: bool = False
-
-    @classmethod
-    def of(cls, url: str) -> Location:
-        """The location of a URL from the configuration."""
-        parts = urlsplit(url)
-        return cls(
-            parts.scheme.lower(),
-            (parts.hostname or "").lower(),
-            parts.port,
-            parts.path,
-            "@" in parts.netloc,
-        )
-
-    @property
-    def origin(self) -> tuple[str, str, int | None]:
-        """Scheme, host and port; the port is always a number."""
-        port = _DEFAULT_PORTS.get(self.scheme) if self.port is None else self.port
-        return self.scheme, self.host, port
-
-    @property
-    def origin_url(self) -> str:
-        """The origin as a URL, for errors and events."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}" + ("" if self.port is None else f":{self.port}")
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether every server reads it as the same host and path."""
-        path = self.path
-        if not _SUSPICIOUS.search(path):
-            return not self.userinfo
-        for _ in range(_MOST_ENCODINGS):
-            if _CROOKED.search(path):
-                return False
-            decoded = unquote(path) if "%" in path else path
-            if decoded == path:
-                return not self.userinfo
-            path = decoded
-        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -467,45 +396,3 @@ def checked_cloud_id(cloud_id: str | UUID) -> str:
             "https://SITE/_edge/tenant_info, or pass site_url instead."
         )
     return cloud_id
-
-
-def normalized_base_url(url: str, name: str) -> str:
-    """The URL without a trailing slash; `name` is that of the argument, for the error.
-
-    Raises:
-        ConfigurationError: It is not an https URL (http is accepted for loopback), or has parts
-            that a base URL must not have.
-    """
-    if not isinstance(url, str):
-        raise ConfigurationError(
-            f"{name}: a value of type {type(url).__name__} is no URL. Give text."
-        )
-    # What is no such URL is not quoted: it may be a secret in the place of another argument.
-    no_url = ConfigurationError(
-        f"{name}: what was given is not a URL. Write https://host[:port][/path] in plain ASCII."
-    )
-    try:
-        location, parts = Location.of(url), urlsplit(url)
-    except ValueError:
-        raise_clean(no_url)
-    if not _BASE_URL.fullmatch(url) or location.port == 0 or not location.host:
-        raise no_url
-    if location.userinfo or parts.query or parts.fragment or not location.is_plain:
-        raise ConfigurationError(
-            f"{name}: give scheme, host and path only, without user, query, fragment or dots."
-        )
-    if location.scheme == "http" and not is_loopback(location.host):
-        raise ConfigurationError(
-            f"{name}: {location.origin_url} would get tokens in clear text. Use https "
-            "(http is accepted for this machine only)."
-        )
-    return f"{location.origin_url}{location.path.rstrip('/')}"
-
-
-def origin_of_site(site_url: str) -> str:
-    """The origin of a Cloud site; the URL may have a path, as when copied from a browser.
-
-    Raises:
-        ConfigurationError: As `normalized_base_url`.
-    """
-    return Location.of(normalized_base_url(site_url, "site_url")).origin_url

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from atlassian_auth_adapter.atlassian.gateway import is_cloud_id, origin_of_site
+from atlassian_auth_adapter.atlassian.gateway import is_cloud_id
+from atlassian_auth_adapter.atlassian.locations import origin_of_site
 from atlassian_auth_adapter.atlassian.products import Product
 from atlassian_auth_adapter.errors import (
     AccessDeniedError,

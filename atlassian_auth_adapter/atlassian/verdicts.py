@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from urllib.parse import parse_qsl, urlsplit
 
-from atlassian_auth_adapter.atlassian.gateway import Location
+from atlassian_auth_adapter.atlassian.locations import Location
 
 __all__ = ["DATA_POLICY", "Verdict", "is_ordinary", "judge", "told"]
 

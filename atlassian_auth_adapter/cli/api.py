@@ -13,8 +13,8 @@ import click
 import requests
 from requests.structures import CaseInsensitiveDict
 
-from atlassian_auth_adapter.atlassian.gateway import Location
 from atlassian_auth_adapter.atlassian.gateway_paths import needs_option
+from atlassian_auth_adapter.atlassian.locations import Location
 from atlassian_auth_adapter.cli.answers import media_type_of, parsed, print_body, print_head
 from atlassian_auth_adapter.cli.bodies import form_with_file, json_of, pairs_of, streamed
 from atlassian_auth_adapter.cli.pages import Pages

@@ -13,7 +13,8 @@ from typing import Any, get_args
 
 import click
 
-from atlassian_auth_adapter.atlassian.gateway import Location, is_cloud_host
+from atlassian_auth_adapter.atlassian.gateway import is_cloud_host
+from atlassian_auth_adapter.atlassian.locations import Location
 from atlassian_auth_adapter.atlassian.products import PRODUCTS, product_named
 from atlassian_auth_adapter.atlassian.scopes import ScopeSetName, scope_set
 from atlassian_auth_adapter.atlassian.sites import cloud_id_of

@@ -14,7 +14,7 @@ from urllib3.exceptions import HTTPError
 
 from atlassian_auth_adapter import __version__
 from atlassian_auth_adapter.adapters.requests import AtlassianAuth
-from atlassian_auth_adapter.atlassian.gateway import Location
+from atlassian_auth_adapter.atlassian.locations import Location
 from atlassian_auth_adapter.cli.answers import reason_of
 from atlassian_auth_adapter.cli.bodies import Upload
 from atlassian_auth_adapter.cli.refusals import advice_for, exit_code_for

@@ -9,11 +9,8 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from atlassian_auth_adapter.atlassian.gateway import (
-    checked_cloud_id,
-    normalized_base_url,
-    origin_of_site,
-)
+from atlassian_auth_adapter.atlassian.gateway import checked_cloud_id
+from atlassian_auth_adapter.atlassian.locations import normalized_base_url, origin_of_site
 from atlassian_auth_adapter.atlassian.products import cloud_named, product_named
 from atlassian_auth_adapter.clients.texts import (
     checked_account,

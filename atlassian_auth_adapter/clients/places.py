@@ -11,15 +11,13 @@ from uuid import UUID
 from atlassian_auth_adapter.atlassian import sites
 from atlassian_auth_adapter.atlassian.gateway import (
     CloudGateway,
-    Location,
     OneServer,
     ResourceServer,
     checked_cloud_id,
     is_cloud_host,
-    normalized_base_url,
-    origin_of_site,
 )
 from atlassian_auth_adapter.atlassian.gateway_paths import checked_gateway_paths
+from atlassian_auth_adapter.atlassian.locations import Location, normalized_base_url, origin_of_site
 from atlassian_auth_adapter.atlassian.products import (
     COMMERCIAL,
     CloudEnvironment,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from atlassian_auth_adapter.atlassian import sites
-from atlassian_auth_adapter.atlassian.gateway import Location
+from atlassian_auth_adapter.atlassian.locations import Location
 from atlassian_auth_adapter.atlassian.scopes import lacking, scopes_for, shortened
 from atlassian_auth_adapter.atlassian.sites import Site
 from atlassian_auth_adapter.atlassian.verdicts import Verdict, judge

@@ -9,15 +9,13 @@ from typing import Any, Self
 from uuid import UUID
 
 from atlassian_auth_adapter.atlassian.gateway import (
-    Location,
     OneServer,
     ResourceServer,
     SeveralServers,
     checked_cloud_id,
     is_cloud_host,
-    normalized_base_url,
-    origin_of_site,
 )
+from atlassian_auth_adapter.atlassian.locations import Location, normalized_base_url, origin_of_site
 from atlassian_auth_adapter.atlassian.products import (
     COMMERCIAL,
     CloudEnvironment,

@@ -32,7 +32,7 @@ from atlassian_auth_adapter import (
     StaticTokenSource,
     TokenSet,
 )
-from atlassian_auth_adapter.atlassian.gateway import Location
+from atlassian_auth_adapter.atlassian.locations import Location
 from atlassian_auth_adapter.testing.contracts import AuthAdapterContract
 from atlassian_auth_adapter.testing.contracts.world import (
     BEARER,

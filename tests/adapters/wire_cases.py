@@ -9,7 +9,11 @@ import random
 import re
 from dataclasses import dataclass
 
-from atlassian_auth_adapter.atlassian.gateway import CloudGateway, OneServer, ResourceServer
+from atlassian_auth_adapter.atlassian.gateway import (
+    CloudGateway,
+    OneServer,
+    ResourceServer,
+)
 from atlassian_auth_adapter.testing.contracts.world import BEARER, CLOUD_ID
 
 __all__ = ["GRANTS", "Arrival", "Case", "Generator", "Grant"]

@@ -12,11 +12,10 @@ from hypothesis import assume, given, strategies as st
 from atlassian_auth_adapter import ConfigurationError
 from atlassian_auth_adapter.atlassian.gateway import (
     CloudGateway,
-    Location,
     OneServer,
     is_cloud_host,
-    normalized_base_url,
 )
+from atlassian_auth_adapter.atlassian.locations import Location, normalized_base_url
 
 API, SITE, ID = "https://api.atlassian.com", "https://acme.atlassian.net", "11111111-2222-3333"
 OTHER = "99999999-2222-3333"

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, strategies as st
 
 from atlassian_auth_adapter import ConfigurationError
-from atlassian_auth_adapter.atlassian.gateway import CloudGateway, Location
+from atlassian_auth_adapter.atlassian.gateway import CloudGateway
 from atlassian_auth_adapter.atlassian.gateway_paths import checked_gateway_paths
+from atlassian_auth_adapter.atlassian.locations import Location
 
 API, SITE, ID = "https://api.atlassian.com", "https://acme.atlassian.net", "11111111-2222-3333"
 OTHER = "99999999-2222-3333"

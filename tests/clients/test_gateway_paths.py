@@ -31,7 +31,8 @@ from atlassian_auth_adapter import (
     atlassian_oauth_client_from_env,
     create_atlassian_oauth_client,
 )
-from atlassian_auth_adapter.atlassian.gateway import CloudGateway, Location
+from atlassian_auth_adapter.atlassian.gateway import CloudGateway
+from atlassian_auth_adapter.atlassian.locations import Location
 from atlassian_auth_adapter.atlassian.products import cloud_named
 from atlassian_auth_adapter.testing import AtlassianEmulator
 

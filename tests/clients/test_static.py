@@ -29,7 +29,7 @@ from atlassian_auth_adapter import (
     TokenSource,
     create_atlassian_oauth_client,
 )
-from atlassian_auth_adapter.atlassian.gateway import Location
+from atlassian_auth_adapter.atlassian.locations import Location
 from atlassian_auth_adapter.testing import AtlassianEmulator
 from atlassian_auth_adapter.testing.contracts.aiohttp_base import ask
 

@@ -37,7 +37,7 @@ from atlassian_auth_adapter import (
     TokenStore,
     TokenStoreError,
 )
-from atlassian_auth_adapter.atlassian.gateway import Location
+from atlassian_auth_adapter.atlassian.locations import Location
 from atlassian_auth_adapter.testing import AtlassianEmulator, FakeClock, save_login, stored_login
 from atlassian_auth_adapter.testing.emulator import Hold
 

@@ -11,7 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from atlassian_auth_adapter.atlassian.gateway import CloudGateway, OneServer, ResourceServer
+from atlassian_auth_adapter.atlassian.gateway import (
+    CloudGateway,
+    OneServer,
+    ResourceServer,
+)
 from atlassian_auth_adapter.atlassian.products import CloudEnvironment
 from atlassian_auth_adapter.clients.factory import create_atlassian_oauth_client
 from atlassian_auth_adapter.clients.oauth import AtlassianOAuthClient
