@@ -19,7 +19,7 @@ from atlassian_auth_adapter.atlassian.products import PRODUCTS, product_named
 from atlassian_auth_adapter.atlassian.scopes import ScopeSetName, scope_set
 from atlassian_auth_adapter.atlassian.sites import cloud_id_of
 from atlassian_auth_adapter.cli.identity import missing_scopes
-from atlassian_auth_adapter.cli.registration import registration, where_registered
+from atlassian_auth_adapter.cli.registration import SETS_OF, registration, where_registered
 from atlassian_auth_adapter.cli.status import facts_of, print_status
 from atlassian_auth_adapter.cli.terminal import (
     json_option,
@@ -66,8 +66,6 @@ __all__ = ["command"]
 
 #: The default callback URL; register it for the app.
 CALLBACK_URL = "http://localhost:8080/callback"
-#: Products that have named sets of scopes.
-SETS_OF = ("jira", "confluence")
 
 
 class _Login(click.Command):

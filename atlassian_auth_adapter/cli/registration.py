@@ -8,7 +8,11 @@ from dataclasses import dataclass
 from atlassian_auth_adapter.atlassian.products import Product
 from atlassian_auth_adapter.clients.places import Place
 
-__all__ = ["REGISTERED", "Registered", "registration", "where_registered"]
+__all__ = ["REGISTERED", "SETS_OF", "Registered", "registration", "where_registered"]
+
+#: Products that have named sets of scopes on Cloud.
+SETS_OF = ("jira", "confluence")
+NAMED_SETS = "atlassian-auth login --scopes read (or write, audit)."
 
 #: Asked for with each sign-in on Cloud, and in no list of the console.
 UNLISTED = "offline_access"
@@ -91,6 +95,8 @@ def registration(
             *_lines(cloud, callback_url, wanted or product.cloud_scopes),
             *_lines(server, callback_url, wanted or product.data_center_scopes),
         ]
+    if not wanted and product.name in SETS_OF and (place is None or place.kind == "cloud_site"):
+        lines.append(f"\n  These are the default scopes. For more on Cloud: {NAMED_SETS}")
     return "\n".join(
         ["This sign-in needs an app that is registered once, with these values.", *lines]
     )

@@ -248,6 +248,7 @@ def test_the_first_login_asks_for_what_is_missing(
     for text in (
         "Authorization \u2192 OAuth 2.0 (3LO) \u2192 Callback URL: " + server.app.callback_url,
         "Permissions: read:audit-log:jira read:jira-user",
+        "atlassian-auth login --scopes read",
         "Create link \u2192 External application \u2192 Incoming",
         "Redirect URL: " + server.app.callback_url,
         "Application permissions: WRITE",
