@@ -68,6 +68,14 @@ class TokenSource(ABC):
         await wait_async(flight)
         return result_of(flight)
 
+    def load_libraries(self) -> None:  # noqa: B027 - most sources have loaded theirs
+        """Load what a refresh needs, if that was not done yet.
+
+        It takes some tens of milliseconds, during which the other threads of the process hardly
+        run, an event loop among them. Each auth object calls it when it is made, since then no
+        requests run. Call it before the loop runs, if it asks a source without an auth object.
+        """
+
     def learn_site(self) -> None:  # noqa: B027 - most sources have nothing to learn
         """Find out what a route that is undecided depends on, if it can be found. Never raises.
 

@@ -46,6 +46,7 @@ __all__ = [
     "NoAnswerError",
     "Proxy",
     "Transport",
+    "load_libraries",
     "origin_of",
     "portable_proxy",
 ]
@@ -114,6 +115,14 @@ class Answer:
             return ""
         place = f"{target.scheme}://{target.netloc.rpartition('@')[2]}{target.path}"
         return place[:LONGEST_PLACE] if place.isascii() and place.isprintable() else ""
+
+
+def load_libraries() -> None:
+    """Load what a Transport needs to send a request."""
+    from atlassian_auth_adapter import exchange
+
+    exchange.session(exchange.Progress()).close()
+    "localhost".encode("idna")  # the names of hosts are encoded so; the codec is loaded late
 
 
 @dataclass(frozen=True, slots=True)

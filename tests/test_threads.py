@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
+from collections import deque
 from concurrent.futures import Future
 from contextvars import ContextVar
 from typing import Any
@@ -233,6 +236,55 @@ def test_a_timeout_of_the_work_is_its_result() -> None:
     wait(future)
     with pytest.raises(TimeoutError, match="of the work"):
         result_of(future)
+
+
+def test_tasks_go_on_one_after_the_other() -> None:
+    """Many tasks wait for one flight: they go on in the order of their arrival, with rounds of the
+    loop in between, in which it reads what has arrived; the first one at once.
+    """
+    turns = threads._Turns()
+    calls: deque[tuple[Any, Any]] = deque()
+    went_on: list[tuple[int, int]] = []
+    rounds = 0
+
+    def call_soon(function: Any, *arguments: Any) -> None:
+        calls.append((function, arguments))
+
+    def arrive(number: int) -> None:
+        turns.take(lambda: went_on.append((number, rounds)), call_soon)
+
+    def run_until_idle() -> None:
+        nonlocal rounds
+        while calls:
+            for _ in range(len(calls)):
+                function, arguments = calls.popleft()
+                function(*arguments)
+            rounds += 1
+
+    for number in range(5):
+        arrive(number)
+    run_until_idle()
+    assert went_on == [(number, number * threads.ROUNDS) for number in range(5)]
+    rounds = 0
+    arrive(5)
+    run_until_idle()
+    assert went_on[5:] == [(5, 0)]
+
+
+@on_each_loop
+def test_a_loop_that_has_ended_is_not_kept(run: Any) -> None:
+    """A program that runs one loop after the other does not grow."""
+    kept: list[weakref.ref[object]] = []
+
+    async def main() -> None:
+        await wait_async(run_in_thread(lambda: None))
+        in_trio = run is trio.run
+        loop: object = trio.lowlevel.current_trio_token() if in_trio else asyncio.get_running_loop()
+        kept.append(weakref.ref(loop))
+
+    run(main)
+    gc.collect()
+    assert kept[0]() is None
 
 
 def test_a_loop_that_has_ended_does_not_stop_the_work() -> None:

@@ -95,6 +95,7 @@ class AuthObject(PickledByReference):
             )
         if foreign not in ("bare", "raise"):
             raise ValueError('foreign: choose "bare" (no token, request goes out) or "raise"')
+        source.load_libraries()
         self.source = source
         self.foreign = foreign
         self._reported: dict[EventName, dict[Hashable, object]] = {}

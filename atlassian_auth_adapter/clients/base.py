@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from types import MappingProxyType
 from typing import Any
 
+from atlassian_auth_adapter import transport
 from atlassian_auth_adapter.atlassian import sites
 from atlassian_auth_adapter.atlassian.gateway import ResourceServer
 from atlassian_auth_adapter.atlassian.sites import Site
@@ -38,6 +40,7 @@ from atlassian_auth_adapter.errors import (
     without_frames,
 )
 from atlassian_auth_adapter.events import Event, EventName, OnEvent, report
+from atlassian_auth_adapter.oauth import token_endpoint
 from atlassian_auth_adapter.oauth.token_endpoint import TokenEndpoint
 from atlassian_auth_adapter.pacing import Pacing
 from atlassian_auth_adapter.pickling import PickledByReference, is_named
@@ -163,6 +166,10 @@ class AtlassianClient(PickledByReference, TokenSource):
 
     def _token_key(self) -> TokenKey:
         return self._place.token_key(self.client_id, self.account)
+
+    def load_libraries(self) -> None:
+        """As `TokenSource.load_libraries`."""
+        _load_libraries()
 
     def _token_request(self) -> Callable[[TokenSet], TokenSet]:
         return self._endpoint.refresh
@@ -382,6 +389,13 @@ class AtlassianClient(PickledByReference, TokenSource):
             LoginRequiredError, TokenEndpointError, TokenStoreError: As `get_access_token`.
         """
         return self._resources.identity(lambda: self.base_url)
+
+
+@cache
+def _load_libraries() -> None:
+    token_endpoint.load_libraries()
+    transport.load_libraries()
+    importlib.import_module("atlassian_auth_adapter.disk.kernel_locks")  # for a store in files
 
 
 def _reporter(on_event: OnEvent | None, account: str) -> Callable[..., None]:

@@ -10,6 +10,7 @@ Source: RFC 6749 sections 4.1.3, 4.4, 5 and 6; RFC 7009; the answers of Atlassia
 
 from __future__ import annotations
 
+import importlib
 import math
 import re
 from contextlib import suppress
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from authlib.oauth2.auth import ClientAuth
     from authlib.oauth2.client import OAuth2Client
 
-__all__ = ["TokenEndpoint", "checked_secret", "was_sent"]
+__all__ = ["TokenEndpoint", "checked_secret", "load_libraries", "was_sent"]
 
 #: Source: RFC 6749 appendix A.2. Quotes around it are valid there, and in no secret of Atlassian.
 _CLIENT_SECRET = re.compile(r"(?!([\"'`]).*\1$)[!-~](?:[ -~]*[!-~])?")
@@ -184,6 +185,11 @@ class TokenEndpoint:
         except BaseException as error:  # the frames of Authlib hold the plain request
             drop_frames(error)
             raise
+
+
+def load_libraries() -> None:
+    """Load what a token request needs beside its transport."""
+    importlib.import_module("authlib.oauth2.client")
 
 
 def _authlib_client(endpoint: TokenEndpoint, secret: str) -> OAuth2Client:

@@ -303,11 +303,42 @@ def test_a_short_retry_after_is_waited_for(
     assert emulator.count("refresh_token", "issued") == 1
 
 
-def test_two_short_waits_in_a_row_fail_no_request(clock: FakeClock, expired_client: Any) -> None:
-    """Twice 503 with Retry-After: 1: both are waited for, and no caller is told."""
-    client = expired_client(answer=Status(503, retry_after=1), times=2)
+@pytest.mark.parametrize("flavour", ["cloud", "data_center", "bitbucket"])
+@pytest.mark.parametrize("times", [2, 20])
+def test_short_waits_in_a_row_fail_no_request(
+    emulator: AtlassianEmulator, clock: FakeClock, make_client: Any, flavour: str, times: int
+) -> None:
+    """503 with Retry-After: 1, twice and more: each is waited for, and no caller is told. So it is
+    with a grace and without: the server says that it has not carried out the request.
+    """
+    client = make_client(flavour)
+    clock.advance(7200)
+    emulator.reset_log()
+    emulator.faults.next("token", Status(503, retry_after=1), times=times)
     assert client.get_access_token()
-    assert clock.slept == [1.0, 1.0]
+    assert clock.slept == [1.0] * times
+    assert emulator.count("refresh_token", "issued") == 1
+    assert client.status().pending_since is None
+    assert not emulator.revoked_families
+
+
+@pytest.mark.parametrize("flavour", ["cloud", "data_center", "bitbucket"])
+def test_waits_that_never_end_are_told_and_lose_nothing(
+    emulator: AtlassianEmulator, clock: FakeClock, make_client: Any, flavour: str
+) -> None:
+    """503 with Retry-After: 1, without end: after 20 s the callers are told when to come again, the
+    refresh token counts as unsent, and it works then.
+    """
+    client = make_client(flavour)
+    clock.advance(7200)
+    emulator.faults.next("token", Status(503, retry_after=1), times=None)
+    failure = unavailable(client)
+    assert (failure.outcome, failure.status, failure.retry_after) == ("throttled", 503, 1)
+    assert clock.slept == [1.0] * 20
+    assert client.status().pending_since is None
+    emulator.faults.clear()
+    clock.advance(1)
+    assert client.get_access_token()
 
 
 @pytest.mark.parametrize("retry_after", [None, 0], ids=["none", "zero"])

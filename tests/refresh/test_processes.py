@@ -94,6 +94,26 @@ def test_an_exit_does_not_wait_for_further_requests(
     assert emulator.count("refresh_token") <= 3
 
 
+@pytest.mark.parametrize(
+    "name", ["AtlassianAuth", "AtlassianHTTPXAuth", "AtlassianHTTPX2Auth", "AtlassianAiohttpAuth"]
+)
+def test_a_refresh_imports_nothing(
+    emulator: AtlassianEmulator, program: Program, name: str
+) -> None:
+    """What it needs is loaded with the auth object: nothing of that takes time from requests that
+    run when a token is renewed.
+    """
+    process = program(f"""
+        import atlassian_auth_adapter
+        auth = atlassian_auth_adapter.{name}(client)
+        before = set(sys.modules)
+        token = client.get_access_token()
+        print(sorted(set(sys.modules) - before), token != "")
+    """)
+    assert process.communicate(timeout=30) == ("[] True\n", "")
+    assert emulator.count("refresh_token") == 1
+
+
 def test_a_refresh_at_interpreter_exit_works(emulator: AtlassianEmulator, program: Program) -> None:
     """An atexit handler needs a token when no thread can be started any more: done on the spot."""
     process = program("""
