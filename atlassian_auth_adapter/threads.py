@@ -12,6 +12,7 @@ import math
 import os
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -50,6 +51,8 @@ T = TypeVar("T")
 #: that has waited for a flight to the next one. With httpx 0.28 and httpcore 1.0.9, 500 tasks took
 #: the same time with 10 and 30, and longer with 1 and 3. Source: measured 2026-11-27.
 ROUNDS = 10
+#: Seconds per waiting task after which it goes on anyway: the rounds of a busy loop take longer.
+PACE = 0.005
 #: Whether the main thread waits for a flight: then the process does not end yet.
 _main_waits = False
 
@@ -269,7 +272,8 @@ class _Turns:
     Else hundreds that wait for one flight would send their requests in one round. A pool of
     connections that looks at all waiting requests for each one (httpcore 1.0.9) needs time that
     grows with their square. Between two turns the loop reads the answers to the first requests, and
-    their connections are free again. A loop that has nothing else to do does not sleep meanwhile.
+    their connections are free again. A loop that has nothing else to do does not sleep meanwhile,
+    and in a busy one no task waits longer than `PACE` for each task before it.
     """
 
     def __init__(self) -> None:
@@ -293,16 +297,19 @@ class _Turns:
     def _begin(self, call_soon: Callable[..., object]) -> None:
         if not self._is_under_way:
             self._is_under_way = True
-            self._go_on(call_soon, 0)
+            self._go_on(call_soon, 0, time.monotonic())
 
-    def _go_on(self, call_soon: Callable[..., object], rounds: int) -> None:
-        """The next turn is after so many rounds."""
-        if rounds == 0:
+    def _go_on(self, call_soon: Callable[..., object], rounds: int, since: float) -> None:
+        """The next turn is after so many rounds, or some time after the last one."""
+        now = time.monotonic()
+        due = max(int((now - since) / PACE), rounds == 0)
+        for _ in range(min(due, len(self._waiting))):
             self._waiting.popleft()()
-            rounds = ROUNDS
+        if due:
+            rounds, since = ROUNDS, now
         self._is_under_way = bool(self._waiting)
         if self._is_under_way:
-            call_soon(self._go_on, call_soon, rounds - 1)
+            call_soon(self._go_on, call_soon, rounds - 1, since)
 
 
 #: By event loop: of asyncio, or the token of a run of trio.

@@ -9,6 +9,8 @@ import weakref
 from collections import deque
 from concurrent.futures import Future
 from contextvars import ContextVar
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -238,37 +240,56 @@ def test_a_timeout_of_the_work_is_its_result() -> None:
         result_of(future)
 
 
-def test_tasks_go_on_one_after_the_other() -> None:
+class _Loop:
+    """A loop whose rounds take so many seconds; notes which task goes on in which round."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+        self.turns = threads._Turns()
+        self.went_on: list[tuple[int, int]] = []
+        self._calls: deque[Any] = deque()
+        self._round = 0
+        clock = SimpleNamespace(monotonic=lambda: self._round * seconds)
+        monkeypatch.setattr(threads, "time", clock)
+
+    def arrive(self, *numbers: int) -> None:
+        """Tasks whose flight has ended."""
+        for number in numbers:
+            wake = partial(self._go_on, number)
+            self.turns.take(wake, lambda *call: self._calls.append(call))
+
+    def _go_on(self, number: int) -> None:
+        self.went_on.append((number, self._round))
+
+    def run_until_idle(self) -> None:
+        """Run rounds as long as there is something to call."""
+        while self._calls:
+            for _ in range(len(self._calls)):
+                function, *arguments = self._calls.popleft()
+                function(*arguments)
+            self._round += 1
+
+
+def test_tasks_go_on_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many tasks wait for one flight: they go on in the order of their arrival, with rounds of the
     loop in between, in which it reads what has arrived; the first one at once.
     """
-    turns = threads._Turns()
-    calls: deque[tuple[Any, Any]] = deque()
-    went_on: list[tuple[int, int]] = []
-    rounds = 0
+    loop = _Loop(monkeypatch, 20e-6)
+    loop.arrive(*range(5))
+    loop.run_until_idle()
+    assert loop.went_on == [(number, number * threads.ROUNDS) for number in range(5)]
+    before = loop.went_on[-1][1]
+    loop.arrive(5)
+    loop.run_until_idle()
+    assert loop.went_on[-1] == (5, before + 1)
 
-    def call_soon(function: Any, *arguments: Any) -> None:
-        calls.append((function, arguments))
 
-    def arrive(number: int) -> None:
-        turns.take(lambda: went_on.append((number, rounds)), call_soon)
-
-    def run_until_idle() -> None:
-        nonlocal rounds
-        while calls:
-            for _ in range(len(calls)):
-                function, arguments = calls.popleft()
-                function(*arguments)
-            rounds += 1
-
-    for number in range(5):
-        arrive(number)
-    run_until_idle()
-    assert went_on == [(number, number * threads.ROUNDS) for number in range(5)]
-    rounds = 0
-    arrive(5)
-    run_until_idle()
-    assert went_on[5:] == [(5, 0)]
+def test_tasks_of_a_busy_loop_do_not_wait_for_its_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A round that takes the time of three tasks lets three go on: 500 wait for 2.5 s at most."""
+    loop = _Loop(monkeypatch, 3.1 * threads.PACE)
+    loop.arrive(*range(8))
+    loop.run_until_idle()
+    assert loop.went_on == [(0, 0), *((n, 1) for n in (1, 2, 3)), *((n, 2) for n in (4, 5, 6)),
+                            (7, 3)]  # fmt: skip
 
 
 @on_each_loop
