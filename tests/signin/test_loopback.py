@@ -203,7 +203,8 @@ def test_the_entrance_leads_to_the_authorization_url_once(entrance: str, port: i
 
 def test_the_entrance_is_not_found_in_another_way(entrance: str, port: int) -> None:
     """A guessed path, another host, another method; afterwards it is still unused."""
-    requests_ = [_get(f"{entrance[:-1]}x", port), _get(entrance + "/", port), _get("/", port)]
+    requests_ = [_get(entrance[:-1], port), _get(f"{entrance}x", port), _get(entrance + "/", port)]
+    requests_ += [_get("/", port)]
     requests_ += [_get(entrance, port, Host=f"evil.example:{port}")]
     requests_ += [_get(entrance, port).replace(b"GET", b"POST")]
     for request_ in requests_:
