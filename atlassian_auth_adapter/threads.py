@@ -98,6 +98,8 @@ def run_in_thread(work: Callable[[], T]) -> Future[T]:
 class Workers:
     """Threads of ours for work of one kind: never more than so many at one time, none when idle.
 
+    The executor of concurrent.futures keeps idle threads, and the end of a process waits for them.
+
     Each work runs in the context of its caller. It may wait for the work of other workers, not for
     that of the same ones.
     """

@@ -310,7 +310,7 @@ def trello_server(cloud: CloudEnvironment) -> AuthorizationServer:
         cloud_server(cloud),
         public_clients=True,
         client_grants=False,
-        registered_at="trello.com/apps/admin",
+        registered_at="trello.com/power-ups/admin",
         error_pages=_TRELLO_PAGES,
     )
 

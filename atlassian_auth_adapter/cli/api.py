@@ -227,7 +227,8 @@ def _url(client: AtlassianClient, path: str, pairs: Sequence[tuple[str, Any]]) -
         url = Location.of(base_url).origin_url + path
         route = client.resource_server.route(Location.of(url.partition("?")[0]))
         # A path of the gateway, or one that begins with the context path; else one below it.
-        of_gateway = path.startswith("/ex/") or (not client.server_url and needs_option(path))
+        has_gateway = client.product.gateway_path and not client.server_url
+        of_gateway = path.startswith("/ex/") or (has_gateway and needs_option(path))
         if not (route.bearer or of_gateway):
             url = base_url + path
     url = url.partition("#")[0]

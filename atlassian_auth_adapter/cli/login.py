@@ -321,11 +321,11 @@ def _has_secret(profile: Profile) -> bool:
 
 
 def _keep_secret(profile: Profile, *, ask: bool) -> None:
-    """Keep the client secret, which is asked for if there is none."""
+    """Keep the client secret; ask for it if it is not known yet."""
     if ask and not _has_terminal():
         raise click.UsageError("--new-secret needs a terminal to ask for the secret.")
     if not ask and (_has_secret(profile) or not _has_terminal()):
-        client_secret_of(with_variables(profile))  # raises if there is none
+        client_secret_of(with_variables(profile))  # raises if it is not known
         return
     has_none = place_in(with_variables(profile).arguments()).server.public_clients
     answer: str = click.prompt(

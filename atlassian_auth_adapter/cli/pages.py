@@ -70,7 +70,7 @@ class Pages:
 
 
 def next_page(url: str, body: Any, link: str = "") -> str:
-    """The URL of the page after the one at this URL; "" when there is none. As `Pages.after`."""
+    """The URL of the page after the one at this URL; "" after the last one. As `Pages.after`."""
     if isinstance(body, dict):
         if any(body.get(name) is True for name in _LAST):
             return ""

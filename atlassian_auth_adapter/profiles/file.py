@@ -71,7 +71,7 @@ def load_profile(name: str = "") -> Profile:
 
     Raises:
         ConfigurationError: There is no such profile (the text lists the known ones), or it or the
-            file is wrong. Another profile that is wrong is none of its business.
+            file is wrong. What is wrong in another profile does not matter.
     """
     file = config_file()
     known = _tables_in(_text_of(file), file)

@@ -75,7 +75,7 @@ class Flavour(Rules):
         """Set a setting.
 
         Raises:
-            AttributeError: There is none of that name, once the emulator has started.
+            AttributeError: No setting has that name, once the emulator has started.
         """
         if self._is_complete and not hasattr(self, name):
             near = get_close_matches(name, vars(self), 1)
