@@ -23,11 +23,10 @@ from atlassian_auth_adapter import (
     AtlassianAuth,
     AtlassianHTTPX2Auth,
     AtlassianHTTPXAuth,
-    TokenSet,
     TokenSource,
 )
 from atlassian_auth_adapter.adapters import _auth
-from atlassian_auth_adapter.atlassian.gateway import OneServer, ResourceServer
+from atlassian_auth_adapter.atlassian.gateway import OneServer
 from atlassian_auth_adapter.testing.contracts import AuthAdapterContract
 from atlassian_auth_adapter.testing.contracts.aiohttp_base import AiohttpTests, OfflineConnector
 from atlassian_auth_adapter.testing.contracts.event_loops import EventLoopTests
@@ -49,6 +48,8 @@ from atlassian_auth_adapter.testing.contracts.world import (
     wait_for_refreshes,
 )
 from atlassian_auth_adapter.testing.emulator import Hold, Status
+
+from .sources import Source
 
 SITE = "https://acme.atlassian.net"
 
@@ -316,26 +317,6 @@ class TestAgainstTheEmulator(AiohttpTests):
 
 
 # --- without a whole Atlassian --------------------------------------------------------------------
-
-
-class Source(TokenSource):
-    """Has the token "old", and "new" in its place once it was rejected."""
-
-    def __init__(self, url: str) -> None:
-        self._server = OneServer(url)
-        self._token_set = TokenSet("old")
-
-    @property
-    def resource_server(self) -> ResourceServer:
-        return self._server
-
-    def current(self) -> TokenSet:
-        return self._token_set
-
-    def token_set(self, rejected: str | None = None) -> TokenSet:
-        if rejected == "old":
-            self._token_set = TokenSet("new")
-        return self._token_set
 
 
 @asynccontextmanager

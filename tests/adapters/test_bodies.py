@@ -27,12 +27,11 @@ from atlassian_auth_adapter import (
     AtlassianAuth,
     AtlassianHTTPX2Auth,
     AtlassianHTTPXAuth,
-    TokenSet,
-    TokenSource,
 )
 from atlassian_auth_adapter.adapters import _bodies
 from atlassian_auth_adapter.adapters._bodies import MOST_LOOKED_AT, decoded
-from atlassian_auth_adapter.atlassian.gateway import OneServer, ResourceServer
+
+from .sources import Source
 
 PIECE = b"x" * 8192
 #: More than any buffer on the way holds: 400 megabytes.
@@ -43,26 +42,6 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:Async generator '(httpx|httpcore):ResourceWarning",
 )
 CLIENTS = ["requests", "httpx", "httpx2", "httpx, asyncio", "httpx2, trio", "aiohttp"]
-
-
-class Source(TokenSource):
-    """Has the token "old", and "new" in its place once it was rejected."""
-
-    def __init__(self, url: str) -> None:
-        self._server = OneServer(url)
-        self._token_set = TokenSet("old")
-
-    @property
-    def resource_server(self) -> ResourceServer:
-        return self._server
-
-    def current(self) -> TokenSet:
-        return self._token_set
-
-    def token_set(self, rejected: str | None = None) -> TokenSet:
-        if rejected == "old":
-            self._token_set = TokenSet("new")
-        return self._token_set
 
 
 @dataclass
