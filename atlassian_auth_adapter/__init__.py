@@ -10,14 +10,11 @@ whose extra is not installed cannot be imported; `import *` and what looks at al
 help(), get a stand-in for it that raises MissingExtraError when it is used.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from atlassian_auth_adapter.lazy import loading
 
 __version__ = "0.1.0"
 
+TYPE_CHECKING = False  # type checkers take it for that of `typing`, which takes long to import
 if TYPE_CHECKING:
     from atlassian_auth_adapter.adapters.aiohttp import (
         AtlassianAiohttpAuth as AtlassianAiohttpAuth,

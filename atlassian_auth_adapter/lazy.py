@@ -1,36 +1,38 @@
-"""Names of a package that are loaded on first use (PEP 562); stand-ins for what is not installed.
+"""Names of a package that are loaded on first use (PEP 562).
 
-A name whose library is not installed cannot be imported. `import *`, and what looks at all names of
-a package, such as help() and inspect.getmembers(), get a stand-in for it, which raises
-MissingExtraError when it is used.
+Importing the package imports this module, which therefore imports nothing.
 """
 
-from __future__ import annotations
-
-import functools
-import importlib
 import sys
-from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+
+TYPE_CHECKING = False  # type checkers take it for that of `typing`
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
 
 __all__ = ["loading"]
 
 
-def loading(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """The package's `__getattr__`: `homes` says in which module of it each name is."""
+def loading(package: str, homes: "Mapping[str, str]") -> "Callable[[str], Any]":
+    """The package's `__getattr__`: `homes` says in which module of it each name is.
 
-    def load(name: str) -> Any:
+    A name whose library is not installed cannot be imported. `import *`, and what looks at all
+    names of a package, such as help() and inspect.getmembers(), get a stand-in for it.
+    """
+
+    def load(name: str) -> "Any":
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        from importlib import import_module
+
         try:
-            value = getattr(importlib.import_module(f"{package}.{homes[name]}"), name)
+            value = getattr(import_module(f"{package}.{homes[name]}"), name)
         except ImportError as error:
             if _is_imported_by_name():
                 raise
-            advice = str(error)
-            if isinstance(error, ModuleNotFoundError):
-                advice = f"{error.name} is not installed: pip install {error.name}"
-            return _stand_in(package, name, advice)
+            from atlassian_auth_adapter.stand_ins import stand_in
+
+            return stand_in(package, name, error)
         setattr(sys.modules[package], name, value)
         return value
 
@@ -47,34 +49,3 @@ def _is_imported_by_name() -> bool:
     frame = sys._getframe(2)  # noqa: SLF001 - there is no other way
     is_import = frame.f_code.co_name == "_handle_fromlist"
     return is_import and not frame.f_locals.get("recursive")
-
-
-class _StandIn(type):
-    """The type of stand-ins for classes: calling one and inheriting from it raises."""
-
-    def __call__(cls, *_: object, **__: object) -> NoReturn:
-        _refuse(cls.__doc__)
-
-    def __getattr__(cls, name: str) -> NoReturn:
-        raise AttributeError(f"{cls.__name__}.{name}: {cls.__doc__}")
-
-
-def _refuse(advice: object) -> NoReturn:
-    from atlassian_auth_adapter.errors import MissingExtraError
-
-    raise MissingExtraError(str(advice))
-
-
-@functools.cache
-def _stand_in(package: str, name: str, advice: str) -> Any:
-    """A class or a function in place of the one of that name; `advice` says what to install."""
-
-    def refuse(*_: object, **__: object) -> NoReturn:
-        _refuse(advice)
-
-    if name[0].isupper():
-        members: dict[str, object] = {"__module__": package, "__doc__": advice}
-        return _StandIn(name, (), members | {"__init_subclass__": classmethod(refuse)})
-    refuse.__name__ = refuse.__qualname__ = name
-    refuse.__module__, refuse.__doc__ = package, advice
-    return refuse

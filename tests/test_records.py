@@ -19,8 +19,6 @@ from atlassian_auth_adapter import records
 from atlassian_auth_adapter.errors import StaleRecordError, TokenStoreError
 from atlassian_auth_adapter.oauth.authorization import AuthorizationRequest
 from atlassian_auth_adapter.records import (
-    Authorizations,
-    Claim,
     ClientSecret,
     Journal,
     Login,
@@ -29,6 +27,7 @@ from atlassian_auth_adapter.records import (
     read,
     write,
 )
+from atlassian_auth_adapter.records.authorizations import Authorizations, Claim
 from atlassian_auth_adapter.stores.base import MOST_OVERTAKINGS, checked_name
 from atlassian_auth_adapter.stores.memory import MemoryTokenStore
 from atlassian_auth_adapter.testing.contracts.stores import LOGIN, assert_no_secret
@@ -146,7 +145,9 @@ class TestForm:
 
     def test_no_kind_of_record_is_forgotten_here(self):
         """Every kind that can be written is frozen; every kind of key has a record."""
-        written = get_args(get_type_hints(write)["record"])
+        written = get_args(
+            get_type_hints(write, localns={"Authorizations": Authorizations})["record"]
+        )
         assert {type(record) for *_, record in FROZEN} == set(written)
         kinds = get_args(get_type_hints(TokenKey)["kind"])
         assert {key_of(name).kind for name, *_ in FROZEN} == set(kinds) - {"service_account"}

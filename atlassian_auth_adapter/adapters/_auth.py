@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
 from functools import cache, partial
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Any, Literal, NoReturn, Self
+from typing import Any, Literal, NamedTuple, NoReturn, Self
 
 from atlassian_auth_adapter.atlassian.gateway import Route
 from atlassian_auth_adapter.atlassian.locations import Location
@@ -324,8 +323,7 @@ class AuthObject(PickledByReference):
         report(self.source.on_event, Event(name, self.source.account, MappingProxyType(fields)))
 
 
-@dataclass(frozen=True, slots=True)
-class Rejection:
+class Rejection(NamedTuple):
     """An answer that rejects the token of a request, so that the adapter has to get another one."""
 
     auth: AuthObject

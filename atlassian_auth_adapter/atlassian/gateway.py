@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass, field, replace
-from typing import ClassVar, Protocol, TypeGuard
-from uuid import UUID
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeGuard
 
 from atlassian_auth_adapter.atlassian.gateway_paths import GatewayApis
 from atlassian_auth_adapter.atlassian.locations import Location
 from atlassian_auth_adapter.errors import ConfigurationError
 from atlassian_auth_adapter.hosts import is_loopback
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 __all__ = [
     "CloudGateway",
@@ -48,6 +50,8 @@ _SITE_PAGES = (
     (r"/secure/attachment/(\d+)(?:/[^/]*)?", r"/ex/jira/{}/rest/api/3/attachment/content/\1"),
     (r"/secure/thumbnail/(\d+)(?:/[^/]*)?", r"/ex/jira/{}/rest/api/3/attachment/thumbnail/\1"),
 )
+#: Paths of a product on the gateway, and the cloud id in them.
+_OF_PRODUCT = re.compile(r"/ex/[a-z-]+/([^/]*)", re.DOTALL)
 #: Paths of Confluence's API without the /wiki that they begin with on Cloud.
 _WITHOUT_WIKI = re.compile(r"/+(api/v\d+/)")
 #: Sites and gateways. Source: developer.atlassian.com oauth-2-3lo-apps; Nango's providers.yaml;
@@ -59,8 +63,7 @@ _CLOUD_HOSTS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """Where a request goes and whether it carries the token.
 
     Attributes:
@@ -102,8 +105,7 @@ class ResourceServer(Protocol):
         """Where a request for this location goes, and whether it carries the token."""
 
 
-@dataclass(frozen=True, slots=True)
-class OneServer:
+class OneServer(NamedTuple):
     """A resource server with one base URL: Data Center, a Cloud site, an API such as Bitbucket's.
 
     Attributes:
@@ -118,17 +120,16 @@ class OneServer:
     """
 
     base_url: str
-    _: KW_ONLY
     anonymous_fallback: bool = True
     elsewhere: str = ""
     other_paths: str = r"(?!)"
     token_paths: tuple[str, ...] = ()
     hint: str = ""
     hint_at: str = ""
-    _base: Location = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_base", Location.of(self.base_url))
+    @property
+    def _base(self) -> Location:
+        return _location_of(self.base_url)
 
     @property
     def plain_routes(self) -> Mapping[str, str]:
@@ -173,8 +174,7 @@ class OneServer:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class SeveralServers:
+class SeveralServers(NamedTuple):
     """Resource servers that accept the same token, each below its own base URL.
 
     Attributes:
@@ -211,8 +211,7 @@ class SeveralServers:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class CloudGateway:
+class CloudGateway(NamedTuple):
     """The Cloud gateway for one grant.
 
     Attributes:
@@ -233,25 +232,31 @@ class CloudGateway:
     site_url: str = ""
     learns_site_url: bool = False
     gateway_paths: tuple[str, ...] = ()
-    #: Some resources answer 200 as if not logged in, with a header that says so.
-    anonymous_fallback: ClassVar[bool] = False
-    _api: Location = field(init=False, repr=False, compare=False)
-    _site: Location = field(init=False, repr=False, compare=False)
-    _own_path: re.Pattern[str] = field(init=False, repr=False, compare=False)
-    _apis: GatewayApis = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        apis = GatewayApis(self.api_url, self.cloud_id, self.gateway_paths)
-        object.__setattr__(self, "_apis", apis)
-        object.__setattr__(self, "_api", Location.of(self.api_url))
-        object.__setattr__(self, "_site", Location.of(self.site_url))
-        own_path = re.compile(rf"/ex/[a-z-]+/{re.escape(self.cloud_id)}(/|$)")
-        object.__setattr__(self, "_own_path", own_path)
+    # A process may have a hundred thousand gateways, each for a site: what can be worked out again
+    # is not kept in each of them.
+
+    @property
+    def _api(self) -> Location:
+        return _location_of(self.api_url)
+
+    @property
+    def _site(self) -> Location:
+        return _location_of(self.site_url)
+
+    @property
+    def _apis(self) -> GatewayApis:
+        return _apis_of(self.api_url, self.cloud_id, self.gateway_paths)
 
     @property
     def base_url(self) -> str:
         """The gateway's URL of the product on this site."""
         return f"{self.api_url}{self.gateway_path}/{self.cloud_id}"
+
+    @property
+    def anonymous_fallback(self) -> bool:
+        """No. (Some resources answer 200 as if not logged in, with a header that says so.)"""
+        return False
 
     @property
     def plain_routes(self) -> Mapping[str, str]:
@@ -281,7 +286,7 @@ class CloudGateway:
         if path is None:
             return Route(location, False, self._path_hint(location, on_site=on_site))
         if on_site or path != location.path:
-            location = replace(self._api, path=path)
+            location = self._api._replace(path=path)
         return Route(location, bearer=True)
 
     def _may_be_site(self, location: Location) -> bool:
@@ -345,7 +350,7 @@ class CloudGateway:
 
     def _gateway_path(self, path: str, *, on_site: bool) -> str | None:
         """The path on the gateway, or None if it must not carry the token."""
-        if self._own_path.match(path):
+        if (own := _OF_PRODUCT.match(path)) and own[1] == self.cloud_id:
             return path
         if path in _ACCOUNT_PATHS:
             return None if on_site else path
@@ -359,6 +364,10 @@ class CloudGateway:
             if match := re.fullmatch(pattern, collapsed, re.DOTALL):
                 return match.expand(replacement.format(self.cloud_id))
         return None
+
+
+_location_of = lru_cache(Location.of)
+_apis_of = lru_cache(GatewayApis)
 
 
 def _family(path: str) -> str:
@@ -386,7 +395,10 @@ def checked_cloud_id(cloud_id: str | UUID) -> str:
     Raises:
         ConfigurationError: It is not a cloud id.
     """
-    cloud_id = str(cloud_id) if isinstance(cloud_id, UUID) else cloud_id
+    if not isinstance(cloud_id, str):
+        from uuid import UUID  # most programs give text
+
+        cloud_id = str(cloud_id) if isinstance(cloud_id, UUID) else ""
     if not is_cloud_id(cloud_id):
         raise ConfigurationError(
             "cloud_id: what was given is not a cloud id. It is a UUID; find it at "

@@ -26,17 +26,15 @@ _OAUTH_FORMS = {
 _DECIDED = ("/ex", *(path.removesuffix(f"/{_CLOUD_ID}") for path in _OAUTH_FORMS))
 _AUTOMATION = "/automation/public"
 #: The paths of a site: what stands before its cloud id, and that.
-_OF_A_SITE = re.compile(
-    rf"(?:/ex/[^/]+|{_AUTOMATION}/[^/]+|/jsm/ops/api|/jira/forms/cloud)/([^/]*)", re.DOTALL
-)
+_OF_A_SITE = rf"(?s)(?:/ex/[^/]+|{_AUTOMATION}/[^/]+|/jsm/ops/api|/jira/forms/cloud)/([^/]*)"
 #: APIs that get the token by the option `gateway_paths` only. GraphQL takes it (Goals, Projects,
 #: Teams, Compass); whether Automation and teams do is not documented.
-_BY_OPTION = re.compile(rf"(?:/graphql|/public/teams|({_AUTOMATION}/[a-z-]+)/[^/]+)(?=/|\Z)")
+_BY_OPTION = rf"(?:/graphql|/public/teams|({_AUTOMATION}/[a-z-]+)/[^/]+)(?=/|\Z)"
 #: Source: developer.atlassian.com/cloud/admin/user-management/rest/intro, 2026-11-26.
-_ADMINISTRATION = re.compile(r"/admin(?:/|\Z)|/users/[^/]+/manage(?:/|\Z)")
+_ADMINISTRATION = r"/admin(?:/|\Z)|/users/[^/]+/manage(?:/|\Z)"
 #: What the paths of the gateway begin with on a site, where they take no OAuth token.
 _ON_SITE = "/gateway/api"
-_PATH = re.compile(r"(?:/(?:[A-Za-z0-9_~-][A-Za-z0-9._~-]*|\{cloudId\}))+", re.ASCII)
+_PATH = r"(?:/(?:[A-Za-z0-9_~-][A-Za-z0-9._~-]*|\{cloudId\}))+"
 
 
 class GatewayApis:
@@ -69,13 +67,13 @@ class GatewayApis:
 
     def hint(self, path: str, base_url: str) -> str:
         """What to do about a path of the gateway that carries no token."""
-        found = _OF_A_SITE.match(path)
-        if _ADMINISTRATION.match(path):
+        found = re.match(_OF_A_SITE, path)
+        if re.match(_ADMINISTRATION, path):
             return (
                 "The administration of an organization accepts no OAuth token: use "
                 "StaticTokenSource.organization_key(key)."
             )
-        if (by_option := _BY_OPTION.match(path)) and (not found or found[1] == self._cloud_id):
+        if (by_option := re.match(_BY_OPTION, path)) and (not found or found[1] == self._cloud_id):
             option = f"{by_option[1]}/{_CLOUD_ID}" if by_option[1] else by_option[0]
             return (
                 "The token goes to this API only if the program says so: pass "
@@ -92,7 +90,7 @@ class GatewayApis:
         if match := self._beginning.match(path):
             right = self._api_url + self.forms[match[1]] + ("/..." if path[match.end() :] else "")
             return f"A site accepts no OAuth token: write {right} instead."
-        if found := _BY_OPTION.match(path):
+        if found := re.match(_BY_OPTION, path):
             return (
                 f"A site accepts no OAuth token: write {self._api_url}{found[0]} instead. "
                 f"{self.hint(path, base_url)}"
@@ -102,7 +100,7 @@ class GatewayApis:
 
 def needs_option(path: str) -> bool:
     """Whether it is a path of an API that gets the token by the option `gateway_paths` only."""
-    return bool(_BY_OPTION.match(path))
+    return bool(re.match(_BY_OPTION, path))
 
 
 def checked_gateway_paths(paths: object) -> tuple[str, ...]:
@@ -121,7 +119,7 @@ def checked_gateway_paths(paths: object) -> tuple[str, ...]:
 
 
 def _checked_path(path: object) -> str:
-    if not isinstance(path, str) or not _PATH.fullmatch(path := path.removesuffix("/")):
+    if not isinstance(path, str) or not re.fullmatch(_PATH, path := path.removesuffix("/")):
         raise _malformed()
     words = f"{path}/".lower()
     for decided in _DECIDED:

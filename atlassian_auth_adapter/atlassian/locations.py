@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from atlassian_auth_adapter.errors import ConfigurationError, raise_clean
@@ -22,8 +22,7 @@ _SUSPICIOUS = re.compile(r"[%.\\\x00-\x1f\x7f]")
 _MOST_ENCODINGS = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
+class Location(NamedTuple):
     """A URL as an HTTP library has parsed it.
 
     Attributes:

@@ -8,7 +8,8 @@ developer.atlassian.com and confluence.atlassian.com as collected in `atlassian.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from atlassian_auth_adapter.errors import ConfigurationError
 from atlassian_auth_adapter.oauth.server import AuthorizationServer, ErrorPages
@@ -306,8 +307,7 @@ def trello_server(cloud: CloudEnvironment) -> AuthorizationServer:
     Source: as `TRELLO_CLOUD`; developer.atlassian.com/cloud/trello, oauth-2-confidential-client-
         usage, 2026-10-01; rwjdk/trello-dotnet wiki "OAuth 2.0", 2026-09-16.
     """
-    return replace(
-        cloud_server(cloud),
+    return cloud_server(cloud)._replace(
         public_clients=True,
         client_grants=False,
         registered_at="trello.com/power-ups/admin",
@@ -315,8 +315,7 @@ def trello_server(cloud: CloudEnvironment) -> AuthorizationServer:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Product:
+class Product(NamedTuple):
     """What the package knows about one product.
 
     Attributes:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from atlassian_auth_adapter.errors import ConfigurationError
 
@@ -22,8 +21,7 @@ ScopeSetName = Literal["read", "write", "audit"]
 _SHOWN = 80
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(NamedTuple):
     """The scopes for some methods on some paths, as `scopes.toml` explains them."""
 
     methods: frozenset[str]

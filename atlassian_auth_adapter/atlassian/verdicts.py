@@ -31,16 +31,14 @@ _LOGIN_PAGES = ("/login.jsp", "/login.action", "/dologin.action", "/login")
 #: return to), SAML 2.0 bindings section 3.4.3, WS-Federation section 13.1, and RFC 6749 4.1.1.
 _SIGN_IN_QUERY = frozenset({"os_destination", "samlrequest", "wtrealm", "redirect_uri"})
 #: What the path of a page to sign in has in it: those of the usual identity providers and proxies.
-_SIGN_IN_PATH = re.compile(
-    r"/(?:[\w-]*log[_-]?[io]n|sign[_-]?in|[\w-]*sso|saml\w*|adfs|cas|oidc|openid[\w-]*|oauth2?"
-    r"|authorize|idp|authn)(?:[/.;]|$)",
-    re.IGNORECASE,
+_SIGN_IN_PATH = (
+    r"(?i)/(?:[\w-]*log[_-]?[io]n|sign[_-]?in|[\w-]*sso|saml\w*|adfs|cas|oidc|openid[\w-]*|oauth2?"
+    r"|authorize|idp|authn)(?:[/.;]|$)"
 )
 #: Resources that answer with a file, which may be at another host, such as an object store.
-_FILES = re.compile(
-    r"/(?:attachments?|\w*avatars?|thumbnails?|downloads?|files?|images?|icons?|logos?|archive|raw"
-    r"|export|(?:git-)?lfs)(?:[/.]|$)",
-    re.IGNORECASE,
+_FILES = (
+    r"(?i)/(?:attachments?|\w*avatars?|thumbnails?|downloads?|files?|images?|icons?|logos?|archive|raw"
+    r"|export|(?:git-)?lfs)(?:[/.]|$)"
 )
 
 
@@ -169,9 +167,9 @@ def _leads_to_a_login(target: str, path: str, origin: Origin | None) -> bool:
     if parts.path.endswith(_LOGIN_PAGES) or query & _SIGN_IN_QUERY:
         return True
     is_servlet = "/plugins/servlet/" in parts.path
-    is_sign_in = bool(_SIGN_IN_PATH.search(parts.path))
+    is_sign_in = bool(re.search(_SIGN_IN_PATH, parts.path))
     if "/rest/" not in path:
         return is_servlet and is_sign_in
     server_moved = parts.path.endswith(path[path.index("/rest/") :])
-    is_other = elsewhere and not server_moved and not _FILES.search(path)
+    is_other = elsewhere and not server_moved and not re.search(_FILES, path)
     return is_servlet or is_sign_in or is_other

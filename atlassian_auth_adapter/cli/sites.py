@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import cast
 
 import click
@@ -35,7 +34,7 @@ def command(name: str, as_json: bool) -> None:
             "url": site.url,
             "name": site.name,
             "cloud_id": site.id,
-            "base_url": replace(gateway, cloud_id=site.id).base_url,
+            "base_url": gateway._replace(cloud_id=site.id).base_url,
             "scopes": list(site.scopes),
         }
         for site in found

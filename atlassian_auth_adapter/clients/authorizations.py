@@ -23,7 +23,8 @@ from atlassian_auth_adapter.oauth.authorization import (
     AuthorizationResponse,
 )
 from atlassian_auth_adapter.oauth.token_endpoint import was_sent
-from atlassian_auth_adapter.records import Authorizations, Claim, Login, TokenKey, change, load
+from atlassian_auth_adapter.records import Login, TokenKey, change, load
+from atlassian_auth_adapter.records.authorizations import Authorizations, Claim
 from atlassian_auth_adapter.stores.base import TokenStore
 
 __all__ = ["StartedAuthorizations"]

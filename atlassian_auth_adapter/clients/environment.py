@@ -21,14 +21,13 @@ from atlassian_auth_adapter.clients.texts import (
 )
 from atlassian_auth_adapter.disk.files import expanded
 from atlassian_auth_adapter.errors import ConfigurationError, raise_clean, without_frames
-from atlassian_auth_adapter.oauth.token_endpoint import checked_secret
 from atlassian_auth_adapter.secret_text import hidden
 from atlassian_auth_adapter.stores.file import FileTokenStore
-from atlassian_auth_adapter.transport import Proxy, Transport
 
 if TYPE_CHECKING:  # the variables alone are read by programs that have to start quickly
     from atlassian_auth_adapter.clients.oauth import AtlassianOAuthClient
     from atlassian_auth_adapter.clients.service_account import AtlassianServiceAccountClient
+    from atlassian_auth_adapter.transport import Proxy
 
 __all__ = [
     "PLACE_ARGUMENTS",
@@ -55,6 +54,8 @@ def _file(text: str) -> str:
 
 
 def _proxy(text: str) -> Proxy:
+    from atlassian_auth_adapter.transport import Transport
+
     return Transport(proxy=hidden(text)).proxy
 
 
@@ -154,6 +155,8 @@ def client_secret_from_env() -> str:
 
 
 def _secret(text: str, where: str) -> str:
+    from atlassian_auth_adapter.oauth.token_endpoint import checked_secret
+
     try:
         return checked_secret(text)
     except ConfigurationError as error:

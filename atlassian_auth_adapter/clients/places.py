@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
-from uuid import UUID
 
 from atlassian_auth_adapter.atlassian import sites
 from atlassian_auth_adapter.atlassian.gateway import (
@@ -36,6 +35,8 @@ from atlassian_auth_adapter.oauth.server import AuthorizationServer
 from atlassian_auth_adapter.records import TokenKey
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from atlassian_auth_adapter.transport import Transport
 
 __all__ = ["AskForSites", "Place", "PlaceKind", "place_of"]
@@ -274,7 +275,7 @@ class _CloudSite(Place):
         gateway = self._given
         if site:
             url = gateway.site_url or sites.origin_at(site.url)
-            gateway = replace(gateway, cloud_id=site.id, site_url=url, learns_site_url=False)
+            gateway = gateway._replace(cloud_id=site.id, site_url=url, learns_site_url=False)
         self.resource_server = gateway
 
     def ask_for_site(self, transport: Transport, accessible: AskForSites) -> Site:

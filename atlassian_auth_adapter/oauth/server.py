@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 __all__ = ["AuthorizationServer", "ErrorPages"]
 
@@ -12,8 +11,7 @@ __all__ = ["AuthorizationServer", "ErrorPages"]
 ErrorPages = tuple[tuple[str, Literal["scopes", "callback_url", "client_id"]], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuthorizationServer:
+class AuthorizationServer(NamedTuple):
     """Endpoints and rules of one authorization server.
 
     Attributes:
@@ -77,8 +75,7 @@ class AuthorizationServer:
         A request whose answer was lost may be sent again at any time, and the client has a secret.
         Source: RFC 6749 section 4.4.
         """
-        return replace(
-            self,
+        return self._replace(
             public_clients=False,
             rotation_grace=math.inf,
             resend_window=120.0,  # as for the logins of resource owners

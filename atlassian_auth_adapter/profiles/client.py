@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from atlassian_auth_adapter.clients.environment import (
     PLACE_ARGUMENTS,
@@ -104,8 +104,7 @@ def stored_token_set(profile: Profile) -> TokenSet | None:
 _OF_PROFILE = ("client_id", "callback_url", "product", "cloud", "scopes", *PLACE_ARGUMENTS)
 
 
-@dataclass(frozen=True, slots=True)
-class InUse:
+class InUse(NamedTuple):
     """What counts beside or in place of a profile at this moment.
 
     Attributes:

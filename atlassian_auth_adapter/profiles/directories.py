@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 from atlassian_auth_adapter.clients.environment import text_of
 from atlassian_auth_adapter.disk.files import directory_path, home_known
 from atlassian_auth_adapter.errors import optional_import
 
 with optional_import("platformdirs", "cli"):
-    import platformdirs
+    if not find_spec("platformdirs"):  # loaded when a directory is not named by a variable
+        raise ModuleNotFoundError
 
 __all__ = ["APP", "CONFIG_DIR", "TOKEN_DIRECTORY", "config_file", "data_directory"]
 
@@ -24,7 +26,7 @@ def config_file() -> Path:
     Raises:
         ConfigurationError: `ATLASSIAN_CONFIG_DIR` cannot be a directory.
     """
-    directory = _directory(CONFIG_DIR, lambda: platformdirs.user_config_path(APP, False))
+    directory = _directory(CONFIG_DIR, "config")
     return (directory / "profiles.toml").resolve()
 
 
@@ -34,10 +36,17 @@ def data_directory() -> Path:
     Raises:
         ConfigurationError: `ATLASSIAN_TOKEN_DIRECTORY` cannot be a directory.
     """
-    return _directory(TOKEN_DIRECTORY, lambda: platformdirs.user_data_path(APP, False))
+    return _directory(TOKEN_DIRECTORY, "data")
 
 
-def _directory(variable: str, of_platform: Callable[[], Path]) -> Path:
+def _directory(variable: str, kind: Literal["config", "data"]) -> Path:
     with home_known(f"set {variable} to a directory"):
-        directory = text_of(variable) or of_platform()
+        directory = text_of(variable) or _directory_of_platform(kind)
     return directory_path(directory, f"Set {variable} to a directory.")
+
+
+def _directory_of_platform(kind: Literal["config", "data"]) -> Path:
+    import platformdirs
+
+    directories = platformdirs.PlatformDirs(APP, False)
+    return directories.user_config_path if kind == "config" else directories.user_data_path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from atlassian_auth_adapter.atlassian.gateway_paths import checked_gateway_paths
 from atlassian_auth_adapter.atlassian.products import CloudEnvironment, cloud_named, product_named
@@ -16,7 +16,9 @@ from atlassian_auth_adapter.clients.texts import (
     checked_scopes,
 )
 from atlassian_auth_adapter.errors import ConfigurationError
-from atlassian_auth_adapter.transport import Proxy
+
+if TYPE_CHECKING:
+    from atlassian_auth_adapter.transport import Proxy
 
 __all__ = ["DEFAULTS", "Profile", "StoreName", "non_default"]
 

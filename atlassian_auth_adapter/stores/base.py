@@ -1,13 +1,12 @@
 """What a store must do (TokenStore): keep a text under a name, and lock that name.
 
-A store knows nothing of what a text says: `records.py` turns logins into texts and back. Write a
+A store knows nothing of what a text says: `records` turns logins into texts and back. Write a
 store of your own with these four methods, and let `testing.TokenStoreContract` try it.
 """
 
 from __future__ import annotations
 
 import re
-import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
@@ -192,6 +191,8 @@ def update(store: TokenStore, name: str, change: Callable[[Entry | None], str | 
 
 def callable_failed(what: str, error: Exception, secret: str) -> TokenStoreError:
     """What to raise when a callable of the program raised, whose text may contain the secret."""
+    import traceback
+
     place = traceback.extract_tb(error.__traceback__)[-1]
     return TokenStoreError(
         f"{what} raised {type(error).__name__} in {place.filename}, line {place.lineno}. Its text "

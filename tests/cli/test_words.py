@@ -19,7 +19,7 @@ from .helpers import API
 PACKAGE = Path(atlassian_auth_adapter.__file__).parent
 #: What no command loads.
 NOT_OF_THE_COMMAND = re.compile(
-    r"^(adapters/|sdk/|testing/|lazy|pickling|clients/(static|factory)"
+    r"^(adapters/|sdk/|testing/|lazy|stand_ins|pickling|clients/(static|factory)"
     r"|stores/(redis|sql/|context|legacy_context|memory))"
 )
 #: Texts that a command never prints, by their begin, each with the reason.

@@ -37,7 +37,7 @@ from atlassian_auth_adapter import (
     records,
 )
 from atlassian_auth_adapter.clients.authorizations import MOST_AUTHORIZATIONS, REMEMBERED_CLAIMS
-from atlassian_auth_adapter.records import Authorizations, Claim
+from atlassian_auth_adapter.records.authorizations import Authorizations, Claim
 from atlassian_auth_adapter.stores.base import Entry
 from atlassian_auth_adapter.testing import stored_login
 from atlassian_auth_adapter.testing.contracts.processes import in_forked_child, together
@@ -67,7 +67,7 @@ def _kept(client: Any) -> Authorizations:
 
 def _cut_off(client: Any) -> Any:
     """The client, which reaches no token endpoint from now on."""
-    server = replace(client._server, token_endpoint="http://127.0.0.1:1/token")
+    server = client._server._replace(token_endpoint="http://127.0.0.1:1/token")
     client._endpoint = replace(client._endpoint, server=server)
     return client
 

@@ -37,7 +37,8 @@ from atlassian_auth_adapter import (
     create_atlassian_oauth_client,
     records,
 )
-from atlassian_auth_adapter.records import Authorizations, Login, TokenKey
+from atlassian_auth_adapter.records import Login, TokenKey
+from atlassian_auth_adapter.records.authorizations import Authorizations
 from atlassian_auth_adapter.testing import stored_login
 from atlassian_auth_adapter.testing.emulator import (
     HTML,

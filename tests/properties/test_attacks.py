@@ -17,7 +17,7 @@ from atlassian_auth_adapter import (
     AuthorizationError,
     records,
 )
-from atlassian_auth_adapter.records import Authorizations
+from atlassian_auth_adapter.records.authorizations import Authorizations
 from atlassian_auth_adapter.testing import AtlassianEmulator, FakeClock
 
 FLAVOURS = ["cloud", "data_center", "bitbucket"]

@@ -28,7 +28,8 @@ from atlassian_auth_adapter import (
     create_atlassian_oauth_client,
     records,
 )
-from atlassian_auth_adapter.records import Authorizations, Login
+from atlassian_auth_adapter.records import Login
+from atlassian_auth_adapter.records.authorizations import Authorizations
 from atlassian_auth_adapter.stores.base import Entry
 from atlassian_auth_adapter.testing import AtlassianEmulator, FakeClock
 from atlassian_auth_adapter.testing.contracts.aiohttp_base import ask

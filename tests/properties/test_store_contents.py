@@ -46,7 +46,6 @@ from atlassian_auth_adapter import (
 )
 from atlassian_auth_adapter.oauth.authorization import AuthorizationRequest
 from atlassian_auth_adapter.records import (
-    Authorizations,
     ClientSecret,
     Journal,
     Login,
@@ -55,6 +54,7 @@ from atlassian_auth_adapter.records import (
     read,
     write,
 )
+from atlassian_auth_adapter.records.authorizations import Authorizations
 from atlassian_auth_adapter.testing import FakeClock, separate_process_state
 from atlassian_auth_adapter.tokens import TokenSet
 from atlassian_auth_adapter.transport import Answer, Transport

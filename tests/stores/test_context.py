@@ -23,7 +23,8 @@ from atlassian_auth_adapter.errors import (
     TokenStoreTimeoutError,
 )
 from atlassian_auth_adapter.oauth.authorization import AuthorizationRequest
-from atlassian_auth_adapter.records import Authorizations, Journal, Login, TokenKey, write
+from atlassian_auth_adapter.records import Journal, Login, TokenKey, write
+from atlassian_auth_adapter.records.authorizations import Authorizations
 from atlassian_auth_adapter.stores.base import Entry
 from atlassian_auth_adapter.stores.context import ContextTokenStore
 from atlassian_auth_adapter.testing.contracts.processes import (

@@ -22,19 +22,28 @@ import types
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from functools import cache, partial
-from typing import Any, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    TypeAlias,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from atlassian_auth_adapter.errors import ConfigurationError, TokenStoreError, raise_clean
 from atlassian_auth_adapter.foreign_text import printable
-from atlassian_auth_adapter.oauth.authorization import AuthorizationRequest
 from atlassian_auth_adapter.secret_text import SecretText, hidden
 from atlassian_auth_adapter.stores.base import KEPT, Entry, TokenStore, ask, update
 from atlassian_auth_adapter.tokens import TokenSet
 
+if TYPE_CHECKING:  # a stored login is read without them
+    from atlassian_auth_adapter.records.authorizations import Authorizations
+
 __all__ = [
     "SCHEMA",
-    "Authorizations",
-    "Claim",
     "ClientSecret",
     "Journal",
     "Login",
@@ -167,38 +176,6 @@ class Login:
         """Whether the other one is a later state of the same login."""
         is_same = self.login_id == other.login_id != ""
         return is_same and self.generation < other.generation
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """An authorization that one call has claimed: its code was sent, or is about to be.
-
-    Attributes:
-        code_hash: Salted hash of the code, which is never sent again.
-        state_hash: Salted hash of the state; "" if the authorization waits for another code.
-        claimed_at: POSIX timestamp (seconds).
-        claimant: Random name of the call.
-        replaces: login_id of the login that was stored at that time, or "".
-    """
-
-    code_hash: str
-    state_hash: str
-    claimed_at: float
-    claimant: str
-    replaces: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Authorizations:
-    """The authorizations of the last minutes, and what is remembered of earlier ones.
-
-    Attributes:
-        requests: Those that wait for their redirects, the oldest first.
-        claims: Those whose redirects have come, in this order.
-    """
-
-    requests: tuple[AuthorizationRequest, ...] = ()
-    claims: tuple[Claim, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
