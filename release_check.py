@@ -66,9 +66,11 @@ def main() -> None:
             tests = ("tests",) if arguments.all_tests else CHOSEN
             try_everywhere(wheel, work, arguments.python or classified(), tests)
     repository = PROJECT["tool"]["hatch"]["metadata"]["hooks"]["custom"]["repository"]
+    say("Nothing is wrong.")
     if ".example/" in repository:
         say(f"Before you publish: {repository} in pyproject.toml is a placeholder.")
-    say("The package can be released but for what is said above.")
+    if "not published yet" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"):
+        say("Before you publish: CHANGELOG.md needs the date.")
 
 
 def say(text: str) -> None:
@@ -80,6 +82,7 @@ def run(*command: str | Path, cwd: Path = ROOT, **variables: str) -> None:
     """Run a command; its output is shown when it fails, which ends the program."""
     done = subprocess.run(
         [*map(str, command)],
+        check=False,
         cwd=cwd,
         env=os.environ | variables,
         stdin=subprocess.DEVNULL,

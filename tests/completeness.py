@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+PACKAGE = "atlassian_auth_adapter"
 #: Of the symbols that the package exports, this part has a type that is known and not ambiguous.
 FLOOR = 0.98
 
@@ -16,8 +17,7 @@ def main() -> None:
     """Print the score, and what lowers it; ends with 1 below the floor."""
     tools = Path(sys.executable).parent
     done = subprocess.run(
-        [tools / "basedpyright", "--ignoreexternal", "--outputjson"]
-        + ["--verifytypes", "atlassian_auth_adapter"],
+        [tools / "basedpyright", "--verifytypes", PACKAGE, "--ignoreexternal", "--outputjson"],
         # It looks for packages where the first `python` of the path does
         env=os.environ | {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"},
         stdout=subprocess.PIPE,
