@@ -277,6 +277,8 @@ def test_what_is_installed_later_is_found() -> None:
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     """The wheel, built by hatchling itself."""
     build = pytest.importorskip("hatchling.build")
+    if not (ROOT / "atlassian_auth_adapter").is_dir():
+        pytest.skip("there is no package beside the tests, which test a wheel")
     folder = tmp_path_factory.mktemp("wheel")
     before = Path.cwd()
     os.chdir(ROOT)
