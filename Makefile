@@ -15,7 +15,7 @@ export PYTHONDONTWRITEBYTECODE =
 WORKERS = $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) * 3 // 2)')
 PYTEST = pytest --numprocesses $(WORKERS) --dist worksteal
 
-.PHONY: test slow demo lint types layers tests fuzz fleet bench bench-check clean
+.PHONY: test slow demo lint types completeness layers tests release-check fuzz fleet bench bench-check clean
 
 # What people run before each commit, two minutes. README and the examples are executed by
 # tests/test_readme.py and tests/test_examples.py.
@@ -30,7 +30,13 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 
 types: $(READY)
-	$(BIN)/mypy
+	$(BIN)/mypy --platform linux --cache-dir .mypy_cache/linux
+	$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin
+	$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32
+
+# How much of what the package exports has a type that every type checker sees alike
+completeness: $(READY)
+	$(BIN)/python -m tests.completeness
 
 layers: $(READY)
 	$(BIN)/lint-imports
@@ -41,12 +47,18 @@ tests: $(READY)
 # The tests of `make test` under coverage with its floor; and without coverage those that are marked
 # slow (the fleet, each cell of docs/crash-matrix.md in real processes, the oldest SDKs, streams, every
 # order of the steps of a refresh), and those that do more with --slow.
-slow: $(READY) $(OLDEST)
+slow: $(READY) $(OLDEST) completeness
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m $(PYTEST)
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 	$(BIN)/python -m $(PYTEST) --slow -m "slow or longer or hypothesis"
+	$(BIN)/python release_check.py --quick
+
+# What would be published: built twice, checked, and tested from the wheel on every Python, with the
+# newest and the lowest versions of what it needs. Some minutes; see release_check.py.
+release-check: $(READY)
+	$(BIN)/python release_check.py
 
 # What fuzz tests do, at full length, about an hour: 100,000 URLs and redirects for each HTTP library,
 # 20,000 malformed token answers, 100,000 hostile contents of stores
@@ -83,7 +95,8 @@ $(BENCH_READY): pyproject.toml benchmarks/requirements.txt
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv --without-pip $(VENV)
-	$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check -e '.[dev]'
+	$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e . --group dev
 	touch $(READY)
 
 # The oldest SDKs that tests/sdk tries, beside the newest; all they need is installed already

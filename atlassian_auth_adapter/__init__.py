@@ -176,9 +176,5 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = ["__version__", *_HOME_OF]  # noqa: PLE0604 - the names, not the strings' spelling
 
-
-__getattr__ = loading(__name__, _HOME_OF)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME_OF})
+if not TYPE_CHECKING:  # a type checker has the imports above, and tells of a wrong name
+    __getattr__, __dir__ = loading(__name__, _HOME_OF)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 __all__ = ["Event", "EventName", "OnEvent", "logger", "report"]
 
-logger = logging.getLogger("atlassian_auth_adapter")
+logger: logging.Logger = logging.getLogger("atlassian_auth_adapter")
 
 EventName = Literal[
     "refreshed",  # one token request brought a new token set

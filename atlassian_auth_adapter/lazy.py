@@ -13,8 +13,12 @@ if TYPE_CHECKING:
 __all__ = ["loading"]
 
 
-def loading(package: str, homes: "Mapping[str, str]") -> "Callable[[str], Any]":
-    """The package's `__getattr__`: `homes` says in which module of it each name is.
+def loading(
+    package: str, homes: "Mapping[str, str]"
+) -> "tuple[Callable[[str], Any], Callable[[], list[str]]]":
+    """The package's `__getattr__` and `__dir__`: `homes` has the module of it for each name.
+
+    Its dir() has the names that are for users, `__all__`, and no import of the package.
 
     A name whose library is not installed cannot be imported. `import *`, and what looks at all
     names of a package, such as help() and inspect.getmembers(), get a stand-in for it.
@@ -36,7 +40,11 @@ def loading(package: str, homes: "Mapping[str, str]") -> "Callable[[str], Any]":
         setattr(sys.modules[package], name, value)
         return value
 
-    return load
+    def listed() -> list[str]:
+        names = vars(sys.modules[package])
+        return sorted({*homes, *(name for name in names if name.startswith("__"))})
+
+    return load, listed
 
 
 def _is_imported_by_name() -> bool:

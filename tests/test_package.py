@@ -17,6 +17,7 @@ import pytest
 import atlassian_auth_adapter
 
 ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 #: design.md section 2; the stores behind extras join when they exist.
 PUBLIC = """
     AtlassianOAuthClient JiraCloudOAuthClient JiraOnPremOAuthClient ConfluenceCloudOAuthClient
@@ -276,6 +277,8 @@ def test_what_is_installed_later_is_found() -> None:
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     """The wheel, built by hatchling itself."""
     build = pytest.importorskip("hatchling.build")
+    if not (ROOT / "atlassian_auth_adapter").is_dir():
+        pytest.skip("there is no package beside the tests, which test a wheel")
     folder = tmp_path_factory.mktemp("wheel")
     before = Path.cwd()
     os.chdir(ROOT)
@@ -307,7 +310,7 @@ def test_the_metadata_says_what_it_is(wheel: zipfile.ZipFile) -> None:
     assert re.search(r"^License-Expression: MIT$", metadata, re.MULTILINE)
     extras = set(re.findall(r"^Provides-Extra: (.+)$", metadata, re.MULTILINE))
     optional = {"aiohttp", "cli", "crypto", "httpx2", "jira", "keyring", "redis", "sql"}
-    assert extras == {"dev", *optional}
+    assert extras == optional  # the tools for development are published nowhere
     for library in ("authlib", "requests", "httpx", "filelock"):
         assert re.search(rf"^Requires-Dist: {library}[<>=]", metadata, re.MULTILINE)
     points = wheel.read(f"{info}/entry_points.txt").decode()
@@ -316,18 +319,50 @@ def test_the_metadata_says_what_it_is(wheel: zipfile.ZipFile) -> None:
 
 
 def test_the_version_is_one() -> None:
-    """A version that tools can compare."""
-    assert re.fullmatch(
-        r"\d+\.\d+\.\d+([ab]\d+|rc\d+|\.dev\d+)?", atlassian_auth_adapter.__version__
-    )
+    """A version that tools can compare, which stands in one place, and has its entry."""
+    version = atlassian_auth_adapter.__version__
+    assert re.fullmatch(r"\d+\.\d+\.\d+([ab]\d+|rc\d+|\.dev\d+)?", version)
+    assert "version" not in PROJECT["project"]
+    assert f"\n## [{version}] - " in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_the_links_of_the_package_page_are_those_of_the_repository(wheel: zipfile.ZipFile) -> None:
+    """A relative link leads to the tag of the version, a picture to its file; nothing is changed
+    beside them, and each target exists.
+    """
+    info = f"atlassian_auth_adapter-{atlassian_auth_adapter.__version__}.dist-info"
+    fields, _, page = wheel.read(f"{info}/METADATA").decode().partition("\n\n")
+    repository = PROJECT["tool"]["hatch"]["metadata"]["hooks"]["custom"]["repository"]
+    tag = f"v{atlassian_auth_adapter.__version__}"
+    links = re.findall(r"!?\[[^\]]*\]\(([^)\s]+)\)", page)
+    assert links
+    for link in links:
+        assert re.match(r"https?://|mailto:|#", link), link
+        if link.startswith(repository):
+            kind, at, path = link.removeprefix(f"{repository}/").split("/", 2)
+            assert (kind in ("blob", "raw"), at) == (True, tag)
+            assert (ROOT / path.partition("#")[0]).exists(), path
+    assert all(f"({repository}/raw/" in shown for shown in re.findall(r"!\[.*?\]\(.*?\)", page))
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert re.sub(rf"{repository}/(blob|raw)/{tag}/", "", page).strip() == readme.strip()
+    urls = dict(re.findall(r"^Project-URL: (\w+), (\S+)$", fields, re.MULTILINE))
+    assert {*urls} == {"Source", "Documentation", "Changelog", "Issues"}
+    assert all(url.startswith(repository) for url in urls.values())
+
+
+def test_everything_that_is_needed_has_a_lower_bound() -> None:
+    """`make release-check` tests with the lowest versions; without a bound there is none."""
+    project = PROJECT["project"]
+    extras = project["optional-dependencies"].values()
+    needed = [*project["dependencies"], *(each for extra in extras for each in extra)]
+    assert [each for each in needed if ">=" not in each] == []
 
 
 def test_the_emulator_may_import_no_module_of_the_library() -> None:
     """The contract of import-linter names every module but those of `testing`."""
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     (contract,) = (
         each
-        for each in settings["tool"]["importlinter"]["contracts"]
+        for each in PROJECT["tool"]["importlinter"]["contracts"]
         if each.get("source_modules") == ["atlassian_auth_adapter.testing.emulator"]
     )
     package = Path(atlassian_auth_adapter.__file__).parent

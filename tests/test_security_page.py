@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
+import atlassian_auth_adapter
+
 ROOT = Path(__file__).parent.parent
+PACKAGE = Path(atlassian_auth_adapter.__file__).parent
 PAGE = (ROOT / "docs/security.md").read_text(encoding="utf-8")
 #: Where a path on the page may begin.
-PLACES = (ROOT, ROOT / "atlassian_auth_adapter", ROOT / "atlassian_auth_adapter/testing")
+PLACES = (ROOT, PACKAGE, PACKAGE / "testing")
 NAMED = re.compile(r"`([\w/]+\.py)(?:::(\w+))?`")
 TEST = re.compile(r"`(?:tests|contracts)/[\w/]+\.py::test_\w+`")
 #: A requirement without a test says who has to meet it, or that it is not met.

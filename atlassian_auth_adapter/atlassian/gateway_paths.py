@@ -51,7 +51,9 @@ class GatewayApis:
         self._cloud_id = cloud_id
         forms = dict(zip(allowed, allowed, strict=True)) | _OAUTH_FORMS
         #: What paths begin with, and what they begin with where they carry the token.
-        self.forms = {self._of_site(path): self._of_site(form) for path, form in forms.items()}
+        self.forms: dict[str, str] = {
+            self._of_site(path): self._of_site(form) for path, form in forms.items()
+        }
         self._beginning = re.compile(rf"({'|'.join(map(re.escape, self.forms))})(?=/|\Z)")
 
     def _of_site(self, path: str) -> str:

@@ -49,7 +49,7 @@ def _text(_context: Any, _option: click.Parameter, value: Any) -> Any:
         raise click.BadParameter("it is not text in UTF-8.") from None
 
 
-repeated = partial(click.option, multiple=True, callback=_text)
+_repeated = partial(click.option, multiple=True, callback=_text)
 
 
 @click.command()
@@ -59,15 +59,15 @@ repeated = partial(click.option, multiple=True, callback=_text)
     "--json", "as_json", is_flag=True, help="Print the answer as it came, also to a terminal."
 )
 @click.option("-X", "--method", metavar="METHOD", help="Default: GET; with a body: POST.")
-@repeated("-f", "--raw-field", "raw", metavar="NAME=TEXT", help="A field. Repeat it for more.")
-@repeated(
+@_repeated("-f", "--raw-field", "raw", metavar="NAME=TEXT", help="A field. Repeat it for more.")
+@_repeated(
     "-F",
     "--field",
     "typed",
     metavar="NAME=VALUE",
     help="A field: a number, true, false, null, @FILE for the text in a file, or a text.",
 )
-@repeated("-H", "--header", "headers", metavar="NAME:VALUE", help="A header. Repeat it for more.")
+@_repeated("-H", "--header", "headers", metavar="NAME:VALUE", help="A header. Repeat it for more.")
 @click.option(
     "--input", "file", type=click.File("rb"), metavar="FILE", help="The body; - is stdin."
 )

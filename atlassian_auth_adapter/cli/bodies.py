@@ -174,7 +174,7 @@ class Upload(io.RawIOBase):
         self._size = os.fstat(file.fileno()).st_size - self._begin
         self._position = 0
         #: What requests takes as the Content-Length.
-        self.len = len(head) + self._size + len(tail)
+        self.len: int = len(head) + self._size + len(tail)
 
     def readable(self) -> bool:
         """True."""

@@ -81,19 +81,19 @@ class _Login(click.Command):
                 formatter.write("".join(f"    {line}\n" for line in lines))
 
 
-text_option = partial(click.option, callback=text_of_option)
+_text_option = partial(click.option, callback=text_of_option)
 
 
 @click.command(cls=_Login)
 @profile_option
 @json_option
-@text_option("--site", "site_url", metavar="URL", help="Cloud: https://acme.atlassian.net.")
-@text_option("--cloud-id", metavar="ID", help="Cloud, in place of --site.")
-@text_option("--server", "server_url", metavar="URL", help="Data Center, context path included.")
+@_text_option("--site", "site_url", metavar="URL", help="Cloud: https://acme.atlassian.net.")
+@_text_option("--cloud-id", metavar="ID", help="Cloud, in place of --site.")
+@_text_option("--server", "server_url", metavar="URL", help="Data Center, context path included.")
 @click.option("--product", type=click.Choice([*PRODUCTS]))
-@text_option("--client-id", metavar="ID", help="Of the OAuth 2.0 app or application link.")
-@text_option("--callback-url", metavar="URL", help=f"As registered. Default: {CALLBACK_URL}")
-@text_option("--scope", "scopes", multiple=True, metavar="SCOPE", help="Repeat it for each scope.")
+@_text_option("--client-id", metavar="ID", help="Of the OAuth 2.0 app or application link.")
+@_text_option("--callback-url", metavar="URL", help=f"As registered. Default: {CALLBACK_URL}")
+@_text_option("--scope", "scopes", multiple=True, metavar="SCOPE", help="Repeat it for each scope.")
 @click.option(
     "--scopes",
     "scope_sets",
@@ -101,7 +101,7 @@ text_option = partial(click.option, callback=text_of_option)
     type=click.Choice(get_args(ScopeSetName)),
     help="A named set of scopes, on Jira and Confluence Cloud. Repeat it for more.",
 )
-@text_option(
+@_text_option(
     "--gateway-path",
     "gateway_paths",
     multiple=True,

@@ -20,6 +20,7 @@ from atlassian_auth_adapter.cli.bodies import Upload
 from atlassian_auth_adapter.cli.refusals import advice_for, exit_code_for
 from atlassian_auth_adapter.cli.terminal import say
 from atlassian_auth_adapter.cli.words import as_options
+from atlassian_auth_adapter.clients.base import AtlassianClient
 from atlassian_auth_adapter.errors import (
     AccessDeniedError,
     AtlassianAuthError,
@@ -82,7 +83,7 @@ class Sender:
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
         self._events: dict[str, Mapping[str, Any]] = {}
-        self.client = client_of(profile, on_event=self._note)
+        self.client: AtlassianClient = client_of(profile, on_event=self._note)
         self._auth = _Auth(self.client, foreign="raise")
         self._session = _Session()
         self._session.auth = self._auth

@@ -8,7 +8,7 @@ import textwrap
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -17,6 +17,9 @@ from atlassian_auth_adapter.clients.texts import one_line
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
     from rich.console import Console
+
+#: A function that becomes a command.
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 __all__ = [
     "EXIT_CODES",
@@ -108,7 +111,7 @@ def _named(context: click.Context, option: click.Parameter, value: Any) -> Any:
     return name
 
 
-profile_option = click.option(
+profile_option: Callable[[Decorated], Decorated] = click.option(
     "-p",
     "--profile",
     "name",
@@ -118,7 +121,7 @@ profile_option = click.option(
     shell_complete=_profiles,
     help="Which profile. Default: $ATLASSIAN_PROFILE, or the only one.",
 )
-json_option = click.option(
+json_option: Callable[[Decorated], Decorated] = click.option(
     "--json", "as_json", is_flag=True, help="One JSON object on standard output."
 )
 

@@ -12,10 +12,12 @@ from typing import Any
 from atlassian_auth_adapter import transport
 from atlassian_auth_adapter.atlassian import sites
 from atlassian_auth_adapter.atlassian.gateway import ResourceServer
+from atlassian_auth_adapter.atlassian.products import Product
 from atlassian_auth_adapter.atlassian.sites import Site
 from atlassian_auth_adapter.clients.places import Place
 from atlassian_auth_adapter.clients.resources import Identity, Resources
 from atlassian_auth_adapter.clients.settings import (
+    DEFAULTS,
     Secret,
     Settings,
     checked_clock,
@@ -92,26 +94,25 @@ class AtlassianClient(PickledByReference, TokenSource):
         proxy: Proxy,
         settings: Settings,
     ) -> None:
-        if unknown := settings.keys() - Settings.__annotations__.keys():
+        if unknown := settings.keys() - DEFAULTS.keys():
             raise TypeError(f"unknown arguments: {', '.join(sorted(unknown))}. Is one misspelled?")
-        self.client_id = checked_client_id(client_id)
-        self.callback_url = checked_callback_url(callback_url)
+        chosen: Settings = {**DEFAULTS, **settings}
+        self.client_id: str = checked_client_id(client_id)
+        self.callback_url: str = checked_callback_url(callback_url)
         self.verify = verify
         self.proxy = proxy
-        self.product = place.product
-        self.server_url = place.server_url
-        self.account = checked_account(settings.get("account", "default"))
-        self.on_event = checked_hook(settings.get("on_event"))
+        self.product: Product = place.product
+        self.server_url: str = place.server_url
+        self.account: str = checked_account(chosen["account"])
+        self.on_event: OnEvent | None = checked_hook(chosen["on_event"])
         self._report = _reporter(self.on_event, self.account)
-        self._store = checked_store(settings.get("store"))
-        self._scopes = checked_scopes(settings.get("scopes"))
-        self._clock = checked_clock(settings.get("clock"))
-        self.transport = Transport(
-            verify, proxy, settings.get("cert"), settings.get("timeout", (5.0, 30.0))
-        )
+        self._store = checked_store(chosen["store"])
+        self._scopes = checked_scopes(chosen["scopes"])
+        self._clock = checked_clock(chosen["clock"])
+        self.transport: Transport = Transport(verify, proxy, chosen["cert"], chosen["timeout"])
         self._place = place
         self._server = place.server
-        self.issuer = self._server.issuer
+        self.issuer: str = self._server.issuer
         self._endpoint = TokenEndpoint(
             self._server,
             client_id,
@@ -120,14 +121,14 @@ class AtlassianClient(PickledByReference, TokenSource):
             self.transport,
             self._clock,
         )
-        self.token_key = self._token_key()
-        expiry = checked_expiry(settings.get("expiry"))
+        self.token_key: TokenKey = self._token_key()
+        expiry = checked_expiry(chosen["expiry"])
         self._source = RefreshingTokenSource(
             Rules(self.token_key, self._server, expiry, self._needs_login),
             self._store,
             self._token_request(),
             send_timeout=self.transport.total_timeout,
-            max_wait=checked_wait(settings.get("max_wait", 30.0)),
+            max_wait=checked_wait(chosen["max_wait"]),
             clock=self._clock,
             on_event=self.on_event,
         )

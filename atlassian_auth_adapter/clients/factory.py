@@ -10,7 +10,7 @@ from atlassian_auth_adapter.atlassian.products import CloudEnvironment
 from atlassian_auth_adapter.clients.oauth import AtlassianOAuthClient
 from atlassian_auth_adapter.clients.places import place_of
 from atlassian_auth_adapter.clients.products import CLIENT_CLASSES
-from atlassian_auth_adapter.clients.settings import Secret, Settings
+from atlassian_auth_adapter.clients.settings import Secret, Settings, shows_settings
 from atlassian_auth_adapter.errors import without_frames
 from atlassian_auth_adapter.secret_text import hidden
 from atlassian_auth_adapter.transport import Proxy
@@ -18,6 +18,7 @@ from atlassian_auth_adapter.transport import Proxy
 __all__ = ["create_atlassian_oauth_client", "create_jira_oauth_client"]
 
 
+@shows_settings
 @without_frames
 def create_atlassian_oauth_client(
     client_id: str,

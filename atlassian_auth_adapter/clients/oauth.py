@@ -19,7 +19,7 @@ from atlassian_auth_adapter.clients.authorizations import StartedAuthorizations
 from atlassian_auth_adapter.clients.base import AtlassianClient
 from atlassian_auth_adapter.clients.places import place_of
 from atlassian_auth_adapter.clients.registration import describe_answer, describe_error_pages
-from atlassian_auth_adapter.clients.settings import Secret, Settings
+from atlassian_auth_adapter.clients.settings import Secret, Settings, shows_settings
 from atlassian_auth_adapter.clients.texts import checked_scopes
 from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
@@ -64,6 +64,7 @@ class AtlassianOAuthClient(AtlassianClient):
     #: The product of the class; "": the argument `product` names one.
     default_product: ClassVar[str] = ""
 
+    @shows_settings
     @without_frames
     def __init__(
         self,

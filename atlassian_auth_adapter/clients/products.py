@@ -9,7 +9,7 @@ from uuid import UUID
 from atlassian_auth_adapter.atlassian.products import COMMERCIAL, CloudEnvironment
 from atlassian_auth_adapter.clients.oauth import AtlassianOAuthClient
 from atlassian_auth_adapter.clients.places import PlaceKind
-from atlassian_auth_adapter.clients.settings import Secret, Settings
+from atlassian_auth_adapter.clients.settings import Secret, Settings, shows_settings
 from atlassian_auth_adapter.errors import ConfigurationError, without_frames
 from atlassian_auth_adapter.secret_text import hidden
 from atlassian_auth_adapter.transport import Proxy
@@ -40,6 +40,7 @@ class ProductOAuthClient(AtlassianOAuthClient):
 class CloudOAuthClient(ProductOAuthClient):
     """A client of a product on the sites of Atlassian Cloud."""
 
+    @shows_settings
     @without_frames
     def __init__(
         self,
@@ -75,6 +76,7 @@ class CloudOAuthClient(ProductOAuthClient):
 class OwnCloudOAuthClient(ProductOAuthClient):
     """A client of a product with a Cloud of its own, which has no sites."""
 
+    @shows_settings
     @without_frames
     def __init__(
         self,
@@ -104,6 +106,7 @@ class OwnCloudOAuthClient(ProductOAuthClient):
 class OnPremOAuthClient(ProductOAuthClient):
     """A client of a Data Center product."""
 
+    @shows_settings
     @without_frames
     def __init__(
         self,

@@ -15,7 +15,7 @@ from uuid import UUID
 from atlassian_auth_adapter.atlassian.products import CloudEnvironment
 from atlassian_auth_adapter.clients.base import AtlassianClient
 from atlassian_auth_adapter.clients.places import place_of
-from atlassian_auth_adapter.clients.settings import Secret, Settings
+from atlassian_auth_adapter.clients.settings import Secret, Settings, shows_settings
 from atlassian_auth_adapter.errors import ConfigurationError, without_frames
 from atlassian_auth_adapter.records import TokenKey
 from atlassian_auth_adapter.secret_text import hidden
@@ -50,6 +50,7 @@ class AtlassianServiceAccountClient(AtlassianClient):
 
     _needs_login = False
 
+    @shows_settings
     @without_frames
     def __init__(
         self,

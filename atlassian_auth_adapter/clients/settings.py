@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable
-from typing import TypedDict
+from typing import ParamSpec, TypedDict, TypeVar
 
 from atlassian_auth_adapter.clock import SYSTEM_CLOCK, Clock
 from atlassian_auth_adapter.errors import AtlassianAuthError, ConfigurationError, raise_clean
@@ -16,6 +17,7 @@ from atlassian_auth_adapter.stores.memory import MemoryTokenStore
 from atlassian_auth_adapter.threads import is_timeout
 
 __all__ = [
+    "DEFAULTS",
     "Secret",
     "Settings",
     "checked_clock",
@@ -25,11 +27,15 @@ __all__ = [
     "checked_wait",
     "no_secret",
     "secret_fetcher",
+    "shows_settings",
 ]
 
 #: The client secret, or a function that fetches it: pass a module-level function to be able to
 #: pickle a client into another process.
 Secret = str | Callable[[], str]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Settings(TypedDict, total=False):
@@ -44,6 +50,33 @@ class Settings(TypedDict, total=False):
     expiry: ExpiryPolicy | None
     on_event: OnEvent | None
     clock: Clock | None
+
+
+#: What a client does without them.
+DEFAULTS: Settings = {
+    "scopes": None,
+    "store": None,
+    "account": "default",
+    "cert": None,
+    "timeout": (5.0, 30.0),
+    "max_wait": 30.0,
+    "expiry": None,
+    "on_event": None,
+    "clock": None,
+}
+
+
+def shows_settings(function: Callable[P, T]) -> Callable[P, T]:
+    """Decorates a function with `**settings`: its signature, as in help(), has each by its name."""
+    signature = inspect.signature(function)
+    *parameters, _ = signature.parameters.values()
+    for name, value in DEFAULTS.items():
+        hint = Settings.__annotations__[name].__forward_arg__
+        parameters.append(
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value, annotation=hint)
+        )
+    vars(function)["__signature__"] = signature.replace(parameters=parameters)
+    return function
 
 
 def checked_store(store: TokenStore | None) -> TokenStore:

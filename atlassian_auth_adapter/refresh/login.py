@@ -131,15 +131,15 @@ class SharedLogin:
         self.login_id = login_id  # never changes
         self.snapshot: Snapshot | None = None  # guarded by writing, but for reads
         self.unsaved: Unsaved | None = None  # guarded by writing, but for reads
-        self.quiet_until = 0.0  # guarded by lock; monotonic; no refresh in the background before
-        self.reminded_at = -float("inf")  # guarded by lock; monotonic; of reauthorization_due
+        self.quiet_until: float = 0.0  # guarded by lock; monotonic; no background refresh before
+        self.reminded_at: float = -float("inf")  # as quiet_until; of reauthorization_due
         self.renew()
         _states.add(self)  # without a lock: only a forked child, which has one thread, reads it
 
     def renew(self) -> None:
         """Free locks and no flight, as a forked child begins."""
-        self.lock = threading.RLock()
-        self.writing = threading.RLock()
+        self.lock: threading.RLock = threading.RLock()
+        self.writing: threading.RLock = threading.RLock()
         self.flight: Flight | None = None  # guarded by lock, but for that in `join`
         self.has_saver = False  # guarded by lock; whether a thread saves `unsaved`
 
@@ -205,7 +205,7 @@ class Membership:
     def __init__(self, key: TokenKey, store: object, process: object = None) -> None:
         self._key, self._store, self._process = key, store, process
         self._shown: TokenSet | None = None  # what was known when the store showed this login last
-        self.shared = SharedLogin()
+        self.shared: SharedLogin = SharedLogin()
 
     @property
     def snapshot(self) -> Snapshot | None:

@@ -204,7 +204,7 @@ class Receiver:
     def __init__(self, uri: LoopbackURI, state: str, authorization_url: str = "") -> None:
         self.uri = uri
         self._ticket = f"/{secrets.token_urlsafe(24)}"
-        self.entrance = f"http://{uri.netloc}{self._ticket}"
+        self.entrance: str = f"http://{uri.netloc}{self._ticket}"
         self._authorization_url = authorization_url  # guarded by `_lock`; "" when it was told
         for earlier in tuple(_receivers):
             if earlier.uri.port == uri.port and earlier.is_over:
@@ -213,7 +213,7 @@ class Receiver:
         self._state = state
         self._outcome: Future[Page] = Future()
         self._browser_waits = False
-        self.shown = threading.Event()
+        self.shown: threading.Event = threading.Event()
         self._lock = threading.Lock()
         # Both guarded by `_lock`. The connections that have not sent the response, oldest first:
         self._idle: dict[socket.socket, None] = {}

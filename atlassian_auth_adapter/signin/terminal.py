@@ -44,7 +44,7 @@ def pasted_lines(stream: Any = None) -> Iterator[Paste | None]:
     except (AttributeError, ValueError, UnsupportedOperation):  # None, closed, or not a file
         yield None
         return
-    if sys.platform == "win32" or not _may_read(descriptor):
+    if not _may_read(descriptor):
         yield None
         return
     with _unedited(descriptor):
@@ -53,28 +53,28 @@ def pasted_lines(stream: Any = None) -> Iterator[Paste | None]:
 
 def _may_read(descriptor: int) -> bool:
     """Whether this process may read it: a job in the background is stopped when it does."""
-    try:
-        return not os.isatty(descriptor) or os.tcgetpgrp(descriptor) == os.getpgrp()
-    except OSError:
-        return False
+    if sys.platform != "win32":
+        with suppress(OSError):
+            return not os.isatty(descriptor) or os.tcgetpgrp(descriptor) == os.getpgrp()
+    return False
 
 
 @contextmanager
 def _unedited(descriptor: int) -> Iterator[None]:
-    if not os.isatty(descriptor):
-        yield
-        return
-    import termios
+    if sys.platform != "win32" and os.isatty(descriptor):
+        import termios
 
-    before = termios.tcgetattr(descriptor)
-    changed = termios.tcgetattr(descriptor)
-    changed[3] &= ~(termios.ICANON | termios.ECHO)
-    termios.tcsetattr(descriptor, termios.TCSANOW, changed)
-    try:
+        before = termios.tcgetattr(descriptor)
+        changed = termios.tcgetattr(descriptor)
+        changed[3] &= ~(termios.ICANON | termios.ECHO)
+        termios.tcsetattr(descriptor, termios.TCSANOW, changed)
+        try:
+            yield
+        finally:
+            with suppress(termios.error):  # the terminal was closed
+                termios.tcsetattr(descriptor, termios.TCSANOW, before)
+    else:
         yield
-    finally:
-        with suppress(termios.error):  # the terminal was closed
-            termios.tcsetattr(descriptor, termios.TCSANOW, before)
 
 
 class _Lines:

@@ -212,8 +212,11 @@ class StoreOfOtherProcess(PickledByReference):
     def _refuse(self, *_: object, **__: object) -> NoReturn:
         raise TokenStoreError(self._reason)
 
-    load = save = delete = lock = _refuse
-    create_table = _refuse  # of SQLTokenStore
+    load: Callable[..., NoReturn] = _refuse
+    save: Callable[..., NoReturn] = _refuse
+    delete: Callable[..., NoReturn] = _refuse
+    lock: Callable[..., NoReturn] = _refuse
+    create_table: Callable[..., NoReturn] = _refuse  # of SQLTokenStore
 
     def __repr__(self) -> str:
         return self._shown

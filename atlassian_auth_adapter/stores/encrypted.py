@@ -89,7 +89,8 @@ class EncryptedTokenStore(PickledByReference):
 
     @without_frames
     def __init__(self, inner: TokenStore, keys: Keys | Callable[[], Keys]) -> None:
-        self.inner, keys = inner, hidden(keys)
+        self.inner: TokenStore = inner
+        keys = hidden(keys)
         if not isinstance(inner, TokenStore):
             raise ConfigurationError(
                 "EncryptedTokenStore encrypts another store, such as FileTokenStore(path); a "

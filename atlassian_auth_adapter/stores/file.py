@@ -53,7 +53,7 @@ class FileTokenStore:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = directory_path(
+        self.path: Path = directory_path(
             path, "FileTokenStore keeps a file per login: name the directory for them."
         )
 

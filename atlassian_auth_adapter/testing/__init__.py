@@ -19,20 +19,17 @@ if TYPE_CHECKING:
         stored_version as stored_version,
     )
 
-__getattr__ = loading(
-    __name__,
-    {
-        "AtlassianEmulator": "emulator",
-        "AuthAdapterContract": "contracts.adapters",
-        "FakeClock": "clock",
-        "TokenStoreContract": "contracts.stores",
-        "forget_process_state": "state",
-        "save_login": "state",
-        "separate_process_state": "state",
-        "stored_login": "state",
-        "stored_version": "state",
-    },
-)
+_HOME_OF = {
+    "AtlassianEmulator": "emulator",
+    "AuthAdapterContract": "contracts.adapters",
+    "FakeClock": "clock",
+    "TokenStoreContract": "contracts.stores",
+    "forget_process_state": "state",
+    "save_login": "state",
+    "separate_process_state": "state",
+    "stored_login": "state",
+    "stored_version": "state",
+}
 
 __all__ = [
     "AtlassianEmulator",
@@ -46,6 +43,5 @@ __all__ = [
     "stored_version",
 ]
 
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+if not TYPE_CHECKING:  # a type checker has the imports above, and tells of a wrong name
+    __getattr__, __dir__ = loading(__name__, _HOME_OF)

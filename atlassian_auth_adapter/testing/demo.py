@@ -84,17 +84,19 @@ class Stage:
     """
 
     def __init__(self, stack: ExitStack) -> None:
-        self.clock = FakeClock()
-        self.log = io.StringIO()
+        self.clock: FakeClock = FakeClock()
+        self.log: io.StringIO = io.StringIO()
         logging.getLogger("atlassian_auth_adapter").setLevel(logging.DEBUG)
         logging.getLogger().addHandler(handler := logging.StreamHandler(self.log))
         stack.callback(logging.getLogger().removeHandler, handler)
-        self.emulator = stack.enter_context(AtlassianEmulator(self.clock))
+        self.emulator: AtlassianEmulator = stack.enter_context(AtlassianEmulator(self.clock))
         cloud, server = self.emulator.cloud, self.emulator.data_center
         hosts = CloudEnvironment(cloud.auth_url, cloud.api_url, cloud.audience)
-        self.cloud = self._client(cloud.app, site_url=cloud.sites[0].url, cloud=hosts)
-        self.server = self._client(server.app, server_url=server.url)
-        self.clients = (self.cloud, self.server)
+        self.cloud: AtlassianOAuthClient = self._client(
+            cloud.app, site_url=cloud.sites[0].url, cloud=hosts
+        )
+        self.server: AtlassianOAuthClient = self._client(server.app, server_url=server.url)
+        self.clients: tuple[AtlassianOAuthClient, ...] = (self.cloud, self.server)
         self.httpx_family: list[tuple[Any, Any]] = [(httpx, AtlassianHTTPXAuth)]
         if find_spec("httpx2"):
             import httpx2
@@ -107,7 +109,9 @@ class Stage:
             import trio
 
             self.loops["trio"] = trio.run
-        self.http = {client: [*self._http_clients(client, stack)] for client in self.clients}
+        self.http: dict[AtlassianOAuthClient, list[Any]] = {
+            client: [*self._http_clients(client, stack)] for client in self.clients
+        }
 
     def _client(self, app: Any, **where: Any) -> AtlassianOAuthClient:
         registered = (app.client_id, app.client_secret, app.callback_url)

@@ -108,7 +108,7 @@ class Rows:
 
     def __init__(self, engine: sa.Engine, place: str, table: sa.Table) -> None:
         self._table, self._row, self._place = table, table.c, place
-        self.where = f"table {table.fullname!r} of {place}"
+        self.where: str = f"table {table.fullname!r} of {place}"
         self._dialect = place.partition(":")[0]
         is_file = self._dialect == "sqlite"
         self._file = Path(place.removeprefix("sqlite:///")) if is_file else None

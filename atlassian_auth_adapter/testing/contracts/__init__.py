@@ -52,15 +52,12 @@ if TYPE_CHECKING:
     from .stores import TokenStoreContract as TokenStoreContract
 
 # On first use: the processes that a store's tests start do not need the tests of adapters.
-__getattr__ = loading(
-    __name__,
-    {
-        "AsyncHTTPXFamilyContract": "httpx_family",
-        "AuthAdapterContract": "adapters",
-        "SyncHTTPXFamilyContract": "httpx_family",
-        "TokenStoreContract": "stores",
-    },
-)
+_HOME_OF = {
+    "AsyncHTTPXFamilyContract": "httpx_family",
+    "AuthAdapterContract": "adapters",
+    "SyncHTTPXFamilyContract": "httpx_family",
+    "TokenStoreContract": "stores",
+}
 
 __all__ = [
     "AsyncHTTPXFamilyContract",
@@ -69,6 +66,5 @@ __all__ = [
     "TokenStoreContract",
 ]
 
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+if not TYPE_CHECKING:  # a type checker has the imports above, and tells of a wrong name
+    __getattr__, __dir__ = loading(__name__, _HOME_OF)

@@ -37,9 +37,12 @@ async def _note_status(request: Any, handler: Any) -> Any:
 class AiohttpTests(EventLoopClient):
     """Describes aiohttp."""
 
-    request_error = aiohttp.ClientError
-    connection_errors = (aiohttp.ClientConnectionError, ConnectionError)
-    url_errors = (aiohttp.InvalidURL, ValueError)
+    request_error: ClassVar[type[Exception]] = aiohttp.ClientError
+    connection_errors: ClassVar[tuple[type[Exception], ...]] = (
+        aiohttp.ClientConnectionError,
+        ConnectionError,
+    )
+    url_errors: ClassVar[tuple[type[Exception], ...]] = (aiohttp.InvalidURL, ValueError)
     replayable: ClassVar[tuple[str, ...]] = (
         *AdapterTests.replayable,
         "multipart of bytes",

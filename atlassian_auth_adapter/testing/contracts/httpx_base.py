@@ -34,6 +34,12 @@ class HTTPXFamilyTests(EventLoopClient):
     library: ClassVar[Any]
     auth_class: ClassVar[Any]
     backend: ClassVar[str] = ""
+    # Of AdapterTests, as the library is:
+    request_error: ClassVar[type[Exception]]
+    connection_errors: ClassVar[tuple[type[Exception], ...]]
+    url_errors: ClassVar[tuple[type[Exception], ...]]
+    replayable: ClassVar[tuple[str, ...]]
+    one_shot: ClassVar[tuple[str, ...]]
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)

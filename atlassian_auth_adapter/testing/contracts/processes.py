@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
 import pytest
@@ -19,6 +20,7 @@ import pytest
 __all__ = [
     "PATIENCE",
     "begin_child",
+    "fork",
     "forking",
     "in_forked_child",
     "needs_fork",
@@ -58,7 +60,7 @@ def in_forked_child(work: Callable[[], T]) -> T:
     """
     read, write = os.pipe()
     with forking():
-        child = os.fork()
+        child = fork()
     if not child:
         begin_child()
         try:
@@ -85,8 +87,9 @@ def begin_child() -> None:
     """What a forked child of a test does first: it is not traced, and ends if it hangs."""
     sys.settrace(None)
     threading.settrace(None)
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.alarm(int(2 * PATIENCE))  # the end of a child that hangs, and of its parent's wait
+    if sys.platform != "win32":
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(int(2 * PATIENCE))  # the end of a child that hangs, and of its parent's wait
 
 
 def _pickled(error: BaseException) -> bytes:
@@ -123,11 +126,8 @@ def process(work: Callable[..., None], *arguments: Any, killed: bool = False) ->
     server that has loaded the modules, or is a new interpreter where there is no fork. In the end
     it is killed, or ends by itself once the connection is closed.
     """
-    get_context = multiprocessing.get_context
-    context = get_context("forkserver") if hasattr(os, "fork") else get_context("spawn")
-    context.set_forkserver_preload(_LOADED_ONCE)
-    near, far = context.Pipe()
-    child = context.Process(target=work, args=(*arguments, far))
+    near, far = multiprocessing.Pipe()
+    child = _new_process(work, (*arguments, far))
     child.start()
     far.close()
     try:
@@ -140,7 +140,22 @@ def process(work: Callable[..., None], *arguments: Any, killed: bool = False) ->
         child.kill()
 
 
+def _new_process(work: Callable[..., None], arguments: tuple[Any, ...]) -> BaseProcess:
+    if sys.platform == "win32":
+        return multiprocessing.get_context("spawn").Process(target=work, args=arguments)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_LOADED_ONCE)
+    return context.Process(target=work, args=arguments)
+
+
 def needs_fork() -> None:
     """Skip the test on systems that have none."""
     if not hasattr(os, "fork"):
         pytest.skip("this system has no fork")
+
+
+def fork() -> int:
+    """As os.fork, where there is one."""
+    if sys.platform != "win32":
+        return os.fork()
+    raise NotImplementedError("this system has no fork")

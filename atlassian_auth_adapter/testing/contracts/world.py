@@ -19,7 +19,7 @@ from atlassian_auth_adapter.atlassian.gateway import (
 from atlassian_auth_adapter.atlassian.products import CloudEnvironment
 from atlassian_auth_adapter.clients.factory import create_atlassian_oauth_client
 from atlassian_auth_adapter.clients.oauth import AtlassianOAuthClient
-from atlassian_auth_adapter.events import Event
+from atlassian_auth_adapter.events import Event, OnEvent
 from atlassian_auth_adapter.sources import TokenSource
 from atlassian_auth_adapter.testing.clock import FakeClock
 from atlassian_auth_adapter.testing.emulator import AtlassianEmulator, LoggedRequest, Status
@@ -175,7 +175,7 @@ class FixedTokenSource(TokenSource):
 
     def __init__(self, resource_server: ResourceServer, access_token: str = BEARER) -> None:
         self.events: list[Event] = []
-        self.on_event = self.events.append
+        self.on_event: OnEvent | None = self.events.append
         self._resource_server = resource_server
         self._token_set = TokenSet(access_token)
 

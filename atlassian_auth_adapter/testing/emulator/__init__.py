@@ -132,7 +132,7 @@ class AtlassianEmulator:
         self._now = clock.time if clock is not None else time.time
         self._port = port
         self._log = Log()
-        self.faults = Faults()
+        self.faults: Faults = Faults()
         self._server = Server(ssl_context)
         self._closers: list[Callable[[], None]] = []
         self._cloud = Cloud(self._now) if cloud else None
@@ -147,7 +147,9 @@ class AtlassianEmulator:
                 self._open_cloud(self._cloud, sites)
             if self._data_center is not None:
                 self._open_data_center(self._data_center)
-            self.foreign_url = self._open("foreign", foreign_routes().answer, lambda _: "foreign")
+            self.foreign_url: str = self._open(
+                "foreign", foreign_routes().answer, lambda _: "foreign"
+            )
             if self._bitbucket is not None:
                 self._open_bitbucket(self._bitbucket)
             if self._trello is not None:

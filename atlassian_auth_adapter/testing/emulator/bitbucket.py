@@ -13,12 +13,12 @@ import binascii
 import secrets
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import unquote
 
 from .accounts import ACCOUNT_ID, BITBUCKET_APP_USER, App
 from .consent import error_page
-from .flavour import Flavour, Pending, error, redirect_back
+from .flavour import Flavour, Pending, Refusals, error, redirect_back
 from .grants import Consent
 from .hosts import Routes, on_request
 from .http import Request, Response, html_response
@@ -59,10 +59,10 @@ class Bitbucket(Flavour):
 
     name = "bitbucket"
     product = "Bitbucket"
-    words = BITBUCKET_WORDS
+    words: Mapping[str, str] = BITBUCKET_WORDS
     subject = ACCOUNT_ID
     service_subject = BITBUCKET_APP_USER
-    refusals = MappingProxyType(
+    refusals: ClassVar[Refusals] = MappingProxyType(
         {
             "missing": error(400, "invalid_request", "A required parameter is missing"),
             "grant_type": error(400, "unsupported_grant_type", "Unsupported grant type"),
@@ -93,7 +93,7 @@ class Bitbucket(Flavour):
         )
         self.dead_refresh_token_error = "unauthorized_client"
         self.auth_url = self.api_url = self.media_url = ""
-        self.routes = Routes(
+        self.routes: Routes = Routes(
             lambda _: html_response(404, "<h1>Not found</h1>"),
             ("GET POST", r"/site/oauth2/authorize", on_request(self.authorization)),
             ("POST", r"/site/oauth2/access_token", on_request(self.token)),

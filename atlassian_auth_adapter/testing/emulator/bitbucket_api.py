@@ -46,7 +46,7 @@ class BitbucketApi:
     """Bitbucket Cloud's resource hosts: which token opens what. Threads may share it."""
 
     def __init__(self, bitbucket: Bitbucket) -> None:
-        self.attachments = Attachments("files", replacing=True)
+        self.attachments: Attachments = Attachments("files", replacing=True)
         self._bitbucket = bitbucket
         self._lock = threading.Lock()
         issues = [_new_issue(n, {"title": f"Issue {n}"}) for n in range(1, _ISSUES + 1)]

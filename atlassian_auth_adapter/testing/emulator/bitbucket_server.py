@@ -40,7 +40,7 @@ class BitbucketServer:
     """One Bitbucket Data Center. Threads may share it."""
 
     def __init__(self) -> None:
-        self.attachments = Attachments("content", replacing=True)
+        self.attachments: Attachments = Attachments("content", replacing=True)
         self._lock = threading.Lock()
         self._slugs: dict[str, list[str]] = {
             key: [f"repo-{number}" for number in range(1, count + 1)]

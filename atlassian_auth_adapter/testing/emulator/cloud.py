@@ -12,12 +12,12 @@ import secrets
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from .accounts import ACCOUNT_ID, EMAIL, SERVICE_ACCOUNT_ID, App, Site
 from .consent import error_page
-from .flavour import Flavour, Pending, error
+from .flavour import Flavour, Pending, Refusals, error
 from .grants import Consent, Issued, RefusedError
 from .hosts import Row, on_request
 from .http import Request, Response, html_response, json_response, redirect_response
@@ -79,7 +79,7 @@ class Cloud(Flavour):
     words: Mapping[str, str] = CLOUD_WORDS
     subject = ACCOUNT_ID
     service_subject = SERVICE_ACCOUNT_ID
-    refusals = MappingProxyType(
+    refusals: ClassVar[Refusals] = MappingProxyType(
         {
             # The first three are unconfirmed.
             "malformed": error(400, "invalid_request", "The request body cannot be read."),
@@ -127,9 +127,9 @@ class Cloud(Flavour):
         self.resource_choice: tuple[str, ...] | None = None
         self.entries_without: tuple[str, ...] = ()
         self.email = EMAIL
-        self.api_token = secrets.token_urlsafe(48)
-        self.scoped_api_token = secrets.token_urlsafe(48)
-        self.organization_key = secrets.token_urlsafe(48)
+        self.api_token: str = secrets.token_urlsafe(48)
+        self.scoped_api_token: str = secrets.token_urlsafe(48)
+        self.organization_key: str = secrets.token_urlsafe(48)
         self.custom_domains = False
         self.app_is_shared = True
         self.revocation_as = 200

@@ -53,7 +53,7 @@ class Confluence:
     def __init__(self, base: str, *, cloud: bool, media_url: Callable[[], str] = str) -> None:
         self.cloud = cloud
         self.base = base
-        self.attachments = Attachments(prefix="att")
+        self.attachments: Attachments = Attachments(prefix="att")
         self._media_url = media_url
         self._context = "/wiki" if cloud else ""
         self._lock = threading.Lock()

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import base64
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
+from typing import ClassVar
 from urllib.parse import quote
 
 from .accounts import DATA_CENTER_SERVICE_USER, DATA_CENTER_USER, SESSION_USER, App
-from .flavour import GRANT_TYPES, Flavour, Pending, error, same
+from .flavour import GRANT_TYPES, Flavour, Pending, Refusals, error, same
 from .grants import Consent, RefusedError
 from .hosts import Call, Caller, Routes, on_request
 from .http import Request, Response, html_response, json_response, redirect_response
@@ -63,11 +64,11 @@ class DataCenter(Flavour):
 
     name = "data_center"
     product = "Jira"
-    words = DATA_CENTER_WORDS
+    words: Mapping[str, str] = DATA_CENTER_WORDS
     subject = DATA_CENTER_USER
     service_subject = DATA_CENTER_SERVICE_USER
     client_checked_first = False
-    refusals = MappingProxyType(
+    refusals: ClassVar[Refusals] = MappingProxyType(
         {
             "missing": error(400, "invalid_request", "A required parameter is missing"),
             "grant_type": error(400, "unsupported_grant_type", "Unsupported grant type"),
@@ -107,18 +108,18 @@ class DataCenter(Flavour):
             token_bytes=48,
         )
         self.context_path = context_path
-        self.url = ""
+        self.url: str = ""
         self.anonymous_access = True
         self.pkce_required = True
         self.session_cookie_wins = True
-        self.session_cookie = secrets.token_hex(16).upper()
-        self.personal_access_token = secrets.token_urlsafe(33)
-        self.personal_access_tokens = {self.personal_access_token: DATA_CENTER_USER}
+        self.session_cookie: str = secrets.token_hex(16).upper()
+        self.personal_access_token: str = secrets.token_urlsafe(33)
+        self.personal_access_tokens: dict[str, str] = {self.personal_access_token: DATA_CENTER_USER}
         self.attachments_need_session = False
         self.login_page_as = 302
         self.rate_limit: float | None = None
         self.jira_11 = False
-        self.password = secrets.token_urlsafe(12)
+        self.password: str = secrets.token_urlsafe(12)
         self._resources: list[tuple[ServerProduct, Resources]] = []
         self._routes = Routes(
             lambda _: html_response(404, "<h1>Not found</h1>"),

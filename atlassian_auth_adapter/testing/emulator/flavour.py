@@ -65,7 +65,7 @@ class Flavour(Rules):
         super().__init__(**rules)
         self.app = app
         self.service_account = service_account
-        self.grants = Grants(self)
+        self.grants: Grants = Grants(self)
         self.now = now
         self.browser_ssl_context: ssl.SSLContext | None = None
         self._pending: dict[str, Pending] = {}

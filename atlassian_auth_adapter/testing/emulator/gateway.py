@@ -61,8 +61,8 @@ class Gateway:
         self._resources: dict[tuple[str, str], Resources] = {}  # by product and site id
         sites = ("GET", r"/oauth/token/accessible-resources", self._accessible_resources)
         # On the auth host as well: there Government Cloud's clients ask for their sites.
-        self.auth_routes = Routes(_missing, *cloud.rows, sites)
-        self.routes = Routes(
+        self.auth_routes: Routes = Routes(_missing, *cloud.rows, sites)
+        self.routes: Routes = Routes(
             _missing,
             ("POST", r"/oauth/token", on_request(cloud.token)),
             sites,

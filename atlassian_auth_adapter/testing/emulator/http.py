@@ -45,7 +45,7 @@ class Body:
         self._lock = threading.Lock()
         self._kept = False
         digest = hashlib.sha256()
-        self.length = 0
+        self.length: int = 0
         try:
             for chunk in chunks:
                 self._file.write(chunk)
@@ -54,7 +54,7 @@ class Body:
         except BaseException:
             self._file.close()
             raise
-        self.sha256 = digest.hexdigest()
+        self.sha256: str = digest.hexdigest()
 
     def read(self, limit: int = MEMORY_LIMIT) -> bytes:
         """The first `limit` bytes."""

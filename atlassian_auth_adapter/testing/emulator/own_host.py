@@ -7,12 +7,13 @@ Statuses and texts marked "unconfirmed" are our guess.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
+from typing import ClassVar
 
 from .cloud import Cloud, stop
-from .flavour import Pending, error
+from .flavour import Pending, Refusals, error
 from .grants import RefusedError
 from .hosts import Caller, Routes
 from .http import Request, Response, json_response
@@ -28,7 +29,7 @@ class OwnHost(Cloud):
     With `app.client_secret` "" the app is a public client, and no secret may be sent.
     """
 
-    refusals = MappingProxyType(
+    refusals: ClassVar[Refusals] = MappingProxyType(
         {
             **Cloud.refusals,
             "verifier": error(403, "invalid_grant", "Invalid code verifier"),  # unconfirmed
@@ -36,10 +37,12 @@ class OwnHost(Cloud):
     )
 
     def __init__(self, now: Callable[[], float], record: OwnHostProduct) -> None:
-        self.name, self.product, self.words = record.name, record.title, record.words
+        self.name: str = record.name
+        self.product: str = record.title
+        self.words: Mapping[str, str] = record.words
         super().__init__(now, tuple(scope for scope in record.words if scope != "offline_access"))
         self._record = record
-        self.auth_routes = Routes(
+        self.auth_routes: Routes = Routes(
             lambda _: json_response(404, {"code": 404, "message": "Not Found"}), *self.rows
         )
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from multiprocessing.connection import Connection
 
 from atlassian_auth_adapter.errors import StaleRecordError
 from atlassian_auth_adapter.stores.base import Entry, TokenStore
 from atlassian_auth_adapter.testing.contracts.processes import (
     PATIENCE,
+    fork,
     forking,
     in_forked_child,
     needs_fork,
@@ -71,7 +73,7 @@ class SharingTests(StoreTests):
         read, write = os.pipe()
         with forking():
             with shared.lock(NAME, timeout=PATIENCE):
-                child = os.fork()
+                child = fork()
                 if child:
                     os.close(write)
                     os.read(read, 1)  # ends when the child has left the block and is gone
@@ -145,10 +147,10 @@ def _hold_and_fork(store: TokenStore, connection: Connection) -> None:
     """The child stays; the parent, which holds the lock, kills itself."""
     with store.lock(NAME, timeout=PATIENCE), forking():
         parent = os.getpid()
-        if os.fork():
+        if fork():
             os.kill(parent, 9)
         while os.getppid() == parent:
-            os.sched_yield()
+            time.sleep(0)
         connection.send("parent killed")
         try:
             while connection.recv():

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from atlassian_auth_adapter.testing.emulator.attachments import Attachments
 from atlassian_auth_adapter.testing.emulator.echo import ECHO
 from atlassian_auth_adapter.testing.emulator.hosts import Caller, Routes, Row
 from atlassian_auth_adapter.testing.emulator.http import Request, Response
@@ -46,7 +47,7 @@ class Jira:
 
     def __init__(self, *, cloud: bool, media_url: Callable[[], str] = str) -> None:
         self._state = State(cloud=cloud, media_url=media_url)
-        self.attachments = self._state.attachments
+        self.attachments: Attachments = self._state.attachments
         self._routes: Routes | None = None  # made when they are needed: most tests need none
 
     def answer(self, request: Request, caller: Caller) -> Response:

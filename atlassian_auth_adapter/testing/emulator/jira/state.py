@@ -28,7 +28,7 @@ API = r"/rest/api/(?:2|3|latest)"
 _PAGE = 50  # default page length
 _MAX_PAGE = 100
 
-logged_in = logged_in_or(
+logged_in: Callable[[Handler], Handler] = logged_in_or(
     json_response(401, {"message": "Client must be authenticated to access this resource."})
 )
 
@@ -61,9 +61,9 @@ class State:
         self.cloud = cloud
         self.media_url = media_url
         self.api = "/rest/api/3" if cloud else "/rest/api/2"
-        self.lock = threading.RLock()
-        self.attachments = Attachments()
-        self.people = people(cloud=cloud)
+        self.lock: threading.RLock = threading.RLock()
+        self.attachments: Attachments = Attachments()
+        self.people: dict[str, tuple[str, str]] = people(cloud=cloud)
         administrator = next(iter(self.people))
         self.groups: dict[str, list[str]] = {
             "administrators" if cloud else "jira-administrators": [administrator],
@@ -73,7 +73,7 @@ class State:
             PUBLIC_PROJECT: {"id": "10000", "name": "Acme", "lead": administrator},
             PRIVATE_PROJECT: {"id": "10001", "name": "Security", "lead": administrator},
         }
-        self.issues = {key: dict(issue) for key, issue in _seeds().items()}
+        self.issues: dict[str, Issue] = {key: dict(issue) for key, issue in _seeds().items()}
         self.estimates: dict[str, int] = {}
         self.records: dict[str, dict[str, Record]] = {}
         self.computed: dict[str, Callable[[Issue, Caller], Any]] = {}
@@ -274,8 +274,8 @@ class InvalidError(Exception):
     def __init__(self, text: str, status: int = 400, *, field: str = "") -> None:
         super().__init__(text)
         texts, errors = ([], {field: text}) if field else ([text], {})
-        self.content = {"errorMessages": texts, "errors": errors}
-        self.response = json_response(status, self.content)
+        self.content: dict[str, Any] = {"errorMessages": texts, "errors": errors}
+        self.response: Response = json_response(status, self.content)
 
 
 def asked(request: Request) -> dict[str, Any]:

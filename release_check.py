@@ -1,0 +1,194 @@
+"""Checks what would be published: `make release-check`; `--quick` is what `make slow` does.
+
+1. Wheel and sdist are built twice: the same bytes. The sdist's wheel is that of the checkout.
+2. `twine check --strict`.
+3. The wheel alone, without extras, runs the demonstration.
+4. Without --quick: on each Python of the classifiers, with the newest and with the lowest versions
+   of what the package needs, tests run against the installed wheel. They are copied to a folder
+   that has no package. A Python that is not installed is skipped, and that is said.
+
+Needs pip's options --python and --group, and what pyproject.toml has in the group `dev`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+MINOR = "Programming Language :: Python :: 3."
+#: What the tests beside the wheel read, and nothing that could be imported in its place.
+BESIDE = ("tests", "docs", "examples", "README.md", "CHANGELOG.md", "pyproject.toml", "LICENSE")
+#: What runs on every Python: some of everything, in about a minute.
+CHOSEN = (
+    "tests/adapters/test_aiohttp.py",
+    "tests/adapters/test_httpx.py",
+    "tests/adapters/test_requests.py",
+    "tests/cli/test_commands.py",
+    "tests/clients",
+    "tests/oauth",
+    "tests/profiles",
+    "tests/refresh/test_one_refresh.py",
+    "tests/refresh/test_processes.py",
+    "tests/sdk",
+    "tests/stores/test_encrypted.py",
+    "tests/stores/test_file.py",
+    "tests/stores/test_keyring.py",
+    "tests/stores/test_memory.py",
+    "tests/test_examples.py",
+    "tests/test_signatures.py",
+    "tests/test_threads.py",
+    "tests/test_transport.py",
+)
+
+
+def main() -> None:
+    """The command line; ends with 1 when something is wrong."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="without the tests on every Python")
+    parser.add_argument("--all-tests", action="store_true", help="the whole suite, not a part")
+    parser.add_argument("--python", action="append", help="such as 3.12; may be repeated")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="release-") as folder:
+        work = Path(folder)
+        wheel = built(work)
+        try_alone(wheel, work)
+        if not arguments.quick:
+            tests = ("tests",) if arguments.all_tests else CHOSEN
+            try_everywhere(wheel, work, arguments.python or classified(), tests)
+    repository = PROJECT["tool"]["hatch"]["metadata"]["hooks"]["custom"]["repository"]
+    say("Nothing is wrong.")
+    if ".example/" in repository:
+        say(f"Before you publish: {repository} in pyproject.toml is a placeholder.")
+    if "not published yet" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"):
+        say("Before you publish: CHANGELOG.md needs the date.")
+
+
+def say(text: str) -> None:
+    """Print a line at once."""
+    print(text, flush=True)
+
+
+def run(*command: str | Path, cwd: Path = ROOT, **variables: str) -> None:
+    """Run a command; its output is shown when it fails, which ends the program."""
+    done = subprocess.run(
+        [*map(str, command)],
+        check=False,
+        cwd=cwd,
+        env=os.environ | variables,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if done.returncode:
+        raise SystemExit(f"{done.stdout}\nfailed: {' '.join(map(str, command))}")
+    say("  " + (done.stdout.strip().splitlines() or ["done"])[-1])
+
+
+def built(work: Path) -> Path:
+    """The wheel, once it is shown that whoever builds it gets the same bytes."""
+    first, second = work / "first", work / "second"
+    builder = (sys.executable, "-m", "build", "--no-isolation", "--outdir")
+    say("Build: sdist, and the wheel of it; then both of the checkout")
+    epoch = {"SOURCE_DATE_EPOCH": "1700000000"}
+    run(*builder, first, ROOT, **epoch)
+    run(*builder, second, "--sdist", "--wheel", ROOT, **epoch)
+    names = sorted(path.name for path in first.iterdir())
+    assert names == sorted(path.name for path in second.iterdir())
+    if differing := [n for n in names if (first / n).read_bytes() != (second / n).read_bytes()]:
+        raise SystemExit(f"built twice, and not the same: {differing}")
+    say(f"  the same bytes: {', '.join(names)}")
+    run(sys.executable, "-m", "twine", "check", "--strict", *first.iterdir())
+    (wheel,) = first.glob("*.whl")
+    return wheel
+
+
+def environment(python: str, folder: Path, *packages: str | Path) -> Path:
+    """A new virtual environment with these packages; its interpreter."""
+    run(python, "-m", "venv", "--without-pip", folder)
+    interpreter = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    install = ("-m", "pip", "--python", interpreter, "install", "--quiet")
+    run(sys.executable, *install, "--disable-pip-version-check", *packages)
+    return interpreter
+
+
+def try_alone(wheel: Path, work: Path) -> None:
+    """The wheel works with what it requires itself."""
+    say("The wheel without extras")
+    python = environment(sys.executable, work / "alone", wheel)
+    run(python, "-W", "error", "-m", "atlassian_auth_adapter.testing.demo", cwd=work)
+
+
+def try_everywhere(wheel: Path, work: Path, pythons: list[str], tests: tuple[str, ...]) -> None:
+    """The tests pass beside the wheel, on each Python, with the newest and lowest versions."""
+    for name in BESIDE:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, work / name)
+    lowest = work / "lowest.txt"
+    lowest.write_text("\n".join(lowest_versions()))
+    extras = ",".join(PROJECT["project"]["optional-dependencies"])
+    for minor in pythons:
+        python = interpreter_of(minor)
+        if not python:
+            say(f"Python {minor}: skipped, there is no python{minor} here")
+            continue
+        for versions, constraint in (("newest", ()), ("lowest", ("--constraint", lowest))):
+            say(f"Python {minor}, {versions} versions")
+            packages = (f"{wheel}[{extras}]", "--group", f"{ROOT / 'pyproject.toml'}:test")
+            inside = environment(python, work / f"{minor}-{versions}", *packages, *constraint)
+            pytest = ("-m", "pytest", "-q", "-n", "auto", "--dist", "worksteal")
+            run(inside, *pytest, *tests, cwd=work)
+
+
+def classified() -> list[str]:
+    """The Pythons of the classifiers, such as 3.11."""
+    given = PROJECT["project"]["classifiers"]
+    return [f"3.{each.removeprefix(MINOR)}" for each in given if each.startswith(MINOR)]
+
+
+def interpreter_of(minor: str) -> str:
+    """The command of an installed Python, or ""; pyenv has some that are not on the path."""
+    ask = ("-c", "import sys; print(sys.executable)")
+    found = output(f"python{minor}", *ask)
+    for version in "" if found else output("pyenv", "whence", f"python{minor}").split():
+        found = output("pyenv", "exec", f"python{minor}", *ask, PYENV_VERSION=version)
+    return found
+
+
+def output(*command: str, **variables: str) -> str:
+    """What a command prints; "" if it fails or is not there."""
+    try:
+        done = subprocess.run(
+            command, env=os.environ | variables, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()
+
+
+def lowest_versions() -> list[str]:
+    """Constraints: the lower bound of each requirement of the package and its extras."""
+    project = PROJECT["project"]
+    extras = project["optional-dependencies"].values()
+    needed = map(Requirement, [*project["dependencies"], *(one for some in extras for one in some)])
+    bounds = {
+        f"{each.name}=={bound.version}"
+        for each in needed
+        for bound in each.specifier
+        if bound.operator == ">="
+    }
+    return sorted(bounds)
+
+
+if __name__ == "__main__":
+    main()
