@@ -12,12 +12,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.figures import Column, UnmeasuredError
+from benchmarks.clocks import Clock
+from benchmarks.figures import Column
 from benchmarks.libraries import library_named
 from benchmarks.logins import Login
 from benchmarks.peers import PEERS, Peer, Way
 
-__all__ = ["Outcome", "User", "all_at_once", "one_after_the_other", "steadily", "user_of"]
+__all__ = [
+    "Outcome",
+    "User",
+    "all_at_once",
+    "one_after_the_other",
+    "renews_nothing",
+    "steadily",
+    "user_of",
+]
 
 Outcome = int | str
 #: A steady load ends after so many times the time that it is planned for.
@@ -86,21 +95,20 @@ def all_at_once(user: User, login: Login, count: int) -> tuple[float, list[Outco
     for thread in threads:
         thread.start()
     barrier.wait()
-    began = time.perf_counter()
-    for thread in threads:
-        thread.join()
-    return time.perf_counter() - began, outcomes
+    with Clock() as clock:
+        for thread in threads:
+            thread.join()
+    return clock.seconds, outcomes
 
 
 async def _tasks_at_once(user: User, login: Login, count: int) -> tuple[float, list[Outcome]]:
     client = user.client(login)
-    began = time.perf_counter()
-    requests = (user.get_async(client, login.url) for _ in range(count))
-    outcomes = await asyncio.gather(*requests)
-    seconds = time.perf_counter() - began
+    with Clock() as clock:
+        requests = (user.get_async(client, login.url) for _ in range(count))
+        outcomes = await asyncio.gather(*requests)
     assert user.way.close
     await user.way.close(client)
-    return seconds, list(outcomes)
+    return clock.seconds, list(outcomes)
 
 
 def one_after_the_other(
@@ -194,11 +202,12 @@ class _Load:
                 self.note(began, self.user.get(clients[number], logins[number].url))
 
         threads = [threading.Thread(target=work, args=(n,)) for n in range(len(logins))]
-        self.began = time.perf_counter()
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with Clock() as clock:
+            self.began = clock.began
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
 
     async def tasks(self, logins: Sequence[Login]) -> None:
         """The load of tasks."""
@@ -215,18 +224,14 @@ class _Load:
                 outcome = await self.user.get_async(clients[number], logins[number].url)
                 self.note(began, outcome)
 
-        self.began = time.perf_counter()
-        await asyncio.gather(*(work(n) for n in range(len(logins))))
+        with Clock() as clock:
+            self.began = clock.began
+            await asyncio.gather(*(work(n) for n in range(len(logins))))
         assert self.user.way.close
         for client in clients:
             await self.user.way.close(client)
 
 
-def must_renew(peer: Peer) -> None:
-    """Raise if the peer renews nothing by itself.
-
-    Raises:
-        UnmeasuredError: It does not.
-    """
-    if not peer.renews:
-        raise UnmeasuredError(f"{peer.name} renews no token by itself")
+def renews_nothing(_: Column, peer: str) -> str:
+    """Of `figures.Work`, unmeasured: the peer renews nothing by itself."""
+    return "" if PEERS[peer].renews else f"{peer} renews no token by itself"

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from benchmarks.figures import UnmeasuredError
+from benchmarks.figures import UnmeasuredError, installed
 from benchmarks.libraries import Library
 from benchmarks.logins import Login
 
@@ -77,10 +76,7 @@ class Peer:
     @property
     def version(self) -> str:
         """As it is installed; "" if it is not, or written by hand."""
-        try:
-            return version(self.distribution) if self.distribution else ""
-        except PackageNotFoundError:
-            return ""
+        return installed(self.distribution)
 
     def lacking(self, library: str) -> str:
         """Why there is no way for a library; "" if there is one."""

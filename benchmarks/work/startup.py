@@ -51,7 +51,8 @@ def measure(column: Column, peer: str, tiny: bool) -> Round:
     if command is None:
         raise UnmeasuredError("the command is not installed beside this Python")
     with logged_in():
-        return compared(python("import click"), [command, *column.options["arguments"]], PAIRS)
+        arguments = [command, *column.options["arguments"]]
+        return compared(python("import click"), arguments, 1 if tiny else PAIRS)
 
 
 WORK = Work(
@@ -65,5 +66,6 @@ WORK = Work(
     ),
     (Figure("ratio", "{:.2f}", "smaller"), Figure("more", "{:+.0f} ms")),
     measure,
+    seconds=6.0,
     peers=(OURS,),
 )

@@ -43,5 +43,6 @@ WORK = Work(
     ),
     measure,
     rounds=1,
+    seconds=10.0,
     peers=(OURS,),
 )
