@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.figures import Cell, Work, installed
 from benchmarks.kept import Kept, digest
 from benchmarks.peers import FLOOR, OURS, PEERS
-from benchmarks.reasons import cells_ahead, profiles
+from benchmarks.reasons import Ahead, cells_ahead
 from benchmarks.runner import ROOT, Results
 from benchmarks.work import WORKS
 
@@ -136,24 +136,26 @@ def ahead(results: Mapping[str, Results]) -> Iterator[str]:
         return
     yield "| work | where, and who | why | where ours goes |"
     yield "|---|---|---|---|"
-    looked = profiles(results)
-    groups: dict[tuple[str, str], dict[str, dict[str, list[str]]]] = {}
+    groups: dict[tuple[str, str], dict[str, list[Ahead]]] = {}
     for each in found:
-        columns = groups.setdefault((each.work.name, each.why), {})
-        columns.setdefault(each.column, {}).setdefault(each.peer, []).append(each.figure)
+        groups.setdefault((each.work.name, each.why), {}).setdefault(each.column, []).append(each)
     for (name, why), columns in groups.items():
-        where = "; ".join(
-            f"{column}: {who(WORKS[name], names)}" for column, names in columns.items()
+        where = "; ".join(f"{column}: {who(each)}" for column, each in columns.items())
+        goes = "; ".join(
+            f"{column}: {goes_to(each[0].profile)}" for column, each in columns.items()
         )
-        goes = "; ".join(f"{column}: {goes_to(looked[name][column])}" for column in columns)
         yield f"| {WORKS[name].title} | {where} | {why or '**not explained**'} | {goes} |"
 
 
-def who(work: Work, names: Mapping[str, list[str]]) -> str:
-    """Peers that are ahead, and in what, where a work has more than one figure to be ahead in."""
-    several = sum(figure.better is not None for figure in work.figures) > 1
-    texts = (f"{peer} ({', '.join(each)})" if several else peer for peer, each in names.items())
-    return ", ".join(texts)
+def who(ahead: list[Ahead]) -> str:
+    """Peers that are ahead in a column, and in what, where it has several figures."""
+    several = sum(figure.better is not None for figure in ahead[0].work.figures) > 1
+    names: dict[str, list[str]] = {}
+    for each in ahead:
+        names.setdefault(each.peer, []).append(each.figure)
+    return ", ".join(
+        f"{peer} ({', '.join(its)})" if several else peer for peer, its in names.items()
+    )
 
 
 def goes_to(profile: Mapping[str, float]) -> str:

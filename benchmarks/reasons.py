@@ -8,9 +8,8 @@ reason is written, the page says "not explained", and the run fails.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from benchmarks.figures import Cell, Column, Figure, Work
@@ -18,7 +17,7 @@ from benchmarks.peers import FLOOR, OURS
 from benchmarks.runner import Results
 from benchmarks.work import WORKS
 
-__all__ = ["REASONS", "Ahead", "Reason", "cells_ahead", "columns_behind", "explained", "profiles"]
+__all__ = ["REASONS", "Ahead", "Reason", "cells_ahead", "columns_behind", "explained"]
 
 #: A peer is ahead when its median is better than ours by more than this share: the rest is noise.
 NOISE = 0.05
@@ -92,7 +91,8 @@ class Ahead:
 
     Attributes:
         work, column, peer, figure: Where.
-        why: The reason with its shares; "" where none is written, or none is confirmed.
+        profile: Where ours goes there, in percent.
+        why: The reason; "" where none is written, or none is confirmed.
         doubt: Why it is not explained, or "".
     """
 
@@ -100,7 +100,8 @@ class Ahead:
     column: str
     peer: str
     figure: str
-    why: str
+    profile: Mapping[str, float]
+    why: str = ""
     doubt: str = ""
 
 
@@ -165,24 +166,19 @@ def explained(
 ) -> Ahead:
     """Why a peer is ahead there, if the profile confirms it."""
     column, peer, figure = key
+    ahead = Ahead(work, column, peer, figure, profile)
     reason = next(
         (each for each in REASONS if matches(each, work.name, column, figure, peer)), None
     )
     if reason is None:
-        return Ahead(work, column, peer, figure, "", "reasons.py does not say why")
-    if not reason.parts:
-        return Ahead(work, column, peer, figure, reason.why)
-    shares = dict(profile)
-    if reason.of_ours:
-        own = sum(share for part, share in shares.items() if part not in ELSEWHERE)
-        shares = {
-            part: 100 * share / own for part, share in shares.items() if part not in ELSEWHERE
-        }
-    taken = sum(shares.get(part, 0.0) for part in reason.parts) / 100
-    if taken < ENOUGH * lead_:
+        return replace(ahead, doubt="reasons.py does not say why")
+    own = sum(share for part, share in profile.items() if part not in ELSEWHERE)
+    whole = own if reason.of_ours else 100
+    taken = sum(profile.get(part, 0) for part in reason.parts) / whole if whole else 0
+    if reason.parts and taken < ENOUGH * lead_:
         doubt = f"the profile does not confirm the reason: its parts take {taken:.0%}"
-        return Ahead(work, column, peer, figure, "", doubt)
-    return Ahead(work, column, peer, figure, reason.why)
+        return replace(ahead, doubt=doubt)
+    return replace(ahead, why=reason.why)
 
 
 def matches(reason: Reason, work: str, column: str, figure: str, peer: str) -> bool:
@@ -194,12 +190,3 @@ def matches(reason: Reason, work: str, column: str, figure: str, peer: str) -> b
         (peer, reason.peer),
     )
     return all(fnmatchcase(name, pattern) for name, pattern in pairs)
-
-
-def profiles(results: Mapping[str, Results]) -> dict[str, dict[str, Mapping[str, float]]]:
-    """By work and column: where our time or memory goes, where a peer is ahead."""
-    found: dict[str, dict[str, Mapping[str, float]]] = defaultdict(dict)
-    for name, cells in results.items():
-        for column in columns_behind(WORKS[name], cells):
-            found[name][column.name] = cells[column.name, OURS].profile
-    return found

@@ -35,6 +35,7 @@ def column_for_us(work: Work) -> Column:
     return next(column for column in work.columns if not lacking(work, column, OURS))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("work", WORKS.values(), ids=WORKS)
 def test_a_tiny_round_of_each_work(work: Work) -> None:
     """It brings each figure that its table shows, or says why it cannot."""
