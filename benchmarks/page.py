@@ -32,6 +32,8 @@ ratios: times are those of this machine.
 `make bench-check` demands some of these ratios and fails when one is missed.
 
 ![Cost per request, latency during renewals, stampede](performance.svg)
+
+The scales of the picture are logarithmic; the line at the end of a bar is the spread of the rounds.
 """
 
 ABOUT_PEERS = (
