@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
 __all__ = ["Cell", "Column", "Figure", "UnmeasuredError", "Work", "installed"]
@@ -20,6 +19,8 @@ class UnmeasuredError(Exception):
 
 def installed(distribution: str) -> str:
     """Its version; "" where it is not installed, or has no name."""
+    from importlib.metadata import PackageNotFoundError, version  # half of what the rest imports
+
     try:
         return version(distribution) if distribution else ""
     except PackageNotFoundError:

@@ -64,6 +64,13 @@ REASONS: tuple[Reason, ...] = (
     Reason("throughput", CHECKS, "the same checks, over a server that answers at once"),
     Reason(
         "stampede",
+        (),
+        "each of its processes renews for itself and spends the refresh token again, as the number "
+        "of token requests shows; ours lock a file, and one of them renews for all",
+        column="*processes",
+    ),
+    Reason(
+        "stampede",
         RENEWAL,
         "ours takes the lock of the store and saves the new login before a request goes on",
     ),

@@ -15,13 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.figures import Cell, Column, Work
-from benchmarks.peers import PEERS
+from benchmarks.peers import OURS, PEERS
 
 __all__ = ["Job", "Results", "cells_of", "measured", "run"]
 
 ROOT = Path(__file__).parent.parent
 #: Seconds after which a measurement has failed.
 LONGEST = 600.0
+
+#: Seconds; a cell that takes longer is measured once, unless it is ours.
+LONG = 12.0
 
 #: Of one work: by column and peer.
 Results = dict[tuple[str, str], Cell]
@@ -63,8 +66,12 @@ class Job:
             (column, peer)
             for column, peer in self.cells
             for cell in (self.results[column.name, peer],)
-            if not cell.is_over and len(cell.rounds) <= number
+            if not cell.is_over and len(cell.rounds) <= number and not self.suffices(cell, peer)
         ]
+
+    def suffices(self, cell: Cell, peer: str) -> bool:
+        """Whether a cell has taken so long that its first round says enough."""
+        return bool(cell.rounds) and cell.seconds > LONG * len(cell.rounds) and peer != OURS
 
     @property
     def seconds_left(self) -> float:
@@ -74,9 +81,10 @@ class Job:
         if known:
             usual = sum(c.seconds for c in known) / sum(len(c.rounds) for c in known)
         left = 0.0
-        for cell in self.results.values():
-            each = cell.seconds / len(cell.rounds) if cell.rounds else usual
-            left += 0 if cell.is_over else each * max(0, self.rounds - len(cell.rounds))
+        for (_, peer), cell in self.results.items():
+            if not cell.is_over and not self.suffices(cell, peer):
+                each = cell.seconds / len(cell.rounds) if cell.rounds else usual
+                left += each * max(0, self.rounds - len(cell.rounds))
         return left / self.work.beside
 
 

@@ -54,7 +54,6 @@ class Peer:
         renews: Whether it renews at all.
         rotates: Whether it uses refresh tokens here.
         routes_sites: Whether it sends requests to a site to the gateway.
-        shares: Whether processes share its login.
         lacks: By library, why there is no way.
     """
 
@@ -70,7 +69,6 @@ class Peer:
     renews: bool = True
     rotates: bool = True
     routes_sites: bool = False
-    shares: bool = False
     lacks: Mapping[str, str] | None = None
 
     @property

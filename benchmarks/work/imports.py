@@ -11,7 +11,7 @@ from benchmarks.figures import Column, Figure, Round, UnmeasuredError, Work
 from benchmarks.peers import FLOOR, OURS, PEERS
 
 #: Pairs of processes in a round.
-PAIRS = 5
+PAIRS = 4
 
 
 def seconds_of(command: list[str]) -> float:
@@ -81,7 +81,7 @@ WORK = Work(
     (Figure("ratio", "{:.2f}", "smaller"), Figure("more", "{:+.0f} ms")),
     measure,
     unmeasured=unmeasured,
-    seconds=6.0,
+    seconds=3.0,
     profile="imports",
     peers=tuple(name for name in PEERS if name != FLOOR and PEERS[name].imports),
 )

@@ -36,5 +36,6 @@ WORK = Work(
     ),
     measure,
     unmeasured=renews_nothing,
-    seconds=2.5,
+    rounds=2,
+    seconds=3.0,
 )

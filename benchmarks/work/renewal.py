@@ -99,5 +99,6 @@ WORK = Work(
     ),
     measure,
     unmeasured=renews_nothing,
-    seconds=10.0,
+    rounds=2,
+    seconds=9.5,
 )

@@ -16,7 +16,7 @@ from benchmarks.logins import CLIENT_ID, CLIENT_SECRET, CLOUD_ID
 from benchmarks.peers import OURS
 from benchmarks.work.imports import compared, python
 
-PAIRS = 10
+PAIRS = 8
 
 
 @contextmanager
@@ -66,6 +66,6 @@ WORK = Work(
     ),
     (Figure("ratio", "{:.2f}", "smaller"), Figure("more", "{:+.0f} ms")),
     measure,
-    seconds=6.0,
+    seconds=3.0,
     peers=(OURS,),
 )

@@ -121,6 +121,6 @@ WORK = Work(
         Figure("growth", "{:.2f} times"),
     ),
     measure,
-    seconds=5.0,
+    seconds=4.0,
     peers=(OURS,),
 )

@@ -17,7 +17,7 @@ from benchmarks.peers import FLOOR
 from benchmarks.server import local_server
 
 #: Threads or tasks; seconds of a batch; pairs of batches.
-THREADS, TASKS, SECONDS, PAIRS = 4, 20, 0.3, 4
+THREADS, TASKS, SECONDS, PAIRS = 4, 20, 0.3, 3
 
 
 def requests_per_second(user: User, client: Any, url: str, seconds: float) -> float:
@@ -100,5 +100,5 @@ WORK = Work(
     tuple(Column(library, library) for library in LIBRARIES),
     (Figure("of the floor", "{:.0f} %", "larger"), Figure("requests/s", "{:.0f}/s")),
     measure,
-    seconds=4.0,
+    seconds=3.0,
 )
