@@ -14,17 +14,16 @@ class Clock:
 
     Attributes:
         running: How many clocks run in this process.
-        began: Reading of time.perf_counter() at the beginning.
         seconds: That the block has taken.
     """
 
     running = 0
-    began = 0.0
     seconds = 0.0
+    _began = 0.0
 
     def __enter__(self) -> Self:
         Clock.running += 1
-        self.began = time.perf_counter()
+        self._began = time.perf_counter()
         return self
 
     def __exit__(
@@ -33,5 +32,5 @@ class Clock:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.seconds = time.perf_counter() - self.began
+        self.seconds = time.perf_counter() - self._began
         Clock.running -= 1

@@ -156,10 +156,11 @@ def steadily(user: User, logins: Sequence[Login], seconds: float, every: float) 
     """
     samples: list[Sample] = []
     load = _Load(user, seconds, every, len(logins), samples)
-    if user.is_async:
-        asyncio.run(load.tasks(logins))
-    else:
-        load.threads(logins)
+    with Clock():
+        if user.is_async:
+            asyncio.run(load.tasks(logins))
+        else:
+            load.threads(logins)
     return samples
 
 
@@ -202,12 +203,11 @@ class _Load:
                 self.note(began, self.user.get(clients[number], logins[number].url))
 
         threads = [threading.Thread(target=work, args=(n,)) for n in range(len(logins))]
-        with Clock() as clock:
-            self.began = clock.began
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
+        self.began = time.perf_counter()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
 
     async def tasks(self, logins: Sequence[Login]) -> None:
         """The load of tasks."""
@@ -224,9 +224,8 @@ class _Load:
                 outcome = await self.user.get_async(clients[number], logins[number].url)
                 self.note(began, outcome)
 
-        with Clock() as clock:
-            self.began = clock.began
-            await asyncio.gather(*(work(n) for n in range(len(logins))))
+        self.began = time.perf_counter()
+        await asyncio.gather(*(work(n) for n in range(len(logins))))
         assert self.user.way.close
         for client in clients:
             await self.user.way.close(client)
