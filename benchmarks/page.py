@@ -26,7 +26,7 @@ Written by `make bench`, not by hand. One command sets up an environment of its 
 versions (`benchmarks/requirements.txt`), measures each cell in fresh processes, whose rounds take
 turns with those of all others, and writes this page; `python -m benchmarks WORK` measures one table
 alone. Figures are medians of the rounds, with the smallest and the largest in parentheses; a cell
-of a peer that takes longer than 12 seconds is measured once. Ratios are to the constant header, or
+of a peer that takes longer than 10 seconds is measured once. Ratios are to the constant header, or
 to what a table names, in the same process at the same time. Read the ratios: times are those of
 this machine.
 

@@ -155,7 +155,7 @@ def work_for(name: str, place: str, title: str) -> Work:
     """The work for one place."""
     columns = tuple(Column(library, library, {"place": place}) for library in LIBRARIES)
     title = f"Cost per request, {title}"
-    return Work(name, title, TEXT, columns, FIGURES, measure, unmeasured=unmeasured, seconds=1.5)
+    return Work(name, title, TEXT, columns, FIGURES, measure, unmeasured=unmeasured, seconds=1.1)
 
 
 WORKS = (

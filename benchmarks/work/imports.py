@@ -81,6 +81,7 @@ WORK = Work(
     (Figure("ratio", "{:.2f}", "smaller"), Figure("more", "{:+.0f} ms")),
     measure,
     unmeasured=unmeasured,
+    rounds=2,
     seconds=3.0,
     profile="imports",
     peers=tuple(name for name in PEERS if name != FLOOR and PEERS[name].imports),

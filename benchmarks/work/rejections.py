@@ -37,5 +37,5 @@ WORK = Work(
     measure,
     unmeasured=renews_nothing,
     rounds=2,
-    seconds=3.0,
+    seconds=2.0,
 )

@@ -118,7 +118,7 @@ WORK = Work(
     measure,
     unmeasured=renews_nothing,
     rounds=2,
-    seconds=4.0,
+    seconds=3.0,
 )
 
 if __name__ == "__main__":

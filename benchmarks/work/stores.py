@@ -45,6 +45,6 @@ WORK = Work(
     ),
     measure,
     rounds=1,
-    seconds=7.0,
+    seconds=4.0,
     peers=(OURS,),
 )
