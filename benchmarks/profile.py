@@ -14,10 +14,10 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import signal
 import subprocess
 import sys
 import threading
+import time
 import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
@@ -34,9 +34,10 @@ from benchmarks.work import WORKS
 
 __all__ = ["PARTS", "profiled", "shares_of"]
 
-#: Seconds between two looks.
-EVERY = 0.001
-#: Functions that wait, by file: a thread in one of them is not at work.
+#: Seconds between two looks; so many looks are enough; seconds after which no other round begins.
+EVERY, ENOUGH, LONGEST = 0.001, 2000, 5.0
+#: Functions that wait, by file: a thread in one of them is not at work; nor is one that has not
+#: moved since the last look, as one that waits for a lock.
 WAITING = {
     ("threading.py", "wait"),
     ("threading.py", "acquire"),
@@ -85,30 +86,39 @@ def shares_of(work: Work, column: Column, peer: str) -> dict[str, float]:
 
 def time_of(work: Work, column: Column, peer: str) -> Counter[str]:
     """Looks by part."""
-    counts = Counter[str]()
-    main = threading.get_ident()
+    counts, over = Counter[str](), threading.Event()
+    main, stood = threading.get_ident(), dict[int, tuple[int, int]]()
 
-    def look(_: int, frame: FrameType | None) -> None:
-        if Clock.running:
-            count(frame)
-        signal.setitimer(signal.ITIMER_REAL, EVERY)  # once: looks that take long do not pile up
+    def look() -> None:
+        frames = sys._current_frames()  # noqa: SLF001 - documented
+        del frames[threading.get_ident()]
+        stands = {ident: (id(frame), frame.f_lasti) for ident, frame in frames.items()}
+        at_work = [
+            part
+            for ident, frame in frames.items()
+            if ident == main or stands[ident] != stood.get(ident)
+            if (part := part_of(frame)) != "waiting"
+        ]
+        for part in at_work or ["waiting"]:
+            counts[part] += 1 / max(1, len(at_work))
+        stood.clear()
+        stood.update(stands)
 
-    def count(frame: FrameType | None) -> None:
-        # the main thread is in this function by now; `frame` is where it was
-        others = sys._current_frames().items()  # noqa: SLF001 - documented, for profilers
-        frames = [frame, *(each for ident, each in others if ident != main)]
-        at_work = [part for each in frames if (part := part_of(each)) != "waiting"]
-        for part in at_work:
-            counts[part] += 1 / len(at_work)
-        if not at_work:
-            counts["waiting"] += 1
+    def watch() -> None:
+        while not over.wait(EVERY):
+            if Clock.running:
+                look()
 
-    signal.signal(signal.SIGALRM, look)
-    signal.setitimer(signal.ITIMER_REAL, EVERY)
+    sys.setswitchinterval(EVERY / 4)  # or looks would wait for the other threads
+    watching = threading.Thread(target=watch, daemon=True)
+    watching.start()
+    end = time.monotonic() + LONGEST
     try:
-        work.measure(column, peer, False)
+        while sum(counts.values()) < ENOUGH and time.monotonic() < end:
+            work.measure(column, peer, False)
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        over.set()
+        watching.join()
     return counts
 
 
