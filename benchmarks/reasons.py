@@ -98,7 +98,7 @@ class Ahead:
 
     Attributes:
         work, column, peer, figure: Where.
-        profile: Where ours goes there, in percent.
+        profile: Where ours goes there, in percent of what the reason is about.
         why: The reason; "" where none is written, or none is confirmed.
         doubt: Why it is not explained, or "".
     """
@@ -179,9 +179,11 @@ def explained(
     )
     if reason is None:
         return replace(ahead, doubt="reasons.py does not say why")
-    own = sum(share for part, share in profile.items() if part not in ELSEWHERE)
-    whole = own if reason.of_ours else 100
-    taken = sum(profile.get(part, 0) for part in reason.parts) / whole if whole else 0
+    if reason.of_ours:
+        own = {part: share for part, share in profile.items() if part not in ELSEWHERE}
+        profile = {part: 100 * share / sum(own.values()) for part, share in own.items()}
+        ahead = replace(ahead, profile=profile)
+    taken = sum(profile.get(part, 0) for part in reason.parts) / 100
     if reason.parts and taken < ENOUGH * lead_:
         doubt = f"the profile does not confirm the reason: its parts take {taken:.0%}"
         return replace(ahead, doubt=doubt)

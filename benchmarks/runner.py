@@ -60,6 +60,11 @@ class Job:
             cell = self.results.setdefault((column.name, peer), Cell())
             cell.unmeasured = cell.unmeasured or lacking(self.work, column, peer)
 
+    @property
+    def beside(self) -> int:
+        """How many cells are measured at once; what is tiny tells no time."""
+        return max(self.work.beside, os.cpu_count() or 1) if self.tiny else self.work.beside
+
     def missing(self, number: int) -> list[tuple[Column, str]]:
         """The cells that a round has not measured yet; the first one is 0."""
         return [
@@ -85,7 +90,7 @@ class Job:
             if not cell.is_over and not self.suffices(cell, peer):
                 each = cell.seconds / len(cell.rounds) if cell.rounds else usual
                 left += each * max(0, self.rounds - len(cell.rounds))
-        return left / self.work.beside
+        return left / self.beside
 
 
 def lacking(work: Work, column: Column, peer: str) -> str:
@@ -114,7 +119,7 @@ def run(job: Job, done: Callable[[str], None] = lambda text: None) -> Results:
             where = f"{job.work.name} {number + 1}/{job.rounds}, {column.name}, {peer}"
             return f"{where}: {cell.failure}" if cell.failure else where
 
-        for text in in_turns(measure, job.missing(number), job.work.beside):
+        for text in in_turns(measure, job.missing(number), job.beside):
             done(text)
     return job.results
 
