@@ -3,12 +3,16 @@
 Read `work/__init__.py`, `runner.py` and `peers/__init__.py`, in this order.
 
     __main__.py     the command
-    runner.py       a fresh process for each measurement, interleaved rounds, medians
+    runner.py       a fresh process for each measurement, interleaved rounds
     child.py        what runs in that process
+    kept.py         what was measured: a run that was interrupted goes on with it
+    progress.py     how far a run is, how long the rest takes, whether others disturb it
     bounds.py       what `make bench-check` demands
-    reasons.py      why a peer is ahead, where one is
+    profile.py      where our time or memory goes
+    reasons.py      why a peer is ahead, where one is: a profile confirms it
     page.py picture.py      docs/performance.md and its picture
     figures.py      what a measurement brings
+    clocks.py       a clock, which tells a profile when to look
     libraries.py    the HTTP libraries: a request, a client, an answer from memory
     logins.py       the login that a peer is given
     server.py       resource server and token endpoint, a process of its own

@@ -13,12 +13,17 @@ from benchmarks.work import WORKS
 
 def main() -> None:
     """Measure one cell once, and print what it has brought as the last line."""
-    name, heading, peer, tiny = sys.argv[1:]
+    name, heading, peer, how = sys.argv[1:]
     work = WORKS[name]
     column = next(each for each in work.columns if each.name == heading)
     answer: dict[str, Any]
     try:
-        answer = {"round": work.measure(column, peer, tiny == "tiny")}
+        if how == "profile":
+            from benchmarks.profile import shares_of
+
+            answer = {"profile": shares_of(work, column, peer)}
+        else:
+            answer = {"round": work.measure(column, peer, how == "tiny")}
     except UnmeasuredError as reason:
         answer = {"unmeasured": str(reason)}
     except Exception as error:  # noqa: BLE001 - the table says it

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["Cell", "Column", "Figure", "UnmeasuredError", "Work"]
+__all__ = ["Cell", "Column", "Figure", "UnmeasuredError", "Work", "installed"]
 
 #: Values of one round by the names of figures: numbers, or texts such as "yes".
 Round = Mapping[str, float | str]
@@ -15,6 +15,16 @@ Round = Mapping[str, float | str]
 
 class UnmeasuredError(Exception):
     """This cannot be measured for this peer; the text is the reason that the page shows."""
+
+
+def installed(distribution: str) -> str:
+    """Its version; "" where it is not installed, or has no name."""
+    from importlib.metadata import PackageNotFoundError, version  # half of what the rest imports
+
+    try:
+        return version(distribution) if distribution else ""
+    except PackageNotFoundError:
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +85,11 @@ class Work:
             for the least that shows that it works. Raises UnmeasuredError.
         rounds: How often each cell is measured, unless told otherwise.
         peers: Names of those that are measured; None: all.
+        unmeasured: Why (column, name of the peer) cannot be measured, where this is known without
+            trying; "": it may be.
+        beside: How many cells are measured at once: more than one only where no figure is a time.
+        seconds: About how long a cell takes, for the estimate before the first one has ended.
+        profile: How `profile.py` looks for what takes so much of ours: "time", "imports", "memory".
     """
 
     name: str
@@ -85,6 +100,10 @@ class Work:
     measure: Callable[[Column, str, bool], Round]
     rounds: int = 3
     peers: tuple[str, ...] | None = None
+    unmeasured: Callable[[Column, str], str] = lambda column, peer: ""
+    beside: int = 1
+    seconds: float = 2.0
+    profile: Literal["time", "imports", "memory"] = "time"
 
 
 @dataclass(slots=True)
@@ -95,11 +114,20 @@ class Cell:
         rounds: Of each round that was measured.
         unmeasured: Why it cannot be measured, or "".
         failure: What went wrong, or "".
+        seconds: That all of it has taken.
+        profile: Shares of our time or memory by parts, where `profile.py` has looked; in percent.
     """
 
     rounds: list[Round] = field(default_factory=list)
     unmeasured: str = ""
     failure: str = ""
+    seconds: float = 0.0
+    profile: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether another round would bring nothing."""
+        return bool(self.unmeasured or self.failure)
 
     def values(self, figure: str) -> list[float | str]:
         """Of each round that has the figure."""

@@ -42,7 +42,7 @@ from atlassian_auth_adapter.stores.base import Entry
 
 BATCHES, CALLS = 40, 10
 #: Seconds after which a measurement ends with fewer batches.
-LONGEST = 3.0
+LONGEST = 1.0
 #: Characters. Atlassian Cloud's access tokens have some 2,000, its refresh tokens some 1,500.
 TOKEN = 2000
 

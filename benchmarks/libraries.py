@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
@@ -56,6 +56,12 @@ def requests_library() -> Library:
     dispatch: Any = hooks.dispatch_hook
     answer = requests.Response()
     answer.status_code = 200
+    prepared = cache(lambda url: requests.Request("GET", url).prepare())
+
+    def request(url: str) -> Any:
+        made = prepared(url).copy()
+        made.hooks = hooks.default_hooks()
+        return made
 
     def answered(auth: Any, request: Any) -> None:
         answer.request = auth(request)
@@ -71,7 +77,7 @@ def requests_library() -> Library:
     return Library(
         "requests",
         False,
-        lambda url: requests.Request("GET", url).prepare(),
+        request,
         lambda auth, request: auth(request),
         answered,
         client,

@@ -12,12 +12,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.figures import Column, UnmeasuredError
+from benchmarks.clocks import Clock
+from benchmarks.figures import Column
 from benchmarks.libraries import library_named
 from benchmarks.logins import Login
 from benchmarks.peers import PEERS, Peer, Way
 
-__all__ = ["Outcome", "User", "all_at_once", "one_after_the_other", "steadily", "user_of"]
+__all__ = [
+    "Outcome",
+    "User",
+    "all_at_once",
+    "one_after_the_other",
+    "renews_nothing",
+    "steadily",
+    "user_of",
+]
 
 Outcome = int | str
 #: A steady load ends after so many times the time that it is planned for.
@@ -86,21 +95,20 @@ def all_at_once(user: User, login: Login, count: int) -> tuple[float, list[Outco
     for thread in threads:
         thread.start()
     barrier.wait()
-    began = time.perf_counter()
-    for thread in threads:
-        thread.join()
-    return time.perf_counter() - began, outcomes
+    with Clock() as clock:
+        for thread in threads:
+            thread.join()
+    return clock.seconds, outcomes
 
 
 async def _tasks_at_once(user: User, login: Login, count: int) -> tuple[float, list[Outcome]]:
     client = user.client(login)
-    began = time.perf_counter()
-    requests = (user.get_async(client, login.url) for _ in range(count))
-    outcomes = await asyncio.gather(*requests)
-    seconds = time.perf_counter() - began
+    with Clock() as clock:
+        requests = (user.get_async(client, login.url) for _ in range(count))
+        outcomes = await asyncio.gather(*requests)
     assert user.way.close
     await user.way.close(client)
-    return seconds, list(outcomes)
+    return clock.seconds, list(outcomes)
 
 
 def one_after_the_other(
@@ -148,10 +156,11 @@ def steadily(user: User, logins: Sequence[Login], seconds: float, every: float) 
     """
     samples: list[Sample] = []
     load = _Load(user, seconds, every, len(logins), samples)
-    if user.is_async:
-        asyncio.run(load.tasks(logins))
-    else:
-        load.threads(logins)
+    with Clock():
+        if user.is_async:
+            asyncio.run(load.tasks(logins))
+        else:
+            load.threads(logins)
     return samples
 
 
@@ -222,11 +231,6 @@ class _Load:
             await self.user.way.close(client)
 
 
-def must_renew(peer: Peer) -> None:
-    """Raise if the peer renews nothing by itself.
-
-    Raises:
-        UnmeasuredError: It does not.
-    """
-    if not peer.renews:
-        raise UnmeasuredError(f"{peer.name} renews no token by itself")
+def renews_nothing(_: Column, peer: str) -> str:
+    """Of `figures.Work`, unmeasured: the peer renews nothing by itself."""
+    return "" if PEERS[peer].renews else f"{peer} renews no token by itself"

@@ -23,7 +23,6 @@ from dataclasses import asdict, dataclass, field
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs
-from urllib.request import Request, urlopen
 
 FOREIGN_HOST = "localhost"
 #: Seconds for which a new token is accepted longer than it is said to be: lives are so short here
@@ -201,6 +200,8 @@ class LocalServer:
 
     def change(self, **settings: Any) -> dict[str, Any]:
         """Change settings; everything that the server knows."""
+        from urllib.request import Request, urlopen  # the server itself needs it not
+
         request = Request(f"{self.base}/control", json.dumps(settings).encode(), method="POST")
         with urlopen(request) as answer:
             known: dict[str, Any] = json.load(answer)

@@ -6,15 +6,20 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from benchmarks import page
 from benchmarks.bounds import BOUNDS, Bound, cells_for, judged
-from benchmarks.figures import Cell, Column, Figure
+from benchmarks.figures import Cell, Column, Figure, Work
+from benchmarks.kept import Kept, Record
 from benchmarks.page import PAGE, PICTURE, table
 from benchmarks.peers import FLOOR, OURS, PEERS
-from benchmarks.reasons import REASONS, cells_ahead, unused
-from benchmarks.runner import Results, measured, run
+from benchmarks.profile import PARTS, part_of_file
+from benchmarks.progress import Progress
+from benchmarks.reasons import cells_ahead, explained
+from benchmarks.runner import Job, Results, lacking, measured, run
 from benchmarks.work import WORKS
 
 ROOT = Path(__file__).parent.parent
@@ -25,31 +30,94 @@ def column_of(work: str, name: str) -> Column:
     return next(column for column in WORKS[work].columns if column.name == name)
 
 
-def test_a_tiny_round_of_the_floor_and_of_ours() -> None:
+def column_for_us(work: Work) -> Column:
+    """The first one in which this library is measured."""
+    return next(column for column in work.columns if not lacking(work, column, OURS))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("work", WORKS.values(), ids=WORKS)
+def test_a_tiny_round_of_each_work(work: Work) -> None:
+    """It brings each figure that its table shows, or says why it cannot."""
+    answer = measured(work, column_for_us(work), OURS, how="tiny")
+    assert "failure" not in answer, answer
+    if "unmeasured" not in answer:
+        assert set(answer["round"]) >= {figure.name for figure in work.figures}
+
+
+def test_the_floor_stands_beside_ours() -> None:
     """A fresh process measures each; another library would be one more row."""
     work = WORKS["hot-gateway"]
     column = column_of("hot-gateway", "requests")
-    results = run(work, [(column, FLOOR), (column, OURS)], rounds=1, tiny=True)
-    for cell in results.values():
-        assert not cell.failure
-        assert set(cell.rounds[0]) == {figure.name for figure in work.figures}
+    results = run(Job(work, [(column, FLOOR), (column, OURS)], 1, tiny=True))
+    assert not any(cell.failure for cell in results.values())
     lines = list(table(work, results))
     assert [line.split(" | ")[0].strip("| ") for line in lines[2:]] == [FLOOR, OURS]
 
 
-def test_a_tiny_round_against_the_local_server() -> None:
-    """An expired token is renewed once for all threads that meet it."""
-    answer = measured(WORKS["stampede"], column_of("stampede", "requests, 64"), OURS, tiny=True)
+def test_an_expired_token_is_renewed_once_for_all_threads() -> None:
+    """The local server counts the token requests of a stampede."""
+    answer = measured(WORKS["stampede"], column_of("stampede", "requests, 64"), OURS, how="tiny")
     assert answer["round"]["token requests"] == 1
     assert answer["round"]["answered"] == "4 of 4 answered"
 
 
 def test_what_cannot_be_measured_says_why() -> None:
-    """It is a reason in the table, and no failure."""
+    """It is a reason in the table, and no failure; no process is started for it."""
     work, column = WORKS["hot-site"], column_of("hot-site", "requests")
-    results = run(work, [(column, FLOOR)], rounds=1, tiny=True)
-    assert "accepts no OAuth token" in results["requests", FLOOR].unmeasured
-    assert list(table(work, results))[2].endswith("| n/a [1] |")
+    job = Job(work, [(column, FLOOR)], 1, tiny=True)
+    assert (job.missing(0), job.seconds_left) == ([], 0)
+    assert "accepts no OAuth token" in job.results["requests", FLOOR].unmeasured
+    assert list(table(work, job.results))[2].endswith("| n/a [1] |")
+
+
+def a_work(measure: Any = None, **settings: Any) -> Work:
+    """One that nobody measures in a process of its own."""
+    figures = (Figure("seconds", "{:.1f} s", "smaller"),)
+    return Work("stampede", "", "", (Column("column"),), figures, measure, **settings)
+
+
+@pytest.mark.parametrize("beside", [1, 3])
+def test_an_interrupted_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beside: int
+) -> None:
+    """What was measured before is not measured again, whether cells run one by one or at once."""
+    work, names, asked = a_work(beside=beside), [FLOOR, OURS, "Authlib"], list[str]()
+
+    def measured_here(work: Work, column: Column, peer: str, *, how: str) -> dict[str, Any]:
+        asked.append(peer)
+        return {"round": {"seconds": 1.0}} if peer != "Authlib" else {"failure": "no answer"}
+
+    monkeypatch.setattr("benchmarks.runner.measured", measured_here)
+    cells = [(work.columns[0], name) for name in names]
+    first = Job(work, cells, 2)
+    first.results["column", FLOOR].rounds = [{"seconds": 2.0}]
+    kept = Kept({"stampede": Record("now", results=run(first))}, tmp_path / "results.json")
+    assert sorted(asked) == sorted([FLOOR, OURS, OURS, "Authlib"])
+    kept.save()
+    again = Kept.read(kept.file)
+    assert again.records == kept.records
+    assert again.results["stampede"]["column", FLOOR].rounds == [{"seconds": 2.0}, {"seconds": 1.0}]
+    assert Job(work, cells, 2, again.results["stampede"]).seconds_left == 0
+
+
+def test_a_run_goes_on_only_with_the_same_version(tmp_path: Path) -> None:
+    """A run that is complete, or of another version, is followed by a new one."""
+    kept = Kept({"stampede": Record("now", ended=1.0)}, tmp_path / "results.json")
+    assert kept.goes_on(["stampede", "renewal"], "now")
+    assert not kept.goes_on(["stampede"], "now")
+    assert not kept.goes_on(["stampede", "renewal"], "later")
+    assert not Kept.read(tmp_path / "none.json").goes_on(["stampede"], "now")
+
+
+def test_the_time_left_is_estimated_from_what_was_measured() -> None:
+    """Before that, from what the work says of itself; cells that run at once take less."""
+    work = a_work(seconds=30.0, beside=2)
+    job = Job(work, [(work.columns[0], FLOOR), (work.columns[0], OURS)], 4)
+    assert job.seconds_left == 4 * 2 * 30 / 2
+    job.results["column", FLOOR] = Cell([{"seconds": 1.0}], seconds=10.0)
+    assert job.seconds_left == (3 * 10 + 4 * 10) / 2
+    assert Progress([job, job]).left == "about 1 min left"
 
 
 def test_each_bound_names_what_is_measured() -> None:
@@ -87,14 +155,45 @@ def test_a_bound_on_a_ratio_is_judged_by_the_median_of_rounds(
     assert (verdict.word, verdict.is_met) == (word, word == "ok")
 
 
-def test_a_peer_that_is_ahead_needs_a_reason() -> None:
-    """One without a reason is found, and so is a reason that no cell needs."""
+def test_a_peer_that_is_ahead_needs_a_reason_that_a_profile_confirms() -> None:
+    """Without one, or where its parts take too little, the page says so and the run complains."""
     slower = results_with({FLOOR: [1.0], OURS: [2.0], "Authlib": [1.0]}, "seconds")
-    ahead = cells_ahead({"stampede": slower})
-    assert [(each.peer, bool(each.why)) for each in ahead] == [("Authlib", True)]
+    (found,) = cells_ahead({"stampede": slower})
+    assert (found.peer, found.why) == ("Authlib", "")
+    assert "does not confirm" in found.doubt
+    slower["column", OURS].profile = {"the store": 60.0, "waiting": 40.0}
+    (found,) = cells_ahead({"stampede": slower})
+    assert "lock of the store" in found.why
+    assert not found.doubt
     unknown = results_with({OURS: ["lost"], "Authlib": ["survives"]}, "login")
-    assert [each.why for each in cells_ahead({"cancelled": unknown})] == [""]
-    assert len(unused(ahead)) == len(REASONS) - 1
+    (found,) = cells_ahead({"cancelled": unknown})
+    assert "does not say why" in found.doubt
+    kept = Kept({"cancelled": Record("", results=unknown)})
+    assert any("does not say why" in text for text in page.complaints(kept))
+    assert any("**not explained**" in line for line in page.ahead({"cancelled": unknown}))
+
+
+def test_shares_of_our_own_time_leave_out_everybody_elses() -> None:
+    """The figure is the time of the auth object; the benchmark and the HTTP library are not it."""
+    key, profile = ("requests", "Authlib", "auth object"), {"the HTTP library": 90.0}
+    profile |= {"where the token goes": 6.0, "the auth object": 4.0}
+    assert explained(WORKS["hot-gateway"], key, 0.5, profile).why
+
+
+def test_rounds_that_have_values_in_common_show_no_difference() -> None:
+    """A median may be better by chance."""
+    close = results_with({OURS: [1.0, 2.0, 3.0], "Authlib": [1.1, 1.2, 1.3]}, "seconds")
+    assert cells_ahead({"stampede": close}) == []
+
+
+def test_each_part_of_a_profile_has_files() -> None:
+    """A part of the library that was moved is found again, or its name would never appear."""
+    package = ROOT / "atlassian_auth_adapter"
+    files = {path.relative_to(package).as_posix() for path in package.rglob("*.py")}
+    assert {part_of_file(path) for path in files} >= {part for part, _ in PARTS}
+    for _, begins in PARTS:
+        for beginning in begins:
+            assert any(path.startswith(beginning) for path in files), beginning
 
 
 def test_figures_show_their_spread() -> None:

@@ -68,6 +68,8 @@ PEER = Peer(
     "no origin; no 401; threads renew without a lock; the auth object of httpx alone: no expiry",
     {
         "requests": "from authlib.integrations.requests_client import OAuth2Session",
+        "httpx": "import sys; sys.modules['httpx2'] = None; "
+        "from authlib.integrations.httpx_client import OAuth2Client",
         "httpx2": "from authlib.integrations.httpx_client import OAuth2Client",
         "httpx2 async": "from authlib.integrations.httpx_client import AsyncOAuth2Client",
     },

@@ -125,7 +125,12 @@ PEER = Peer(
         ),
     },
     "no origin, but https; it asks a credential of the program for each new token",
-    {"requests": "from azure.core.pipeline.policies import BearerTokenCredentialPolicy"},
+    {
+        "requests": "from azure.core.pipeline.policies import BearerTokenCredentialPolicy; "
+        "from azure.core.pipeline.transport import RequestsTransport",
+        "aiohttp": "from azure.core.pipeline.policies import AsyncBearerTokenCredentialPolicy; "
+        "from azure.core.pipeline.transport import AioHttpTransport",
+    },
     leeway=300.0,
     renews=False,
 )

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from benchmarks.figures import UnmeasuredError
+from benchmarks.figures import UnmeasuredError, installed
 from benchmarks.libraries import Library
 from benchmarks.logins import Login
 
@@ -55,7 +54,6 @@ class Peer:
         renews: Whether it renews at all.
         rotates: Whether it uses refresh tokens here.
         routes_sites: Whether it sends requests to a site to the gateway.
-        shares: Whether processes share its login.
         lacks: By library, why there is no way.
     """
 
@@ -71,16 +69,12 @@ class Peer:
     renews: bool = True
     rotates: bool = True
     routes_sites: bool = False
-    shares: bool = False
     lacks: Mapping[str, str] | None = None
 
     @property
     def version(self) -> str:
         """As it is installed; "" if it is not, or written by hand."""
-        try:
-            return version(self.distribution) if self.distribution else ""
-        except PackageNotFoundError:
-            return ""
+        return installed(self.distribution)
 
     def lacking(self, library: str) -> str:
         """Why there is no way for a library; "" if there is one."""

@@ -13,24 +13,15 @@ def auth(login: Login) -> Any:
     import httpx
     from httpx_auth import OAuth2ClientCredentials
 
-    class Client(httpx.Client):
-        first = True
-
-        def post(self, *arguments: Any, **named: Any) -> Any:
-            if self.first:
-                self.first = False
-                return httpx.Response(200, json=login.token)
-            return super().post(*arguments, **named)
-
+    answer = httpx.MockTransport(lambda _: httpx.Response(200, json=login.token))
     made = OAuth2ClientCredentials(
         login.token_url,
         CLIENT_ID,
         CLIENT_SECRET,
-        client=Client(verify=False),
+        client=httpx.Client(transport=answer, trust_env=False),
         account=login.account,
     )
     next(made.sync_auth_flow(httpx.Request("GET", login.url)))
-    made.client.close()
     made.client = None  # as by default: a renewal makes a client of its own
     return made
 

@@ -91,7 +91,6 @@ PEER = Peer(
     counts_from_sending=True,
     handles_401=True,
     routes_sites=True,
-    shares=True,
     #: Of a login with `renewing`, which is seconds before the end, as every leeway is.
     leeway=3598.0,
 )

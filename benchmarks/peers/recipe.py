@@ -1,10 +1,13 @@
-"""What httpx's documentation shows for a token that is renewed after a 401, written anew.
+"""What the documentation of httpx and of aiohttp shows for a token that is renewed after a 401,
+written anew.
 
-Source: python-httpx.org/advanced/authentication, "Custom authentication schemes", read 2026-11-28.
+Sources: python-httpx.org/advanced/authentication, "Custom authentication schemes";
+docs.aiohttp.org, "Client Middleware Cookbook", "Token Refresh Middleware"; read 2026-11-27.
 """
 
 from __future__ import annotations
 
+import asyncio
 from functools import cache
 from http import HTTPStatus
 from importlib import import_module
@@ -34,6 +37,30 @@ class Renewing:
             yield request
 
 
+class RenewingMiddleware:
+    """The middleware of aiohttp. Its token request goes through itself, as there."""
+
+    def __init__(self, login: Login) -> None:
+        self.login, self.token = login, login.token
+        self.lock = asyncio.Lock()
+
+    async def __call__(self, request: Any, handler: Any) -> Any:
+        """Called by aiohttp."""
+        answer = None
+        for _ in range(2):
+            sent = self.token["access_token"]
+            request.headers["Authorization"] = f"Bearer {sent}"
+            answer = await handler(request)
+            if answer.status != HTTPStatus.UNAUTHORIZED:
+                break
+            async with self.lock:
+                if sent == self.token["access_token"]:
+                    form = self.login.refresh(self.token["refresh_token"])
+                    async with request.session.post(self.login.token_url, data=form) as renewed:
+                        self.token = {**self.token, **await renewed.json()}
+        return answer
+
+
 @cache
 def class_for(library: Any) -> Any:
     """The class of the auth object."""
@@ -51,15 +78,17 @@ def with_module(module: str) -> Way:
 
 
 PEER = Peer(
-    "recipe of httpx's docs",
+    "recipe of the docs",
     "",
     {
         "httpx": with_module("httpx"),
         "httpx async": with_module("httpx"),
         "httpx2": with_module("httpx2"),
         "httpx2 async": with_module("httpx2"),
+        "aiohttp": Way(RenewingMiddleware),
     },
-    "no origin; no expiry: each token is used until a 401; no lock, no check of the token answer",
+    "no origin; no expiry: each token is used until a 401; no check of the token answer; a lock "
+    "with aiohttp only",
     {},
     knows_expiry=False,
     handles_401=True,

@@ -11,7 +11,7 @@ from benchmarks.figures import Column, Figure, Round, UnmeasuredError, Work
 from benchmarks.peers import FLOOR, OURS, PEERS
 
 #: Pairs of processes in a round.
-PAIRS = 10
+PAIRS = 4
 
 
 def seconds_of(command: list[str]) -> float:
@@ -36,23 +36,32 @@ def python(statement: str) -> list[str]:
     return [sys.executable, "-c", statement]
 
 
+def statements(column: Column, peer: str) -> tuple[str, str]:
+    """What imports the HTTP library alone, and what imports the auth object as well."""
+    library = column.library
+    if not library:
+        return "pass", str(column.options["statement"])
+    bare = f"import {library.removesuffix(' async')}"
+    return bare, f"{bare}; {PEERS[peer].imports[library]}"
+
+
+def unmeasured(column: Column, peer: str) -> str:
+    """See `figures.Work`."""
+    if not column.library and peer != OURS:
+        return "imports its HTTP library with its package; see the other columns"
+    if column.library and column.library not in PEERS[peer].imports:
+        return "nothing is imported for it beside the other columns"
+    return ""
+
+
 def measure(column: Column, peer: str, tiny: bool) -> Round:
     """See `figures.Work`."""
-    found, library = PEERS[peer], column.library
-    if not library and peer != OURS:
-        raise UnmeasuredError("imports its HTTP library with its package; see the other columns")
-    if not library:
-        statement = column.options["statement"]
-    elif library in found.imports:
-        statement = found.imports[library]
-    else:
-        raise UnmeasuredError(f"{found.name} is not imported for {library}")
+    bare, statement = statements(column, peer)
     try:
         subprocess.run(python(statement), check=True, capture_output=True, text=True)
     except subprocess.CalledProcessError as error:
         *_, last = error.stderr.strip().splitlines()
         raise UnmeasuredError(last.partition(" (")[0]) from None  # without the path of this machine
-    bare = f"import {library.removesuffix(' async')}" if library else "pass"
     return compared(python(bare), python(statement), 1 if tiny else PAIRS)
 
 
@@ -71,5 +80,9 @@ WORK = Work(
     ),
     (Figure("ratio", "{:.2f}", "smaller"), Figure("more", "{:+.0f} ms")),
     measure,
+    unmeasured=unmeasured,
+    rounds=2,
+    seconds=3.0,
+    profile="imports",
     peers=tuple(name for name in PEERS if name != FLOOR and PEERS[name].imports),
 )

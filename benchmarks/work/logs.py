@@ -50,4 +50,6 @@ WORK = Work(
     (Figure("secrets", "", "no secret"), Figure("in logs", "{}"), Figure("in repr", "{}")),
     measure,
     rounds=1,
+    beside=2,
+    seconds=1.5,
 )

@@ -42,4 +42,6 @@ WORK = Work(
     (Figure("both", "", "kept"), Figure("redirect", "{}"), Figure("link", "{}")),
     measure,
     rounds=1,
+    beside=2,
+    seconds=1.5,
 )

@@ -16,7 +16,7 @@ from benchmarks.logins import CLIENT_ID, CLIENT_SECRET, CLOUD_ID
 from benchmarks.peers import OURS
 from benchmarks.work.imports import compared, python
 
-PAIRS = 10
+PAIRS = 8
 
 
 @contextmanager
@@ -51,7 +51,8 @@ def measure(column: Column, peer: str, tiny: bool) -> Round:
     if command is None:
         raise UnmeasuredError("the command is not installed beside this Python")
     with logged_in():
-        return compared(python("import click"), [command, *column.options["arguments"]], PAIRS)
+        arguments = [command, *column.options["arguments"]]
+        return compared(python("import click"), arguments, 1 if tiny else PAIRS)
 
 
 WORK = Work(
@@ -65,5 +66,6 @@ WORK = Work(
     ),
     (Figure("ratio", "{:.2f}", "smaller"), Figure("more", "{:+.0f} ms")),
     measure,
+    seconds=3.0,
     peers=(OURS,),
 )

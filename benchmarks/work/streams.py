@@ -22,7 +22,7 @@ WAYS = (
 #: Growth in megabytes that is still no copy of the body: some buffers, and pages of the allocator.
 MOST = 20.0
 #: Megabytes of a body.
-BIG, SMALLER = 200, 32
+BIG, SMALLER = 64, 32
 
 
 def measure(column: Column, peer: str, tiny: bool) -> Round:
@@ -54,5 +54,7 @@ WORK = Work(
     ),
     measure,
     rounds=1,
+    beside=2,
+    seconds=5.0,
     peers=(OURS,),
 )

@@ -121,5 +121,6 @@ WORK = Work(
         Figure("growth", "{:.2f} times"),
     ),
     measure,
+    seconds=4.0,
     peers=(OURS,),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from benchmarks.figures import Column, Figure, Round, Work
-from benchmarks.load import must_renew, one_after_the_other, user_of
+from benchmarks.load import one_after_the_other, renews_nothing, user_of
 from benchmarks.logins import Login
 from benchmarks.server import local_server
 
@@ -15,7 +15,6 @@ LIBRARIES = ("requests", "httpx", "httpx async", "httpx2", "httpx2 async", "aioh
 def measure(column: Column, peer: str, tiny: bool) -> Round:
     """See `figures.Work`."""
     user = user_of(column, peer)
-    must_renew(user.peer)
     with local_server(unavailable=2) as server:
         login = Login(base=server.base).expired()
         began = time.perf_counter()
@@ -36,4 +35,7 @@ WORK = Work(
     (Figure("answer", "{}", "answered"), Figure("seconds", "{:.1f} s")),
     measure,
     rounds=1,
+    unmeasured=renews_nothing,
+    beside=4,
+    seconds=4.0,
 )
