@@ -59,9 +59,7 @@ def _started(client: Any, emulator: Any, flavour: str) -> str:
 
 
 def _kept(client: Any) -> Authorizations:
-    kept, _ = records.load(
-        client._store, client.token_key.for_authorizations(), records.Authorizations
-    )
+    kept, _ = records.load(client._store, client.token_key.for_authorizations(), Authorizations)
     return kept or Authorizations()
 
 
