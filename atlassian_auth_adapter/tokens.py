@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass, field
 from typing import NoReturn, Self, TypeGuard
 
@@ -66,6 +67,7 @@ class TokenSet:
         for name in ("scope", "token_type"):
             if not getattr(self, name).isprintable():
                 raise ConfigurationError(f"the {name} contains a control character.")
+            object.__setattr__(self, name, sys.intern(str(getattr(self, name))))
         is_bearer = self.token_type.lower() in ("bearer", "")
         scheme = "Bearer" if is_bearer else "Basic" if self.token_type == "Basic" else ""
         header = SecretText(f"{scheme} {self.access_token}") if scheme else ""

@@ -80,6 +80,10 @@ _CLASS_FOR = {
 _KNOWN = frozenset({*_CLASS_FOR, "niquests"})
 
 
+#: The plain URLs of an auth object that was asked for none.
+_NONE_YET: tuple[ResourceServer | None, PlainURLs] = None, PlainURLs({})
+
+
 class AuthObject(PickledByReference):
     """What all auth objects have in common: a source, and the rules for its token.
 
@@ -98,8 +102,7 @@ class AuthObject(PickledByReference):
         source.load_libraries()
         self.source = source
         self.foreign = foreign
-        self._reported: dict[EventName, dict[Hashable, object]] = {}
-        self._plain: tuple[ResourceServer | None, PlainURLs] = None, PlainURLs({})
+        self._plain = _NONE_YET
 
     @classmethod
     def from_profile(
@@ -294,7 +297,7 @@ class AuthObject(PickledByReference):
 
         Each event has a memory of its own. When it is full, what came first is forgotten.
         """
-        reported = self._reported.setdefault(name, {})
+        reported = self.__dict__.setdefault("_reported", {}).setdefault(name, {})
         mine = object()
         if reported.setdefault(subject, mine) is not mine:
             return False

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field, replace
+from functools import lru_cache
 from typing import Protocol, TypeGuard
 from uuid import UUID
 
@@ -48,6 +49,8 @@ _SITE_PAGES = (
     (r"/secure/attachment/(\d+)(?:/[^/]*)?", r"/ex/jira/{}/rest/api/3/attachment/content/\1"),
     (r"/secure/thumbnail/(\d+)(?:/[^/]*)?", r"/ex/jira/{}/rest/api/3/attachment/thumbnail/\1"),
 )
+#: Paths of a product on the gateway, and the cloud id in them.
+_OF_PRODUCT = re.compile(r"/ex/[a-z-]+/([^/]*)", re.DOTALL)
 #: Paths of Confluence's API without the /wiki that they begin with on Cloud.
 _WITHOUT_WIKI = re.compile(r"/+(api/v\d+/)")
 #: Sites and gateways. Source: developer.atlassian.com oauth-2-3lo-apps; Nango's providers.yaml;
@@ -233,18 +236,21 @@ class CloudGateway:
     site_url: str = ""
     learns_site_url: bool = False
     gateway_paths: tuple[str, ...] = ()
-    _api: Location = field(init=False, repr=False, compare=False)
-    _site: Location = field(init=False, repr=False, compare=False)
-    _own_path: re.Pattern[str] = field(init=False, repr=False, compare=False)
-    _apis: GatewayApis = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        apis = GatewayApis(self.api_url, self.cloud_id, self.gateway_paths)
-        object.__setattr__(self, "_apis", apis)
-        object.__setattr__(self, "_api", Location.of(self.api_url))
-        object.__setattr__(self, "_site", Location.of(self.site_url))
-        own_path = re.compile(rf"/ex/[a-z-]+/{re.escape(self.cloud_id)}(/|$)")
-        object.__setattr__(self, "_own_path", own_path)
+    # A process may have a hundred thousand gateways, each for a site: what can be worked out again
+    # is not kept in each of them.
+
+    @property
+    def _api(self) -> Location:
+        return _location_of(self.api_url)
+
+    @property
+    def _site(self) -> Location:
+        return _location_of(self.site_url)
+
+    @property
+    def _apis(self) -> GatewayApis:
+        return _apis_of(self.api_url, self.cloud_id, self.gateway_paths)
 
     @property
     def base_url(self) -> str:
@@ -348,7 +354,7 @@ class CloudGateway:
 
     def _gateway_path(self, path: str, *, on_site: bool) -> str | None:
         """The path on the gateway, or None if it must not carry the token."""
-        if self._own_path.match(path):
+        if (own := _OF_PRODUCT.match(path)) and own[1] == self.cloud_id:
             return path
         if path in _ACCOUNT_PATHS:
             return None if on_site else path
@@ -362,6 +368,10 @@ class CloudGateway:
             if match := re.fullmatch(pattern, collapsed, re.DOTALL):
                 return match.expand(replacement.format(self.cloud_id))
         return None
+
+
+_location_of = lru_cache(Location.of)
+_apis_of = lru_cache(GatewayApis)
 
 
 def _family(path: str) -> str:

@@ -45,24 +45,24 @@ TIME_TO_SAVE = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Parties:
-    """What takes part in a refresh.
+    """What takes part in the refreshes of all logins of an app.
 
     Attributes:
-        key: Which login.
-        store: Where it is kept.
+        store: Where logins are kept.
         clock: The time.
         send: Sends one token request for a token set and returns the answer.
         send_timeout: Seconds after which it has ended.
         lock_timeout: Seconds to wait for the store's lock.
+        max_wait: Seconds that a caller waits for a refresh at most.
         on_event: Called with every Event, outside every lock.
     """
 
-    key: TokenKey
     store: TokenStore
     clock: Clock
     send: Callable[[TokenSet], Any]
     send_timeout: float
     lock_timeout: float
+    max_wait: float
     on_event: OnEvent | None
 
     def now(self) -> Instant:
@@ -76,6 +76,7 @@ class Driver:
 
     Attributes:
         parties: Store, clock, token endpoint.
+        key: Which login.
         shared: What the process knows of the login.
         membership: Of the source; joins the login that is loaded. None: `shared` stays.
         flight: Gets the answer and the events.
@@ -85,6 +86,7 @@ class Driver:
     """
 
     parties: Parties
+    key: TokenKey
     shared: SharedLogin
     membership: Membership | None
     flight: Flight
@@ -120,18 +122,18 @@ class Driver:
             case steps.Load(joins):
                 self._replaced_logins = replaced_logins()
                 login, version = self._load()
-                self._stored = login.named(parties.key) if login else ""
+                self._stored = login.named(self.key) if login else ""
                 if joins:
                     self._join(login)
                 memory = self._memory() if joins else self.shared.memory()
                 return steps.Seen(login, version, memory, parties.now())
             case steps.Save():
                 self._check_place(step)
-                records.save(parties.store, parties.key, step.login, expected=step.expected)
-                self._stored = step.login.named(parties.key)
+                records.save(parties.store, self.key, step.login, expected=step.expected)
+                self._stored = step.login.named(self.key)
                 return parties.now()
             case steps.Delete():
-                return ask(parties.store, lambda: parties.store.delete(parties.key.name))
+                return ask(parties.store, lambda: parties.store.delete(self.key.name))
             case steps.Send():
                 return self._send(step)
             case steps.Sleep(seconds):
@@ -152,7 +154,7 @@ class Driver:
 
     def _load(self) -> tuple[Login | None, int | None]:
         parties = self.parties
-        return records.load(parties.store, parties.key, Login)
+        return records.load(parties.store, self.key, Login)
 
     def _check_place(self, step: steps.Save) -> None:
         """Raise if another login is stored than the one that was found there last.
@@ -168,7 +170,7 @@ class Driver:
                 raise AnotherLoginError
             return
         self._check(login)
-        if login.named(self.parties.key) != self._stored:
+        if login.named(self.key) != self._stored:
             raise StaleRecordError("another login is stored by now. Nothing was changed.")
 
     def _check(self, login: Login) -> None:
@@ -176,7 +178,7 @@ class Driver:
         request = self.flight.request
         # A login without a name gets that of the request with its journal.
         names = request.only, request.login_id
-        if request.only and login.named(self.parties.key) not in names:
+        if request.only and login.named(self.key) not in names:
             raise AnotherLoginError
 
     def _join(self, login: Login | None) -> None:
@@ -245,7 +247,7 @@ class Driver:
                 ask(
                     parties.store,
                     lambda: stack.enter_context(
-                        parties.store.lock(parties.key.name, timeout=LOCK_SLICE)
+                        parties.store.lock(self.key.name, timeout=LOCK_SLICE)
                     ),
                 )
             except TokenStoreTimeoutError:
@@ -255,7 +257,7 @@ class Driver:
             if waited >= parties.lock_timeout or is_exiting():
                 raise TokenStoreTimeoutError(
                     "another process or thread has held the lock of the login "
-                    f"{parties.key.account!r} for {waited:g} s. Look for a process that hangs; "
+                    f"{self.key.account!r} for {waited:g} s. Look for a process that hangs; "
                     "nothing is lost."
                 )
 
@@ -265,5 +267,5 @@ class Driver:
         events, flight.events = flight.events, []
         for name, fields in events:
             fields |= {"duration": clock.monotonic() - flight.began, "waiters": flight.waiters}
-            event = Event(name, self.parties.key.account, MappingProxyType(fields))
+            event = Event(name, self.key.account, MappingProxyType(fields))
             report(self.parties.on_event, event)

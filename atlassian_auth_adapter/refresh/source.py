@@ -22,9 +22,8 @@ from atlassian_auth_adapter.errors import (
     TokenStoreError,
     TokenStoreTimeoutError,
 )
-from atlassian_auth_adapter.events import OnEvent
 from atlassian_auth_adapter.expiry import Freshness
-from atlassian_auth_adapter.records import Login, load as load_record
+from atlassian_auth_adapter.records import Login, TokenKey, load as load_record
 from atlassian_auth_adapter.refresh import protocol
 from atlassian_auth_adapter.refresh.driver import Driver, Parties
 from atlassian_auth_adapter.refresh.login import AnotherLoginError, Flight, Membership, SharedLogin
@@ -37,7 +36,6 @@ from atlassian_auth_adapter.refresh.steps import (
     token_set_of,
 )
 from atlassian_auth_adapter.secret_text import SecretText
-from atlassian_auth_adapter.stores.base import TokenStore
 from atlassian_auth_adapter.threads import (
     NotDoneError,
     is_exiting,
@@ -69,35 +67,30 @@ class RefreshingTokenSource:
 
     Args:
         rules: Of the login and its authorization server.
-        store: Where it is kept.
-        send: Sends one token request for the successor of a token set.
-        send_timeout: Seconds after which one token request has ended.
-        max_wait: Seconds that a caller waits for a refresh at most; the refresh goes on.
-        clock: The time.
-        on_event: Called with every Event, on the flight's thread, outside every lock.
+        parties: Store, clock, token endpoint, and who is told of events.
     """
 
-    def __init__(
-        self,
-        rules: Rules,
-        store: TokenStore,
-        send: Callable[[TokenSet], TokenSet],
-        *,
-        send_timeout: float,
-        max_wait: float,
-        clock: Clock,
-        on_event: OnEvent | None = None,
-    ) -> None:
-        self._rules, self._max_wait, self._clock = rules, max_wait, clock
-        # The holder of the lock may resend for a while, each time with the whole timeout.
-        patience = rules.server.resend_window + 3 * send_timeout + 3 * protocol.LONGEST_OUTAGE
-        self._parties = Parties(
-            rules.key, store, clock, send, send_timeout, lock_timeout=patience, on_event=on_event
-        )
-        self._membership = Membership(rules.key, store)
+    __slots__ = ("_failure", "_membership", "_parties", "_rules")
+
+    def __init__(self, rules: Rules, parties: Parties) -> None:
+        self._rules, self._parties = rules, parties
+        self._membership = Membership(rules.key, parties.store)
         # The error of the last flight of this source, and until when (monotonic) it is raised
         # again without a request. One assignment replaces both.
         self._failure: tuple[AtlassianAuthError, float] | None = None
+
+    @property
+    def key(self) -> TokenKey:
+        """Which login."""
+        return self._rules.key
+
+    @property
+    def _clock(self) -> Clock:
+        return self._parties.clock
+
+    @property
+    def _max_wait(self) -> float:
+        return self._parties.max_wait
 
     @property
     def _shared(self) -> SharedLogin:
@@ -112,7 +105,7 @@ class RefreshingTokenSource:
 
     def fresh(self) -> TokenSet | None:
         """As `TokenSource.fresh`."""
-        snapshot, clock = self._membership.snapshot, self._clock
+        snapshot, clock = self._membership.snapshot, self._parties.clock
         if snapshot is None:
             return None
         return snapshot.fresh(clock.time(), clock.monotonic(), self._rules.expiry)
@@ -254,7 +247,14 @@ class RefreshingTokenSource:
     def _run(self, flight: Flight, *, on_callers_thread: bool = False) -> None:
         """Perform the flight on this thread."""
         flight.thread = threading.get_ident()
-        driver = Driver(self._parties, self._shared, self._membership, flight, on_callers_thread)
+        driver = Driver(
+            self._parties,
+            self._rules.key,
+            self._shared,
+            self._membership,
+            flight,
+            on_callers_thread,
+        )
         backoff = 0.0
         try:
             token_set = driver.perform(protocol.refresh(flight.request, self._rules))
@@ -266,7 +266,7 @@ class RefreshingTokenSource:
             backoff = BACKGROUND_BACKOFF
             self._end_with(flight, error, driver.shared)
         with driver.shared.lock:
-            driver.shared.quiet_until = self._clock.monotonic() + backoff
+            driver.shared.quiet_until = self._clock.monotonic() + backoff if backoff else 0.0
             if driver.shared.flight is flight:
                 driver.shared.flight = None
         self._report_reauthorization_due(driver)
@@ -333,7 +333,9 @@ class RefreshingTokenSource:
         """The result of another protocol, which runs on a thread of its own to its end."""
         parties = replace(self._parties, send=send) if send else self._parties
         flight = Flight(Request(), self, self._clock.monotonic())
-        driver = Driver(parties, self._shared, self._membership, flight, replaces=True)
+        driver = Driver(
+            parties, self._rules.key, self._shared, self._membership, flight, replaces=True
+        )
 
         def work() -> T:
             try:
@@ -363,7 +365,9 @@ class RefreshingTokenSource:
                 if unsaved is None or shared.has_saver:
                     return
                 shared.has_saver = True
-            saver = Driver(driver.parties, shared, None, driver.flight, driver.on_callers_thread)
+            saver = Driver(
+                driver.parties, driver.key, shared, None, driver.flight, driver.on_callers_thread
+            )
             try:
                 saver.perform(protocol.save_later(unsaved, self._request(), self._rules))
             finally:
