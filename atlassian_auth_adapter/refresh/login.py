@@ -99,6 +99,12 @@ class Flight:
             error = self.failure.copied()
             error.args = (f"{self.failure} The refresh of {account!r}: {waited}.",)
             return error
+        if not self.doing:
+            return TokenEndpointUnavailableError(
+                f"so many logins are refreshed at this moment that {account!r} waits for its turn: "
+                f"{waited}.",
+                outcome="not_sent",
+            )
         if self.doing == "Locked":
             return TokenStoreTimeoutError(
                 f"another process or thread holds the lock of the login {account!r}; the refresh "

@@ -8,7 +8,7 @@ import random
 import secrets
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import TypeVar
 
@@ -25,7 +25,7 @@ from atlassian_auth_adapter.errors import (
 from atlassian_auth_adapter.expiry import Freshness
 from atlassian_auth_adapter.records import Login, TokenKey, load as load_record
 from atlassian_auth_adapter.refresh import protocol
-from atlassian_auth_adapter.refresh.driver import Driver, Parties
+from atlassian_auth_adapter.refresh.driver import FLIGHTS, Driver, Parties, finished
 from atlassian_auth_adapter.refresh.login import AnotherLoginError, Flight, Membership, SharedLogin
 from atlassian_auth_adapter.refresh.saving import not_saved
 from atlassian_auth_adapter.refresh.steps import (
@@ -235,17 +235,46 @@ class RefreshingTokenSource:
             if latest is not None and latest is not seen and not is_forced:
                 flight.answer(latest.login, token_set_of(latest.login))
                 return flight
-            # Other callers can join it only when its thread runs: after Ctrl-C at any line none of
-            # them waits for a flight that never ends.
-            if started(lambda: self._run(flight)):
+            # Other callers can join it only when its thread is sure to run: after Ctrl-C at any
+            # line none of them waits for a flight that never ends.
+            if self._start(flight, is_urgent=bool(waiters)):
                 shared.flight = flight
                 return flight
         if waiters:
-            self._run(flight, on_callers_thread=True)
+            finished(self._run(flight, on_callers_thread=True))
         return flight
 
-    def _run(self, flight: Flight, *, on_callers_thread: bool = False) -> None:
-        """Perform the flight on this thread."""
+    def _start(self, flight: Flight, *, is_urgent: bool) -> bool:
+        """Let a thread perform the flight; False if there is none."""
+        if FLIGHTS.has_thread(threading.current_thread()):
+            # Another flight is waiting for this one, such as that which fetches the client secret:
+            # it must not wait for that thread.
+            return started(lambda: finished(self._run(flight)))
+        yields = hasattr(self._clock, "call_later")
+        return self._go_on(self._run(flight, yields=yields), flight, is_urgent=is_urgent)
+
+    def _go_on(
+        self, performance: Generator[float, None, None], flight: Flight, *, is_urgent: bool = True
+    ) -> bool:
+        """Let a thread go on with a flight, as soon as one is free; False if there is none."""
+
+        def go_on() -> None:
+            flight.thread = threading.get_ident()
+            try:
+                pause = next(performance, None)
+            finally:
+                flight.thread = 0
+            if pause is not None and not later(pause, lambda: self._go_on(performance, flight)):
+                self._clock.sleep(pause)
+                self._go_on(performance, flight)
+
+        later: Callable[..., bool] = getattr(self._clock, "call_later", lambda *_: False)
+        return FLIGHTS.start(go_on, self._rules.server.issuer, is_urgent=is_urgent)
+
+    def _run(
+        self, flight: Flight, *, on_callers_thread: bool = False, yields: bool = False
+    ) -> Generator[float, None, None]:
+        """Perform the flight; yields seconds after which to go on with it, if it may."""
         flight.thread = threading.get_ident()
         driver = Driver(
             self._parties,
@@ -254,10 +283,11 @@ class RefreshingTokenSource:
             self._membership,
             flight,
             on_callers_thread,
+            yields,
         )
         backoff = 0.0
         try:
-            token_set = driver.perform(protocol.refresh(flight.request, self._rules))
+            token_set = yield from driver.perform(protocol.refresh(flight.request, self._rules))
             if not flight.future.done():
                 flight.login_id = driver.shared.login_id
                 flight.future.set_result(token_set)
@@ -271,7 +301,7 @@ class RefreshingTokenSource:
                 driver.shared.flight = None
         self._report_reauthorization_due(driver)
         driver.report_events()
-        self._save_later(driver)
+        yield from self._save_later(driver)
 
     def _end_with(self, flight: Flight, error: BaseException, shared: SharedLogin) -> None:
         """Report the error, remember it if another request would end alike, and raise it."""
@@ -339,14 +369,15 @@ class RefreshingTokenSource:
 
         def work() -> T:
             try:
-                return driver.perform(steps)
+                return finished(driver.perform(steps))
             finally:
                 self._failure = None
                 driver.report_events()
 
         def save_later(_: object) -> None:
             if driver.shared.unsaved:
-                started(lambda: self._save_later(driver))
+                driver.yields = hasattr(self._clock, "call_later")
+                self._go_on(self._save_later(driver), flight)
 
         future = run_in_thread(work)
         future.add_done_callback(save_later)
@@ -356,7 +387,7 @@ class RefreshingTokenSource:
         except NotDoneError:
             raise driver.flight.too_slow(self._rules.key.account, max_wait or 0.0) from None
 
-    def _save_later(self, driver: Driver) -> None:
+    def _save_later(self, driver: Driver) -> Generator[float, None, None]:
         """Return when everything is saved, or after a last try when the process ends."""
         shared = driver.shared
         while True:
@@ -366,10 +397,16 @@ class RefreshingTokenSource:
                     return
                 shared.has_saver = True
             saver = Driver(
-                driver.parties, driver.key, shared, None, driver.flight, driver.on_callers_thread
+                driver.parties,
+                driver.key,
+                shared,
+                None,
+                driver.flight,
+                driver.on_callers_thread,
+                driver.yields,
             )
             try:
-                saver.perform(protocol.save_later(unsaved, self._request(), self._rules))
+                yield from saver.perform(protocol.save_later(unsaved, self._request(), self._rules))
             finally:
                 with shared.lock:
                     shared.has_saver = False
