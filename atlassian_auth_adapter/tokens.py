@@ -54,7 +54,8 @@ class TokenSet:
     scope: str = ""
     token_type: str = "Bearer"
     obtained_at: float = 0.0
-    _header: str = field(init=False, repr=False, compare=False)
+    #: The value of the header, as soon as a request has needed it: many logins are idle.
+    _header: str = field(default="", init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name in ("access_token", "refresh_token"):
@@ -68,15 +69,17 @@ class TokenSet:
             if not getattr(self, name).isprintable():
                 raise ConfigurationError(f"the {name} contains a control character.")
             object.__setattr__(self, name, sys.intern(str(getattr(self, name))))
-        is_bearer = self.token_type.lower() in ("bearer", "")
-        scheme = "Bearer" if is_bearer else "Basic" if self.token_type == "Basic" else ""
-        header = SecretText(f"{scheme} {self.access_token}") if scheme else ""
-        object.__setattr__(self, "_header", header)
+
+    @property
+    def _scheme(self) -> str:
+        if self.token_type.lower() in ("bearer", ""):
+            return "Bearer"
+        return "Basic" if self.token_type == "Basic" else ""
 
     @property
     def is_sendable(self) -> bool:
         """Whether requests can carry the token, as `checked` requires."""
-        return self._header != ""
+        return self._scheme != ""
 
     def checked(self) -> Self:
         """This token set, if requests can carry its token. Source: RFC 6749 section 7.1.
@@ -104,6 +107,8 @@ class TokenSet:
         """
         if not self._header:
             self.checked()
+            header = SecretText(f"{self._scheme} {self.access_token}")
+            object.__setattr__(self, "_header", header)
         return self._header
 
     @property

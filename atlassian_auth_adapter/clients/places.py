@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -94,7 +94,7 @@ def place_of(
             "cloud=COMMERCIAL for the only site that the login reaches. For Data Center pass "
             "server_url."
         )
-    return _CloudSite(record, cloud_id, site_url, cloud or COMMERCIAL, further)
+    return cast("Place", _CloudSite(record, cloud_id, site_url, cloud or COMMERCIAL, further))
 
 
 @dataclass(eq=False, slots=True)
@@ -238,10 +238,13 @@ def _any_site(product: Product, cloud: CloudEnvironment, gateway_paths: tuple[st
     )
 
 
-class _CloudSite(Place):
-    """A site of Atlassian Cloud. It has to be found first when its cloud id is not given."""
+class _CloudSite:
+    """A site of Atlassian Cloud. It has to be found first when its cloud id is not given.
 
-    __slots__ = ("_given",)
+    A `Place` like that of any site, but for the site.
+    """
+
+    __slots__ = ("_any_site", "_given", "resource_server")
 
     def __init__(
         self,
@@ -260,13 +263,16 @@ class _CloudSite(Place):
                 "URLs after /ex/jira/ or /ex/confluence/."
             )
         cloud_id = checked_cloud_id(cloud_id) if cloud_id else ""
-        of_all = _any_site(product, cloud, gateway_paths)
-        for each in fields(of_all):
-            setattr(self, each.name, getattr(of_all, each.name))
-        self._given: CloudGateway = replace(
-            self._gateway, cloud_id=cloud_id, site_url=site_url, learns_site_url=not site_url
+        self._any_site = _any_site(product, cloud, gateway_paths)
+        self._given = self.resource_server = replace(
+            cast("CloudGateway", self._any_site.resource_server),
+            cloud_id=cloud_id,
+            site_url=site_url,
+            learns_site_url=not site_url,
         )
-        self.resource_server = self._given
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._any_site, name)
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -275,24 +281,20 @@ class _CloudSite(Place):
         return {"cloud_id": given.cloud_id, "site_url": given.site_url, **self.made_of}
 
     @property
-    def _gateway(self) -> CloudGateway:
-        return cast("CloudGateway", self.resource_server)
-
-    @property
     def site(self) -> Site:
         """The site, as far as it is known."""
-        gateway = self._gateway
+        gateway = self.resource_server
         return Site(gateway.cloud_id, gateway.site_url)
 
     @property
     def is_known(self) -> bool:
         """As `Place.is_known`."""
-        return bool(self.resource_server.cloud_id)  # type: ignore[attr-defined] # asked for often
+        return self.resource_server.cloud_id != ""
 
     @property
     def lacks_site_url(self) -> bool:
         """As `Place.lacks_site_url`."""
-        gateway = self._gateway
+        gateway = self.resource_server
         return bool(gateway.cloud_id) and gateway.learns_site_url
 
     def settle(self, site: Site | None) -> None:

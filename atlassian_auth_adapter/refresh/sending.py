@@ -101,10 +101,9 @@ def spend(
         replayable_until = tries.grace_end - GRACE_MARGIN
         unsaved = Unsaved(brought, journaled, version, token_hash, replayable_until)
         return new if (yield from keep(unsaved)) else None
-    if tries.ambiguous:
-        noted = journaled
-    else:  # if it has this journal, it was noted before a rest
-        noted = _with_journal(login, journal_in, None) if journaled == login else login
+    if journaled == login:  # this flight has noted it, before it rested, if not an earlier one
+        login = _with_journal(login, journal_in, None)
+    noted = journaled if tries.ambiguous else login
     if isinstance(failure, TokenRequestRefusedError):
         if rules.server.refuses_refresh_token(failure.error, failure.error_description):
             tries.refusal = failure
