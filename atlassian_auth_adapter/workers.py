@@ -188,7 +188,8 @@ class _Timer:
                 self._has_thread = bool(self._due)
                 ends = not self._due
             for call in due:
-                call()
+                with suppress(Exception):  # whatever happens to one, the others are called
+                    call()
             if ends:
                 return
 

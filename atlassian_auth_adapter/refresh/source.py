@@ -264,9 +264,13 @@ class RefreshingTokenSource:
                 pause = next(performance, None)
             finally:
                 flight.thread = 0
-            if pause is not None and not later(pause, lambda: self._go_on(performance, flight)):
+            if pause is not None and not later(pause, resume):
                 self._clock.sleep(pause)
-                self._go_on(performance, flight)
+                resume()
+
+        def resume() -> None:
+            if not self._go_on(performance, flight):
+                go_on()
 
         later: Callable[..., bool] = getattr(self._clock, "call_later", lambda *_: False)
         return FLIGHTS.start(go_on, self._rules.server.issuer, is_urgent=is_urgent)
