@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 __all__ = ["SYSTEM_CLOCK", "Clock", "SystemClock"]
@@ -24,6 +25,10 @@ class Clock(Protocol):
 
     def sleep(self, seconds: float) -> None:
         """Return after `seconds`, or early when the process is ending."""
+
+    # A clock may have one method more, `call_later(seconds, call) -> bool`: calls `call`, which
+    # does not block, when `sleep(seconds)` would return. False: it cannot. With it, a refresh that
+    # has to wait occupies no thread.
 
 
 class SystemClock:
@@ -46,6 +51,12 @@ class SystemClock:
             if is_exiting():
                 return
             never.wait(min(seconds, _SLICE))
+
+    def call_later(self, seconds: float, call: Callable[[], object]) -> bool:
+        """See `Clock`."""
+        from atlassian_auth_adapter.workers import call_later  # not needed to read a store
+
+        return call_later(seconds, call)
 
 
 SYSTEM_CLOCK = SystemClock()

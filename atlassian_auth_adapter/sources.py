@@ -10,8 +10,9 @@ from typing import Protocol
 from atlassian_auth_adapter.atlassian.gateway import ResourceServer
 from atlassian_auth_adapter.events import OnEvent
 from atlassian_auth_adapter.pacing import Pacing
-from atlassian_auth_adapter.threads import Workers, result_of, wait_async
+from atlassian_auth_adapter.threads import result_of, wait_async
 from atlassian_auth_adapter.tokens import TokenSet
+from atlassian_auth_adapter.workers import Workers
 
 __all__ = ["TokenSource"]
 

@@ -1,8 +1,8 @@
 """Threads: work that goes on without its callers, and waiting from sync code, asyncio and trio.
 
 A *flight* (from single-flight) is work that is done once for all callers that want its result. It
-runs on a daemon thread of its own: cancelling a caller does not cancel it, and no thread pool of
-the program is used. The exit of the process waits for it only inside `holding_exit`.
+runs on a daemon thread: cancelling a caller does not cancel it, and no thread pool of the program
+is used. The exit of the process waits for it only inside `holding_exit`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = [
     "NotDoneError",
     "SingleFlight",
-    "Workers",
     "after_fork",
     "bind_result",
     "holding_exit",
@@ -53,6 +52,8 @@ T = TypeVar("T")
 ROUNDS = 10
 #: Seconds per waiting task after which it goes on anyway: the rounds of a busy loop take longer.
 PACE = 0.005
+#: Seconds after which the guard of the exit looks at all that hold it.
+GUARD_SLICE = 0.25
 #: Whether the main thread waits for a flight: then the process does not end yet.
 _main_waits = False
 
@@ -93,48 +94,6 @@ def run_in_thread(work: Callable[[], T]) -> Future[T]:
     if not started(run):
         run()
     return future
-
-
-class Workers:
-    """Threads of ours for work of one kind: never more than so many at one time, none when idle.
-
-    The executor of concurrent.futures keeps idle threads, and the end of a process waits for them.
-
-    Each work runs in the context of its caller. It may wait for the work of other workers, not for
-    that of the same ones.
-    """
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._begin()
-
-    def _begin(self) -> None:
-        # A forked child has none of its parent's threads.
-        self._process = os.getpid()
-        self._waiting: deque[Callable[[], object]] = deque()
-        self._free = threading.Semaphore(self._most)
-
-    def run(self, work: Callable[[], T]) -> Future[T]:
-        """The future of the work, which runs as soon as a thread is free."""
-        if self._process != os.getpid():
-            self._begin()
-        future: Future[T] = Future()
-        context = contextvars.copy_context()
-        self._waiting.append(partial(context.run, bind_result(work, future)))
-        self._start()
-        return future
-
-    def _start(self) -> None:
-        if self._free.acquire(blocking=False) and not started(self._work):
-            self._work()
-
-    def _work(self) -> None:
-        while self._waiting:
-            with suppress(IndexError):  # another thread has taken the last one
-                self._waiting.popleft()()
-        self._free.release()
-        if self._waiting:  # it was added when this thread had looked
-            self._start()
 
 
 class SingleFlight(Generic[T]):
@@ -228,17 +187,60 @@ def bind_result(work: Callable[[], T], future: Future[T]) -> Callable[[], None]:
     return run
 
 
+class _Hold:
+    """A reason for which the exit of the process waits.
+
+    `seconds` is for how long at most. They are counted, since test libraries may have stopped the
+    clocks.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.done = seconds, threading.Event()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the exit waits for it no longer."""
+        return self.done.is_set() or self.seconds <= 0
+
+
+_holds: list[_Hold] = []
+_has_guard = False
+_holds_lock = threading.RLock()  # guards both; held for a moment only
+
+
 @contextmanager
 def holding_exit(seconds: float) -> Iterator[None]:
-    """The exit of the process waits until the context ends, at most so many seconds."""
-    done = threading.Event()
-    guard = _ExitGuard(target=done.wait, args=(seconds,), name="atlassian-auth-exit", daemon=False)
-    with suppress(RuntimeError):  # at shutdown: then the caller runs the work itself
-        guard.start()
+    """The exit of the process waits until the context ends, at most so many seconds.
+
+    One thread waits, however many contexts there are.
+    """
+    global _has_guard  # noqa: PLW0603 - there is one process
+    hold = _Hold(seconds)
+    with _holds_lock:
+        _holds.append(hold)
+        if not _has_guard:
+            guard = _ExitGuard(target=_guard_exit, name="atlassian-auth-exit", daemon=False)
+            with suppress(RuntimeError):  # at shutdown: then the caller runs the work itself
+                guard.start()
+                _has_guard = True
     try:
         yield
     finally:
-        done.set()
+        hold.done.set()
+
+
+def _guard_exit() -> None:
+    global _has_guard  # noqa: PLW0603 - there is one process
+    while True:
+        with _holds_lock:
+            _holds[:] = [hold for hold in _holds if not hold.is_over]
+            if not _holds:
+                _has_guard = False
+                return
+            holds = list(_holds)
+        if not holds[0].done.wait(GUARD_SLICE):
+            for hold in holds:
+                hold.seconds -= GUARD_SLICE
 
 
 def is_exiting() -> bool:
@@ -371,8 +373,11 @@ def result_of(future: Future[T]) -> T:
 
 
 def _forget_after_fork() -> None:
-    global _main_waits  # noqa: PLW0603 - the thread that forked is the child's main thread
-    _main_waits = False
+    # The thread that forked is the child's main thread, and its only one.
+    global _main_waits, _has_guard, _holds_lock  # noqa: PLW0603 - of the process
+    _main_waits = _has_guard = False
+    _holds_lock = threading.RLock()
+    _holds.clear()
 
 
 after_fork(_forget_after_fork)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass, field
 from typing import NoReturn, Self, TypeGuard
 
@@ -41,7 +42,8 @@ class TokenSet:
         token_type: As the server spelled it. Requests say `Basic` for exactly that (a static API
             token), else `Bearer`; `checked` refuses any other type.
         obtained_at: POSIX timestamp (seconds) at which the token request was sent.
-        header: As `authorization`; "" if requests cannot carry the token. Not in the repr.
+        header: As `authorization`, once a request has needed it: many logins are idle; "" before.
+            Not in the repr.
 
     Raises:
         ConfigurationError: A token has a character that no header can hold, such as a line break;
@@ -54,7 +56,7 @@ class TokenSet:
     scope: str = ""
     token_type: str = "Bearer"
     obtained_at: float = 0.0
-    header: str = field(init=False, repr=False, compare=False)
+    header: str = field(default="", init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name in ("access_token", "refresh_token"):
@@ -67,15 +69,18 @@ class TokenSet:
         for name in ("scope", "token_type"):
             if not getattr(self, name).isprintable():
                 raise ConfigurationError(f"the {name} contains a control character.")
-        is_bearer = self.token_type.lower() in ("bearer", "")
-        scheme = "Bearer" if is_bearer else "Basic" if self.token_type == "Basic" else ""
-        header = SecretText(f"{scheme} {self.access_token}") if scheme else ""
-        object.__setattr__(self, "header", header)
+            object.__setattr__(self, name, sys.intern(str(getattr(self, name))))
+
+    @property
+    def _scheme(self) -> str:
+        if self.token_type.lower() in ("bearer", ""):
+            return "Bearer"
+        return "Basic" if self.token_type == "Basic" else ""
 
     @property
     def is_sendable(self) -> bool:
         """Whether requests can carry the token, as `checked` requires."""
-        return self.header != ""
+        return self._scheme != ""
 
     def checked(self) -> Self:
         """This token set, if requests can carry its token. Source: RFC 6749 section 7.1.
@@ -103,6 +108,8 @@ class TokenSet:
         """
         if not self.header:
             self.checked()
+            header = SecretText(f"{self._scheme} {self.access_token}")
+            object.__setattr__(self, "header", header)
         return self.header
 
     @property

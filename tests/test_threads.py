@@ -23,7 +23,6 @@ from atlassian_auth_adapter.testing.contracts.world import PATIENCE, FixedTokenS
 from atlassian_auth_adapter.threads import (
     NotDoneError,
     SingleFlight,
-    Workers,
     bind_result,
     result_of,
     run_in_thread,
@@ -31,6 +30,7 @@ from atlassian_auth_adapter.threads import (
     wait,
     wait_async,
 )
+from atlassian_auth_adapter.workers import Workers
 
 CALLER: ContextVar[str] = ContextVar("CALLER")
 RUNNERS = {"asyncio": lambda function: asyncio.run(function()), "trio": trio.run}

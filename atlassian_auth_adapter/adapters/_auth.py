@@ -80,6 +80,11 @@ _CLASS_FOR = {
 _KNOWN = frozenset({*_CLASS_FOR, "niquests"})
 
 
+#: A resource server, its plain URLs, and whether it prefers session cookies to the token: of an
+#: auth object that was asked for none.
+_NONE_YET: tuple[Any, PlainURLs, bool] = None, PlainURLs({}), False
+
+
 class AuthObject(PickledByReference):
     """What all auth objects have in common: a source, and the rules for its token.
 
@@ -98,10 +103,7 @@ class AuthObject(PickledByReference):
         source.load_libraries()
         self.source = source
         self.foreign = foreign
-        self._reported: dict[EventName, OrderedDict[Hashable, object]] = {}
-        #: A resource server, its plain URLs, and whether it prefers session cookies to the token.
-        self._plain: tuple[Any, PlainURLs, bool] = None, PlainURLs({}), False
-        self._pacing = source.pacing
+        self._plain = _NONE_YET
         self._place, self._fresh = source.quick_look()
 
     @classmethod
@@ -195,7 +197,7 @@ class AuthObject(PickledByReference):
 
     def note_accepted(self, method: str, url: str) -> None:
         """Remember that the token was accepted at this plain URL."""
-        self._pacing.accepted(f"{method} {url.partition('?')[0]}")
+        self.source.pacing.accepted(f"{method} {url.partition('?')[0]}")
 
     def note_proxy(self, location: Location, proxy: str | None) -> None:
         """Report a proxy that has got the token in clear text, for a request to this machine."""
@@ -314,7 +316,8 @@ class AuthObject(PickledByReference):
 
         Each event has a memory of its own. When it is full, what came first is forgotten.
         """
-        reported = self._reported.setdefault(name, OrderedDict())
+        memories = self.__dict__.setdefault("_reported", {})
+        reported: OrderedDict[Hashable, object] = memories.setdefault(name, OrderedDict())
         mine = object()
         if reported.setdefault(subject, mine) is not mine:
             return False

@@ -5,37 +5,24 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache, partial
+from functools import cache, cached_property, partial
+from operator import attrgetter
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 from atlassian_auth_adapter import transport
 from atlassian_auth_adapter.atlassian import sites
 from atlassian_auth_adapter.atlassian.gateway import ResourceServer
 from atlassian_auth_adapter.atlassian.products import Product
 from atlassian_auth_adapter.atlassian.sites import Site
+from atlassian_auth_adapter.clients.app import App
 from atlassian_auth_adapter.clients.places import Place
 from atlassian_auth_adapter.clients.resources import Identity, Resources
-from atlassian_auth_adapter.clients.settings import (
-    DEFAULTS,
-    Secret,
-    Settings,
-    checked_clock,
-    checked_expiry,
-    checked_hook,
-    checked_store,
-    checked_wait,
-    no_secret,
-    secret_fetcher,
-)
+from atlassian_auth_adapter.clients.settings import Secret, Settings, no_secret
 from atlassian_auth_adapter.clients.site import SiteFinder
 from atlassian_auth_adapter.clients.status import TokenStatus, status_of
-from atlassian_auth_adapter.clients.texts import (
-    checked_account,
-    checked_callback_url,
-    checked_client_id,
-    checked_scopes,
-)
+from atlassian_auth_adapter.clients.texts import checked_account
+from atlassian_auth_adapter.clock import Clock
 from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
     ConfigurationError,
@@ -43,6 +30,7 @@ from atlassian_auth_adapter.errors import (
 )
 from atlassian_auth_adapter.events import Event, EventName, OnEvent, report
 from atlassian_auth_adapter.oauth import token_endpoint
+from atlassian_auth_adapter.oauth.server import AuthorizationServer
 from atlassian_auth_adapter.oauth.token_endpoint import TokenEndpoint
 from atlassian_auth_adapter.pacing import Pacing
 from atlassian_auth_adapter.pickling import PickledByReference, is_named
@@ -51,6 +39,7 @@ from atlassian_auth_adapter.refresh.source import RefreshingTokenSource
 from atlassian_auth_adapter.refresh.steps import Rules
 from atlassian_auth_adapter.secret_text import SecretText
 from atlassian_auth_adapter.sources import Located, TokenSource
+from atlassian_auth_adapter.stores.base import TokenStore
 from atlassian_auth_adapter.threads import run_in_thread, wait
 from atlassian_auth_adapter.tokens import TokenSet
 from atlassian_auth_adapter.transport import Proxy, Transport, portable_proxy
@@ -59,6 +48,23 @@ __all__ = ["AtlassianClient"]
 
 #: Seconds that a sign-in waits for the answer whether it reaches its site; the question goes on.
 SITE_CHECK = 5.0
+
+
+class _KeptBy:
+    """An attribute of a client that another object keeps, unless it was given a value of its own.
+
+    `place` names it, as seen from the client.
+    """
+
+    def __init__(self, place: str) -> None:
+        self._read = attrgetter(place)
+
+    def __get__(self, client: object | None, _: type | None = None) -> Any:
+        return self if client is None else self._read(client)
+
+
+def _kept_by(place: str) -> Any:
+    return _KeptBy(place)
 
 
 class AtlassianClient(PickledByReference, TokenSource):
@@ -94,67 +100,74 @@ class AtlassianClient(PickledByReference, TokenSource):
         proxy: Proxy,
         settings: Settings,
     ) -> None:
-        if unknown := settings.keys() - DEFAULTS.keys():
-            raise TypeError(f"unknown arguments: {', '.join(sorted(unknown))}. Is one misspelled?")
-        chosen: Settings = {**DEFAULTS, **settings}
-        self.client_id: str = checked_client_id(client_id)
-        self.callback_url: str = checked_callback_url(callback_url)
-        self.verify = verify
-        self.proxy = proxy
-        self.product: Product = place.product
-        self.server_url: str = place.server_url
-        self.account: str = checked_account(chosen["account"])
-        self.on_event: OnEvent | None = checked_hook(chosen["on_event"])
-        self._report = _reporter(self.on_event, self.account)
-        self._store = checked_store(chosen["store"])
-        self._scopes = checked_scopes(chosen["scopes"])
-        self._clock = checked_clock(chosen["clock"])
-        self.transport: Transport = Transport(verify, proxy, chosen["cert"], chosen["timeout"])
+        server, own_scopes = place.server, None
+        if not self._needs_login:
+            server, own_scopes = server.for_client_credentials(), place.scopes
+        self._app = app = App.of(
+            server, client_id, client_secret, callback_url, verify, proxy, settings, own_scopes
+        )
+        self.account = checked_account(settings.get("account", "default"))
         self._place = place
-        self._server = place.server
-        self.issuer: str = self._server.issuer
-        self._endpoint = TokenEndpoint(
-            self._server,
-            client_id,
-            secret_fetcher(client_secret, public=self._server.public_clients),
-            self.callback_url,
-            self.transport,
-            self._clock,
-        )
-        self.token_key: TokenKey = self._token_key()
-        expiry = checked_expiry(chosen["expiry"])
-        self._source = RefreshingTokenSource(
-            Rules(self.token_key, self._server, expiry, self._needs_login),
-            self._store,
-            self._token_request(),
-            send_timeout=self.transport.total_timeout,
-            max_wait=checked_wait(chosen["max_wait"]),
-            clock=self._clock,
-            on_event=self.on_event,
-        )
-        self._pacing = Pacing(self._clock.monotonic)
-        self._resources = Resources(place, self.transport, self._source, self._pacing)
-        self._site = SiteFinder(
-            place,
+        rules = Rules(self._token_key(), app.server, app.expiry, self._needs_login)
+        self._source = RefreshingTokenSource(rules, app.parties)
+
+    # What is the same for all clients of an app is kept once.
+    client_id: str = _kept_by("_app.endpoint.client_id")
+    callback_url: str = _kept_by("_app.endpoint.redirect_uri")
+    verify: bool | str = _kept_by("_app.transport.verify")
+    proxy: Proxy = _kept_by("_app.transport.proxy")
+    transport: Transport = _kept_by("_app.transport")
+    on_event: OnEvent | None = _kept_by("_app.parties.on_event")
+    product: Product = _kept_by("_place.product")
+    server_url: str = _kept_by("_place.server_url")
+    issuer: str = _kept_by("_app.server.issuer")
+    token_key: TokenKey = _kept_by("_source.key")
+    _server: AuthorizationServer = _kept_by("_app.server")
+    _endpoint: TokenEndpoint = _kept_by("_app.endpoint")
+    _store: TokenStore = _kept_by("_app.parties.store")
+    _clock: Clock = _kept_by("_app.parties.clock")
+    _scopes: list[str] | None = _kept_by("_app.scopes")
+
+    @property
+    def _resources(self) -> Resources:
+        return Resources(self._place, self.transport, self._source, self.pacing)
+
+    @property
+    def _site(self) -> SiteFinder:
+        if found := self.__dict__.get("_finder"):
+            return cast("SiteFinder", found)
+        made = SiteFinder(
+            self._place,
             self.transport,
             self._store,
             self.token_key,
             self._resources.accessible,
-            self._report,
+            partial(_report, self.on_event, self.account),
             self._clock.monotonic,
         )
-        self._arguments = dict(
-            place.arguments,
-            product=place.product.name,
-            client_id=client_id,
-            client_secret=no_secret
-            if client_secret and not callable(client_secret)
-            else client_secret,
-            callback_url=self.callback_url,
-            verify=verify,
-            proxy=proxy,
-            **{**settings, "store": self._store, "scopes": self._scopes},
-        )
+        return cast("SiteFinder", self.__dict__.setdefault("_finder", made))
+
+    @property
+    def pacing(self) -> Pacing:
+        """As `TokenSource.pacing`; it does not hold the client."""
+        found = self.__dict__.get("_pacing") or Pacing(self._clock.monotonic)
+        return cast("Pacing", self.__dict__.setdefault("_pacing", found))
+
+    def _find_site(self) -> None:
+        if not self._place.is_known:
+            self._site.find()
+
+    def _report(self, name: EventName, **fields: Any) -> None:
+        _report(self.on_event, self.account, name, **fields)
+
+    @cached_property
+    def _arguments(self) -> dict[str, Any]:
+        return {
+            **self._place.arguments,
+            **self._app.arguments,
+            "product": self.product.name,
+            "account": self.account,
+        }
 
     @property
     def client_secret(self) -> str:
@@ -163,7 +176,7 @@ class AtlassianClient(PickledByReference, TokenSource):
             "a client does not show its client_secret. Take it from where the program has it."
         )
 
-    # A service account overrides these two.
+    # A service account overrides it.
 
     def _token_key(self) -> TokenKey:
         return self._place.token_key(self.client_id, self.account)
@@ -171,9 +184,6 @@ class AtlassianClient(PickledByReference, TokenSource):
     def load_libraries(self) -> None:
         """As `TokenSource.load_libraries`."""
         _load_libraries()
-
-    def _token_request(self) -> Callable[[TokenSet], TokenSet]:
-        return self._endpoint.refresh
 
     def __repr__(self) -> str:
         return (
@@ -225,23 +235,26 @@ class AtlassianClient(PickledByReference, TokenSource):
         """
         rejected = rejected and SecretText(rejected)
         token_set = self._source.token_set(rejected)
-        self._site.find()
+        self._find_site()
         return token_set
 
     async def token_set_async(self, rejected: str | None = None) -> TokenSet:
         """As `TokenSource.token_set_async`; raises what `token_set` does."""
         rejected = rejected and SecretText(rejected)
         token_set = await self._source.token_set_async(rejected)
-        await self._site.find_async()
+        if not self._place.is_known:
+            await self._site.find_async()
         return token_set
 
     def learn_site(self) -> None:
         """As `TokenSource.learn_site`: the URL of a Cloud site that the login reaches."""
-        self._site.learn_url()
+        if self._place.lacks_site_url:
+            self._site.learn_url()
 
     async def learn_site_async(self) -> None:
         """As `TokenSource.learn_site_async`."""
-        await self._site.learn_url_async()
+        if self._place.lacks_site_url:
+            await self._site.learn_url_async()
 
     def has_ended(self, token_set: TokenSet) -> bool:
         """Whether the token set is past its end by now, without any margin."""
@@ -344,7 +357,7 @@ class AtlassianClient(PickledByReference, TokenSource):
         On Cloud the site may have to be found first: then this blocks on the network and raises
         what `token_set` does.
         """
-        self._site.find()
+        self._find_site()
         return self.resource_server.base_url
 
     @without_frames
@@ -354,7 +367,8 @@ class AtlassianClient(PickledByReference, TokenSource):
         Raises:
             TokenStoreError: The store failed.
         """
-        self._site.recall()
+        if not self._place.is_known:
+            self._site.recall()
         return self.resource_server.base_url if self._place.is_known else ""
 
     def _begin_login(self) -> None:
@@ -365,7 +379,7 @@ class AtlassianClient(PickledByReference, TokenSource):
 
     def _check_site(self) -> None:
         with suppress(AtlassianAuthError):  # the login is there all the same
-            self._site.find()
+            self._find_site()
             cloud_id, reached = self.cloud_id, self._resources.accessible()
             if cloud_id not in {site.id for site in reached}:
                 self._report("site_not_granted", cloud_id=cloud_id, reached=sites.listed(reached))
@@ -403,10 +417,6 @@ def _load_libraries() -> None:
     importlib.import_module("atlassian_auth_adapter.disk.kernel_locks")  # for a store in files
 
 
-def _reporter(on_event: OnEvent | None, account: str) -> Callable[..., None]:
-    """What reports an event of a client. It does not hold the client, which holds it."""
-
-    def report_event(name: EventName, **fields: Any) -> None:
-        report(on_event, Event(name, account, MappingProxyType(fields)))
-
-    return report_event
+def _report(on_event: OnEvent | None, account: str, name: EventName, **fields: Any) -> None:
+    """Report an event of a client, without its object, which what reports would keep."""
+    report(on_event, Event(name, account, MappingProxyType(fields)))

@@ -95,7 +95,10 @@ class AtlassianOAuthClient(AtlassianClient):
             gateway_paths=gateway_paths,
         )
         super().__init__(place, client_id, client_secret, callback_url, verify, proxy, settings)
-        self._started = StartedAuthorizations(self._store, self.token_key, self._clock)
+
+    @property
+    def _started(self) -> StartedAuthorizations:
+        return StartedAuthorizations(self._store, self.token_key, self._clock)
 
     @classmethod
     def _product(cls, named: str) -> Product:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from functools import lru_cache
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from atlassian_auth_adapter.atlassian import sites
 from atlassian_auth_adapter.atlassian.gateway import (
@@ -84,21 +86,24 @@ def place_of(
             "Leave the argument out."
         )
     if is_server:
-        return _server(record, server_url)
+        return _server(record, normalized_base_url(server_url, "server_url"))
     if record.own_cloud:
-        return _own_cloud(record, cloud or record.own_cloud)
+        return _own_cloud(record, _normalized(cloud or record.own_cloud))
     if not (cloud_id or site_url or cloud):
         raise ConfigurationError(
             "say which site: pass cloud_id, or site_url such as https://acme.atlassian.net; or "
             "cloud=COMMERCIAL for the only site that the login reaches. For Data Center pass "
             "server_url."
         )
-    return _CloudSite(record, cloud_id, site_url, cloud or COMMERCIAL, further)
+    return cast("Place", _CloudSite(record, cloud_id, site_url, cloud or COMMERCIAL, further))
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Place:
     """The authorization server and the resource server of a client. Threads share it.
+
+    Only that of a Cloud site ever changes. Clients of one server, or of one Cloud without sites,
+    have the same place, and those of all sites the same values in it.
 
     Attributes:
         kind: "cloud_site": a site of Atlassian Cloud. "own_cloud": a product with a Cloud of its
@@ -107,9 +112,9 @@ class Place:
         server: The authorization server.
         resource_server: Accepts the tokens.
         scopes: What an authorization asks for unless told otherwise.
-        token_urls: URLs to which tokens are sent.
+        token_urls: URLs to which tokens are sent, with " and " between them.
         identity_path: Path below `base_url` that answers who we are.
-        arguments: What the place was made of, by the names of `place_of`.
+        made_of: What the place was made of, by the names of `place_of`, but for the site.
         server_url: Of a server of Data Center, context path included; "" elsewhere.
         sites_url: Lists the Cloud sites that a grant reaches; "" where there are no sites.
     """
@@ -119,16 +124,21 @@ class Place:
     server: AuthorizationServer
     resource_server: ResourceServer
     scopes: tuple[str, ...]
-    token_urls: frozenset[str]
+    token_urls: str
     identity_path: str
-    arguments: dict[str, Any]
+    made_of: Mapping[str, Any]
     server_url: str = ""
     sites_url: str = ""
 
     def token_key(self, client_id: str, account: str) -> TokenKey:
         """Names the login of a person at this place."""
-        urls = " and ".join(sorted(self.token_urls))
+        urls = self.token_urls
         return TokenKey(self.server.issuer, client_id, account, resource_server=urls)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What the place was made of, by the names of `place_of`."""
+        return dict(self.made_of)
 
     @property
     def site(self) -> Site:
@@ -162,8 +172,8 @@ class Place:
         """
 
 
-def _server(product: Product, server_url: str) -> Place:
-    url = normalized_base_url(server_url, "server_url")
+@lru_cache
+def _server(product: Product, url: str) -> Place:
     if is_cloud_host(Location.of(url).host):
         raise ConfigurationError(
             f"server_url: {url} is Atlassian Cloud. Pass site_url, such as "
@@ -179,15 +189,16 @@ def _server(product: Product, server_url: str) -> Place:
         data_center_server(url),
         OneServer(url, token_paths=product.data_center_paths, hint=product.hint),
         product.data_center_scopes,
-        frozenset({url}),
+        url,
         product.data_center_identity,
-        {"server_url": url},
+        MappingProxyType({"server_url": url}),
         server_url=url,
     )
 
 
+@lru_cache
 def _own_cloud(product: Product, cloud: CloudEnvironment) -> Place:
-    cloud = _normalized(checked_environment(cloud, product))
+    cloud = checked_environment(cloud, product)
     return Place(
         "own_cloud",
         product,
@@ -199,16 +210,42 @@ def _own_cloud(product: Product, cloud: CloudEnvironment) -> Place:
             hint_at=cloud.auth_url,
         ),
         product.cloud_scopes,
-        frozenset({cloud.api_url}),
+        cloud.api_url,
         product.cloud_identity,
-        {"cloud": cloud},
+        MappingProxyType({"cloud": cloud}),
     )
 
 
-class _CloudSite(Place):
-    """A site of Atlassian Cloud. It has to be found first when its cloud id is not given."""
+@lru_cache
+def _any_site(product: Product, cloud: CloudEnvironment, gateway_paths: tuple[str, ...]) -> Place:
+    """What the places of all sites of a Cloud have in common."""
+    resources_url = cloud.resources_url or cloud.api_url
+    return Place(
+        "cloud_site",
+        product,
+        product.cloud_server(cloud),
+        CloudGateway(
+            cloud.api_url,
+            "",
+            product.gateway_path,
+            learns_site_url=True,
+            gateway_paths=gateway_paths,
+        ),
+        product.cloud_scopes,
+        " and ".join(sorted({cloud.api_url, resources_url})),
+        product.cloud_identity,
+        MappingProxyType({"cloud": cloud, "gateway_paths": gateway_paths}),
+        sites_url=f"{resources_url}/oauth/token/accessible-resources",
+    )
 
-    resource_server: CloudGateway
+
+class _CloudSite:
+    """A site of Atlassian Cloud. It has to be found first when its cloud id is not given.
+
+    A `Place` like that of any site, but for the site.
+    """
+
+    __slots__ = ("_any_site", "_given", "resource_server")
 
     def __init__(
         self,
@@ -227,31 +264,20 @@ class _CloudSite(Place):
                 "URLs after /ex/jira/ or /ex/confluence/."
             )
         cloud_id = checked_cloud_id(cloud_id) if cloud_id else ""
-        resources_url = cloud.resources_url or cloud.api_url
-        self._given = CloudGateway(
-            cloud.api_url,
-            cloud_id,
-            product.gateway_path,
-            site_url,
-            learns_site_url=not site_url,
-            gateway_paths=gateway_paths,
+        self._any_site = _any_site(product, cloud, gateway_paths)
+        any_site = cast("CloudGateway", self._any_site.resource_server)
+        self._given = self.resource_server = any_site._replace(
+            cloud_id=cloud_id, site_url=site_url, learns_site_url=not site_url
         )
-        super().__init__(
-            "cloud_site",
-            product,
-            product.cloud_server(cloud),
-            self._given,
-            product.cloud_scopes,
-            frozenset({cloud.api_url, resources_url}),
-            product.cloud_identity,
-            {
-                "cloud_id": cloud_id,
-                "site_url": site_url,
-                "cloud": cloud,
-                "gateway_paths": gateway_paths,
-            },
-            sites_url=f"{resources_url}/oauth/token/accessible-resources",
-        )
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._any_site, name)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """As `Place.arguments`."""
+        given = self._given
+        return {"cloud_id": given.cloud_id, "site_url": given.site_url, **self.made_of}
 
     @property
     def site(self) -> Site:

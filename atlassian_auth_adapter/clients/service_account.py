@@ -7,9 +7,10 @@ service-accounts-overview-1627095923 (Data Center), as collected on 2026-11-22.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import Unpack
+from functools import cached_property
+from typing import Any, Unpack
 from uuid import UUID
 
 from atlassian_auth_adapter.atlassian.products import CloudEnvironment
@@ -19,7 +20,6 @@ from atlassian_auth_adapter.clients.settings import Secret, Settings, shows_sett
 from atlassian_auth_adapter.errors import ConfigurationError, without_frames
 from atlassian_auth_adapter.records import TokenKey
 from atlassian_auth_adapter.secret_text import hidden
-from atlassian_auth_adapter.tokens import TokenSet
 from atlassian_auth_adapter.transport import Proxy
 
 __all__ = ["AtlassianServiceAccountClient"]
@@ -87,24 +87,17 @@ class AtlassianServiceAccountClient(AtlassianClient):
                 "scopes: on Cloud a service account cannot ask for scopes. They are chosen when "
                 "the credential is made in the administration; leave the argument out."
             )
-        place.server = place.server.for_client_credentials()
         super().__init__(place, client_id, client_secret, "", verify, proxy, settings)
-        del self._arguments["callback_url"]
 
     def _token_key(self) -> TokenKey:
         # Its name has the scopes, since tokens of other scopes are others, and its kind: a consumer
         # of Bitbucket Cloud can also have the login of a person.
-        account = f"{self.account} ({self._scope})" if self._scope else self.account
+        scope = self._app.own_scope
+        account = f"{self.account} ({scope})" if scope else self.account
         return replace(self._place.token_key(self.client_id, account), kind="service_account")
 
-    @property
-    def _scope(self) -> str:
-        """The scopes that a token request names."""
-        if not self._server.scope_on_client_credentials:
-            return ""
-        return " ".join(sorted({*(self._scopes or self._place.scopes)}))
-
-    def _token_request(self) -> Callable[[TokenSet], TokenSet]:
-        endpoint, scope = self._endpoint, self._scope
-        # Some servers issue a refresh token all the same; a client with a secret does not need it.
-        return lambda _: replace(endpoint.client_credentials(scope), refresh_token="")
+    @cached_property
+    def _arguments(self) -> dict[str, Any]:
+        arguments = super()._arguments
+        del arguments["callback_url"]
+        return arguments

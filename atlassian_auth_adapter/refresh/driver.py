@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -32,37 +33,41 @@ from atlassian_auth_adapter.refresh.steps import Instant, Protocol
 from atlassian_auth_adapter.stores.base import TokenStore, ask
 from atlassian_auth_adapter.threads import holding_exit, is_exiting
 from atlassian_auth_adapter.tokens import TokenSet
+from atlassian_auth_adapter.workers import Workers
 
-__all__ = ["Driver", "Parties"]
+__all__ = ["FLIGHTS", "Driver", "Parties", "finished"]
 
 T = TypeVar("T")
 
 #: Seconds to wait for the store's lock before looking whether the process ends.
 LOCK_SLICE = 1.0
+#: The threads of all flights: a lane for each authorization server. A thread more sends the request
+#: of each, so that a process has 96 threads for refreshes at most.
+FLIGHTS = Workers(48, lanes=64)
 #: Seconds for which the exit of the process waits, so that the answer to a request is saved.
 TIME_TO_SAVE = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Parties:
-    """What takes part in a refresh.
+    """What takes part in the refreshes of all logins of an app.
 
     Attributes:
-        key: Which login.
-        store: Where it is kept.
+        store: Where logins are kept.
         clock: The time.
         send: Sends one token request for a token set and returns the answer.
         send_timeout: Seconds after which it has ended.
         lock_timeout: Seconds to wait for the store's lock.
+        max_wait: Seconds that a caller waits for a refresh at most.
         on_event: Called with every Event, outside every lock.
     """
 
-    key: TokenKey
     store: TokenStore
     clock: Clock
     send: Callable[[TokenSet], Any]
     send_timeout: float
     lock_timeout: float
+    max_wait: float
     on_event: OnEvent | None
 
     def now(self) -> Instant:
@@ -76,27 +81,35 @@ class Driver:
 
     Attributes:
         parties: Store, clock, token endpoint.
+        key: Which login.
         shared: What the process knows of the login.
         membership: Of the source; joins the login that is loaded. None: `shared` stays.
         flight: Gets the answer and the events.
         replaces: Whether the protocol replaces or forgets the login.
         on_callers_thread: Whether the caller's thread performs it, because no thread could be
             started: once the answer is there, it does not sleep.
+        yields: Whether it may yield. Then a wait occupies no thread, unless the lock is held, which
+            may belong to its thread.
     """
 
     parties: Parties
+    key: TokenKey
     shared: SharedLogin
     membership: Membership | None
     flight: Flight
     on_callers_thread: bool = False
+    yields: bool = False
     replaces: bool = False
     _replaced_logins: int = 0  # of the process, at the last load
     _stored: str = ""  # name of the login that was loaded or saved last
     _is_locked: bool = False
     _exit: ExitStack = field(default_factory=ExitStack)
 
-    def perform(self, protocol: Protocol[T]) -> T:
-        """What the protocol returns; raises what it raises."""
+    def perform(self, protocol: Protocol[T]) -> Generator[float, None, T]:
+        """What the protocol returns; raises what it raises.
+
+        Yields seconds, if it may: go on with it after that time, on any thread.
+        """
         reply: Any = None
         failure: Exception | None = None
         while True:
@@ -107,11 +120,11 @@ class Driver:
                 return result
             reply = failure = None
             try:
-                reply = self._reply(step)
+                reply = yield from self._reply(step)
             except Exception as error:  # noqa: BLE001 - the protocol decides what it means
                 failure = error
 
-    def _reply(self, step: steps.Step) -> Any:
+    def _reply(self, step: steps.Step) -> Generator[float, None, Any]:
         self.flight.doing = type(step).__name__
         parties = self.parties
         match step:
@@ -120,24 +133,27 @@ class Driver:
             case steps.Load(joins):
                 self._replaced_logins = replaced_logins()
                 login, version = self._load()
-                self._stored = login.named(parties.key) if login else ""
+                self._stored = login.named(self.key) if login else ""
                 if joins:
                     self._join(login)
                 memory = self._memory() if joins else self.shared.memory()
                 return steps.Seen(login, version, memory, parties.now())
             case steps.Save():
                 self._check_place(step)
-                records.save(parties.store, parties.key, step.login, expected=step.expected)
-                self._stored = step.login.named(parties.key)
+                records.save(parties.store, self.key, step.login, expected=step.expected)
+                self._stored = step.login.named(self.key)
                 return parties.now()
             case steps.Delete():
-                return ask(parties.store, lambda: parties.store.delete(parties.key.name))
+                return ask(parties.store, lambda: parties.store.delete(self.key.name))
             case steps.Send():
                 return self._send(step)
             case steps.Sleep(seconds):
                 if is_exiting() or (self.on_callers_thread and self.flight.future.done()):
                     return False
-                parties.clock.sleep(seconds)
+                if self.yields and not self._is_locked:
+                    yield seconds
+                else:
+                    parties.clock.sleep(seconds)
                 return not is_exiting()
             case steps.Hold(unsaved):
                 if unsaved:
@@ -148,11 +164,11 @@ class Driver:
             case steps.Report(name, fields):
                 return self.flight.events.append((name, dict(fields)))
             case steps.Locked(attempt):
-                return self._locked(attempt)
+                return (yield from self._locked(attempt))
 
     def _load(self) -> tuple[Login | None, int | None]:
         parties = self.parties
-        return records.load(parties.store, parties.key, Login)
+        return records.load(parties.store, self.key, Login)
 
     def _check_place(self, step: steps.Save) -> None:
         """Raise if another login is stored than the one that was found there last.
@@ -168,7 +184,7 @@ class Driver:
                 raise AnotherLoginError
             return
         self._check(login)
-        if login.named(self.parties.key) != self._stored:
+        if login.named(self.key) != self._stored:
             raise StaleRecordError("another login is stored by now. Nothing was changed.")
 
     def _check(self, login: Login) -> None:
@@ -176,7 +192,7 @@ class Driver:
         request = self.flight.request
         # A login without a name gets that of the request with its journal.
         names = request.only, request.login_id
-        if request.only and login.named(self.parties.key) not in names:
+        if request.only and login.named(self.key) not in names:
             raise AnotherLoginError
 
     def _join(self, login: Login | None) -> None:
@@ -217,14 +233,14 @@ class Driver:
             self.flight.failure = error
             raise
 
-    def _locked(self, attempt: Callable[[Instant], Protocol[T]]) -> T:
+    def _locked(self, attempt: Callable[[Instant], Protocol[T]]) -> Generator[float, None, T]:
         results: list[T] = []
         try:
             with ExitStack() as stack:
-                locked_at = self._enter_lock(stack)
+                locked_at = yield from self._enter_lock(stack)
                 self._is_locked = True
                 with self._exit:
-                    results.append(self.perform(attempt(locked_at)))
+                    results.append((yield from self.perform(attempt(locked_at))))
         except Exception as error:
             if not results:
                 raise
@@ -236,26 +252,28 @@ class Driver:
             self.report_events()
         return results[0]
 
-    def _enter_lock(self, stack: ExitStack) -> Instant:
-        """Take the store's lock and return when it was asked for; gives up if the process ends."""
+    def _enter_lock(self, stack: ExitStack) -> Generator[float, None, Instant]:
+        """Take the store's lock and return when it was asked for; gives up if the process ends.
+
+        It may wait for the lock on its thread, unless other flights wait for a thread.
+        """
         parties, waited = self.parties, 0.0
         while True:
+            yields = self.yields and FLIGHTS.is_busy
+            lock = partial(parties.store.lock, self.key.name, timeout=0.0 if yields else LOCK_SLICE)
             asked_at = parties.now()
             try:
-                ask(
-                    parties.store,
-                    lambda: stack.enter_context(
-                        parties.store.lock(parties.key.name, timeout=LOCK_SLICE)
-                    ),
-                )
+                ask(parties.store, partial(_entered, stack, lock))
             except TokenStoreTimeoutError:
                 waited += LOCK_SLICE
             else:
                 return asked_at
+            if yields:
+                yield LOCK_SLICE
             if waited >= parties.lock_timeout or is_exiting():
                 raise TokenStoreTimeoutError(
                     "another process or thread has held the lock of the login "
-                    f"{parties.key.account!r} for {waited:g} s. Look for a process that hangs; "
+                    f"{self.key.account!r} for {waited:g} s. Look for a process that hangs; "
                     "nothing is lost."
                 )
 
@@ -265,5 +283,19 @@ class Driver:
         events, flight.events = flight.events, []
         for name, fields in events:
             fields |= {"duration": clock.monotonic() - flight.began, "waiters": flight.waiters}
-            event = Event(name, self.parties.key.account, MappingProxyType(fields))
+            event = Event(name, self.key.account, MappingProxyType(fields))
             report(self.parties.on_event, event)
+
+
+def _entered(stack: ExitStack, lock: Callable[[], AbstractContextManager[None]]) -> None:
+    stack.enter_context(lock())
+
+
+def finished(performance: Generator[float, None, T]) -> T:
+    """What a driver that does not yield brings."""
+    try:
+        next(performance)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    raise AssertionError("a driver has yielded that must not")

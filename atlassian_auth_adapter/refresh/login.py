@@ -8,6 +8,7 @@ gets from memory what it could not load itself.
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
@@ -98,6 +99,12 @@ class Flight:
             error = self.failure.copied()
             error.args = (f"{self.failure} The refresh of {account!r}: {waited}.",)
             return error
+        if not self.doing:
+            return TokenEndpointUnavailableError(
+                f"so many logins are refreshed at this moment that {account!r} waits for its turn: "
+                f"{waited}.",
+                outcome="not_sent",
+            )
         if self.doing == "Locked":
             return TokenStoreTimeoutError(
                 f"another process or thread holds the lock of the login {account!r}; the refresh "
@@ -113,9 +120,18 @@ class Flight:
         )
 
 
-_states: WeakSet[SharedLogin] = WeakSet()
+#: Monotonic time of what has not happened yet.
+NEVER = -math.inf
+
+#: The states of sources that have joined none yet, or that share one no longer with new sources.
+_others: WeakSet[SharedLogin] = WeakSet()
 _by_login_id: WeakValueDictionary[tuple[object, TokenKey, str], SharedLogin] = WeakValueDictionary()
-_registry_lock = threading.RLock()  # guards _by_login_id; taken by threads of flights
+#: The locks of states, by their ids, while a thread holds one or waits for it.
+_locks: WeakValueDictionary[int, threading.RLock] = WeakValueDictionary()
+#: Guards _by_login_id and _locks. Held for a moment only.
+_registry_lock = threading.RLock()
+#: Guards what is known of every login, when flights write it. Held for a moment only.
+_writing = threading.RLock()
 
 
 class SharedLogin:
@@ -123,29 +139,40 @@ class SharedLogin:
 
     Two locks, neither of which is held during I/O. `lock` is for callers: which flight to join. A
     signal handler of a thread that holds it may wait for a flight, so no flight needs it before its
-    answer is there. `writing` is for the threads of flights: what is known. `snapshot` is read
-    without a lock: one assignment replaces it as a whole.
+    answer is there. `_writing`, of all logins, is for the threads of flights: what is known.
+    `snapshot` is read without a lock: one assignment replaces it as a whole.
     """
+
+    __slots__ = (
+        *("__weakref__", "flight", "has_saver", "login_id", "quiet_until", "reminded_at"),
+        *("snapshot", "unsaved"),
+    )
 
     def __init__(self, login_id: str = "") -> None:
         self.login_id = login_id  # never changes
-        self.snapshot: Snapshot | None = None  # guarded by writing, but for reads
-        self.unsaved: Unsaved | None = None  # guarded by writing, but for reads
+        self.snapshot: Snapshot | None = None  # guarded by _writing, but for reads
+        self.unsaved: Unsaved | None = None  # guarded by _writing, but for reads
         self.quiet_until: float = 0.0  # guarded by lock; monotonic; no background refresh before
-        self.reminded_at: float = -float("inf")  # as quiet_until; of reauthorization_due
+        self.reminded_at: float = NEVER  # as quiet_until; of reauthorization_due
         self.renew()
-        _states.add(self)  # without a lock: only a forked child, which has one thread, reads it
+        if not login_id:
+            # Without a lock: only a forked child, which has one thread, reads it.
+            _others.add(self)
 
     def renew(self) -> None:
-        """Free locks and no flight, as a forked child begins."""
-        self.lock: threading.RLock = threading.RLock()
-        self.writing: threading.RLock = threading.RLock()
+        """No flight, as a forked child begins."""
         self.flight: Flight | None = None  # guarded by lock, but for that in `join`
         self.has_saver = False  # guarded by lock; whether a thread saves `unsaved`
 
+    @property
+    def lock(self) -> threading.RLock:
+        """The lock for callers. An idle login has none."""
+        with _registry_lock:
+            return _locks.setdefault(id(self), threading.RLock())
+
     def memory(self) -> Memory:
         """What is known, as the protocol sees it."""
-        with self.writing:
+        with _writing:
             return Memory(self.snapshot, self.unsaved)
 
     def flight_under_way(self) -> Flight | None:
@@ -155,7 +182,7 @@ class SharedLogin:
 
     def publish(self, login: Login | None, now: Instant, store: object) -> None:
         """Hand out this login from now on, which `store` has got; None: none."""
-        with self.writing:
+        with _writing:
             known = self.snapshot
             if login is None:
                 self.snapshot = None
@@ -167,7 +194,7 @@ class SharedLogin:
 
     def hold(self, unsaved: Unsaved | None) -> None:
         """Remember what is not saved yet."""
-        with self.writing:
+        with _writing:
             self.unsaved = unsaved
 
     def leave(self) -> None:
@@ -201,6 +228,8 @@ class Membership:
     Sources share with those of the same `process`: None is this process, another object a process
     that a test plays.
     """
+
+    __slots__ = ("_key", "_process", "_shown", "_store", "shared")
 
     def __init__(self, key: TokenKey, store: object, process: object = None) -> None:
         self._key, self._store, self._process = key, store, process
@@ -262,13 +291,15 @@ class Membership:
 def forget_process_state() -> None:
     """Sources that join from now on share nothing with those that have joined before."""
     with _registry_lock:
+        _others.update(_by_login_id.values())
         _by_login_id.clear()
 
 
 def _renew_after_fork() -> None:
-    global _registry_lock  # noqa: PLW0603 - a thread of the parent may have held it
-    _registry_lock = threading.RLock()
-    for state in list(_states):
+    global _registry_lock, _writing
+    _registry_lock, _writing = threading.RLock(), threading.RLock()
+    _locks.clear()
+    for state in [*_others, *_by_login_id.values()]:
         state.renew()
 
 

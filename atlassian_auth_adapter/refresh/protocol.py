@@ -33,7 +33,6 @@ from atlassian_auth_adapter.errors import (
     FreshTokenRejectedError,
     LoginRequiredError,
     StaleRecordError,
-    TokenEndpointUnavailableError,
     TokenStoreError,
     TokenStoreTimeoutError,
     TokenStoreUnavailableError,
@@ -51,7 +50,14 @@ from atlassian_auth_adapter.refresh.saving import (
     saved,
     verdict,
 )
-from atlassian_auth_adapter.refresh.sending import SIGN_IN, Tries, login_required, spend
+from atlassian_auth_adapter.refresh.sending import (
+    LONGEST_THROTTLE,
+    SIGN_IN,
+    Tries,
+    login_required,
+    spend,
+    throttled,
+)
 from atlassian_auth_adapter.refresh.steps import (
     Delete,
     Hold,
@@ -111,7 +117,7 @@ def refresh(request: Request, rules: Rules) -> Protocol[TokenSet]:
             if token_set := (yield from _adopted(seen, request, rules)):
                 return token_set
     tries = Tries(rules, request.jitter_share)
-    return (yield from _exclusively(partial(_renew, tries, rules), request, rules))
+    return (yield from _exclusively(partial(_renew, tries, rules), request, rules, tries))
 
 
 def take_over(refresh_token: str, scope: str, request: Request, rules: Rules) -> Protocol[TokenSet]:
@@ -147,7 +153,7 @@ def take_over(refresh_token: str, scope: str, request: Request, rules: Rules) ->
             yield from spend(given, login, succeed, seen, locked_at, tries, request, "takeover")
         )
 
-    token_set = yield from _exclusively(attempt, request, rules)
+    token_set = yield from _exclusively(attempt, request, rules, tries)
     yield from check_saved()
     return token_set
 
@@ -225,7 +231,7 @@ def save_later(unsaved: Unsaved, request: Request, rules: Rules) -> Protocol[Non
             is_rotation = unsaved.before and unsaved.before.login_id == unsaved.login.login_id
             if outcome == "replay" and is_rotation and not is_last:
                 tries = Tries(rules, request.jitter_share)
-                yield from _exclusively(partial(_renew, tries, rules), request, rules)
+                yield from _exclusively(partial(_renew, tries, rules), request, rules, tries)
         if is_last:
             return
 
@@ -256,6 +262,7 @@ def _exclusively(
     attempt: Callable[[Request, Seen, Instant], Protocol[TokenSet | None]],
     request: Request,
     rules: Rules,
+    tries: Tries,
 ) -> Protocol[TokenSet]:
     """Attempts, each under the lock, until one brings a token set.
 
@@ -264,6 +271,7 @@ def _exclusively(
             None means that another process was faster: look again.
         request: Of this flight.
         rules: Of the login.
+        tries: The token requests of this flight. While it rests, it holds no lock.
     """
 
     def locked(at: Instant) -> Protocol[TokenSet | None]:
@@ -286,6 +294,9 @@ def _exclusively(
 
     outage_began: Instant | None = None
     for _ in range(MOST_ATTEMPTS):
+        rest, tries.rest = tries.rest, 0.0
+        if rest and not (yield Sleep(rest)):
+            raise tries.failure or throttled(rest)
         token_set: TokenSet | None = None
         try:
             while True:
@@ -327,7 +338,13 @@ def _renew(
     if token_set := (yield from _adopted(seen, request, rules)):
         return token_set
     login = seen.login or Login()
-    spent = _spendable(login, seen.now, rules)
+    wait = login.throttled_until - seen.now.wall
+    if 0 < wait <= LONGEST_RETRY_AFTER and seen.version != tries.noted_version:
+        # A flight that gives up leaves no journal; one that rests, in another process, leaves it.
+        if login.journal and wait <= LONGEST_THROTTLE and tries.may_rest(wait):
+            return None
+        raise throttled(wait)
+    spent = _spendable(login, rules)
     forced_until = login.forced_until
     if spent.access_token == request.rejected and spent.expires_at > seen.now.wall:
         forced_until = _budget_after_one_more(forced_until, seen.now)
@@ -408,7 +425,7 @@ def _freshness(snapshot: Snapshot, rules: Rules, now: Instant) -> Freshness:
     return snapshot.freshness(now.wall, now.monotonic, rules.expiry)
 
 
-def _spendable(login: Login, now: Instant, rules: Rules) -> TokenSet:
+def _spendable(login: Login, rules: Rules) -> TokenSet:
     """The token set whose refresh token may be sent now.
 
     Raises what is known already, without a request.
@@ -430,13 +447,6 @@ def _spendable(login: Login, now: Instant, rules: Rules) -> TokenSet:
         )
     elif login.dead == rules.hashed(token_set):
         raise login_required(login.dead_reason, rules)
-    wait = login.throttled_until - now.wall
-    if 0 < wait <= LONGEST_RETRY_AFTER:
-        raise TokenEndpointUnavailableError(
-            f"the token endpoint asks to wait; try again in {wait:.0f} s.",
-            retry_after=wait,
-            outcome="throttled",
-        )
     return token_set
 
 

@@ -33,7 +33,7 @@ from atlassian_auth_adapter.refresh.steps import (
 )
 from atlassian_auth_adapter.tokens import TokenSet
 
-__all__ = ["Tries", "login_required", "spend"]
+__all__ = ["Tries", "login_required", "spend", "throttled"]
 
 #: Requests of one flight whose outcome is not known: as many as two minutes have room for. Where a
 #: clock stands still, the flight ends all the same.
@@ -78,13 +78,18 @@ def spend(
     if journal is None or journal.token_hash != token_hash:
         journal = Journal(token_hash, seen.now.wall, request.owner)
     journaled = _with_journal(login, journal_in, journal)
-    is_repeated = journaled == login  # it is on record: the token was sent before
+    # It is on record: the token was sent before, and not by this flight, which knows the answer.
+    is_repeated = journaled == login and seen.version != tries.noted_version
     now: Instant = yield Save(journaled, seen.version)
     version = (seen.version or 0) + 1
     try:
         tries.begin(journal, now, is_repeated=is_repeated)
         new = yield from _sent(spent, locked_at, tries, version)
     except PausedError:
+        if tries.rest:  # meanwhile no other process asks
+            now = (yield Recall()).now
+            yield from _noted(replace(journaled, throttled_until=now.wall + tries.rest), version)
+            tries.noted_version = version + 1
         return None
     except AtlassianAuthError as error:
         failure = error
@@ -96,6 +101,8 @@ def spend(
         replayable_until = tries.grace_end - GRACE_MARGIN
         unsaved = Unsaved(brought, journaled, version, token_hash, replayable_until)
         return new if (yield from keep(unsaved)) else None
+    if journaled == login:  # this flight has noted it, before it rested, if not an earlier one
+        login = _with_journal(login, journal_in, None)
     noted = journaled if tries.ambiguous else login
     if isinstance(failure, TokenRequestRefusedError):
         if rules.server.refuses_refresh_token(failure.error, failure.error_description):
@@ -178,6 +185,8 @@ class Tries:
         unsent: Requests that have not reached the server.
         throttled: Requests that the server has not looked at.
         waited: Seconds, because the server asked for it.
+        rest: Seconds of that which are still to be waited, without the lock.
+        noted_version: Of the record in which this flight has noted that it rests.
         failure: How the last request has failed.
         refusal: The server has said that the refresh token is dead.
     """
@@ -191,6 +200,8 @@ class Tries:
     unsent: int = 0
     throttled: int = 0
     waited: float = 0.0
+    rest: float = 0.0
+    noted_version: int = -1
     failure: TokenEndpointUnavailableError | None = None
     refusal: TokenRequestRefusedError | None = None
 
@@ -224,14 +235,19 @@ class Tries:
                 failure.retry_after = 2.0**self.throttled * (1 + self.jitter_share / 2)
             pause = max(failure.retry_after, BACKOFF[0])
             self.throttled += 1
-            self.waited += pause
-            return pause if self.waited <= LONGEST_THROTTLE else None
+            return pause if self.may_rest(pause) else None
         pause = BACKOFF[min(self.ambiguous, len(BACKOFF) - 1)]
         self.ambiguous += 1
         if not self.rules.server.resend_window:  # without a grace once more, then the truth
             return pause if self.ambiguous < 2 else None
         is_over = now.monotonic + pause > self.window_end or self.ambiguous > MOST_AMBIGUOUS
         return None if is_over else pause
+
+    def may_rest(self, seconds: float) -> bool:
+        """Whether this flight waits for so long because the server asks for it: it rests then."""
+        self.waited += seconds
+        self.rest = seconds if self.waited <= LONGEST_THROTTLE else 0.0
+        return bool(self.rest)
 
     def within_grace(
         self, failure: TokenEndpointUnavailableError, now: Instant
@@ -255,7 +271,8 @@ def _sent(spent: TokenSet, locked_at: Instant, tries: Tries, version: int) -> Pr
     """The answer to the token request, which is sent again as often as that can do no harm.
 
     Raises:
-        PausedError: Another process may have the lock by now, or has changed the record.
+        PausedError: The flight rests, another process may have the lock by now, or it has changed
+            the record.
     """
     while True:
         try:
@@ -264,11 +281,24 @@ def _sent(spent: TokenSet, locked_at: Instant, tries: Tries, version: int) -> Pr
         except TokenEndpointUnavailableError as error:
             failure = error
         pause = tries.pause_after(failure, (yield Recall()).now)
-        if pause is None or not (yield Sleep(pause)):
+        if pause is None:
+            raise failure
+        if tries.rest:
+            raise PausedError
+        if not (yield Sleep(pause)):
             raise failure
         seen: Seen = yield Load()
         if seen.version != version:
             raise PausedError
+
+
+def throttled(seconds: float) -> TokenEndpointUnavailableError:
+    """The error for a token endpoint that asks to wait for so long."""
+    return TokenEndpointUnavailableError(
+        f"the token endpoint asks to wait; try again in {seconds:.0f} s.",
+        retry_after=seconds,
+        outcome="throttled",
+    )
 
 
 #: What a program does about a login that a person has to make.

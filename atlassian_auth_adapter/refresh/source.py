@@ -9,7 +9,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import TypeVar
 
@@ -23,11 +23,10 @@ from atlassian_auth_adapter.errors import (
     TokenStoreError,
     TokenStoreTimeoutError,
 )
-from atlassian_auth_adapter.events import OnEvent
 from atlassian_auth_adapter.expiry import Freshness
-from atlassian_auth_adapter.records import Login, load as load_record
+from atlassian_auth_adapter.records import Login, TokenKey, load as load_record
 from atlassian_auth_adapter.refresh import protocol
-from atlassian_auth_adapter.refresh.driver import Driver, Parties
+from atlassian_auth_adapter.refresh.driver import FLIGHTS, Driver, Parties, finished
 from atlassian_auth_adapter.refresh.login import AnotherLoginError, Flight, Membership, SharedLogin
 from atlassian_auth_adapter.refresh.saving import not_saved
 from atlassian_auth_adapter.refresh.steps import (
@@ -38,7 +37,6 @@ from atlassian_auth_adapter.refresh.steps import (
     token_set_of,
 )
 from atlassian_auth_adapter.secret_text import SecretText
-from atlassian_auth_adapter.stores.base import TokenStore
 from atlassian_auth_adapter.threads import (
     NotDoneError,
     is_exiting,
@@ -63,6 +61,9 @@ BACKGROUND_BACKOFF = 30.0
 REMEMBERED_FAILURE = 5.0
 #: Seconds before the end of a login at which it is announced, and between two announcements.
 REAUTHORIZATION_NOTICE, REAUTHORIZATION_REMINDER = 14 * 86400.0, 86400.0
+#: Of which snapshot, with the clock of this machine, and its `Snapshot.limits`: of none.
+_NO_LIMITS: tuple[Snapshot | None, TokenSet | None, float, float, float]
+_NO_LIMITS = None, None, 0.0, 0.0, math.inf
 
 
 class RefreshingTokenSource:
@@ -70,38 +71,31 @@ class RefreshingTokenSource:
 
     Args:
         rules: Of the login and its authorization server.
-        store: Where it is kept.
-        send: Sends one token request for the successor of a token set.
-        send_timeout: Seconds after which one token request has ended.
-        max_wait: Seconds that a caller waits for a refresh at most; the refresh goes on.
-        clock: The time.
-        on_event: Called with every Event, on the flight's thread, outside every lock.
+        parties: Store, clock, token endpoint, and who is told of events.
     """
 
-    def __init__(
-        self,
-        rules: Rules,
-        store: TokenStore,
-        send: Callable[[TokenSet], TokenSet],
-        *,
-        send_timeout: float,
-        max_wait: float,
-        clock: Clock,
-        on_event: OnEvent | None = None,
-    ) -> None:
-        self._rules, self._max_wait, self._clock = rules, max_wait, clock
-        # The holder of the lock may resend for a while, each time with the whole timeout.
-        patience = rules.server.resend_window + 3 * send_timeout + 3 * protocol.LONGEST_OUTAGE
-        self._parties = Parties(
-            rules.key, store, clock, send, send_timeout, lock_timeout=patience, on_event=on_event
-        )
-        self._membership = Membership(rules.key, store)
-        # Of which snapshot, with the clock of this machine, and `Snapshot.limits`.
-        self._limits: tuple[Snapshot | None, TokenSet | None, float, float, float]
-        self._limits = None, None, 0.0, 0.0, math.inf
+    __slots__ = ("_failure", "_limits", "_membership", "_parties", "_rules")
+
+    def __init__(self, rules: Rules, parties: Parties) -> None:
+        self._rules, self._parties = rules, parties
+        self._membership = Membership(rules.key, parties.store)
+        self._limits = _NO_LIMITS
         # The error of the last flight of this source, and until when (monotonic) it is raised
         # again without a request. One assignment replaces both.
         self._failure: tuple[AtlassianAuthError, float] | None = None
+
+    @property
+    def key(self) -> TokenKey:
+        """Which login."""
+        return self._rules.key
+
+    @property
+    def _clock(self) -> Clock:
+        return self._parties.clock
+
+    @property
+    def _max_wait(self) -> float:
+        return self._parties.max_wait
 
     @property
     def _shared(self) -> SharedLogin:
@@ -119,7 +113,7 @@ class RefreshingTokenSource:
         snapshot, token_set, end, deadline, window = self._limits
         if snapshot is self._membership.shared.snapshot:  # as nearly always: so nothing is called
             return token_set if end - time.time() > window < deadline - time.monotonic() else None
-        snapshot, clock, policy = self._membership.snapshot, self._clock, self._rules.expiry
+        snapshot, clock, policy = self._membership.snapshot, self._parties.clock, self._rules.expiry
         if snapshot is None:
             return None
         if clock is SYSTEM_CLOCK:
@@ -251,22 +245,63 @@ class RefreshingTokenSource:
             if latest is not None and latest is not seen and not is_forced:
                 flight.answer(latest.login, token_set_of(latest.login))
                 return flight
-            # Other callers can join it only when its thread runs: after Ctrl-C at any line none of
-            # them waits for a flight that never ends.
-            if started(lambda: self._run(flight)):
+            # Other callers can join it only when its thread is sure to run: after Ctrl-C at any
+            # line none of them waits for a flight that never ends.
+            if self._start(flight, is_urgent=bool(waiters)):
                 shared.flight = flight
                 return flight
         if waiters:
-            self._run(flight, on_callers_thread=True)
+            finished(self._run(flight, on_callers_thread=True))
         return flight
 
-    def _run(self, flight: Flight, *, on_callers_thread: bool = False) -> None:
-        """Perform the flight on this thread."""
+    def _start(self, flight: Flight, *, is_urgent: bool) -> bool:
+        """Let a thread perform the flight; False if there is none."""
+        if FLIGHTS.has_thread(threading.current_thread()):
+            # Another flight is waiting for this one, such as that which fetches the client secret:
+            # it must not wait for that thread.
+            return started(lambda: finished(self._run(flight)))
+        yields = hasattr(self._clock, "call_later")
+        return self._go_on(self._run(flight, yields=yields), flight, is_urgent=is_urgent)
+
+    def _go_on(
+        self, performance: Generator[float, None, None], flight: Flight, *, is_urgent: bool = True
+    ) -> bool:
+        """Let a thread go on with a flight, as soon as one is free; False if there is none."""
+
+        def go_on() -> None:
+            flight.thread = threading.get_ident()
+            try:
+                pause = next(performance, None)
+            finally:
+                flight.thread = 0
+            if pause is not None and not later(pause, resume):
+                self._clock.sleep(pause)
+                resume()
+
+        def resume() -> None:
+            if not self._go_on(performance, flight):
+                go_on()
+
+        later: Callable[..., bool] = getattr(self._clock, "call_later", lambda *_: False)
+        return FLIGHTS.start(go_on, self._rules.server.issuer, is_urgent=is_urgent)
+
+    def _run(
+        self, flight: Flight, *, on_callers_thread: bool = False, yields: bool = False
+    ) -> Generator[float, None, None]:
+        """Perform the flight; yields seconds after which to go on with it, if it may."""
         flight.thread = threading.get_ident()
-        driver = Driver(self._parties, self._shared, self._membership, flight, on_callers_thread)
+        driver = Driver(
+            self._parties,
+            self._rules.key,
+            self._shared,
+            self._membership,
+            flight,
+            on_callers_thread,
+            yields,
+        )
         backoff = 0.0
         try:
-            token_set = driver.perform(protocol.refresh(flight.request, self._rules))
+            token_set = yield from driver.perform(protocol.refresh(flight.request, self._rules))
             if not flight.future.done():
                 flight.login_id = driver.shared.login_id
                 flight.future.set_result(token_set)
@@ -275,12 +310,12 @@ class RefreshingTokenSource:
             backoff = BACKGROUND_BACKOFF
             self._end_with(flight, error, driver.shared)
         with driver.shared.lock:
-            driver.shared.quiet_until = self._clock.monotonic() + backoff
+            driver.shared.quiet_until = self._clock.monotonic() + backoff if backoff else 0.0
             if driver.shared.flight is flight:
                 driver.shared.flight = None
         self._report_reauthorization_due(driver)
         driver.report_events()
-        self._save_later(driver)
+        yield from self._save_later(driver)
 
     def _end_with(self, flight: Flight, error: BaseException, shared: SharedLogin) -> None:
         """Report the error, remember it if another request would end alike, and raise it."""
@@ -342,18 +377,21 @@ class RefreshingTokenSource:
         """The result of another protocol, which runs on a thread of its own to its end."""
         parties = replace(self._parties, send=send) if send else self._parties
         flight = Flight(Request(), self, self._clock.monotonic())
-        driver = Driver(parties, self._shared, self._membership, flight, replaces=True)
+        driver = Driver(
+            parties, self._rules.key, self._shared, self._membership, flight, replaces=True
+        )
 
         def work() -> T:
             try:
-                return driver.perform(steps)
+                return finished(driver.perform(steps))
             finally:
                 self._failure = None
                 driver.report_events()
 
         def save_later(_: object) -> None:
             if driver.shared.unsaved:
-                started(lambda: self._save_later(driver))
+                driver.yields = hasattr(self._clock, "call_later")
+                self._go_on(self._save_later(driver), flight)
 
         future = run_in_thread(work)
         future.add_done_callback(save_later)
@@ -363,7 +401,7 @@ class RefreshingTokenSource:
         except NotDoneError:
             raise driver.flight.too_slow(self._rules.key.account, max_wait or 0.0) from None
 
-    def _save_later(self, driver: Driver) -> None:
+    def _save_later(self, driver: Driver) -> Generator[float, None, None]:
         """Return when everything is saved, or after a last try when the process ends."""
         shared = driver.shared
         while True:
@@ -372,9 +410,17 @@ class RefreshingTokenSource:
                 if unsaved is None or shared.has_saver:
                     return
                 shared.has_saver = True
-            saver = Driver(driver.parties, shared, None, driver.flight, driver.on_callers_thread)
+            saver = Driver(
+                driver.parties,
+                driver.key,
+                shared,
+                None,
+                driver.flight,
+                driver.on_callers_thread,
+                driver.yields,
+            )
             try:
-                saver.perform(protocol.save_later(unsaved, self._request(), self._rules))
+                yield from saver.perform(protocol.save_later(unsaved, self._request(), self._rules))
             finally:
                 with shared.lock:
                     shared.has_saver = False

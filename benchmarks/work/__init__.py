@@ -5,6 +5,7 @@ from __future__ import annotations
 from benchmarks.figures import Work
 from benchmarks.work import (
     cancelled,
+    herd,
     hot_path,
     imports,
     logs,
@@ -41,6 +42,7 @@ WORKS: dict[str, Work] = {
         startup.WORK,
         memory.WORK,
         threads.WORK,
+        herd.WORK,
         stores.WORK,
         streams.WORK,
     )

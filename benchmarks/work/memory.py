@@ -71,7 +71,11 @@ def our_auth_objects() -> Any:
 
     def make(login: Login) -> Any:
         client = atlassian.create_atlassian_oauth_client(
-            CLIENT_ID, CLIENT_SECRET, cloud_id=CLOUD_ID, store=store, account=login.account
+            CLIENT_ID,
+            CLIENT_SECRET,
+            cloud_id=f"{int(login.account):08}{CLOUD_ID[8:]}",  # each tenant has a site of its own
+            store=store,
+            account=login.account,
         )
         now = time.time()
         tokens = atlassian.TokenSet(

@@ -24,7 +24,6 @@ from atlassian_auth_adapter.clients.environment import atlassian_oauth_client_fr
 from atlassian_auth_adapter.refresh import source
 from atlassian_auth_adapter.testing import AtlassianEmulator, FakeClock
 from atlassian_auth_adapter.testing.emulator import Hold, Status
-from atlassian_auth_adapter.threads import started
 
 from .stores import FragileStore, Pause
 
@@ -177,13 +176,15 @@ def test_the_first_flight_of_a_client_can_be_joined_at_once(
     store.before[hanging] = pause
     flights = []
 
-    def started_late(run: Callable[[], None]) -> bool:
+    start = source.FLIGHTS.start
+
+    def started_late(*run: Any, **how: Any) -> bool:
         flights.append(run)
-        done = started(run)
+        done = start(*run, **how)
         pause.wait_arrived()
         return done
 
-    monkeypatch.setattr(source, "started", started_late)
+    monkeypatch.setattr(source.FLIGHTS, "start", started_late)
     for _ in range(2):
         with pytest.raises(AtlassianAuthError, match=told):
             client.token_set()
