@@ -68,7 +68,8 @@ REASONS: tuple[Reason, ...] = (
         "renewal",
         "*",
         "*",
-        "the first renewal of a process imports what it needs while requests run.",
+        "ours takes the store's lock, keeps a journal and saves the new login; a request beside it "
+        "waits for the interpreter now and then.",
     ),
     Reason("imports", "*", "*", "it has fewer parts."),
     Reason(
