@@ -10,6 +10,7 @@ import socket
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 from atlassian_auth_adapter.clock import Clock
@@ -41,6 +42,7 @@ from atlassian_auth_adapter.stores.base import TokenStore
 from atlassian_auth_adapter.threads import (
     NotDoneError,
     is_exiting,
+    may_rest,
     reentrancy_error,
     result_of,
     run_in_thread,
@@ -244,12 +246,17 @@ class RefreshingTokenSource:
                 return flight
             # Other callers can join it only when its thread runs: after Ctrl-C at any line none of
             # them waits for a flight that never ends.
-            if started(lambda: self._run(flight)):
+            if started(partial(self._fly, flight)):
                 shared.flight = flight
                 return flight
         if waiters:
             self._run(flight, on_callers_thread=True)
         return flight
+
+    def _fly(self, flight: Flight) -> None:
+        """Perform the flight on a thread of its own."""
+        may_rest.set(flight.may_rest)
+        self._run(flight)
 
     def _run(self, flight: Flight, *, on_callers_thread: bool = False) -> None:
         """Perform the flight on this thread."""
