@@ -14,6 +14,7 @@ import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -22,6 +23,7 @@ from requests.exceptions import InvalidHeader
 from urllib3.exceptions import HTTPError, InvalidHeader as InvalidAnswerHeader
 
 from atlassian_auth_adapter.foreign_text import printable
+from atlassian_auth_adapter.threads import rest
 
 if TYPE_CHECKING:
     from urllib3 import PoolManager
@@ -81,7 +83,9 @@ class Progress:
 class _Watched(Connection):
     """A connection of urllib3, of whichever kind, that reports its progress."""
 
-    progress: Progress
+    def __init__(self, *arguments: Any, progress: Progress, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.progress = progress
 
     def _new_conn(self) -> socket.socket:
         opened = super()._new_conn()
@@ -108,6 +112,11 @@ class _WatchedAdapter(HTTPAdapter):
         self._progress = progress
         super().__init__()
 
+    def send(self, *arguments: Any, **named: Any) -> requests.Response:
+        """As requests does, after a rest: the request took a millisecond to prepare."""
+        rest()
+        return super().send(*arguments, **named)
+
     def init_poolmanager(self, *arguments: Any, **named: Any) -> None:
         """As requests does, with connections that report."""
         super().init_poolmanager(*arguments, **named)
@@ -120,15 +129,21 @@ class _WatchedAdapter(HTTPAdapter):
         return manager
 
     def _watch(self, manager: PoolManager) -> None:
-        manager.pool_classes_by_scheme = {
-            scheme: self._watched(pool) for scheme, pool in manager.pool_classes_by_scheme.items()
-        }
+        pools: dict[str, Any] = dict(manager.pool_classes_by_scheme)
+        for scheme, pool in pools.items():  # a pool hands what it does not know to its connections
+            watched = _watched(pool, pool.ConnectionCls)
+            pools[scheme] = partial(watched, progress=self._progress)
+        manager.pool_classes_by_scheme = pools
 
-    def _watched(self, pool: Any) -> Any:
-        """A class of connection pools like this one."""
-        named = {"progress": self._progress}
-        connection = type("WatchedConnection", (_Watched, pool.ConnectionCls), named)
-        return type("WatchedPool", (pool,), {"ConnectionCls": connection})
+
+@lru_cache(maxsize=16)
+def _watched(pool: Any, connection: Any) -> Any:
+    """A class of connection pools like this one, whose connections report their progress.
+
+    Kept, since making a class takes time from all threads, and only the garbage collector frees it.
+    """
+    watched = type("WatchedConnection", (_Watched, connection), {})
+    return type("WatchedPool", (pool,), {"ConnectionCls": watched})
 
 
 class _Session(requests.Session):

@@ -92,7 +92,8 @@ class TokenSource(ABC):
 
         It takes some tens of milliseconds, during which the other threads of the process hardly
         run, an event loop among them. Each auth object calls it when it is made, since then no
-        requests run. Call it before the loop runs, if it asks a source without an auth object.
+        requests run, and a client with its first `token_set_async`. Threads that ask a client
+        without an auth object call it before they begin.
         """
 
     def learn_site(self) -> None:  # noqa: B027 - most sources have nothing to learn

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 from weakref import WeakKeyDictionary
@@ -36,7 +37,9 @@ __all__ = [
     "holding_exit",
     "is_exiting",
     "is_timeout",
+    "may_rest",
     "reentrancy_error",
+    "rest",
     "result_of",
     "run_in_thread",
     "started",
@@ -54,6 +57,13 @@ ROUNDS = 10
 PACE = 0.005
 #: Seconds after which the guard of the exit looks at all that hold it.
 GUARD_SLICE = 0.25
+#: Seconds that a new thread leaves the interpreter to the one that has started it, which may be an
+#: event loop; else that one would wait for it until the new thread waits for something itself.
+HEAD_START = 0.001
+#: Seconds that work rests for which nobody waits, so that requests beside it are seldom late.
+REST = 0.01
+#: Whether the work of a context may rest at the moment.
+may_rest: ContextVar[Callable[[], bool]] = ContextVar("may_rest", default=lambda: False)
 #: Whether the main thread waits for a flight: then the process does not end yet.
 _main_waits = False
 
@@ -78,13 +88,27 @@ def started(run: Callable[[], object]) -> bool:
     That is so at shutdown, or when there are too many.
     """
     context = contextvars.copy_context()
+
+    def run_in_context() -> None:
+        time.sleep(HEAD_START)
+        context.run(run)
+
     try:
-        threading.Thread(
-            target=context.run, args=(run,), name="atlassian-auth-flight", daemon=True
-        ).start()
+        threading.Thread(target=run_in_context, name="atlassian-auth-flight", daemon=True).start()
     except RuntimeError:
         return False
     return True
+
+
+def rest() -> None:
+    """Let the requests of the program go first, if the work of this context has time for that.
+
+    A thread that computes keeps the interpreter for up to 5 ms, however many others want it. A
+    request wants it several times, so that it would wait for most of a renewal beside it; if that
+    rests in between, the request is over before it goes on.
+    """
+    if may_rest.get()():
+        time.sleep(REST)
 
 
 def run_in_thread(work: Callable[[], T]) -> Future[T]:

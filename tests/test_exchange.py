@@ -461,3 +461,24 @@ def test_what_a_proxy_says_is_printable(names: None) -> None:
     with raw_server(_saying(reply)) as port, pytest.raises(NoAnswerError, match="407") as caught:
         post(9, "https", HOST, proxy=f"http://127.0.0.1:{port}")
     assert all(str(error).isprintable() for error in _chain(caught.value))
+
+
+def test_token_requests_leave_no_classes_behind(make_client: Any) -> None:
+    """The classes of connections and of Authlib's client are made once: only the garbage collector
+    would free others, and it stops all threads for that.
+    """
+    client = make_client()
+
+    def classes() -> int:
+        return sum(isinstance(each, type) for each in gc.get_objects())
+
+    client.refresh()
+    gc.collect()
+    gc.disable()
+    try:
+        before = classes()
+        for _ in range(3):
+            client.refresh()
+        assert classes() == before
+    finally:
+        gc.enable()

@@ -122,8 +122,9 @@ def test_workers_are_never_more_than_that() -> None:
 
 def test_workers_of_a_forked_child_are_new(monkeypatch: pytest.MonkeyPatch) -> None:
     """The threads of its parent, which it does not have, take none of its places."""
-    workers, go = Workers(1), threading.Event()
-    blocked = workers.run(lambda: go.wait(PATIENCE))
+    workers, begun, go = Workers(1), threading.Event(), threading.Event()
+    blocked = workers.run(lambda: (begun.set(), go.wait(PATIENCE))[1])
+    assert begun.wait(PATIENCE)  # the thread of the parent has taken its work
     monkeypatch.setattr("os.getpid", lambda: -1)
     assert workers.run(lambda: "done").result(PATIENCE) == "done"
     go.set()

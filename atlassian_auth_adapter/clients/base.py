@@ -40,7 +40,7 @@ from atlassian_auth_adapter.refresh.steps import Rules
 from atlassian_auth_adapter.secret_text import SecretText
 from atlassian_auth_adapter.sources import Located, TokenSource
 from atlassian_auth_adapter.stores.base import TokenStore
-from atlassian_auth_adapter.threads import run_in_thread, wait
+from atlassian_auth_adapter.threads import run_in_thread, wait, wait_async
 from atlassian_auth_adapter.tokens import TokenSet
 from atlassian_auth_adapter.transport import Proxy, Transport, portable_proxy
 
@@ -239,8 +239,14 @@ class AtlassianClient(PickledByReference, TokenSource):
         return token_set
 
     async def token_set_async(self, rejected: str | None = None) -> TokenSet:
-        """As `TokenSource.token_set_async`; raises what `token_set` does."""
+        """As `TokenSource.token_set_async`; raises what `token_set` does.
+
+        The first call in a process loads what refreshes need; the first refresh would do it while
+        other tasks make requests.
+        """
         rejected = rejected and SecretText(rejected)
+        if not _load_libraries.cache_info().currsize:
+            await wait_async(self._workers.run(self.load_libraries))
         token_set = await self._source.token_set_async(rejected)
         if not self._place.is_known:
             await self._site.find_async()

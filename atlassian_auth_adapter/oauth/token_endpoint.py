@@ -10,11 +10,11 @@ Source: RFC 6749 sections 4.1.3, 4.4, 5 and 6; RFC 7009; the answers of Atlassia
 
 from __future__ import annotations
 
-import importlib
 import math
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus, urlencode
@@ -189,20 +189,26 @@ class TokenEndpoint:
 
 def load_libraries() -> None:
     """Load what a token request needs beside its transport."""
-    importlib.import_module("authlib.oauth2.client")
+    _client_class()
 
 
-def _authlib_client(endpoint: TokenEndpoint, secret: str) -> OAuth2Client:
-    """Authlib's client: it sends with our transport, and returns the answer as it is."""
+@cache
+def _client_class() -> type[OAuth2Client]:
+    """Authlib's client, which returns the answer as it is."""
     from authlib.oauth2.client import OAuth2Client
 
     class Client(OAuth2Client):
         def parse_response_token(self, resp: Answer) -> Answer:
             return resp
 
+    return Client
+
+
+def _authlib_client(endpoint: TokenEndpoint, secret: str) -> OAuth2Client:
+    """Authlib's client: it sends with our transport, and returns the answer as it is."""
     # A public client names itself in the body. Source: RFC 6749 section 3.2.1.
     authentication = endpoint.server.client_authentication if secret else "none"
-    return Client(
+    return _client_class()(
         session=_Sender(endpoint.transport),
         client_id=endpoint.client_id,
         client_secret=secret,

@@ -31,7 +31,7 @@ from atlassian_auth_adapter.refresh.login import (
 )
 from atlassian_auth_adapter.refresh.steps import Instant, Protocol
 from atlassian_auth_adapter.stores.base import TokenStore, ask
-from atlassian_auth_adapter.threads import holding_exit, is_exiting
+from atlassian_auth_adapter.threads import holding_exit, is_exiting, rest
 from atlassian_auth_adapter.tokens import TokenSet
 from atlassian_auth_adapter.workers import Workers
 
@@ -126,6 +126,7 @@ class Driver:
 
     def _reply(self, step: steps.Step) -> Generator[float, None, Any]:
         self.flight.doing = type(step).__name__
+        rest()
         parties = self.parties
         match step:
             case steps.Recall():
@@ -156,6 +157,7 @@ class Driver:
                     parties.clock.sleep(seconds)
                 return not is_exiting()
             case steps.Hold(unsaved):
+                self.flight.has_unsaved = unsaved is not None
                 if unsaved:
                     self._join(unsaved.login)
                 return self.shared.hold(unsaved)
@@ -228,10 +230,12 @@ class Driver:
                 outcome="not_sent",
             )
         try:
-            return self.parties.send(step.token_set)
+            brought = self.parties.send(step.token_set)
         except TokenEndpointError as error:
             self.flight.failure = error
             raise
+        self.flight.has_unsaved = True
+        return brought
 
     def _locked(self, attempt: Callable[[Instant], Protocol[T]]) -> Generator[float, None, T]:
         results: list[T] = []

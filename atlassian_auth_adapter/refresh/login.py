@@ -64,6 +64,7 @@ class Flight:
         thread: Identity of the thread that performs it.
         doing: The step under way: a name of a class of `steps`.
         failure: The last failure of a token request.
+        has_unsaved: Whether a token request has brought what is not saved yet.
         login_id: Of the login whose token set is the answer.
         events: To be reported.
     """
@@ -77,8 +78,13 @@ class Flight:
     thread: int = 0
     doing: str = ""
     failure: TokenEndpointError | None = None
+    has_unsaved: bool = False
     login_id: str = ""
     events: list[tuple[EventName, dict[str, Any]]] = field(default_factory=list)
+
+    def may_rest(self) -> bool:
+        """Whether nobody waits for it, and there is nothing to save."""
+        return bool(self.request.only) and not self.waiters and not self.has_unsaved
 
     def answer(self, login: Login, token_set: TokenSet) -> None:
         """Give the waiting callers this token set, unless they have an answer."""

@@ -40,6 +40,7 @@ from atlassian_auth_adapter.secret_text import SecretText
 from atlassian_auth_adapter.threads import (
     NotDoneError,
     is_exiting,
+    may_rest,
     reentrancy_error,
     result_of,
     run_in_thread,
@@ -270,10 +271,12 @@ class RefreshingTokenSource:
 
         def go_on() -> None:
             flight.thread = threading.get_ident()
+            before = may_rest.set(lambda: flight.may_rest() and not FLIGHTS.is_busy)
             try:
                 pause = next(performance, None)
             finally:
                 flight.thread = 0
+                may_rest.reset(before)
             if pause is not None and not later(pause, resume):
                 self._clock.sleep(pause)
                 resume()

@@ -278,27 +278,6 @@ def test_waiting_for_a_refresh_takes_none_of_the_programs_threads(
     assert emulator.count("refresh_token") == 1
 
 
-def test_in_the_stale_window_no_request_waits(
-    emulator: AtlassianEmulator, clock: FakeClock, make_client: Any, landed: Callable[[], None]
-) -> None:
-    """Shortly before the end requests go on with the old token while a flight brings the new."""
-    client = make_client()
-    old = client.get_access_token()
-    clock.advance(3600 - 300)
-    hold = Hold()
-    emulator.faults.next("token", hold)
-    with requests.Session() as session:
-        session.auth = AtlassianAuth(client)
-        for _ in range(10):
-            assert session.get(client.base_url + "/rest/api/3/myself").status_code == 200
-        hold.wait_arrived()
-        assert client.get_access_token() == old
-        hold.release()
-    landed()
-    assert client.get_access_token() != old
-    assert emulator.count("refresh_token") == 1
-
-
 @pytest.mark.parametrize("library", ["threads", "tasks"])
 def test_a_site_is_asked_for_its_id_once(
     emulator: AtlassianEmulator, make_client: Any, library: str

@@ -114,6 +114,27 @@ def test_a_refresh_imports_nothing(
     assert emulator.count("refresh_token") == 1
 
 
+@pytest.mark.parametrize("run", ["asyncio.run(ask())", "trio.run(ask)"])
+def test_a_refresh_of_tasks_without_an_auth_object_imports_nothing(
+    emulator: AtlassianEmulator, program: Program, run: str
+) -> None:
+    """The first question of a task, which a valid token answers, loads what a refresh needs: not
+    the first refresh, when other tasks have begun to make requests.
+    """
+    assert program("client.refresh()").communicate(timeout=30) == ("", "")
+    process = program(f"""
+        import asyncio, trio
+        async def ask():
+            await client.token_set_async()
+            before = set(sys.modules)
+            client.refresh()
+            print(sorted(set(sys.modules) - before))
+        {run}
+    """)
+    assert process.communicate(timeout=30) == ("[]\n", "")
+    assert emulator.count("refresh_token") == 2
+
+
 def test_a_refresh_at_interpreter_exit_works(emulator: AtlassianEmulator, program: Program) -> None:
     """An atexit handler needs a token when no thread can be started any more: done on the spot."""
     process = program("""
