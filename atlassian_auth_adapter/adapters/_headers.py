@@ -16,6 +16,7 @@ __all__ = ["UncopiedHeaders"]
 
 _NAME = "Authorization"
 _LOWER_NAME = _NAME.lower()
+_LOOKED_FOR = frozenset((b"authorization", b"cookie"))
 
 
 class UncopiedHeaders:
@@ -25,17 +26,30 @@ class UncopiedHeaders:
     Authorization, until `allow_copies` is called.
 
     Args:
-        headers: Those of the request so far.
+        headers: Those of the request so far. An Authorization among them is replaced.
         authorization: The value of Authorization.
-        has_credential: Whether `headers` have an Authorization, which is replaced.
     """
 
-    def __init__(self, headers: Any, authorization: str, *, has_credential: bool) -> None:
+    #: None: the program has taken it off.
+    authorization: str | None
+    #: Whether there was a Cookie.
+    has_cookies = False
+    _is_copied = False
+
+    def __init__(self, headers: Any, authorization: str) -> None:
         super().__init__(headers)  # type: ignore[call-arg]
-        #: None: the program has taken it off.
-        self.authorization: str | None = authorization
-        self._is_copied = False
-        if has_credential and super().__contains__(_NAME):  # type: ignore[misc]
+        self.authorization = authorization
+        try:  # the list of httpx 0.28 and httpx2 2.16: nearly always it has none of the two
+            for _, name, _ in self._list:  # type: ignore[attr-defined]
+                if name in _LOOKED_FOR:
+                    break
+            else:
+                return
+        except (AttributeError, TypeError, ValueError):
+            pass
+        present = {name.lower() for name, _ in super().raw}  # type: ignore[misc]
+        self.has_cookies = b"cookie" in present
+        if b"authorization" in present:
             super().__delitem__(_NAME)  # type: ignore[misc]
 
     def allow_copies(self) -> None:

@@ -24,7 +24,13 @@ from atlassian_auth_adapter.adapters._auth import (
 )
 from atlassian_auth_adapter.adapters._bodies import PartlyReadStream
 from atlassian_auth_adapter.adapters._headers import UncopiedHeaders
-from atlassian_auth_adapter.adapters._trace import AsyncTrace, Trace, location_of, url_text
+from atlassian_auth_adapter.adapters._httpx_urls import (
+    location_of,
+    relocated,
+    sent_elsewhere,
+    text_of,
+)
+from atlassian_auth_adapter.adapters._trace import AsyncTrace, Trace
 from atlassian_auth_adapter.atlassian.gateway import Route
 from atlassian_auth_adapter.atlassian.locations import Location
 from atlassian_auth_adapter.atlassian.verdicts import is_ordinary
@@ -65,19 +71,8 @@ class _Drop:
     response: httpx.Response
 
 
-@dataclass(slots=True)
-class _Sent:
-    """A request with the token, which the fast test has let pass.
-
-    Attributes:
-        text: Its URL as text.
-        url: Its URL.
-        token_set: Its token set.
-    """
-
-    text: str
-    url: httpx.URL
-    token_set: TokenSet
+#: What was sent at once: its URL as text, its URL, and its token set.
+_Sent = tuple[str, Any, TokenSet]
 
 
 class HTTPXFamilyAuth(AuthObject):
@@ -150,30 +145,31 @@ class HTTPXFamilyAuth(AuthObject):
     def _sent_at_once(self, request: httpx.Request, trace: type[Trace]) -> _Sent | None:
         """What was added to the request, if URL, token and body need no closer look."""
         url = request.url
-        if url.userinfo or not hasattr(request, "_content"):
-            return None
-        text = url_text(url.scheme, url.raw_host.decode(), url.port, url.raw_path.decode())
+        text = text_of(url)
         sent_to = self.sent_to(text)
-        if sent_to is None or (token_set := self.source.fresh()) is None:
+        if sent_to is None or not hasattr(request, "_content"):
+            return None
+        if (token_set := self.source.fresh()) is None:
             return None
         if sent_to:
-            text, url = sent_to, type(url)(sent_to)
+            text, url = sent_to, sent_elsewhere(url, sent_to)
             _send_to(request, url)
         self._attach(request, token_set, trace)
-        return _Sent(text, url, token_set)
+        return text, url, token_set
 
     def _is_ordinary(self, request: httpx.Request, sent: _Sent, response: httpx.Response) -> bool:
         """Whether nothing is to be done about the response to a request that was sent at once."""
+        text, url, token_set = sent
         headers: Any = request.headers
         if (
             response.request is not request  # the library has followed redirects
-            or request.url is not sent.url
-            or getattr(headers, "authorization", None) is not sent.token_set.authorization
+            or request.url is not url
+            or getattr(headers, "authorization", None) is not token_set.authorization
             or not is_ordinary(response.status_code, response.headers.raw)
         ):
             return False
         if not _is_from_cache(response):
-            self.note_accepted(request.method, sent.text)
+            self.note_accepted(request.method, text)
         return True
 
     def _flow(self, request: httpx.Request, trace: type[Trace]) -> Generator[Any, Any, None]:
@@ -249,26 +245,22 @@ class HTTPXFamilyAuth(AuthObject):
             if route is None:
                 return None
         if route.location != location:
-            _send_to(request, _url(request.url, route.location))
+            _send_to(request, relocated(request.url, route.location))
         return token_set
 
     def _attach(self, request: httpx.Request, token_set: TokenSet, trace: type[Trace]) -> None:
         """Add the token, and a trace extension that checks each hop after a redirect."""
-        present = {name.lower() for name, _ in request.headers.raw}
-        headers: Any = self._headers(
-            request.headers,
-            token_set.authorization,
-            has_credential=b"authorization" in present,
-        )
+        headers: Any = self._headers(request.headers, token_set.authorization)
         request.headers = headers
-        if b"cookie" in present and self.drops_sessions:
-            cookies = without_session(request.headers.pop("Cookie"))
+        if headers.has_cookies and self.drops_sessions:
+            cookies = without_session(headers.pop("Cookie"))
             if cookies:
-                request.headers["Cookie"] = cookies
-        inner = request.extensions.get("trace")
+                headers["Cookie"] = cookies
+        extensions = request.extensions
+        inner = extensions.get("trace")
         if isinstance(inner, Trace):  # the same request was sent before
             inner = inner.inner
-        request.extensions = {**request.extensions, "trace": trace(self, request, headers, inner)}
+        request.extensions = {**extensions, "trace": trace(self, request, headers, inner)}
 
     def _replace_token(
         self,
@@ -366,16 +358,6 @@ def _next_step(flow: Generator[Any, Any, None], reply: Any) -> Any:
         return flow.send(reply)
     except StopIteration:
         return None
-
-
-def _url(url: httpx.URL, location: Location) -> httpx.URL:
-    """The URL at another location, with the same query."""
-    return url.copy_with(
-        scheme=location.scheme,
-        host=location.host,
-        port=location.port,
-        raw_path=location.path.encode() + (b"?" + url.query if url.query else b""),
-    )
 
 
 def _send_to(request: httpx.Request, url: httpx.URL) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from atlassian_auth_adapter.adapters._auth import refuse_clear_text_proxy, without_session
+from atlassian_auth_adapter.adapters._httpx_urls import location_of, url_text
 from atlassian_auth_adapter.atlassian.locations import Location
 from atlassian_auth_adapter.errors import AtlassianAuthError, raise_clean
 from atlassian_auth_adapter.hosts import is_loopback
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from atlassian_auth_adapter.adapters._httpx_family import HTTPXFamilyAuth
 
-__all__ = ["AsyncTrace", "Trace", "location_of", "url_text"]
+__all__ = ["AsyncTrace", "Trace"]
 
 
 class Trace:
@@ -116,21 +117,3 @@ def _drop_sessions(sent: Any) -> None:
         for key, value in sent.headers
     ]
     sent.headers = [(key, value) for key, value in kept if value or key.lower() != b"cookie"]
-
-
-def url_text(scheme: str, host: str, port: int | None, target: str) -> str:
-    """The URL as text; "": an odd one, which needs a closer look."""
-    if "/" in host or ":" in host:
-        return ""
-    return f"{scheme}://{host}{target}" if port is None else f"{scheme}://{host}:{port}{target}"
-
-
-def location_of(url: httpx.URL) -> Location:
-    """The location of a URL of the library, as requests are sent by it."""
-    return Location(
-        url.scheme,
-        url.raw_host.decode("ascii").lower(),
-        url.port,
-        url.raw_path.decode("ascii").partition("?")[0],
-        bool(url.userinfo),
-    )
