@@ -30,7 +30,7 @@ from atlassian_auth_adapter.adapters._httpx_urls import (
     sent_elsewhere,
     text_of,
 )
-from atlassian_auth_adapter.adapters._trace import AsyncTrace, Trace
+from atlassian_auth_adapter.adapters._trace import without_ours
 from atlassian_auth_adapter.atlassian.gateway import Route
 from atlassian_auth_adapter.atlassian.locations import Location
 from atlassian_auth_adapter.atlassian.verdicts import is_ordinary
@@ -94,13 +94,13 @@ class HTTPXFamilyAuth(AuthObject):
     # Typed as Any: the request is one of httpx or of httpx2.
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
         """Drives the flow for a sync client. Called by the library."""
-        if (sent := self._sent_at_once(request, Trace)) is None:
-            flow = self._flow(request, Trace)
+        if (sent := self._sent_at_once(request, is_async=False)) is None:
+            flow = self._flow(request, is_async=False)
         else:
             response = yield request
             if self._is_ordinary(request, sent, response):
                 return
-            flow = self._answered(request, response, sent.token_set, lambda: True, Trace)
+            flow = self._answered(request, response, sent[2], lambda: True, is_async=False)
         reply: Any = None
         while (step := _next_step(flow, reply)) is not None:
             if isinstance(step, _NeedTokenSet):
@@ -119,13 +119,13 @@ class HTTPXFamilyAuth(AuthObject):
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
         """Drives the flow for an async client. Called by the library."""
-        if (sent := self._sent_at_once(request, AsyncTrace)) is None:
-            flow = self._flow(request, AsyncTrace)
+        if (sent := self._sent_at_once(request, is_async=True)) is None:
+            flow = self._flow(request, is_async=True)
         else:
             response = yield request
             if self._is_ordinary(request, sent, response):
                 return
-            flow = self._answered(request, response, sent.token_set, lambda: True, AsyncTrace)
+            flow = self._answered(request, response, sent[2], lambda: True, is_async=True)
         reply: Any = None
         while (step := _next_step(flow, reply)) is not None:
             if isinstance(step, _NeedTokenSet):
@@ -142,7 +142,7 @@ class HTTPXFamilyAuth(AuthObject):
             else:
                 reply = yield step
 
-    def _sent_at_once(self, request: httpx.Request, trace: type[Trace]) -> _Sent | None:
+    def _sent_at_once(self, request: httpx.Request, is_async: bool) -> _Sent | None:
         """What was added to the request, if URL, token and body need no closer look."""
         url = request.url
         text = text_of(url)
@@ -154,7 +154,7 @@ class HTTPXFamilyAuth(AuthObject):
         if sent_to:
             text, url = sent_to, sent_elsewhere(url, sent_to)
             _send_to(request, url)
-        self._attach(request, token_set, trace)
+        self._attach(request, token_set, is_async)
         return text, url, token_set
 
     def _is_ordinary(self, request: httpx.Request, sent: _Sent, response: httpx.Response) -> bool:
@@ -172,15 +172,15 @@ class HTTPXFamilyAuth(AuthObject):
             self.note_accepted(request.method, text)
         return True
 
-    def _flow(self, request: httpx.Request, trace: type[Trace]) -> Generator[Any, Any, None]:
+    def _flow(self, request: httpx.Request, is_async: bool) -> Generator[Any, Any, None]:
         token_set = yield from self._routed(request)
         if token_set is None:
             yield request
             return
         rewind = _rewinder(request)
-        self._attach(request, token_set, trace)
+        self._attach(request, token_set, is_async)
         response = yield request
-        yield from self._answered(request, response, token_set, rewind, trace)
+        yield from self._answered(request, response, token_set, rewind, is_async)
 
     def _answered(
         self,
@@ -188,7 +188,7 @@ class HTTPXFamilyAuth(AuthObject):
         response: httpx.Response,
         token_set: TokenSet,
         rewind: Callable[[], bool],
-        trace: type[Trace],
+        is_async: bool,
     ) -> Generator[Any, Any, None]:
         """What follows the response to a request with the token."""
         answer = self._telling(request, response)
@@ -197,7 +197,7 @@ class HTTPXFamilyAuth(AuthObject):
             if bare is not None:
                 # The library counts these requests as redirects, so they have an end.
                 yield _Drop(response)
-                yield from self._flow(bare, trace)
+                yield from self._flow(bare, is_async)
                 return
         location = location_of(answer.request.url)
         if not self.may_carry_token(location):
@@ -216,7 +216,9 @@ class HTTPXFamilyAuth(AuthObject):
             lambda: start,
         )
         if rejection is not None:
-            yield from self._replace_token(request, response, rejection, token_set, rewind, trace)
+            yield from self._replace_token(
+                request, response, rejection, token_set, rewind, is_async
+            )
 
     def _telling(self, request: httpx.Request, response: httpx.Response) -> httpx.Response:
         """The answer that says something about the token: usually the last one.
@@ -248,19 +250,19 @@ class HTTPXFamilyAuth(AuthObject):
             _send_to(request, relocated(request.url, route.location))
         return token_set
 
-    def _attach(self, request: httpx.Request, token_set: TokenSet, trace: type[Trace]) -> None:
+    def _attach(self, request: httpx.Request, token_set: TokenSet, is_async: bool) -> None:
         """Add the token, and a trace extension that checks each hop after a redirect."""
-        headers: Any = self._headers(request.headers, token_set.authorization)
+        headers: Any = self._headers(self, request, token_set.authorization)
         request.headers = headers
         if headers.has_cookies and self.drops_sessions:
             cookies = without_session(headers.pop("Cookie"))
             if cookies:
                 headers["Cookie"] = cookies
-        extensions = request.extensions
-        inner = extensions.get("trace")
-        if isinstance(inner, Trace):  # the same request was sent before
-            inner = inner.inner
-        request.extensions = {**extensions, "trace": trace(self, request, headers, inner)}
+        extensions = {**request.extensions}
+        if (inner := extensions.get("trace")) is not None:
+            headers.inner = without_ours(inner)
+        extensions["trace"] = headers.trace_async if is_async else headers.trace
+        request.extensions = extensions
 
     def _replace_token(
         self,
@@ -269,7 +271,7 @@ class HTTPXFamilyAuth(AuthObject):
         rejection: Rejection,
         token_set: TokenSet,
         rewind: Callable[[], bool],
-        trace: type[Trace],
+        is_async: bool,
     ) -> Generator[Any, Any, None]:
         """Get another token set, and send the request again with it if that is safe."""
         fresh = yield _NeedTokenSet(rejected=token_set.access_token)
@@ -290,7 +292,7 @@ class HTTPXFamilyAuth(AuthObject):
             bare = yield from self._hop_without_its_token(request, response, rewind)
             if bare is not None:
                 yield _Drop(response)
-                yield from self._flow(bare, trace)
+                yield from self._flow(bare, is_async)
                 return
         if self.may_carry_token(location_of(answer.request.url)) and _carried(
             answer.request, fresh

@@ -25,11 +25,13 @@ def text_of(url: httpx.URL) -> str:
     try:
         scheme, userinfo, host, port, path, query, _ = url._uri_reference  # noqa: SLF001
     except _OTHER_PARTS:
-        userinfo, target = url.userinfo, url.raw_path.decode()
-        scheme, host, port = url.scheme, url.raw_host.decode(), url.port
-    else:
-        target = path if query is None else f"{path}?{query}"
-    return "" if userinfo else url_text(scheme, host, port, target)
+        target = url.raw_path.decode("ascii")
+        text = url_text(url.scheme, url.raw_host.decode("ascii"), url.port, target)
+        return "" if url.userinfo else text
+    if userinfo or "/" in host or ":" in host:
+        return ""
+    target = path if query is None else f"{path}?{query}"
+    return f"{scheme}://{host}{target}" if port is None else f"{scheme}://{host}:{port}{target}"
 
 
 def url_text(scheme: str, host: str, port: int | None, target: str) -> str:
