@@ -9,6 +9,7 @@ token was accepted, the next rejection causes a refresh at once: a token may be 
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -60,8 +61,9 @@ class Pacing:
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
-        self._paths: dict[str, _Refreshes] = {}  # that have caused refreshes, which did not help
-        self._accepting: dict[str, None] = {}  # that have accepted the last token
+        # That have caused refreshes which did not help, and that have accepted the last token.
+        self._paths: OrderedDict[str, _Refreshes] = OrderedDict()
+        self._accepting: OrderedDict[str, None] = OrderedDict()
         self._of_any_path, self._unhelpful = _Refreshes(), 0
 
     def check(self, path: str, rejected: str | None) -> None:
@@ -129,7 +131,6 @@ class Pacing:
             _drop_oldest(self._accepting)
 
 
-def _drop_oldest(paths: dict[str, Any]) -> None:
-    if len(paths) > MOST_PATHS:
-        for oldest in list(paths)[:-MOST_PATHS]:
-            paths.pop(oldest, None)
+def _drop_oldest(paths: OrderedDict[str, Any]) -> None:
+    while len(paths) > MOST_PATHS:
+        paths.popitem(last=False)

@@ -44,6 +44,10 @@ class TokenSource(ABC):
         """
         return None
 
+    def fresh_at(self, server: ResourceServer) -> TokenSet | None:
+        """As `fresh`, and None if this is not the `resource_server` any more."""
+        return self.fresh() if self.resource_server is server else None
+
     @abstractmethod
     def token_set(self, rejected: str | None = None) -> TokenSet:
         """A token set whose access token is valid; may block on a token request.

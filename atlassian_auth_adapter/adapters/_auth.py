@@ -6,6 +6,7 @@ Imports no HTTP library.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
@@ -98,8 +99,9 @@ class AuthObject(PickledByReference):
         source.load_libraries()
         self.source = source
         self.foreign = foreign
-        self._reported: dict[EventName, dict[Hashable, object]] = {}
-        self._plain: tuple[ResourceServer | None, PlainURLs] = None, PlainURLs({})
+        self._reported: dict[EventName, OrderedDict[Hashable, object]] = {}
+        self._plain: tuple[Any, PlainURLs] = None, PlainURLs({})  # the first is a ResourceServer
+        self._pacing = source.pacing
 
     @classmethod
     def from_profile(
@@ -135,12 +137,28 @@ class AuthObject(PickledByReference):
 
     def sent_to(self, url: str) -> str | None:
         """As `PlainURLs.sent_to`, for the resource server: another one once a site was found."""
-        server = self.source.resource_server
-        known, plain_urls = self._plain
-        if known is not server:
-            plain_urls = PlainURLs(server.plain_routes)
-            self._plain = server, plain_urls
-        return plain_urls.sent_to(url)
+        return self._plain_urls()[1].sent_to(url)
+
+    def at_once(self, url: str) -> tuple[str, TokenSet] | None:
+        """What `sent_to` says of the URL, and the token set, if that is all that a request needs.
+
+        None: URL or token need a closer look.
+        """
+        for again in (False, True):
+            server, plain = self._plain_urls() if again else self._plain
+            sent_to = plain.sent_to(url)
+            if sent_to is not None:
+                token_set = self.source.fresh_at(server)
+                if token_set is not None:
+                    return sent_to, token_set
+        return None
+
+    def _plain_urls(self) -> tuple[Any, PlainURLs]:
+        """The resource server as it is now, and its plain URLs."""
+        server, plain = self.source.resource_server, self._plain
+        if plain[0] is not server:
+            self._plain = plain = server, PlainURLs(server.plain_routes)
+        return plain
 
     def admit(self, location: Location, *, again: bool = False) -> Route | None:
         """The route of a request that carries the token, or None if it must not carry it.
@@ -175,7 +193,7 @@ class AuthObject(PickledByReference):
 
     def note_accepted(self, method: str, url: str) -> None:
         """Remember that the token was accepted at this plain URL."""
-        self.source.pacing.accepted(f"{method} {url.partition('?')[0]}")
+        self._pacing.accepted(f"{method} {url.partition('?')[0]}")
 
     def note_proxy(self, location: Location, proxy: str | None) -> None:
         """Report a proxy that has got the token in clear text, for a request to this machine."""
@@ -294,7 +312,7 @@ class AuthObject(PickledByReference):
 
         Each event has a memory of its own. When it is full, what came first is forgotten.
         """
-        reported = self._reported.setdefault(name, {})
+        reported = self._reported.setdefault(name, OrderedDict())
         mine = object()
         if reported.setdefault(subject, mine) is not mine:
             return False
@@ -342,11 +360,10 @@ class Rejection:
             self.note_token(token_set, is_rejected=verdict.is_rejection)
 
 
-def forget_oldest(memory: dict[Hashable, object]) -> None:
+def forget_oldest(memory: OrderedDict[Any, Any]) -> None:
     """Take off what is more than `MOST_REMEMBERED`; threads may share the memory."""
-    if len(memory) > MOST_REMEMBERED:
-        for oldest in list(memory)[:-MOST_REMEMBERED]:
-            memory.pop(oldest, None)
+    while len(memory) > MOST_REMEMBERED:
+        memory.popitem(last=False)
 
 
 def _paced(method: str, location: Location) -> str:

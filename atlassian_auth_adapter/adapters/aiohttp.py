@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Awaitable, Hashable
 from http import HTTPStatus
 from typing import Literal, cast
@@ -74,7 +75,7 @@ class AtlassianAiohttpAuth(AuthObject):
         super().__init__(source, foreign=foreign)
         #: Calls that a redirect has led out of the grant: what a foreign host asks for gets no
         #: token.
-        self._led_away: dict[Hashable, object] = {}
+        self._led_away: OrderedDict[Hashable, object] = OrderedDict()
 
     def __call__(
         self, request: ClientRequest, handler: ClientHandlerType | None = None
@@ -103,7 +104,7 @@ class AtlassianAiohttpAuth(AuthObject):
         response, is_ours = await _send(request, handler, token_set)
         if not is_ours:  # another middleware has sent something else
             return response
-        if plain and is_ordinary(response.status, told(response.headers)):
+        if plain and is_ordinary(response.status, told(response.headers, response.headers)):
             self.note_accepted(request.method, plain)
             return response
         return await self._answered(request, handler, token_set, response, upload)

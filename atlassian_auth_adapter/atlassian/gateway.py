@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field, replace
-from typing import Protocol, TypeGuard
+from typing import ClassVar, Protocol, TypeGuard
 from uuid import UUID
 
 from atlassian_auth_adapter.atlassian.gateway_paths import GatewayApis
@@ -233,6 +233,8 @@ class CloudGateway:
     site_url: str = ""
     learns_site_url: bool = False
     gateway_paths: tuple[str, ...] = ()
+    #: Some resources answer 200 as if not logged in, with a header that says so.
+    anonymous_fallback: ClassVar[bool] = False
     _api: Location = field(init=False, repr=False, compare=False)
     _site: Location = field(init=False, repr=False, compare=False)
     _own_path: re.Pattern[str] = field(init=False, repr=False, compare=False)
@@ -250,11 +252,6 @@ class CloudGateway:
     def base_url(self) -> str:
         """The gateway's URL of the product on this site."""
         return f"{self.api_url}{self.gateway_path}/{self.cloud_id}"
-
-    @property
-    def anonymous_fallback(self) -> bool:
-        """No. (Some resources answer 200 as if not logged in, with a header that says so.)"""
-        return False
 
     @property
     def plain_routes(self) -> Mapping[str, str]:

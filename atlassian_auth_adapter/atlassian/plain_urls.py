@@ -14,8 +14,10 @@ __all__ = ["PlainURLs"]
 
 #: A part of a path without percent signs, backslashes and parameters. It does not begin with a dot.
 _PART = r"/[A-Za-z0-9_~,:=+-][A-Za-z0-9_~,:=+.-]*+"
+#: What is in no usual path. Without dots and percent signs a path has no dot segments.
+_unusual = re.compile(r"[^A-Za-z0-9_~,:=+/-]").search
 #: Such parts, perhaps a slash, and perhaps a query: visible ASCII without "#" and backslash.
-_REST = re.compile(rf"(?:{_PART})++/?(?:\?[!-\"$-\[\]-~]+)?")
+_is_rest = re.compile(rf"(?:{_PART})++/?(?:\?[!-\"$-\[\]-~]+)?").fullmatch
 #: What URLs begin with: an origin, which all libraries read alike, and the first parts of a path.
 _BEGINNING = re.compile(rf"https?://[a-z0-9._-]+(?::[1-9][0-9]*)?(?:{_PART})*")
 
@@ -29,18 +31,25 @@ class PlainURLs:
     """
 
     def __init__(self, routes: Mapping[str, str]) -> None:
-        self._routes = tuple(
-            (begins, len(begins), "" if sent == begins else sent)
+        plain = {
+            begins: sent
             for begins, sent in routes.items()
             if _BEGINNING.fullmatch(begins) and _BEGINNING.fullmatch(sent)
-        )
+        }
+        #: Whether all of them are sent with TLS.
+        self.are_encrypted = all(sent.startswith("https:") for sent in plain.values())
+        self._own = [(f"{url}/", len(url)) for url, sent in plain.items() if url == sent]
+        self._routed = [(f"{url}/", len(url), to) for url, to in plain.items() if url != to]
 
     def sent_to(self, url: str) -> str | None:
         """Where a request for the URL is sent with the token: "" to the URL itself, or another URL.
 
         None: it is not a plain URL, so `ResourceServer.route` has to judge it.
         """
-        for begins, at, sent in self._routes:
-            if url.startswith(begins) and _REST.fullmatch(url, at):
-                return sent and sent + url[at:]
+        for begins, at in self._own:
+            if url.startswith(begins) and (not _unusual(url, at) or _is_rest(url, at)):
+                return ""
+        for begins, at, sent in self._routed:
+            if url.startswith(begins) and _is_rest(url, at):
+                return sent + url[at:]
         return None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from http import HTTPStatus
 from urllib.parse import parse_qsl, urlsplit
 
@@ -89,16 +89,17 @@ def is_ordinary(status: int, headers: Iterable[tuple[bytes, bytes]]) -> bool:
     return True
 
 
-def told(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+def told(headers: Mapping[str, str], names: Container[str]) -> list[tuple[bytes, bytes]]:
     """Those headers of an answer that may say something about the token, for `is_ordinary`.
 
     Args:
         headers: Of the answer, case-insensitive.
+        names: Their names, in lower case or case-insensitive.
     """
     return [
-        (as_bytes, value.encode("utf-8", "replace"))
+        (as_bytes, headers[name].encode("utf-8", "replace"))
         for name, as_bytes in _NAMES
-        if (value := headers.get(name))
+        if name in names
     ]
 
 

@@ -211,6 +211,10 @@ class AtlassianClient(PickledByReference, TokenSource):
         """As `TokenSource.fresh`."""
         return self._source.fresh() if self._place.is_known else None
 
+    def fresh_at(self, server: ResourceServer) -> TokenSet | None:
+        """As `TokenSource.fresh_at`; where there are plain URLs, the place is known."""
+        return self._source.fresh() if self._place.resource_server is server else None
+
     def token_set(self, rejected: str | None = None) -> TokenSet:
         """As `TokenSource.token_set`; on Cloud the site is known afterwards.
 

@@ -95,6 +95,7 @@ class RefreshingTokenSource:
             rules.key, store, clock, send, send_timeout, lock_timeout=patience, on_event=on_event
         )
         self._membership = Membership(rules.key, store)
+        self._expiry, self._store = rules.expiry, store
         # The error of the last flight of this source, and until when (monotonic) it is raised
         # again without a request. One assignment replaces both.
         self._failure: tuple[AtlassianAuthError, float] | None = None
@@ -112,10 +113,12 @@ class RefreshingTokenSource:
 
     def fresh(self) -> TokenSet | None:
         """As `TokenSource.fresh`."""
-        snapshot, clock = self._membership.snapshot, self._clock
-        if snapshot is None:
+        snapshot, clock = self._membership.shared.snapshot, self._clock
+        if snapshot is None or (
+            snapshot.store is not self._store and self._membership.snapshot is not snapshot
+        ):
             return None
-        return snapshot.fresh(clock.time(), clock.monotonic(), self._rules.expiry)
+        return snapshot.fresh(clock.time(), clock.monotonic(), self._expiry)
 
     def token_set(self, rejected: str | None = None) -> TokenSet:
         """As `TokenSource.token_set`."""

@@ -77,9 +77,10 @@ class Snapshot:
     deadline: float
     jitter_share: float = 0.0
     store: object = field(default=None, repr=False, compare=False)
-    #: The policy that was asked last, and how long before its end the token ceases to be fresh.
-    _window: tuple[ExpiryPolicy | None, float] = field(
-        default=(None, 0.0), init=False, repr=False, compare=False
+    #: What `fresh` has worked out: for which policy, the token set, the timestamp of its end, and
+    #: how long before that it ceases to be fresh.
+    _known: tuple[ExpiryPolicy | None, TokenSet | None, float, float] = field(
+        default=(None, None, 0.0, 0.0), init=False, repr=False, compare=False
     )
 
     @classmethod
@@ -101,15 +102,14 @@ class Snapshot:
 
         Each request asks for it, so what does not change is worked out once.
         """
-        token_set, (known, window) = token_set_of(self.login), self._window
+        known, token_set, end, window = self._known
         if known is not policy:
-            window = math.inf
+            token_set, window = token_set_of(self.login), math.inf
+            end = token_set.expires_at
             if token_set.is_sendable:
                 window = max(policy.windows(token_set, self.jitter_share))
-            object.__setattr__(self, "_window", (policy, window))
-        if token_set.expires_at - wall > window and self.deadline - monotonic > window:
-            return token_set
-        return None
+            object.__setattr__(self, "_known", (policy, token_set, end, window))
+        return token_set if end - wall > window < self.deadline - monotonic else None
 
 
 @dataclass(frozen=True, slots=True)
