@@ -146,11 +146,10 @@ class HTTPXFamilyAuth(AuthObject):
         """What was added to the request, if URL, token and body need no closer look."""
         url = request.url
         text = text_of(url)
-        sent_to = self.sent_to(text)
-        if sent_to is None or not hasattr(request, "_content"):
+        found = self.at_once(text) if hasattr(request, "_content") else None
+        if found is None:
             return None
-        if (token_set := self.source.fresh()) is None:
-            return None
+        sent_to, token_set = found
         if sent_to:
             text, url = sent_to, sent_elsewhere(url, sent_to)
             _send_to(request, url)

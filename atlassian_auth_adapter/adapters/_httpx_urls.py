@@ -30,7 +30,7 @@ def text_of(url: httpx.URL) -> str:
         return "" if url.userinfo else text
     if userinfo or "/" in host or ":" in host:
         return ""
-    target = path if query is None else f"{path}?{query}"
+    target = (path or "/") if query is None else f"{path or '/'}?{query}"
     return f"{scheme}://{host}{target}" if port is None else f"{scheme}://{host}:{port}{target}"
 
 

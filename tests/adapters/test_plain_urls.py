@@ -176,6 +176,19 @@ def judged_alike_by_requests(server: ResourceServer, url: str) -> bool:
     return True
 
 
+class PartsByName:
+    """The parts of a URL of httpx, which are no tuple."""
+
+    def __init__(self, parts: Any) -> None:
+        self._parts = parts
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._parts, name)
+
+    def __str__(self) -> str:
+        return str(self._parts)
+
+
 class PublicNames:
     """A URL of httpx that shows its public names only."""
 
@@ -193,6 +206,7 @@ def judged_alike_by_httpx(server: ResourceServer, library: Any, url: str) -> Non
     text = text_of(parsed)
     by_public_names = text_of(PublicNames(parsed))  # type: ignore[arg-type]
     sent_to = plain_urls(server).sent_to(text)
+    assert plain_urls(server).sent_to(by_public_names) == sent_to, url
     if sent_to is None:
         return
     assert not parsed.userinfo
@@ -388,6 +402,34 @@ def test_ordinary_requests_are_spared_the_careful_way(
         assert sent == (sent_to or url, f"Bearer {BEARER}")
         assert sent == _send(library, careful, url)
         assert list(source.pacing._accepting) == list(careful.pacing._accepting) != []
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=lambda each: each.__name__)
+def test_a_library_that_keeps_its_parts_otherwise_is_asked_by_public_names(
+    library: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is sent is the same, and the library copies no token."""
+    auth_class = AtlassianHTTPX2Auth if library is httpx2 else AtlassianHTTPXAuth
+    assert auth_class._headers._is_as_known  # type: ignore[attr-defined]
+    own = {"Cookie": "a=b", "authorization": "Basic own", "X-Own": "x"}
+    for server, url, sent_to in RECOGNIZED:
+        sent = []
+        for is_as_known in (True, False):
+            with monkeypatch.context() as patched:
+                if not is_as_known:
+                    patched.setattr(auth_class._headers, "_is_as_known", False)
+                auth = auth_class(FixedTokenSource(server))
+                request = library.Request("GET", url, headers=own)
+                if not is_as_known:
+                    request.url._uri_reference = PartsByName(request.url._uri_reference)
+                assert next(auth.sync_auth_flow(request)) is request
+                sent.append((str(request.url), request.headers.raw))
+                assert sent[-1][0] == (sent_to or url)
+                copied = library.Headers(request.headers)
+                assert "Authorization" not in copied
+                assert copied["X-Own"] == "x"
+        assert sent[0] == sent[1]
+        assert sent[0][1].count((b"Authorization", f"Bearer {BEARER}".encode())) == 1
 
 
 class NeverFresh(FixedTokenSource):
