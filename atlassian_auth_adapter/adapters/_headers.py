@@ -59,8 +59,8 @@ class UncopiedHeaders(Traced):
         self.authorization = authorization
         headers: Any = request.headers
         if self._is_as_known:
-            self._list = headers._list.copy()  # noqa: SLF001 - the constructor takes longer
-            for _, name, _ in self._list:
+            self._list = listed = headers._list.copy()  # noqa: SLF001 - the constructor is slow
+            for _, name, _ in listed:
                 if name in _LOOKED_FOR:
                     break
             else:

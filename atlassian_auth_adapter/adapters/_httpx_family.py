@@ -94,7 +94,7 @@ class HTTPXFamilyAuth(AuthObject):
     # Typed as Any: the request is one of httpx or of httpx2.
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
         """Drives the flow for a sync client. Called by the library."""
-        if (sent := self._sent_at_once(request, is_async=False)) is None:
+        if (sent := self._sent_at_once(request, False)) is None:
             flow = self._flow(request, is_async=False)
         else:
             response = yield request
@@ -119,7 +119,7 @@ class HTTPXFamilyAuth(AuthObject):
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
         """Drives the flow for an async client. Called by the library."""
-        if (sent := self._sent_at_once(request, is_async=True)) is None:
+        if (sent := self._sent_at_once(request, True)) is None:
             flow = self._flow(request, is_async=True)
         else:
             response = yield request
