@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Protocol
 
 from atlassian_auth_adapter.atlassian.gateway import ResourceServer
 from atlassian_auth_adapter.events import OnEvent
@@ -15,6 +17,14 @@ __all__ = ["TokenSource"]
 
 #: Threads on which the tasks of a program wait for `token_set` of one source at the same time.
 MOST_THREADS = 32
+
+
+class Located(Protocol):
+    """What has a resource server, which may be another one later."""
+
+    @property
+    def resource_server(self) -> ResourceServer:
+        """Where tokens are accepted."""
 
 
 class TokenSource(ABC):
@@ -44,9 +54,13 @@ class TokenSource(ABC):
         """
         return None
 
-    def fresh_at(self, server: ResourceServer) -> TokenSet | None:
-        """As `fresh`, and None if this is not the `resource_server` any more."""
-        return self.fresh() if self.resource_server is server else None
+    def quick_look(self) -> tuple[Located, Callable[[], TokenSet | None]]:
+        """What has the `resource_server` of this source at each moment, and `fresh`.
+
+        Auth objects keep both: each request looks at them. The second is asked only if that
+        resource server accepts the token somewhere, so it need not know whether there is one.
+        """
+        return self, self.fresh
 
     @abstractmethod
     def token_set(self, rejected: str | None = None) -> TokenSet:

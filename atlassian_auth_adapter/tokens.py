@@ -41,6 +41,7 @@ class TokenSet:
         token_type: As the server spelled it. Requests say `Basic` for exactly that (a static API
             token), else `Bearer`; `checked` refuses any other type.
         obtained_at: POSIX timestamp (seconds) at which the token request was sent.
+        header: As `authorization`; "" if requests cannot carry the token. Not in the repr.
 
     Raises:
         ConfigurationError: A token has a character that no header can hold, such as a line break;
@@ -53,7 +54,7 @@ class TokenSet:
     scope: str = ""
     token_type: str = "Bearer"
     obtained_at: float = 0.0
-    _header: str = field(init=False, repr=False, compare=False)
+    header: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name in ("access_token", "refresh_token"):
@@ -69,12 +70,12 @@ class TokenSet:
         is_bearer = self.token_type.lower() in ("bearer", "")
         scheme = "Bearer" if is_bearer else "Basic" if self.token_type == "Basic" else ""
         header = SecretText(f"{scheme} {self.access_token}") if scheme else ""
-        object.__setattr__(self, "_header", header)
+        object.__setattr__(self, "header", header)
 
     @property
     def is_sendable(self) -> bool:
         """Whether requests can carry the token, as `checked` requires."""
-        return self._header != ""
+        return self.header != ""
 
     def checked(self) -> Self:
         """This token set, if requests can carry its token. Source: RFC 6749 section 7.1.
@@ -100,9 +101,9 @@ class TokenSet:
 
         Raises as `checked`.
         """
-        if not self._header:
+        if not self.header:
             self.checked()
-        return self._header
+        return self.header
 
     @property
     def scopes(self) -> frozenset[str]:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import math
 import threading
 import time
+from unittest import mock
 
 import pytest
 from hypothesis import given, strategies as st
 
-from atlassian_auth_adapter import ExpiryPolicy, TokenSet
-from atlassian_auth_adapter.clock import SystemClock
+from atlassian_auth_adapter import COMMERCIAL, ExpiryPolicy, MemoryTokenStore, TokenSet
+from atlassian_auth_adapter.atlassian.products import cloud_server
+from atlassian_auth_adapter.clock import SYSTEM_CLOCK, SystemClock
 from atlassian_auth_adapter.expiry import Freshness
-from atlassian_auth_adapter.records import Login
-from atlassian_auth_adapter.refresh.steps import Snapshot
+from atlassian_auth_adapter.records import Login, TokenKey
+from atlassian_auth_adapter.refresh.source import RefreshingTokenSource
+from atlassian_auth_adapter.refresh.steps import Instant, Rules, Snapshot
 
 F = Freshness
+SERVER = cloud_server(COMMERCIAL)
 ORDER = [F.EXPIRED, F.STALE, F.FRESH]
 lifetimes = st.floats(0, 400 * 86400) | st.sampled_from([0.0, 1.0, 10.0, 20.0, 3600.0, 7200.0])
 shares = st.floats(0, 1)
@@ -86,6 +90,35 @@ def test_a_short_look_and_a_long_one_find_the_same_tokens_fresh(
         for each in (policy, ExpiryPolicy()):  # sources with their own share a snapshot
             is_fresh = snapshot.freshness(*now, each) is F.FRESH
             assert (snapshot.fresh(*now, each) is not None) == is_fresh
+
+
+@given(policies, lifetimes, seconds, seconds)
+def test_with_the_clocks_of_the_machine_a_source_looks_at_both(
+    policy: ExpiryPolicy, lifetime: float, wall: float, monotonic: float
+) -> None:
+    """Nothing is called then but the two; what a source hands out is what the policy calls fresh,
+    also after another token set has taken its place.
+    """
+    with mock.patch("time.time") as time_of_day, mock.patch("time.monotonic") as uptime:
+        time_of_day.return_value = uptime.return_value = 1e9
+        source = RefreshingTokenSource(
+            Rules(TokenKey(SERVER.issuer, "client", "default"), SERVER, policy),
+            store := MemoryTokenStore(),
+            lambda _: pytest.fail("no request"),
+            send_timeout=1.0,
+            max_wait=1.0,
+            clock=SYSTEM_CLOCK,
+        )
+        assert source.fresh() is None
+        for each in (lifetime, lifetime / 2, None):
+            time_of_day.return_value = uptime.return_value = 1e9
+            login = None if each is None else Login(token_set=_living(each))
+            source._shared.publish(login, Instant(1e9, 1e9), store)
+            snapshot = source._shared.snapshot
+            for now in ((1e9, 1e9), (1e9 + wall, 1e9), (1e9, 1e9 + monotonic)):
+                time_of_day.return_value, uptime.return_value = now
+                is_fresh = snapshot and snapshot.freshness(*now, policy) is F.FRESH
+                assert source.fresh() is (snapshot.login.token_set if is_fresh else None)
 
 
 @given(policies, lifetimes, seconds, shares)

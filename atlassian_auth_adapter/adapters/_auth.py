@@ -14,7 +14,7 @@ from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any, Literal, NoReturn, Self
 
-from atlassian_auth_adapter.atlassian.gateway import ResourceServer, Route
+from atlassian_auth_adapter.atlassian.gateway import Route
 from atlassian_auth_adapter.atlassian.locations import Location
 from atlassian_auth_adapter.atlassian.plain_urls import PlainURLs
 from atlassian_auth_adapter.atlassian.scopes import lacking, scopes_for, shortened, successor_of
@@ -102,6 +102,7 @@ class AuthObject(PickledByReference):
         self._reported: dict[EventName, OrderedDict[Hashable, object]] = {}
         self._plain: tuple[Any, PlainURLs] = None, PlainURLs({})  # the first is a ResourceServer
         self._pacing = source.pacing
+        self._place, self._fresh = source.quick_look()
 
     @classmethod
     def from_profile(
@@ -144,18 +145,18 @@ class AuthObject(PickledByReference):
 
         None: URL or token need a closer look.
         """
-        for again in (False, True):
-            server, plain = self._plain_urls() if again else self._plain
-            sent_to = plain.sent_to(url)
-            if sent_to is not None:
-                token_set = self.source.fresh_at(server)
-                if token_set is not None:
-                    return sent_to, token_set
-        return None
+        server, plain = self._plain
+        if self._place.resource_server is not server:
+            _, plain = self._plain_urls()
+        sent_to = plain.sent_to(url)
+        if sent_to is None:
+            return None
+        token_set = self._fresh()
+        return None if token_set is None else (sent_to, token_set)
 
     def _plain_urls(self) -> tuple[Any, PlainURLs]:
         """The resource server as it is now, and its plain URLs."""
-        server, plain = self.source.resource_server, self._plain
+        server, plain = self._place.resource_server, self._plain
         if plain[0] is not server:
             self._plain = plain = server, PlainURLs(server.plain_routes)
         return plain

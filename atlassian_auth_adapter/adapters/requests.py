@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container
 from datetime import timedelta
 from functools import partial
 from http.client import HTTPResponse as HTTPClientResponse
@@ -18,6 +18,7 @@ from urllib.request import Request
 import requests
 from requests.auth import AuthBase
 from requests.cookies import RequestsCookieJar, extract_cookies_to_jar
+from requests.structures import CaseInsensitiveDict
 from requests.utils import get_environ_proxies, requote_uri, select_proxy
 from urllib3 import HTTPResponse
 
@@ -34,6 +35,7 @@ from atlassian_auth_adapter.adapters._auth import (
 from atlassian_auth_adapter.adapters._bodies import MOST_LOOKED_AT, PartlyReadFile, decoded
 from atlassian_auth_adapter.adapters._rewinding import note_how_to_rewind, rewound
 from atlassian_auth_adapter.atlassian.locations import Location
+from atlassian_auth_adapter.atlassian.plain_urls import unusual
 from atlassian_auth_adapter.atlassian.verdicts import is_ordinary, told
 from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
@@ -48,6 +50,10 @@ __all__ = ["AtlassianAuth"]
 
 #: A host and a port that requests, urllib3 and the standard library read in the same way.
 _HOST_AND_PORT = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?")
+#: The class of headers, if it keeps pairs of name and value by the name in lower case, as it always
+#: did; else None. By public names it takes longer to set a header, and much longer to miss one.
+_KEEPS_PAIRS = vars(CaseInsensitiveDict({"A": "b"})) == {"_store": {"a": ("A", "b")}}
+_HEADERS: Any = CaseInsensitiveDict if _KEEPS_PAIRS else None
 #: The variables with which requests finds a proxy for http. Elsewhere the system knows some, too.
 _PROXY_VARIABLES = ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
 _SYSTEM_HAS_PROXIES = sys.platform in ("darwin", "win32")
@@ -79,29 +85,40 @@ class AtlassianAuth(AuthObject, AuthBase):
 
     def __call__(self, request: requests.PreparedRequest, *_: object) -> requests.PreparedRequest:
         """Attach the token. Called by requests."""
-        url, found = request.url, None
+        server, plain = self._plain
+        if self._place.resource_server is not server:
+            server, plain = self._plain_urls()
+        url, token_set = request.url, None
         if type(request) is requests.PreparedRequest and type(url) is str:
-            found = self.at_once(url)
-        if found is None:
+            # As `at_once`, without a call for nearly all URLs: it would cost a tenth of all this.
+            is_usual = url.startswith(plain.usual) and not unusual(url, plain.at)
+            sent_to = "" if is_usual else plain.sent_to(url)
+            if sent_to is not None:
+                token_set = self._fresh()
+        if token_set is None:
             token_set = self._token_set(request)
             if token_set is None:
                 return request
+            _refuse_proxy_of_environment(request)
         else:
-            sent_to, token_set = found
             if sent_to:
                 _send_to(request, sent_to)
-        if found is None or not self._plain[1].are_encrypted:
-            _refuse_proxy_of_environment(request)
-        headers = request.headers
-        headers["Authorization"] = token_set.authorization
-        if self.drops_sessions and "cookie" in _names(headers):
+            if not plain.are_encrypted:
+                _refuse_proxy_of_environment(request)
+        headers, authorization = request.headers, token_set.header or token_set.authorization
+        if type(headers) is _HEADERS:
+            headers._store["authorization"] = "Authorization", authorization  # noqa: SLF001
+        else:
+            headers["Authorization"] = authorization
+        if server.anonymous_fallback and "cookie" in _names(headers):
             self._drop_session(request)
         if request.body is not None:
             note_how_to_rewind(request)
-        hooks = request.hooks["response"]
-        if not hooks or self._on_response not in hooks:
-            # First: the program's own hooks see the final response only.
-            hooks.insert(0, self._on_response)
+        hooks, hook = request.hooks["response"], self._on_response
+        if not hooks:
+            hooks.append(hook)
+        elif hook not in hooks:
+            hooks.insert(0, hook)  # first: the program's own hooks see the final response only
         return request
 
     def _token_set(self, request: requests.PreparedRequest) -> TokenSet | None:
@@ -148,7 +165,7 @@ class AtlassianAuth(AuthObject, AuthBase):
             return False
         if not is_ordinary(response.status_code, told(response.headers, _names(response.headers))):
             return False
-        if "Authorization" in request.headers and _is_live(response):
+        if "authorization" in _names(request.headers) and _is_live(response):
             self.note_accepted(request.method or "", url)
         return True
 
@@ -216,9 +233,9 @@ class AtlassianAuth(AuthObject, AuthBase):
         return again
 
     def _drop_session(self, request: requests.PreparedRequest) -> None:
-        if cookies := request.headers.pop("Cookie", None):
-            if kept := without_session(_text(cookies)):
-                request.headers["Cookie"] = kept
+        cookies = request.headers.pop("Cookie", None)
+        if cookies and (kept := without_session(_text(cookies))):
+            request.headers["Cookie"] = kept
 
     def _prepare_redirect(self, response: requests.Response) -> None:
         """Take the header off if the next request must not carry it. Otherwise write the URL that
@@ -335,9 +352,8 @@ def _refuse_proxy_of_environment(request: requests.PreparedRequest) -> None:
     requests shows an auth object no other proxies before the request is sent, and does not say
     whether it heeds these; see `AuthObject.note_proxy`.
     """
-    if not (request.url or "").startswith("http:"):
-        return
-    if not _SYSTEM_HAS_PROXIES and not any(name in os.environ for name in _PROXY_VARIABLES):
+    may_have_one = _SYSTEM_HAS_PROXIES or any(name in os.environ for name in _PROXY_VARIABLES)
+    if not may_have_one or not (request.url or "").startswith("http:"):
         return
     location = _location(request.url)
     if select_proxy(location.origin_url, get_environ_proxies(location.origin_url)):
@@ -361,15 +377,14 @@ def _url(url: str, location: Location) -> str:
     return f"{location.origin_url}{location.path}" + (f"?{query}" if query else "")
 
 
-def _names(headers: Mapping[str, Any]) -> Container[str]:
+def _names(headers: Any) -> Container[str]:
     """The names of the headers, in lower case.
 
     To look up a header that is missing takes requests longer than all the rest.
     """
-    try:
-        return headers._store  # type: ignore[attr-defined] # noqa: SLF001
-    except AttributeError:
-        return {name.lower() for name in headers}
+    if type(headers) is _HEADERS:
+        return cast("Container[str]", headers._store)  # noqa: SLF001
+    return {name.lower() for name in headers}
 
 
 def _send_to(request: requests.PreparedRequest, url: str) -> None:
@@ -379,8 +394,9 @@ def _send_to(request: requests.PreparedRequest, url: str) -> None:
     for name in ("Host", "Cookie"):
         if name.lower() in names:
             del request.headers[name]
-    if request._cookies:  # type: ignore[attr-defined] # noqa: SLF001
-        request.prepare_cookies(request._cookies)  # type: ignore[attr-defined] # noqa: SLF001
+    jar = request._cookies  # type: ignore[attr-defined] # noqa: SLF001
+    if getattr(jar, "_cookies", True) and jar:  # to ask whether a jar is empty takes longer
+        request.prepare_cookies(jar)
 
 
 def _is_live(response: requests.Response) -> bool:

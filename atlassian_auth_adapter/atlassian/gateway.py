@@ -259,13 +259,13 @@ class CloudGateway:
         api, site = self._api.origin_url, self._site.origin_url
         if not self.cloud_id or api == site:
             return {}
-        products = (self.gateway_path, *_SITE_RESOURCES.values())
-        routes = {url: url for url in (f"{api}{path}/{self.cloud_id}" for path in products)}
-        routes |= {api + path: api + form for path, form in self._apis.forms.items()}
+        usual = f"{api}{self.gateway_path}/{self.cloud_id}"
+        products = {path: f"{api}{each}/{self.cloud_id}" for path, each in _SITE_RESOURCES.items()}
+        routes = {usual: usual}
         if self.site_url:
-            for path, gateway_path in _SITE_RESOURCES.items():
-                routes[site + path] = f"{api}{gateway_path}/{self.cloud_id}{path}"
-        return routes
+            routes |= {site + path: product + path for path, product in products.items()}
+        routes |= {product: product for product in products.values()}
+        return routes | {api + path: api + form for path, form in self._apis.forms.items()}
 
     def route(self, location: Location) -> Route:
         """The location on the gateway, with the token; the same location without it otherwise."""

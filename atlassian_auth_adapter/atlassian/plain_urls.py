@@ -10,16 +10,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-__all__ = ["PlainURLs"]
+__all__ = ["PlainURLs", "unusual"]
 
 #: A part of a path without percent signs, backslashes and parameters. It does not begin with a dot.
 _PART = r"/[A-Za-z0-9_~,:=+-][A-Za-z0-9_~,:=+.-]*+"
 #: What is in no usual path. Without dots and percent signs a path has no dot segments.
-_unusual = re.compile(r"[^A-Za-z0-9_~,:=+/-]").search
+unusual = re.compile(r"[^A-Za-z0-9_~,:=+/-]").search
 #: Such parts, perhaps a slash, and perhaps a query: visible ASCII without "#" and backslash.
 _is_rest = re.compile(rf"(?:{_PART})++/?(?:\?[!-\"$-\[\]-~]+)?").fullmatch
 #: What URLs begin with: an origin, which all libraries read alike, and the first parts of a path.
 _BEGINNING = re.compile(rf"https?://[a-z0-9._-]+(?::[1-9][0-9]*)?(?:{_PART})*")
+#: No URL begins with it.
+_NONE = "\n", 0
 
 
 class PlainURLs:
@@ -38,18 +40,25 @@ class PlainURLs:
         }
         #: Whether all of them are sent with TLS.
         self.are_encrypted = all(sent.startswith("https:") for sent in plain.values())
-        self._own = [(f"{url}/", len(url)) for url, sent in plain.items() if url == sent]
-        self._routed = [(f"{url}/", len(url), to) for url, to in plain.items() if url != to]
+        #: What they begin with, the position of the slash that ends it, and what replaces it.
+        self._routes = tuple(
+            (f"{begins}/", len(begins), "" if sent == begins else sent)
+            for begins, sent in plain.items()
+        )
+        own = ((begins, at) for begins, at, sent in self._routes if not sent)
+        #: What most of them begin with, and the position of the slash that ends it, for callers
+        #: that look by themselves: such a URL is sent as it is if nothing in the rest is `unusual`.
+        self.usual, self.at = next(own, _NONE)
 
     def sent_to(self, url: str) -> str | None:
         """Where a request for the URL is sent with the token: "" to the URL itself, or another URL.
 
         None: it is not a plain URL, so `ResourceServer.route` has to judge it.
         """
-        for begins, at in self._own:
-            if url.startswith(begins) and (not _unusual(url, at) or _is_rest(url, at)):
-                return ""
-        for begins, at, sent in self._routed:
-            if url.startswith(begins) and _is_rest(url, at):
-                return sent + url[at:]
+        for begins, at, sent in self._routes:
+            if url.startswith(begins):
+                if not (sent or unusual(url, at)):
+                    return ""
+                if _is_rest(url, at):
+                    return sent and sent + url[at:]
         return None

@@ -48,7 +48,7 @@ from atlassian_auth_adapter.records import Login, TokenKey, load as load_record
 from atlassian_auth_adapter.refresh.source import RefreshingTokenSource
 from atlassian_auth_adapter.refresh.steps import Rules
 from atlassian_auth_adapter.secret_text import SecretText
-from atlassian_auth_adapter.sources import TokenSource
+from atlassian_auth_adapter.sources import Located, TokenSource
 from atlassian_auth_adapter.threads import run_in_thread, wait
 from atlassian_auth_adapter.tokens import TokenSet
 from atlassian_auth_adapter.transport import Proxy, Transport, portable_proxy
@@ -211,9 +211,9 @@ class AtlassianClient(PickledByReference, TokenSource):
         """As `TokenSource.fresh`."""
         return self._source.fresh() if self._place.is_known else None
 
-    def fresh_at(self, server: ResourceServer) -> TokenSet | None:
-        """As `TokenSource.fresh_at`; where there are plain URLs, the place is known."""
-        return self._source.fresh() if self._place.resource_server is server else None
+    def quick_look(self) -> tuple[Located, Callable[[], TokenSet | None]]:
+        """As `TokenSource.quick_look`."""
+        return self._place, self._source.fresh
 
     def token_set(self, rejected: str | None = None) -> TokenSet:
         """As `TokenSource.token_set`; on Cloud the site is known afterwards.

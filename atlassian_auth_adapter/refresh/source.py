@@ -8,11 +8,12 @@ import random
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
-from atlassian_auth_adapter.clock import Clock
+from atlassian_auth_adapter.clock import SYSTEM_CLOCK, Clock
 from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
     ConfigurationError,
@@ -95,7 +96,9 @@ class RefreshingTokenSource:
             rules.key, store, clock, send, send_timeout, lock_timeout=patience, on_event=on_event
         )
         self._membership = Membership(rules.key, store)
-        self._expiry, self._store = rules.expiry, store
+        # Of which snapshot, with the clock of this machine, and `Snapshot.limits`.
+        self._limits: tuple[Snapshot | None, TokenSet | None, float, float, float]
+        self._limits = None, None, 0.0, 0.0, math.inf
         # The error of the last flight of this source, and until when (monotonic) it is raised
         # again without a request. One assignment replaces both.
         self._failure: tuple[AtlassianAuthError, float] | None = None
@@ -113,12 +116,15 @@ class RefreshingTokenSource:
 
     def fresh(self) -> TokenSet | None:
         """As `TokenSource.fresh`."""
-        snapshot, clock = self._membership.shared.snapshot, self._clock
-        if snapshot is None or (
-            snapshot.store is not self._store and self._membership.snapshot is not snapshot
-        ):
+        snapshot, token_set, end, deadline, window = self._limits
+        if snapshot is self._membership.shared.snapshot:  # as nearly always: so nothing is called
+            return token_set if end - time.time() > window < deadline - time.monotonic() else None
+        snapshot, clock, policy = self._membership.snapshot, self._clock, self._rules.expiry
+        if snapshot is None:
             return None
-        return snapshot.fresh(clock.time(), clock.monotonic(), self._expiry)
+        if clock is SYSTEM_CLOCK:
+            self._limits = snapshot, *snapshot.limits(policy)
+        return snapshot.fresh(clock.time(), clock.monotonic(), policy)
 
     def token_set(self, rejected: str | None = None) -> TokenSet:
         """As `TokenSource.token_set`."""

@@ -77,11 +77,6 @@ class Snapshot:
     deadline: float
     jitter_share: float = 0.0
     store: object = field(default=None, repr=False, compare=False)
-    #: What `fresh` has worked out: for which policy, the token set, the timestamp of its end, and
-    #: how long before that it ceases to be fresh.
-    _known: tuple[ExpiryPolicy | None, TokenSet | None, float, float] = field(
-        default=(None, None, 0.0, 0.0), init=False, repr=False, compare=False
-    )
 
     @classmethod
     def of(cls, login: Login, now: Instant, jitter_share: float = 0.0) -> Snapshot:
@@ -98,18 +93,20 @@ class Snapshot:
         return policy.freshness(token_set, remaining, self.jitter_share)
 
     def fresh(self, wall: float, monotonic: float, policy: ExpiryPolicy) -> TokenSet | None:
-        """The token set if it is fresh, as `freshness` says, and can be sent; otherwise None.
+        """The token set if it is fresh, as `freshness` says, and can be sent; otherwise None."""
+        token_set, end, deadline, window = self.limits(policy)
+        return token_set if end - wall > window < deadline - monotonic else None
 
-        Each request asks for it, so what does not change is worked out once.
+    def limits(self, policy: ExpiryPolicy) -> tuple[TokenSet, float, float, float]:
+        """What `fresh` compares with the time.
+
+        That is the token set, the timestamp and the monotonic time of its end, and how long before
+        its end it ceases to be fresh; all in seconds.
         """
-        known, token_set, end, window = self._known
-        if known is not policy:
-            token_set, window = token_set_of(self.login), math.inf
-            end = token_set.expires_at
-            if token_set.is_sendable:
-                window = max(policy.windows(token_set, self.jitter_share))
-            object.__setattr__(self, "_known", (policy, token_set, end, window))
-        return token_set if end - wall > window < self.deadline - monotonic else None
+        token_set = token_set_of(self.login)
+        window = max(policy.windows(token_set, self.jitter_share))
+        end = token_set.expires_at if token_set.is_sendable else -math.inf
+        return token_set, end, self.deadline, window
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ from atlassian_auth_adapter.atlassian.gateway import (
     ResourceServer,
     SeveralServers,
 )
-from atlassian_auth_adapter.atlassian.plain_urls import PlainURLs
+from atlassian_auth_adapter.atlassian.plain_urls import PlainURLs, unusual
 from atlassian_auth_adapter.atlassian.verdicts import DATA_POLICY, Verdict, is_ordinary, judge
 from atlassian_auth_adapter.testing.contracts.world import BEARER, CLOUD, CLOUD_ID, FixedTokenSource
 
@@ -73,6 +73,8 @@ RECOGNIZED: tuple[tuple[ResourceServer, str, str], ...] = (
     (GATEWAY, f"{GATEWAY.base_url}/rest/api/3/issue/ACME-1", ""),
     (GATEWAY, f"{GATEWAY.base_url}/rest/agile/1.0/board?jql=a%20%3D%20b&x=/../y", ""),
     (GATEWAY, f"{API}/ex/confluence/{CLOUD_ID}/wiki/api/v2/pages/1/", ""),
+    (GATEWAY, f"{GATEWAY.base_url}/rest//api/3/", ""),
+    (GATEWAY, f"{SITE}/rest/api/3/1.0/x", f"{GATEWAY.base_url}/rest/api/3/1.0/x"),
     (GATEWAY, f"{API}/jsm/ops/api/{CLOUD_ID}/v1/alerts", ""),
     (GATEWAY, f"{API}/graphql/gateway?q=x", ""),
     (GATEWAY, f"{SITE}/rest/api/3/x?a=b", f"{GATEWAY.base_url}/rest/api/3/x?a=b"),
@@ -163,10 +165,14 @@ def urls(draw: st.DrawFn, server: ResourceServer) -> str:
 
 def judged_alike_by_requests(server: ResourceServer, url: str) -> bool:
     """Whether the fast test recognizes the text of a URL. If so, the careful way agrees in all."""
-    sent_to = plain_urls(server).sent_to(url)
+    plain = plain_urls(server)
+    sent_to = plain.sent_to(url)
+    if url.startswith(plain.usual) and not unusual(url, plain.at):
+        assert sent_to == "", (server, url)  # as for callers that look by themselves
     if sent_to is None:
         return False
     location = of_requests._location(url)
+    assert location.scheme == "https" or not plain.are_encrypted
     route = server.route(location)
     assert route.bearer, (server, url)
     assert not route.undecided
@@ -328,6 +334,15 @@ def test_crooked_urls_are_routed_alike(seed: int) -> None:
 def test_an_odd_host_is_not_recognized(host: str) -> None:
     """Its text could be read as a host and a path."""
     assert url_text("https", host, None, "/x") == ""
+
+
+def test_two_slashes_of_a_url_that_is_routed_are_left_to_the_careful_way() -> None:
+    """Which makes one of them; and without a URL of its own a server recognizes nothing."""
+    assert plain_urls(GATEWAY).sent_to(f"{SITE}/rest//api/3/x") is None
+    nothing = PlainURLs({})
+    for url in ("", "/", "\n", "\n/x", f"{SITE}/rest/x"):
+        assert nothing.sent_to(url) is None
+        assert not url.startswith(nothing.usual) or unusual(url, nothing.at)
 
 
 def test_ordinary_urls_are_recognized() -> None:

@@ -14,6 +14,7 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 import httpx
 import httpx2
@@ -32,6 +33,8 @@ from atlassian_auth_adapter import (
     StaticTokenSource,
     TokenSet,
 )
+from atlassian_auth_adapter.adapters import requests as of_requests
+from atlassian_auth_adapter.atlassian.gateway import OneServer, ResourceServer
 from atlassian_auth_adapter.atlassian.locations import Location
 from atlassian_auth_adapter.testing.contracts import AuthAdapterContract
 from atlassian_auth_adapter.testing.contracts.world import (
@@ -52,6 +55,8 @@ from atlassian_auth_adapter.testing.contracts.world import (
     secrets_in,
 )
 from atlassian_auth_adapter.testing.emulator import Edit, Status
+
+from .sources import Source
 
 OURS = AtlassianAuth.__module__
 
@@ -640,6 +645,118 @@ class TestContract(AuthAdapterContract):
         world.emulator.faults.next("/rest/echo", UNAUTHORIZED, times=None)
         assert session.send(prepared).status_code == 401
         assert len(world.echoes) == 2
+
+
+class Moving(FixedTokenSource):
+    """A source whose resource server may be another one later."""
+
+    def move_to(self, server: ResourceServer) -> None:
+        self._resource_server = server
+
+
+@pytest.mark.parametrize("keeps_pairs", [True, False], ids=["pairs", "by public names"])
+class TestTheFastWay:
+    """What a request is told in one look holds only as long as nothing has changed."""
+
+    @pytest.fixture(autouse=True)
+    def _headers(self, keeps_pairs: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+        if not keeps_pairs:
+            monkeypatch.setattr(of_requests, "_HEADERS", None)
+
+    def test_sessions_and_other_logins_are_taken_off(self) -> None:
+        """However the program spells the headers; other cookies and headers stay."""
+        double = Double()
+        auth = AtlassianAuth(FixedTokenSource(OneServer("https://jira.example.com")))
+        for cookie, login in (("Cookie", "Authorization"), ("COOKIE", "AUTHORIZATION")):
+            with requests.Session() as session:
+                session.mount("https://", double)
+                session.auth = auth
+                headers = {cookie: "JSESSIONID=1; lb=2", login: "Basic x", "X-Other": "y"}
+                session.get("https://jira.example.com/rest/api/2/x", headers=headers)
+                session.get("https://jira.example.com/x", headers={cookie: "JSESSIONID=1"})
+        sent = [each.headers for each in double.sent]
+        assert [each.get("cookie") for each in sent] == ["lb=2", None] * 2
+        assert {each["authorization"] for each in sent} == {f"Bearer {BEARER}"}
+        assert sent[0]["x-other"] == "y"
+
+    def test_a_request_to_a_site_gets_the_cookies_of_the_gateway(self) -> None:
+        """And none of the site; an empty jar and a request without a jar bring none."""
+        double = Double()
+        auth = AtlassianAuth(FixedTokenSource(CLOUD))
+        url = f"{CLOUD.site_url}/rest/api/3/x"
+        for number in range(3):
+            with requests.Session() as session:
+                session.mount("https://", double)
+                if number:
+                    session.cookies.set("a", "site", domain=urlsplit(CLOUD.site_url).hostname)
+                if number == 2:
+                    session.cookies.set("b", "gateway", domain=urlsplit(CLOUD.api_url).hostname)
+                session.get(url, auth=auth)
+        bare = requests.PreparedRequest()
+        bare.prepare_method("GET")
+        bare.prepare_url(url, None)
+        bare.prepare_headers({"Cookie": "a=site", "Host": "site"})
+        auth(bare)
+        assert [each.headers.get("cookie") for each in double.sent] == [None, None, "b=gateway"]
+        assert {*map(str.lower, bare.headers)} == {"authorization"}
+
+    def test_after_the_resource_server_has_changed_its_urls_are_judged_anew(self) -> None:
+        """Before and after: the token goes to the URLs of the moment only."""
+        one, other = (OneServer(f"https://{name}.example.com") for name in ("one", "other"))
+        source, double = Moving(one), Double()
+        with requests.Session() as session:
+            session.mount("https://", double)
+            session.auth = AtlassianAuth(source)
+            for server in (one, other, one):
+                source.move_to(server)
+                for each in (one, other):
+                    session.get(f"{each.base_url}/x")
+        carried = ["authorization" in each.headers for each in double.sent]
+        assert carried == [True, False, False, True, True, False]
+
+    def test_a_source_may_make_its_resource_server_anew_each_time(self) -> None:
+        """Its requests are sent all the same."""
+
+        class Anew(FixedTokenSource):
+            @property
+            def resource_server(self) -> ResourceServer:
+                return OneServer("https://jira.example.com")
+
+        double = Double()
+        with requests.Session() as session:
+            session.mount("https://", double)
+            session.auth = AtlassianAuth(Anew(CLOUD))
+            for _ in range(3):
+                session.get("https://jira.example.com/x")
+        assert [each.headers["authorization"] for each in double.sent] == [f"Bearer {BEARER}"] * 3
+
+    def test_a_token_that_is_replaced_before_the_answer_is_not_asked_for_twice(self) -> None:
+        """The request is sent again with the one that is there, also by another session."""
+        source = Source("https://jira.example.com")
+        double = Double([(401, {}), (200, {})])
+        url = "https://jira.example.com/rest/x"
+        prepared = requests.Request("GET", url, auth=AtlassianAuth(source)).prepare()
+        source.token_set(rejected="old")
+        with requests.Session() as session:
+            session.mount("https://", double)
+            session.auth = AtlassianAuth(FixedTokenSource(CLOUD))
+            assert session.send(prepared).status_code == 200
+            assert session.send(prepared).status_code == 200
+        sent = [each.headers["authorization"] for each in double.sent]
+        assert sent[:2] == ["Bearer old", "Bearer new"]
+
+    def test_of_two_auth_objects_on_one_request_the_last_one_counts(self) -> None:
+        """Its token is sent, and replaced once when it is rejected."""
+        first, last = (Source("https://jira.example.com") for _ in range(2))
+        prepared = requests.Request("GET", "https://jira.example.com/x").prepare()
+        for source in (first, last, first, last):
+            prepared.prepare_auth(AtlassianAuth(source))
+        double = Double([(401, {}), (200, {})])
+        with requests.Session() as session:
+            session.mount("https://", double)
+            assert session.send(prepared).status_code == 200
+        sent = [each.headers["authorization"] for each in double.sent]
+        assert sent == ["Bearer old", "Bearer new"]
 
 
 def test_the_wrong_object_names_the_right_one() -> None:
