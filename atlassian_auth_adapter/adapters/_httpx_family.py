@@ -150,10 +150,10 @@ class HTTPXFamilyAuth(AuthObject):
         if found is None:
             return None
         sent_to, token_set = found
+        self._attach(request, token_set, is_async)
         if sent_to:
             text, url = sent_to, sent_elsewhere(url, sent_to)
             _send_to(request, url)
-        self._attach(request, token_set, is_async)
         return text, url, token_set
 
     def _is_ordinary(self, request: httpx.Request, sent: _Sent, response: httpx.Response) -> bool:
@@ -364,8 +364,10 @@ def _next_step(flow: Generator[Any, Any, None], reply: Any) -> Any:
 def _send_to(request: httpx.Request, url: httpx.URL) -> None:
     """Send the request to the gateway instead, without the cookies of the site."""
     request.url = url
-    request.headers["Host"] = request.url.netloc.decode("ascii")
-    request.headers.pop("Cookie", None)
+    headers = request.headers
+    headers["Host"] = url.netloc.decode("ascii")
+    if getattr(headers, "has_cookies", True):  # to look for one that is missing takes long
+        headers.pop("Cookie", None)
 
 
 def _answers_to(request: httpx.Request, response: httpx.Response) -> list[httpx.Response]:
