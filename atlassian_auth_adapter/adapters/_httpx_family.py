@@ -150,10 +150,10 @@ class HTTPXFamilyAuth(AuthObject):
         if found is None:
             return None
         sent_to, token_set = found
-        self._attach(request, token_set, is_async)
+        headers = self._attach(request, token_set, is_async)
         if sent_to:
             text, url = sent_to, sent_elsewhere(url, sent_to)
-            _send_to(request, url)
+            _send_to(request, url, has_cookies=headers.has_cookies)
         return text, url, token_set
 
     def _is_ordinary(self, request: httpx.Request, sent: _Sent, response: httpx.Response) -> bool:
@@ -249,7 +249,9 @@ class HTTPXFamilyAuth(AuthObject):
             _send_to(request, relocated(request.url, route.location))
         return token_set
 
-    def _attach(self, request: httpx.Request, token_set: TokenSet, is_async: bool) -> None:
+    def _attach(
+        self, request: httpx.Request, token_set: TokenSet, is_async: bool
+    ) -> UncopiedHeaders:
         """Add the token, and a trace extension that checks each hop after a redirect."""
         headers: Any = self._headers(self, request, token_set.authorization)
         request.headers = headers
@@ -262,6 +264,7 @@ class HTTPXFamilyAuth(AuthObject):
             headers.inner = without_ours(inner)
         extensions["trace"] = headers.trace_async if is_async else headers.trace
         request.extensions = extensions
+        return headers  # type: ignore[no-any-return]
 
     def _replace_token(
         self,
@@ -361,13 +364,12 @@ def _next_step(flow: Generator[Any, Any, None], reply: Any) -> Any:
         return None
 
 
-def _send_to(request: httpx.Request, url: httpx.URL) -> None:
+def _send_to(request: httpx.Request, url: httpx.URL, *, has_cookies: bool = True) -> None:
     """Send the request to the gateway instead, without the cookies of the site."""
     request.url = url
-    headers = request.headers
-    headers["Host"] = url.netloc.decode("ascii")
-    if getattr(headers, "has_cookies", True):  # to look for one that is missing takes long
-        headers.pop("Cookie", None)
+    request.headers["Host"] = url.netloc.decode("ascii")
+    if has_cookies:  # to look for one that is missing takes long
+        request.headers.pop("Cookie", None)
 
 
 def _answers_to(request: httpx.Request, response: httpx.Response) -> list[httpx.Response]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import pickle
 from collections.abc import Iterator
 from functools import cache
 from types import SimpleNamespace
@@ -445,6 +447,36 @@ def test_a_library_that_keeps_its_parts_otherwise_is_asked_by_public_names(
                 assert copied["X-Own"] == "x"
         assert sent[0] == sent[1]
         assert sent[0][1].count((b"Authorization", f"Bearer {BEARER}".encode())) == 1
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=lambda each: each.__name__)
+@pytest.mark.parametrize("is_fresh", [True, False])
+def test_cookies_of_the_site_are_not_sent_to_the_gateway(library: Any, is_fresh: bool) -> None:
+    """Also when a request is sent again, and the program has added them meanwhile."""
+    auth_class = AtlassianHTTPX2Auth if library is httpx2 else AtlassianHTTPXAuth
+    auth = auth_class((FixedTokenSource if is_fresh else NeverFresh)(GATEWAY))
+    request = library.Request("GET", f"{SITE}/rest/api/3/x", headers={"Cookie": "a=b"})
+    for _ in range(2):
+        flow = auth.sync_auth_flow(request)
+        sent = next(flow)
+        assert (sent.url.host, sent.headers["Host"]) == ("api.atlassian.com",) * 2
+        assert "Cookie" not in sent.headers
+        flow.close()
+        request.url = library.URL(f"{SITE}/rest/api/3/x")
+        request.headers["Cookie"] = "a=b"
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=lambda each: each.__name__)
+def test_a_pickled_request_has_its_headers_and_nothing_of_the_auth_object(library: Any) -> None:
+    """As one that no auth object has seen."""
+    auth_class = AtlassianHTTPX2Auth if library is httpx2 else AtlassianHTTPXAuth
+    request = library.Request("GET", f"{GATEWAY.base_url}/rest/x", headers={"X-Own": "x"})
+    request.extensions["trace"] = lambda *_: None
+    next(auth_class(FixedTokenSource(GATEWAY)).sync_auth_flow(request))
+    for again in (pickle.loads(pickle.dumps(request)), copy.deepcopy(request)):
+        assert again.headers == request.headers
+        assert again.headers["Authorization"] == f"Bearer {BEARER}"
+        assert vars(again.headers).keys().isdisjoint(("auth", "request", "inner"))
 
 
 class NeverFresh(FixedTokenSource):
