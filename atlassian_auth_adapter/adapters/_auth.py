@@ -100,7 +100,8 @@ class AuthObject(PickledByReference):
         self.source = source
         self.foreign = foreign
         self._reported: dict[EventName, OrderedDict[Hashable, object]] = {}
-        self._plain: tuple[Any, PlainURLs] = None, PlainURLs({})  # the first is a ResourceServer
+        #: A resource server, its plain URLs, and whether it prefers session cookies to the token.
+        self._plain: tuple[Any, PlainURLs, bool] = None, PlainURLs({}), False
         self._pacing = source.pacing
         self._place, self._fresh = source.quick_look()
 
@@ -145,20 +146,21 @@ class AuthObject(PickledByReference):
 
         None: URL or token need a closer look.
         """
-        server, plain = self._plain
+        server, plain, _ = self._plain
         if self._place.resource_server is not server:
-            _, plain = self._plain_urls()
+            _, plain, _ = self._plain_urls()
         sent_to = plain.sent_to(url)
         if sent_to is None:
             return None
         token_set = self._fresh()
         return None if token_set is None else (sent_to, token_set)
 
-    def _plain_urls(self) -> tuple[Any, PlainURLs]:
-        """The resource server as it is now, and its plain URLs."""
+    def _plain_urls(self) -> tuple[Any, PlainURLs, bool]:
+        """As `_plain`, of the resource server as it is now."""
         server, plain = self._place.resource_server, self._plain
         if plain[0] is not server:
-            self._plain = plain = server, PlainURLs(server.plain_routes)
+            plain = server, PlainURLs(server.plain_routes), server.anonymous_fallback
+            self._plain = plain
         return plain
 
     def admit(self, location: Location, *, again: bool = False) -> Route | None:

@@ -85,9 +85,9 @@ class AtlassianAuth(AuthObject, AuthBase):
 
     def __call__(self, request: requests.PreparedRequest, *_: object) -> requests.PreparedRequest:
         """Attach the token. Called by requests."""
-        server, plain = self._plain
+        server, plain, drops_sessions = self._plain
         if self._place.resource_server is not server:
-            server, plain = self._plain_urls()
+            _, plain, drops_sessions = self._plain_urls()
         url, token_set = request.url, None
         if type(request) is requests.PreparedRequest and type(url) is str:
             # As `at_once`, without a call for nearly all URLs: it would cost a tenth of all this.
@@ -105,12 +105,13 @@ class AtlassianAuth(AuthObject, AuthBase):
                 _send_to(request, sent_to)
             if not plain.are_encrypted:
                 _refuse_proxy_of_environment(request)
-        headers, authorization = request.headers, token_set.header or token_set.authorization
+        authorization = token_set.header or token_set.authorization
+        headers: Any = request.headers
         if type(headers) is _HEADERS:
             headers._store["authorization"] = "Authorization", authorization  # noqa: SLF001
         else:
             headers["Authorization"] = authorization
-        if server.anonymous_fallback and "cookie" in _names(headers):
+        if drops_sessions and "cookie" in _names(headers):
             self._drop_session(request)
         if request.body is not None:
             note_how_to_rewind(request)
@@ -390,10 +391,12 @@ def _names(headers: Any) -> Container[str]:
 def _send_to(request: requests.PreparedRequest, url: str) -> None:
     """Send the request to the gateway instead, without the cookies of the site."""
     request.url = url
-    names = _names(request.headers)
-    for name in ("Host", "Cookie"):
-        if name.lower() in names:
-            del request.headers[name]
+    headers = request.headers
+    names = _names(headers)
+    if "host" in names:
+        del headers["Host"]
+    if "cookie" in names:
+        del headers["Cookie"]
     jar = request._cookies  # type: ignore[attr-defined] # noqa: SLF001
     if getattr(jar, "_cookies", True) and jar:  # to ask whether a jar is empty takes longer
         request.prepare_cookies(jar)

@@ -57,8 +57,8 @@ class PlainURLs:
         """
         for begins, at, sent in self._routes:
             if url.startswith(begins):
-                if not (sent or unusual(url, at)):
-                    return ""
-                if _is_rest(url, at):
+                # Two slashes stay as they are, but for those of a URL that is sent elsewhere.
+                is_usual = not unusual(url, at) and not (sent and url.find("//", at) >= 0)
+                if is_usual or _is_rest(url, at):
                     return sent and sent + url[at:]
         return None

@@ -174,9 +174,9 @@ def judged_alike_by_requests(server: ResourceServer, url: str) -> bool:
     if sent_to is None:
         return False
     location = of_requests._location(url)
-    assert location.scheme == "https" or not plain.are_encrypted
     route = server.route(location)
     assert route.bearer, (server, url)
+    assert route.location.scheme == "https" or not plain.are_encrypted
     assert not route.undecided
     is_same = route.location == location
     assert sent_to == ("" if is_same else of_requests._url(url, route.location)), (server, url)
