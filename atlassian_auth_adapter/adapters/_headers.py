@@ -8,35 +8,73 @@ request goes, and of all transports httpcore's alone calls the `trace` extension
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from atlassian_auth_adapter.adapters._trace import Traced
 from atlassian_auth_adapter.secret_text import hidden
+
+if TYPE_CHECKING:
+    import httpx
+
+    from atlassian_auth_adapter.adapters._httpx_family import HTTPXFamilyAuth
 
 __all__ = ["UncopiedHeaders"]
 
 _NAME = "Authorization"
 _LOWER_NAME = _NAME.lower()
+#: What is of no use without the request.
+_OF_THE_REQUEST = frozenset(("auth", "request", "inner"))
+_LOOKED_FOR = frozenset((b"authorization", b"cookie"))
 
 
-class UncopiedHeaders:
+class UncopiedHeaders(Traced):
     """A base class for a library's `Headers` that show the token, and do not copy it.
 
     Readers get all headers. The library copies what its own class holds, and that is everything but
     Authorization, until `allow_copies` is called.
 
     Args:
-        headers: Those of the request so far.
+        auth: The auth object.
+        request: The request, whose headers so far these are. An Authorization is replaced.
         authorization: The value of Authorization.
-        has_credential: Whether `headers` have an Authorization, which is replaced.
     """
 
-    def __init__(self, headers: Any, authorization: str, *, has_credential: bool) -> None:
-        super().__init__(headers)  # type: ignore[call-arg]
-        #: None: the program has taken it off.
-        self.authorization: str | None = authorization
-        self._is_copied = False
-        if has_credential and super().__contains__(_NAME):  # type: ignore[misc]
+    #: None: the program has taken it off.
+    authorization: str | None
+    #: Whether there was a Cookie.
+    has_cookies = False
+    _is_copied = False
+    _is_as_known = False
+    _encoding: str | None = None
+
+    def __init_subclass__(cls) -> None:
+        """Note whether the library keeps its headers as httpx 0.28 and httpx2 2.16 do."""
+        library: Any = cls.__mro__[cls.__mro__.index(Traced) + 1]
+        kept = vars(library({"A": "b"}))
+        cls._is_as_known = kept == {"_list": [(b"A", b"a", b"b")], "_encoding": None}
+
+    def __init__(self, auth: HTTPXFamilyAuth, request: httpx.Request, authorization: str) -> None:
+        self.auth = auth
+        self.request = request
+        self.authorization = authorization
+        headers: Any = request.headers
+        if self._is_as_known:
+            self._list = listed = headers._list.copy()  # noqa: SLF001 - the constructor is slow
+            for _, name, _ in listed:
+                if name in _LOOKED_FOR:
+                    break
+            else:
+                return
+        else:
+            super().__init__(headers)  # type: ignore[call-arg]
+        present = {name.lower() for name, _ in super().raw}  # type: ignore[misc]
+        self.has_cookies = b"cookie" in present
+        if b"authorization" in present:
             super().__delitem__(_NAME)  # type: ignore[misc]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy, or a pickle in another process, has: headers only."""
+        return {key: value for key, value in vars(self).items() if key not in _OF_THE_REQUEST}
 
     def allow_copies(self) -> None:
         """Let copies have the token as well: the transport shows where they are sent."""

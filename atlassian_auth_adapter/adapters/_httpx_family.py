@@ -24,7 +24,13 @@ from atlassian_auth_adapter.adapters._auth import (
 )
 from atlassian_auth_adapter.adapters._bodies import PartlyReadStream
 from atlassian_auth_adapter.adapters._headers import UncopiedHeaders
-from atlassian_auth_adapter.adapters._trace import AsyncTrace, Trace, location_of, url_text
+from atlassian_auth_adapter.adapters._httpx_urls import (
+    location_of,
+    relocated,
+    sent_elsewhere,
+    text_of,
+)
+from atlassian_auth_adapter.adapters._trace import without_ours
 from atlassian_auth_adapter.atlassian.gateway import Route
 from atlassian_auth_adapter.atlassian.locations import Location
 from atlassian_auth_adapter.atlassian.verdicts import is_ordinary
@@ -65,19 +71,8 @@ class _Drop:
     response: httpx.Response
 
 
-@dataclass(slots=True)
-class _Sent:
-    """A request with the token, which the fast test has let pass.
-
-    Attributes:
-        text: Its URL as text.
-        url: Its URL.
-        token_set: Its token set.
-    """
-
-    text: str
-    url: httpx.URL
-    token_set: TokenSet
+#: What was sent at once: its URL as text, its URL, and its token set.
+_Sent = tuple[str, Any, TokenSet]
 
 
 class HTTPXFamilyAuth(AuthObject):
@@ -99,13 +94,13 @@ class HTTPXFamilyAuth(AuthObject):
     # Typed as Any: the request is one of httpx or of httpx2.
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
         """Drives the flow for a sync client. Called by the library."""
-        if (sent := self._sent_at_once(request, Trace)) is None:
-            flow = self._flow(request, Trace)
+        if (sent := self._sent_at_once(request, False)) is None:
+            flow = self._flow(request, is_async=False)
         else:
             response = yield request
             if self._is_ordinary(request, sent, response):
                 return
-            flow = self._answered(request, response, sent.token_set, lambda: True, Trace)
+            flow = self._answered(request, response, sent[2], lambda: True, is_async=False)
         reply: Any = None
         while (step := _next_step(flow, reply)) is not None:
             if isinstance(step, _NeedTokenSet):
@@ -124,13 +119,13 @@ class HTTPXFamilyAuth(AuthObject):
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
         """Drives the flow for an async client. Called by the library."""
-        if (sent := self._sent_at_once(request, AsyncTrace)) is None:
-            flow = self._flow(request, AsyncTrace)
+        if (sent := self._sent_at_once(request, True)) is None:
+            flow = self._flow(request, is_async=True)
         else:
             response = yield request
             if self._is_ordinary(request, sent, response):
                 return
-            flow = self._answered(request, response, sent.token_set, lambda: True, AsyncTrace)
+            flow = self._answered(request, response, sent[2], lambda: True, is_async=True)
         reply: Any = None
         while (step := _next_step(flow, reply)) is not None:
             if isinstance(step, _NeedTokenSet):
@@ -147,44 +142,44 @@ class HTTPXFamilyAuth(AuthObject):
             else:
                 reply = yield step
 
-    def _sent_at_once(self, request: httpx.Request, trace: type[Trace]) -> _Sent | None:
+    def _sent_at_once(self, request: httpx.Request, is_async: bool) -> _Sent | None:
         """What was added to the request, if URL, token and body need no closer look."""
         url = request.url
-        if url.userinfo or not hasattr(request, "_content"):
+        text = text_of(url)
+        found = self.at_once(text) if hasattr(request, "_content") else None
+        if found is None:
             return None
-        text = url_text(url.scheme, url.raw_host.decode(), url.port, url.raw_path.decode())
-        sent_to = self.sent_to(text)
-        if sent_to is None or (token_set := self.source.fresh()) is None:
-            return None
+        sent_to, token_set = found
+        headers = self._attach(request, token_set, is_async)
         if sent_to:
-            text, url = sent_to, type(url)(sent_to)
-            _send_to(request, url)
-        self._attach(request, token_set, trace)
-        return _Sent(text, url, token_set)
+            text, url = sent_to, sent_elsewhere(url, sent_to)
+            _send_to(request, url, has_cookies=headers.has_cookies)
+        return text, url, token_set
 
     def _is_ordinary(self, request: httpx.Request, sent: _Sent, response: httpx.Response) -> bool:
         """Whether nothing is to be done about the response to a request that was sent at once."""
+        text, url, token_set = sent
         headers: Any = request.headers
         if (
             response.request is not request  # the library has followed redirects
-            or request.url is not sent.url
-            or getattr(headers, "authorization", None) is not sent.token_set.authorization
+            or request.url is not url
+            or getattr(headers, "authorization", None) is not token_set.authorization
             or not is_ordinary(response.status_code, response.headers.raw)
         ):
             return False
         if not _is_from_cache(response):
-            self.note_accepted(request.method, sent.text)
+            self.note_accepted(request.method, text)
         return True
 
-    def _flow(self, request: httpx.Request, trace: type[Trace]) -> Generator[Any, Any, None]:
+    def _flow(self, request: httpx.Request, is_async: bool) -> Generator[Any, Any, None]:
         token_set = yield from self._routed(request)
         if token_set is None:
             yield request
             return
         rewind = _rewinder(request)
-        self._attach(request, token_set, trace)
+        self._attach(request, token_set, is_async)
         response = yield request
-        yield from self._answered(request, response, token_set, rewind, trace)
+        yield from self._answered(request, response, token_set, rewind, is_async)
 
     def _answered(
         self,
@@ -192,7 +187,7 @@ class HTTPXFamilyAuth(AuthObject):
         response: httpx.Response,
         token_set: TokenSet,
         rewind: Callable[[], bool],
-        trace: type[Trace],
+        is_async: bool,
     ) -> Generator[Any, Any, None]:
         """What follows the response to a request with the token."""
         answer = self._telling(request, response)
@@ -201,7 +196,7 @@ class HTTPXFamilyAuth(AuthObject):
             if bare is not None:
                 # The library counts these requests as redirects, so they have an end.
                 yield _Drop(response)
-                yield from self._flow(bare, trace)
+                yield from self._flow(bare, is_async)
                 return
         location = location_of(answer.request.url)
         if not self.may_carry_token(location):
@@ -220,7 +215,9 @@ class HTTPXFamilyAuth(AuthObject):
             lambda: start,
         )
         if rejection is not None:
-            yield from self._replace_token(request, response, rejection, token_set, rewind, trace)
+            yield from self._replace_token(
+                request, response, rejection, token_set, rewind, is_async
+            )
 
     def _telling(self, request: httpx.Request, response: httpx.Response) -> httpx.Response:
         """The answer that says something about the token: usually the last one.
@@ -249,26 +246,25 @@ class HTTPXFamilyAuth(AuthObject):
             if route is None:
                 return None
         if route.location != location:
-            _send_to(request, _url(request.url, route.location))
+            _send_to(request, relocated(request.url, route.location))
         return token_set
 
-    def _attach(self, request: httpx.Request, token_set: TokenSet, trace: type[Trace]) -> None:
+    def _attach(
+        self, request: httpx.Request, token_set: TokenSet, is_async: bool
+    ) -> UncopiedHeaders:
         """Add the token, and a trace extension that checks each hop after a redirect."""
-        present = {name.lower() for name, _ in request.headers.raw}
-        headers: Any = self._headers(
-            request.headers,
-            token_set.authorization,
-            has_credential=b"authorization" in present,
-        )
+        headers: Any = self._headers(self, request, token_set.authorization)
         request.headers = headers
-        if b"cookie" in present and self.drops_sessions:
-            cookies = without_session(request.headers.pop("Cookie"))
+        if headers.has_cookies and self.drops_sessions:
+            cookies = without_session(headers.pop("Cookie"))
             if cookies:
-                request.headers["Cookie"] = cookies
-        inner = request.extensions.get("trace")
-        if isinstance(inner, Trace):  # the same request was sent before
-            inner = inner.inner
-        request.extensions = {**request.extensions, "trace": trace(self, request, headers, inner)}
+                headers["Cookie"] = cookies
+        extensions = {**request.extensions}
+        if (inner := extensions.get("trace")) is not None:
+            headers.inner = without_ours(inner)
+        extensions["trace"] = headers.trace_async if is_async else headers.trace
+        request.extensions = extensions
+        return headers  # type: ignore[no-any-return]
 
     def _replace_token(
         self,
@@ -277,7 +273,7 @@ class HTTPXFamilyAuth(AuthObject):
         rejection: Rejection,
         token_set: TokenSet,
         rewind: Callable[[], bool],
-        trace: type[Trace],
+        is_async: bool,
     ) -> Generator[Any, Any, None]:
         """Get another token set, and send the request again with it if that is safe."""
         fresh = yield _NeedTokenSet(rejected=token_set.access_token)
@@ -298,7 +294,7 @@ class HTTPXFamilyAuth(AuthObject):
             bare = yield from self._hop_without_its_token(request, response, rewind)
             if bare is not None:
                 yield _Drop(response)
-                yield from self._flow(bare, trace)
+                yield from self._flow(bare, is_async)
                 return
         if self.may_carry_token(location_of(answer.request.url)) and _carried(
             answer.request, fresh
@@ -368,21 +364,12 @@ def _next_step(flow: Generator[Any, Any, None], reply: Any) -> Any:
         return None
 
 
-def _url(url: httpx.URL, location: Location) -> httpx.URL:
-    """The URL at another location, with the same query."""
-    return url.copy_with(
-        scheme=location.scheme,
-        host=location.host,
-        port=location.port,
-        raw_path=location.path.encode() + (b"?" + url.query if url.query else b""),
-    )
-
-
-def _send_to(request: httpx.Request, url: httpx.URL) -> None:
+def _send_to(request: httpx.Request, url: httpx.URL, *, has_cookies: bool = True) -> None:
     """Send the request to the gateway instead, without the cookies of the site."""
     request.url = url
-    request.headers["Host"] = request.url.netloc.decode("ascii")
-    request.headers.pop("Cookie", None)
+    request.headers["Host"] = url.netloc.decode("ascii")
+    if has_cookies:  # to look for one that is missing takes long
+        request.headers.pop("Cookie", None)
 
 
 def _answers_to(request: httpx.Request, response: httpx.Response) -> list[httpx.Response]:

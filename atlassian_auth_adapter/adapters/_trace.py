@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from atlassian_auth_adapter.adapters._auth import refuse_clear_text_proxy, without_session
+from atlassian_auth_adapter.adapters._httpx_urls import location_of, url_text
 from atlassian_auth_adapter.atlassian.locations import Location
 from atlassian_auth_adapter.errors import AtlassianAuthError, raise_clean
 from atlassian_auth_adapter.hosts import is_loopback
@@ -15,35 +16,40 @@ if TYPE_CHECKING:
 
     from atlassian_auth_adapter.adapters._httpx_family import HTTPXFamilyAuth
 
-__all__ = ["AsyncTrace", "Trace", "location_of", "url_text"]
+__all__ = ["Traced", "without_ours"]
 
 
-class Trace:
-    """A trace extension that judges each request just before its headers are written, and then
-    calls the extension of the program, if any.
+class Traced:
+    """A base class for the headers of a request that have its trace extension: `trace` of a sync
+    client, `trace_async` of an async one.
 
     The library follows redirects inside the flow, keeps the header on the same origin, whatever the
-    path, and adds its cookies. Over httpcore this sees it; see `UncopiedHeaders` for the others.
+    path, and adds its cookies. Over httpcore the extension judges each request just before its
+    headers are written, and then calls that of the program, if any. See `UncopiedHeaders` for other
+    transports. One object is both, because each request makes a new one.
     """
 
-    __slots__ = ("auth", "headers", "inner", "request")
+    auth: HTTPXFamilyAuth
+    #: The one that the program has sent.
+    request: httpx.Request
+    #: The trace extension of the program.
+    inner: Callable[..., Any] | None = None
 
-    def __init__(
-        self,
-        auth: HTTPXFamilyAuth,
-        request: httpx.Request,
-        headers: Any,
-        inner: Callable[..., Any] | None,
-    ) -> None:
-        self.auth = auth
-        self.request = request
-        self.headers = headers
-        self.inner = inner
+    def allow_copies(self) -> None:
+        """Let copies have the token as well: the transport shows where they are sent."""
+        raise NotImplementedError
 
-    def __call__(self, name: str, info: Mapping[str, Any]) -> Any:
+    def trace(self, name: str, info: Mapping[str, Any]) -> Any:
+        """The extension for sync clients."""
         self._judge(name, info)
         if self.inner is not None:
             self.inner(name, info)
+
+    async def trace_async(self, name: str, info: Mapping[str, Any]) -> None:
+        """The extension for async clients."""
+        self._judge(name, info)
+        if self.inner is not None:
+            await self.inner(name, info)
 
     def _judge(self, name: str, info: Mapping[str, Any]) -> None:
         if name.endswith("send_request_headers.started"):
@@ -58,7 +64,7 @@ class Trace:
         """Take the token off a request that may not carry it; otherwise take off sessions of Data
         Center.
         """
-        self.headers.allow_copies()
+        self.allow_copies()
         scheme, host = sent.url.scheme.decode(), sent.url.host.decode()
         port, target = sent.url.port, sent.url.target.decode("ascii")
         # The target of a request to a proxy is a whole URL, so it is not a plain one here.
@@ -97,15 +103,10 @@ class Trace:
             raise_clean(self.auth.failed(error, self.request))
 
 
-class AsyncTrace(Trace):
-    """As `Trace`, for async clients."""
-
-    __slots__ = ()
-
-    async def __call__(self, name: str, info: Mapping[str, Any]) -> None:
-        self._judge(name, info)
-        if self.inner is not None:
-            await self.inner(name, info)
+def without_ours(extension: Any) -> Any:
+    """The trace extension of the program: the same request may have been sent before."""
+    owner = getattr(extension, "__self__", None)
+    return owner.inner if isinstance(owner, Traced) else extension
 
 
 def _drop_sessions(sent: Any) -> None:
@@ -116,21 +117,3 @@ def _drop_sessions(sent: Any) -> None:
         for key, value in sent.headers
     ]
     sent.headers = [(key, value) for key, value in kept if value or key.lower() != b"cookie"]
-
-
-def url_text(scheme: str, host: str, port: int | None, target: str) -> str:
-    """The URL as text; "": an odd one, which needs a closer look."""
-    if "/" in host or ":" in host:
-        return ""
-    return f"{scheme}://{host}{target}" if port is None else f"{scheme}://{host}:{port}{target}"
-
-
-def location_of(url: httpx.URL) -> Location:
-    """The location of a URL of the library, as requests are sent by it."""
-    return Location(
-        url.scheme,
-        url.raw_host.decode("ascii").lower(),
-        url.port,
-        url.raw_path.decode("ascii").partition("?")[0],
-        bool(url.userinfo),
-    )

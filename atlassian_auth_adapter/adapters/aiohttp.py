@@ -86,66 +86,83 @@ class AtlassianAiohttpAuth(AuthObject):
         return self._answer(request, handler)
 
     async def _answer(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-        # All requests of a call, which follow redirects, share a timer; no two calls share one.
-        call: Hashable = getattr(request, "_timer", request)
-        plain, token_set = "", None
-        if call not in self._led_away:
-            plain, token_set = self._sent_at_once(request)
-            token_set = token_set or await self._routed(request)
+        plain, token_set = self._sent_at_once(request)
+        if token_set is None and not self._is_led_away(request):
+            token_set = await self._routed(request)
         if token_set is None:
             response = await handler(request)
             if response.status in _REDIRECTS:
-                self._led_away[call] = True
+                self._led_away[_call(request)] = True
                 forget_oldest(self._led_away)
             return response
-        if COOKIE in request.headers and self.drops_sessions:
+        headers, rejection = request.headers, None
+        if COOKIE in headers and self.drops_sessions:
             _drop_session(request)
-        upload = Upload(request.body)
-        response, is_ours = await _send(request, handler, token_set)
-        if not is_ours:  # another middleware has sent something else
-            return response
-        if plain and is_ordinary(response.status, told(response.headers, response.headers)):
-            self.note_accepted(request.method, plain)
-            return response
-        return await self._answered(request, handler, token_set, response, upload)
+        upload = Upload(request.body) if request.body else None
+        while True:
+            # The request has the token for that time only: another middleware may send it again
+            # elsewhere, and the errors of aiohttp show its headers.
+            url, authorization, is_ours = request.url, token_set.authorization, False
+            headers[AUTHORIZATION] = authorization
+            try:
+                response = await handler(request)
+            except BaseException as error:
+                _clean(error)
+                raise
+            finally:
+                if headers.get(AUTHORIZATION) == authorization:
+                    is_ours = request.url is url
+                    del headers[AUTHORIZATION]
+            if not is_ours:  # another middleware has sent something else
+                return response
+            if rejection is not None:
+                rejection.note_answer(token_set, response.status, response.headers)
+                return response
+            if plain and is_ordinary(response.status, told(response.headers, response.headers)):
+                self.note_accepted(request.method, plain)
+                return response
+            rejection, fresh = await self._judged(request, response, token_set, upload)
+            if fresh is None:
+                return response
+            token_set = fresh
+            response.release()
+            request.update_expect_continue()  # a wait for 100 Continue begins anew
 
-    async def _answered(
+    async def _judged(
         self,
         request: ClientRequest,
-        handler: ClientHandlerType,
-        token_set: TokenSet,
         response: ClientResponse,
-        upload: Upload,
-    ) -> ClientResponse:
-        """The response, or the one to the same request with another token."""
+        token_set: TokenSet,
+        upload: Upload | None,
+    ) -> tuple[Rejection | None, TokenSet | None]:
+        """Rejection and token set with which to send the request again; None: do not."""
         try:
             rejection = await self._rejection(request, response, token_set)
             if rejection is None:
-                return response
+                return None, None
             fresh = await self._replacement(request, rejection, token_set)
-            if fresh is None or not rejection.may_resend or not upload.can_be_repeated:
-                return response  # the token is ready for the next request
+            if not rejection.may_resend or not (upload is None or upload.can_be_repeated):
+                return None, None  # the token is ready for the next request
         except BaseException:
             response.close()
             raise
-        response.release()
-        request.update_expect_continue()  # a wait for 100 Continue begins anew
-        again, is_ours = await _send(request, handler, fresh)
-        if is_ours:
-            rejection.note_answer(fresh, again.status, again.headers)
-        return again
+        return rejection, fresh
+
+    def _is_led_away(self, request: ClientRequest) -> bool:
+        """Whether a redirect has led the call of the request out of the grant."""
+        return bool(self._led_away) and _call(request) in self._led_away
 
     def _sent_at_once(self, request: ClientRequest) -> tuple[str, TokenSet | None]:
-        """URL and token set of a request, which has its route then; "" and None: URL, proxy or
-        token need a closer look.
+        """URL and token set of a request, which has its route then; "" and None: call, URL, proxy
+        or token need a closer look.
         """
+        if request.proxy is not None or self._is_led_away(request):
+            return "", None
         plain = _text(request.url)
-        sent_to = self.sent_to(plain)
-        if sent_to is None or request.proxy is not None:
+        found = self.at_once(plain)
+        if found is None:
             return "", None
-        token_set = self.source.fresh()
-        if token_set is None:
-            return "", None
+        sent_to, token_set = found
         if sent_to:
             plain = sent_to
             _send_to(request, sent_to)
@@ -203,31 +220,18 @@ class AtlassianAiohttpAuth(AuthObject):
         return fresh
 
 
-async def _send(
-    request: ClientRequest, handler: ClientHandlerType, token_set: TokenSet
-) -> tuple[ClientResponse, bool]:
-    """The response, and whether the request was sent as it is, with this token.
+def _call(request: ClientRequest) -> Hashable:
+    """All requests of a call, which follow redirects, share a timer; no two calls share one."""
+    return getattr(request, "_timer", request)
 
-    The request has the token for that time only: another middleware may send it again elsewhere,
-    and the errors of aiohttp show its headers.
-    """
-    url, headers, authorization = request.url, request.headers, token_set.authorization
-    headers[AUTHORIZATION] = authorization
-    is_ours = False
-    try:
-        response = await handler(request)
-    except BaseException as error:
-        if isinstance(error, UnicodeEncodeError):  # aiohttp in pure Python encodes all headers
-            error.object = "." * error.start + error.object[error.start : error.end]
-            error.args = (error.encoding, error.object, *error.args[2:])
-        if isinstance(error, _ERRORS_OF_SENDING) or not isinstance(error, Exception):
-            drop_frames(error)  # those of aiohttp's writer hold the plain header
-        raise
-    finally:
-        if headers.get(AUTHORIZATION) == authorization:
-            is_ours = request.url is url
-            del headers[AUTHORIZATION]
-    return response, is_ours
+
+def _clean(error: BaseException) -> None:
+    """Take the token off an error of a request."""
+    if isinstance(error, UnicodeEncodeError):  # aiohttp in pure Python encodes all headers
+        error.object = "." * error.start + error.object[error.start : error.end]
+        error.args = (error.encoding, error.object, *error.args[2:])
+    if isinstance(error, _ERRORS_OF_SENDING) or not isinstance(error, Exception):
+        drop_frames(error)  # those of aiohttp's writer hold the plain header
 
 
 def _location(url: URL) -> Location:

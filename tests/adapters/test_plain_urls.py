@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import pickle
 from collections.abc import Iterator
 from functools import cache
 from types import SimpleNamespace
@@ -24,13 +26,15 @@ from atlassian_auth_adapter import (
     AtlassianHTTPX2Auth,
     AtlassianHTTPXAuth,
 )
-from atlassian_auth_adapter.adapters import (
-    _httpx_family as httpx_family,
-    aiohttp as of_aiohttp,
-    requests as of_requests,
-)
+from atlassian_auth_adapter.adapters import aiohttp as of_aiohttp, requests as of_requests
 from atlassian_auth_adapter.adapters._auth import AuthObject
-from atlassian_auth_adapter.adapters._trace import location_of, url_text
+from atlassian_auth_adapter.adapters._httpx_urls import (
+    location_of,
+    relocated,
+    sent_elsewhere,
+    text_of,
+    url_text,
+)
 from atlassian_auth_adapter.atlassian.gateway import (
     CloudGateway,
     OneServer,
@@ -180,16 +184,40 @@ def judged_alike_by_requests(server: ResourceServer, url: str) -> bool:
     return True
 
 
+class PartsByName:
+    """The parts of a URL of httpx, which are no tuple."""
+
+    def __init__(self, parts: Any) -> None:
+        self._parts = parts
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._parts, name)
+
+    def __str__(self) -> str:
+        return str(self._parts)
+
+
+class PublicNames:
+    """A URL of httpx that shows its public names only."""
+
+    def __init__(self, url: Any) -> None:
+        names = ("scheme", "userinfo", "raw_host", "port", "raw_path")
+        vars(self).update({name: getattr(url, name) for name in names})
+
+
 def judged_alike_by_httpx(server: ResourceServer, library: Any, url: str) -> None:
     """The same for a URL of httpx, made of any text."""
     try:
         parsed = library.URL(url)
     except (library.InvalidURL, ValueError):
         return
-    text = url_text(parsed.scheme, parsed.raw_host.decode(), parsed.port, parsed.raw_path.decode())
+    text = text_of(parsed)
+    by_public_names = text_of(PublicNames(parsed))  # type: ignore[arg-type]
     sent_to = plain_urls(server).sent_to(text)
-    if sent_to is None or parsed.userinfo:
+    assert plain_urls(server).sent_to(by_public_names) == sent_to, url
+    if sent_to is None:
         return
+    assert not parsed.userinfo
     location = location_of(parsed)
     route = server.route(location)
     assert route.bearer, (server, url)
@@ -197,8 +225,10 @@ def judged_alike_by_httpx(server: ResourceServer, library: Any, url: str) -> Non
     if route.location == location:
         assert sent_to == ""
     else:
-        careful = httpx_family._url(parsed, route.location)
-        assert library.URL(sent_to) == careful.copy_with(fragment=None), (server, url)
+        careful = relocated(parsed, route.location).copy_with(fragment=None)
+        fast = sent_elsewhere(parsed, sent_to)
+        assert type(fast) is library.URL
+        assert fast._uri_reference == careful._uri_reference, (server, url)
 
 
 def judged_alike_by_aiohttp(server: ResourceServer, url: URL) -> bool:
@@ -389,6 +419,64 @@ def test_ordinary_requests_are_spared_the_careful_way(
         assert sent == (sent_to or url, f"Bearer {BEARER}")
         assert sent == _send(library, careful, url)
         assert list(source.pacing._accepting) == list(careful.pacing._accepting) != []
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=lambda each: each.__name__)
+def test_a_library_that_keeps_its_parts_otherwise_is_asked_by_public_names(
+    library: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is sent is the same, and the library copies no token."""
+    auth_class = AtlassianHTTPX2Auth if library is httpx2 else AtlassianHTTPXAuth
+    assert auth_class._headers._is_as_known  # type: ignore[attr-defined]
+    own = {"Cookie": "a=b", "authorization": "Basic own", "X-Own": "x"}
+    for server, url, sent_to in RECOGNIZED:
+        sent = []
+        for is_as_known in (True, False):
+            with monkeypatch.context() as patched:
+                if not is_as_known:
+                    patched.setattr(auth_class._headers, "_is_as_known", False)
+                auth = auth_class(FixedTokenSource(server))
+                request = library.Request("GET", url, headers=own)
+                if not is_as_known:
+                    request.url._uri_reference = PartsByName(request.url._uri_reference)
+                assert next(auth.sync_auth_flow(request)) is request
+                sent.append((str(request.url), request.headers.raw))
+                assert sent[-1][0] == (sent_to or url)
+                copied = library.Headers(request.headers)
+                assert "Authorization" not in copied
+                assert copied["X-Own"] == "x"
+        assert sent[0] == sent[1]
+        assert sent[0][1].count((b"Authorization", f"Bearer {BEARER}".encode())) == 1
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=lambda each: each.__name__)
+@pytest.mark.parametrize("is_fresh", [True, False])
+def test_cookies_of_the_site_are_not_sent_to_the_gateway(library: Any, is_fresh: bool) -> None:
+    """Also when a request is sent again, and the program has added them meanwhile."""
+    auth_class = AtlassianHTTPX2Auth if library is httpx2 else AtlassianHTTPXAuth
+    auth = auth_class((FixedTokenSource if is_fresh else NeverFresh)(GATEWAY))
+    request = library.Request("GET", f"{SITE}/rest/api/3/x", headers={"Cookie": "a=b"})
+    for _ in range(2):
+        flow = auth.sync_auth_flow(request)
+        sent = next(flow)
+        assert (sent.url.host, sent.headers["Host"]) == ("api.atlassian.com",) * 2
+        assert "Cookie" not in sent.headers
+        flow.close()
+        request.url = library.URL(f"{SITE}/rest/api/3/x")
+        request.headers["Cookie"] = "a=b"
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=lambda each: each.__name__)
+def test_a_pickled_request_has_its_headers_and_nothing_of_the_auth_object(library: Any) -> None:
+    """As one that no auth object has seen."""
+    auth_class = AtlassianHTTPX2Auth if library is httpx2 else AtlassianHTTPXAuth
+    request = library.Request("GET", f"{GATEWAY.base_url}/rest/x", headers={"X-Own": "x"})
+    request.extensions["trace"] = lambda *_: None
+    next(auth_class(FixedTokenSource(GATEWAY)).sync_auth_flow(request))
+    for again in (pickle.loads(pickle.dumps(request)), copy.deepcopy(request)):
+        assert again.headers == request.headers
+        assert again.headers["Authorization"] == f"Bearer {BEARER}"
+        assert vars(again.headers).keys().isdisjoint(("auth", "request", "inner"))
 
 
 class NeverFresh(FixedTokenSource):
