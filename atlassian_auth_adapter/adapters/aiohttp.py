@@ -59,7 +59,7 @@ class AtlassianAiohttpAuth(AuthObject):
         session = aiohttp.ClientSession(middlewares=(AtlassianAiohttpAuth(source),))
         session.get(url, middlewares=(AtlassianAiohttpAuth(source),))
 
-    Needs aiohttp 3.12.1 or later, which asks its middlewares again for each redirect. Tasks, event
+    Needs aiohttp 3.12.14 or later, which asks its middlewares again for each redirect. Tasks, event
     loops and sessions may share one. Put it last: a middleware after it sees the token and could
     send it elsewhere. Websockets get the token as well.
 

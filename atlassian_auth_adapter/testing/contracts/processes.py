@@ -141,11 +141,14 @@ def process(work: Callable[..., None], *arguments: Any, killed: bool = False) ->
 
 
 def _new_process(work: Callable[..., None], arguments: tuple[Any, ...]) -> BaseProcess:
+    child: BaseProcess
     if sys.platform == "win32":
-        return multiprocessing.get_context("spawn").Process(target=work, args=arguments)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_LOADED_ONCE)
-    return context.Process(target=work, args=arguments)
+        child = multiprocessing.get_context("spawn").Process(target=work, args=arguments)
+    else:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(_LOADED_ONCE)
+        child = context.Process(target=work, args=arguments)
+    return child
 
 
 def needs_fork() -> None:
