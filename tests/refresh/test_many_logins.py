@@ -47,7 +47,7 @@ class TimerClock(FakeClock):
         """Return when so many flights wait."""
         with self.changed:
             while (now := len(self.parked)) < count:
-                assert self.changed.wait_for(lambda now=now: len(self.parked) > now, PATIENCE)
+                assert self.changed.wait_for(lambda now=now: len(self.parked) > now, 5 * PATIENCE)
 
     def advance(self, seconds: float) -> None:
         super().advance(seconds)
