@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from secrets import token_hex
 from typing import Any
 
 import pytest
@@ -130,7 +131,7 @@ def sources(
             made[-1].join_process(process)
         if load(store, key, Login)[0] is None:
             tokens = TokenSet("old", f"refresh-{number}", began + LIFETIME, "", "Bearer", began)
-            save(store, key, Login(1, f"login-{number}", tokens), expected=None)
+            save(store, key, Login(1, token_hex(8), tokens), expected=None)
     return made
 
 
