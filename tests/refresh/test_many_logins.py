@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from secrets import token_hex
 from typing import Any
 
 import pytest
@@ -47,7 +48,7 @@ class TimerClock(FakeClock):
         """Return when so many flights wait."""
         with self.changed:
             while (now := len(self.parked)) < count:
-                assert self.changed.wait_for(lambda now=now: len(self.parked) > now, PATIENCE)
+                assert self.changed.wait_for(lambda now=now: len(self.parked) > now, 5 * PATIENCE)
 
     def advance(self, seconds: float) -> None:
         super().advance(seconds)
@@ -130,7 +131,7 @@ def sources(
             made[-1].join_process(process)
         if load(store, key, Login)[0] is None:
             tokens = TokenSet("old", f"refresh-{number}", began + LIFETIME, "", "Bearer", began)
-            save(store, key, Login(1, f"login-{number}", tokens), expected=None)
+            save(store, key, Login(1, token_hex(8), tokens), expected=None)
     return made
 
 
