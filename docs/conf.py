@@ -1,0 +1,64 @@
+"""The documentation site: `make docs` builds it, strictly and from local files only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import atlassian_auth_adapter
+
+project = "atlassian_auth_adapter"
+copyright = "its founders, MIT license"  # noqa: A001 - Sphinx's name
+version = release = atlassian_auth_adapter.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
+exclude_patterns = ["_build"]
+myst_heading_anchors = 4  # links to headings, as on the code host
+copybutton_prompt_text = "$ "
+default_role = "code"  # what docstrings have between single backticks
+
+html_theme = "furo"
+html_title = f"atlassian_auth_adapter {version}"
+html_show_sphinx = False
+html_copy_source = False
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+napoleon_use_ivar = True
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 60
+#: Types that this site does not describe: those of other libraries (nothing is fetched to link to
+#: them), and inner ones of the package.
+nitpick_ignore_regex = [
+    ("py:.*", r"(collections|contextlib|uuid|os|httpx2?|keyring|redis|requests|sqlalchemy)\..*"),
+    ("py:.*", r"atlassian_auth_adapter\.\w+\..*|Route|Location"),
+]
+
+
+def setup(app: Any) -> None:
+    """Connect what follows."""
+    app.connect("autodoc-process-docstring", _prepared, priority=400)
+    app.connect("missing-reference", _public)
+
+
+def _prepared(_app: Any, what: str, _name: str, _obj: object, _options: Any, lines: Any) -> None:
+    """What napoleon and docutils, which come next, would read otherwise than it is meant."""
+    for number, line in enumerate(lines):
+        if line.endswith(":") and line.removesuffix(":").isalpha():
+            break  # the first section, such as "Args:"
+        if line.startswith("    ") and not lines[number - 1]:  # code
+            lines[number:number] = ["::", ""]
+            break
+    if what in ("attribute", "data", "property"):
+        lines.insert(0, "")  # a sentence with a colon is no "type: text"
+
+
+def _public(app: Any, env: Any, node: Any, content: Any) -> Any:
+    """A type is described under its public name, wherever its module is."""
+    name = node.get("reftarget", "").rpartition(".")[2]
+    if node.get("refdomain") == "py" and name in atlassian_auth_adapter.__all__:
+        public = f"{project}.{name}"
+        place = node["refdoc"], app.builder, "obj", public, node, content
+        return env.get_domain("py").resolve_xref(env, *place)
+    return None
