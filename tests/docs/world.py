@@ -11,7 +11,7 @@ import re
 import shlex
 import webbrowser
 from collections.abc import Callable
-from contextlib import ExitStack, redirect_stdout, suppress
+from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +40,8 @@ class World:
     """Runs the blocks of one page, which share their names.
 
     Hidden blocks may use what is in `names`: `emulator`, `cloud` and `server` (its flavours),
-    `person` (presses Accept: authorization URL in, redirect URL out), `sign_in(client)`, `tmp_path`
-    and `monkeypatch`.
+    `browser(url)`, in which a person presses Accept (authorization URL in, redirect URL out),
+    `log_in(client)`, `profile(name)`, `callback_url`, `tmp_path` and `monkeypatch`.
     """
 
     def __init__(
@@ -83,8 +83,9 @@ class World:
             "emulator": emulator,
             "cloud": self._cloud,
             "server": self._server,
-            "person": self._person,
-            "sign_in": lambda client: client.oauth_complete(self._person(client.oauth_start())),
+            "browser": self._browser,
+            "log_in": self._log_in,
+            "callback_url": callback,
             "profile": self._profile,
             "tmp_path": tmp_path,
             "monkeypatch": monkeypatch,
@@ -117,11 +118,9 @@ class World:
         """Close what the page has opened."""
         with ExitStack() as stack:
             for value in self.names.values():
-                if not isinstance(value, type) and hasattr(value, "close"):
-                    with suppress(TypeError):
-                        stack.callback(value.close)
-                if type(value).__name__ == "Engine":
-                    stack.callback(value.dispose)
+                for end in ("close", "dispose"):  # of a session or client, of an engine
+                    if hasattr(type(value), end):
+                        stack.callback(getattr(value, end))
 
     def _commands(self, block: Block) -> None:
         """Run the lines `atlassian-auth ...`, without what comes after a pipe; each ends with 0."""
@@ -141,19 +140,22 @@ class World:
                 code = code.replace(text, self._url_of(text))
         return code
 
-    def _person(self, url: str) -> str:
+    def _browser(self, url: str) -> str:
         """The person presses Accept; returns the redirect URL."""
         at_server = url.startswith(self._server.url)
         return (self._server if at_server else self._cloud).authorize(url)
 
+    def _log_in(self, client: Any) -> None:
+        client.oauth_complete(self._browser(client.oauth_start()))
+
     def _input(self, prompt: str = "") -> str:
         """Pastes the address to which the printed URL leads."""
-        return self._person(self._out.getvalue().split()[-1])
+        return self._browser(self._out.getvalue().split()[-1])
 
     def _open(self, url: str) -> bool:
         """The browser: follows the receiver's address to the server, and comes back."""
         entrance = requests.get(url, allow_redirects=False, timeout=20)
-        requests.get(self._person(entrance.headers["Location"]), timeout=20)
+        requests.get(self._browser(entrance.headers["Location"]), timeout=20)
         return True
 
     def _profile(self, name: str = "default", *, login: bool = True, **changes: Any) -> None:
@@ -169,4 +171,4 @@ class World:
         self._monkeypatch.setenv("ATLASSIAN_TOKEN_DIRECTORY", str(self._home / "tokens"))
         save_profile(Profile(name, **(values | changes)), self._cloud.app.client_secret)
         if login:
-            self.names["sign_in"](client_from_profile(name))
+            self._log_in(client_from_profile(name))
