@@ -11,7 +11,8 @@ import pytest
 
 from .pages import DOCS, PAGES, ROOT
 
-NAMED = re.compile(r"\b((?:tests|examples|benchmarks)/[\w/]+\.\w+)(?:::(\w+))?")
+PLACES = "tests|examples|benchmarks|atlassian_auth_adapter"
+NAMED = re.compile(rf"\b((?:{PLACES})/[\w/]+\.\w+)(?:::(\w+))?")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 FENCED = re.compile(r"^( *)```.*?^\1```$|`[^`\n]*`", re.DOTALL | re.MULTILINE)
 
