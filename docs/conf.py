@@ -17,7 +17,7 @@ copybutton_prompt_text = "$ "
 default_role = "code"  # what docstrings have between single backticks
 
 html_theme = "furo"
-html_title = f"atlassian_auth_adapter {version}"
+html_title = f"atlassian-auth-adapter {version}"
 html_show_sphinx = False
 html_copy_source = False
 html_static_path = ["_static"]

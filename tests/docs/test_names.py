@@ -12,7 +12,7 @@ import pytest
 from .pages import DOCS, PAGES, ROOT
 
 PLACES = "tests|examples|benchmarks|atlassian_auth_adapter"
-NAMED = re.compile(rf"\b((?:{PLACES})/[\w/]+\.\w+)(?:::(\w+))?")
+NAMED = re.compile(rf"(?<![\w/])((?:{PLACES})/[\w/]+\.\w+)(?:::(\w+))?")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 FENCED = re.compile(r"^( *)```.*?^\1```$|`[^`\n]*`", re.DOTALL | re.MULTILINE)
 
