@@ -23,16 +23,18 @@ html_copy_source = False
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 
+autodoc_default_options = {"members": True}
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 napoleon_use_ivar = True
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 60
+_FOREIGN = "abc|collections|contextlib|uuid|os|ssl|httpx2?|jira|keyring|redis|requests|sqlalchemy"
 #: Types that this site does not describe: those of other libraries (nothing is fetched to link to
 #: them), and inner ones of the package.
 nitpick_ignore_regex = [
-    ("py:.*", r"(collections|contextlib|uuid|os|httpx2?|keyring|redis|requests|sqlalchemy)\..*"),
-    ("py:.*", r"atlassian_auth_adapter\.\w+\..*|Route|Location"),
+    ("py:.*", rf"({_FOREIGN})\..*"),
+    ("py:.*", r"atlassian_auth_adapter\.\w+\..*|Route|Location|Paste"),
 ]
 
 
@@ -51,7 +53,7 @@ def _prepared(_app: Any, what: str, _name: str, _obj: object, _options: Any, lin
             lines[number:number] = ["::", ""]
             break
     if what in ("attribute", "data", "property"):
-        lines.insert(0, "")  # a sentence with a colon is no "type: text"
+        lines.insert(0, "\\")  # nothing; else a sentence with a colon is read as "type: text"
 
 
 def _public(app: Any, env: Any, node: Any, content: Any) -> Any:
