@@ -20,8 +20,8 @@ PYTEST = pytest --numprocesses $(WORKERS) --dist worksteal
 
 .PHONY: test slow demo lint types layers tests fuzz fleet bench bench-check docs docs-links clean
 
-# What people run before each commit, two minutes. README and the examples are executed by
-# tests/test_readme.py and tests/test_examples.py.
+# What people run before each commit, two minutes. README and the pages of the site are executed
+# by tests/docs, the examples by tests/test_examples.py.
 test: lint types layers tests
 
 # With what the package itself needs, and no tool

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
+
+from sphinx.errors import SphinxError
 
 import atlassian_auth_adapter
 
@@ -42,6 +46,7 @@ def setup(app: Any) -> None:
     """Connect what follows."""
     app.connect("autodoc-process-docstring", _prepared, priority=400)
     app.connect("missing-reference", _public)
+    app.connect("build-finished", _nothing_remote)
 
 
 def _prepared(_app: Any, what: str, _name: str, _obj: object, _options: Any, lines: Any) -> None:
@@ -64,3 +69,20 @@ def _public(app: Any, env: Any, node: Any, content: Any) -> Any:
         place = node["refdoc"], app.builder, "obj", public, node, content
         return env.get_domain("py").resolve_xref(env, *place)
     return None
+
+
+#: What a browser fetches by itself, from another host.
+_FETCHED = re.compile(
+    r"""<(?:script|img|iframe|source)\b[^>]*\bsrc=["']?(?:https?:)?//"""
+    r"""|<link\b[^>]*\bhref=["']?(?:https?:)?//|url\(["']?(?:https?:)?//|@import"""
+)
+
+
+def _nothing_remote(app: Any, error: Exception | None) -> None:
+    """A page that fetches anything from another host is an error."""
+    if error is None and app.builder.format == "html":
+        for file in sorted(Path(app.outdir).rglob("*")):
+            if file.suffix in (".html", ".css", ".svg"):
+                found = _FETCHED.search(file.read_text("utf-8"))
+                if found:
+                    raise SphinxError(f"{file.name} fetches from another host: {found[0]}")

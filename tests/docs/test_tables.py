@@ -12,8 +12,6 @@ import tomllib
 from html import unescape
 from pathlib import Path
 
-import pytest
-
 import atlassian_auth_adapter
 from atlassian_auth_adapter import AtlassianAuthError, scope_set
 from atlassian_auth_adapter.atlassian.products import PRODUCTS
@@ -68,7 +66,9 @@ def test_the_picture_shows_the_commands_of_its_script() -> None:
 
 def test_the_table_of_variables_is_complete() -> None:
     """Every variable that is read is explained, with the argument that it stands for."""
-    table = dict(re.findall(r"^\| `(ATLASSIAN_\w+)`.*\| `(\w+)` \|$", page("network"), re.MULTILINE))
+    table = dict(
+        re.findall(r"^\| `(ATLASSIAN_\w+)`.*\| `(\w+)` \|$", page("network"), re.MULTILINE)
+    )
     read = {variable: argument for variable, (argument, _) in VARIABLES.items()}
     assert table == read | {"ATLASSIAN_CLIENT_SECRET": "client_secret"}
 
@@ -86,7 +86,9 @@ def test_the_table_of_errors_is_complete() -> None:
 
 def test_the_table_of_stores_is_complete() -> None:
     """Every store has its row, with the extra that it needs."""
-    table = dict(re.findall(r"^\| `(\w+TokenStore)\(.*\| ([^|]+) \|$", page("stores"), re.MULTILINE))
+    table = dict(
+        re.findall(r"^\| `(\w+TokenStore)\(.*\| ([^|]+) \|$", page("stores"), re.MULTILINE)
+    )
     stores = {name for name in atlassian_auth_adapter.__all__ if name.endswith("TokenStore")}
     assert table.keys() == stores - {"TokenStore"}
     for name, needs in table.items():
@@ -124,7 +126,6 @@ def test_the_questions_of_a_stranger_are_answered_by_files_that_exist() -> None:
         assert (PACKAGE / file).exists(), question
 
 
-
 def test_the_table_of_extras_is_that_of_the_package() -> None:
     """Every extra for users has its row, with what it installs; so has an install without any."""
     rows = re.findall(r"^\| (?:`(\w+)`|\(none\)) \| .* \| (.*) \|$", page("install"), re.MULTILINE)
@@ -140,5 +141,9 @@ def test_every_public_name_is_in_the_reference_once() -> None:
     found = re.findall(r"^\.\. auto\w+:: atlassian_auth_adapter\.(\w+)$", text, re.MULTILINE)
     public = sorted({*atlassian_auth_adapter.__all__} - {"__version__"})
     assert sorted(found) == public
-    tools = re.findall(r"^\.\. auto\w+:: atlassian_auth_adapter\.testing\.(\w+)$", text, re.MULTILINE)
-    assert {"AtlassianEmulator", "FakeClock", "TokenStoreContract", "AuthAdapterContract"} <= {*tools}
+    tools = re.findall(
+        r"^\.\. auto\w+:: atlassian_auth_adapter\.testing\.(\w+)$", text, re.MULTILINE
+    )
+    assert {"AtlassianEmulator", "FakeClock", "TokenStoreContract", "AuthAdapterContract"} <= {
+        *tools
+    }

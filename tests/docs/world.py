@@ -55,7 +55,10 @@ class World:
         self._cloud, self._server, self._url_of = emulator.cloud, emulator.data_center, url_of
         callback = CALLBACK.replace("8080", str(port))
         for flavour in (self._cloud, self._server):
-            flavour.app.client_id, flavour.app.client_secret = "your-client-id", "your-client-secret"
+            flavour.app.client_id, flavour.app.client_secret = (
+                "your-client-id",
+                "your-client-secret",
+            )
             flavour.app.callback_url = callback
             flavour.service_account.client_id = "its-client-id"
             flavour.service_account.client_secret = "its-client-secret"
