@@ -7,7 +7,10 @@ BENCH := benchmarks/.venv
 BENCH_READY := $(BENCH)/.ready
 OLDEST := $(VENV)/oldest-sdks/.ready
 CORE := $(VENV)/core/.ready
+DOCS := $(VENV)/docs/.ready
+SPHINX := $(VENV)/docs/bin/sphinx-build -W --keep-going -n docs
 DEPENDENCIES := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"])
+DOCS_GROUP := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["docs"])
 # Tests start many processes; each would compile the package anew
 export PYTHONDONTWRITEBYTECODE =
 
@@ -16,10 +19,10 @@ WORKERS = $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) * 3 // 2)
 PYTEST = pytest --numprocesses $(WORKERS) --dist worksteal
 
 .PHONY: test slow demo lint types completeness layers tests release-check fuzz fleet bench bench-check \
-  bench-tiny clean
+  bench-tiny docs docs-links clean
 
-# What people run before each commit, two minutes. README and the examples are executed by
-# tests/test_readme.py and tests/test_examples.py.
+# What people run before each commit, two minutes. README and the pages of the site are executed
+# by tests/docs, the examples by tests/test_examples.py.
 test: lint types layers tests
 
 # With what the package itself needs, and no tool
@@ -99,6 +102,21 @@ $(BENCH_READY): pyproject.toml benchmarks/requirements.txt
 	  -r benchmarks/requirements.txt -e '.[cli,crypto,httpx2,redis,sql]'
 	touch $@
 
+# The documentation site, in docs/_build/html; a warning is an error. Its code blocks and local links are
+# checked by tests/docs, the links to other hosts by `make docs-links`, which needs the Internet.
+docs: $(DOCS)
+	$(SPHINX) docs/_build/html
+
+docs-links: $(DOCS)
+	$(SPHINX) -b linkcheck docs/_build/links
+
+$(DOCS): pyproject.toml
+	$(PYTHON) -m venv --without-pip $(@D)
+	$(PYTHON) -c '$(DOCS_GROUP)' | tr ' ' '\n' > $(@D)/requirements.txt
+	$(PYTHON) -m pip --python $(@D)/bin/python install --quiet --disable-pip-version-check \
+	  -r $(@D)/requirements.txt -e '.[aiohttp,cli,crypto,httpx2,jira,keyring,redis,sql]'
+	touch $@
+
 $(READY): pyproject.toml
 	$(PYTHON) -m venv --without-pip $(VENV)
 	$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check 'pip>=25.1'
@@ -112,4 +130,4 @@ $(OLDEST): tests/sdk/oldest.txt | $(READY)
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(BENCH) benchmarks/.results.json .coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist build
+	rm -rf $(VENV) $(BENCH) benchmarks/.results.json docs/_build .coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist build

@@ -77,7 +77,7 @@ def test_no_row_is_about_what_is_still_being_built() -> None:
         ("`contracts/redirects.py::RedirectTests`", []),
         ("`signin/page.py`", ["signin/page.py"]),
         ("`signin/pages.py::HEADER`", ["signin/pages.py::HEADER"]),
-        ("`tests/test_readme.py::test_nothing`", ["tests/test_readme.py::test_nothing"]),
+        ("`tests/test_hosts.py::test_nothing`", ["tests/test_hosts.py::test_nothing"]),
     ],
 )
 def test_the_search_finds_what_does_not_exist(text: str, missing: list[str]) -> None:

@@ -75,8 +75,8 @@ class AtlassianAuth(AuthObject, AuthBase):
             hint, "raise" raises ForeignOriginError.
 
     Raises:
-        LoginRequiredError, TokenEndpointError, TokenStoreError, ForeignOriginError, and what
-            `AtlassianClient.token_set` raises for a site: From the request; each also is a
+        LoginRequiredError, TokenEndpointError, TokenStoreError, ForeignOriginError: From the
+            request, as what `AtlassianClient.token_set` raises for a site; each also is a
             requests.RequestException.
         ConfigurationError: From the request; a proxy of the environment would read the token of a
             request to this machine by http. One of the session is known afterwards only, and the

@@ -38,11 +38,10 @@ class AtlassianServiceAccountClient(AtlassianClient):
         client_id: Of the credential: of the service account (Cloud), of the application link (Data
             Center), of the consumer (Bitbucket Cloud).
         client_secret: Its secret, or a function that fetches it.
-        cloud_id, server_url, verify, proxy, product, site_url, cloud, gateway_paths, store,
-            account, cert, timeout, max_wait, expiry, on_event, clock: As in
-            `create_atlassian_oauth_client`.
         scopes: What to ask for on Data Center; None: the product's default. Cloud fixes the scopes
             of a credential when it is made, and refuses a request that names any.
+
+    All other arguments are those of `create_atlassian_oauth_client`.
 
     Raises:
         ConfigurationError: Something is missing or contradictory; the text says what to change.

@@ -53,12 +53,10 @@ class StaticTokenSource(PickledByReference, TokenSource):
     Each kind of token has a constructor, which raises ConfigurationError if the token or a URL is
     missing or malformed, or belongs to another kind; the text names the right constructor.
 
-    | kind | constructor | header | accepted by |
-    |---|---|---|---|
-    | personal access token, Data Center | `personal_access_token` | Bearer | the server |
-    | API token, Cloud | `api_token` | Basic | the site; Assets and Forms on the gateway |
-    | API token with scopes, Cloud | `scoped_api_token` | Basic | the gateway |
-    | organization's API key, Cloud | `organization_key` | Bearer | the admin API |
+    - `personal_access_token` (Data Center): Bearer, accepted by the server.
+    - `api_token` (Cloud): Basic, accepted by the site, and by Assets and Forms on the gateway.
+    - `scoped_api_token` (Cloud, an API token with scopes): Basic, accepted by the gateway.
+    - `organization_key` (Cloud, an organization's API key): Bearer, accepted by the admin API.
 
     Args:
         access_token: The bearer token.

@@ -30,11 +30,11 @@ Flow = Literal["authorization_code", "client_credentials"]
 class Profile:
     """A client as a person has set it up. It holds no secret.
 
+    What is not listed here is as in `create_atlassian_oauth_client`.
+
     Attributes:
         name: Of the profile.
-        client_id, product, cloud_id, site_url, server_url, callback_url, verify, proxy, max_wait,
-            scopes: What to ask for; empty: the product's defaults.
-        gateway_paths: As in `create_atlassian_oauth_client`.
+        scopes: What to ask for; empty: the product's defaults.
         account: Names the login within the store; "": as the profile, so that two profiles of one
             client have a login each.
         cloud: Name of a Cloud, such as "us-gov-moderate", or the hosts of an emulator; "": the

@@ -56,7 +56,7 @@ def doubles() -> Any:
 
 
 def test_adapters_are_those_mounted_for_the_gateway(doubles: Any) -> None:
-    """A retry policy belongs on https://api.atlassian.com, as README says."""
+    """A retry policy belongs on https://api.atlassian.com, as docs/network.md says."""
     session, site, gateway = doubles
     response = session.get(SITE)
     assert response.url == ROUTED

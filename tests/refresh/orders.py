@@ -9,6 +9,8 @@ from atlassian_auth_adapter.refresh.steps import Send
 from .explorer import EVENTS, SERVERS, Explorer, World, named
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "refresh.md"
+#: What docs/diagrams.py draws the diagram of that page from.
+DIAGRAM = DOCUMENT.parent / "diagrams" / "undisturbed.txt"
 
 _SAME = ("expired", "expired")
 _OTHER = ("expired", "rejected")
@@ -69,24 +71,23 @@ def states_in(text: str) -> dict[str, int]:
 def rendered(states: dict[str, int]) -> str:
     """The document."""
     rows = [_row_of(world, states[world.name]) for world in ALL if world.name in states]
-    return _TEXT.format(diagram=_diagram(), worlds="\n".join(rows))
+    return _TEXT.format(worlds="\n".join(rows))
 
 
-def _diagram() -> str:
+def diagram() -> str:
     """The steps of an undisturbed refresh, as the protocol really takes them."""
     explorer = Explorer(World("with grace", ("newcomer", "expired"), 0))
     lines = [
-        "sequenceDiagram",
-        "    participant P as process",
-        "    participant S as store",
-        "    participant T as token endpoint",
+        "participant P as process",
+        "participant S as store",
+        "participant T as token endpoint",
     ]
     state = explorer.start()
     while (node := state.nodes[0]) is not None and node.step is not None:
         to = "T" if isinstance(node.step, Send) else "S"
-        lines.append(f"    P->>{to}: {named(node.step)}")
+        lines.append(f"P->>{to}: {named(node.step)}")
         state = explorer.done(state, 0)
-    return "\n".join([*lines, "    Note over P: the callers have the answer"])
+    return "\n".join([*lines, "Note over P: the callers have the answer\n"])
 
 
 _TEXT = """\
@@ -100,9 +101,7 @@ server, in every order of their steps, with failures at every step where they ca
 
 ## The steps of a refresh that nothing disturbs
 
-```mermaid
-{diagram}
-```
+![Load, lock, load, save the journal, send, save the record, free](diagrams/undisturbed.svg)
 
 The process knows nothing yet, and the token that is stored has expired. What it finds, before it
 takes the lock or under it, may end it earlier: a token set that does, a refresh token that is known
