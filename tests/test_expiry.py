@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from typing import NoReturn
 from unittest import mock
 
 import pytest
@@ -15,6 +16,7 @@ from atlassian_auth_adapter.atlassian.products import cloud_server
 from atlassian_auth_adapter.clock import SYSTEM_CLOCK, SystemClock
 from atlassian_auth_adapter.expiry import Freshness
 from atlassian_auth_adapter.records import Login, TokenKey
+from atlassian_auth_adapter.refresh.driver import Parties
 from atlassian_auth_adapter.refresh.source import RefreshingTokenSource
 from atlassian_auth_adapter.refresh.steps import Instant, Rules, Snapshot
 
@@ -32,6 +34,10 @@ policies = st.builds(
     expired=st.floats(0, 600),
     expired_fraction=st.floats(0, 1),
 )
+
+
+def _no_request(_: TokenSet) -> NoReturn:
+    pytest.fail("no request")
 
 
 def _living(lifetime: float) -> TokenSet:
@@ -103,11 +109,7 @@ def test_with_the_clocks_of_the_machine_a_source_looks_at_both(
         time_of_day.return_value = uptime.return_value = 1e9
         source = RefreshingTokenSource(
             Rules(TokenKey(SERVER.issuer, "client", "default"), SERVER, policy),
-            store := MemoryTokenStore(),
-            lambda _: pytest.fail("no request"),
-            send_timeout=1.0,
-            max_wait=1.0,
-            clock=SYSTEM_CLOCK,
+            Parties(store := MemoryTokenStore(), SYSTEM_CLOCK, _no_request, 1.0, 1.0, 1.0, None),
         )
         assert source.fresh() is None
         for each in (lifetime, lifetime / 2, None):

@@ -23,7 +23,7 @@ from atlassian_auth_adapter.clients.settings import DEFAULTS, Settings
 #: What an auth object asks of any token source; see TokenSource.
 OF_SOURCES = """
     account current fresh has_ended learn_site learn_site_async load_libraries monotonic on_event
-    pacing resource_server token_set token_set_async
+    pacing quick_look resource_server token_set token_set_async
 """.split()  # noqa: SIM905
 #: What every client has for programs.
 OF_CLIENTS = """

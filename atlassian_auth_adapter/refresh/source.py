@@ -271,7 +271,7 @@ class RefreshingTokenSource:
 
         def go_on() -> None:
             flight.thread = threading.get_ident()
-            before = may_rest.set(lambda: flight.may_rest() and not FLIGHTS.is_busy)
+            before = may_rest.set(flight.may_rest)
             try:
                 pause = next(performance, None)
             finally:
