@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from atlassian_auth_adapter.atlassian.gateway import is_cloud_id
 from atlassian_auth_adapter.atlassian.locations import origin_of_site
@@ -24,8 +23,7 @@ if TYPE_CHECKING:  # a stored token that is valid is printed without it
 __all__ = ["Site", "cloud_id_of", "listed", "only_site", "origin_at", "site_at", "sites_in"]
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(NamedTuple):
     """One entry of accessible-resources. Entries of one site share the id and differ in scopes.
 
     Attributes:
