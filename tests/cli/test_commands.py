@@ -31,7 +31,7 @@ from atlassian_auth_adapter.errors import AuthorizationDeniedError
 from atlassian_auth_adapter.profiles.client import client_from_profile
 from atlassian_auth_adapter.profiles.file import profiles, save_profile
 from atlassian_auth_adapter.profiles.profile import Profile
-from atlassian_auth_adapter.profiles.stores import client_secret_of
+from atlassian_auth_adapter.profiles.secrets import client_secret_of
 from atlassian_auth_adapter.signin import login as signin
 from atlassian_auth_adapter.testing import AtlassianEmulator
 from atlassian_auth_adapter.testing.emulator import Body, Status
