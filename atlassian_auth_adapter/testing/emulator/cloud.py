@@ -147,6 +147,10 @@ class Cloud(Flavour):
 
     # -- authorization and token endpoint ----------------------------------------------------------
 
+    def _place(self) -> dict[str, str]:
+        sites = {"ATLASSIAN_SITE_URL": site.url for site in self.sites[:1]}
+        return {"ATLASSIAN_CLOUD": f"{self.auth_url} {self.api_url} {self.audience}", **sites}
+
     def _check_authorization(self, request: Request) -> Pending | Response:
         params = dict(reversed(request.query))
         asked = params.get("scope", "").split()
@@ -171,7 +175,7 @@ class Cloud(Flavour):
         if isinstance(scopes, Response):
             return scopes
         consent = Consent(
-            self.app.client_id, ACCOUNT_ID, " ".join(scopes), redirect_uri=redirect_uri
+            self.app.client_id, self.subject, " ".join(scopes), redirect_uri=redirect_uri
         )
         refreshable = "offline_access" in scopes
         return Pending(consent, params.get("state"), refreshable, self._site_choices())
