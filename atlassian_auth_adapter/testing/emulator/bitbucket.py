@@ -100,10 +100,8 @@ class Bitbucket(Flavour):
         )
 
     def _place(self) -> dict[str, str]:
-        return {
-            "ATLASSIAN_PRODUCT": self.name,
-            "ATLASSIAN_CLOUD": f"{self.auth_url} {self.api_url}",
-        }
+        hosts = f"{self.auth_url} {self.api_url}"
+        return {"ATLASSIAN_PRODUCT": self.name, "ATLASSIAN_CLOUD": hosts}
 
     def _check_authorization(self, request: Request) -> Pending | Response:
         params = dict(reversed(request.query))

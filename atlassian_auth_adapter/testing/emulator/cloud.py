@@ -148,8 +148,9 @@ class Cloud(Flavour):
     # -- authorization and token endpoint ----------------------------------------------------------
 
     def _place(self) -> dict[str, str]:
-        sites = {"ATLASSIAN_SITE_URL": site.url for site in self.sites[:1]}
-        return {"ATLASSIAN_CLOUD": f"{self.auth_url} {self.api_url} {self.audience}", **sites}
+        hosts = f"{self.auth_url} {self.api_url} {self.audience}"
+        site_url = self.sites[0].url if self.sites else ""
+        return {"ATLASSIAN_CLOUD": hosts, "ATLASSIAN_SITE_URL": site_url}
 
     def _check_authorization(self, request: Request) -> Pending | Response:
         params = dict(reversed(request.query))

@@ -104,7 +104,7 @@ class Flavour(Rules):
         return browser.decide(url, "deny", self._chosen_sites(), self.browser_ssl_context)
 
     def environ(self, app: App | None = None) -> dict[str, str]:
-        """The variables that tell a program of this place: `os.environ |= emulator.cloud.environ()`.
+        """Variables that tell a program of this place: `os.environ |= emulator.cloud.environ()`.
 
         They are those of `atlassian_oauth_client_from_env()`. `app` None: the registered app;
         `service_account` is for `atlassian_service_account_client_from_env()`.
