@@ -27,14 +27,14 @@ elif client.status().state in ("none", "login_required"):
 
 
 async def show() -> None:
-    auth = atlassian.AtlassianAiohttpAuth(client)
-    query, found = {"jql": f"project = {os.getenv('PROJECT', 'ACME')} order by key"}, 0
+    auth, url = atlassian.AtlassianAiohttpAuth(client), f"{client.base_url}/rest/api/3/search/jql"
+    query, ids = {"jql": f"project = {os.getenv('PROJECT', 'ACME')} order by key"}, []
     async with aiohttp.ClientSession(middlewares=(auth,), raise_for_status=True) as jira:
         while query.get("nextPageToken") != "":
-            url = f"{client.base_url}/rest/api/3/search/jql"
             page = await (await jira.get(url, params=query)).json()
-            found, query["nextPageToken"] = found + len(page["issues"]), page.get("nextPageToken", "")
-    print(f"I am {client.test_connection().name}.\nIssues: {found}")
+            query["nextPageToken"] = page.get("nextPageToken", "")
+            ids += [issue["id"] for issue in page["issues"]]
+    print(f"I am {client.test_connection().name}.\nIssues: {len(ids)}")
 
 
 asyncio.run(show())

@@ -1,7 +1,6 @@
 """FastAPI: people sign in at http://localhost:8080; their logins are kept in PostgreSQL.
 
     DATABASE_URL=postgresql+psycopg://postgres@localhost/test uvicorn fastapi_app:app --port 8080
-
 As it stands it asks a local Jira. For your own set ATLASSIAN_CLIENT_ID, ATLASSIAN_CLIENT_SECRET,
 ATLASSIAN_CALLBACK_URL (http://localhost:8080/callback), and ATLASSIAN_SERVER_URL or _SITE_URL.
 """
@@ -10,8 +9,7 @@ import os
 import secrets
 
 import sqlalchemy
-from fastapi import FastAPI, Request
-from fastapi.responses import PlainTextResponse as Text, RedirectResponse as Redirect
+from fastapi import FastAPI, Request, responses
 from starlette.middleware.sessions import SessionMiddleware
 
 import atlassian_auth_adapter as atlassian
@@ -21,7 +19,7 @@ if "ATLASSIAN_CLIENT_ID" not in os.environ:
     os.environ |= AtlassianEmulator().data_center.environ()
 store = atlassian.SQLTokenStore(sqlalchemy.create_engine(os.environ["DATABASE_URL"]))
 store.create_table()
-app = FastAPI()  # SESSION_KEY: the same for all workers; it ties a cookie to one browser
+app = FastAPI()
 app.add_middleware(SessionMiddleware, secret_key=os.getenv("SESSION_KEY", secrets.token_hex()))
 
 
@@ -32,10 +30,11 @@ def page(request: Request):  # no `async`: the store and the network may block
     jira = atlassian.atlassian_oauth_client_from_env(store=store, account=person)
     try:
         if request.url.path == "/callback":
-            return jira.oauth_complete(str(request.url)) or Redirect("/", 303)
-        return Text(f"I am {jira.test_connection().name}.")
+            return jira.oauth_complete(str(request.url)) or responses.RedirectResponse("/", 303)
+        return responses.PlainTextResponse(f"I am {jira.test_connection().name}.")
     except atlassian.LoginRequiredError:
-        return Redirect(jira.oauth_start(), 303)
+        return responses.RedirectResponse(jira.oauth_start(), 303)
     except atlassian.AuthorizationError as error:  # denied, too old, or not of this browser
-        is_loaded_again = isinstance(error, atlassian.AuthorizationCompletedError)
-        return Redirect("/", 303) if is_loaded_again else Text(str(error), 400)
+        if isinstance(error, atlassian.AuthorizationCompletedError):  # loaded again
+            return responses.RedirectResponse("/", 303)
+        return responses.PlainTextResponse(str(error), 400)

@@ -2,8 +2,8 @@
 
     python mcp_server.py       (as the command of a server in an MCP client)
 
-As it stands it asks a local Atlassian. For your own site set ATLASSIAN_CLIENT_ID, _CLIENT_SECRET,
-_CALLBACK_URL (http://localhost:8080/callback), _SITE_URL and _TOKEN_DIRECTORY.
+As it stands it asks a local Atlassian. For your own site set ATLASSIAN_CLIENT_ID,
+_CLIENT_SECRET, _SITE_URL, _TOKEN_DIRECTORY and _CALLBACK_URL (http://localhost:8080/callback).
 """
 
 import os

@@ -3,7 +3,7 @@
     python redis_fleet.py       (REDIS_URL names the Redis)
 
 As it stands it asks a local Atlassian. For your own site set ATLASSIAN_CLIENT_ID,
-ATLASSIAN_CLIENT_SECRET, ATLASSIAN_CALLBACK_URL (http://localhost:8080/callback), ATLASSIAN_SITE_URL.
+_CLIENT_SECRET, _SITE_URL and _CALLBACK_URL (http://localhost:8080/callback).
 """
 
 import multiprocessing
