@@ -274,7 +274,7 @@ def test_an_mcp_server_has_its_tool(
             return await session.call_tool("search", {"jql": "project = ACME order by key"})
 
     answer = asyncio.run(asyncio.wait_for(call(), 60))
-    assert [part.text for part in answer.content][0].startswith("ACME-1 ")
+    assert answer.content[0].text.startswith("ACME-1 ")
 
 
 def test_the_tests_of_a_program_pass(run: Any) -> None:
