@@ -6,15 +6,17 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from atlassian_auth_adapter.atlassian.gateway import ResourceServer
 from atlassian_auth_adapter.events import OnEvent
 from atlassian_auth_adapter.expiry import NO_LIMITS, Limits
 from atlassian_auth_adapter.pacing import Pacing
 from atlassian_auth_adapter.threads import result_of, wait_async
-from atlassian_auth_adapter.tokens import TokenSet
 from atlassian_auth_adapter.workers import Workers
+
+if TYPE_CHECKING:  # dataclasses take as long to load as all of an auth object
+    from atlassian_auth_adapter.tokens import TokenSet
 
 __all__ = ["TokenSource"]
 
