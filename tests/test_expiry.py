@@ -9,9 +9,17 @@ from typing import NoReturn
 from unittest import mock
 
 import pytest
+import requests
 from hypothesis import given, strategies as st
 
-from atlassian_auth_adapter import COMMERCIAL, ExpiryPolicy, MemoryTokenStore, TokenSet
+from atlassian_auth_adapter import (
+    COMMERCIAL,
+    AtlassianAuth,
+    ExpiryPolicy,
+    MemoryTokenStore,
+    TokenSet,
+)
+from atlassian_auth_adapter.atlassian.gateway import OneServer
 from atlassian_auth_adapter.atlassian.products import cloud_server
 from atlassian_auth_adapter.clock import SYSTEM_CLOCK, SystemClock
 from atlassian_auth_adapter.expiry import Freshness
@@ -19,6 +27,7 @@ from atlassian_auth_adapter.records import Login, TokenKey
 from atlassian_auth_adapter.refresh.driver import Parties
 from atlassian_auth_adapter.refresh.source import RefreshingTokenSource
 from atlassian_auth_adapter.refresh.steps import Instant, Rules, Snapshot
+from atlassian_auth_adapter.testing.contracts.world import BEARER, FixedTokenSource
 
 F = Freshness
 SERVER = cloud_server(COMMERCIAL)
@@ -103,7 +112,7 @@ def test_with_the_clocks_of_the_machine_a_source_looks_at_both(
     policy: ExpiryPolicy, lifetime: float, wall: float, monotonic: float
 ) -> None:
     """Nothing is called then but the two; what a source hands out is what the policy calls fresh,
-    also after another token set has taken its place.
+    also after another token set has taken its place. An auth object that looks itself agrees.
     """
     with mock.patch("time.time") as time_of_day, mock.patch("time.monotonic") as uptime:
         time_of_day.return_value = uptime.return_value = 1e9
@@ -112,6 +121,9 @@ def test_with_the_clocks_of_the_machine_a_source_looks_at_both(
             Parties(store := MemoryTokenStore(), SYSTEM_CLOCK, _no_request, 1.0, 1.0, 1.0, None),
         )
         assert source.fresh() is None
+        careful = FixedTokenSource(OneServer("https://jira.example.com"))
+        careful.quick_look = lambda: (careful, source.known, source.fresh)  # type: ignore[method-assign]
+        auth = AtlassianAuth(careful)
         for each in (lifetime, lifetime / 2, None):
             time_of_day.return_value = uptime.return_value = 1e9
             login = None if each is None else Login(token_set=_living(each))
@@ -120,7 +132,11 @@ def test_with_the_clocks_of_the_machine_a_source_looks_at_both(
             for now in ((1e9, 1e9), (1e9 + wall, 1e9), (1e9, 1e9 + monotonic)):
                 time_of_day.return_value, uptime.return_value = now
                 is_fresh = snapshot and snapshot.freshness(*now, policy) is F.FRESH
-                assert source.fresh() is (snapshot.login.token_set if is_fresh else None)
+                expected = snapshot.login.token_set if is_fresh else None
+                request = requests.Request("GET", "https://jira.example.com/x").prepare()
+                sent = auth(request).headers["Authorization"]
+                assert sent == (expected or TokenSet(BEARER)).authorization
+                assert source.fresh() is expected
 
 
 @given(policies, lifetimes, seconds, shares)

@@ -97,11 +97,9 @@ class AtlassianAuth(AuthObject, AuthBase):
             sent_to = "" if is_usual else plain.sent_to(url)
             if sent_to is not None:
                 known = self._known
-                snapshot, token_set, end, deadline, window = known.limits
-                if (
-                    snapshot is not known.shared.snapshot
-                    or not end - time.time() > window < deadline - time.monotonic()
-                ):
+                snapshot, token_set, end, deadline = known.limits
+                is_fresh = time.time() < end and time.monotonic() < deadline
+                if not is_fresh or snapshot is not known.shared.snapshot:
                     token_set = self._fresh()
         if token_set is None:
             token_set = self._token_set(request)
@@ -394,7 +392,8 @@ def _names(headers: Any) -> Container[str]:
     To look up a header that is missing takes requests longer than all the rest.
     """
     if type(headers) is _HEADERS:
-        return cast("Container[str]", headers._store)  # noqa: SLF001
+        names: Container[str] = headers._store  # noqa: SLF001
+        return names
     return {name.lower() for name in headers}
 
 

@@ -113,14 +113,17 @@ class RefreshingTokenSource:
     def fresh(self) -> TokenSet | None:
         """As `TokenSource.fresh`."""
         membership = self._membership
-        snapshot, token_set, end, deadline, window = membership.limits
-        if snapshot is membership.shared.snapshot:  # as nearly always: so nothing is called
-            return token_set if end - time.time() > window < deadline - time.monotonic() else None
+        known, token_set, end, deadline = membership.limits
+        is_fresh = time.time() < end and time.monotonic() < deadline
+        if is_fresh and known is membership.shared.snapshot:  # as nearly always
+            return token_set
         snapshot, clock, policy = membership.snapshot, self._parties.clock, self._rules.expiry
         if snapshot is None:
             return None
-        if clock is SYSTEM_CLOCK:
-            membership.limits = snapshot, *snapshot.limits(policy)
+        if clock is SYSTEM_CLOCK and known is not snapshot:
+            token_set, end, deadline, window = snapshot.limits(policy)
+            window += 1.0  # so that rounding never makes it longer
+            membership.limits = snapshot, token_set, end - window, deadline - window
         return snapshot.fresh(clock.time(), clock.monotonic(), policy)
 
     def token_set(self, rejected: str | None = None) -> TokenSet:
