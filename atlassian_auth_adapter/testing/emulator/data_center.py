@@ -63,6 +63,8 @@ class DataCenter(Flavour):
     """
 
     name = "data_center"
+    inner = Flavour.inner | {"answer", "close", "kind", "open_at"}
+    choices = MappingProxyType({"login_page_as": (200, 302)})
     product = "Jira"
     words: Mapping[str, str] = DATA_CENTER_WORDS
     subject = DATA_CENTER_USER
@@ -150,6 +152,9 @@ class DataCenter(Flavour):
             },
         )
 
+    def _place(self) -> dict[str, str]:
+        return {"ATLASSIAN_SERVER_URL": self.url}
+
     def _check_authorization(self, request: Request) -> Pending | Response:
         params = dict(reversed(request.query))
         if not params.get("client_id"):
@@ -172,7 +177,7 @@ class DataCenter(Flavour):
             return json_response(status, payload)
         consent = Consent(
             self.app.client_id,
-            DATA_CENTER_USER,
+            self.subject,
             scope,
             redirect_uri=params["redirect_uri"],
             code_challenge=challenge,

@@ -29,6 +29,7 @@ class OwnHost(Cloud):
     With `app.client_secret` "" the app is a public client, and no secret may be sent.
     """
 
+    inner = Cloud.inner | {"api", "auth_routes"}
     refusals: ClassVar[Refusals] = MappingProxyType(
         {
             **Cloud.refusals,
@@ -45,6 +46,9 @@ class OwnHost(Cloud):
         self.auth_routes: Routes = Routes(
             lambda _: json_response(404, {"code": 404, "message": "Not Found"}), *self.rows
         )
+
+    def _place(self) -> dict[str, str]:
+        return {"ATLASSIAN_PRODUCT": self.name, **super()._place()}
 
     def _check_authorization(self, request: Request) -> Pending | Response:
         checked = super()._check_authorization(request)
