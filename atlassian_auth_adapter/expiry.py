@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import enum
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from atlassian_auth_adapter.tokens import TokenSet
 
-__all__ = ["ExpiryPolicy", "Freshness"]
+__all__ = ["NO_LIMITS", "ExpiryPolicy", "Freshness", "Limits"]
+
+#: A snapshot of a login, its token set, the timestamp and the monotonic time of that one's end, and
+#: how long before its end it ceases to be fresh; all in seconds, by the clocks of this machine.
+Limits = tuple[object, TokenSet | None, float, float, float]
+#: With them nothing is fresh.
+NO_LIMITS: Limits = None, None, 0.0, 0.0, math.inf
 
 
 class Freshness(enum.Enum):
@@ -19,8 +25,7 @@ class Freshness(enum.Enum):
     EXPIRED = "expired"  # refresh it first
 
 
-@dataclass(frozen=True, slots=True)
-class ExpiryPolicy:
+class ExpiryPolicy(NamedTuple):
     """How long before its end a token is refreshed.
 
     There are two windows before the end. In the *stale* window a refresh runs in the background, in

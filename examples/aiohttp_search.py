@@ -1,39 +1,40 @@
-"""aiohttp and Jira Cloud: all pages of a search.
+"""aiohttp and Jira Cloud: all pages of a search, in the project that PROJECT names.
 
-Runs offline, against a local Atlassian. For your own site put in what the comments say.
+    python aiohttp_search.py
+
+As it stands it asks a local Atlassian. For your own site set ATLASSIAN_CLIENT_ID,
+ATLASSIAN_CLIENT_SECRET, ATLASSIAN_CALLBACK_URL (http://localhost:8080/callback) and
+ATLASSIAN_SITE_URL; with ATLASSIAN_TOKEN_DIRECTORY the next run need not sign in.
 """
 
 import asyncio
+import os
 
 import aiohttp
 
 import atlassian_auth_adapter as atlassian
 from atlassian_auth_adapter.testing import AtlassianEmulator
 
+local = None if "ATLASSIAN_CLIENT_ID" in os.environ else AtlassianEmulator().cloud
+if local:
+    os.environ |= local.environ()
 
-async def show(site: str, client: atlassian.AtlassianOAuthClient) -> None:
-    auth = atlassian.AtlassianAiohttpAuth(client)
-    async with aiohttp.ClientSession(site, middlewares=(auth,), raise_for_status=True) as jira:
-        me = await (await jira.get("/rest/api/3/myself")).json()
-        keys, page, query = [], {"isLast": False}, {"jql": "project = ACME order by key"}
-        while not page["isLast"]:
-            page = await (await jira.get("/rest/api/3/search/jql", params=query)).json()
-            keys += [issue["id"] for issue in page["issues"]]
+client = atlassian.atlassian_oauth_client_from_env(scopes=atlassian.scope_set("jira", "read"))
+if local:
+    client.oauth_complete(local.authorize(client.oauth_start()))
+elif client.status().state in ("none", "login_required"):
+    atlassian.login(client)
+
+
+async def show() -> None:
+    auth, url = atlassian.AtlassianAiohttpAuth(client), f"{client.base_url}/rest/api/3/search/jql"
+    query, ids = {"jql": f"project = {os.getenv('PROJECT', 'ACME')} order by key"}, []
+    async with aiohttp.ClientSession(middlewares=(auth,), raise_for_status=True) as jira:
+        while query.get("nextPageToken") != "":
+            page = await (await jira.get(url, params=query)).json()
             query["nextPageToken"] = page.get("nextPageToken", "")
-    print(f"I am {me['displayName']}.\nIssues: {len(keys)}")
+            ids += [issue["id"] for issue in page["issues"]]
+    print(f"I am {client.test_connection().name}.\nIssues: {len(ids)}")
 
 
-with AtlassianEmulator() as emulator:
-    cloud = emulator.cloud
-    hosts = atlassian.CloudEnvironment(cloud.auth_url, cloud.api_url, cloud.audience)
-    client = atlassian.create_atlassian_oauth_client(
-        cloud.app.client_id,  # your app's, from developer.atlassian.com
-        cloud.app.client_secret,
-        cloud.app.callback_url,
-        site_url=cloud.sites[0].url,  # "https://acme.atlassian.net"
-        cloud=hosts,  # leave this out
-        scopes=["read:jira-user", "read:jira-work", "offline_access"],
-    )
-    url = client.oauth_start()
-    client.oauth_complete(cloud.authorize(url))  # or input(f"Open {url}, paste where it ends: ")
-    asyncio.run(show(cloud.sites[0].url, client))
+asyncio.run(show())

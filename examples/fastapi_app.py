@@ -1,39 +1,40 @@
-"""FastAPI and Jira Data Center: people sign in to a web app, each with a login of their own.
+"""FastAPI: people sign in at http://localhost:8080; their logins are kept in PostgreSQL.
 
-Runs offline, against a local Atlassian; at the end a test client plays two visitors.
+    DATABASE_URL=postgresql+psycopg://postgres@localhost/test uvicorn fastapi_app:app --port 8080
+As it stands it asks a local Jira. For your own set ATLASSIAN_CLIENT_ID, ATLASSIAN_CLIENT_SECRET,
+ATLASSIAN_CALLBACK_URL (http://localhost:8080/callback), and ATLASSIAN_SERVER_URL or _SITE_URL.
 """
 
+import os
 import secrets
 
-from fastapi import FastAPI, Request, Response
-from fastapi.testclient import TestClient
+import sqlalchemy
+from fastapi import FastAPI, Request, responses
 from starlette.middleware.sessions import SessionMiddleware
 
 import atlassian_auth_adapter as atlassian
 from atlassian_auth_adapter.testing import AtlassianEmulator
 
-jira, store = AtlassianEmulator().data_center, atlassian.MemoryTokenStore()  # SQLTokenStore(engine)
-app = FastAPI(exception_handlers={atlassian.AuthorizationError: lambda _, e: Response(str(e), 400)})
-app.add_middleware(SessionMiddleware, secret_key=secrets.token_hex())  # ties it to one browser
+if "ATLASSIAN_CLIENT_ID" not in os.environ:
+    os.environ |= AtlassianEmulator().data_center.environ()
+store = atlassian.SQLTokenStore(sqlalchemy.create_engine(os.environ["DATABASE_URL"]))
+store.create_table()
+app = FastAPI()
+app.add_middleware(SessionMiddleware, secret_key=os.getenv("SESSION_KEY", secrets.token_hex()))
 
 
-def client(session):  # a redirect is good only for the account that started it
-    user = session.setdefault("user", secrets.token_hex())  # or whom your app knows
-    keys = jira.app.client_id, jira.app.client_secret, jira.app.callback_url
-    return atlassian.JiraOnPremOAuthClient(*keys, jira.url, store=store, account=user)
-
-
-@app.get("/sign-in")
-def sign_in(request: Request):  # no `async`: the store and the network may block
-    return Response(status_code=303, headers={"Location": client(request.session).oauth_start()})
-
-
+@app.get("/")
 @app.get("/callback")
-def callback(request: Request):
-    client(request.session).oauth_complete(str(request.url))
-    return f"I am {client(request.session).test_connection().name}."
-
-
-ada, stranger = (TestClient(app, "http://localhost:8080", follow_redirects=False) for _ in "as")
-url = jira.authorize(ada.get("/sign-in").headers["location"])
-print(f"A stranger's redirect: {stranger.get(url).status_code}\n{ada.get(url).json()}")
+def page(request: Request):  # no `async`: the store and the network may block
+    person = request.session.setdefault("person", secrets.token_hex())  # or whom your app knows
+    jira = atlassian.atlassian_oauth_client_from_env(store=store, account=person)
+    try:
+        if request.url.path == "/callback":
+            return jira.oauth_complete(str(request.url)) or responses.RedirectResponse("/", 303)
+        return responses.PlainTextResponse(f"I am {jira.test_connection().name}.")
+    except atlassian.LoginRequiredError:
+        return responses.RedirectResponse(jira.oauth_start(), 303)
+    except atlassian.AuthorizationError as error:  # denied, too old, or not of this browser
+        if isinstance(error, atlassian.AuthorizationCompletedError):  # loaded again
+            return responses.RedirectResponse("/", 303)
+        return responses.PlainTextResponse(str(error), 400)

@@ -1,18 +1,32 @@
 """httpx and Jira Cloud, async: tasks share one auth object and one login.
 
-Runs offline, against a local Atlassian. For your own site leave the emulator out and put in what
-the comments say.
+    python httpx_async.py
+
+As it stands it asks a local Atlassian. For your own site set ATLASSIAN_CLIENT_ID,
+ATLASSIAN_CLIENT_SECRET, ATLASSIAN_CALLBACK_URL (http://localhost:8080/callback) and
+ATLASSIAN_SITE_URL; with ATLASSIAN_TOKEN_DIRECTORY the next run need not sign in.
 """
 
 import asyncio
+import os
 
 import httpx
 
 import atlassian_auth_adapter as atlassian
 from atlassian_auth_adapter.testing import AtlassianEmulator
 
+local = None if "ATLASSIAN_CLIENT_ID" in os.environ else AtlassianEmulator().cloud
+if local:
+    os.environ |= local.environ()
 
-async def show(client: atlassian.AtlassianOAuthClient) -> None:
+client = atlassian.atlassian_oauth_client_from_env(scopes=atlassian.scope_set("jira", "read"))
+if local:
+    client.oauth_complete(local.authorize(client.oauth_start()))
+elif client.status().state in ("none", "login_required"):
+    atlassian.login(client)
+
+
+async def show() -> None:
     auth = atlassian.AtlassianHTTPXAuth(client)
     async with httpx.AsyncClient(auth=auth, base_url=client.base_url) as jira:
         paths = ("myself", "serverInfo", "project/search")
@@ -22,18 +36,4 @@ async def show(client: atlassian.AtlassianOAuthClient) -> None:
     print("Projects:", ", ".join(project["name"] for project in projects["values"]))
 
 
-with AtlassianEmulator() as emulator:
-    cloud = emulator.cloud
-    hosts = atlassian.CloudEnvironment(cloud.auth_url, cloud.api_url, cloud.audience)
-    client = atlassian.create_atlassian_oauth_client(
-        cloud.app.client_id,  # your app's, from developer.atlassian.com
-        cloud.app.client_secret,
-        cloud.app.callback_url,
-        site_url=cloud.sites[0].url,  # "https://acme.atlassian.net"
-        cloud=hosts,  # leave this out
-        scopes=atlassian.scope_set("jira", "read"),
-    )
-    url = client.oauth_start()
-    redirect = cloud.authorize(url)  # input(f"Open {url} and paste where it takes you: ")
-    client.oauth_complete(redirect)
-    asyncio.run(show(client))  # or trio.run(show, client), without asyncio.gather
+asyncio.run(show())  # or trio.run(show), without asyncio.gather

@@ -1,35 +1,35 @@
-"""The SDK `jira` and Jira Cloud: search, create, attach, download.
+"""The SDK `jira` and Jira Cloud: search, create, attach, download, in the project of PROJECT.
 
-Runs offline, against a local Atlassian. For your own site leave the emulator out and put in what
-the comments say.
+    python jira_sdk.py
+
+As it stands it asks a local Atlassian. For your own site set ATLASSIAN_CLIENT_ID,
+ATLASSIAN_CLIENT_SECRET, ATLASSIAN_CALLBACK_URL (http://localhost:8080/callback) and
+ATLASSIAN_SITE_URL; with ATLASSIAN_TOKEN_DIRECTORY the next run need not sign in.
 """
 
 import io
+import os
 
 import atlassian_auth_adapter as atlassian
 from atlassian_auth_adapter.sdk.jira import jira_client
 from atlassian_auth_adapter.testing import AtlassianEmulator
 
-with AtlassianEmulator() as emulator:
-    cloud = emulator.cloud
-    hosts = atlassian.CloudEnvironment(cloud.auth_url, cloud.api_url, cloud.audience)
-    client = atlassian.create_atlassian_oauth_client(
-        cloud.app.client_id,  # your app's, from developer.atlassian.com
-        cloud.app.client_secret,
-        cloud.app.callback_url,
-        site_url=cloud.sites[0].url,  # "https://acme.atlassian.net"
-        cloud=hosts,  # leave this out
-        scopes=atlassian.scope_set("jira", "write"),
-    )
-    url = client.oauth_start()
-    redirect = cloud.authorize(url)  # input(f"Open {url} and paste where it takes you: ")
-    client.oauth_complete(redirect)
+local = None if "ATLASSIAN_CLIENT_ID" in os.environ else AtlassianEmulator().cloud
+if local:
+    os.environ |= local.environ()
 
-    jira = jira_client(client)
-    issues = jira.search_issues("project = ACME", maxResults=False)
-    issue = jira.create_issue(project="ACME", summary="New", issuetype={"name": "Task"})
-    note = jira.add_attachment(issue, io.BytesIO(b"A note"), "note.txt")
-    print(f"I am {jira.myself()['displayName']}.")
-    print("Issues:", len(issues))
-    print("Attached:", note.get().decode())
-    jira.close()
+client = atlassian.atlassian_oauth_client_from_env(scopes=atlassian.scope_set("jira", "write"))
+if local:
+    client.oauth_complete(local.authorize(client.oauth_start()))
+elif client.status().state in ("none", "login_required"):
+    atlassian.login(client)
+
+project = os.getenv("PROJECT", "ACME")
+jira = jira_client(client)
+issues = jira.search_issues(f"project = {project}", maxResults=False)
+issue = jira.create_issue(project=project, summary="New", issuetype={"name": "Task"})
+note = jira.add_attachment(issue, io.BytesIO(b"A note"), "note.txt")
+print(f"I am {jira.myself()['displayName']}.")
+print("Issues:", len(issues))
+print("Attached:", note.get().decode())
+jira.close()

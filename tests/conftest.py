@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import random
+import secrets
 import signal
 import socket
 import threading
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 import hypothesis
 import pytest
 import requests
+import sqlalchemy
 
 from atlassian_auth_adapter import (
     AtlassianOAuthClient,
@@ -256,6 +258,18 @@ def postgres_url() -> str:
     """A PostgreSQL database to make tables of one's own in, as SQLAlchemy spells it."""
     url = _server("TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/test")
     return url.replace("postgresql://", "postgresql+psycopg://")
+
+
+@pytest.fixture
+def schema_url(postgres_url: str) -> Iterator[str]:
+    """The same database with a schema of one's own, in which tables have their usual names."""
+    engine, name = sqlalchemy.create_engine(postgres_url), f"test_{secrets.token_hex(8)}"
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.schema.CreateSchema(name))
+    yield f"{postgres_url}?options=-csearch_path%3D{name}"
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.schema.DropSchema(name, cascade=True))
+    engine.dispose()
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from atlassian_auth_adapter.atlassian.gateway import checked_cloud_id
 from atlassian_auth_adapter.atlassian.locations import normalized_base_url, origin_of_site
-from atlassian_auth_adapter.atlassian.products import cloud_named, product_named
+from atlassian_auth_adapter.atlassian.products import (
+    CloudEnvironment,
+    cloud_named,
+    product_named,
+)
 from atlassian_auth_adapter.clients.texts import (
     checked_account,
     checked_callback_url,
@@ -45,6 +49,12 @@ def _product(text: str) -> str:
     return product_named(text).name
 
 
+def _cloud(text: str) -> CloudEnvironment:
+    """By its name; or by its hosts, as Isolated Cloud and an emulator have them."""
+    auth_url, *hosts = text.split()
+    return CloudEnvironment(auth_url, hosts[0], " ".join(hosts[1:])) if hosts else cloud_named(text)
+
+
 def _file(text: str) -> str:
     path = expanded(text, "give an absolute path")
     with suppress(OSError):  # such as a name that is too long
@@ -76,7 +86,7 @@ VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "ATLASSIAN_SITE_URL": ("site_url", origin_of_site),
     "ATLASSIAN_SERVER_URL": ("server_url", partial(normalized_base_url, name="server_url")),
     "ATLASSIAN_PRODUCT": ("product", _product),
-    "ATLASSIAN_CLOUD": ("cloud", cloud_named),
+    "ATLASSIAN_CLOUD": ("cloud", _cloud),
     "ATLASSIAN_SCOPES": ("scopes", checked_scopes),
     "ATLASSIAN_ACCOUNT": ("account", checked_account),
     "ATLASSIAN_TOKEN_DIRECTORY": ("store", FileTokenStore),

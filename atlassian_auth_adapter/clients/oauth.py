@@ -144,7 +144,8 @@ class AtlassianOAuthClient(AtlassianClient):
             self._report("many_scopes", count=len(scopes), hint=MANY_SCOPES)
         if self.missing_scope:
             self._report("no_refresh_token", needed=self.missing_scope, hint=NO_REFRESH_TOKEN)
-        return request.url(self._server, self.client_id, self.callback_url)
+        # WSGI takes no child of str as the value of a header. Source: PEP 3333, "native strings".
+        return str(request.url(self._server, self.client_id, self.callback_url))
 
     @property
     def missing_scope(self) -> str:

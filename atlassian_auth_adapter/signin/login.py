@@ -95,7 +95,7 @@ def login(
             advice="Register such a URL (http://localhost:8080/callback) and do not give "
             "receive=False, or give `paste`.",
         )
-    url = client.oauth_start()
+    url = hidden(client.oauth_start())
     (state,) = hidden(parse_qs(urlsplit(url).query)["state"])
     with Receiver(uri, state, url) if uri else nullcontext() as receiver:
         try:

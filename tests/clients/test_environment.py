@@ -18,7 +18,11 @@ from atlassian_auth_adapter import (
     atlassian_oauth_client_from_env,
     atlassian_service_account_client_from_env,
 )
-from atlassian_auth_adapter.clients.environment import VARIABLES, client_secret_from_env
+from atlassian_auth_adapter.clients.environment import (
+    VARIABLES,
+    arguments_from_env,
+    client_secret_from_env,
+)
 from atlassian_auth_adapter.testing import AtlassianEmulator
 
 
@@ -116,6 +120,48 @@ def test_white_space_around_a_text_does_not_count(env: Any) -> None:
     client = atlassian_oauth_client_from_env()
     assert (client.client_id, client.cloud_id, client.account) == ("id", "some-id", "default")
     assert client_secret_from_env() == "s"
+
+
+@pytest.mark.parametrize("flavour", ["cloud", "data_center", "bitbucket", "trello"])
+def test_the_emulator_tells_its_place(
+    emulator: AtlassianEmulator, monkeypatch: pytest.MonkeyPatch, flavour: str
+) -> None:
+    """A program that knows the environment only runs against each of its servers."""
+    local = getattr(emulator, flavour)
+    for name, value in local.environ().items():
+        monkeypatch.setenv(name, value)
+    client = atlassian_oauth_client_from_env()
+    client.oauth_complete(local.authorize(client.oauth_start()))
+    assert client.test_connection().name == "Ada Example"
+
+
+@pytest.mark.parametrize("flavour", ["cloud", "data_center"])
+def test_the_emulator_tells_of_its_service_account(
+    emulator: AtlassianEmulator, monkeypatch: pytest.MonkeyPatch, flavour: str
+) -> None:
+    """Its other app can be told in place of the first."""
+    local = getattr(emulator, flavour)
+    for name, value in local.environ(local.service_account).items():
+        monkeypatch.setenv(name, value)
+    assert atlassian_service_account_client_from_env().test_connection().name == "Reports"
+
+
+def test_a_cloud_by_its_hosts(env: Any) -> None:
+    """Isolated Cloud has no name: its hosts are told, with an audience or without."""
+    env(CLIENT_ID="i", CLIENT_SECRET="s", SITE_URL="https://acme.company.com")
+    for text, hosts in {
+        "https://auth.company.com https://api.company.com company": (
+            CloudEnvironment("https://auth.company.com", "https://api.company.com", "company")
+        ),
+        " https://auth.company.com  https://api.company.com ": (
+            CloudEnvironment("https://auth.company.com", "https://api.company.com", "")
+        ),
+    }.items():
+        env(CLOUD=text)
+        assert arguments_from_env({})["cloud"] == hosts
+    env(CLOUD="http://auth.company.com https://api.company.com")
+    with pytest.raises(ConfigurationError, match=r"auth_url.*https"):
+        atlassian_oauth_client_from_env()
 
 
 def test_a_secret_in_a_file(env: Any, tmp_path: Path, emulator: AtlassianEmulator) -> None:

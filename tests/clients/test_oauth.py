@@ -9,6 +9,7 @@ import os
 import pickle
 import subprocess
 import sys
+import wsgiref.headers
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -70,6 +71,13 @@ def test_a_login_is_made(flavour: str, form: str, emulator: Any, make_client: An
     assert client.oauth_complete(given) is None
     assert client.test_connection().id
     assert emulator.count("authorization_code", "issued") == 1
+
+
+@pytest.mark.parametrize("flavour", ["cloud", "data_center", "bitbucket", "trello"])
+def test_a_wsgi_server_can_redirect_to_the_url(flavour: str, make_client: Any) -> None:
+    """It takes header values of the type str only; Django's runserver is such a server."""
+    url = make_client(flavour, login=False).oauth_start()
+    assert wsgiref.headers.Headers([("Location", url)])["Location"] == url
 
 
 @both

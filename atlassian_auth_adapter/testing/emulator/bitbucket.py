@@ -101,6 +101,10 @@ class Bitbucket(Flavour):
             ("POST", r"/site/oauth2/access_token", on_request(self.token)),
         )
 
+    def _place(self) -> dict[str, str]:
+        hosts = f"{self.auth_url} {self.api_url}"
+        return {"ATLASSIAN_PRODUCT": self.name, "ATLASSIAN_CLOUD": hosts}
+
     def _check_authorization(self, request: Request) -> Pending | Response:
         params = dict(reversed(request.query))
         redirect_uri = params.get("redirect_uri", self.app.callback_url)  # optional here
@@ -115,7 +119,7 @@ class Bitbucket(Flavour):
         if unknown := set(scope.split()) - set(self.app.scopes):  # unconfirmed
             answer = {"error": "invalid_scope", "error_description": f"unknown: {min(unknown)}"}
             return redirect_back(redirect_uri, answer, state)
-        consent = Consent(self.app.client_id, ACCOUNT_ID, scope, redirect_uri=redirect_uri)
+        consent = Consent(self.app.client_id, self.subject, scope, redirect_uri=redirect_uri)
         return Pending(consent, state, True)
 
     def _parameters(self, request: Request) -> dict[str, str]:

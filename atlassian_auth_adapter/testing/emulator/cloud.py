@@ -162,6 +162,11 @@ class Cloud(Flavour):
 
     # -- authorization and token endpoint ----------------------------------------------------------
 
+    def _place(self) -> dict[str, str]:
+        hosts = f"{self.auth_url} {self.api_url} {self.audience}"
+        site_url = self.sites[0].url if self.sites else ""
+        return {"ATLASSIAN_CLOUD": hosts, "ATLASSIAN_SITE_URL": site_url}
+
     def _check_authorization(self, request: Request) -> Pending | Response:
         params = dict(reversed(request.query))
         asked = params.get("scope", "").split()
@@ -186,7 +191,7 @@ class Cloud(Flavour):
         if isinstance(scopes, Response):
             return scopes
         consent = Consent(
-            self.app.client_id, ACCOUNT_ID, " ".join(scopes), redirect_uri=redirect_uri
+            self.app.client_id, self.subject, " ".join(scopes), redirect_uri=redirect_uri
         )
         refreshable = "offline_access" in scopes
         return Pending(consent, params.get("state"), refreshable, self._site_choices())

@@ -152,6 +152,9 @@ class DataCenter(Flavour):
             },
         )
 
+    def _place(self) -> dict[str, str]:
+        return {"ATLASSIAN_SERVER_URL": self.url}
+
     def _check_authorization(self, request: Request) -> Pending | Response:
         params = dict(reversed(request.query))
         if not params.get("client_id"):
@@ -174,7 +177,7 @@ class DataCenter(Flavour):
             return json_response(status, payload)
         consent = Consent(
             self.app.client_id,
-            DATA_CENTER_USER,
+            self.subject,
             scope,
             redirect_uri=params["redirect_uri"],
             code_challenge=challenge,

@@ -54,7 +54,7 @@ class Flavour(Strict, Rules):
     product: str  # as the consent page calls it
     words: Mapping[str, str]  # what each scope says in plain words
     refusals: ClassVar[Refusals]
-    subject: ClassVar[str]  # the account that logs in
+    subject: str  # the account that logs in
     service_subject: ClassVar[str]  # the account of the client credentials grant
     client_checked_first: ClassVar[bool] = True
     inner = frozenset(
@@ -95,6 +95,20 @@ class Flavour(Strict, Rules):
         """Play a person who denies access: the redirect URL with the error."""
         return browser.decide(url, "deny", self._chosen_sites(), self.browser_ssl_context)
 
+    def environ(self, app: App | None = None) -> dict[str, str]:
+        """Variables that tell a program of this place: `os.environ |= emulator.cloud.environ()`.
+
+        They are those of `atlassian_oauth_client_from_env()`. `app` None: the registered app;
+        `service_account` is for `atlassian_service_account_client_from_env()`.
+        """
+        app = app or self.app
+        return {
+            "ATLASSIAN_CLIENT_ID": app.client_id,
+            "ATLASSIAN_CLIENT_SECRET": app.client_secret,
+            "ATLASSIAN_CALLBACK_URL": app.callback_url,
+            **self._place(),
+        }
+
     def issue(self, scope: str | None = None) -> dict[str, Any]:
         """A token answer as if a person had just logged in; `scope` None: every scope."""
         wanted = self._default_scope() if scope is None else scope
@@ -122,6 +136,9 @@ class Flavour(Strict, Rules):
         return self.grants.secrets | self._preset_secrets() | (clients - {""})
 
     # -- what the flavours decide ------------------------------------------------------------------
+
+    def _place(self) -> dict[str, str]:
+        raise NotImplementedError
 
     def _default_scope(self) -> str:
         raise NotImplementedError
