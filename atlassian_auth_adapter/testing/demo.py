@@ -36,9 +36,7 @@ from atlassian_auth_adapter import (
     AtlassianAuth,
     AtlassianHTTPXAuth,
     AtlassianOAuthClient,
-    CloudEnvironment,
     LoginRequiredError,
-    create_atlassian_oauth_client,
 )
 from atlassian_auth_adapter.testing import AtlassianEmulator, FakeClock
 from atlassian_auth_adapter.testing.emulator import CloseAfter, Hold, LoggedRequest
@@ -90,12 +88,8 @@ class Stage:
         logging.getLogger().addHandler(handler := logging.StreamHandler(self.log))
         stack.callback(logging.getLogger().removeHandler, handler)
         self.emulator: AtlassianEmulator = stack.enter_context(AtlassianEmulator(self.clock))
-        cloud, server = self.emulator.cloud, self.emulator.data_center
-        hosts = CloudEnvironment(cloud.auth_url, cloud.api_url, cloud.audience)
-        self.cloud: AtlassianOAuthClient = self._client(
-            cloud.app, site_url=cloud.sites[0].url, cloud=hosts
-        )
-        self.server: AtlassianOAuthClient = self._client(server.app, server_url=server.url)
+        self.cloud: AtlassianOAuthClient = self.emulator.cloud.client(signed_in=False)
+        self.server: AtlassianOAuthClient = self.emulator.data_center.client(signed_in=False)
         self.clients: tuple[AtlassianOAuthClient, ...] = (self.cloud, self.server)
         self.httpx_family: list[tuple[Any, Any]] = [(httpx, AtlassianHTTPXAuth)]
         if find_spec("httpx2"):
@@ -112,10 +106,6 @@ class Stage:
         self.http: dict[AtlassianOAuthClient, list[Any]] = {
             client: [*self._http_clients(client, stack)] for client in self.clients
         }
-
-    def _client(self, app: Any, **where: Any) -> AtlassianOAuthClient:
-        registered = (app.client_id, app.client_secret, app.callback_url)
-        return create_atlassian_oauth_client(*registered, clock=self.clock, **where)
 
     def _http_clients(self, client: AtlassianOAuthClient, stack: ExitStack) -> Iterator[Any]:
         session = stack.enter_context(requests.Session())

@@ -51,7 +51,8 @@ class Clients(Flavour):
         All other arguments are those of `create_atlassian_oauth_client`.
 
         Raises:
-            browser.NotRedirectedError: The person saw an error page in place of the consent page.
+            atlassian_auth_adapter.testing.emulator.NotRedirectedError: The person saw an error
+                page in place of the consent page.
             AtlassianAuthError: What the factory and the login of a client raise.
         """
         client = create_atlassian_oauth_client(
