@@ -9,9 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 __all__ = ["Event", "EventName", "OnEvent", "logger", "report"]
 
@@ -51,8 +50,7 @@ _LEVELS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """Something that was reported.
 
     Attributes:
@@ -76,7 +74,7 @@ class Event:
 
     name: EventName
     account: str = ""
-    fields: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    fields: Mapping[str, Any] = MappingProxyType({})
 
     def __str__(self) -> str:
         details = "".join(f" {key}={value!r}" for key, value in self.fields.items())

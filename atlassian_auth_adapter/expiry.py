@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from atlassian_auth_adapter.tokens import TokenSet
 
@@ -19,8 +19,7 @@ class Freshness(enum.Enum):
     EXPIRED = "expired"  # refresh it first
 
 
-@dataclass(frozen=True, slots=True)
-class ExpiryPolicy:
+class ExpiryPolicy(NamedTuple):
     """How long before its end a token is refreshed.
 
     There are two windows before the end. In the *stale* window a refresh runs in the background, in

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from atlassian_auth_adapter.errors import FreshTokenRejectedError
@@ -26,7 +25,6 @@ MOST_UNHELPFUL = 3
 MOST_PATHS = 1000
 
 
-@dataclass(slots=True)
 class _Refreshes:
     """What is known of the refreshes that a path, or any path, has caused.
 
@@ -36,9 +34,12 @@ class _Refreshes:
         until: Monotonic time (seconds) of its end; None before the token was rejected.
     """
 
-    brought: int = 0
-    pause: float = 0.0
-    until: float | None = None
+    __slots__ = ("brought", "pause", "until")
+
+    def __init__(self) -> None:
+        self.brought = 0
+        self.pause = 0.0
+        self.until: float | None = None
 
     def begin_pause(self, now: float) -> None:
         """Begin a pause that is twice as long as the last one."""

@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from atlassian_auth_adapter.atlassian.gateway import ResourceServer
 from atlassian_auth_adapter.events import OnEvent
 from atlassian_auth_adapter.pacing import Pacing
 from atlassian_auth_adapter.threads import result_of, wait_async
-from atlassian_auth_adapter.tokens import TokenSet
 from atlassian_auth_adapter.workers import Workers
+
+if TYPE_CHECKING:  # dataclasses take as long to load as all of an auth object
+    from atlassian_auth_adapter.tokens import TokenSet
 
 __all__ = ["TokenSource"]
 

@@ -32,7 +32,6 @@ html_css_files = ["site.css"]
 
 autodoc_default_options = {"members": True}
 autodoc_member_order = "bysource"
-autodoc_preserve_defaults = True
 napoleon_use_ivar = True
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 60
@@ -41,7 +40,7 @@ _FOREIGN = "abc|collections|contextlib|uuid|os|ssl|httpx2?|jira|keyring|redis|re
 #: them), and inner ones of the package.
 nitpick_ignore_regex = [
     ("py:.*", rf"({_FOREIGN})\..*"),
-    ("py:.*", r"atlassian_auth_adapter\.\w+\..*|Route|Location|Paste"),
+    ("py:.*", r"atlassian_auth_adapter\.\w+\..*|Clock|Flow|Location|OnEvent|Paste|Proxy|Route|Secret"),
 ]
 
 

@@ -110,3 +110,21 @@ def test_every_event_and_every_field_is_declared() -> None:
     described = set(re.findall(r"`(\w+)`", Event.__doc__ or ""))
     fields = set().union(*reported.values())
     assert {"error", "hint", "reauthorize_by"} <= fields <= described
+
+
+def test_the_page_explains_every_event(caplog: pytest.LogCaptureFixture) -> None:
+    """docs/events.md has each event once, with the level of its line and the fields that it has."""
+    page = Path(__file__).parents[1] / "docs" / "events.md"
+    row = re.compile(r"^\| `(\w+)` \| ([A-Z]+)[^|]* \| [^|]+ \| ([^|]+) \| [^|]+ \|$", re.MULTILINE)
+    rows = row.findall(page.read_text("utf-8"))
+    assert sorted(name for name, *_ in rows) == sorted(get_args(EventName))
+    reported = _reported()
+    caplog.set_level(logging.DEBUG, "atlassian_auth_adapter")
+    for name, level, fields in rows:
+        caplog.clear()
+        report(None, Event(name))
+        assert caplog.records[0].levelname == level, name
+        listed = set(re.findall(r"`(\w+)`", fields))
+        assert reported[name] <= listed, name
+        # Where a request went stands elsewhere in the code
+        assert listed - reported[name] <= {"origin", "path"}, name

@@ -19,15 +19,15 @@ from atlassian_auth_adapter import records
 from atlassian_auth_adapter.errors import StaleRecordError, TokenStoreError
 from atlassian_auth_adapter.oauth.authorization import AuthorizationRequest
 from atlassian_auth_adapter.records import (
-    ClientSecret,
     Journal,
     Login,
-    Sites,
     TokenKey,
     read,
     write,
 )
 from atlassian_auth_adapter.records.authorizations import Authorizations, Claim
+from atlassian_auth_adapter.records.client_secret import ClientSecret
+from atlassian_auth_adapter.records.sites import Sites
 from atlassian_auth_adapter.stores.base import MOST_OVERTAKINGS, checked_name
 from atlassian_auth_adapter.stores.memory import MemoryTokenStore
 from atlassian_auth_adapter.testing.contracts.stores import LOGIN, assert_no_secret
@@ -145,9 +145,7 @@ class TestForm:
 
     def test_no_kind_of_record_is_forgotten_here(self):
         """Every kind that can be written is frozen; every kind of key has a record."""
-        written = get_args(
-            get_type_hints(write, localns={"Authorizations": Authorizations})["record"]
-        )
+        written = get_args(get_type_hints(write, localns=globals())["record"])
         assert {type(record) for *_, record in FROZEN} == set(written)
         kinds = get_args(get_type_hints(TokenKey)["kind"])
         assert {key_of(name).kind for name, *_ in FROZEN} == set(kinds) - {"service_account"}

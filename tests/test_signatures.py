@@ -19,6 +19,8 @@ from atlassian_auth_adapter import (
     create_atlassian_oauth_client,
 )
 from atlassian_auth_adapter.clients.settings import DEFAULTS, Settings
+from atlassian_auth_adapter.testing import AtlassianEmulator
+from atlassian_auth_adapter.testing.local import Clients
 
 #: What an auth object asks of any token source; see TokenSource.
 OF_SOURCES = """
@@ -35,6 +37,17 @@ OF_CLIENTS = """
 OF_OAUTH_CLIENTS = """
     check_registration default_product explain_error_pages get_oauth_scopes missing_scope
     oauth2_retrieve_access_token oauth_complete oauth_start scopes_not_granted
+""".split()  # noqa: SIM905
+
+#: What the emulator has for authors of tests.
+OF_EMULATORS = """
+    bitbucket close cloud count data_center families faults foreign_url requests reset_log
+    revoked_families secrets token_requests trello
+""".split()  # noqa: SIM905
+#: What a person, an administrator and a test may do at each of its flavours.
+OF_FLAVOURS = """
+    authorize client deny expire_access_tokens issue revoke_access_tokens revoke_grants secrets
+    service_account_client
 """.split()  # noqa: SIM905
 
 CREATORS = [
@@ -75,6 +88,25 @@ def test_a_client_shows_no_name_that_is_not_documented(*, of_a_person: bool) -> 
     attributes = f"{inspect.getdoc(AtlassianClient)} {inspect.getsource(TokenSource)}"
     described = {name for name in names if inspect.getdoc(getattr(cls, name, None) or "")}
     assert [name for name in names - described if name not in attributes] == []
+
+
+def test_the_emulator_shows_what_is_for_authors_of_tests() -> None:
+    """Its methods are named above; everything else of a flavour is a setting that can be set."""
+    with AtlassianEmulator() as emulator:
+        assert shown(emulator) == OF_EMULATORS
+        assert shown(emulator.faults) == ["clear", "next", "pending"]
+        for flavour in emulator.flavours:
+            methods = {name for name in shown(flavour) if callable(getattr(flavour, name))}
+            assert methods | {"secrets"} == {*OF_FLAVOURS}
+            for name in {*shown(flavour)} - {*OF_FLAVOURS}:
+                setattr(flavour, name, getattr(flavour, name))
+
+
+@pytest.mark.parametrize("of", [Clients.client, Clients.service_account_client])
+def test_a_client_of_the_emulator_shows_its_arguments(of: Callable[..., object]) -> None:
+    """As those of the factory."""
+    parameters = inspect.signature(of).parameters
+    assert [name for name in parameters if name in DEFAULTS] == [*DEFAULTS]
 
 
 @pytest.mark.parametrize("creator", CREATORS)

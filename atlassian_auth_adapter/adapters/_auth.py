@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Mapping
 from functools import cache, partial
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, Self
 
 from atlassian_auth_adapter.atlassian.gateway import Route
 from atlassian_auth_adapter.atlassian.locations import Location
@@ -32,7 +32,9 @@ from atlassian_auth_adapter.hosts import is_loopback
 from atlassian_auth_adapter.pickling import PickledByReference
 from atlassian_auth_adapter.secret_text import SecretText
 from atlassian_auth_adapter.sources import TokenSource
-from atlassian_auth_adapter.tokens import TokenSet
+
+if TYPE_CHECKING:
+    from atlassian_auth_adapter.tokens import TokenSet
 
 __all__ = [
     "AuthObject",

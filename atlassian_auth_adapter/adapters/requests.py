@@ -11,7 +11,7 @@ from functools import partial
 from http.client import HTTPResponse as HTTPClientResponse
 from http.cookiejar import Cookie, DefaultCookiePolicy
 from time import perf_counter
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urljoin, urlparse, urlsplit
 from urllib.request import Request
 
@@ -44,7 +44,9 @@ from atlassian_auth_adapter.errors import (
     raise_clean,
 )
 from atlassian_auth_adapter.secret_text import hidden
-from atlassian_auth_adapter.tokens import TokenSet
+
+if TYPE_CHECKING:
+    from atlassian_auth_adapter.tokens import TokenSet
 
 __all__ = ["AtlassianAuth"]
 

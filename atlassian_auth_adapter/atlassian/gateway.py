@@ -51,9 +51,9 @@ _SITE_PAGES = (
     (r"/secure/thumbnail/(\d+)(?:/[^/]*)?", r"/ex/jira/{}/rest/api/3/attachment/thumbnail/\1"),
 )
 #: Paths of a product on the gateway, and the cloud id in them.
-_OF_PRODUCT = re.compile(r"/ex/[a-z-]+/([^/]*)", re.DOTALL)
+_OF_PRODUCT = r"(?s)/ex/[a-z-]+/([^/]*)"
 #: Paths of Confluence's API without the /wiki that they begin with on Cloud.
-_WITHOUT_WIKI = re.compile(r"/+(api/v\d+/)")
+_WITHOUT_WIKI = r"/+(api/v\d+/)"
 #: Sites and gateways. Source: developer.atlassian.com oauth-2-3lo-apps; Nango's providers.yaml;
 #: for Isolated Cloud Atlassian's library atlassian-context and its packages, read 2026-11-27.
 _CLOUD_HOSTS = (
@@ -334,7 +334,7 @@ class CloudGateway(NamedTuple):
     def _path_hint(self, location: Location, *, on_site: bool) -> str:
         """The hint for a path without a counterpart on the gateway, or of another site."""
         path = location.path
-        if found := _WITHOUT_WIKI.match(path):
+        if found := re.match(_WITHOUT_WIKI, path):
             return (
                 "The resources of Confluence are below /wiki: write "
                 f"{location.origin_url}/wiki/{found[1]}..."
@@ -350,7 +350,7 @@ class CloudGateway(NamedTuple):
 
     def _gateway_path(self, path: str, *, on_site: bool) -> str | None:
         """The path on the gateway, or None if it must not carry the token."""
-        if (own := _OF_PRODUCT.match(path)) and own[1] == self.cloud_id:
+        if (own := re.match(_OF_PRODUCT, path)) and own[1] == self.cloud_id:
             return path
         if path in _ACCOUNT_PATHS:
             return None if on_site else path

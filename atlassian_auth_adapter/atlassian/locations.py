@@ -15,7 +15,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _BASE_URL = re.compile(r"https?://[!-\[\]-~]+", re.IGNORECASE)  # visible ASCII, no backslash
 #: What servers and proxies between read in different ways: a dot segment, also with parameters or
 #: blanks after it, a backslash, and control characters, which some drop and at which some stop.
-_CROOKED = re.compile(r"(?:^|/) *\.{1,2} *(?:[/;]|$)|[\\\x00-\x1f\x7f]")
+_CROOKED = r"(?:^|/) *\.{1,2} *(?:[/;]|$)|[\\\x00-\x1f\x7f]"
 #: Without any of these a path is read the same by every server.
 _SUSPICIOUS = re.compile(r"[%.\\\x00-\x1f\x7f]")
 #: How often a path may be percent-encoded; the paths of Atlassian are encoded once.
@@ -71,7 +71,7 @@ class Location(NamedTuple):
         if not _SUSPICIOUS.search(path):
             return not self.userinfo
         for _ in range(_MOST_ENCODINGS):
-            if _CROOKED.search(path):
+            if re.search(_CROOKED, path):
                 return False
             decoded = unquote(path) if "%" in path else path
             if decoded == path:
@@ -91,16 +91,12 @@ def normalized_base_url(url: str, name: str) -> str:
         raise ConfigurationError(
             f"{name}: a value of type {type(url).__name__} is no URL. Give text."
         )
-    # What is no such URL is not quoted: it may be a secret in the place of another argument.
-    no_url = ConfigurationError(
-        f"{name}: what was given is not a URL. Write https://host[:port][/path] in plain ASCII."
-    )
     try:
         location, parts = Location.of(url), urlsplit(url)
     except ValueError:
-        raise_clean(no_url)
+        raise_clean(_no_url(name))
     if not _BASE_URL.fullmatch(url) or location.port == 0 or not location.host:
-        raise no_url
+        raise _no_url(name)
     if location.userinfo or parts.query or parts.fragment or not location.is_plain:
         raise ConfigurationError(
             f"{name}: give scheme, host and path only, without user, query, fragment or dots."
@@ -111,6 +107,13 @@ def normalized_base_url(url: str, name: str) -> str:
             "(http is accepted for this machine only)."
         )
     return f"{location.origin_url}{location.path.rstrip('/')}"
+
+
+def _no_url(name: str) -> ConfigurationError:
+    # What was given is not quoted: it may be a secret in the place of another argument.
+    return ConfigurationError(
+        f"{name}: what was given is not a URL. Write https://host[:port][/path] in plain ASCII."
+    )
 
 
 def origin_of_site(site_url: str) -> str:

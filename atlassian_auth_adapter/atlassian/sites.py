@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from atlassian_auth_adapter.atlassian.gateway import is_cloud_id
 from atlassian_auth_adapter.atlassian.locations import origin_of_site
@@ -24,8 +22,10 @@ if TYPE_CHECKING:  # a stored token that is valid is printed without it
 __all__ = ["Site", "cloud_id_of", "listed", "only_site", "origin_at", "site_at", "sites_in"]
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+_OK, _NOT_FOUND = 200, 404  # loading HTTPStatus takes longer than all else here
+
+
+class Site(NamedTuple):
     """One entry of accessible-resources. Entries of one site share the id and differ in scopes.
 
     Attributes:
@@ -52,7 +52,7 @@ def sites_in(answer: Answer) -> tuple[Site, ...]:
     Raises:
         ResourceUnavailableError: The answer is not usable.
     """
-    entries = answer.json() if answer.status == HTTPStatus.OK else None
+    entries = answer.json() if answer.status == _OK else None
     if not isinstance(entries, list):
         raise ResourceUnavailableError(
             f"unusable answer from accessible-resources (HTTP {answer.status}, "
@@ -76,11 +76,11 @@ def cloud_id_of(transport: Transport, site_url: str) -> str:
         ConfigurationError: It is not the URL of a Cloud site.
     """
     answer = transport.get(f"{site_url}/_edge/tenant_info")
-    parsed = answer.json() if answer.status == HTTPStatus.OK else None
+    parsed = answer.json() if answer.status == _OK else None
     cloud_id = parsed.get("cloudId") if isinstance(parsed, dict) else None
     if is_cloud_id(cloud_id):
         return cloud_id
-    if answer.status in (HTTPStatus.OK, HTTPStatus.NOT_FOUND):
+    if answer.status in (_OK, _NOT_FOUND):
         raise ConfigurationError(
             f"site_url: {site_url} does not look like an Atlassian Cloud site. For Data Center "
             "pass server_url instead, or pass cloud_id."

@@ -40,7 +40,8 @@ from atlassian_auth_adapter.profiles.client import client_of, in_use, with_varia
 from atlassian_auth_adapter.profiles.directories import config_file
 from atlassian_auth_adapter.profiles.file import load_profile
 from atlassian_auth_adapter.profiles.profile import Profile
-from atlassian_auth_adapter.profiles.stores import choose_store, client_secret_of
+from atlassian_auth_adapter.profiles.secrets import client_secret_of
+from atlassian_auth_adapter.profiles.stores import choose_store
 from atlassian_auth_adapter.refresh.source import REAUTHORIZATION_NOTICE
 from atlassian_auth_adapter.signin.loopback import LoopbackURI
 from atlassian_auth_adapter.tokens import TokenSet

@@ -50,13 +50,8 @@ from atlassian_auth_adapter.profiles.client import client_of, in_use, with_varia
 from atlassian_auth_adapter.profiles.directories import TOKEN_DIRECTORY
 from atlassian_auth_adapter.profiles.file import chosen_name, profiles, save_profile
 from atlassian_auth_adapter.profiles.profile import Profile, StoreName
-from atlassian_auth_adapter.profiles.stores import (
-    choose_store,
-    client_secret_of,
-    drop_secret,
-    keep_secret,
-    place_in,
-)
+from atlassian_auth_adapter.profiles.secrets import client_secret_of, drop_secret, keep_secret
+from atlassian_auth_adapter.profiles.stores import choose_store, place_in
 from atlassian_auth_adapter.secret_text import SecretText
 from atlassian_auth_adapter.signin.login import login
 from atlassian_auth_adapter.signin.terminal import pasted_lines

@@ -106,7 +106,7 @@ class AtlassianClient(PickledByReference, TokenSource):
         self._app = app = App.of(
             server, client_id, client_secret, callback_url, verify, proxy, settings, own_scopes
         )
-        self.account = checked_account(settings.get("account", "default"))
+        self.account: str = checked_account(settings.get("account", "default"))
         self._place = place
         rules = Rules(self._token_key(), app.server, app.expiry, self._needs_login)
         self._source = RefreshingTokenSource(rules, app.parties)

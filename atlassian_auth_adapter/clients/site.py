@@ -10,7 +10,8 @@ from atlassian_auth_adapter.atlassian.gateway import is_cloud_id
 from atlassian_auth_adapter.atlassian.sites import Site
 from atlassian_auth_adapter.clients.places import AskForSites, Place
 from atlassian_auth_adapter.errors import AtlassianAuthError
-from atlassian_auth_adapter.records import Login, Sites, TokenKey, change, load as load_record
+from atlassian_auth_adapter.records import Login, TokenKey, change, load as load_record
+from atlassian_auth_adapter.records.sites import Sites
 from atlassian_auth_adapter.stores.base import TokenStore
 from atlassian_auth_adapter.threads import SingleFlight, result_of, wait, wait_async
 from atlassian_auth_adapter.transport import Transport

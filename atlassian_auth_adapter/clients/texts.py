@@ -29,7 +29,7 @@ _QUOTES = "\"'`\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb"
 _CLIENT_ID = re.compile(r"[!#-&(-+\--~]{1,255}")  # no quotes, no comma
 #: Of what the scopes of Atlassian are made. RFC 6749 appendix A.4 has more, such as what other
 #: programs write between scopes (a comma, a semicolon, a plus sign, %20) or around them.
-_SCOPE = re.compile(r"[A-Za-z0-9:._/*-]+")
+_SCOPE = r"[A-Za-z0-9:._/*-]+"
 
 
 def one_line(text: str, name: str) -> str:
@@ -123,7 +123,7 @@ def checked_scopes(scopes: object) -> list[str] | None:
         texts = list(texts)
         if all(isinstance(text, str) for text in texts):
             words = [word for text in texts for word in re.findall(r"[^ \t\r\n]+", text)]
-            if words and all(_SCOPE.fullmatch(word) for word in words):
+            if words and all(re.fullmatch(_SCOPE, word) for word in words):
                 return words
     raise ConfigurationError(
         "scopes: give a list of texts, or one text with blanks between the scopes, such as "

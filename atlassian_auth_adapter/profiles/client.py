@@ -23,7 +23,6 @@ from atlassian_auth_adapter.profiles.stores import (
     directory_of,
     open_store,
     place_in,
-    stored_secret,
 )
 from atlassian_auth_adapter.records import Login, load as load_record
 from atlassian_auth_adapter.tokens import TokenSet
@@ -64,6 +63,8 @@ def client_from_profile(name: str = "", **arguments: Any) -> AtlassianClient:
 @without_frames
 def client_of(profile: Profile, **arguments: Any) -> AtlassianClient:
     """The client of a profile that is loaded already; else as `client_from_profile`."""
+    from atlassian_auth_adapter.profiles.secrets import stored_secret
+
     found = _arguments(profile, arguments)
     found.setdefault("client_secret", stored_secret(profile.store, found))
     if profile.flow == "client_credentials":

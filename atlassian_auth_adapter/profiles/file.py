@@ -43,7 +43,7 @@ from atlassian_auth_adapter.errors import (
 from atlassian_auth_adapter.foreign_text import printable
 from atlassian_auth_adapter.profiles.directories import CONFIG_DIR, config_file, data_directory
 from atlassian_auth_adapter.profiles.profile import DEFAULTS, Profile, non_default
-from atlassian_auth_adapter.profiles.stores import choose_store, drop_secret, keep_secret
+from atlassian_auth_adapter.profiles.stores import choose_store
 
 __all__ = [
     "chosen_name",
@@ -210,6 +210,8 @@ def save_profile(profile: Profile, secret: str = "") -> Profile:
             works.
         TokenStoreError: The secret cannot be saved.
     """
+    from atlassian_auth_adapter.profiles.secrets import drop_secret, keep_secret
+
     profile = replace(profile, store=profile.store or choose_store())
     if secret:
         keep_secret(profile, secret)
@@ -229,6 +231,8 @@ def delete_profile(name: str) -> None:
         ConfigurationError: There is no such profile, or the file cannot be written.
         TokenStoreError: The secret cannot be deleted; the profile is still there.
     """
+    from atlassian_auth_adapter.profiles.secrets import drop_secret
+
     known = profiles()
     if name not in known:
         raise _unknown(known)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from _thread import TIMEOUT_MAX  # loading threading takes longer than all else here
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -88,7 +88,7 @@ class Profile:
         for key in ("site_url", "server_url"):
             if "@" in getattr(self, key).partition("://")[2].partition("/")[0]:
                 raise ConfigurationError(f"{key}: remove user name and password from the URL.")
-        if isinstance(self.max_wait, bool) or not 0 < self.max_wait < threading.TIMEOUT_MAX:
+        if isinstance(self.max_wait, bool) or not 0 < self.max_wait < TIMEOUT_MAX:
             raise _invalid("max_wait")
 
     def arguments(self) -> dict[str, Any]:

@@ -20,7 +20,7 @@ import json
 import math
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from functools import cache, partial
 from typing import (
     TYPE_CHECKING,
@@ -41,13 +41,13 @@ from atlassian_auth_adapter.tokens import TokenSet
 
 if TYPE_CHECKING:  # a stored login is read without them
     from atlassian_auth_adapter.records.authorizations import Authorizations
+    from atlassian_auth_adapter.records.client_secret import ClientSecret
+    from atlassian_auth_adapter.records.sites import Sites
 
 __all__ = [
     "SCHEMA",
-    "ClientSecret",
     "Journal",
     "Login",
-    "Sites",
     "TokenKey",
     "change",
     "load",
@@ -176,29 +176,6 @@ class Login:
         """Whether the other one is a later state of the same login."""
         is_same = self.login_id == other.login_id != ""
         return is_same and self.generation < other.generation
-
-
-@dataclass(frozen=True, slots=True)
-class Sites:
-    """The cloud ids that were found for one login.
-
-    Attributes:
-        login_id: Of that login: another login may reach other sites.
-        cloud_ids: By the URL of the site, or by the name of the product when one site alone has it.
-    """
-
-    login_id: str = ""
-    cloud_ids: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class ClientSecret:
-    """The secret of a profile's client."""
-
-    secret: str = field(default="", repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "secret", SecretText(self.secret))
 
 
 def write(key: TokenKey, record: Record) -> str:

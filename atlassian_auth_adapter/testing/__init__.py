@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from .clock import FakeClock as FakeClock
     from .contracts.adapters import AuthAdapterContract as AuthAdapterContract
     from .contracts.stores import TokenStoreContract as TokenStoreContract
-    from .emulator import AtlassianEmulator as AtlassianEmulator
+    from .local import AtlassianEmulator as AtlassianEmulator
     from .state import (
         forget_process_state as forget_process_state,
         save_login as save_login,
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     )
 
 _HOME_OF = {
-    "AtlassianEmulator": "emulator",
+    "AtlassianEmulator": "local",
     "AuthAdapterContract": "contracts.adapters",
     "FakeClock": "clock",
     "TokenStoreContract": "contracts.stores",

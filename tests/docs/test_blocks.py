@@ -2,37 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from atlassian_auth_adapter.testing import AtlassianEmulator
-
 from .pages import NO_CODE, OF_OTHER_TESTS, PAGES, ROOT, blocks_of
-from .world import REDIS, World
+from .world import World
 
 #: In what a block may be written: "run" stands for a hidden comment.
 LANGUAGES = ("python", "sh", "run", *NO_CODE)
-
-
-@pytest.fixture
-def world(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    port: int,
-    request: pytest.FixtureRequest,
-) -> Iterator[World]:
-    """A local Atlassian on the real clock."""
-
-    def url_of(named: str) -> str:
-        url: str = request.getfixturevalue("redis_url" if named == REDIS else "schema_url")
-        return url
-
-    with AtlassianEmulator() as emulator:
-        world = World(emulator, tmp_path, monkeypatch, port, url_of)
-        yield world
-        world.close()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

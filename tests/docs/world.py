@@ -41,7 +41,8 @@ class World:
 
     Hidden blocks may use what is in `names`: `emulator`, `cloud` and `server` (its flavours),
     `browser(url)`, in which a person presses Accept (authorization URL in, redirect URL out),
-    `log_in(client)`, `profile(name)`, `callback_url`, `tmp_path` and `monkeypatch`.
+    `log_in(client)`, `profile(name)`, `callback_url`, `tmp_path`, `monkeypatch`, and `written`, the
+    code of the last block in Python, to be run as a program of its own.
     """
 
     def __init__(
@@ -110,7 +111,7 @@ class World:
         with redirect_stdout(io.StringIO()) as self._out:
             exec(compile(code, str(block.page), "exec"), self.names)
         if block.language == "python":
-            self._printed = self._out.getvalue()
+            self._printed, self.names["written"] = self._out.getvalue(), self._local(block.code)
 
     def check_what_is_printed(self, text: str) -> None:
         """A sentence after a block says what it has printed: It prints `Ada Example`."""

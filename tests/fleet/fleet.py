@@ -36,7 +36,8 @@ from worker import client_from, hash_of
 
 from atlassian_auth_adapter import SQLTokenStore, records
 from atlassian_auth_adapter.records import Login
-from atlassian_auth_adapter.testing.emulator import AtlassianEmulator, Hold
+from atlassian_auth_adapter.testing import AtlassianEmulator
+from atlassian_auth_adapter.testing.emulator import Hold
 
 HOUR = 3600.0
 #: Seconds that others get to reach the lock while one process holds it. Nothing depends on it.

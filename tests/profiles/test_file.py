@@ -29,7 +29,7 @@ from atlassian_auth_adapter import (
 )
 from atlassian_auth_adapter.profiles.directories import config_file
 from atlassian_auth_adapter.profiles.file import profiles
-from atlassian_auth_adapter.profiles.stores import client_secret_of
+from atlassian_auth_adapter.profiles.secrets import client_secret_of
 from atlassian_auth_adapter.testing.contracts.processes import PATIENCE, in_forked_child
 
 from .conftest import OTHER_USER, SECRET, WORK, Write, refused

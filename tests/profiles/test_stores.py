@@ -26,7 +26,7 @@ from atlassian_auth_adapter import (
 )
 from atlassian_auth_adapter.profiles.client import client_of
 from atlassian_auth_adapter.profiles.file import profiles
-from atlassian_auth_adapter.profiles.stores import client_secret_of
+from atlassian_auth_adapter.profiles.secrets import client_secret_of
 from atlassian_auth_adapter.testing.contracts.processes import in_forked_child
 
 from .conftest import SECRET, WORK, Keyring, refused, sealed_files

@@ -46,15 +46,15 @@ from atlassian_auth_adapter import (
 )
 from atlassian_auth_adapter.oauth.authorization import AuthorizationRequest
 from atlassian_auth_adapter.records import (
-    ClientSecret,
     Journal,
     Login,
-    Sites,
     TokenKey,
     read,
     write,
 )
 from atlassian_auth_adapter.records.authorizations import Authorizations
+from atlassian_auth_adapter.records.client_secret import ClientSecret
+from atlassian_auth_adapter.records.sites import Sites
 from atlassian_auth_adapter.testing import FakeClock, separate_process_state
 from atlassian_auth_adapter.tokens import TokenSet
 from atlassian_auth_adapter.transport import Answer, Transport

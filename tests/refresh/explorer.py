@@ -533,7 +533,7 @@ class Explorer:
     ) -> Iterator[tuple[int, str, Callable[[], State]]]:
         name, has_lock = named(step), state.holder == i
         if isinstance(step, Save | Send | Release):
-            yield CRASH, f"crashes before {name}", partial(_crashed, state, i)
+            yield CRASH, f"crashes before {name}", partial(crashed, state, i)
         if isinstance(step, Load | Save | Send):
             if has_lock:
                 yield (
@@ -782,7 +782,8 @@ def _counted(event: int, act: Callable[[], State]) -> State:
     return state._replace(events=_with(state.events, event, state.events[event] + 1))
 
 
-def _crashed(state: State, i: int) -> State:
+def crashed(state: State, i: int) -> State:
+    """The process of a run is gone."""
     return state._replace(
         nodes=_with(state.nodes, i, None),
         offsets=_with(state.offsets, i, 0.0),

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from atlassian_auth_adapter.refresh.steps import Send
-
-from .explorer import EVENTS, SERVERS, Explorer, World, named
+from .explorer import EVENTS, SERVERS, World
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "refresh.md"
-#: What docs/diagrams.py draws the diagram of that page from.
-DIAGRAM = DOCUMENT.parent / "diagrams" / "undisturbed.txt"
 
 _SAME = ("expired", "expired")
 _OTHER = ("expired", "rejected")
@@ -74,40 +70,85 @@ def rendered(states: dict[str, int]) -> str:
     return _TEXT.format(worlds="\n".join(rows))
 
 
-def diagram() -> str:
-    """The steps of an undisturbed refresh, as the protocol really takes them."""
-    explorer = Explorer(World("with grace", ("newcomer", "expired"), 0))
-    lines = [
-        "participant P as process",
-        "participant S as store",
-        "participant T as token endpoint",
-    ]
-    state = explorer.start()
-    while (node := state.nodes[0]) is not None and node.step is not None:
-        to = "T" if isinstance(node.step, Send) else "S"
-        lines.append(f"P->>{to}: {named(node.step)}")
-        state = explorer.done(state, 0)
-    return "\n".join([*lines, "Note over P: the callers have the answer\n"])
-
-
 _TEXT = """\
-# The refresh, in every order
+# How the refresh works
 
 Written by `pytest tests/refresh/test_every_order.py --slow --write-orders`; do not edit.
 
-`atlassian_auth_adapter/refresh/protocol.py` is the algorithm: generators that yield the steps they
-need. An explorer runs several of them, each a process of its own, against a model of store and
-server, in every order of their steps, with failures at every step where they can make a difference.
+An access token of Atlassian lives for an hour. A refresh token brings the next one, and may be
+used once: each refresh brings a new refresh token as well. Who loses that, or uses the old one
+again too late, loses the login. So there is one refresh per expiry, whoever needs it, and its
+result is saved whatever happens to those who wait for it.
+
+## A token grows old
+
+In its last ten minutes (or its last quarter, if it lives shorter) a token is *stale*: the request
+is sent with it at once, and the refresh goes on beside it. In its last minute it is *expired*: a
+request waits for the refresh, and so do all others that come meanwhile. There is one refresh for
+all of them.
+
+![A stale token is sent at once, while the refresh goes on](diagrams/expiry.svg)
+
+Shown by `tests/refresh/test_diagrams.py::test_expiry`; with many callers by
+`tests/refresh/test_one_refresh.py` and `tests/refresh/test_no_waiting.py`.
+
+## A token is rejected
+
+A resource server answers 401 to a token that should be good: somebody has revoked it. The client
+refreshes, and sends the request again, if its body can be sent again. Has another caller or
+process refreshed meanwhile, its token is sent and nothing is refreshed. A second 401 is given to
+the program.
+
+![Rejected: refresh, then the same request with the new token](diagrams/rejected.svg)
+
+Shown by `tests/refresh/test_diagrams.py::test_rejected`; for each HTTP library by
+`atlassian_auth_adapter/testing/contracts/rejections.py`.
 
 ## The steps of a refresh that nothing disturbs
+
+`atlassian_auth_adapter/refresh/protocol.py` is the algorithm: generators that yield the steps
+they need. Here and below 'r' is a refresh token, 'ra' the first one that it brought, 'rb' the
+second. The journal says which refresh token is about to be spent: it proves that the store can be
+written, and it tells the next process what has happened if this one is killed.
 
 ![Load, lock, load, save the journal, send, save the record, free](diagrams/undisturbed.svg)
 
 The process knows nothing yet, and the token that is stored has expired. What it finds, before it
-takes the lock or under it, may end it earlier: a token set that does, a refresh token that is known
-to be dead, a server that has asked to wait.
+takes the lock or under it, may end it earlier: a token set that does, a refresh token that is
+known to be dead, a server that has asked to wait.
 
-## What may happen
+## Two hosts at the same moment
+
+The second one waits for the lock, looks into the store again, and asks no server.
+
+![Host A refreshes, host B waits, and takes what A has saved](diagrams/two-hosts.svg)
+
+If host A is so slow that its lock ends (a lease of Redis or SQL), the store refuses its late
+save: each save says over which version it writes.
+
+## A process is killed
+
+The worst moment: the server has spent 'r', and nobody has the answer. The journal is in the
+store, and names 'r'. Cloud takes a spent refresh token again for ten minutes, so the next process
+sends it again.
+
+![Process A is killed; B finds the journal and sends again](diagrams/crash.svg)
+
+[Every step, every store, really killed](crash-matrix.md). Data Center takes no refresh token
+twice: there the login has ended, and the error says so.
+
+The last three diagrams are what the protocol does in the model below:
+`tests/refresh/test_diagrams.py::test_the_diagrams_have_the_steps_of_the_protocol`. With real
+processes: `tests/refresh/test_processes.py`, `tests/crashes/test_crash_matrix.py` and [the
+fleet](fleet.md).
+
+## Every order
+
+An explorer runs several of these generators, each a process of its own, against a model of store
+and server, in every order of their steps, with failures at every step where they can make a
+difference.
+
+### What may happen
 
 | event | what it means |
 |---|---|
@@ -127,7 +168,7 @@ Processes: *expired*: its token has expired. *newcomer*: the same, and it knows 
 *rejected*: a resource server has rejected its token. *takes over*: it brings a refresh token from
 elsewhere. Each ends by saving what it could not save before.
 
-## What holds in every state
+### What holds in every state
 
 1. A refresh token that was spent is sent again only by a process that knows of the first time: from
    the journal, or because its own request got no answer.
@@ -146,7 +187,7 @@ the grace* with an answer in its hands counts as lost: another one must assume s
 may then revoke the grant. And a server without grace that has rotated, while the answer was lost or
 its holder was killed before it was saved, ends the login.
 
-## What was explored
+### What was explored
 
 Each sort of event happens once at most in a schedule, and so many events in all. With three events
 the states are those of all choices of three sorts, added up.

@@ -19,7 +19,7 @@ import pytest
 from atlassian_auth_adapter.refresh import protocol, saving, sending
 
 from .explorer import SERVERS, STORED, Explorer, Violation, World
-from .orders import DIAGRAM, DOCUMENT, LARGE, LARGEST, SMALL, diagram
+from .orders import DOCUMENT, LARGE, LARGEST, SMALL
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -61,11 +61,6 @@ def test_no_order_loses_a_login(
     if SERVERS[world.server].grace and world.most < 2:
         assert not outcomes["lost without a way back"]
     assert outcomes.total() > sum(outcomes[loss] for loss in losses)
-
-
-def test_the_diagram_of_the_page_has_the_steps_of_the_protocol() -> None:
-    """What docs/refresh.md shows of an undisturbed refresh are the steps that are taken."""
-    assert DIAGRAM.read_text("utf-8") == diagram()
 
 
 def test_the_same_world_has_the_same_states_each_time() -> None:

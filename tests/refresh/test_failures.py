@@ -59,15 +59,17 @@ def test_cloud_recovers_by_itself_from_a_lost_answer(
 
 
 def test_a_lost_answer_is_asked_for_again_for_two_minutes(
-    emulator: AtlassianEmulator, clock: FakeClock, expired_client: Any
+    emulator: AtlassianEmulator, clock: FakeClock, events: Any, landed: Landed, expired_client: Any
 ) -> None:
     """The endpoint answers 500 for a long time: resent for two minutes, told, and tried anew."""
-    client = expired_client()
+    client = expired_client(on_event=events)
     began = clock.time()
     emulator.faults.next("token", Status(500), times=None)
     failure = unavailable(client)
     assert (failure.outcome, failure.status) == ("ambiguous", 500)
     assert 100 < clock.time() - began <= 120
+    landed()
+    assert events.names == ["unavailable"]
     emulator.faults.clear()
     clock.advance(5)
     assert client.get_access_token()

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 import pytest
 import requests
 
-from atlassian_auth_adapter.testing.emulator import AtlassianEmulator
+from atlassian_auth_adapter.testing.emulator import Emulator
 
 VERIFIER = "v" * 43
 
@@ -29,7 +29,7 @@ class StandingClock:
 class Client:
     """A bare OAuth client: what a test needs to speak with one flavour."""
 
-    def __init__(self, emulator: AtlassianEmulator, name: str) -> None:
+    def __init__(self, emulator: Emulator, name: str) -> None:
         self.name = name
         self.flavour: Any = getattr(emulator, name)
         self.http = requests.Session()
@@ -143,18 +143,18 @@ def clock() -> StandingClock:
 
 
 @pytest.fixture
-def emulator(clock: StandingClock) -> Iterator[AtlassianEmulator]:
+def emulator(clock: StandingClock) -> Iterator[Emulator]:
     """Both flavours, one site."""
-    with AtlassianEmulator(clock) as running:
+    with Emulator(clock) as running:
         yield running
 
 
 @pytest.fixture
-def client_of() -> Iterator[Callable[[AtlassianEmulator, str], Client]]:
+def client_of() -> Iterator[Callable[[Emulator, str], Client]]:
     """Makes clients of emulators that a test starts itself."""
     made: list[Client] = []
 
-    def make(running: AtlassianEmulator, name: str) -> Client:
+    def make(running: Emulator, name: str) -> Client:
         made.append(Client(running, name))
         return made[-1]
 
@@ -164,30 +164,30 @@ def client_of() -> Iterator[Callable[[AtlassianEmulator, str], Client]]:
 
 
 @pytest.fixture
-def cloud(emulator: AtlassianEmulator) -> Iterator[Client]:
+def cloud(emulator: Emulator) -> Iterator[Client]:
     """A client of Cloud."""
     yield from _client(emulator, "cloud")
 
 
 @pytest.fixture
-def server(emulator: AtlassianEmulator) -> Iterator[Client]:
+def server(emulator: Emulator) -> Iterator[Client]:
     """A client of Data Center."""
     yield from _client(emulator, "data_center")
 
 
 @pytest.fixture
-def consumer(emulator: AtlassianEmulator) -> Iterator[Client]:
+def consumer(emulator: Emulator) -> Iterator[Client]:
     """A client of Bitbucket Cloud."""
     yield from _client(emulator, "bitbucket")
 
 
 @pytest.fixture(params=["cloud", "data_center"])
-def client(request: pytest.FixtureRequest, emulator: AtlassianEmulator) -> Iterator[Client]:
+def client(request: pytest.FixtureRequest, emulator: Emulator) -> Iterator[Client]:
     """A client of either flavour: the test runs twice."""
     yield from _client(emulator, request.param)
 
 
-def _client(emulator: AtlassianEmulator, name: str) -> Iterator[Client]:
+def _client(emulator: Emulator, name: str) -> Iterator[Client]:
     made = Client(emulator, name)
     with made.http:
         yield made

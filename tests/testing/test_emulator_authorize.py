@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from atlassian_auth_adapter.testing.emulator import AtlassianEmulator, NotRedirectedError
+from atlassian_auth_adapter.testing.emulator import Emulator, NotRedirectedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,10 +96,10 @@ def test_consent_form_needs_its_ticket_and_its_browser(cloud: Client) -> None:
 
 
 def test_sites_are_chosen_on_the_consent_page(
-    clock: StandingClock, client_of: Callable[[AtlassianEmulator, str], Client]
+    clock: StandingClock, client_of: Callable[[Emulator, str], Client]
 ) -> None:
     """With several sites the token works for the chosen ones only; others answer 404."""
-    with AtlassianEmulator(clock, sites=3, data_center=False) as emulator:
+    with Emulator(clock, sites=3, data_center=False) as emulator:
         client = client_of(emulator, "cloud")
         first, second, _ = emulator.cloud.sites
         emulator.cloud.resource_choice = (second.id,)

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from atlassian_auth_adapter.testing.emulator import (
-    AtlassianEmulator,
+    Emulator,
     NotRedirectedError,
     Status,
 )
@@ -138,7 +138,7 @@ def test_client_authenticates_with_basic_only(consumer: Client) -> None:
 
 
 def test_refresh_rotates_with_a_grace(
-    consumer: Client, emulator: AtlassianEmulator, clock: StandingClock
+    consumer: Client, emulator: Emulator, clock: StandingClock
 ) -> None:
     """A used refresh token is taken for ten minutes, unless `rotation_grace` says otherwise."""
     used = consumer.refresh_token()
@@ -185,9 +185,7 @@ def test_consumer_credentials(consumer: Client) -> None:
     assert consumer.get("/2.0/user", body["access_token"]).json()["type"] == "app_user"
 
 
-def test_log_faults_and_secrets_cover_bitbucket(
-    consumer: Client, emulator: AtlassianEmulator
-) -> None:
+def test_log_faults_and_secrets_cover_bitbucket(consumer: Client, emulator: Emulator) -> None:
     """Faults, records, families and secrets are those of one emulator."""
     issued = consumer.flavour.issue()
     emulator.faults.next("token", Status(503))
@@ -202,7 +200,7 @@ def test_log_faults_and_secrets_cover_bitbucket(
 
 def test_bitbucket_may_be_left_out() -> None:
     """`bitbucket=False` starts no host of it."""
-    with AtlassianEmulator(bitbucket=False) as emulator, pytest.raises(AttributeError):
+    with Emulator(bitbucket=False) as emulator, pytest.raises(AttributeError):
         _ = emulator.bitbucket
 
 

@@ -17,7 +17,7 @@ from .captured import CAPTURED, docstring
 from .conftest import VERIFIER
 
 if TYPE_CHECKING:
-    from atlassian_auth_adapter.testing.emulator import AtlassianEmulator
+    from atlassian_auth_adapter.testing.emulator import Emulator
 
     from .conftest import Client, StandingClock
 
@@ -234,7 +234,7 @@ _TRELLO = "developer.atlassian.com/cloud/trello, oauth-2-getting-started, 2026-0
 
 
 @fact(15, _TRELLO, "app.client_secret", "the error answers; the audience; grace and lifetimes")
-def test_trello_has_public_clients_with_pkce(emulator: AtlassianEmulator, cloud: Client) -> None:
+def test_trello_has_public_clients_with_pkce(emulator: Emulator, cloud: Client) -> None:
     """Trello's apps are public or confidential, PKCE is required and refresh tokens rotate."""
     side = emulator.trello
     side.app.client_secret = ""
@@ -263,7 +263,7 @@ def test_trello_has_public_clients_with_pkce(emulator: AtlassianEmulator, cloud:
 
 
 @fact(15, _TRELLO, unconfirmed="the error answer")
-def test_trello_has_no_client_credentials(emulator: AtlassianEmulator, cloud: Client) -> None:
+def test_trello_has_no_client_credentials(emulator: Emulator, cloud: Client) -> None:
     """Trello has no service accounts: a person signs in."""
     account = emulator.trello.service_account
     fields = {"client_id": account.client_id, "client_secret": account.client_secret}
@@ -450,7 +450,7 @@ def test_each_resource_needs_its_scope(cloud: Client) -> None:
 
 
 @fact(17, "developer.atlassian.com, data-security-policy-developer-guide")
-def test_a_policy_leaves_content_out(emulator: AtlassianEmulator, cloud: Client) -> None:
+def test_a_policy_leaves_content_out(emulator: Emulator, cloud: Client) -> None:
     """`Atlassian-DataSecurityPolicy: app_access_blocked` says that an administrator's policy has
     left content out of an answer: a fault with that header plays it.
     """
@@ -627,9 +627,7 @@ NO_KNOBS = frozenset(
 )
 
 
-def test_the_document_is_up_to_date(
-    request: pytest.FixtureRequest, emulator: AtlassianEmulator
-) -> None:
+def test_the_document_is_up_to_date(request: pytest.FixtureRequest, emulator: Emulator) -> None:
     """docs/emulator.md has a row for each fact and names every knob, and nothing that was written
     by hand.
     """
@@ -645,7 +643,7 @@ def test_the_document_is_up_to_date(
     assert knobs - {"refusals"} == names - NO_KNOBS
 
 
-def test_a_knob_that_does_not_exist_is_an_error(emulator: AtlassianEmulator) -> None:
+def test_a_knob_that_does_not_exist_is_an_error(emulator: Emulator) -> None:
     """A misspelt setting raises, with the name that was meant, and so does a field of the app."""
     for flavour in emulator.flavours:
         with pytest.raises(AttributeError, match="did you mean 'rotation_grace'"):

@@ -13,7 +13,6 @@ import requests
 
 from atlassian_auth_adapter.testing.emulator import (
     HTML,
-    AtlassianEmulator,
     Body,
     CloseAfter,
     CloseBefore,
@@ -21,6 +20,7 @@ from atlassian_auth_adapter.testing.emulator import (
     Delay,
     Drip,
     Edit,
+    Emulator,
     Hold,
     Redirect,
     Status,
@@ -37,9 +37,7 @@ def refresh_token(cloud: Client) -> str:
     return cloud.refresh_token()
 
 
-def test_status_with_retry_after(
-    cloud: Client, emulator: AtlassianEmulator, refresh_token: str
-) -> None:
+def test_status_with_retry_after(cloud: Client, emulator: Emulator, refresh_token: str) -> None:
     """The fault happens as often as scripted; nothing is processed; then all is as before."""
     emulator.faults.next("token", Status(503, retry_after=2), times=2)
     for _ in range(2):
@@ -50,7 +48,7 @@ def test_status_with_retry_after(
     assert emulator.count(outcome="issued") == 1
 
 
-def test_lost_connections(cloud: Client, emulator: AtlassianEmulator) -> None:
+def test_lost_connections(cloud: Client, emulator: Emulator) -> None:
     """The client sees a broken connection; the log says whether the token was rotated."""
     for fault, rotated in ((CloseBefore(), False), (CloseAfter(), True), (CutBody(), True)):
         refresh_token = cloud.refresh_token()
@@ -63,7 +61,7 @@ def test_lost_connections(cloud: Client, emulator: AtlassianEmulator) -> None:
         assert emulator.families[-1].generations == 1 + rotated
 
 
-def test_unusable_answers(cloud: Client, emulator: AtlassianEmulator) -> None:
+def test_unusable_answers(cloud: Client, emulator: Emulator) -> None:
     """No access token can be read from the answer; `after` says whether it was rotated."""
     faults: tuple[tuple[Body | HTML | Status | TruncatedJSON, int], ...] = (
         (HTML(), 200),
@@ -84,7 +82,7 @@ def test_unusable_answers(cloud: Client, emulator: AtlassianEmulator) -> None:
         assert emulator.families[-1].generations == 1 + fault.after
 
 
-def test_redirect_fault(cloud: Client, emulator: AtlassianEmulator, refresh_token: str) -> None:
+def test_redirect_fault(cloud: Client, emulator: Emulator, refresh_token: str) -> None:
     """A token endpoint that redirects to a foreign host: the host's log shows what arrived."""
     emulator.faults.next("token", Redirect(f"{emulator.foreign_url}/token", 307))
     cloud.refresh(refresh_token)
@@ -93,16 +91,14 @@ def test_redirect_fault(cloud: Client, emulator: AtlassianEmulator, refresh_toke
 
 
 def test_edit_changes_the_real_answer(
-    cloud: Client, emulator: AtlassianEmulator, refresh_token: str
+    cloud: Client, emulator: Emulator, refresh_token: str
 ) -> None:
     """Any change of the real answer can be scripted."""
     emulator.faults.next("token", Edit(lambda real: replace(real, body=b"{}")))
     assert cloud.refresh(refresh_token).json() == {}
 
 
-def test_hold_schedules_a_race(
-    cloud: Client, emulator: AtlassianEmulator, refresh_token: str
-) -> None:
+def test_hold_schedules_a_race(cloud: Client, emulator: Emulator, refresh_token: str) -> None:
     """Two requests wait before they are processed, until both are released."""
     hold = Hold()
     emulator.faults.next("token", hold, times=2)
@@ -115,9 +111,7 @@ def test_hold_schedules_a_race(
     assert sorted(r.outcome for r in emulator.token_requests) == ["issued", "replayed_in_grace"]
 
 
-def test_hold_after_the_processing(
-    cloud: Client, emulator: AtlassianEmulator, refresh_token: str
-) -> None:
+def test_hold_after_the_processing(cloud: Client, emulator: Emulator, refresh_token: str) -> None:
     """The token is rotated, the answer waits; another fault may follow."""
     hold = Hold(after=True, then=Body(b"oops", after=True))
     emulator.faults.next("token", hold)
@@ -129,13 +123,13 @@ def test_hold_after_the_processing(
         assert answer.result().content == b"oops"
 
 
-def test_wait_arrived_gives_up(emulator: AtlassianEmulator) -> None:
+def test_wait_arrived_gives_up(emulator: Emulator) -> None:
     """Requests that do not arrive are a TimeoutError, not a test that hangs."""
     with pytest.raises(TimeoutError):
         Hold().wait_arrived(timeout=0.01)
 
 
-def test_delay_by_event_and_by_seconds(cloud: Client, emulator: AtlassianEmulator) -> None:
+def test_delay_by_event_and_by_seconds(cloud: Client, emulator: Emulator) -> None:
     """A delay ends with its event, or after real seconds."""
     token = cloud.access_token()
     event = threading.Event()
@@ -148,14 +142,14 @@ def test_delay_by_event_and_by_seconds(cloud: Client, emulator: AtlassianEmulato
     assert time.monotonic() - begun >= 0.05
 
 
-def test_drip(cloud: Client, emulator: AtlassianEmulator) -> None:
+def test_drip(cloud: Client, emulator: Emulator) -> None:
     """The real body comes in small pieces and is whole in the end."""
     emulator.faults.next("resource", Drip(0.05))
     token = cloud.access_token()
     assert cloud.whoami(token).json()["active"] is True
 
 
-def test_faults_by_path_and_without_end(cloud: Client, emulator: AtlassianEmulator) -> None:
+def test_faults_by_path_and_without_end(cloud: Client, emulator: Emulator) -> None:
     """A path goes before a kind; `times=None` lasts until `clear`."""
     token = cloud.access_token()
     emulator.faults.next("/rest/api/2/myself", Status(500), times=None)
@@ -165,14 +159,14 @@ def test_faults_by_path_and_without_end(cloud: Client, emulator: AtlassianEmulat
     assert cloud.whoami(token).status_code == 200
 
 
-def test_unknown_kind_is_an_error(emulator: AtlassianEmulator) -> None:
+def test_unknown_kind_is_an_error(emulator: Emulator) -> None:
     """A misspelt kind raises at once, and is not a fault that never happens."""
     for where in ("tokens", ""):
         with pytest.raises(ValueError, match="kind of request"):
             emulator.faults.next(where, HTML())
 
 
-def test_kinds(cloud: Client, emulator: AtlassianEmulator) -> None:
+def test_kinds(cloud: Client, emulator: Emulator) -> None:
     """Each kind of request has its own faults."""
     site, server = emulator.cloud.sites[0].url, emulator.data_center.url
     for kind, url in (

@@ -23,7 +23,7 @@ import pytest
 import requests
 import trustme
 
-from atlassian_auth_adapter.testing.emulator import AtlassianEmulator, Edit, Hold, Status
+from atlassian_auth_adapter.testing.emulator import Edit, Emulator, Hold, Status
 from atlassian_auth_adapter.testing.emulator.__main__ import _text, describe
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def connect(url: str) -> socket.socket:
 def test_start_and_stop_do_not_wait_for_connections() -> None:
     """Keep-alive connections, silent connections and held requests do not delay `close`."""
     begun = time.monotonic()
-    emulator = AtlassianEmulator()
+    emulator = Emulator()
     started = time.monotonic()
     with requests.Session() as session, connect(emulator.foreign_url) as silent:
         session.get(emulator.foreign_url, timeout=10)
@@ -62,7 +62,7 @@ def test_start_and_stop_do_not_wait_for_connections() -> None:
     gc.collect()
 
 
-def test_five_hundred_connections_at_once(cloud: Client, emulator: AtlassianEmulator) -> None:
+def test_five_hundred_connections_at_once(cloud: Client, emulator: Emulator) -> None:
     """Five hundred open connections are all answered; each request is in the log."""
     token = cloud.access_token()
     parts = urlsplit(cloud.product_url)
@@ -82,7 +82,7 @@ def test_five_hundred_connections_at_once(cloud: Client, emulator: AtlassianEmul
 
 
 def test_threads_rotate_without_losing_count(
-    cloud: Client, emulator: AtlassianEmulator, client_of: Callable[..., Client]
+    cloud: Client, emulator: Emulator, client_of: Callable[..., Client]
 ) -> None:
     """Refreshes of one token from many threads: one is issued, the others are replays."""
     token = cloud.refresh_token()
@@ -185,7 +185,7 @@ def test_tls(identity: tuple[str, str], client_of: Callable[..., Client]) -> Non
     authority, chain = identity
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(chain)
-    with AtlassianEmulator(ssl_context=context) as emulator, connect(emulator.foreign_url) as mute:
+    with Emulator(ssl_context=context) as emulator, connect(emulator.foreign_url) as mute:
         assert emulator.cloud.auth_url.startswith("https://")
         response = requests.get(emulator.foreign_url, verify=authority, timeout=10)
         assert response.json() == {"foreign": True}
@@ -205,7 +205,7 @@ def test_mutual_tls(identity: tuple[str, str], client_of: Callable[..., Client])
     context.verify_mode = ssl.CERT_REQUIRED
     browser = ssl.create_default_context(cafile=authority)
     browser.load_cert_chain(chain)
-    with AtlassianEmulator(ssl_context=context) as emulator:
+    with Emulator(ssl_context=context) as emulator:
         with pytest.raises(requests.RequestException):
             requests.get(emulator.foreign_url, verify=authority, timeout=10)
         client = client_of(emulator, "cloud")
@@ -214,7 +214,7 @@ def test_mutual_tls(identity: tuple[str, str], client_of: Callable[..., Client])
         assert client.exchange(client.code()).status_code == 200
 
 
-def test_foreign_host(emulator: AtlassianEmulator, cloud: Client) -> None:
+def test_foreign_host(emulator: Emulator, cloud: Client) -> None:
     """It answers anything, redirects and refuses as told, and logs headers and bodies in clear."""
     root = emulator.foreign_url
     response = cloud.request("PUT", f"{root}/any/path", "a-token", data=b"a body")
@@ -228,7 +228,7 @@ def test_foreign_host(emulator: AtlassianEmulator, cloud: Client) -> None:
     assert (response.status_code, response.headers["Location"]) == (307, target)
 
 
-def test_redirect_resource(client: Client, emulator: AtlassianEmulator) -> None:
+def test_redirect_resource(client: Client, emulator: Emulator) -> None:
     """/rest/redirect of a product sends a client with a good token elsewhere."""
     token = client.access_token()
     params = {"to": f"{emulator.foreign_url}/trap", "status": "308"}
@@ -236,7 +236,7 @@ def test_redirect_resource(client: Client, emulator: AtlassianEmulator) -> None:
     assert (response.status_code, response.headers["Location"]) == (308, params["to"])
 
 
-def test_log_of_requests(cloud: Client, emulator: AtlassianEmulator) -> None:
+def test_log_of_requests(cloud: Client, emulator: Emulator) -> None:
     """Each request is logged with role, target, hash of the body and status; reset empties it."""
     token = cloud.access_token()
     cloud.request("POST", "/rest/echo?a=1", token, data=b"12345")
@@ -251,7 +251,7 @@ def test_log_of_requests(cloud: Client, emulator: AtlassianEmulator) -> None:
     assert emulator.requests == ()
 
 
-def test_reprs_and_token_log_hold_no_secret(client: Client, emulator: AtlassianEmulator) -> None:
+def test_reprs_and_token_log_hold_no_secret(client: Client, emulator: Emulator) -> None:
     """No code, token or secret stands in a repr or in a record of the token log."""
     issued = client.exchange(client.code()).json()
     client.refresh(issued["refresh_token"])
@@ -264,7 +264,7 @@ def test_reprs_and_token_log_hold_no_secret(client: Client, emulator: AtlassianE
         assert secret not in fields
 
 
-def test_secrets_names_everything_issued(client: Client, emulator: AtlassianEmulator) -> None:
+def test_secrets_names_everything_issued(client: Client, emulator: Emulator) -> None:
     """Codes, tokens and client secrets are listed for leak scanners."""
     code = client.code()
     issued = client.exchange(code).json()
@@ -274,21 +274,21 @@ def test_secrets_names_everything_issued(client: Client, emulator: AtlassianEmul
 
 def test_flavours_may_be_left_out() -> None:
     """A flavour that was not started is an AttributeError that says so."""
-    with AtlassianEmulator(data_center=False) as emulator:
+    with Emulator(data_center=False) as emulator:
         assert emulator.cloud.auth_url
         with pytest.raises(AttributeError, match="Data Center"):
             _ = emulator.data_center
-    with AtlassianEmulator(cloud=False, context_path="") as emulator:
+    with Emulator(cloud=False, context_path="") as emulator:
         url = emulator.data_center.url
         assert urlsplit(url).path == ""
         assert requests.get(f"{url}/rest/api/2/serverInfo", timeout=10).ok
 
 
-def started_somewhere() -> AtlassianEmulator:
+def started_somewhere() -> Emulator:
     """An emulator on ten consecutive ports, below those that the kernel hands out."""
     for first in range(20_000 + os.getpid() % 1000, 32_000, 97):
         try:
-            return AtlassianEmulator(port=first, sites=2)
+            return Emulator(port=first, sites=2)
         except OSError:
             continue  # one of them is in use
     raise AssertionError("no ten free ports")
@@ -307,7 +307,7 @@ def test_consecutive_ports() -> None:
 
 
 def test_a_failing_handler_is_a_500(
-    cloud: Client, emulator: AtlassianEmulator, capsys: pytest.CaptureFixture[str]
+    cloud: Client, emulator: Emulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A bug in the emulator shows as a status 500 with a traceback, not as a lost connection."""
 
@@ -341,7 +341,7 @@ def test_command_line(number: signal.Signals) -> None:
 
 def test_command_line_text() -> None:
     """Without --json it prints instructions for people."""
-    with AtlassianEmulator() as emulator:
+    with Emulator() as emulator:
         text = _text(describe(emulator))
     urls = (emulator.cloud.auth_url, emulator.data_center.url, emulator.bitbucket.api_url)
     for expected in (*urls, "curl", "Ctrl-C"):
@@ -351,7 +351,7 @@ def test_command_line_text() -> None:
 def test_no_threads_are_left() -> None:
     """After `close` no thread of the emulator runs."""
     before = set(threading.enumerate())
-    with AtlassianEmulator() as emulator:
+    with Emulator() as emulator:
         requests.get(emulator.foreign_url, timeout=10)
     for thread in set(threading.enumerate()) - before:
         thread.join(5)

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 
 if TYPE_CHECKING:
-    from atlassian_auth_adapter.testing.emulator import AtlassianEmulator
+    from atlassian_auth_adapter.testing.emulator import Emulator
 
     from .conftest import Client, StandingClock
 
@@ -373,9 +373,7 @@ def test_attachments_come_back_whole(client: Client, token: str) -> None:
         assert hashlib.sha256(got.content).digest() == hashlib.sha256(content).digest()
 
 
-def test_cloud_attachment_redirects_to_the_media_host(
-    cloud: Client, emulator: AtlassianEmulator
-) -> None:
+def test_cloud_attachment_redirects_to_the_media_host(cloud: Client, emulator: Emulator) -> None:
     """The content is 303 to another host with a token in the query; no bearer is needed there."""
     token = cloud.access_token()
     made = attach(cloud, token, b"content")

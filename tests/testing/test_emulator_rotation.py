@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from atlassian_auth_adapter.testing.emulator import AtlassianEmulator
+    from atlassian_auth_adapter.testing.emulator import Emulator
 
     from .conftest import Client, StandingClock
 
 DAY = 86400
 
 
-def outcomes(emulator: AtlassianEmulator) -> list[str]:
+def outcomes(emulator: Emulator) -> list[str]:
     """The outcome of each token request."""
     return [record.outcome for record in emulator.token_requests]
 
 
-def test_refresh_rotates(client: Client, emulator: AtlassianEmulator) -> None:
+def test_refresh_rotates(client: Client, emulator: Emulator) -> None:
     """Each refresh issues a new pair; the log counts generations within the family."""
     token = client.refresh_token()
     seen = {token}
@@ -33,7 +33,7 @@ def test_refresh_rotates(client: Client, emulator: AtlassianEmulator) -> None:
 
 
 def test_retry_within_the_grace_gives_a_sibling(
-    cloud: Client, emulator: AtlassianEmulator, clock: StandingClock
+    cloud: Client, emulator: Emulator, clock: StandingClock
 ) -> None:
     """A used refresh token may be sent again for ten minutes; both children work."""
     old = cloud.refresh_token()
@@ -46,7 +46,7 @@ def test_retry_within_the_grace_gives_a_sibling(
     assert not emulator.revoked_families
 
 
-def test_siblings_may_be_replaced(cloud: Client, emulator: AtlassianEmulator) -> None:
+def test_siblings_may_be_replaced(cloud: Client, emulator: Emulator) -> None:
     """`siblings_stay_valid` False: the retry invalidates the first child, and only that."""
     cloud.flavour.siblings_stay_valid = False
     old = cloud.refresh_token()
@@ -57,7 +57,7 @@ def test_siblings_may_be_replaced(cloud: Client, emulator: AtlassianEmulator) ->
 
 
 def test_reuse_after_the_grace_ends_the_family(
-    cloud: Client, emulator: AtlassianEmulator, clock: StandingClock
+    cloud: Client, emulator: Emulator, clock: StandingClock
 ) -> None:
     """A refresh token used again after ten minutes ends its grant; other grants stay valid."""
     old, other = (cloud.refresh_token() for _ in range(2))
@@ -72,7 +72,7 @@ def test_reuse_after_the_grace_ends_the_family(
 
 
 def test_data_center_has_no_grace_and_no_reuse_detection(
-    server: Client, emulator: AtlassianEmulator
+    server: Client, emulator: Emulator
 ) -> None:
     """The old pair is invalid at once; using it again revokes nothing."""
     old = server.flavour.issue()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from atlassian_auth_adapter.testing.emulator import AtlassianEmulator
+from atlassian_auth_adapter.testing.emulator import Emulator
 
 if TYPE_CHECKING:
     from .conftest import Client
@@ -103,14 +103,14 @@ def test_atlassian_python_api_confluence(cloud: Client) -> None:
 
 
 def test_atlassian_python_api_confluence_on_data_center(
-    client_of: Callable[[AtlassianEmulator, str], Client],
+    client_of: Callable[[Emulator, str], Client],
 ) -> None:
     """`Confluence` makes a page, finds it page by page, attaches a file and downloads it.
 
     At the root of the host: atlassian-python-api 5.0.5 loses a context path when it pages.
     """
     module = pytest.importorskip("atlassian")
-    with AtlassianEmulator(context_path="") as emulator, requests.Session() as session:
+    with Emulator(context_path="") as emulator, requests.Session() as session:
         url = client_of(emulator, "data_center").product_url
         session.headers["Authorization"] = f"Bearer {emulator.data_center.issue()['access_token']}"
         confluence = module.Confluence(url, session=session, cloud=False)
@@ -141,7 +141,7 @@ def test_atlassian_python_api_bitbucket_on_data_center(server: Client) -> None:
         assert bitbucket.get_content_of_file(*place, "docs/a b.txt") == b"some text"
 
 
-def test_atlassian_python_api_bitbucket_cloud(emulator: AtlassianEmulator) -> None:
+def test_atlassian_python_api_bitbucket_cloud(emulator: Emulator) -> None:
     """`bitbucket.Cloud` follows absolute `next` links, makes repositories and issues, downloads."""
     module = pytest.importorskip("atlassian.bitbucket")
     with requests.Session() as session:

@@ -7,7 +7,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from atlassian_auth_adapter.testing.emulator import AtlassianEmulator
+    from atlassian_auth_adapter.testing.emulator import Emulator
 
     from .conftest import Client, StandingClock
 
@@ -129,7 +129,7 @@ def test_code_expires(client: Client, clock: StandingClock) -> None:
     assert (response.status_code, response.json()["error"]) == INVALID_CODE[client.name]
 
 
-def test_a_replayed_code_revokes_its_tokens(client: Client, emulator: AtlassianEmulator) -> None:
+def test_a_replayed_code_revokes_its_tokens(client: Client, emulator: Emulator) -> None:
     """A code works once; used again, it revokes every token that was issued from it."""
     code = client.code()
     issued = client.exchange(code).json()

@@ -12,7 +12,8 @@ from typing import Any, ClassVar, TypeVar
 import pytest
 
 from atlassian_auth_adapter.testing.clock import FakeClock
-from atlassian_auth_adapter.testing.emulator import AtlassianEmulator, Hold
+from atlassian_auth_adapter.testing.emulator import Hold
+from atlassian_auth_adapter.testing.local import AtlassianEmulator
 
 from .world import (
     DATA,

@@ -22,7 +22,8 @@ from atlassian_auth_adapter.clients.oauth import AtlassianOAuthClient
 from atlassian_auth_adapter.events import Event, OnEvent
 from atlassian_auth_adapter.sources import TokenSource
 from atlassian_auth_adapter.testing.clock import FakeClock
-from atlassian_auth_adapter.testing.emulator import AtlassianEmulator, LoggedRequest, Status
+from atlassian_auth_adapter.testing.emulator import LoggedRequest, Status
+from atlassian_auth_adapter.testing.local import AtlassianEmulator
 from atlassian_auth_adapter.tokens import TokenSet
 
 __all__ = [

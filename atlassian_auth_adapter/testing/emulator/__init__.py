@@ -1,6 +1,7 @@
 """A local Atlassian for tests: Cloud, Data Center, Bitbucket Cloud, Trello.
 
-Imports nothing of the library that is tested with it.
+Imports nothing of the library that is tested with it. `AtlassianEmulator`, which is for authors of
+tests, is this emulator with clients of the library (`testing/local.py`).
 
     with AtlassianEmulator() as emulator:
         redirect = emulator.cloud.authorize(authorization_url)
@@ -20,6 +21,7 @@ Reading order: `grants.py` (the state machine of rotation), `flavour.py` and the
 
 from __future__ import annotations
 
+import re
 import ssl
 import time
 from collections.abc import Callable
@@ -47,19 +49,20 @@ from .faults import (
     Status,
     TruncatedJSON,
 )
-from .flavour import Flavour
+from .flavour import GRANT_TYPES, Flavour
 from .gateway import Gateway, cloud_kind
 from .grants import Family
 from .hosts import Host
 from .http import Answer, Request, Server
-from .log import Log, LoggedRequest, TokenRequest
+from .log import OUTCOMES, Log, LoggedRequest, TokenRequest
 from .own_host import OwnHost
 from .products import TRELLO
+from .settings import Strict, checked
 
 __all__ = [
     "HTML",
     "App",
-    "AtlassianEmulator",
+    "Emulator",
     "Body",
     "Clock",
     "CloseAfter",
@@ -81,6 +84,10 @@ __all__ = [
 
 
 F = TypeVar("F", bound=Flavour)
+_FAULTS = {
+    f"fault:{each.__name__.lower()}"
+    for each in (HTML, Body, CloseBefore, Delay, Hold, Redirect, TruncatedJSON)
+}
 
 
 class Clock(Protocol):
@@ -90,7 +97,7 @@ class Clock(Protocol):
         """Now, a POSIX timestamp in seconds."""
 
 
-class AtlassianEmulator:
+class Emulator(Strict):
     """Atlassian's OAuth servers and resources on ports of 127.0.0.1, one port per host.
 
     Args:
@@ -116,6 +123,14 @@ class AtlassianEmulator:
     Usable as a context manager. Threads may share it; `close` belongs to one.
     """
 
+    inner = frozenset(
+        {"bitbucket_type", "cloud_type", "data_center_type", "flavours", "trello_type"}
+    )
+    cloud_type: type[Cloud] = Cloud
+    data_center_type: type[DataCenter] = DataCenter
+    bitbucket_type: type[Bitbucket] = Bitbucket
+    trello_type: type[OwnHost] = OwnHost
+
     def __init__(
         self,
         clock: Clock | None = None,
@@ -135,13 +150,13 @@ class AtlassianEmulator:
         self.faults: Faults = Faults()
         self._server = Server(ssl_context)
         self._closers: list[Callable[[], None]] = []
-        self._cloud = Cloud(self._now) if cloud else None
+        self._cloud = self.cloud_type(self._now) if cloud else None
         path = "/" + context_path.strip("/") if context_path.strip("/") else ""
-        self._data_center = DataCenter(self._now, path) if data_center else None
-        self._bitbucket = Bitbucket(self._now) if bitbucket else None
-        self._trello = OwnHost(self._now, TRELLO) if trello else None
+        self._data_center = self.data_center_type(self._now, path) if data_center else None
+        self._bitbucket = self.bitbucket_type(self._now) if bitbucket else None
+        self._trello = self.trello_type(self._now, TRELLO) if trello else None
         for flavour in self.flavours:
-            flavour.complete()
+            flavour.complete(clock)
         try:
             if self._cloud is not None:
                 self._open_cloud(self._cloud, sites)
@@ -155,6 +170,7 @@ class AtlassianEmulator:
             if self._trello is not None:
                 self._open_own_host(self._trello)
             self._server.start()
+            self.complete()
         except BaseException:
             self._server.close()
             raise
@@ -210,7 +226,7 @@ class AtlassianEmulator:
         Raises:
             AttributeError: The emulator was started with `cloud=False`.
         """
-        return _started(self._cloud, "Cloud")
+        return started(self._cloud, "Cloud")
 
     @property
     def data_center(self) -> DataCenter:
@@ -219,7 +235,7 @@ class AtlassianEmulator:
         Raises:
             AttributeError: The emulator was started with `data_center=False`.
         """
-        return _started(self._data_center, "Data Center")
+        return started(self._data_center, "Data Center")
 
     @property
     def bitbucket(self) -> Bitbucket:
@@ -228,7 +244,7 @@ class AtlassianEmulator:
         Raises:
             AttributeError: The emulator was started with `bitbucket=False`.
         """
-        return _started(self._bitbucket, "Bitbucket Cloud")
+        return started(self._bitbucket, "Bitbucket Cloud")
 
     @property
     def trello(self) -> OwnHost:
@@ -237,7 +253,7 @@ class AtlassianEmulator:
         Raises:
             AttributeError: The emulator was started with `trello=False`.
         """
-        return _started(self._trello, "Trello")
+        return started(self._trello, "Trello")
 
     # -- log ---------------------------------------------------------------------------------------
 
@@ -257,11 +273,29 @@ class AtlassianEmulator:
         outcome: str | None = None,
         flavour: str | None = None,
     ) -> int:
-        """How many token requests have these values; None: any value."""
+        """How many token requests have these values; None: any value.
+
+        Args:
+            grant_type: "authorization_code", "refresh_token" or "client_credentials".
+            outcome: "issued", "replayed_in_grace", "reuse_after_grace" or "refused"; or
+                "fault:<name>", when a fault came before the processing.
+            flavour: "cloud", "data_center", "bitbucket" or "trello".
+
+        Raises:
+            ValueError: There is no such value, so no request can ever have it.
+        """
+        seen = self.token_requests
+        if grant_type is not None:
+            checked("grant type", grant_type, {*GRANT_TYPES, *(one.grant_type for one in seen)})
+        if outcome is not None and not re.fullmatch(r"fault:status-\d{3}", outcome):
+            known = {*OUTCOMES, *_FAULTS, *(one.outcome for one in seen)}
+            checked("outcome", outcome, known)
+        if flavour is not None:
+            checked("flavour", flavour, {each.name for each in self.flavours})
         wanted = (("grant_type", grant_type), ("outcome", outcome), ("flavour", flavour))
         return sum(
             all(value is None or getattr(record, name) == value for name, value in wanted)
-            for record in self.token_requests
+            for record in seen
         )
 
     def reset_log(self) -> None:
@@ -301,14 +335,15 @@ class AtlassianEmulator:
         for close in self._closers:
             close()
 
-    def __enter__(self) -> AtlassianEmulator:
+    def __enter__(self) -> Emulator:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
 
-def _started(flavour: F | None, name: str) -> F:
+def started(flavour: F | None, name: str) -> F:
+    """The flavour, if there is one."""
     if flavour is None:
         raise AttributeError(f"this emulator was started without its {name} flavour")
     return flavour

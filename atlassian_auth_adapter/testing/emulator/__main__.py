@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 from urllib.parse import quote, urlencode
 
-from . import AtlassianEmulator
+from . import Emulator
 from .accounts import App
 from .flavour import Flavour
 
 
-def describe(emulator: AtlassianEmulator) -> dict[str, Any]:
+def describe(emulator: Emulator) -> dict[str, Any]:
     """Everything that a client needs to log in here."""
     cloud, server, bitbucket = emulator.cloud, emulator.data_center, emulator.bitbucket
     query = {
@@ -146,7 +146,7 @@ def _command(facts: dict[str, Any]) -> str:
     )
 
 
-def fix_secrets(emulator: AtlassianEmulator) -> None:
+def fix_secrets(emulator: Emulator) -> None:
     """The client secrets are the same whenever the emulator is started: a saved profile works on.
 
     They are no secrets then, and need not be: everything is on this machine, and made up.
@@ -250,7 +250,7 @@ def main(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: done.set())
     try:
-        started = AtlassianEmulator(
+        started = Emulator(
             sites=options.sites, context_path=options.context_path, port=options.port
         )
     except OSError as error:

@@ -75,6 +75,21 @@ class Cloud(Flavour):
     """
 
     name = "cloud"
+    inner = Flavour.inner | {"rows"}
+    choices = MappingProxyType(
+        {
+            "expires_in_as": ("int", "string", "missing"),
+            "bad_code_error": (*_BAD_CODE,),
+            "dead_refresh_token_error": (*_DEAD_REFRESH_TOKEN, "globally_revoked", "text"),
+            "expired_as": (401, 403, 404),
+            "rate_limit_reason": (
+                "burst-based",
+                "quota-global-based",
+                "quota-tenant-based",
+                "per-issue-on-write",
+            ),
+        }
+    )
     product = "Atlassian"
     words: Mapping[str, str] = CLOUD_WORDS
     subject = ACCOUNT_ID

@@ -63,6 +63,8 @@ class DataCenter(Flavour):
     """
 
     name = "data_center"
+    inner = Flavour.inner | {"answer", "close", "kind", "open_at"}
+    choices = MappingProxyType({"login_page_as": (200, 302)})
     product = "Jira"
     words: Mapping[str, str] = DATA_CENTER_WORDS
     subject = DATA_CENTER_USER

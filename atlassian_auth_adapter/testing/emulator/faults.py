@@ -288,6 +288,11 @@ class Edit(Fault):
 class Faults:
     """Queues of faults, one for each kind of request. Threads may share it."""
 
+    __slots__ = ("_holds", "_lock", "_queues", "_standing")
+
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if name != "take"]
+
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._queues: dict[str, deque[Fault]] = {}
@@ -300,9 +305,7 @@ class Faults:
         Raises:
             ValueError: `where` is neither a kind (see the module's text) nor a path.
         """
-        if where not in KINDS and not where.startswith("/"):
-            message = f"{where!r} is not a kind of request; use one of {sorted(KINDS)} or a path"
-            raise ValueError(message)
+        _check_kind(where)
         with self._lock:
             self._holds += _holds_of(fault)
             if times is None:
@@ -320,7 +323,12 @@ class Faults:
             hold.release()
 
     def pending(self, where: str) -> int:
-        """How many scripted faults of this kind have not happened yet."""
+        """How many scripted faults of this kind have not happened yet.
+
+        Raises:
+            ValueError: `where` is neither a kind nor a path.
+        """
+        _check_kind(where)
         with self._lock:
             return len(self._queues.get(where, ()))
 
@@ -336,6 +344,12 @@ class Faults:
                 if key in self._standing:
                     return self._standing[key]
         return None
+
+
+def _check_kind(where: str) -> None:
+    if where not in KINDS and not where.startswith("/"):
+        message = f"{where!r} is not a kind of request; use one of {sorted(KINDS)} or a path"
+        raise ValueError(message)
 
 
 def _holds_of(fault: Fault | None) -> list[Hold]:

@@ -12,7 +12,6 @@ import ssl
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import Any, ClassVar
 from urllib.parse import quote, urlencode
 
@@ -22,6 +21,7 @@ from .consent import consent_page, error_page
 from .grants import AccessToken, Consent, Grants, Issued, RefusedError, Rules
 from .http import Request, Response, html_response, json_response, redirect_response
 from .log import TokenRequest
+from .settings import Strict
 
 Refusals = Mapping[str, tuple[int, Mapping[str, Any]]]
 GRANT_TYPES = ("authorization_code", "refresh_token", "client_credentials")
@@ -39,7 +39,7 @@ class Pending:
     browser: str = ""
 
 
-class Flavour(Rules):
+class Flavour(Strict, Rules):
     """An authorization server with one app and one service account. Threads may share it.
 
     Attributes:
@@ -57,7 +57,10 @@ class Flavour(Rules):
     subject: str  # the account that logs in
     service_subject: ClassVar[str]  # the account of the client credentials grant
     client_checked_first: ClassVar[bool] = True
-    _is_complete = False
+    inner = frozenset(
+        {"authorization", "bearer", "client_checked_first", "grants", "name", "note", "now"}
+        | {"payload", "product", "revocation", "service_subject", "subject", "token", "words"}
+    )
 
     def __init__(
         self, app: App, service_account: App, now: Callable[[], float], **rules: Any
@@ -71,21 +74,10 @@ class Flavour(Rules):
         self._pending: dict[str, Pending] = {}
         self._lock = threading.Lock()
 
-    def __setattr__(self, name: str, value: object) -> None:
-        """Set a setting.
-
-        Raises:
-            AttributeError: No setting has that name, once the emulator has started.
-        """
-        if self._is_complete and not hasattr(self, name):
-            near = get_close_matches(name, vars(self), 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise AttributeError(f"{type(self).__name__} has no setting {name!r}{hint}")
-        super().__setattr__(name, value)
-
-    def complete(self) -> None:
-        """From now on there are no other settings than those it has."""
-        self._is_complete = True
+    def complete(self, clock: object = None) -> None:
+        """No other settings from now on. `clock` is that of the emulator, None: the machine's."""
+        self._clock = clock
+        super().complete()
 
     # -- for tests ---------------------------------------------------------------------------------
 

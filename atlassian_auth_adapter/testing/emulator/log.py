@@ -10,6 +10,8 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+#: What an authorization server does with a token request; a fault may come before.
+OUTCOMES = ("issued", "replayed_in_grace", "reuse_after_grace", "refused")
 _SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
 
 

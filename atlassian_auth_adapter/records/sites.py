@@ -1,0 +1,21 @@
+"""What is kept of the sites that were found for a login."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["Sites"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sites:
+    """The cloud ids that were found for one login.
+
+    Attributes:
+        login_id: Of that login: another login may reach other sites.
+        cloud_ids: By the URL of the site, or by the name of the product when one site alone has it.
+    """
+
+    login_id: str = ""
+    cloud_ids: Mapping[str, str] = field(default_factory=dict)
