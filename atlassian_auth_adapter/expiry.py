@@ -8,7 +8,13 @@ from typing import NamedTuple
 
 from atlassian_auth_adapter.tokens import TokenSet
 
-__all__ = ["ExpiryPolicy", "Freshness"]
+__all__ = ["NO_LIMITS", "ExpiryPolicy", "Freshness", "Limits"]
+
+#: A snapshot of a login, its token set, the timestamp and the monotonic time of that one's end, and
+#: how long before its end it ceases to be fresh; all in seconds, by the clocks of this machine.
+Limits = tuple[object, TokenSet | None, float, float, float]
+#: With them nothing is fresh.
+NO_LIMITS: Limits = None, None, 0.0, 0.0, math.inf
 
 
 class Freshness(enum.Enum):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Protocol
 
 from atlassian_auth_adapter.atlassian.gateway import ResourceServer
 from atlassian_auth_adapter.events import OnEvent
+from atlassian_auth_adapter.expiry import NO_LIMITS, Limits
 from atlassian_auth_adapter.pacing import Pacing
 from atlassian_auth_adapter.threads import result_of, wait_async
 from atlassian_auth_adapter.workers import Workers
@@ -28,6 +30,19 @@ class Located(Protocol):
     @property
     def resource_server(self) -> ResourceServer:
         """Where tokens are accepted."""
+
+
+class Known(Protocol):
+    """What a source knows of its token, for callers that look at the clocks by themselves."""
+
+    #: See there. They hold only while `shared.snapshot` is the one that they are of.
+    limits: Limits
+    #: What has the `snapshot` of this moment.
+    shared: Any
+
+
+#: Of a source that has to be asked each time.
+_NOTHING: Known = SimpleNamespace(limits=NO_LIMITS, shared=SimpleNamespace(snapshot=None))
 
 
 class TokenSource(ABC):
@@ -57,13 +72,13 @@ class TokenSource(ABC):
         """
         return None
 
-    def quick_look(self) -> tuple[Located, Callable[[], TokenSet | None]]:
-        """What has the `resource_server` of this source at each moment, and `fresh`.
+    def quick_look(self) -> tuple[Located, Known, Callable[[], TokenSet | None]]:
+        """What has the `resource_server` of this source at each moment, what is known, and `fresh`.
 
-        Auth objects keep both: each request looks at them. The second is asked only if that
-        resource server accepts the token somewhere, so it need not know whether there is one.
+        Auth objects keep them: each request looks at them. The last two are asked only if that
+        resource server accepts the token somewhere, so they need not know whether there is one.
         """
-        return self, self.fresh
+        return self, _NOTHING, self.fresh
 
     @abstractmethod
     def token_set(self, rejected: str | None = None) -> TokenSet:

@@ -106,7 +106,7 @@ class AuthObject(PickledByReference):
         self.source = source
         self.foreign = foreign
         self._plain = _NONE_YET
-        self._place, self._fresh = source.quick_look()
+        self._place, self._known, self._fresh = source.quick_look()
 
     @classmethod
     def from_profile(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Container
 from datetime import timedelta
 from functools import partial
 from http.client import HTTPResponse as HTTPClientResponse
 from http.cookiejar import Cookie, DefaultCookiePolicy
-from time import perf_counter
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urljoin, urlparse, urlsplit
 from urllib.request import Request
@@ -90,13 +90,19 @@ class AtlassianAuth(AuthObject, AuthBase):
         server, plain, drops_sessions = self._plain
         if self._place.resource_server is not server:
             _, plain, drops_sessions = self._plain_urls()
-        url, token_set = request.url, None
-        if type(request) is requests.PreparedRequest and type(url) is str:
-            # As `at_once`, without a call for nearly all URLs: it would cost a tenth of all this.
+        token_set = None
+        if type(request) is requests.PreparedRequest and type(url := request.url) is str:
+            # As `at_once`, nearly always without its calls: each would cost a tenth of all this.
             is_usual = url.startswith(plain.usual) and not unusual(url, plain.at)
             sent_to = "" if is_usual else plain.sent_to(url)
             if sent_to is not None:
-                token_set = self._fresh()
+                known = self._known
+                snapshot, token_set, end, deadline, window = known.limits
+                if (
+                    snapshot is not known.shared.snapshot
+                    or not end - time.time() > window < deadline - time.monotonic()
+                ):
+                    token_set = self._fresh()
         if token_set is None:
             token_set = self._token_set(request)
             if token_set is None:
@@ -110,10 +116,12 @@ class AtlassianAuth(AuthObject, AuthBase):
         authorization = token_set.header or token_set.authorization
         headers: Any = request.headers
         if type(headers) is _HEADERS:
-            headers._store["authorization"] = "Authorization", authorization  # noqa: SLF001
+            names: Any = headers._store  # noqa: SLF001
+            names["authorization"] = "Authorization", authorization
         else:
             headers["Authorization"] = authorization
-        if drops_sessions and "cookie" in _names(headers):
+            names = _names(headers)
+        if drops_sessions and "cookie" in names:
             self._drop_session(request)
         if request.body is not None:
             note_how_to_rewind(request)
@@ -212,7 +220,7 @@ class AtlassianAuth(AuthObject, AuthBase):
         self, response: requests.Response, token_set: TokenSet, kwargs: dict[str, Any]
     ) -> requests.Response:
         """The response to the same request with another token; its history holds the first one."""
-        began = perf_counter()
+        began = time.perf_counter()
         _drop(response)
         original = response.request
         request = requests.PreparedRequest.copy(original)
@@ -232,7 +240,7 @@ class AtlassianAuth(AuthObject, AuthBase):
             original.headers["Authorization"] = request.headers["Authorization"]
         again.history.append(response)
         again.request = request
-        again.elapsed = timedelta(seconds=perf_counter() - began)
+        again.elapsed = timedelta(seconds=time.perf_counter() - began)
         return again
 
     def _drop_session(self, request: requests.PreparedRequest) -> None:

@@ -38,7 +38,7 @@ from atlassian_auth_adapter.records import Login, TokenKey, load as load_record
 from atlassian_auth_adapter.refresh.source import RefreshingTokenSource
 from atlassian_auth_adapter.refresh.steps import Rules
 from atlassian_auth_adapter.secret_text import SecretText
-from atlassian_auth_adapter.sources import Located, TokenSource
+from atlassian_auth_adapter.sources import Known, Located, TokenSource
 from atlassian_auth_adapter.stores.base import TokenStore
 from atlassian_auth_adapter.threads import run_in_thread, wait, wait_async
 from atlassian_auth_adapter.tokens import TokenSet
@@ -222,12 +222,12 @@ class AtlassianClient(PickledByReference, TokenSource):
         """As `TokenSource.fresh`."""
         return self._source.fresh() if self._place.is_known else None
 
-    def quick_look(self) -> tuple[Located, Callable[[], TokenSet | None]]:
+    def quick_look(self) -> tuple[Located, Known, Callable[[], TokenSet | None]]:
         """As `TokenSource.quick_look`."""
         ours = AtlassianClient
         if (type(self).fresh, type(self).resource_server) != (ours.fresh, ours.resource_server):
             return super().quick_look()  # a subclass does it otherwise
-        return self._place, self._source.fresh
+        return self._place, self._source.known, self._source.fresh
 
     def token_set(self, rejected: str | None = None) -> TokenSet:
         """As `TokenSource.token_set`; on Cloud the site is known afterwards.

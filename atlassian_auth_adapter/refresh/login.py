@@ -25,6 +25,7 @@ from atlassian_auth_adapter.errors import (
     TokenStoreUnavailableError,
 )
 from atlassian_auth_adapter.events import EventName
+from atlassian_auth_adapter.expiry import NO_LIMITS
 from atlassian_auth_adapter.records import Login, TokenKey
 from atlassian_auth_adapter.refresh.steps import Instant, Memory, Request, Snapshot, Unsaved
 from atlassian_auth_adapter.threads import after_fork
@@ -232,15 +233,16 @@ class Membership:
 
     `key` is that of the login in the `store`, with the resource server that gets its tokens.
     Sources share with those of the same `process`: None is this process, another object a process
-    that a test plays.
+    that a test plays. `limits` are those of a source, once it knows some; see there.
     """
 
-    __slots__ = ("_key", "_process", "_shown", "_store", "shared")
+    __slots__ = ("_key", "_process", "_shown", "_store", "limits", "shared")
 
     def __init__(self, key: TokenKey, store: object, process: object = None) -> None:
         self._key, self._store, self._process = key, store, process
         self._shown: TokenSet | None = None  # what was known when the store showed this login last
         self.shared: SharedLogin = SharedLogin()
+        self.limits = NO_LIMITS
 
     @property
     def snapshot(self) -> Snapshot | None:

@@ -23,7 +23,7 @@ from atlassian_auth_adapter.errors import (
     TokenStoreError,
     TokenStoreTimeoutError,
 )
-from atlassian_auth_adapter.expiry import Freshness
+from atlassian_auth_adapter.expiry import NO_LIMITS, Freshness
 from atlassian_auth_adapter.records import Login, TokenKey, load as load_record
 from atlassian_auth_adapter.refresh import protocol
 from atlassian_auth_adapter.refresh.driver import FLIGHTS, Driver, Parties, finished
@@ -62,9 +62,6 @@ BACKGROUND_BACKOFF = 30.0
 REMEMBERED_FAILURE = 5.0
 #: Seconds before the end of a login at which it is announced, and between two announcements.
 REAUTHORIZATION_NOTICE, REAUTHORIZATION_REMINDER = 14 * 86400.0, 86400.0
-#: Of which snapshot, with the clock of this machine, and its `Snapshot.limits`: of none.
-_NO_LIMITS: tuple[Snapshot | None, TokenSet | None, float, float, float]
-_NO_LIMITS = None, None, 0.0, 0.0, math.inf
 
 
 class RefreshingTokenSource:
@@ -75,12 +72,11 @@ class RefreshingTokenSource:
         parties: Store, clock, token endpoint, and who is told of events.
     """
 
-    __slots__ = ("_failure", "_limits", "_membership", "_parties", "_rules")
+    __slots__ = ("_failure", "_membership", "_parties", "_rules")
 
     def __init__(self, rules: Rules, parties: Parties) -> None:
         self._rules, self._parties = rules, parties
         self._membership = Membership(rules.key, parties.store)
-        self._limits = _NO_LIMITS
         # The error of the last flight of this source, and until when (monotonic) it is raised
         # again without a request. One assignment replaces both.
         self._failure: tuple[AtlassianAuthError, float] | None = None
@@ -89,6 +85,11 @@ class RefreshingTokenSource:
     def key(self) -> TokenKey:
         """Which login."""
         return self._rules.key
+
+    @property
+    def known(self) -> Membership:
+        """For `TokenSource.quick_look`."""
+        return self._membership
 
     @property
     def _clock(self) -> Clock:
@@ -111,14 +112,15 @@ class RefreshingTokenSource:
 
     def fresh(self) -> TokenSet | None:
         """As `TokenSource.fresh`."""
-        snapshot, token_set, end, deadline, window = self._limits
-        if snapshot is self._membership.shared.snapshot:  # as nearly always: so nothing is called
+        membership = self._membership
+        snapshot, token_set, end, deadline, window = membership.limits
+        if snapshot is membership.shared.snapshot:  # as nearly always: so nothing is called
             return token_set if end - time.time() > window < deadline - time.monotonic() else None
-        snapshot, clock, policy = self._membership.snapshot, self._parties.clock, self._rules.expiry
+        snapshot, clock, policy = membership.snapshot, self._parties.clock, self._rules.expiry
         if snapshot is None:
             return None
         if clock is SYSTEM_CLOCK:
-            self._limits = snapshot, *snapshot.limits(policy)
+            membership.limits = snapshot, *snapshot.limits(policy)
         return snapshot.fresh(clock.time(), clock.monotonic(), policy)
 
     def token_set(self, rejected: str | None = None) -> TokenSet:
@@ -198,6 +200,7 @@ class RefreshingTokenSource:
 
         For tests, in which one process plays several.
         """
+        self._membership.limits = NO_LIMITS  # auth objects look at it: they have to ask now
         self._membership = Membership(self._rules.key, self._parties.store, process)
 
     # --- one flight for all who wait --------------------------------------------------------------

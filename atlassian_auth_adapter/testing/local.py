@@ -127,30 +127,30 @@ class _WithoutSites(Clients):
     def _where(self, product: str, site_url: str) -> dict[str, Any]:
         if site_url:
             raise ValueError("site_url: only Cloud has sites")
-        return self._place(product)
+        return self._arguments_for(product)
 
-    def _place(self, product: str) -> dict[str, Any]:
+    def _arguments_for(self, product: str) -> dict[str, Any]:
         raise NotImplementedError
 
 
 class DataCenter(_WithoutSites, data_center.DataCenter):
     """Data Center, with clients."""
 
-    def _place(self, product: str) -> dict[str, Any]:
+    def _arguments_for(self, product: str) -> dict[str, Any]:
         return {"product": product or "jira", "server_url": self.url}
 
 
 class Bitbucket(_WithoutSites, bitbucket.Bitbucket):
     """Bitbucket Cloud, with clients."""
 
-    def _place(self, product: str) -> dict[str, Any]:
+    def _arguments_for(self, product: str) -> dict[str, Any]:
         return {"product": product or self.name, "cloud": self._hosts()}
 
 
 class Trello(_WithoutSites, own_host.OwnHost):
     """Trello, with clients."""
 
-    def _place(self, product: str) -> dict[str, Any]:
+    def _arguments_for(self, product: str) -> dict[str, Any]:
         return {"product": product or self.name, "cloud": self._hosts(self.audience)}
 
 

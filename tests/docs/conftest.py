@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import sqlalchemy
 
 from atlassian_auth_adapter.testing import AtlassianEmulator
 
@@ -31,15 +29,3 @@ def world(
         world = World(emulator, tmp_path, monkeypatch, port, url_of)
         yield world
         world.close()
-
-
-@pytest.fixture
-def schema_url(postgres_url: str) -> Iterator[str]:
-    """A PostgreSQL in which the tables of a page are its own."""
-    engine, name = sqlalchemy.create_engine(postgres_url), f"page_{secrets.token_hex(8)}"
-    with engine.begin() as connection:
-        connection.execute(sqlalchemy.schema.CreateSchema(name))
-    yield f"{postgres_url}?options=-csearch_path%3D{name}"
-    with engine.begin() as connection:
-        connection.execute(sqlalchemy.schema.DropSchema(name, cascade=True))
-    engine.dispose()
