@@ -11,11 +11,11 @@ import os
 import atlassian_auth_adapter as atlassian
 from atlassian_auth_adapter.testing import AtlassianEmulator
 
-platform = {}  # stands for what the platform keeps: getIntegrationContext, setIntegrationContext
+contexts = [{}]  # stands for the platform, which keeps what it was given last
 
 
 def command(name: str, redirect: str = "") -> str:
-    store = atlassian.ContextTokenStore(platform.copy, platform.update)
+    store = atlassian.ContextTokenStore(lambda: dict(contexts[-1]), contexts.append)
     client = atlassian.atlassian_oauth_client_from_env(store=store)
     if name == "start":
         return client.oauth_start()
@@ -32,6 +32,6 @@ url = command("start")
 print(
     command("complete", local.authorize(url) if local else input(f"Open {url}\nThen paste: ")),
     command("test"),
-    f"Kept: {', '.join(sorted(platform.keys() & {'token', 'refresh_token', 'valid_until'}))}",
+    f"Kept: {', '.join(sorted(contexts[-1].keys() & {'token', 'refresh_token', 'valid_until'}))}",
     sep="\n",
 )

@@ -101,7 +101,7 @@ class Bitbucket(Flavour):
             ("POST", r"/site/oauth2/access_token", on_request(self.token)),
         )
 
-    def _place(self) -> dict[str, str]:
+    def _variables(self) -> dict[str, str]:
         hosts = f"{self.auth_url} {self.api_url}"
         return {"ATLASSIAN_PRODUCT": self.name, "ATLASSIAN_CLOUD": hosts}
 

@@ -162,7 +162,7 @@ class Cloud(Flavour):
 
     # -- authorization and token endpoint ----------------------------------------------------------
 
-    def _place(self) -> dict[str, str]:
+    def _variables(self) -> dict[str, str]:
         hosts = f"{self.auth_url} {self.api_url} {self.audience}"
         site_url = self.sites[0].url if self.sites else ""
         return {"ATLASSIAN_CLOUD": hosts, "ATLASSIAN_SITE_URL": site_url}

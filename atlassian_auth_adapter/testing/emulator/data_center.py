@@ -152,7 +152,7 @@ class DataCenter(Flavour):
             },
         )
 
-    def _place(self) -> dict[str, str]:
+    def _variables(self) -> dict[str, str]:
         return {"ATLASSIAN_SERVER_URL": self.url}
 
     def _check_authorization(self, request: Request) -> Pending | Response:

@@ -106,7 +106,7 @@ class Flavour(Strict, Rules):
             "ATLASSIAN_CLIENT_ID": app.client_id,
             "ATLASSIAN_CLIENT_SECRET": app.client_secret,
             "ATLASSIAN_CALLBACK_URL": app.callback_url,
-            **self._place(),
+            **self._variables(),
         }
 
     def issue(self, scope: str | None = None) -> dict[str, Any]:
@@ -137,7 +137,7 @@ class Flavour(Strict, Rules):
 
     # -- what the flavours decide ------------------------------------------------------------------
 
-    def _place(self) -> dict[str, str]:
+    def _variables(self) -> dict[str, str]:
         raise NotImplementedError
 
     def _default_scope(self) -> str:

@@ -47,8 +47,8 @@ class OwnHost(Cloud):
             lambda _: json_response(404, {"code": 404, "message": "Not Found"}), *self.rows
         )
 
-    def _place(self) -> dict[str, str]:
-        return {"ATLASSIAN_PRODUCT": self.name, **super()._place()}
+    def _variables(self) -> dict[str, str]:
+        return {"ATLASSIAN_PRODUCT": self.name, **super()._variables()}
 
     def _check_authorization(self, request: Request) -> Pending | Response:
         checked = super()._check_authorization(request)
