@@ -8,14 +8,14 @@ text alone shows what every HTTP library, server and proxy reads in it, so nothi
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 __all__ = ["PlainURLs", "unusual"]
 
 #: A part of a path without percent signs, backslashes and parameters. It does not begin with a dot.
 _PART = r"/[A-Za-z0-9_~,:=+-][A-Za-z0-9_~,:=+.-]*+"
 #: What is in no usual path. Without dots and percent signs a path has no dot segments.
-unusual = re.compile(r"[^A-Za-z0-9_~,:=+/-]").search
+unusual: Callable[[str, int], object] = re.compile(r"[^A-Za-z0-9_~,:=+/-]").search
 #: Such parts, perhaps a slash, and perhaps a query: visible ASCII without "#" and backslash.
 _is_rest = re.compile(rf"(?:{_PART})++/?(?:\?[!-\"$-\[\]-~]+)?").fullmatch
 #: What URLs begin with: an origin, which all libraries read alike, and the first parts of a path.
@@ -39,7 +39,7 @@ class PlainURLs:
             if _BEGINNING.fullmatch(begins) and _BEGINNING.fullmatch(sent)
         }
         #: Whether all of them are sent with TLS.
-        self.are_encrypted = all(sent.startswith("https:") for sent in plain.values())
+        self.are_encrypted: bool = all(sent.startswith("https:") for sent in plain.values())
         #: What they begin with, the position of the slash that ends it, and what replaces it.
         self._routes = tuple(
             (f"{begins}/", len(begins), "" if sent == begins else sent)
@@ -48,6 +48,8 @@ class PlainURLs:
         own = ((begins, at) for begins, at, sent in self._routes if not sent)
         #: What most of them begin with, and the position of the slash that ends it, for callers
         #: that look by themselves: such a URL is sent as it is if nothing in the rest is `unusual`.
+        self.usual: str
+        self.at: int
         self.usual, self.at = next(own, _NONE)
 
     def sent_to(self, url: str) -> str | None:

@@ -25,7 +25,7 @@ from atlassian_auth_adapter.errors import (
     TokenStoreUnavailableError,
 )
 from atlassian_auth_adapter.events import EventName
-from atlassian_auth_adapter.expiry import NO_LIMITS
+from atlassian_auth_adapter.expiry import NO_LIMITS, Limits
 from atlassian_auth_adapter.records import Login, TokenKey
 from atlassian_auth_adapter.refresh.steps import Instant, Memory, Request, Snapshot, Unsaved
 from atlassian_auth_adapter.threads import after_fork
@@ -242,7 +242,7 @@ class Membership:
         self._key, self._store, self._process = key, store, process
         self._shown: TokenSet | None = None  # what was known when the store showed this login last
         self.shared: SharedLogin = SharedLogin()
-        self.limits = NO_LIMITS
+        self.limits: Limits = NO_LIMITS
 
     @property
     def snapshot(self) -> Snapshot | None:
