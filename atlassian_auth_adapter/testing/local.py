@@ -168,10 +168,10 @@ class AtlassianEmulator(emulator.Emulator):
     _data_center: DataCenter | None
     _bitbucket: Bitbucket | None
     _trello: Trello | None
-    cloud_type = Cloud
-    data_center_type = DataCenter
-    bitbucket_type = Bitbucket
-    trello_type = Trello
+    cloud_type: type[Cloud] = Cloud
+    data_center_type: type[DataCenter] = DataCenter
+    bitbucket_type: type[Bitbucket] = Bitbucket
+    trello_type: type[Trello] = Trello
 
     @property
     def cloud(self) -> Cloud:

@@ -25,7 +25,7 @@ import re
 import ssl
 import time
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import ClassVar, Protocol, TypeVar
 
 from .accounts import App, Site, site_name
 from .bitbucket import Bitbucket, bitbucket_kind
@@ -123,7 +123,7 @@ class Emulator(Strict):
     Usable as a context manager. Threads may share it; `close` belongs to one.
     """
 
-    inner = frozenset(
+    inner: ClassVar[frozenset[str]] = frozenset(
         {"bitbucket_type", "cloud_type", "data_center_type", "flavours", "trello_type"}
     )
     cloud_type: type[Cloud] = Cloud

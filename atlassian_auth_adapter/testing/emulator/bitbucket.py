@@ -58,8 +58,10 @@ class Bitbucket(Flavour):
     """
 
     name = "bitbucket"
-    inner = Flavour.inner | {"routes"}
-    choices = MappingProxyType({"dead_refresh_token_error": (*_DEAD_REFRESH_TOKEN,)})
+    inner: ClassVar[frozenset[str]] = Flavour.inner | {"routes"}
+    choices: ClassVar[Mapping[str, tuple[object, ...]]] = MappingProxyType(
+        {"dead_refresh_token_error": (*_DEAD_REFRESH_TOKEN,)}
+    )
     product = "Bitbucket"
     words: Mapping[str, str] = BITBUCKET_WORDS
     subject = ACCOUNT_ID

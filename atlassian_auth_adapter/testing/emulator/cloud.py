@@ -75,8 +75,8 @@ class Cloud(Flavour):
     """
 
     name = "cloud"
-    inner = Flavour.inner | {"rows"}
-    choices = MappingProxyType(
+    inner: ClassVar[frozenset[str]] = Flavour.inner | {"rows"}
+    choices: ClassVar[Mapping[str, tuple[object, ...]]] = MappingProxyType(
         {
             "expires_in_as": ("int", "string", "missing"),
             "bad_code_error": (*_BAD_CODE,),

@@ -63,8 +63,10 @@ class DataCenter(Flavour):
     """
 
     name = "data_center"
-    inner = Flavour.inner | {"answer", "close", "kind", "open_at"}
-    choices = MappingProxyType({"login_page_as": (200, 302)})
+    inner: ClassVar[frozenset[str]] = Flavour.inner | {"answer", "close", "kind", "open_at"}
+    choices: ClassVar[Mapping[str, tuple[object, ...]]] = MappingProxyType(
+        {"login_page_as": (200, 302)}
+    )
     product = "Jira"
     words: Mapping[str, str] = DATA_CENTER_WORDS
     subject = DATA_CENTER_USER

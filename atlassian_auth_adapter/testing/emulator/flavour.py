@@ -57,7 +57,7 @@ class Flavour(Strict, Rules):
     subject: str  # the account that logs in
     service_subject: ClassVar[str]  # the account of the client credentials grant
     client_checked_first: ClassVar[bool] = True
-    inner = frozenset(
+    inner: ClassVar[frozenset[str]] = frozenset(
         {"authorization", "bearer", "client_checked_first", "grants", "name", "note", "now"}
         | {"payload", "product", "revocation", "service_subject", "subject", "token", "words"}
     )

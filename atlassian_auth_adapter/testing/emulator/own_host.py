@@ -29,7 +29,7 @@ class OwnHost(Cloud):
     With `app.client_secret` "" the app is a public client, and no secret may be sent.
     """
 
-    inner = Cloud.inner | {"api", "auth_routes"}
+    inner: ClassVar[frozenset[str]] = Cloud.inner | {"api", "auth_routes"}
     refusals: ClassVar[Refusals] = MappingProxyType(
         {
             **Cloud.refusals,
