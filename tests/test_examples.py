@@ -122,6 +122,7 @@ def test_an_example_runs_offline_as_it_stands(name: str, run: Any, tmp_path: Pat
     assert list(tmp_path.iterdir()) == []  # it leaves nothing behind
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in SCRIPTS if name not in ALONE])
 def test_an_example_runs_with_credentials(
     name: str, run: Any, local: AtlassianEmulator, port: int, tmp_path: Path

@@ -46,7 +46,7 @@ OF_EMULATORS = """
 """.split()  # noqa: SIM905
 #: What a person, an administrator and a test may do at each of its flavours.
 OF_FLAVOURS = """
-    authorize client deny expire_access_tokens issue revoke_access_tokens revoke_grants secrets
+    authorize client deny environ expire_access_tokens issue revoke_access_tokens revoke_grants secrets
     service_account_client
 """.split()  # noqa: SIM905
 

@@ -76,12 +76,16 @@ def test_an_error_with_a_strange_state_is_not_believed(
 
 @pytest.mark.parametrize("flavour", ["cloud", "data_center", "bitbucket"])
 def test_every_exchange_has_the_verifier_of_its_challenge(
-    flavour: str, emulator: Any, make_client: Any
+    flavour: str, emulator: Any, make_client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """S256 goes to every server, and so does the verifier: one that checks it needs it."""
     client, side, sent = make_client(flavour, login=False), getattr(emulator, flavour), []
-    read = side._parameters
-    side._parameters = lambda request: sent.append(request.form()) or read(request)
+    read = type(side)._parameters
+    monkeypatch.setattr(
+        type(side),
+        "_parameters",
+        lambda self, request: sent.append(request.form()) or read(self, request),
+    )
     url = client.oauth_start()
     client.oauth_complete(side.authorize(url))
     (verifier,) = {form["code_verifier"] for form in sent if "code_verifier" in form}

@@ -159,6 +159,7 @@ def flights() -> int:
     return sum(thread.name == "atlassian-auth-flight" for thread in threading.enumerate())
 
 
+@pytest.mark.slow
 def test_429_for_thousands_of_accounts(
     clock: TimerClock, server: TokenServer, landed: Callable[[], None]
 ) -> None:
@@ -204,6 +205,7 @@ def test_429_without_a_time_is_spread(clock: TimerClock, server: TokenServer) ->
     assert all(isinstance(outcome, TokenSet) for outcome in result())
 
 
+@pytest.mark.slow
 def test_429_that_stays_is_told_to_each_caller_and_asked_seldom(
     clock: TimerClock, server: TokenServer
 ) -> None:
