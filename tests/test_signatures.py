@@ -46,8 +46,8 @@ OF_EMULATORS = """
 """.split()  # noqa: SIM905
 #: What a person, an administrator and a test may do at each of its flavours.
 OF_FLAVOURS = """
-    authorize client deny environ expire_access_tokens issue revoke_access_tokens revoke_grants secrets
-    service_account_client
+    authorize client deny environ expire_access_tokens issue revoke_access_tokens revoke_grants
+    secrets service_account_client
 """.split()  # noqa: SIM905
 
 CREATORS = [
