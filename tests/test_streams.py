@@ -23,7 +23,7 @@ def test_no_copy_of_a_big_body_is_in_memory(way: str) -> None:
     """The peak of a process does not grow with a body, sent once or twice; that of a copy does."""
     pytest.importorskip("resource", reason="ru_maxrss is of Unix")
     column = next(column for column in WORK.columns if column.name == way)
-    answer = measured(WORK, column, OURS, tiny=True)
+    answer = measured(WORK, column, OURS, how="tiny")
     assert answer.get("round", answer).get("verdict") == (
         "copied" if way == CONTROL else "streamed"
     )
