@@ -67,7 +67,7 @@ class Workers:
         # A forked child has none of its parent's threads.
         self._process = os.getpid()
         self._threads: set[_Worker] = set()
-        # For each lane what callers wait for, and what nobody waits for.
+        # For each lane: work that a caller waits for, and other work.
         self._waiting = [(deque[Work](), deque[Work]()) for _ in range(self._lanes)]
 
     def run(self, work: Callable[[], T]) -> Future[T]:

@@ -33,6 +33,7 @@ from atlassian_auth_adapter.oauth.server import AuthorizationServer
 from atlassian_auth_adapter.oauth.token_endpoint import TokenEndpoint
 from atlassian_auth_adapter.refresh.driver import Parties
 from atlassian_auth_adapter.refresh.protocol import LONGEST_OUTAGE
+from atlassian_auth_adapter.secret_text import hidden
 from atlassian_auth_adapter.tokens import TokenSet
 from atlassian_auth_adapter.transport import Proxy, Transport
 
@@ -127,7 +128,8 @@ class App:
             "scopes": scopes,
         }
         made = cls(server, endpoint, transport, scopes, own_scope, expiry, parties, arguments)
-        decides = server, client_id, client_secret, callback_url, transport, expiry, on_event
+        secret = hidden(client_secret) if isinstance(client_secret, str) else client_secret
+        decides = server, client_id, secret, callback_url, transport, expiry, on_event
         rest = tuple(scopes or ()), own_scopes is None, parties.max_wait, id(store), id(clock)
         try:
             return _known.setdefault((*decides, *rest), made)

@@ -262,7 +262,7 @@ class RefreshingTokenSource:
         return flight
 
     def _start(self, flight: Flight, *, is_urgent: bool) -> bool:
-        """Let a thread perform the flight; False if there is none."""
+        """Let a thread perform the flight; False if no thread can be started."""
         if FLIGHTS.has_thread(threading.current_thread()):
             # Another flight is waiting for this one, such as that which fetches the client secret:
             # it must not wait for that thread.
@@ -273,7 +273,7 @@ class RefreshingTokenSource:
     def _go_on(
         self, performance: Generator[float, None, None], flight: Flight, *, is_urgent: bool = True
     ) -> bool:
-        """Let a thread go on with a flight, as soon as one is free; False if there is none."""
+        """Let a thread go on with a flight, as soon as one is free; False if none can start."""
 
         def go_on() -> None:
             flight.thread = threading.get_ident()

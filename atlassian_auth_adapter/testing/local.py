@@ -102,7 +102,7 @@ class Clients(Flavour):
         return CloudEnvironment(side.auth_url, side.api_url, audience)
 
     def _with_clock(self, settings: Settings) -> Settings:
-        """With the emulator's clock; one that only tells the time is none for a client."""
+        """With the emulator's clock, unless it only tells the time: a client needs more of it."""
         if settings.get("clock") is None and hasattr(self._clock, "monotonic"):
             return {**settings, "clock": cast("Clock", self._clock)}
         return settings
