@@ -18,7 +18,7 @@ export PYTHONDONTWRITEBYTECODE =
 WORKERS = $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) * 3 // 2)')
 PYTEST = pytest --numprocesses $(WORKERS) --dist worksteal
 
-.PHONY: test slow demo lint types completeness layers tests release-check fuzz fleet bench bench-check \
+.PHONY: test slow demo lint types types-elsewhere completeness layers tests release-check fuzz fleet bench bench-check \
   bench-tiny docs docs-links clean
 
 # What people run before each commit, two minutes. README and the pages of the site are executed
@@ -34,9 +34,12 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 
 types: $(READY)
-	$(BIN)/mypy --platform linux --cache-dir .mypy_cache/linux
-	$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin
-	$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32
+	$(BIN)/mypy
+
+# As on the other systems
+types-elsewhere: $(READY)
+	for platform in linux darwin win32; do \
+	  $(BIN)/mypy --platform $$platform --cache-dir .mypy_cache/$$platform || exit; done
 
 # How much of what the package exports has a type that every type checker sees alike
 completeness: $(READY)
@@ -51,7 +54,7 @@ tests: $(READY)
 # The tests of `make test` under coverage with its floor; and without coverage those that are marked
 # slow (the fleet, each cell of docs/crash-matrix.md in real processes, the oldest SDKs, streams, every
 # order of the steps of a refresh), and those that do more with --slow.
-slow: $(READY) $(OLDEST) completeness
+slow: $(READY) $(OLDEST) types-elsewhere completeness
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m $(PYTEST)
 	$(BIN)/coverage combine -q

@@ -144,6 +144,7 @@ def test_an_example_runs_with_credentials(
     assert local.count("authorization_code") == 1
 
 
+@pytest.mark.slow
 def test_a_service_account_runs_with_credentials(run: Any, local: AtlassianEmulator) -> None:
     """Nobody signs in, on Cloud and on Data Center."""
     for at in (local.cloud, local.data_center):
@@ -153,6 +154,7 @@ def test_a_service_account_runs_with_credentials(run: Any, local: AtlassianEmula
         assert process.returncode == 0, out
 
 
+@pytest.mark.slow
 def test_a_host_platform_runs_with_credentials(run: Any, local: AtlassianEmulator) -> None:
     """The person pastes where the browser ended, as on a platform without a callback."""
     process = run("context_store.py", **local.cloud.environ())
@@ -170,6 +172,7 @@ def url_in(stream: Any) -> str:
     raise AssertionError("it has told no URL")
 
 
+@pytest.mark.slow
 def test_a_fleet_refreshes_once(
     run: Any, local: AtlassianEmulator, monkeypatch: pytest.MonkeyPatch, redis_url: str
 ) -> None:
@@ -241,6 +244,7 @@ def test_a_web_app_runs_offline_as_it_stands(name: str, serve: Any) -> None:
     assert "/authorize?" in stranger.get("/").headers["Location"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WEB)
 def test_each_visitor_has_a_login(name: str, serve: Any, local: AtlassianEmulator) -> None:
     """With credentials of one's own: two people sign in, and each gets their own name."""
@@ -257,7 +261,7 @@ def test_each_visitor_has_a_login(name: str, serve: Any, local: AtlassianEmulato
     ]
 
 
-@pytest.mark.parametrize("credentials", [False, True])
+@pytest.mark.parametrize("credentials", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_an_mcp_server_has_its_tool(
     credentials: bool,
     local: AtlassianEmulator,

@@ -286,7 +286,9 @@ def _still(found: re.Match[str]) -> str:
     return "2 seconds ago" if "ago" in found[0] else "0 s "
 
 
-@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize(
+    "width", [60, *(pytest.param(w, marks=pytest.mark.slow) for w in (80, 120))]
+)
 def test_a_bad_day_fits_the_terminal(world: World, width: int) -> None:
     """No line is longer than the terminal is wide, but for an address."""
     world.monkeypatch.setenv("FORCE_COLOR", "1")

@@ -352,7 +352,10 @@ def test_token_prints_to_a_terminal_with_show(terminal: Any, profile: Any) -> No
 
 @pytest.mark.parametrize(
     ("width", "commands"),
-    [(60, ("status", "doctor", "sites", "--help")), (80, ("doctor",)), (120, ("doctor",))],
+    [
+        (60, ("status", "doctor", "sites", "--help")),
+        *(pytest.param(width, ("doctor",), marks=pytest.mark.slow) for width in (80, 120)),
+    ],
 )
 def test_no_line_is_longer_than_the_terminal_is_wide(
     terminal: Any, profile: Any, width: int, commands: tuple[str, ...]

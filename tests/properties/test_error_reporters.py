@@ -162,7 +162,12 @@ STORES: dict[str, Callable[[Path], Any]] = {
 @pytest.mark.parametrize(
     ("flavour", "kind"),
     [
-        *(("cloud", kind) for kind in STORES),
+        ("cloud", "memory"),
+        *(
+            pytest.param("cloud", kind, marks=pytest.mark.slow)
+            for kind in STORES
+            if kind != "memory"
+        ),
         ("data_center", "memory"),
         ("bitbucket", "memory"),
     ],

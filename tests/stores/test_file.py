@@ -482,6 +482,7 @@ class TestDisk:
 
 
 class TestKill:
+    @pytest.mark.slow
     def test_a_save_is_whole_wherever_it_is_killed(self, store, file):
         """Before each line of a save: the old entry or the new one, and no lock is left."""
         outcomes = []
