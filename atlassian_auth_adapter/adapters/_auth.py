@@ -237,10 +237,7 @@ class AuthObject(PickledByReference):
             current is not None and current.access_token == token and self.source.has_ended(current)
         )
         verdict = self._verdict(location, status, headers, body, expired=expired)
-        if verdict is not Verdict.FINE:
-            self._report_verdict(verdict, method, location, headers, current)
-        if "app_access_blocked" in headers.get(DATA_POLICY, "").lower():
-            self._report_left_out(location)
+        self._report_answer(verdict, method, location, headers, current)
         if not verdict.is_rejection:
             if _is_accepted(status, verdict):
                 self.source.pacing.accepted(_paced(method, location))
@@ -278,7 +275,7 @@ class AuthObject(PickledByReference):
             origin=location.origin,
         )
 
-    def _report_verdict(
+    def _report_answer(
         self,
         verdict: Verdict,
         method: str,
@@ -287,6 +284,9 @@ class AuthObject(PickledByReference):
         current: TokenSet | None,
     ) -> None:
         where = {"origin": location.origin_url, "path": location.path}
+        left_out = "app_access_blocked" in headers.get(DATA_POLICY, "").lower()
+        if left_out and self._first_time("app_access_blocked", location.path):
+            self._report("app_access_blocked", hint=ALLOW_APP, **where)
         match verdict:
             case Verdict.SCOPE_MISSING:
                 scopes = current.scopes if current else frozenset()
@@ -307,11 +307,6 @@ class AuthObject(PickledByReference):
                 told = (headers.get(name) for name in ("Retry-After", "RateLimit-Reason"))
                 wait, reason = (printable(text, 100) for text in told)
                 self._report("rate_limited", retry_after=wait, reason=reason, **where)
-
-    def _report_left_out(self, location: Location) -> None:
-        if self._first_time("app_access_blocked", location.path):
-            where = {"origin": location.origin_url, "path": location.path}
-            self._report("app_access_blocked", hint=ALLOW_APP, **where)
 
     def _first_time(self, name: EventName, subject: Hashable) -> bool:
         """Whether the event was not reported about the subject yet; true for one thread only.
@@ -359,9 +354,20 @@ class Rejection(NamedTuple):
             _paced(self.method, self.location), token_set.access_token, is_rejected=is_rejected
         )
 
-    def note_answer(self, token_set: TokenSet, status: int, headers: Mapping[str, str]) -> None:
-        """Remember the answer to the request that was sent again with the new token set."""
-        verdict = self.auth._verdict(self.location, status, headers)  # noqa: SLF001
+    def note_answer(
+        self,
+        token_set: TokenSet,
+        status: int,
+        headers: Mapping[str, str],
+        body: Callable[[], bytes],
+    ) -> None:
+        """Remember, and report, the answer to the request that was sent again with the new token
+        set; arguments as for `AuthObject.rejection`.
+        """
+        auth, method, location = self.auth, self.method, self.location
+        verdict = auth._verdict(location, status, headers, body)  # noqa: SLF001 - this module's own
+        if not verdict.is_rejection:  # the first answer's was acted upon
+            auth._report_answer(verdict, method, location, headers, token_set)  # noqa: SLF001
         if verdict.is_rejection or _is_accepted(status, verdict):
             self.note_token(token_set, is_rejected=verdict.is_rejection)
 

@@ -211,7 +211,7 @@ class AtlassianAuth(AuthObject, AuthBase):
         if not rejection.may_resend or not rewound(request):
             return response  # the token is ready for the next request
         again = self._send_again(response, fresh, kwargs)
-        rejection.note_answer(fresh, again.status_code, again.headers)
+        rejection.note_answer(fresh, again.status_code, again.headers, lambda: _start_of(again))
         return again
 
     def _send_again(

@@ -358,6 +358,20 @@ class RejectionTests(AdapterTests):
         assert event.fields["path"] == urlsplit(url).path
         assert len(world.emulator.requests) == 1
 
+    def test_what_is_told_after_a_refresh_is_reported(self, world: World) -> None:
+        """The token had ended as well: the second answer says that another scope is needed, and
+        says so before the program asks again.
+        """
+        client = world.login("cloud", scopes=["read:jira-user", "offline_access"])
+        world.expire()
+        (reply,) = self._get(f"{client.base_url}/rest/api/3/issue/ABC-1", auth=self.auth(client))
+        assert (reply.status, reply.history) == (401, (401,))
+        assert b"scope does not match" in reply.body
+        assert [event.fields["missing"] for event in world.named("scope_missing")] == [
+            "read:jira-work"
+        ]
+        assert world.refreshes == 1
+
     def test_other_errors_cause_no_refresh(self, world: World, flavour: str) -> None:
         """Too many requests, missing rights or a broken server say nothing about the token."""
         client = world.login(flavour)
