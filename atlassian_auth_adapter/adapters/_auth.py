@@ -355,17 +355,13 @@ class Rejection(NamedTuple):
         )
 
     def note_answer(
-        self,
-        token_set: TokenSet,
-        status: int,
-        headers: Mapping[str, str],
-        body: Callable[[], bytes],
+        self, token_set: TokenSet, status: int, headers: Mapping[str, str], start: bytes
     ) -> None:
         """Remember, and report, the answer to the request that was sent again with the new token
-        set; arguments as for `AuthObject.rejection`.
+        set; of a 401 with the start of its body, decoded.
         """
         auth, method, location = self.auth, self.method, self.location
-        verdict = auth._verdict(location, status, headers, body)  # noqa: SLF001 - this module's own
+        verdict = auth._verdict(location, status, headers, lambda: start)  # noqa: SLF001
         if not verdict.is_rejection:  # the first answer's was acted upon
             auth._report_answer(verdict, method, location, headers, token_set)  # noqa: SLF001
         if verdict.is_rejection or _is_accepted(status, verdict):

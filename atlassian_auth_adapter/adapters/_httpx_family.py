@@ -298,7 +298,7 @@ class HTTPXFamilyAuth(AuthObject):
             answer.request, fresh
         ):
             start = yield from _start_of(answer)
-            rejection.note_answer(fresh, answer.status_code, answer.headers, lambda: start)
+            rejection.note_answer(fresh, answer.status_code, answer.headers, start)
 
     def _hop_without_its_token(
         self, request: httpx.Request, response: httpx.Response, rewind: Callable[[], bool]

@@ -117,9 +117,7 @@ class AtlassianAiohttpAuth(AuthObject):
                 return response
             if rejection is not None:
                 start = await _start_of(response)
-                rejection.note_answer(
-                    token_set, response.status, response.headers, lambda: start
-                )
+                rejection.note_answer(token_set, response.status, response.headers, start)
                 return response
             if plain and is_ordinary(response.status, told(response.headers, response.headers)):
                 self.note_accepted(request.method, plain)
