@@ -244,13 +244,8 @@ class AuthObject(PickledByReference):
             return None
         rejection = Rejection(self, verdict, method, location)
         current = self.source.current()  # there may be another one: the body took its time
-        if current is None or current.access_token == token:
-            try:
-                self.source.pacing.check(_paced(method, location), token)
-            except FreshTokenRejectedError as error:
-                rejection.report_final(error)
-                return None
-        return rejection
+        is_newest = current is None or current.access_token == token
+        return None if is_newest and rejection.is_final(token) else rejection
 
     def asks_for_a_login(self, location: Location, status: int, headers: Mapping[str, str]) -> bool:
         """Whether the answer is one to a request without a login, such as a redirect to sign in."""
@@ -338,6 +333,15 @@ class Rejection(NamedTuple):
         """Whether the request may be sent again: it was not carried out, or it is a safe method."""
         return self.verdict is Verdict.REJECTED or self.method.upper() in SAFE_METHODS
 
+    def is_final(self, token: str | None) -> bool:
+        """Whether no other token than this one, the newest, would help now; that is reported."""
+        try:
+            self.auth.source.pacing.check(_paced(self.method, self.location), token)
+        except FreshTokenRejectedError as error:
+            self.report_final(error)
+            return True
+        return False
+
     def report_final(self, error: FreshTokenRejectedError) -> None:
         """Report that no other token would help, so that the caller gets this answer."""
         place = {"origin": self.location.origin_url, "path": self.location.path}
@@ -362,10 +366,12 @@ class Rejection(NamedTuple):
         """
         auth, method, location = self.auth, self.method, self.location
         verdict = auth._verdict(location, status, headers, lambda: start)  # noqa: SLF001
-        if not verdict.is_rejection:  # the first answer's was acted upon
-            auth._report_answer(verdict, method, location, headers, token_set)  # noqa: SLF001
         if verdict.is_rejection or _is_accepted(status, verdict):
             self.note_token(token_set, is_rejected=verdict.is_rejection)
+        if not verdict.is_rejection:
+            auth._report_answer(verdict, method, location, headers, token_set)  # noqa: SLF001
+        else:
+            self.is_final(token_set.access_token)
 
 
 def forget_oldest(memory: OrderedDict[Any, Any]) -> None:

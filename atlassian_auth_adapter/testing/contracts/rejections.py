@@ -76,13 +76,17 @@ class RejectionTests(AdapterTests):
         assert world.refreshes == 3
 
     def test_a_second_rejection_is_returned(self, world: World, flavour: str) -> None:
-        """If the new token is rejected as well, the program gets that answer: no third attempt."""
+        """If the new token is rejected as well, the program gets that answer: no third attempt.
+        The event says that the token is not the reason.
+        """
         client = world.login(flavour)
         world.emulator.faults.next("/rest/echo", UNAUTHORIZED, times=2)
         (reply,) = self._get(echo(client), auth=self.auth(client))
         assert (reply.status, reply.history) == (401, (401,))
         assert len(world.echoes) == 2
         assert world.refreshes == 1
+        (event,) = world.named("rejected")
+        assert "the token is not the reason" in event.fields["error"]
 
     def test_a_server_that_rejects_everything_causes_one_refresh(self, world: World) -> None:
         """Ten requests to a resource that always says 401 cost one refresh, not ten."""
