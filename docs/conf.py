@@ -24,6 +24,7 @@ default_role = "code"  # what docstrings have between single backticks
 linkcheck_ignore = [r"https://(acme\.atlassian\.net|api\.atlassian\.com|SITE|.*example\.com)"]
 
 html_theme = "furo"
+pygments_dark_style = "github-dark"  # Furo's own underlines names of modules as if they were links
 html_title = f"atlassian-auth-adapter {version}"
 html_show_sphinx = False
 html_copy_source = False

@@ -237,23 +237,15 @@ class AuthObject(PickledByReference):
             current is not None and current.access_token == token and self.source.has_ended(current)
         )
         verdict = self._verdict(location, status, headers, body, expired=expired)
-        if verdict is not Verdict.FINE:
-            self._report_verdict(verdict, method, location, headers, current)
-        if "app_access_blocked" in headers.get(DATA_POLICY, "").lower():
-            self._report_left_out(location)
+        self._report_answer(verdict, method, location, headers, current)
         if not verdict.is_rejection:
             if _is_accepted(status, verdict):
                 self.source.pacing.accepted(_paced(method, location))
             return None
         rejection = Rejection(self, verdict, method, location)
         current = self.source.current()  # there may be another one: the body took its time
-        if current is None or current.access_token == token:
-            try:
-                self.source.pacing.check(_paced(method, location), token)
-            except FreshTokenRejectedError as error:
-                rejection.report_final(error)
-                return None
-        return rejection
+        is_newest = current is None or current.access_token == token
+        return None if is_newest and rejection.is_final(token) else rejection
 
     def asks_for_a_login(self, location: Location, status: int, headers: Mapping[str, str]) -> bool:
         """Whether the answer is one to a request without a login, such as a redirect to sign in."""
@@ -278,7 +270,7 @@ class AuthObject(PickledByReference):
             origin=location.origin,
         )
 
-    def _report_verdict(
+    def _report_answer(
         self,
         verdict: Verdict,
         method: str,
@@ -287,6 +279,9 @@ class AuthObject(PickledByReference):
         current: TokenSet | None,
     ) -> None:
         where = {"origin": location.origin_url, "path": location.path}
+        left_out = "app_access_blocked" in headers.get(DATA_POLICY, "").lower()
+        if left_out and self._first_time("app_access_blocked", location.path):
+            self._report("app_access_blocked", hint=ALLOW_APP, **where)
         match verdict:
             case Verdict.SCOPE_MISSING:
                 scopes = current.scopes if current else frozenset()
@@ -307,11 +302,6 @@ class AuthObject(PickledByReference):
                 told = (headers.get(name) for name in ("Retry-After", "RateLimit-Reason"))
                 wait, reason = (printable(text, 100) for text in told)
                 self._report("rate_limited", retry_after=wait, reason=reason, **where)
-
-    def _report_left_out(self, location: Location) -> None:
-        if self._first_time("app_access_blocked", location.path):
-            where = {"origin": location.origin_url, "path": location.path}
-            self._report("app_access_blocked", hint=ALLOW_APP, **where)
 
     def _first_time(self, name: EventName, subject: Hashable) -> bool:
         """Whether the event was not reported about the subject yet; true for one thread only.
@@ -343,6 +333,15 @@ class Rejection(NamedTuple):
         """Whether the request may be sent again: it was not carried out, or it is a safe method."""
         return self.verdict is Verdict.REJECTED or self.method.upper() in SAFE_METHODS
 
+    def is_final(self, token: str | None) -> bool:
+        """Whether no other token than this one, the newest, would help now; that is reported."""
+        try:
+            self.auth.source.pacing.check(_paced(self.method, self.location), token)
+        except FreshTokenRejectedError as error:
+            self.report_final(error)
+            return True
+        return False
+
     def report_final(self, error: FreshTokenRejectedError) -> None:
         """Report that no other token would help, so that the caller gets this answer."""
         place = {"origin": self.location.origin_url, "path": self.location.path}
@@ -359,11 +358,20 @@ class Rejection(NamedTuple):
             _paced(self.method, self.location), token_set.access_token, is_rejected=is_rejected
         )
 
-    def note_answer(self, token_set: TokenSet, status: int, headers: Mapping[str, str]) -> None:
-        """Remember the answer to the request that was sent again with the new token set."""
-        verdict = self.auth._verdict(self.location, status, headers)  # noqa: SLF001
+    def note_answer(
+        self, token_set: TokenSet, status: int, headers: Mapping[str, str], start: bytes
+    ) -> None:
+        """Remember, and report, the answer to the request that was sent again with the new token
+        set; of a 401 with the start of its body, decoded.
+        """
+        auth, method, location = self.auth, self.method, self.location
+        verdict = auth._verdict(location, status, headers, lambda: start)  # noqa: SLF001
         if verdict.is_rejection or _is_accepted(status, verdict):
             self.note_token(token_set, is_rejected=verdict.is_rejection)
+        if not verdict.is_rejection:
+            auth._report_answer(verdict, method, location, headers, token_set)  # noqa: SLF001
+        else:
+            self.is_final(token_set.access_token)
 
 
 def forget_oldest(memory: OrderedDict[Any, Any]) -> None:

@@ -203,9 +203,7 @@ class HTTPXFamilyAuth(AuthObject):
             return
         if not _carried(answer.request, token_set) or _is_from_cache(answer):
             return
-        start = b""
-        if answer.status_code == HTTPStatus.UNAUTHORIZED:
-            start = yield _NeedStart(answer)
+        start = yield from _start_of(answer)
         rejection = self.rejection(
             answer.request.method,
             location,
@@ -299,7 +297,8 @@ class HTTPXFamilyAuth(AuthObject):
         if self.may_carry_token(location_of(answer.request.url)) and _carried(
             answer.request, fresh
         ):
-            rejection.note_answer(fresh, answer.status_code, answer.headers)
+            start = yield from _start_of(answer)
+            rejection.note_answer(fresh, answer.status_code, answer.headers, start)
 
     def _hop_without_its_token(
         self, request: httpx.Request, response: httpx.Response, rewind: Callable[[], bool]
@@ -354,6 +353,11 @@ class HTTPXFamilyAuth(AuthObject):
         # What httpx gives out as `.request`: method and URL, without headers and body.
         failure.request = type(request)(request.method, request.url)  # type: ignore[attr-defined]
         return failure
+
+
+def _start_of(answer: httpx.Response) -> Generator[Any, Any, bytes]:
+    """The start of the body of an answer that rejects the token."""
+    return (yield _NeedStart(answer)) if answer.status_code == HTTPStatus.UNAUTHORIZED else b""
 
 
 def _next_step(flow: Generator[Any, Any, None], reply: Any) -> Any:

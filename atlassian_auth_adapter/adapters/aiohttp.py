@@ -116,7 +116,8 @@ class AtlassianAiohttpAuth(AuthObject):
             if not is_ours:  # another middleware has sent something else
                 return response
             if rejection is not None:
-                rejection.note_answer(token_set, response.status, response.headers)
+                start = await _start_of(response)
+                rejection.note_answer(token_set, response.status, response.headers, start)
                 return response
             if plain and is_ordinary(response.status, told(response.headers, response.headers)):
                 self.note_accepted(request.method, plain)
@@ -195,7 +196,7 @@ class AtlassianAiohttpAuth(AuthObject):
         response: ClientResponse,
         token_set: TokenSet,
     ) -> Rejection | None:
-        start = await start_of(response) if response.status == HTTPStatus.UNAUTHORIZED else b""
+        start = await _start_of(response)
         return self.rejection(
             request.method,
             _location(request.url),
@@ -218,6 +219,17 @@ class AtlassianAiohttpAuth(AuthObject):
             raise_clean(_failed(error, request), error.__cause__)
         rejection.note_token(fresh)
         return fresh
+
+
+async def _start_of(response: ClientResponse) -> bytes:
+    """The start of the body of an answer that rejects the token."""
+    if response.status != HTTPStatus.UNAUTHORIZED:
+        return b""
+    try:
+        return await start_of(response)
+    except BaseException:
+        response.close()
+        raise
 
 
 def _call(request: ClientRequest) -> Hashable:

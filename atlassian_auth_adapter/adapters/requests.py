@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Container
 from datetime import timedelta
 from functools import partial
+from http import HTTPStatus
 from http.client import HTTPResponse as HTTPClientResponse
 from http.cookiejar import Cookie, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, cast
@@ -211,7 +212,8 @@ class AtlassianAuth(AuthObject, AuthBase):
         if not rejection.may_resend or not rewound(request):
             return response  # the token is ready for the next request
         again = self._send_again(response, fresh, kwargs)
-        rejection.note_answer(fresh, again.status_code, again.headers)
+        start = _start_of(again) if again.status_code == HTTPStatus.UNAUTHORIZED else b""
+        rejection.note_answer(fresh, again.status_code, again.headers, start)
         return again
 
     def _send_again(

@@ -104,10 +104,12 @@ PLACE_ARGUMENTS = frozenset({"cloud_id", "site_url", "server_url"})
 def atlassian_oauth_client_from_env(**arguments: Any) -> AtlassianOAuthClient:
     """The OAuth client that the environment describes.
 
-    Variables: those of `VARIABLES`, and `ATLASSIAN_CLIENT_SECRET` or
-    `ATLASSIAN_CLIENT_SECRET_FILE`; without a secret an app of Trello is a public client. An empty
-    one counts as not set; a byte order mark and white space around a value are removed, quotes
-    around it are refused.
+    Variables: `ATLASSIAN_CLIENT_ID`, `_CLIENT_SECRET` or `_CLIENT_SECRET_FILE`, `_CALLBACK_URL`,
+    `_CLOUD_ID`, `_SITE_URL`, `_SERVER_URL`, `_PRODUCT`, `_CLOUD` (a name, or "AUTH_URL API_URL
+    AUDIENCE"), `_SCOPES`, `_ACCOUNT`, `_TOKEN_DIRECTORY`, `_CA_BUNDLE`, `_PROXY`, `_MAX_WAIT`, each
+    with `ATLASSIAN` before it. Without a secret an app of Trello is a public client. An empty one
+    counts as not set; a byte order mark and white space around a value are removed, quotes around
+    it are refused.
 
     Args:
         arguments: Arguments of `create_atlassian_oauth_client`; they win over the environment, one

@@ -344,7 +344,7 @@ def test_command_line_text() -> None:
     with Emulator() as emulator:
         text = _text(describe(emulator))
     urls = (emulator.cloud.auth_url, emulator.data_center.url, emulator.bitbucket.api_url)
-    for expected in (*urls, "curl", "Ctrl-C"):
+    for expected in (*urls, "curl", "Ctrl-C", "export ATLASSIAN_SITE_URL=http"):
         assert expected in text
 
 

@@ -424,17 +424,18 @@ def test_old_content_is_gone_through_the_gateway(cloud: Client) -> None:
         assert cloud.get(wiki(cloud) + path, token).status_code == 410
 
 
-def test_new_pages_follow_cursors(cloud: Client) -> None:
-    """`_links.next` is relative with /wiki, `_links.base` names the site."""
+@pytest.mark.parametrize("pages", ["/wiki/api/v2/pages", "/wiki/api/v2/spaces/1/pages"])
+def test_new_pages_follow_cursors(cloud: Client, pages: str) -> None:
+    """`_links.next` is relative with /wiki, `_links.base` names the site; so for a space."""
     token = cloud.access_token()
-    path: str | None = "/wiki/api/v2/pages?limit=25"
+    path: str | None = f"{pages}?limit=25"
     titles: list[str] = []
     while path:
         page = cloud.get(wiki(cloud) + path, token).json()
         titles += [each["title"] for each in page["results"]]
         assert page["_links"]["base"] == f"{cloud.flavour.sites[0].url}/wiki"
         path = page["_links"].get("next")
-        assert path is None or path.startswith("/wiki/api/v2/pages?")
+        assert path is None or path.startswith(f"{pages}?")
     assert len(set(titles)) == len(titles) == 60
 
 

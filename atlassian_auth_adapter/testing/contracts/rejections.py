@@ -76,13 +76,17 @@ class RejectionTests(AdapterTests):
         assert world.refreshes == 3
 
     def test_a_second_rejection_is_returned(self, world: World, flavour: str) -> None:
-        """If the new token is rejected as well, the program gets that answer: no third attempt."""
+        """If the new token is rejected as well, the program gets that answer: no third attempt.
+        The event says that the token is not the reason.
+        """
         client = world.login(flavour)
         world.emulator.faults.next("/rest/echo", UNAUTHORIZED, times=2)
         (reply,) = self._get(echo(client), auth=self.auth(client))
         assert (reply.status, reply.history) == (401, (401,))
         assert len(world.echoes) == 2
         assert world.refreshes == 1
+        (event,) = world.named("rejected")
+        assert "the token is not the reason" in event.fields["error"]
 
     def test_a_server_that_rejects_everything_causes_one_refresh(self, world: World) -> None:
         """Ten requests to a resource that always says 401 cost one refresh, not ten."""
@@ -357,6 +361,20 @@ class RejectionTests(AdapterTests):
         assert event.fields["missing"] == "read:jira-work"
         assert event.fields["path"] == urlsplit(url).path
         assert len(world.emulator.requests) == 1
+
+    def test_what_is_told_after_a_refresh_is_reported(self, world: World) -> None:
+        """The token had ended as well: the second answer says that another scope is needed, and
+        says so before the program asks again.
+        """
+        client = world.login("cloud", scopes=["read:jira-user", "offline_access"])
+        world.expire()
+        (reply,) = self._get(f"{client.base_url}/rest/api/3/issue/ABC-1", auth=self.auth(client))
+        assert (reply.status, reply.history) == (401, (401,))
+        assert b"scope does not match" in reply.body
+        assert [event.fields["missing"] for event in world.named("scope_missing")] == [
+            "read:jira-work"
+        ]
+        assert world.refreshes == 1
 
     def test_other_errors_cause_no_refresh(self, world: World, flavour: str) -> None:
         """Too many requests, missing rights or a broken server say nothing about the token."""

@@ -115,8 +115,6 @@ class Emulator(Strict):
             Trello's auth and api.
 
     Attributes:
-        cloud, data_center, bitbucket, trello: The flavours: URLs, registered apps, settings,
-            controls.
         faults: Scripted faults.
         foreign_url: Origin of a host that is not Atlassian's.
 

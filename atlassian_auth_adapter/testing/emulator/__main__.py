@@ -35,6 +35,7 @@ def describe(emulator: Emulator) -> dict[str, Any]:
             "api_url": cloud.api_url,
             "audience": cloud.audience,
             **_app(cloud),
+            "environ": cloud.environ(),
             "sites": [{"id": s.id, "url": s.url, "name": s.name} for s in cloud.sites],
             "service_account": _credentials(cloud.service_account),
             "email": cloud.email,
@@ -89,6 +90,9 @@ Trello
 {_rows(*_hosts(facts["trello"]), *_registration(facts["trello"]))}
 
 {_command(facts)}
+For a program of yours that calls atlassian_oauth_client_from_env(), in another terminal:
+{_exports(cloud["environ"])}
+
 Or by hand, with a browser, which ends at the callback URL; the code is in the address:
   {cloud["authorization_url"]}
 Or without one, as the service account:
@@ -99,6 +103,10 @@ Then:
   curl -H "Authorization: Bearer ACCESS_TOKEN" {myself}
 
 Press Ctrl-C to stop it."""
+
+
+def _exports(variables: Mapping[str, str]) -> str:
+    return "\n".join(f"  export {name}={shlex.quote(text)}" for name, text in variables.items())
 
 
 #: The first port may be this one at most: each host takes the next.

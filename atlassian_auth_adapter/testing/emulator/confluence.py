@@ -90,6 +90,7 @@ class Confluence:
                 ("GET", r"/api/v2/pages/(?P<id>\d+)", page(self._one_page)),
                 ("GET", r"/api/v2/pages/(?P<id>\d+)/attachments", page(self._page_attachments)),
                 ("GET", r"/api/v2/spaces", self._spaces),
+                ("GET", r"/api/v2/spaces/(?P<space>\d+)/pages", self._space_pages),
             ]
         else:
             rows += [("GET", r"/download/attachments/(?P<id>\d+)/(?P<name>.+)", self._file)]
@@ -340,6 +341,13 @@ class Confluence:
     def _pages(self, call: Call) -> Response:
         wanted = call.request.first("body-format")
         return self._cursors(call, [self._page_bean(p, wanted) for p in self._found(call.request)])
+
+    def _space_pages(self, call: Call) -> Response:
+        wanted, space = call.request.first("body-format"), _SPACE_IDS.get(call["space"])
+        if space is None:
+            return _missing(call.request)
+        found = [page for page in self._found(call.request) if page.space == space]
+        return self._cursors(call, [self._page_bean(page, wanted) for page in found])
 
     def _create_page(self, call: Call) -> Response:
         match call.request.json():

@@ -87,7 +87,8 @@ class Flavour(Strict, Rules):
         Blocks on two requests to the emulator. Nothing follows the redirect.
 
         Raises:
-            browser.NotRedirectedError: The server showed an error page in place of a consent page.
+            atlassian_auth_adapter.testing.emulator.NotRedirectedError: The server showed an error
+                page in place of a consent page.
         """
         return browser.decide(url, "accept", self._chosen_sites(), self.browser_ssl_context)
 

@@ -186,6 +186,7 @@ CONFLUENCE_NEEDS = _needs(r"""
     GET /api/v2/pages/\d+/attachments  read:attachment:confluence
     GET /api/v2/pages.*  read:page:confluence
     * /api/v2/pages.*  write:page:confluence
+    GET /api/v2/spaces/\d+/pages  read:page:confluence
     GET /api/v2/spaces.*  read:space:confluence
     GET /api/v2/.*  read:page:confluence
     GET /.*  read:confluence-content.all
