@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import dataclass, field
-from typing import NoReturn, Self, TypeGuard
+from typing import ClassVar, NoReturn, Self, TypeGuard
 
 from atlassian_auth_adapter.errors import (
     ConfigurationError,
     TokenRequestRefusedError,
     without_frames,
 )
-from atlassian_auth_adapter.secret_text import SecretText
+from atlassian_auth_adapter.secret_text import SecretText, hidden
+from atlassian_auth_adapter.values import Value
 
 __all__ = ["TokenSet", "is_token"]
 
@@ -28,8 +28,7 @@ def is_token(value: object) -> TypeGuard[str]:
     return value.isascii() and value.isprintable() and " " not in value
 
 
-@dataclass(frozen=True, slots=True)
-class TokenSet:
+class TokenSet(Value):
     """An access token, its refresh token, and what the server said about them.
 
     Attributes:
@@ -50,26 +49,53 @@ class TokenSet:
             or scope or token type has a control character.
     """
 
-    access_token: str = field(repr=False)
-    refresh_token: str = field(default="", repr=False)
-    expires_at: float = math.inf
-    scope: str = ""
-    token_type: str = "Bearer"
-    obtained_at: float = 0.0
-    header: str = field(default="", init=False, repr=False, compare=False)
+    access_token: str
+    refresh_token: str
+    expires_at: float
+    scope: str
+    token_type: str
+    obtained_at: float
+    header: str
+    __slots__ = (
+        "access_token",
+        "expires_at",
+        "header",
+        "obtained_at",
+        "refresh_token",
+        "scope",
+        "token_type",
+    )
+    _hidden: ClassVar[frozenset[str]] = frozenset({"access_token", "refresh_token"})
 
-    def __post_init__(self) -> None:
-        for name in ("access_token", "refresh_token"):
-            if (token := getattr(self, name)) != "" and not is_token(token):
+    @without_frames
+    def __init__(
+        self,
+        access_token: str,
+        refresh_token: str = "",
+        expires_at: float = math.inf,
+        scope: str = "",
+        token_type: str = "Bearer",
+        obtained_at: float = 0.0,
+    ) -> None:
+        access_token, refresh_token = hidden(access_token), hidden(refresh_token)
+        for name, token in (("access_token", access_token), ("refresh_token", refresh_token)):
+            if token != "" and not is_token(token):
                 raise ConfigurationError(
                     f"the {name} contains a space, a line break or another character that no token "
                     "has: give it exactly as the server has issued it."
                 )
-            object.__setattr__(self, name, SecretText(token))
-        for name in ("scope", "token_type"):
-            if not getattr(self, name).isprintable():
+        for name, text in (("scope", scope), ("token_type", token_type)):
+            if not text.isprintable():
                 raise ConfigurationError(f"the {name} contains a control character.")
-            object.__setattr__(self, name, sys.intern(str(getattr(self, name))))
+        self._set(
+            access_token=access_token,
+            refresh_token=refresh_token,
+            expires_at=expires_at,
+            scope=sys.intern(str(scope)),
+            token_type=sys.intern(str(token_type)),
+            obtained_at=obtained_at,
+            header="",
+        )
 
     @property
     def _scheme(self) -> str:
@@ -109,7 +135,7 @@ class TokenSet:
         if not self.header:
             self.checked()
             header = SecretText(f"{self._scheme} {self.access_token}")
-            object.__setattr__(self, "header", header)
+            self._set(header=header)
         return self.header
 
     @property
@@ -130,6 +156,3 @@ class TokenSet:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a TokenSet is not pickled: share it through a TokenStore")
-
-
-TokenSet.__init__ = without_frames(TokenSet.__init__)  # type: ignore[method-assign]

@@ -49,8 +49,14 @@ nitpick_ignore_regex = [
 def setup(app: Any) -> None:
     """Connect what follows."""
     app.connect("autodoc-process-docstring", _prepared, priority=400)
+    app.connect("autodoc-skip-member", _skipped)
     app.connect("missing-reference", _public)
     app.connect("build-finished", _nothing_remote)
+
+
+def _skipped(_app: Any, _what: str, _name: str, member: Any, _skip: bool, _: Any) -> bool | None:
+    """A field of a named tuple: the docstring of its class says more than "Alias for field"."""
+    return True if (member.__doc__ or "").startswith("Alias for field number") else None
 
 
 def _prepared(_app: Any, what: str, _name: str, _obj: object, _options: Any, lines: Any) -> None:

@@ -67,7 +67,7 @@ def test_importing_the_package_loads_no_heavy_library() -> None:
 @pytest.mark.parametrize(
     ("name", "unneeded"),
     [
-        ("AtlassianAuth", {"httpx", "httpx2", "aiohttp", "authlib"}),
+        ("AtlassianAuth", {"httpx", "httpx2", "aiohttp", "authlib", "dataclasses", "inspect"}),
         ("AtlassianAiohttpAuth", {"requests", "httpx", "httpx2", "authlib"}),
         ("AtlassianHTTPXAuth", {"requests", "httpx2", "aiohttp", "authlib"}),
         (

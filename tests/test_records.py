@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
 from types import MappingProxyType
 from typing import get_args, get_type_hints
 
@@ -107,7 +106,7 @@ PARTS = ("token_set", "journal", "takeover")
 
 def key_of(name):
     """The key of that name, of the frozen ones."""
-    return replace(KEY, kind=name.partition(".")[2] or "login")
+    return KEY._replace(kind=name.partition(".")[2] or "login")
 
 
 def refusal(text, key=KEY, kind=Login):
@@ -209,7 +208,7 @@ class TestRefusal:
 
     def test_the_record_of_another_key_is_not_believed(self):
         """Mixed up files, rows or names mix up no logins."""
-        others = [replace(KEY, account="secret"), replace(KEY, issuer=""), KEY.for_sites()]
+        others = [KEY._replace(account="secret"), KEY._replace(issuer=""), KEY.for_sites()]
         for other in others:
             assert "another key" in refusal(EVERY_FIELD, other)
         for key in (None, "secret", {}, {"issuer": "secret"}, [KEY.name], f"{KEY.name}.sites"):
@@ -341,16 +340,16 @@ class TestName:
         """A record belongs to exactly one issuer, client, account and kind, to the character."""
         kinds = get_args(get_type_hints(TokenKey)["kind"])
         keys = [
-            *(replace(KEY, kind=kind) for kind in kinds),
-            replace(KEY, issuer=KEY.issuer + "/"),
-            replace(KEY, issuer=KEY.issuer + ":8443"),
-            replace(KEY, issuer=""),
-            replace(KEY, client_id="client2"),
-            replace(KEY, client_id="clientd", account="efault"),
-            *(replace(KEY, account=a) for a in ("Default", "default ", "default\0", "", "e\u0301")),
-            *(replace(KEY, account=a) for a in ("\xe9", "\u2603", "\U0001f511", "\u202e")),
-            *(replace(KEY, account=a) for a in ("not utf-8: \udcff", "a\r\n\x1b", "a" * 5000)),
-            *(replace(KEY, account=a) for a in ("../../etc/passwd", "CON", "%2e", "*?[a]{b,c}:")),
+            *(KEY._replace(kind=kind) for kind in kinds),
+            KEY._replace(issuer=KEY.issuer + "/"),
+            KEY._replace(issuer=KEY.issuer + ":8443"),
+            KEY._replace(issuer=""),
+            KEY._replace(client_id="client2"),
+            KEY._replace(client_id="clientd", account="efault"),
+            *(KEY._replace(account=a) for a in ("Default", "default ", "default\0", "", "e\u0301")),
+            *(KEY._replace(account=a) for a in ("\xe9", "\u2603", "\U0001f511", "\u202e")),
+            *(KEY._replace(account=a) for a in ("not utf-8: \udcff", "a\r\n\x1b", "a" * 5000)),
+            *(KEY._replace(account=a) for a in ("../../etc/passwd", "CON", "%2e", "*?[a]{b,c}:")),
         ]
         names = {key.name for key in keys}
         assert len(names) == len(keys)
@@ -366,17 +365,17 @@ class TestName:
 
     def test_a_hashed_secret_is_the_keys_own(self):
         """The same for all who share the key, another one for every other key."""
-        assert KEY.hashed("secret") == replace(KEY).hashed("secret")
+        assert KEY.hashed("secret") == KEY._replace().hashed("secret")
         hashes = {key.hashed(s) for key in (KEY, KEY.for_sites()) for s in ("secret", "secret2")}
         assert len(hashes) == 4
         assert "secret" not in str(hashes)
 
     def test_a_login_precedes_its_later_states_only(self):
         """Of the very login: another sign-in, or one without a login_id, is another login."""
-        assert LOGIN.precedes(replace(LOGIN, generation=8))
+        assert LOGIN.precedes(LOGIN._replace(generation=8))
         assert not LOGIN.precedes(LOGIN)
-        assert not replace(LOGIN, generation=8).precedes(LOGIN)
-        assert not LOGIN.precedes(replace(LOGIN, generation=8, login_id="other"))
+        assert not LOGIN._replace(generation=8).precedes(LOGIN)
+        assert not LOGIN.precedes(LOGIN._replace(generation=8, login_id="other"))
         assert not Login().precedes(Login(1))
 
 
@@ -399,7 +398,7 @@ class TestChange:
     @staticmethod
     def counted(login):
         """The login with the next generation."""
-        return replace(login or Login(), generation=(login.generation if login else 0) + 100)
+        return (login or Login())._replace(generation=(login.generation if login else 0) + 100)
 
     def test_a_record_is_saved_and_loaded_with_its_version(self):
         """Nothing, before there was something; stale, when another version is stored."""

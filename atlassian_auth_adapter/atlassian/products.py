@@ -8,7 +8,6 @@ developer.atlassian.com and confluence.atlassian.com as collected in `atlassian.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from atlassian_auth_adapter.errors import ConfigurationError
@@ -36,8 +35,7 @@ __all__ = [
 DAY = 86400.0
 
 
-@dataclass(frozen=True, slots=True)
-class CloudEnvironment:
+class CloudEnvironment(NamedTuple):
     """The hosts of one Atlassian Cloud.
 
     Attributes:

@@ -7,7 +7,6 @@ import sys
 import textwrap
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from typing import Any, get_args
 
@@ -204,13 +203,13 @@ def _answered(
     """The profile with the options, and with the answers to what is missing. Answers are kept."""
     profile = before
     if PLACE_ARGUMENTS & given.keys():  # they replace the place as a whole
-        profile = replace(profile, cloud_id="", site_url="", server_url="")
-    profile = replace(profile, **given)
+        profile = profile._replace(cloud_id="", site_url="", server_url="")
+    profile = profile._replace(**given)
     # The secret is kept under the client id, so that of the environment is kept too.
-    profile = replace(profile, client_id=profile.client_id or text_of("ATLASSIAN_CLIENT_ID"))
+    profile = profile._replace(client_id=profile.client_id or text_of("ATLASSIAN_CLIENT_ID"))
     is_person = profile.flow == "authorization_code"
     if is_person and not with_variables(profile).callback_url:
-        profile = replace(profile, callback_url=CALLBACK_URL)
+        profile = profile._replace(callback_url=CALLBACK_URL)
     is_new, is_told = not profile.client_id, not is_person
     if not _has_place(profile):
         _need_terminal("--site or --server")
@@ -232,7 +231,7 @@ def _answered(
     if is_new:
         where = where_registered(place)
         question = f"Client id, from {where.credentials}" if is_person else "Client id"
-        profile = replace(profile, client_id=_ask(question, "--client-id"))
+        profile = profile._replace(client_id=_ask(question, "--client-id"))
     save_profile(_kept(before, profile))
     return profile
 
@@ -246,7 +245,7 @@ def _has_place(profile: Profile) -> bool:
 def _with_place(profile: Profile) -> Profile:
     url = _ask("Site or server (https://acme.atlassian.net)", "--site or --server")
     is_cloud = is_cloud_host(Location.of(url).host)
-    return replace(profile, site_url=url) if is_cloud else replace(profile, server_url=url)
+    return profile._replace(site_url=url) if is_cloud else profile._replace(server_url=url)
 
 
 def _with_scope_sets(
@@ -260,7 +259,7 @@ def _with_scope_sets(
             "or for a service account choose the scopes when it is made."
         )
     named = scope_set(place.product.name, *sets)
-    return replace(profile, scopes=tuple(dict.fromkeys((*named, *more))))
+    return profile._replace(scopes=tuple(dict.fromkeys((*named, *more))))
 
 
 def _say_registration(profile: Profile, place: Place | None) -> None:
@@ -336,7 +335,7 @@ def _keep_secret(profile: Profile, *, ask: bool) -> None:
 
 def _kept(before: Profile, profile: Profile) -> Profile:
     """The profile as it is saved before the sign-in: with the store that has its login."""
-    return replace(profile, store=before.store or profile.store)
+    return profile._replace(store=before.store or profile.store)
 
 
 def _leave(before: Profile, profile: Profile) -> None:
@@ -379,6 +378,6 @@ def _at_a_site(profile: Profile, client: AtlassianClient) -> tuple[Profile, Atla
         for number, site in sites.items():
             say(f"  {number}  {site.url or site.name}", stderr=True)
         chosen = sites[click.prompt("Which site", type=click.Choice(list(sites)), err=True)]
-        profile = save_profile(replace(profile, cloud_id=chosen.id, site_url=chosen.url))
+        profile = save_profile(profile._replace(cloud_id=chosen.id, site_url=chosen.url))
         client = client_of(profile)
     return profile, client

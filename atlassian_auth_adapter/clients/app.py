@@ -7,7 +7,7 @@ and settings. Such clients share one App, so that a login of its own costs littl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -139,4 +139,4 @@ class App:
 
 def _without_person(endpoint: TokenEndpoint, scope: str) -> Callable[[TokenSet], TokenSet]:
     # Some servers issue a refresh token all the same; a client with a secret does not need it.
-    return lambda _: replace(endpoint.client_credentials(scope), refresh_token="")
+    return lambda _: endpoint.client_credentials(scope)._replace(refresh_token="")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 
 from atlassian_auth_adapter.clock import Clock
 from atlassian_auth_adapter.errors import (
@@ -65,7 +64,7 @@ class StartedAuthorizations:
                     f"them, or start again in {max(left, 0.0):.0f} s. A web application gives each "
                     "visitor an account of their own."
                 )
-            return replace(kept, requests=(*kept.requests, request))
+            return kept._replace(requests=(*kept.requests, request))
 
         self._change(added)
 
@@ -184,7 +183,7 @@ class StartedAuthorizations:
             if others == kept.claims:
                 return kept
             used = tuple(
-                replace(claim, state_hash="")
+                claim._replace(state_hash="")
                 for claim in kept.claims
                 if keeps_code and claim.claimant == claimant
             )

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from atlassian_auth_adapter.atlassian import sites
 from atlassian_auth_adapter.atlassian.gateway import (
@@ -98,8 +97,7 @@ def place_of(
     return cast("Place", _CloudSite(record, cloud_id, site_url, cloud or COMMERCIAL, further))
 
 
-@dataclass(eq=False, slots=True)
-class Place:
+class Place(NamedTuple):
     """The authorization server and the resource server of a client. Threads share it.
 
     Only that of a Cloud site ever changes. Clients of one server, or of one Cloud without sites,
@@ -326,8 +324,7 @@ class _CloudSite:
 
 def _normalized(cloud: CloudEnvironment) -> CloudEnvironment:
     """The environment with its URLs as they are compared."""
-    return replace(
-        cloud,
+    return cloud._replace(
         auth_url=normalized_base_url(cloud.auth_url, "cloud.auth_url"),
         api_url=normalized_base_url(cloud.api_url, "cloud.api_url"),
         resources_url=cloud.resources_url

@@ -8,7 +8,6 @@ service-accounts-overview-1627095923 (Data Center), as collected on 2026-11-22.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from functools import cached_property
 from typing import Any, Unpack
 from uuid import UUID
@@ -93,7 +92,7 @@ class AtlassianServiceAccountClient(AtlassianClient):
         # of Bitbucket Cloud can also have the login of a person.
         scope = self._app.own_scope
         account = f"{self.account} ({scope})" if scope else self.account
-        return replace(self._place.token_key(self.client_id, account), kind="service_account")
+        return self._place.token_key(self.client_id, account)._replace(kind="service_account")
 
     @cached_property
     def _arguments(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import ClassVar
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 from atlassian_auth_adapter.errors import (
@@ -18,6 +19,7 @@ from atlassian_auth_adapter.errors import (
 )
 from atlassian_auth_adapter.oauth.server import AuthorizationServer
 from atlassian_auth_adapter.secret_text import SecretText, hidden
+from atlassian_auth_adapter.values import Value
 
 __all__ = ["LIFETIME", "AuthorizationRequest", "AuthorizationResponse"]
 
@@ -35,8 +37,7 @@ _HAS_FIELD = re.compile(r"(^|[?&])(code|state)=")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True, slots=True)
-class AuthorizationRequest:
+class AuthorizationRequest(Value):
     """An authorization that was started and waits for its redirect.
 
     Attributes:
@@ -46,14 +47,18 @@ class AuthorizationRequest:
         scope: Requested scopes, separated by spaces.
     """
 
-    state: str = field(repr=False)
-    code_verifier: str = field(default="", repr=False)
-    created: float = 0.0
-    scope: str = ""
+    state: str
+    code_verifier: str
+    created: float
+    scope: str
+    __slots__ = ("code_verifier", "created", "scope", "state")
+    _hidden: ClassVar[frozenset[str]] = frozenset({"state", "code_verifier"})
 
-    def __post_init__(self) -> None:
-        for name in ("state", "code_verifier"):
-            object.__setattr__(self, name, hidden(getattr(self, name)))
+    def __init__(
+        self, state: str, code_verifier: str = "", created: float = 0.0, scope: str = ""
+    ) -> None:
+        state, code_verifier = hidden(state), hidden(code_verifier)
+        self._set(state=state, code_verifier=code_verifier, created=created, scope=scope)
 
     @classmethod
     def new(cls, scope: str, now: float) -> AuthorizationRequest:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -142,7 +141,7 @@ def with_variables(profile: Profile) -> Profile:
         named["scopes"] = tuple(named["scopes"])
     if PLACE_ARGUMENTS & named.keys():
         named = dict.fromkeys(PLACE_ARGUMENTS, "") | named
-    return replace(profile, **named)
+    return profile._replace(**named)
 
 
 def _arguments(profile: Profile, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,6 @@ import re
 import tomllib
 from collections.abc import Collection, Iterable
 from contextlib import suppress
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -212,7 +211,7 @@ def save_profile(profile: Profile, secret: str = "") -> Profile:
     """
     from atlassian_auth_adapter.profiles.secrets import drop_secret, keep_secret
 
-    profile = replace(profile, store=profile.store or choose_store())
+    profile = profile._replace(store=profile.store or choose_store())
     if secret:
         keep_secret(profile, secret)
     before, after = _change(profile.name, profile)
@@ -317,5 +316,5 @@ def _set_keys(table: Any, profile: Profile) -> None:
 
 def _toml_value(value: Any) -> Any:
     if isinstance(value, CloudEnvironment):
-        return {host: url for host, url in asdict(value).items() if url}
+        return {host: url for host, url in value._asdict().items() if url}
     return list(value) if isinstance(value, tuple) else value

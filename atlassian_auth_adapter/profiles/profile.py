@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from _thread import TIMEOUT_MAX  # loading threading takes longer than all else here
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from atlassian_auth_adapter.atlassian.gateway_paths import checked_gateway_paths
 from atlassian_auth_adapter.atlassian.products import CloudEnvironment, cloud_named, product_named
@@ -16,6 +15,7 @@ from atlassian_auth_adapter.clients.texts import (
     checked_scopes,
 )
 from atlassian_auth_adapter.errors import ConfigurationError
+from atlassian_auth_adapter.values import Value
 
 if TYPE_CHECKING:
     from atlassian_auth_adapter.transport import Proxy
@@ -26,8 +26,7 @@ StoreName = Literal["keyring", "file"]
 Flow = Literal["authorization_code", "client_credentials"]
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(Value):
     """A client as a person has set it up. It holds no secret.
 
     What is not listed here is as in `create_atlassian_oauth_client`.
@@ -47,24 +46,48 @@ class Profile:
         ConfigurationError: A value is invalid; the text names it.
     """
 
-    name: str = "default"
-    client_id: str = ""
-    product: str = "jira"
-    cloud_id: str = ""
-    site_url: str = ""
-    server_url: str = ""
-    callback_url: str = ""
-    scopes: tuple[str, ...] = ()
-    account: str = ""
-    cloud: str | CloudEnvironment = ""
-    verify: bool | str = True
-    proxy: Proxy = field(default=None, repr=False)
-    store: Literal["", StoreName] = ""
-    flow: Flow = "authorization_code"
-    max_wait: float = 30.0
-    gateway_paths: tuple[str, ...] = ()
+    name: str
+    client_id: str
+    product: str
+    cloud_id: str
+    site_url: str
+    server_url: str
+    callback_url: str
+    scopes: tuple[str, ...]
+    account: str
+    cloud: str | CloudEnvironment
+    verify: bool | str
+    proxy: Proxy
+    store: Literal["", StoreName]
+    flow: Flow
+    max_wait: float
+    gateway_paths: tuple[str, ...]
+    _hidden: ClassVar[frozenset[str]] = frozenset({"proxy"})
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        name: str = "default",
+        client_id: str = "",
+        product: str = "jira",
+        cloud_id: str = "",
+        site_url: str = "",
+        server_url: str = "",
+        callback_url: str = "",
+        scopes: tuple[str, ...] = (),
+        account: str = "",
+        cloud: str | CloudEnvironment = "",
+        verify: bool | str = True,
+        proxy: Proxy = None,
+        store: Literal["", StoreName] = "",
+        flow: Flow = "authorization_code",
+        max_wait: float = 30.0,
+        gateway_paths: tuple[str, ...] = (),
+    ) -> None:
+        given = locals()
+        self._set(**{field: given[field] for field in self._fields})
+        self._check()
+
+    def _check(self) -> None:
         for key in DEFAULTS:
             value = getattr(self, key)
             is_typed = isinstance(value, _TYPES.get(key, str))
@@ -102,7 +125,7 @@ class Profile:
 
 
 #: The keys of a profile, in the order of the fields.
-DEFAULTS = {item.name: item.default for item in fields(Profile)}
+DEFAULTS = Profile._field_defaults
 #: Of keys that are not a str.
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "scopes": tuple,
@@ -151,8 +174,6 @@ def _strings_in(value: object) -> Iterable[Any]:
             return value
         case Mapping():
             return (*value, *value.values())
-        case CloudEnvironment():
-            return asdict(value).values()
     return ()
 
 

@@ -20,12 +20,12 @@ import json
 import math
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from functools import cache, partial
 from typing import (
     TYPE_CHECKING,
     Any,
     Literal,
+    NamedTuple,
     TypeAlias,
     TypeVar,
     get_args,
@@ -68,8 +68,7 @@ REMEMBERED_TAKEOVERS = 20
 DeadReason = Literal["refused", "answer_lost"]
 
 
-@dataclass(frozen=True, slots=True)
-class TokenKey:
+class TokenKey(NamedTuple):
     """Names one login.
 
     Attributes:
@@ -104,19 +103,18 @@ class TokenKey:
 
     def for_authorizations(self) -> TokenKey:
         """The key of this login's pending authorizations."""
-        return replace(self, kind="authorizations")
+        return self._replace(kind="authorizations")
 
     def for_sites(self) -> TokenKey:
         """The key of the cloud ids of this login's sites."""
-        return replace(self, kind="sites")
+        return self._replace(kind="sites")
 
     def hashed(self, secret: str) -> str:
         """A salted hash of the secret: the key's name is the salt."""
         return hashlib.sha256(f"{self.name}:{secret}".encode()).hexdigest()[:16]
 
 
-@dataclass(frozen=True, slots=True)
-class Journal:
+class Journal(NamedTuple):
     """A refresh that was sent, or is about to be, and whose result is not saved yet.
 
     Attributes:
@@ -130,8 +128,7 @@ class Journal:
     owner: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Login:
+class Login(NamedTuple):
     """What is kept of one login. Its secrets are in `token_set` only.
 
     Attributes:
@@ -290,12 +287,12 @@ def _damage(stored: object, key: TokenKey) -> str:
 
 
 def _stored(value: Any) -> Any:
-    """The value for JSON: a dataclass without its defaults, `math.inf` as None."""
-    if is_dataclass(value):
+    """The value for JSON: fields without those that have their default, `math.inf` as None."""
+    if _has_fields(value):
+        items = [(name, getattr(value, name)) for name in value._fields]
+        known = value._field_defaults
         return {
-            item.name: _stored(getattr(value, item.name))
-            for item in fields(value)
-            if item.init and (item.default is MISSING or getattr(value, item.name) != item.default)
+            name: _stored(item) for name, item in items if name not in known or item != known[name]
         }
     if isinstance(value, tuple):
         return [_stored(item) for item in value]
@@ -304,16 +301,21 @@ def _stored(value: Any) -> Any:
     return None if value == math.inf else value
 
 
+def _has_fields(value: object) -> bool:
+    """Whether it is a NamedTuple or a Value, or one of these classes."""
+    return hasattr(value, "_fields")
+
+
 @cache
 def _hints(kind: type[Any]) -> dict[str, Any]:
     """The types of the fields that are stored."""
     hints = get_type_hints(kind)
-    return {item.name: hints[item.name] for item in fields(kind) if item.init}
+    return {name: hints[name] for name in kind._fields}
 
 
 def _value(kind: Any, stored: Any) -> Any:
     """The value of that type. Raises a ValueError, TypeError ... when `stored` is not one."""
-    if isinstance(kind, type) and is_dataclass(kind):
+    if _has_fields(kind):
         hints = _hints(kind)
         if not isinstance(stored, dict):
             raise TypeError("not an object")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from atlassian_auth_adapter.oauth.authorization import AuthorizationRequest
 
 __all__ = ["Authorizations", "Claim"]
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """An authorization that one call has claimed: its code was sent, or is about to be.
 
     Attributes:
@@ -28,8 +27,7 @@ class Claim:
     replaces: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Authorizations:
+class Authorizations(NamedTuple):
     """The authorizations of the last minutes, and what is remembered of earlier ones.
 
     Attributes:

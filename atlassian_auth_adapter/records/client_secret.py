@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from typing import ClassVar
 
 from atlassian_auth_adapter.secret_text import SecretText
+from atlassian_auth_adapter.values import Value
 
 __all__ = ["ClientSecret"]
 
 
-@dataclass(frozen=True, slots=True)
-class ClientSecret:
+class ClientSecret(Value):
     """The secret of a profile's client."""
 
-    secret: str = field(default="", repr=False)
+    secret: str
+    __slots__ = ("secret",)
+    _hidden: ClassVar[frozenset[str]] = frozenset({"secret"})
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "secret", SecretText(self.secret))
+    def __init__(self, secret: str = "") -> None:
+        secret = SecretText(secret)
+        self._set(secret=secret)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 __all__ = ["Sites"]
 
 
-@dataclass(frozen=True, slots=True)
-class Sites:
+class Sites(NamedTuple):
     """The cloud ids that were found for one login.
 
     Attributes:
@@ -18,4 +18,4 @@ class Sites:
     """
 
     login_id: str = ""
-    cloud_ids: Mapping[str, str] = field(default_factory=dict)
+    cloud_ids: Mapping[str, str] = MappingProxyType({})

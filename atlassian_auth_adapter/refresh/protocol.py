@@ -348,7 +348,7 @@ def _renew(
     forced_until = login.forced_until
     if spent.access_token == request.rejected and spent.expires_at > seen.now.wall:
         forced_until = _budget_after_one_more(forced_until, seen.now)
-    login = replace(login, login_id=login.login_id or request.login_id)
+    login = login._replace(login_id=login.login_id or request.login_id)
 
     def succeed(new: TokenSet) -> Login:
         return Login(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
 from typing import Literal
 
 from atlassian_auth_adapter.errors import StaleRecordError, TokenNotSavedError, TokenStoreError
@@ -100,7 +99,7 @@ def saved(unsaved: Unsaved, version: int | None) -> Protocol[bool]:
             return False
         version = seen.version
         if seen.login and seen.login.generation >= login.generation:
-            login = replace(login, generation=seen.login.generation + 1)
+            login = login._replace(generation=seen.login.generation + 1)
     raise overtaken()
 
 

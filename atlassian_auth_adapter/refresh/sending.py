@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from atlassian_auth_adapter.errors import (
@@ -88,7 +88,7 @@ def spend(
     except PausedError:
         if tries.rest:  # meanwhile no other process asks
             now = (yield Recall()).now
-            yield from _noted(replace(journaled, throttled_until=now.wall + tries.rest), version)
+            yield from _noted(journaled._replace(throttled_until=now.wall + tries.rest), version)
             tries.noted_version = version + 1
         return None
     except AtlassianAuthError as error:
@@ -113,7 +113,7 @@ def spend(
     elif isinstance(failure, TokenEndpointUnavailableError) and failure.outcome == "throttled":
         now = (yield Recall()).now
         failure = tries.within_grace(failure, now)
-        noted = replace(noted, throttled_until=now.wall + (failure.retry_after or 0.0))
+        noted = noted._replace(throttled_until=now.wall + (failure.retry_after or 0.0))
     yield from _noted(noted, version)
     raise failure
 
@@ -122,8 +122,8 @@ def _with_journal(
     login: Login, journal_in: Literal["journal", "takeover"], journal: Journal | None
 ) -> Login:
     if journal_in == "takeover":
-        return replace(login, takeover=journal)
-    return replace(login, journal=journal)
+        return login._replace(takeover=journal)
+    return login._replace(journal=journal)
 
 
 def _refused(spent: TokenSet, login: Login, tries: Tries) -> Protocol[TokenSet | None]:
@@ -145,13 +145,13 @@ def _refused(spent: TokenSet, login: Login, tries: Tries) -> Protocol[TokenSet |
     if latest is None or latest.generation != login.generation:
         return None
     if latest.token_set != spent:  # it was to be taken over: what is stored stays as it is
-        noted, told = replace(latest, takeover=None), failure
+        noted, told = latest._replace(takeover=None), failure
     else:
         # Sent before, and never answered: inside the grace the server would have taken it again.
         sent_ago = seen.now.wall - (latest.journal.started_at if latest.journal else 0.0)
         is_lost = tries.ambiguous and not 0 <= sent_ago < rules.server.rotation_grace
         reason: DeadReason = "answer_lost" if is_lost else "refused"
-        noted = replace(latest, journal=None, dead=tries.token_hash, dead_reason=reason)
+        noted = latest._replace(journal=None, dead=tries.token_hash, dead_reason=reason)
         told = login_required(reason, rules)
     try:
         yield Save(noted, seen.version)

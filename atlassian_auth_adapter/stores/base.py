@@ -9,9 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NoReturn, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, NoReturn, Protocol, TypeVar, runtime_checkable
 
 from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
@@ -22,6 +21,7 @@ from atlassian_auth_adapter.errors import (
 )
 from atlassian_auth_adapter.pickling import PickledByReference
 from atlassian_auth_adapter.secret_text import SecretText
+from atlassian_auth_adapter.values import Value
 
 __all__ = [
     "KEPT",
@@ -52,8 +52,7 @@ class InsecureStoreWarning(UserWarning):
     """Others may read what the store keeps; the text says why. Given where the store is made."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Value):
     """What is stored under a name.
 
     Attributes:
@@ -61,11 +60,14 @@ class Entry:
         version: 1 for the first save of the name, +1 with every further one.
     """
 
-    text: str = field(repr=False)
+    text: str
     version: int
+    __slots__ = ("text", "version")
+    _hidden: ClassVar[frozenset[str]] = frozenset({"text"})
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "text", SecretText(self.text))
+    def __init__(self, text: str, version: int) -> None:
+        text = SecretText(text)
+        self._set(text=text, version=version)
 
 
 @runtime_checkable

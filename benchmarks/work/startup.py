@@ -17,17 +17,33 @@ from benchmarks.peers import OURS
 from benchmarks.work.imports import compared, python
 
 PAIRS = 8
+#: What says where profiles and logins are.
+DIRECTORIES = (
+    "ATLASSIAN_CONFIG_DIR",
+    "ATLASSIAN_TOKEN_DIRECTORY",
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+)
 
 
 @contextmanager
 def logged_in() -> Iterator[None]:
-    """This process and those it starts have a profile whose login is valid."""
-    with tempfile.TemporaryDirectory() as home:
-        os.environ |= {"ATLASSIAN_CONFIG_DIR": home, "ATLASSIAN_TOKEN_DIRECTORY": home}
+    """This process and those it starts have a profile whose login is valid.
+
+    It is where most people have it: no variable names a directory, and the home directory is new.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder).resolve()
+        for variable in DIRECTORIES:
+            os.environ.pop(variable, None)
+        os.environ["HOME"] = str(home)
         import atlassian_auth_adapter as atlassian
+        from atlassian_auth_adapter.profiles.directories import config_file, data_directory
         from atlassian_auth_adapter.profiles.file import save_profile
         from atlassian_auth_adapter.records import Login, write
 
+        if not all(each.is_relative_to(home) for each in (config_file(), data_directory())):
+            raise UnmeasuredError("the profiles of this platform are not below HOME")
         profile = atlassian.Profile(
             "work",
             client_id=CLIENT_ID,
@@ -40,7 +56,7 @@ def logged_in() -> Iterator[None]:
         now = time.time()
         tokens = atlassian.TokenSet("valid", "refresh", now + 3600, "", "Bearer", now)
         record = Login(generation=1, login_id="login", token_set=tokens)
-        store = atlassian.FileTokenStore(Path(home))
+        store = atlassian.FileTokenStore(data_directory())
         store.save(client.token_key.name, write(client.token_key, record), expected=None)
         yield
 
@@ -58,8 +74,9 @@ def measure(column: Column, peer: str, tiny: bool) -> Round:
 WORK = Work(
     "startup",
     "Start-up of the command",
-    "The command with a valid token in a file, as a ratio to a process that imports click, on "
-    "which it is built, and the milliseconds between. Processes of both take turns.",
+    "The command with a valid token in a file of the default directory, as a ratio to a process "
+    "that imports click, on which it is built, and the milliseconds between. Processes of both "
+    "take turns.",
     tuple(
         Column(f"atlassian-auth {name}", "", {"arguments": [name]})
         for name in ("token", "status", "--help")

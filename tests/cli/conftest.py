@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +112,6 @@ def end_token() -> Callable[[], None]:
         login = stored_login(client)
         assert login is not None
         assert login.token_set is not None
-        save_login(client, replace(login, token_set=replace(login.token_set, expires_at=1.0)))
+        save_login(client, login._replace(token_set=login.token_set._replace(expires_at=1.0)))
 
     return end

@@ -6,7 +6,6 @@ import asyncio
 import pickle
 import subprocess
 import sys
-from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -306,7 +305,7 @@ def test_isolated_cloud_works_with_hosts_of_your_own(make_client: Any) -> None:
     route = client.resource_server.route(Location.of(f"{site}/rest/api/3/myself"))
     assert route.location == Location.of("https://api.acme.example/ex/jira/1-2/rest/api/3/myself")
     assert client.oauth_start().startswith("https://auth.acme.example/authorize?")
-    named = replace(hosts, site_domain=".atlassian-isolated.net")
+    named = hosts._replace(site_domain=".atlassian-isolated.net")
     assert make_client(login=False, cloud=named, cloud_id="1-2", site_url=site).site_url == site
     source = StaticTokenSource.api_token("a@b.c", "t", site)
     assert source.resource_server.route(Location.of(f"{site}/rest/x")).bearer

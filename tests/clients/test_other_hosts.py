@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +73,7 @@ def test_a_login_is_not_used_for_another_resource_server(
     """
     kept = _store(store, tmp_path / "tokens")
     good = make_client(flavour, store=kept)
-    cloud = replace(_hosts(emulator, flavour), **{field: elsewhere})
+    cloud = _hosts(emulator, flavour)._replace(**{field: elsewhere})
     other = make_client(flavour, store=kept, cloud=cloud, login=False)
     if not same_process:
         separate_process_state(other)
@@ -102,7 +101,7 @@ def test_after_forget_the_other_client_can_sign_in(
 ) -> None:
     """The hosts were changed on purpose: the former client is refused from then on."""
     store = MemoryTokenStore()
-    cloud = replace(_hosts(emulator, "cloud"), resources_url=elsewhere)
+    cloud = _hosts(emulator, "cloud")._replace(resources_url=elsewhere)
     former, new = make_client(store=store), make_client(store=store, cloud=cloud, login=False)
     new.forget()
     new.oauth_complete(emulator.cloud.authorize(new.oauth_start()))
@@ -130,7 +129,7 @@ def test_a_service_account_fetches_no_token_for_another_place_from_memory(
         )
 
     hosts = _hosts(emulator, "cloud")
-    good, other = account(hosts), account(replace(hosts, api_url=elsewhere))
+    good, other = account(hosts), account(hosts._replace(api_url=elsewhere))
     good.get_access_token()
     with pytest.raises(ConfigurationError, match=elsewhere):
         other.get_access_token()
@@ -156,7 +155,7 @@ def test_tokens_that_another_program_wrote_stay_with_their_resource_server(
     store = ContextTokenStore(lambda: json.loads(json.dumps(context)), write)
     make_client(store=store)
     context["token"], context["valid_until"] = "secret-of-another-program", 4e9
-    cloud = replace(_hosts(emulator, "cloud"), api_url=elsewhere)
+    cloud = _hosts(emulator, "cloud")._replace(api_url=elsewhere)
     other = make_client(store=store, cloud=cloud, login=False)
     with pytest.raises(ConfigurationError, match=elsewhere):
         other.get_access_token()
@@ -169,7 +168,7 @@ def test_a_session_sends_nothing_to_the_other_host(
     """The error is raised from the request, before a connection is opened."""
     store = MemoryTokenStore()
     make_client(store=store)
-    cloud = replace(_hosts(emulator, "cloud"), api_url=elsewhere)
+    cloud = _hosts(emulator, "cloud")._replace(api_url=elsewhere)
     session.auth = AtlassianAuth(make_client(store=store, cloud=cloud, login=False))
     with pytest.raises(ConfigurationError, match="Nothing was sent"):
         session.get(f"{emulator.cloud.sites[0].url}/rest/api/3/myself")
@@ -190,7 +189,7 @@ def test_a_profile_with_other_hosts_does_not_print_the_token(
         "work", side.app.client_id, site_url=side.sites[0].url, account="default", cloud=hosts
     )
     assert stored_token_set(good) == client.current()
-    bad = replace(good, cloud=replace(hosts, api_url=elsewhere))
+    bad = good._replace(cloud=hosts._replace(api_url=elsewhere))
     for use in (
         lambda: stored_token_set(bad),
         client_of(bad, client_secret=side.app.client_secret).get_access_token,

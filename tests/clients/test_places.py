@@ -315,7 +315,7 @@ def test_a_damaged_memory_is_none(
             if entry and name.endswith(".sites"):
                 stored = json.loads(entry.text)
                 stored["cloud_ids"] = dict.fromkeys(stored["cloud_ids"], damage)
-                return replace(entry, text=json.dumps(stored))
+                return entry._replace(text=json.dumps(stored))
             return entry
 
     store = Damaged()

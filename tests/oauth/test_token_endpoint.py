@@ -576,7 +576,7 @@ def test_a_short_secret_leaves_the_rest_of_a_description_readable() -> None:
     """What stands in its place is not searched for secrets once more."""
     answer = _answer({"error": "unauthorized", "error_description": "bad token"}, 403)
     with pytest.raises(TokenEndpointError) as caught:
-        _endpoint(answer).refresh(replace(OLD, refresh_token="e"))
+        _endpoint(answer).refresh(OLD._replace(refresh_token="e"))
     assert "unauthoriz[secret]d (bad tok[secret]n)" in str(caught.value)
 
 

@@ -10,7 +10,6 @@ import tempfile
 import textwrap
 import tomllib
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -222,9 +221,9 @@ class TestWriting:
                 "a",  # needed
             ]
         """)
-        save_profile(replace(load_profile("work"), site_url="https://new.example", account="",
+        save_profile(load_profile("work")._replace(site_url="https://new.example", account="",
                              store="file", verify=False))  # fmt: skip
-        save_profile(replace(load_profile("private"), store="file"))
+        save_profile(load_profile("private")._replace(store="file"))
         assert file.read_text("utf-8") == textwrap.dedent("""\
             # mine
 
@@ -253,7 +252,7 @@ class TestWriting:
         try:
             save_profile(WORK, SECRET)
             config_file().chmod(0o644)
-            save_profile(replace(WORK, account="ada"))
+            save_profile(WORK._replace(account="ada"))
         finally:
             os.umask(umask)
         for path in home.rglob("*"):
@@ -273,7 +272,7 @@ class TestWriting:
         """TOML has many: what was changed is read again, and no other profile is touched."""
         file = written(text)
         private, work = load_profile("private"), load_profile("work")
-        saved = save_profile(replace(work, store="file", verify=False))
+        saved = save_profile(work._replace(store="file", verify=False))
         assert profiles() == {"work": saved, "private": private}
         assert ("# mine" in file.read_text()) is ("# mine" in text)
         delete_profile("work")
@@ -331,7 +330,7 @@ class TestWriting:
 
     def test_processes_read_while_one_writes(self) -> None:
         """Each of them sees one of the versions, whole."""
-        save_profile(replace(WORK, account="0"))
+        save_profile(WORK._replace(account="0"))
         script = (
             "from atlassian_auth_adapter import load_profile\n"
             "print('ready', flush=True); input()\n"
@@ -354,7 +353,7 @@ class TestWriting:
             reader.stdin.write("\n")
             reader.stdin.flush()
         for number in range(30):
-            save_profile(replace(WORK, account=str(number)))
+            save_profile(WORK._replace(account=str(number)))
         assert [
             reader.communicate(timeout=PATIENCE) and reader.returncode for reader in readers
         ] == [0] * READERS
@@ -407,7 +406,7 @@ def test_whatever_is_saved_is_read_again(many: list[Profile]) -> None:
         names = [many[0].name, "other"]
         expected: dict[str, Profile] = {}
         for number, profile in enumerate(many):
-            saved = save_profile(replace(profile, name=names[number % 2]))
+            saved = save_profile(profile._replace(name=names[number % 2]))
             expected[saved.name] = saved
             assert profiles() == expected
         assert tomllib.loads(config_file().read_text("utf-8")).keys() == expected.keys()

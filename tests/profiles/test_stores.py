@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +40,7 @@ class TestSecrets:
         """The environment wins; what is not stored is named, with what to do."""
         save_profile(WORK)
         refused(lambda: client_secret_of(WORK), "for client 'id'", "ATLASSIAN_CLIENT_SECRET")
-        refused(lambda: client_secret_of(replace(WORK, store="")), "for client 'id'")
+        refused(lambda: client_secret_of(WORK._replace(store="")), "for client 'id'")
         save_profile(WORK, SECRET)
         assert client_secret_of(WORK) == SECRET
         (tmp_path / "secret").write_text("of a container\n")
@@ -68,32 +67,32 @@ class TestSecrets:
     def test_a_secret_is_for_one_client_at_one_server(self) -> None:
         """After a change of either in the file, it is sent nowhere."""
         save_profile(WORK, SECRET)
-        nowhere = replace(WORK, site_url="")
+        nowhere = WORK._replace(site_url="")
         for other in (
-            replace(WORK, client_id="x"),
-            replace(nowhere, cloud="us-gov-moderate"),
-            replace(nowhere, server_url="https://evil.example"),
-            replace(nowhere, product="bitbucket"),
+            WORK._replace(client_id="x"),
+            nowhere._replace(cloud="us-gov-moderate"),
+            nowhere._replace(server_url="https://evil.example"),
+            nowhere._replace(product="bitbucket"),
         ):
             refused(lambda other=other: client_secret_of(other), "no client secret")
         for same in (
-            replace(WORK, name="two", account="ada"),
-            replace(nowhere, cloud_id="x"),
+            WORK._replace(name="two", account="ada"),
+            nowhere._replace(cloud_id="x"),
             nowhere,
         ):
             assert client_secret_of(same) == SECRET
 
     def test_every_spelling_of_a_server_names_its_secret(self) -> None:
         """As a client does, which finds secret and login under one key."""
-        server = replace(WORK, site_url="", server_url="https://JIRA.example/jira")
+        server = WORK._replace(site_url="", server_url="https://JIRA.example/jira")
         save_profile(server, SECRET)
-        other = replace(server, server_url="https://jira.example/jira/")
+        other = server._replace(server_url="https://jira.example/jira/")
         assert client_secret_of(other) == SECRET
         assert client_of(other).issuer == "https://jira.example/jira"
 
     def test_an_invalid_place_has_no_secret(self) -> None:
         """It keeps no other profile from being saved, and can be deleted."""
-        broken = replace(WORK, name="broken", site_url="ftp://acme.example")
+        broken = WORK._replace(name="broken", site_url="ftp://acme.example")
         save_profile(broken)
         refused(lambda: save_profile(broken, SECRET), "site_url")
         save_profile(WORK, SECRET)
@@ -112,12 +111,12 @@ class TestSecrets:
             return len([*home.rglob("*.client_secret.json")]) - len(sealed), len(sealed)
 
         save_profile(WORK, SECRET)
-        save_profile(replace(WORK, name="two"), SECRET)
+        save_profile(WORK._replace(name="two"), SECRET)
         delete_profile("work")
         assert kept() == (1, 0)
-        save_profile(replace(WORK, name="two", client_id="x"), "another-s3cr3t")
+        save_profile(WORK._replace(name="two", client_id="x"), "another-s3cr3t")
         assert kept() == (1, 0)
-        save_profile(replace(WORK, name="two", client_id="x", store="keyring"), "another-s3cr3t")
+        save_profile(WORK._replace(name="two", client_id="x", store="keyring"), "another-s3cr3t")
         assert kept() == (0, 1)
         assert client_secret_of(load_profile("two")) == "another-s3cr3t"
         delete_profile("two")
@@ -131,13 +130,13 @@ class TestSecrets:
         While it is locked, a profile can be deleted all the same: that needs no key.
         """
         for name in ("work", "two", "three"):
-            save_profile(replace(WORK, name=name, client_id=name, store="keyring"), SECRET)
+            save_profile(WORK._replace(name=name, client_id=name, store="keyring"), SECRET)
         another_process()
         vault.is_locked = True
         with pytest.raises(TokenStoreError, match="It is locked: unlock it") as raised:
             client_secret_of(load_profile("work"))
         assert SECRET not in str(raised.value)
-        save_profile(replace(WORK, client_id="work"), SECRET)
+        save_profile(WORK._replace(client_id="work"), SECRET)
         assert client_secret_of(load_profile("work")) == SECRET
         delete_profile("three")
         another_process()
@@ -147,7 +146,7 @@ class TestSecrets:
 
     def test_the_keyring_is_read_once(self, vault: Keyring, another_process: Any) -> None:
         """By a process, for however many secrets, logins and clients; a forked child asks again."""
-        save_profile(replace(WORK, store="keyring"), SECRET)
+        save_profile(WORK._replace(store="keyring"), SECRET)
         another_process()
         vault.reads = 0
         for _ in range(3):
@@ -166,7 +165,7 @@ class TestSecrets:
     ) -> None:
         """Also when a running program names it; each has a key of its own."""
         for store in ("file", "keyring"):
-            profile = replace(WORK, store=store)  # type: ignore[arg-type]
+            profile = WORK._replace(store=store)  # type: ignore[arg-type]
             save_profile(profile, SECRET)
             monkeypatch.setenv("ATLASSIAN_TOKEN_DIRECTORY", str(home / "tokens"))
             refused(lambda profile=profile: client_secret_of(profile), "no client secret")
@@ -215,7 +214,7 @@ class TestWhichStore:
                 assert "TokenStore(" not in text
             assert not home.exists()
             with pytest.raises(ConfigurationError):
-                save_profile(replace(WORK, store=""))
+                save_profile(WORK._replace(store=""))
             assert profiles() == {}
 
     def test_a_locked_keyring(self, vault: Keyring) -> None:
@@ -271,9 +270,9 @@ class TestDisk:
         )
         monkeypatch.setenv("ATLASSIAN_TOKEN_DIRECTORY", str(tmp_path / "volume" / "tokens"))
         store = choose_store()
-        refused(lambda: save_profile(replace(WORK, store=store)), "ATLASSIAN_CONFIG_DIR")
+        refused(lambda: save_profile(WORK._replace(store=store)), "ATLASSIAN_CONFIG_DIR")
         monkeypatch.setenv("ATLASSIAN_CONFIG_DIR", str(tmp_path / "volume"))
-        save_profile(replace(WORK, store=store), SECRET)
+        save_profile(WORK._replace(store=store), SECRET)
         assert client_secret_of(load_profile()) == SECRET
 
     def test_a_full_disk(self, small_home: Path) -> None:

@@ -19,7 +19,6 @@ import random
 import re
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -210,7 +209,7 @@ def edited(rng: random.Random, text: str) -> str:
 def hostile(rng: random.Random, key: TokenKey) -> str:
     """The text of a record of that key, or of another one, more or less."""
     kind = rng.choice([key.kind] * 6 + [*RECORDS])
-    its_key = rng.choice([key] * 8 + [replace(key, account="s3cret-other")])
+    its_key = rng.choice([key] * 8 + [key._replace(account="s3cret-other")])
     stored = json.loads(write(its_key, rng.choice(RECORDS[kind])))
     stored["schema"] = rng.choice([2] * 12 + [3, 99, 1, 2.0, "2", None])
     return edited(rng, json.dumps(changed(stored, changes(rng))))

@@ -6,7 +6,6 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 from atlassian_auth_adapter import MemoryTokenStore, TokenKey, TokenSet, TokenStoreError
@@ -150,6 +149,6 @@ class Sleeper:
 def successor(login: Login | None, token_set: TokenSet, **changes: Any) -> Login:
     """What another process saves after a refresh."""
     assert login
-    return replace(
-        login, generation=login.generation + 1, token_set=token_set, journal=None, **changes
+    return login._replace(
+        generation=login.generation + 1, token_set=token_set, journal=None, **changes
     )

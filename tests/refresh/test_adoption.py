@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +107,7 @@ def test_what_is_saved_during_a_refresh_is_not_overwritten(
     version, journaled = stored_version(client), stored_login(client)
     assert journaled
     assert journaled.journal
-    save_login(client, replace(journaled, journal=replace(journaled.journal, owner="another")))
+    save_login(client, journaled._replace(journal=journaled.journal._replace(owner="another")))
     save_login(client, successor(journaled, newer))
     hold.release()
     assert waiting.result() == newer

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -267,7 +266,7 @@ def test_a_record_without_the_consent_is_read(make_client: Any, clock: FakeClock
     client = make_client()
     login = stored_login(client)
     assert login
-    save_login(client, replace(login, login_id="", authorized_at=0.0))
+    save_login(client, login._replace(login_id="", authorized_at=0.0))
     clock.advance(89 * DAY)
     assert client.refresh().reauthorize_by == clock.time() + 90 * DAY
     assert stored_login(client).login_id  # type: ignore[union-attr]

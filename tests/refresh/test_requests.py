@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -167,7 +166,7 @@ def test_what_is_about_to_be_spent_is_on_record_before_it_is_sent(
     journal = stored_login(client).journal  # type: ignore[union-attr]
     assert journal
     assert journal.started_at == client.status().pending_since == clock.time()
-    assert refresh_token not in str(asdict(journal))
+    assert refresh_token not in str(tuple(journal))
     hold.release()
     assert waiting.result()
     assert stored_login(client).journal is None  # type: ignore[union-attr]

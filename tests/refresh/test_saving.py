@@ -6,7 +6,6 @@ The clock of these tests stands still while a thread sleeps, until the test move
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -537,7 +536,7 @@ def test_a_backup_of_a_former_login_is_not_mixed_with_the_latest_one(
         clock.advance(3600)
         client.get_access_token()
     clock.advance(3600)
-    newer = replace(newer, expires_at=clock.time() + 3600)
+    newer = newer._replace(expires_at=clock.time() + 3600)
     save_login(client, successor(backup, newer))
     assert client.token_set() == newer
 

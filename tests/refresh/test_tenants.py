@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -665,7 +665,7 @@ def test_logins_in_one_store_never_touch_each_other(
         login = stored_login(mine)
         assert login
         assert login.token_set
-        save_login(other, replace(login, token_set=replace(login.token_set, scope="other")))
+        save_login(other, login._replace(token_set=login.token_set._replace(scope="other")))
     token, before = other.get_access_token(), stored_login(other)
     clock.advance(60)
     mine.token_set(rejected=mine.get_access_token())

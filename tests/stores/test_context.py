@@ -9,7 +9,7 @@ import os
 import pickle
 import signal
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -48,7 +48,7 @@ from atlassian_auth_adapter.tokens import TokenSet
 from .helpers import refused
 
 OURS = "atlassian_auth_adapter"
-OTHER = replace(KEY, account="other").name
+OTHER = KEY._replace(account="other").name
 
 LEGACY = {
     "token": "secret-old-access",
@@ -424,7 +424,7 @@ class TestAdoption:
         """No other login sees, changes or removes it from then on, even if it was loaded first."""
         platform.set(LEGACY)
         assert store.load(OTHER) is not None
-        ours = replace(ADOPTED, journal=Journal("hash", 1.5))
+        ours = ADOPTED._replace(journal=Journal("hash", 1.5))
         records.save(store, KEY, ours, expected=1)
         assert store.load(OTHER) is None
         with pytest.raises(StaleRecordError):
@@ -481,7 +481,7 @@ class TestTheOldIntegrationStillRuns:
 
         Of our notes only the time stays before which the token endpoint is not asked.
         """
-        expected = replace(ADOPTED, generation=8, throttled_until=LOGIN.throttled_until)
+        expected = ADOPTED._replace(generation=8, throttled_until=LOGIN.throttled_until)
         assert loaded(store) == loaded(store) == (expected, 2)
 
     def test_we_save_on_top_of_it(self, refreshed, platform, store):

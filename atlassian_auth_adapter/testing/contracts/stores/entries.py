@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import pickle
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -51,7 +50,7 @@ class EntryTests(StoreTests):
 
     def test_a_text_is_loaded_as_it_was_saved(self, store: TokenStore) -> None:
         """Whatever it says: a store does not read it."""
-        big = replace(LOGIN, token_set=TokenSet("a" * 100_000, "r" * 100_000, scope="s" * 200_000))
+        big = LOGIN._replace(token_set=TokenSet("a" * 100_000, "r" * 100_000, scope="s" * 200_000))
         everything = "".join(map(chr, range(32, 127)))
         nested = '{"token_set": {"access_token": 7}, "text": "{\\"text\\": null}"}'
         texts = (TEXT, write(KEY, big), write(KEY, Login()), everything, nested, "[]", "null", "x")
