@@ -81,7 +81,6 @@ NAMES: dict[str, Any] = {
     r": (?:Location\w+Error|Invalid[A-Z]\w+)\b": ": the URL or a header is malformed",
     r": [A-Z]\w*(?:Error|Disconnected|Read)(?=[.,])": ": the connection or the answer is broken",
 }
-_NAMES = [(re.compile(name), word) for name, word in NAMES.items()]
 
 #: Why a login has ended, by the reason of the error and of the status.
 ENDED = {
@@ -154,8 +153,8 @@ def sign_in(profile: str = "") -> str:
 
 def as_options(text: str) -> str:
     """A text of the library with options and variables in the place of arguments."""
-    for name, word in _NAMES:
-        text = name.sub(word, text)
+    for name, word in NAMES.items():
+        text = re.sub(name, word, text)  # compiled now: most runs print no error
     return text
 
 
