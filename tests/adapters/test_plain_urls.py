@@ -392,6 +392,15 @@ def test_two_slashes_of_a_url_that_is_routed_are_left_to_the_careful_way() -> No
         assert AuthObject(Knowing(OneServer("https://jira!.example.com"))).at_once(url) is None
 
 
+def test_what_is_known_of_a_route_ends_with_its_resource_server() -> None:
+    """The site of a login may turn out to be another one."""
+    source = Knowing(CLOUD)
+    auth, url = AtlassianAuth(source), f"{CLOUD.base_url}/rest/x"
+    for server, sent_to in ((CLOUD, ""), (OneServer(SITE), None), (CLOUD, "")):
+        source._resource_server = server
+        assert of_requests_at_once(auth, url) == at_once(auth, url) == sent_to
+
+
 def test_ordinary_urls_are_recognized() -> None:
     """So nearly all requests are spared the careful way."""
     for server, url, sent_to in RECOGNIZED:
