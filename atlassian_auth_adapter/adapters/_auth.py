@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, Self
 
 from atlassian_auth_adapter.atlassian.gateway import Route
 from atlassian_auth_adapter.atlassian.locations import Location
-from atlassian_auth_adapter.atlassian.plain_urls import PlainURLs
+from atlassian_auth_adapter.atlassian.plain_urls import PlainURLs, is_rest
 from atlassian_auth_adapter.atlassian.scopes import lacking, scopes_for, shortened, successor_of
 from atlassian_auth_adapter.atlassian.verdicts import DATA_POLICY, Verdict, judge
 from atlassian_auth_adapter.errors import (
@@ -159,12 +159,10 @@ class AuthObject(PickledByReference):
         """
         server, snapshot, end, deadline, begins, sent, _, token_set, _ = self._latest
         if (
-            (rest := url.removeprefix(begins))
-            != url  # the same route, and nothing leads out again:
-            and "." not in rest  # what `Location.is_plain` suspects
-            and "%" not in rest
-            and "\\" not in rest
+            (rest := url.removeprefix(begins)) != url
+            and "\\" not in rest  # nothing leads out again: see `Location.is_plain`
             and rest.isprintable()
+            and (("." not in rest and "%" not in rest) or is_rest(f"/{rest}"))
             and not (sent and ("//" in rest or rest[:1] == "/"))
             and self._place.resource_server is server
             and self._known.shared.snapshot is snapshot

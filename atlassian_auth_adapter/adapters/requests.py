@@ -35,6 +35,7 @@ from atlassian_auth_adapter.adapters._auth import (
 from atlassian_auth_adapter.adapters._bodies import MOST_LOOKED_AT, PartlyReadFile, decoded
 from atlassian_auth_adapter.adapters._rewinding import note_how_to_rewind, rewound
 from atlassian_auth_adapter.atlassian.locations import Location
+from atlassian_auth_adapter.atlassian.plain_urls import is_rest
 from atlassian_auth_adapter.atlassian.verdicts import is_ordinary, told
 from atlassian_auth_adapter.errors import (
     AtlassianAuthError,
@@ -90,10 +91,9 @@ class AtlassianAuth(AuthObject, AuthBase):
         if (  # as `at_once`: its call would take a tenth of all this
             type(request) is requests.PreparedRequest
             and (rest := (url := request.url or "").removeprefix(begins)) != url
-            and "." not in rest
-            and "%" not in rest
             and "\\" not in rest
             and rest.isprintable()
+            and (("." not in rest and "%" not in rest) or is_rest(f"/{rest}"))
             and not (sent and ("//" in rest or rest[:1] == "/"))
             and self._place.resource_server is server
             and self._known.shared.snapshot is snapshot
@@ -106,7 +106,8 @@ class AtlassianAuth(AuthObject, AuthBase):
             token_set = self._routed(request)
             if token_set is None:
                 return request
-            header, drops_sessions = ("Authorization", token_set.authorization), self.drops_sessions
+            header = "Authorization", token_set.header or token_set.authorization
+            _, _, drops_sessions = self._plain_urls()
         headers: Any = request.headers
         if type(headers) is _HEADERS:
             names: Any = headers._store  # noqa: SLF001

@@ -8,16 +8,16 @@ text alone shows what every HTTP library, server and proxy reads in it, so nothi
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-__all__ = ["PlainURLs"]
+__all__ = ["PlainURLs", "is_rest"]
 
 #: A part of a path without percent signs, backslashes and parameters. It does not begin with a dot.
 _PART = r"/[A-Za-z0-9_~,:=+-][A-Za-z0-9_~,:=+.-]*+"
 #: What is in no usual path. Without dots and percent signs a path has no dot segments.
 _unusual = re.compile(r"[^A-Za-z0-9_~,:=+/-]").search
 #: Such parts, perhaps a slash, and perhaps a query: visible ASCII without "#" and backslash.
-_is_rest = re.compile(rf"(?:{_PART})++/?(?:\?[!-\"$-\[\]-~]+)?").fullmatch
+is_rest: Callable[[str], object] = re.compile(rf"(?:{_PART})++/?(?:\?[!-\"$-\[\]-~]+)?").fullmatch
 #: What URLs begin with: an origin, which all libraries read alike, and the first parts of a path.
 _BEGINNING = re.compile(rf"https?://[a-z0-9._-]+(?::[1-9][0-9]*)?(?:{_PART})*")
 
@@ -47,7 +47,7 @@ class PlainURLs:
                 # Two slashes stay as they are, but for those of a URL that is sent elsewhere.
                 path = f"/{rest}"
                 is_usual = not _unusual(rest) and not (sent and "//" in path)
-                if is_usual or _is_rest(path):
+                if is_usual or is_rest(path):
                     return begins, sent
         return None
 
