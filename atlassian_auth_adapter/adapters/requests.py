@@ -103,11 +103,12 @@ class AtlassianAuth(AuthObject, AuthBase):
             if sent:
                 _send_to(request, sent + rest)
         else:
-            token_set = self._routed(request)
+            token_set = self._token_set(request)
             if token_set is None:
                 return request
+            _refuse_proxy_of_environment(request)
             header = "Authorization", token_set.header or token_set.authorization
-            _, _, drops_sessions = self._plain_urls()
+            drops_sessions = self._plain_urls()[2]
         headers: Any = request.headers
         if type(headers) is _HEADERS:
             names: Any = headers._store  # noqa: SLF001
@@ -126,23 +127,14 @@ class AtlassianAuth(AuthObject, AuthBase):
             hooks.insert(0, hook)  # first: the program's own hooks see the final response only
         return request
 
-    def _routed(self, request: requests.PreparedRequest) -> TokenSet | None:
-        """The token set of the request, or None if it must not carry it; it has its route then."""
-        url, found = request.url, None
-        if type(request) is requests.PreparedRequest and type(url) is str:
-            found = self._looked_up(url)
-        if found is None:
-            token_set = self._token_set(request)
-        else:
+    def _token_set(self, request: requests.PreparedRequest) -> TokenSet | None:
+        """The token set, or None if the request must not carry it; it has its route then."""
+        is_own = type(request) is requests.PreparedRequest
+        if is_own and (found := self._looked_up(request.url or "")):
             sent_to, token_set = found
             if sent_to:
                 _send_to(request, sent_to)
-        if token_set is not None:
-            _refuse_proxy_of_environment(request)
-        return token_set
-
-    def _token_set(self, request: requests.PreparedRequest) -> TokenSet | None:
-        """The token set, or None if the request must not carry it; it has its route then."""
+            return token_set
         if library_of(request) in ("httpx", "httpx2", "aiohttp", "niquests"):
             refuse(self, request)
         location = _location(request.url)
