@@ -136,6 +136,8 @@ def test_with_the_clocks_of_the_machine_a_source_looks_at_both(
                 request = requests.Request("GET", "https://jira.example.com/x").prepare()
                 sent = auth(request).headers["Authorization"]
                 assert sent == (expected or TokenSet(BEARER)).authorization
+                found = auth.at_once("https://jira.example.com/y")
+                assert (found and found[1]) is expected
                 assert source.fresh() is expected
 
 

@@ -6,6 +6,7 @@ Imports no HTTP library.
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from functools import cache, partial
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, Self
 
 from atlassian_auth_adapter.atlassian.gateway import Route
 from atlassian_auth_adapter.atlassian.locations import Location
-from atlassian_auth_adapter.atlassian.plain_urls import PlainURLs
+from atlassian_auth_adapter.atlassian.plain_urls import PlainURLs, is_rest
 from atlassian_auth_adapter.atlassian.scopes import lacking, scopes_for, shortened, successor_of
 from atlassian_auth_adapter.atlassian.verdicts import DATA_POLICY, Verdict, judge
 from atlassian_auth_adapter.errors import (
@@ -27,6 +28,7 @@ from atlassian_auth_adapter.errors import (
     rebuilt,
 )
 from atlassian_auth_adapter.events import Event, EventName, report
+from atlassian_auth_adapter.expiry import NO_LIMITS
 from atlassian_auth_adapter.foreign_text import printable
 from atlassian_auth_adapter.hosts import is_loopback
 from atlassian_auth_adapter.pickling import PickledByReference
@@ -85,6 +87,11 @@ _KNOWN = frozenset({*_CLASS_FOR, "niquests"})
 #: A resource server, its plain URLs, and whether it prefers session cookies to the token: of an
 #: auth object that was asked for none.
 _NONE_YET: tuple[Any, PlainURLs, bool] = None, PlainURLs({}), False
+#: What an auth object has worked out for its latest request. It holds while resource server and
+#: snapshot of the login are these, until a timestamp and a monotonic time: the route of the URL, as
+#: of `PlainURLs`, whether session cookies are taken off, the token set, and its header.
+_Latest = tuple[object, object, float, float, str, str, bool, Any, tuple[str, str]]
+_NOTHING_YET: _Latest = (None, None, *NO_LIMITS[2:], "\n", "", False, None, ("", ""))
 
 
 class AuthObject(PickledByReference):
@@ -106,6 +113,7 @@ class AuthObject(PickledByReference):
         self.source = source
         self.foreign = foreign
         self._plain = _NONE_YET
+        self._latest = _NOTHING_YET
         self._place, self._known, self._fresh = source.quick_look()
 
     @classmethod
@@ -149,14 +157,35 @@ class AuthObject(PickledByReference):
 
         None: URL or token need a closer look.
         """
-        server, plain, _ = self._plain
-        if self._place.resource_server is not server:
-            _, plain, _ = self._plain_urls()
-        sent_to = plain.sent_to(url)
-        if sent_to is None:
+        server, snapshot, end, deadline, begins, sent, _, token_set, _ = self._latest
+        if (
+            (rest := url.removeprefix(begins)) != url
+            and "\\" not in rest  # nothing leads out again: see `Location.is_plain`
+            and rest.isprintable()
+            and (("." not in rest and "%" not in rest) or is_rest(f"/{rest}"))
+            and not (sent and ("//" in rest or rest[:1] == "/"))
+            and self._place.resource_server is server
+            and self._known.shared.snapshot is snapshot
+            and time.time() < end
+            and time.monotonic() < deadline
+        ):
+            return sent and sent + rest, token_set
+        return self._looked_up(url)
+
+    def _looked_up(self, url: str) -> tuple[str, TokenSet] | None:
+        """As `at_once`, for any plain URL. The next one may be found at once, if it has TLS."""
+        server, plain, drops_sessions = self._plain_urls()
+        route = plain.route_of(url)
+        token_set = None if route is None else self._fresh()
+        if route is None or token_set is None:
             return None
-        token_set = self._fresh()
-        return None if token_set is None else (sent_to, token_set)
+        begins, sent = route
+        snapshot, limited, end, deadline = self._known.limits
+        if limited is token_set and (sent or begins).startswith("https:"):
+            header = "Authorization", token_set.authorization
+            until = server, snapshot, end, deadline
+            self._latest = *until, begins, sent, drops_sessions, token_set, header
+        return sent and sent + url.removeprefix(begins), token_set
 
     def _plain_urls(self) -> tuple[Any, PlainURLs, bool]:
         """As `_plain`, of the resource server as it is now."""

@@ -45,7 +45,7 @@ class UncopiedHeaders(Traced):
     has_cookies = False
     _is_copied = False
     _is_as_known = False
-    _encoding: str | None = None
+    _encoding: str | None = None  # the library's own: what its constructor would set
 
     def __init_subclass__(cls) -> None:
         """Note whether the library keeps its headers as httpx 0.28 and httpx2 2.16 do."""

@@ -25,13 +25,11 @@ def text_of(url: httpx.URL) -> str:
     try:
         scheme, userinfo, host, port, path, query, _ = url._uri_reference  # noqa: SLF001
     except _OTHER_PARTS:
-        target = url.raw_path.decode("ascii")
-        text = url_text(url.scheme, url.raw_host.decode("ascii"), url.port, target)
-        return "" if url.userinfo else text
-    if userinfo or "/" in host or ":" in host:
-        return ""
-    target = (path or "/") if query is None else f"{path or '/'}?{query}"
-    return f"{scheme}://{host}{target}" if port is None else f"{scheme}://{host}:{port}{target}"
+        scheme, userinfo, port = url.scheme, url.userinfo.decode("ascii"), url.port
+        host, target = url.raw_host.decode("ascii"), url.raw_path.decode("ascii")
+    else:
+        target = (path or "/") if query is None else f"{path or '/'}?{query}"
+    return "" if userinfo else url_text(scheme, host, port, target)
 
 
 def url_text(scheme: str, host: str, port: int | None, target: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import lru_cache
+from operator import attrgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
@@ -268,14 +269,11 @@ class _CloudSite:
             cloud_id=cloud_id, site_url=site_url, learns_site_url=not site_url
         )
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._any_site, name)
-
     @property
     def arguments(self) -> dict[str, Any]:
         """As `Place.arguments`."""
         given = self._given
-        return {"cloud_id": given.cloud_id, "site_url": given.site_url, **self.made_of}
+        return {"cloud_id": given.cloud_id, "site_url": given.site_url, **self._any_site.made_of}
 
     @property
     def site(self) -> Site:
@@ -306,7 +304,7 @@ class _CloudSite:
         """As `Place.ask_for_site`: by its URL, or as the only one that the grant reaches."""
         url = self._given.site_url
         if not url:
-            return sites.only_site(accessible(), self.product)
+            return sites.only_site(accessible(), self._any_site.product)
         try:
             return Site(sites.cloud_id_of(transport, url), url)
         except (ConfigurationError, ResourceUnavailableError) as error:
@@ -320,6 +318,13 @@ class _CloudSite:
         if reached:
             failure.args = (f"{failure} The sites of this login: {sites.listed(reached)}.",)
         raise failure
+
+
+# What is the same for all sites. Beside a `__getattr__` Python looks up all attributes slowly, also
+# the resource server, at which each request looks.
+for _name in (*Place._fields, "token_key"):
+    if _name not in vars(_CloudSite):
+        setattr(_CloudSite, _name, property(attrgetter(f"_any_site.{_name}")))
 
 
 def _normalized(cloud: CloudEnvironment) -> CloudEnvironment:

@@ -20,7 +20,7 @@ import json
 import math
 import types
 from collections.abc import Callable, Mapping
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -91,8 +91,7 @@ class TokenKey(NamedTuple):
     @property
     def name(self) -> str:
         """The name of its entry in a store: a digest, and ".kind" unless it is a login."""
-        text = json.dumps([self.issuer, self.client_id, self.account, "login"])
-        digest = hashlib.sha256(text.encode()).hexdigest()[:32]
+        digest = _digest(self.issuer, self.client_id, self.account)
         return digest if self.kind == "login" else f"{digest}.{self.kind}"
 
     @property
@@ -112,6 +111,12 @@ class TokenKey(NamedTuple):
     def hashed(self, secret: str) -> str:
         """A salted hash of the secret: the key's name is the salt."""
         return hashlib.sha256(f"{self.name}:{secret}".encode()).hexdigest()[:16]
+
+
+@lru_cache(maxsize=256)  # a renewal asks a dozen times
+def _digest(issuer: str, client_id: str, account: str) -> str:
+    text = json.dumps([issuer, client_id, account, "login"])
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 class Journal(NamedTuple):
@@ -227,9 +232,11 @@ def load(store: TokenStore, key: TokenKey, kind: type[R]) -> tuple[R | None, int
     return read(entry.text, key, kind, _place(store, key)), entry.version
 
 
-def save(store: TokenStore, key: TokenKey, record: Record, *, expected: int | None) -> None:
-    """Save the record; arguments and errors are those of `TokenStore.save`."""
-    ask(store, partial(store.save, key.name, write(key, record), expected=expected))
+def save(store: TokenStore, key: TokenKey, record: Record, *, expected: int | None) -> str:
+    """Save the record, and return its text; arguments and errors are those of `TokenStore.save`."""
+    text = write(key, record)
+    ask(store, partial(store.save, key.name, text, expected=expected))
+    return text
 
 
 def change(

@@ -203,7 +203,8 @@ class RefreshingTokenSource:
 
         For tests, in which one process plays several.
         """
-        self._membership.limits = NO_LIMITS  # auth objects look at it: they have to ask now
+        self._membership.limits = NO_LIMITS  # auth objects look at both: they have to ask now
+        self._membership.shared = SharedLogin()
         self._membership = Membership(self._rules.key, self._parties.store, process)
 
     # --- one flight for all who wait --------------------------------------------------------------

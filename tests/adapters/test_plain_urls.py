@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import math
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +19,7 @@ import requests
 from hypothesis import example, given, strategies as st
 from multidict import CIMultiDict
 from requests.adapters import BaseAdapter
+from requests.structures import CaseInsensitiveDict
 from yarl import URL
 
 from atlassian_auth_adapter import (
@@ -41,7 +43,7 @@ from atlassian_auth_adapter.atlassian.gateway import (
     ResourceServer,
     SeveralServers,
 )
-from atlassian_auth_adapter.atlassian.plain_urls import PlainURLs, unusual
+from atlassian_auth_adapter.atlassian.plain_urls import PlainURLs
 from atlassian_auth_adapter.atlassian.verdicts import DATA_POLICY, Verdict, is_ordinary, judge
 from atlassian_auth_adapter.testing.contracts.world import BEARER, CLOUD, CLOUD_ID, FixedTokenSource
 
@@ -165,23 +167,66 @@ def urls(draw: st.DrawFn, server: ResourceServer) -> str:
     return url[:at] + draw(st.just("") | st.sampled_from(INSERTED)) + url[at:]
 
 
+def answers(
+    server: ResourceServer, url: str, ask: Callable[[AtlassianAuth, str], str | None]
+) -> set[str]:
+    """Where the URL is sent by the fast test, and by what an auth object knows; nothing: no says.
+
+    What they say is the same; of the second, an empty query may be left.
+    """
+    auths = [auth for begins, auth in knowing(server).items() if url.startswith(begins)]
+    found = {plain_urls(server).sent_to(url), *(ask(auth, url) for auth in auths)}
+    return {each for each in found if each is not None}
+
+
 def judged_alike_by_requests(server: ResourceServer, url: str) -> bool:
     """Whether the fast test recognizes the text of a URL. If so, the careful way agrees in all."""
-    plain = plain_urls(server)
-    sent_to = plain.sent_to(url)
-    if url.startswith(plain.usual) and not unusual(url, plain.at):
-        assert sent_to == "", (server, url)  # as for callers that look by themselves
-    if sent_to is None:
-        return False
-    location = of_requests._location(url)
-    route = server.route(location)
-    assert route.bearer, (server, url)
-    assert route.location.scheme == "https" or not plain.are_encrypted
-    assert not route.undecided
-    is_same = route.location == location
-    assert sent_to == ("" if is_same else of_requests._url(url, route.location)), (server, url)
-    assert set(url) <= set(map(chr, range(33, 127)))
-    return True
+    is_plain = plain_urls(server).sent_to(url) is not None
+    assert not is_plain or set(url) <= set(map(chr, range(33, 127)))
+    for sent_to in answers(server, url, of_requests_at_once):
+        location = of_requests._location(url)
+        route = server.route(location)
+        assert route.bearer, (server, url)
+        assert not route.undecided
+        is_same = route.location == location
+        expected = "" if is_same else of_requests._url(url, route.location)
+        assert sent_to.partition("#")[0].removesuffix("?") == expected, (server, url)
+    return is_plain
+
+
+class Knowing(FixedTokenSource):
+    """Its auth objects see by themselves that the token is fresh."""
+
+    def quick_look(self) -> Any:
+        shared = SimpleNamespace(snapshot=self)
+        limits = (self, self.current(), math.inf, math.inf)
+        return self, SimpleNamespace(limits=limits, shared=shared), self.fresh
+
+
+@cache
+def knowing(server: ResourceServer) -> dict[str, AtlassianAuth]:
+    """By what URLs begin with, an auth object that knows this route, and does not look further."""
+    auths = {}
+    for begins in server.plain_routes:
+        auths[begins] = auth = AtlassianAuth(Knowing(server))
+        auth.at_once(f"{begins}/x")
+        vars(auth).update(_looked_up=lambda _: None, _token_set=lambda _: None)
+    return auths
+
+
+def of_requests_at_once(auth: AtlassianAuth, url: str) -> str | None:
+    """Where it sends a request for the URL by what it knows."""
+    request = requests.PreparedRequest()
+    request.url, request.headers = url, CaseInsensitiveDict()
+    if "Authorization" not in auth(request).headers:
+        return None
+    return "" if request.url == url else request.url
+
+
+def at_once(auth: AtlassianAuth, url: str) -> str | None:
+    """The same for the URL of another library."""
+    found = auth.at_once(url)
+    return found and found[0]
 
 
 class PartsByName:
@@ -213,36 +258,36 @@ def judged_alike_by_httpx(server: ResourceServer, library: Any, url: str) -> Non
         return
     text = text_of(parsed)
     by_public_names = text_of(PublicNames(parsed))  # type: ignore[arg-type]
-    sent_to = plain_urls(server).sent_to(text)
-    assert plain_urls(server).sent_to(by_public_names) == sent_to, url
-    if sent_to is None:
-        return
-    assert not parsed.userinfo
-    location = location_of(parsed)
-    route = server.route(location)
-    assert route.bearer, (server, url)
-    assert not route.undecided
-    if route.location == location:
-        assert sent_to == ""
-    else:
+    assert plain_urls(server).sent_to(by_public_names) == plain_urls(server).sent_to(text), url
+    for sent_to in answers(server, text, at_once):
+        assert not parsed.userinfo
+        location = location_of(parsed)
+        route = server.route(location)
+        assert route.bearer, (server, url)
+        assert not route.undecided
+        if route.location == location:
+            assert sent_to == ""
+            continue
         careful = relocated(parsed, route.location).copy_with(fragment=None)
         fast = sent_elsewhere(parsed, sent_to)
         assert type(fast) is library.URL
+        if sent_to.endswith("?"):
+            fast = fast.copy_with(query=None)
         assert fast._uri_reference == careful._uri_reference, (server, url)
 
 
 def judged_alike_by_aiohttp(server: ResourceServer, url: URL) -> bool:
     """The same for a URL of aiohttp, however it was made."""
-    sent_to = plain_urls(server).sent_to(of_aiohttp._text(url))
-    if sent_to is None:
-        return False
-    location = of_aiohttp._location(url)
-    route = server.route(location)
-    assert route.bearer, (server, url)
-    assert not route.undecided
-    is_same = route.location == location
-    assert sent_to == ("" if is_same else of_aiohttp._url(url, route.location)), (server, url)
-    return True
+    text = of_aiohttp._text(url)
+    for sent_to in answers(server, text, at_once):
+        location = of_aiohttp._location(url)
+        route = server.route(location)
+        assert route.bearer, (server, url)
+        assert not route.undecided
+        is_same = route.location == location
+        expected = "" if is_same else of_aiohttp._url(url, route.location)
+        assert sent_to.removesuffix("?") == expected, (server, url)
+    return plain_urls(server).sent_to(text) is not None
 
 
 #: After the name of a host: it is the same one, or none.
@@ -344,7 +389,16 @@ def test_two_slashes_of_a_url_that_is_routed_are_left_to_the_careful_way() -> No
     nothing = PlainURLs({})
     for url in ("", "/", "\n", "\n/x", f"{SITE}/rest/x"):
         assert nothing.sent_to(url) is None
-        assert not url.startswith(nothing.usual) or unusual(url, nothing.at)
+        assert AuthObject(Knowing(OneServer("https://jira!.example.com"))).at_once(url) is None
+
+
+def test_what_is_known_of_a_route_ends_with_its_resource_server() -> None:
+    """The site of a login may turn out to be another one."""
+    source = Knowing(CLOUD)
+    auth, url = AtlassianAuth(source), f"{CLOUD.base_url}/rest/x"
+    for server, sent_to in ((CLOUD, ""), (OneServer(SITE), None), (CLOUD, "")):
+        source._resource_server = server
+        assert of_requests_at_once(auth, url) == at_once(auth, url) == sent_to
 
 
 def test_ordinary_urls_are_recognized() -> None:
