@@ -326,6 +326,54 @@ def test_short_waits_in_a_row_fail_no_request(
     assert not emulator.revoked_families
 
 
+def test_a_wait_that_cannot_be_noted_does_not_count_as_sent(
+    emulator: AtlassianEmulator, clock: FakeClock, expired_client: Any
+) -> None:
+    """The store fails after a 429: the flight waits all the same, and an answer that is lost then
+    is the first one, for which a server without a grace is asked once more.
+    """
+    store, journals = FragileStore(), list[int]()
+
+    def fail_second(_: object) -> None:
+        journals.append(1)
+        if len(journals) == 2:
+            raise TokenStoreError("broken by the test")
+
+    client = expired_client("data_center", store=store, answer=Status(429, retry_after=1))
+    clock.advance(3600)
+    emulator.faults.next("token", CloseBefore())
+    store.before["journal"] = fail_second
+    assert client.get_access_token()
+    assert len(journals) == 3
+    assert emulator.count("refresh_token", "issued") == 1
+
+
+@pytest.mark.parametrize("flavour", ["cloud", "data_center"])
+@pytest.mark.parametrize(("late", "jump"), [(0, -1800), (0, 86400), (700, 0)])
+def test_a_wait_that_ends_at_another_time_costs_nothing(
+    emulator: AtlassianEmulator,
+    clock: FakeClock,
+    expired_client: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    flavour: str,
+    late: float,
+    jump: float,
+) -> None:
+    """While a refresh waits as a 429 has told it to, the wall clock is set back or forward, or the
+    machine sleeps: it goes on then, since nothing is at stake, however late it is.
+    """
+    client, sleep = expired_client(flavour, answer=Status(429, retry_after=1)), clock.sleep
+    clock.advance(3600)
+
+    def slept(seconds: float) -> None:
+        sleep(seconds + late)
+        clock.jump(jump)
+
+    monkeypatch.setattr(clock, "sleep", slept)
+    assert client.get_access_token()
+    assert emulator.count("refresh_token", "issued") == 1
+
+
 @pytest.mark.parametrize("flavour", ["cloud", "data_center", "bitbucket"])
 def test_waits_that_never_end_are_told_and_lose_nothing(
     emulator: AtlassianEmulator, clock: FakeClock, make_client: Any, flavour: str
