@@ -224,9 +224,13 @@ class Tries:
             left = self.rules.server.rotation_grace - age if age >= 0 else 0.0
             self.grace_end = now.monotonic + max(left, 0.0)
             self.window_end = min(self.grace_end, now.monotonic + self.rules.server.resend_window)
-        elif self.ambiguous and self.failure and self.rules.server.resend_window:
-            if now.monotonic > self.window_end:
-                raise self.failure
+        elif (
+            self.ambiguous
+            and self.failure
+            and self.rules.server.resend_window
+            and now.monotonic > self.window_end
+        ):
+            raise self.failure
         self.ambiguous = max(self.ambiguous, int(is_repeated))
 
     def pause_after(self, failure: TokenEndpointUnavailableError, now: Instant) -> float | None:

@@ -164,7 +164,7 @@ difference.
 | lost request | the token request never arrives; the process cannot know |
 | lost answer | the token request arrives, its answer does not |
 | store | a load, a save or a lock fails; of a save also: it was done, and it failed |
-| 429 | the server asks to wait; the lock is free meanwhile, so that others go on (only where named) |
+| 429 | the server asks to wait; the lock is free meanwhile, others go on (only where named) |
 
 Servers: *with grace*: a spent refresh token may be sent again for 10 minutes, and all its children
 stay alive; after that, sending it revokes the whole grant. *newest child only*: the same, but each

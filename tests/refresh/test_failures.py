@@ -15,6 +15,7 @@ from atlassian_auth_adapter import (
     TokenEndpointError,
     TokenEndpointUnavailableError,
     TokenRequestRefusedError,
+    TokenStoreError,
 )
 from atlassian_auth_adapter.testing import AtlassianEmulator, FakeClock, stored_login
 from atlassian_auth_adapter.testing.emulator import (
