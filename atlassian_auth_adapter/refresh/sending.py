@@ -244,6 +244,7 @@ class Tries:
             if told := failure.retry_after:
                 # Those who are told the same at one moment do not come back at one moment.
                 failure.retry_after = told * (1 + LATER * self.jitter_share)
+                failure.advice = f"Nothing is lost; try again in {failure.retry_after:.0f} s."
             else:  # 0, or a date that has passed, tells nothing
                 told = failure.retry_after = 2.0**self.throttled * (1 + self.jitter_share / 2)
             self.throttled += 1
