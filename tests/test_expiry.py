@@ -207,7 +207,6 @@ def test_processes_agree_on_the_jitter_of_a_token_which_is_spread_over_tokens() 
     assert max(Counter(int(10 * one) for one, _ in shares).values()) < 80
 
 
-
 def test_a_token_without_an_end_stays_fresh() -> None:
     """A personal access token without an end is never renewed."""
     assert ExpiryPolicy().freshness(TokenSet("token"), math.inf) is F.FRESH
