@@ -59,9 +59,9 @@ def _living(lifetime: float) -> TokenSet:
     ("lifetime", "remaining", "share", "expected"),
     [
         (3600, 3600, 0, F.FRESH),
-        (3600, 900.5, 0, F.FRESH),
-        (3600, 900, 0, F.STALE),  # 15 minutes
-        (3600, 480.5, 1, F.FRESH),  # ... less a jitter of up to seven
+        (3600, 660.5, 0, F.FRESH),
+        (3600, 660, 0, F.STALE),  # 11 minutes
+        (3600, 480.5, 1, F.FRESH),  # ... less a jitter of up to three
         (3600, 480, 1, F.STALE),
         (3600, 60.5, 0, F.STALE),
         (3600, 60, 0, F.EXPIRED),
@@ -83,9 +83,7 @@ def _living(lifetime: float) -> TokenSet:
 def test_the_windows_are_where_the_documentation_says(
     lifetime: float, remaining: float, share: float, expected: Freshness
 ) -> None:
-    """A token is renewed beside the traffic in its last quarter of an hour, before it in the last
-    minute.
-    """
+    """A token is renewed beside the traffic in its last minutes, before it in the last one."""
     assert ExpiryPolicy().freshness(_living(lifetime), remaining, share) is expected
 
 

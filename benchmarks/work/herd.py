@@ -71,7 +71,7 @@ WORK = Work(
     "of expiry: most renewals in one second, the seconds in which 99 of 100 begin, how many find "
     "their token in its last minute, so that their request waits, and the histogram. A login does "
     "nothing by itself: its first request in the stale window renews it in the background, so the "
-    "traffic spreads the renewals, and the jitter of seven minutes those of logins that are used "
+    "traffic spreads the renewals, and the jitter of three minutes those of logins that are used "
     "all the time, also by many processes, which agree on it. Where all tokens have ended already, "
     "as after a night, nothing can spread them but the number of requests at one time: 24 to one "
     "authorization server from one process. Then callers with a token in hand are not affected, "

@@ -87,11 +87,11 @@ result is saved whatever happens to those who wait for it.
 
 ## A token grows old
 
-In its last 15 minutes (or its last quarter, if it lives shorter) a token is *stale*: the request
-is sent with it at once, and the refresh goes on beside it. For each token that begins up to seven
-minutes later, so that logins that began together are not renewed together. In its last minute it
-is *expired*: a request waits for the refresh, and so do all others that come meanwhile. There is
-one refresh for all of them.
+In its last eleven minutes (or its last quarter, if it lives shorter) a token is *stale*: the
+request is sent with it at once, and the refresh goes on beside it. For each token that begins up
+to three minutes later, so that logins that began together are not renewed together. In its last
+minute it is *expired*: a request waits for the refresh, and so do all others that come meanwhile.
+There is one refresh for all of them.
 
 ![A stale token is sent at once, while the refresh goes on](diagrams/expiry.svg)
 
