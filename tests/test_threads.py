@@ -125,11 +125,11 @@ def test_workers_are_never_more_than_that() -> None:
     assert workers.run(lambda: "again").result(PATIENCE) == "again"
 
 
-@needs_fork
 def test_workers_of_a_forked_child_are_new() -> None:
     """The threads of its parent, which it does not have, take none of its places; work of threads
     that begin at one moment there is done.
     """
+    needs_fork()
     workers, begun, go = Workers(1), threading.Event(), threading.Event()
     blocked = workers.run(lambda: (begun.set(), go.wait(PATIENCE))[1])
     assert begun.wait(PATIENCE)  # the thread of the parent has taken its work
