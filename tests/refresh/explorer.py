@@ -38,6 +38,7 @@ from atlassian_auth_adapter.errors import (
     TokenRequestRefusedError,
     TokenStoreUnavailableError,
 )
+from atlassian_auth_adapter.expiry import ExpiryPolicy
 from atlassian_auth_adapter.oauth.server import AuthorizationServer
 from atlassian_auth_adapter.records import Login, TokenKey
 from atlassian_auth_adapter.refresh import protocol as the_protocol
@@ -692,7 +693,7 @@ class Explorer:
         """A refresh token is spent for the first time."""
         token_set, wall = step.token_set, self._now(state, i).wall
         is_rejected = self._runs[i].request.rejected == token_set.access_token
-        is_fresh = token_set.access_token and wall < token_set.expires_at - 600.0
+        is_fresh = token_set.access_token and wall < token_set.expires_at - ExpiryPolicy().stale
         if is_fresh and not is_rejected and not state.events[JUMP]:
             raise Violation(
                 f"{str(token_set.refresh_token)!r} was spent, although its token is fresh"
