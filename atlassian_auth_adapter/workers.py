@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextvars
 import heapq
 import itertools
-import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -17,6 +17,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from typing import TypeVar
+from weakref import WeakSet
 
 from atlassian_auth_adapter.threads import after_fork, bind_result, is_exiting
 
@@ -27,6 +28,15 @@ Work = Callable[[], object]
 
 #: Seconds after which the thread of `call_later` looks again.
 _TICK = 0.05
+
+
+def _called(call: Work) -> None:
+    """Call it. What it raises is shown as that of a thread, which goes on with its other work."""
+    try:
+        call()
+    except BaseException:  # noqa: BLE001 - it is shown
+        raised = *sys.exc_info(), threading.current_thread()
+        threading.excepthook(threading.ExceptHookArgs(raised))
 
 
 class _Worker(threading.Thread):
@@ -56,16 +66,17 @@ class Workers:
 
     Args:
         most: Threads at one time.
-        lanes: How many lanes; the names of more share them.
+        lanes: How many lanes; more names share them.
     """
 
     def __init__(self, most: int, lanes: int = 1) -> None:
         self._most, self._lanes = most, lanes
-        self._begin()
+        self._numbers: dict[str, int] = {}  # of lanes, by their names
+        self.renew()
+        _all_workers.add(self)
 
-    def _begin(self) -> None:
-        # A forked child has none of its parent's threads.
-        self._process = os.getpid()
+    def renew(self) -> None:
+        """No thread and no work, as a forked child begins."""
         self._threads: set[_Worker] = set()
         # For each lane: work that a caller waits for, and other work.
         self._waiting = [(deque[Work](), deque[Work]()) for _ in range(self._lanes)]
@@ -83,9 +94,7 @@ class Workers:
 
         What is urgent comes first within its lane.
         """
-        if self._process != os.getpid():
-            self._begin()
-        number = hash(lane) % self._lanes
+        number = self.number_of(lane)
         queue = self._waiting[number][not is_urgent]
         entry = partial(contextvars.copy_context().run, run)
         queue.append(entry)
@@ -96,6 +105,10 @@ class Workers:
         except ValueError:
             return True  # a thread has taken it
         return False
+
+    def number_of(self, lane: str) -> int:
+        """The number of the lane of that name: another one for each, as far as there are any."""
+        return self._numbers.setdefault(lane, len(self._numbers) % self._lanes)
 
     @property
     def is_busy(self) -> bool:
@@ -112,10 +125,10 @@ class Workers:
             thread.is_alive() and lane in (None, thread.lane) for thread in list(self._threads)
         )
 
-    def _has_room(self, lane: int, mine: int = 0) -> bool:
-        """Whether the lane may have a thread more; `mine` is 1 if the calling thread is of it."""
-        free = self._most - self._running() + mine
-        return free > 0 and (self._lanes == 1 or self._running(lane) - mine < free)
+    def _has_room(self, lane: int) -> bool:
+        """Whether the lane may have a thread more."""
+        free = self._most - self._running()
+        return free > 0 and (self._lanes == 1 or self._running(lane) < free)
 
     def _has_started(self, lane: int) -> bool:
         worker = _Worker(self, lane)
@@ -132,14 +145,20 @@ class Workers:
         while lane is not None:
             thread.lane = lane
             self._threads.add(thread)
-            waiting = self._waiting[lane]
-            while any(waiting) and self._has_room(lane, 1):
-                with suppress(IndexError):  # another thread has taken the last one
-                    (waiting[0] or waiting[1]).popleft()()
+            urgent, other = self._waiting[lane]
+            work: Work | None = None
+            with suppress(IndexError):  # another thread has taken the last one
+                work = (urgent or other).popleft()
+            if work:
+                _called(work)
             self._threads.discard(thread)
-            # Another lane may wait for a thread; or this one has got work after the last look.
-            lanes = [number for number, queues in enumerate(self._waiting) if any(queues)]
+            # The lanes that wait for a thread: those with the fewest first, and those in turn.
+            turns = (number % self._lanes for number in range(lane + 1, lane + 1 + self._lanes))
+            lanes = [number for number in turns if any(self._waiting[number])]
             lane = next(filter(self._has_room, sorted(lanes, key=self._running)), None)
+
+
+_all_workers: WeakSet[Workers] = WeakSet()
 
 
 class _Timer:
@@ -188,8 +207,7 @@ class _Timer:
                 self._has_thread = bool(self._due)
                 ends = not self._due
             for call in due:
-                with suppress(Exception):  # whatever happens to one, the others are called
-                    call()
+                _called(call)  # whatever happens to one, the others are called
             if ends:
                 return
 
@@ -205,4 +223,10 @@ def call_later(seconds: float, call: Work) -> bool:
     return _timer.add(seconds, call)
 
 
-after_fork(_timer.renew)
+def _renew_after_fork() -> None:
+    _timer.renew()
+    for workers in _all_workers:
+        workers.renew()
+
+
+after_fork(_renew_after_fork)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections import Counter
 from typing import NoReturn
 from unittest import mock
 
@@ -25,6 +26,7 @@ from atlassian_auth_adapter.clock import SYSTEM_CLOCK, SystemClock
 from atlassian_auth_adapter.expiry import Freshness
 from atlassian_auth_adapter.records import Login, TokenKey
 from atlassian_auth_adapter.refresh.driver import Parties
+from atlassian_auth_adapter.refresh.login import SharedLogin
 from atlassian_auth_adapter.refresh.source import RefreshingTokenSource
 from atlassian_auth_adapter.refresh.steps import Instant, Rules, Snapshot
 from atlassian_auth_adapter.testing.contracts.world import BEARER, FixedTokenSource
@@ -57,14 +59,16 @@ def _living(lifetime: float) -> TokenSet:
     ("lifetime", "remaining", "share", "expected"),
     [
         (3600, 3600, 0, F.FRESH),
-        (3600, 600.5, 0, F.FRESH),
-        (3600, 600, 0, F.STALE),  # 10 minutes
-        (3600, 560, 1, F.FRESH),  # ... less a jitter of up to a minute
-        (3600, 540, 1, F.STALE),
+        (3600, 660.5, 0, F.FRESH),
+        (3600, 660, 0, F.STALE),  # 11 minutes
+        (3600, 480.5, 1, F.FRESH),  # ... less a jitter of up to three
+        (3600, 480, 1, F.STALE),
         (3600, 60.5, 0, F.STALE),
         (3600, 60, 0, F.EXPIRED),
         (200, 50.5, 0, F.FRESH),
         (200, 50, 0, F.STALE),  # a quarter of the life
+        (200, 35.5, 1, F.FRESH),  # half of the time before it is expired
+        (200, 35, 1, F.STALE),
         (200, 20, 0, F.EXPIRED),  # a tenth of it
         (60, 10.5, 0, F.STALE),
         (60, 10, 0, F.EXPIRED),  # the seed's 10 seconds
@@ -79,7 +83,7 @@ def _living(lifetime: float) -> TokenSet:
 def test_the_windows_are_where_the_documentation_says(
     lifetime: float, remaining: float, share: float, expected: Freshness
 ) -> None:
-    """A token is renewed beside the traffic in its last ten minutes, before it in the last one."""
+    """A token is renewed beside the traffic in its last minutes, before it in the last one."""
     assert ExpiryPolicy().freshness(_living(lifetime), remaining, share) is expected
 
 
@@ -171,6 +175,36 @@ def test_jitter_only_shortens_the_stale_window(
     late, early = (policy.freshness(token_set, remaining, each) for each in (share, 0.0))
     assert ORDER.index(late) >= ORDER.index(early)
     assert (late is F.EXPIRED) == (early is F.EXPIRED)
+
+
+@given(policies, lifetimes, shares)
+def test_jitter_leaves_half_of_the_time_for_a_renewal_beside_the_traffic(
+    policy: ExpiryPolicy, lifetime: float, share: float
+) -> None:
+    """However short the life of a token is, and whatever the policy."""
+    token_set = _living(lifetime)
+    whole, expired = policy.windows(token_set)
+    rest, _ = policy.windows(token_set, share)
+    assert rest - expired >= min((whole - expired) / 2, whole - expired) - 1e-6
+
+
+def test_processes_agree_on_the_jitter_of_a_token_which_is_spread_over_tokens() -> None:
+    """Those that share a login renew it within a sixteenth of the jitter, each token at its own
+    time: so many processes do not bring all renewals forward.
+    """
+
+    def share(token: str) -> float:
+        shared = SharedLogin("login")
+        token_set = TokenSet(token, expires_at=4600.0, obtained_at=1000.0)
+        shared.publish(Login(1, "login", token_set), Instant(1000.0, 0.0), None)
+        assert shared.snapshot
+        return shared.snapshot.jitter_share
+
+    shares = [(share(token), share(token)) for token in map(str, range(400))]
+    assert all(abs(one - other) < 1 / 16 for one, other in shares)
+    assert min(*shares)[0] >= 0
+    assert max(*shares)[0] <= 1
+    assert max(Counter(int(10 * one) for one, _ in shares).values()) < 80
 
 
 def test_a_token_without_an_end_stays_fresh() -> None:

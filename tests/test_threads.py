@@ -19,6 +19,11 @@ import trio
 from atlassian_auth_adapter import LoginRequiredError, TokenSet, threads
 from atlassian_auth_adapter.atlassian.gateway import OneServer
 from atlassian_auth_adapter.sources import MOST_THREADS
+from atlassian_auth_adapter.testing.contracts.processes import (
+    in_forked_child,
+    needs_fork,
+    together,
+)
 from atlassian_auth_adapter.testing.contracts.world import PATIENCE, FixedTokenSource
 from atlassian_auth_adapter.threads import (
     NotDoneError,
@@ -120,15 +125,25 @@ def test_workers_are_never_more_than_that() -> None:
     assert workers.run(lambda: "again").result(PATIENCE) == "again"
 
 
-def test_workers_of_a_forked_child_are_new(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The threads of its parent, which it does not have, take none of its places."""
+def test_workers_of_a_forked_child_are_new() -> None:
+    """The threads of its parent, which it does not have, take none of its places; work of threads
+    that begin at one moment there is done.
+    """
+    needs_fork()
     workers, begun, go = Workers(1), threading.Event(), threading.Event()
     blocked = workers.run(lambda: (begun.set(), go.wait(PATIENCE))[1])
     assert begun.wait(PATIENCE)  # the thread of the parent has taken its work
-    monkeypatch.setattr("os.getpid", lambda: -1)
-    assert workers.run(lambda: "done").result(PATIENCE) == "done"
+    waiting = workers.run(lambda: "parent's")
+
+    def ask() -> list[int]:
+        futures = together(8, lambda number: workers.run(lambda: number))
+        return [future.result(PATIENCE) for future in futures]
+
+    assert in_forked_child(ask) == list(range(8))
+    assert workers.is_busy
     go.set()
     assert blocked.result(PATIENCE)
+    assert waiting.result(PATIENCE) == "parent's"
 
 
 @pytest.mark.parametrize("fails", [False, True])

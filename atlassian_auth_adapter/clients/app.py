@@ -129,8 +129,9 @@ class App:
         }
         made = cls(server, endpoint, transport, scopes, own_scope, expiry, parties, arguments)
         secret = hidden(client_secret) if isinstance(client_secret, str) else client_secret
-        decides = server, client_id, secret, callback_url, transport, expiry, on_event
-        rest = tuple(scopes or ()), own_scopes is None, parties.max_wait, id(store), id(clock)
+        decides = server, client_id, secret, callback_url, transport, type(expiry), expiry, on_event
+        own = own_scopes is None, own_scope
+        rest = tuple(scopes or ()), *own, parties.max_wait, id(store), id(clock)
         try:
             return _known.setdefault((*decides, *rest), made)
         except TypeError:  # something in it has no hash, such as a mapping of proxies

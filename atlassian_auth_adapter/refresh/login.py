@@ -12,6 +12,7 @@ import math
 import random
 import threading
 import time
+import zlib
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -39,6 +40,7 @@ __all__ = [
     "replaced_logins",
     "forget_process_state",
     "count_replaced_login",
+    "jitter_share",
 ]
 
 
@@ -191,12 +193,12 @@ class SharedLogin:
         """Hand out this login from now on, which `store` has got; None: none."""
         with _writing:
             known = self.snapshot
-            if login is None:
+            if login is None or login.token_set is None:
                 self.snapshot = None
             elif known is not None and known.login.token_set == login.token_set:
                 self.snapshot = replace(known, login=login)  # its end is known better than stored
             else:
-                new = Snapshot.of(login, now, random.random())  # noqa: S311 - jitter
+                new = Snapshot.of(login, now, jitter_share(login.token_set))
                 self.snapshot = replace(new, store=store)
 
     def hold(self, unsaved: Unsaved | None) -> None:
@@ -212,6 +214,16 @@ class SharedLogin:
         """
         if self.unsaved is None:
             self.snapshot = None
+
+
+def jitter_share(token_set: TokenSet) -> float:
+    """That of a token, from 0 to 1, nearly the same in all processes.
+
+    If each drew its own, the first of many would refresh early nearly always, and all logins with
+    it; if all had the same, they would wait for the lock of the one that refreshes.
+    """
+    of_all = zlib.crc32(token_set.access_token.encode(errors="replace")) / 2**32
+    return (15 * of_all + random.random()) / 16  # noqa: S311 - it only spreads the load
 
 
 _replaced_logins = 0

@@ -51,7 +51,7 @@ from atlassian_auth_adapter.refresh.saving import (
     verdict,
 )
 from atlassian_auth_adapter.refresh.sending import (
-    LONGEST_THROTTLE,
+    LATER,
     SIGN_IN,
     Tries,
     login_required,
@@ -83,7 +83,7 @@ from atlassian_auth_adapter.tokens import TokenSet
 __all__ = ["forget", "refresh", "save_later", "sign_in", "take_over"]
 
 #: Seconds. A Retry-After is an hour at most: what lies further ahead is a clock that was set back.
-LONGEST_RETRY_AFTER = 3600.0
+LONGEST_RETRY_AFTER = 3600.0 * (1 + LATER)
 #: Seconds that a store which cannot be reached is waited for.
 LONGEST_OUTAGE = 10.0
 #: Times that a save is tried after the lock was given back: for about an hour.
@@ -341,7 +341,7 @@ def _renew(
     wait = login.throttled_until - seen.now.wall
     if 0 < wait <= LONGEST_RETRY_AFTER and seen.version != tries.noted_version:
         # A flight that gives up leaves no journal; one that rests, in another process, leaves it.
-        if login.journal and wait <= LONGEST_THROTTLE and tries.may_rest(wait):
+        if login.journal and tries.may_rest(wait, wait / (1 + LATER)):
             return None
         raise throttled(wait)
     spent = _spendable(login, rules)

@@ -45,6 +45,8 @@ MOST_UNSENT = 3
 #: Seconds that one flight waits in all because the token endpoint asks for it; what is longer is
 #: told to the callers, and to all who share the store.
 LONGEST_THROTTLE = 20.0
+#: The part of a Retry-After by which a request comes later at most than it was told to.
+LATER = 0.25
 #: Seconds between the two looks into the store after the server has refused a refresh token.
 SECOND_LOOK = 1.0
 
@@ -88,8 +90,9 @@ def spend(
     except PausedError:
         if tries.rest:  # meanwhile no other process asks
             now = (yield Recall()).now
-            yield from _noted(journaled._replace(throttled_until=now.wall + tries.rest), version)
-            tries.noted_version = version + 1
+            rests = journaled._replace(throttled_until=now.wall + tries.rest)
+            is_noted = yield from _noted(rests, version)
+            tries.noted_version = version + is_noted
         return None
     except AtlassianAuthError as error:
         failure = error
@@ -165,12 +168,14 @@ def _refused(spent: TokenSet, login: Login, tries: Tries) -> Protocol[TokenSet |
     raise told
 
 
-def _noted(login: Login, version: int | None) -> Protocol[None]:
-    """Keep what was learnt; the failure that is on its way to the callers matters more."""
+def _noted(login: Login, version: int | None) -> Protocol[bool]:
+    """Keep what was learnt; False: it could not be. What goes on, or has failed, matters more."""
     try:
         yield Save(login, version)
     except TokenStoreError as error:
         yield Report("store_failed", {"error": f"not noted: {error}"})
+        return False
+    return True
 
 
 @dataclass(slots=True)
@@ -184,9 +189,9 @@ class Tries:
         ambiguous: Requests whose outcome is not known, those of former flights included.
         unsent: Requests that have not reached the server.
         throttled: Requests that the server has not looked at.
-        waited: Seconds, because the server asked for it.
-        rest: Seconds of that which are still to be waited, without the lock.
-        noted_version: Of the record in which this flight has noted that it rests.
+        waited: Seconds, because the server asked for it, and for no longer.
+        rest: Seconds that are to be waited now, without the lock.
+        noted_version: Of the record that this flight has written before it rests.
         failure: How the last request has failed.
         refusal: The server has said that the refresh token is dead.
     """
@@ -219,7 +224,12 @@ class Tries:
             left = self.rules.server.rotation_grace - age if age >= 0 else 0.0
             self.grace_end = now.monotonic + max(left, 0.0)
             self.window_end = min(self.grace_end, now.monotonic + self.rules.server.resend_window)
-        elif self.failure and self.rules.server.resend_window and now.monotonic > self.window_end:
+        elif (
+            self.ambiguous
+            and self.failure
+            and self.rules.server.resend_window
+            and now.monotonic > self.window_end
+        ):
             raise self.failure
         self.ambiguous = max(self.ambiguous, int(is_repeated))
 
@@ -231,11 +241,14 @@ class Tries:
             is_over = self.unsent >= MOST_UNSENT or failure.status  # something else has answered
             return None if is_over else BACKOFF[self.unsent - 1]
         if failure.outcome == "throttled":
-            if not failure.retry_after:  # 0, or a date that has passed, tells nothing
-                failure.retry_after = 2.0**self.throttled * (1 + self.jitter_share / 2)
-            pause = max(failure.retry_after, BACKOFF[0])
+            if told := failure.retry_after:
+                # Those who are told the same at one moment do not come back at one moment.
+                failure.retry_after = told * (1 + LATER * self.jitter_share)
+                failure.advice = f"Nothing is lost; try again in {failure.retry_after:.0f} s."
+            else:  # 0, or a date that has passed, tells nothing
+                told = failure.retry_after = 2.0**self.throttled * (1 + self.jitter_share / 2)
             self.throttled += 1
-            return pause if self.may_rest(pause) else None
+            return failure.retry_after if self.may_rest(failure.retry_after, told) else None
         pause = BACKOFF[min(self.ambiguous, len(BACKOFF) - 1)]
         self.ambiguous += 1
         if not self.rules.server.resend_window:  # without a grace once more, then the truth
@@ -243,9 +256,9 @@ class Tries:
         is_over = now.monotonic + pause > self.window_end or self.ambiguous > MOST_AMBIGUOUS
         return None if is_over else pause
 
-    def may_rest(self, seconds: float) -> bool:
-        """Whether this flight waits for so long because the server asks for it: it rests then."""
-        self.waited += seconds
+    def may_rest(self, seconds: float, told: float) -> bool:
+        """Whether this flight waits for so long, since the server has told it to: it rests then."""
+        self.waited += told
         self.rest = seconds if self.waited <= LONGEST_THROTTLE else 0.0
         return bool(self.rest)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import math
 import os
 import random
@@ -11,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 from atlassian_auth_adapter.clock import SYSTEM_CLOCK, Clock
@@ -255,25 +257,23 @@ class RefreshingTokenSource:
                 return flight
             # Other callers can join it only when its thread is sure to run: after Ctrl-C at any
             # line none of them waits for a flight that never ends.
-            if self._start(flight, is_urgent=bool(waiters)):
+            if self._start(flight):
                 shared.flight = flight
                 return flight
         if waiters:
             finished(self._run(flight, on_callers_thread=True))
         return flight
 
-    def _start(self, flight: Flight, *, is_urgent: bool) -> bool:
+    def _start(self, flight: Flight) -> bool:
         """Let a thread perform the flight; False if no thread can be started."""
         if FLIGHTS.has_thread(threading.current_thread()):
             # Another flight is waiting for this one, such as that which fetches the client secret:
             # it must not wait for that thread.
             return started(lambda: finished(self._run(flight)))
         yields = hasattr(self._clock, "call_later")
-        return self._go_on(self._run(flight, yields=yields), flight, is_urgent=is_urgent)
+        return self._go_on(self._run(flight, yields=yields), flight)
 
-    def _go_on(
-        self, performance: Generator[float, None, None], flight: Flight, *, is_urgent: bool = True
-    ) -> bool:
+    def _go_on(self, performance: Generator[float, None, None], flight: Flight) -> bool:
         """Let a thread go on with a flight, as soon as one is free; False if none can start."""
 
         def go_on() -> None:
@@ -284,7 +284,10 @@ class RefreshingTokenSource:
             finally:
                 flight.thread = 0
                 may_rest.reset(before)
-            if pause is not None and not later(pause, resume):
+            if pause is None:
+                return
+            # In the caller's context: the store may be that of the tenant of the moment.
+            if not later(pause, partial(contextvars.copy_context().run, resume)):
                 self._clock.sleep(pause)
                 resume()
 
@@ -293,6 +296,7 @@ class RefreshingTokenSource:
                 go_on()
 
         later: Callable[..., bool] = getattr(self._clock, "call_later", lambda *_: False)
+        is_urgent = not flight.may_rest()
         return FLIGHTS.start(go_on, self._rules.server.issuer, is_urgent=is_urgent)
 
     def _run(
@@ -316,6 +320,8 @@ class RefreshingTokenSource:
                 flight.login_id = driver.shared.login_id
                 flight.future.set_result(token_set)
             self._failure = None
+        except GeneratorExit:
+            raise  # of a forked child, which does not go on with it
         except BaseException as error:  # noqa: BLE001 - raised in the callers that wait
             backoff = BACKGROUND_BACKOFF
             self._end_with(flight, error, driver.shared)
@@ -432,8 +438,7 @@ class RefreshingTokenSource:
             try:
                 yield from saver.perform(protocol.save_later(unsaved, self._request(), self._rules))
             finally:
-                with shared.lock:
-                    shared.has_saver = False
+                shared.has_saver = False  # no lock: perhaps a child that is being forked drops it
             if shared.unsaved is unsaved:
                 return
 

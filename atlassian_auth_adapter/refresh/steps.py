@@ -69,7 +69,7 @@ class Snapshot:
     Attributes:
         login: The record.
         deadline: Monotonic time (seconds) of the access token's end.
-        jitter_share: This process's share of the jitter for this token, 0 to 1.
+        jitter_share: Of this token, 0 to 1; in all processes nearly the same.
         store: Through which the process has got it.
     """
 

@@ -9,7 +9,6 @@ import textwrap
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -116,8 +115,10 @@ def let_time_pass(clock: FakeClock) -> Callable[..., None]:
             if until:
                 wait([until], 0.01)
             else:
-                with suppress(RuntimeError):  # it is being started
+                try:
                     flights[0].join(0.01)
+                except RuntimeError:  # it is being started
+                    threading.Event().wait(0.01)
         raise AssertionError("it does not end")
 
     return move

@@ -5,7 +5,8 @@ left to save. Its state is the list of replies that it got, since a protocol is 
 that got the same replies are the same. So the states of the whole,
 (replies of each run, store, server, time), are few enough to be visited each once.
 
-A sleep ends at any moment, and takes no time: time passes by pauses only. At every step of every
+A sleep ends at any moment, and takes no time, but for one that a 429 has asked for: else time
+passes by pauses only. At every step of every
 run one of these events may happen, within the bounds of a world, if it can make a difference there
 (a crash right after a crash-free step that changed nothing makes none):
 
@@ -16,6 +17,7 @@ run one of these events may happen, within the bounds of a world, if it can make
     lost request   the token request never arrives; the process cannot know
     lost answer    the token request arrives, its answer does not
     store          a load, a save or a lock fails; of a save also: it was done, and it failed
+    429            the server asks to wait: the lock is free meanwhile, and others go on
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ from atlassian_auth_adapter.errors import (
     TokenRequestRefusedError,
     TokenStoreUnavailableError,
 )
+from atlassian_auth_adapter.expiry import ExpiryPolicy
 from atlassian_auth_adapter.oauth.server import AuthorizationServer
 from atlassian_auth_adapter.records import Login, TokenKey
 from atlassian_auth_adapter.refresh import protocol as the_protocol
@@ -62,6 +65,7 @@ from atlassian_auth_adapter.refresh.steps import (
 from atlassian_auth_adapter.tokens import TokenSet
 
 PAUSE, LONG_PAUSE, CLOCK = 61.0, 601.0, 3600.0
+RETRY_AFTER = 16.0  # nothing else sleeps so long
 START, LIFETIME = 1_000_000.0, 3600.0
 KEY = TokenKey("https://auth.example.com", "client", "default")
 #: The refresh token that is stored in the beginning, and the one that a run takes over.
@@ -274,8 +278,9 @@ class Runs:
         elif isinstance(node.step, Send) and not isinstance(reply, PausedError):
             if child.spent != node.step.token_set.refresh_token:
                 child.spent, child.sent, child.lost = node.step.token_set.refresh_token, 0, False
-            child.sent += 1
-            child.lost |= isinstance(reply, TokenEndpointUnavailableError)
+            is_throttled = getattr(reply, "outcome", "") == "throttled"
+            child.sent += not is_throttled
+            child.lost |= isinstance(reply, TokenEndpointUnavailableError) and not is_throttled
         self._go_on(child)
         has_unsaved = child.memory.unsaved is not None
         child.waits = was_load and has_unsaved and isinstance(child.step, Sleep)
@@ -357,7 +362,8 @@ class State(NamedTuple):
 
 
 EVENTS = ("crash", "pause", "long pause", "clock", "lost request", "lost answer", "store")
-CRASH, SHORT, LONG, JUMP, REQUEST, ANSWER, STORE = range(len(EVENTS))
+ALL_EVENTS = (*EVENTS, "429")
+CRASH, SHORT, LONG, JUMP, REQUEST, ANSWER, STORE, THROTTLE = range(len(ALL_EVENTS))
 
 
 @dataclass(frozen=True)
@@ -457,7 +463,7 @@ class Explorer:
             -1,
             books,
             START,
-            (0,) * len(EVENTS),
+            (0,) * len(ALL_EVENTS),
             paused=0.0,
         )
 
@@ -517,7 +523,8 @@ class Explorer:
             yield f"{who}: {named(step)}", partial(self.done, state, i)
             if sum(state.events) < self.world.most:
                 for event, label, act in self._events(state, i, step):
-                    if state.events[event] < self.world.each and EVENTS[event] in self.world.only:
+                    is_wanted = ALL_EVENTS[event] in self.world.only
+                    if is_wanted and state.events[event] < self.world.each:
                         yield f"{who}: {label}", partial(_counted, event, act)
 
     def _is_busy(self, state: State, i: int) -> bool:
@@ -566,6 +573,10 @@ class Explorer:
                 f"{name}, the answer is lost",
                 lambda: self._replied(self._arrived(state, i, step)[0], i, lost, "lost"),
             )
+            wait = TokenEndpointUnavailableError(
+                "wait", status=429, retry_after=RETRY_AFTER, outcome="throttled"
+            )
+            yield THROTTLE, f"{name}, 429", partial(self._replied, state, i, wait, "429")
         down = TokenStoreUnavailableError("down")
         if isinstance(step, Load | Locked | Save):
             yield STORE, f"{name} fails", partial(self._replied, state, i, down, "down")
@@ -599,6 +610,8 @@ class Explorer:
             case Sleep():
                 if node.waits:  # nothing else goes on: time does
                     state = state._replace(time=state.time + LONG_PAUSE)
+                elif node.step.seconds == RETRY_AFTER:
+                    state = state._replace(time=state.time + RETRY_AFTER)
                 return self._replied(state, i, reply=True, key="slept")
             case Locked():
                 return self._replied(state._replace(holder=i), i, ENTER, "locked")
@@ -680,7 +693,7 @@ class Explorer:
         """A refresh token is spent for the first time."""
         token_set, wall = step.token_set, self._now(state, i).wall
         is_rejected = self._runs[i].request.rejected == token_set.access_token
-        is_fresh = token_set.access_token and wall < token_set.expires_at - 600.0
+        is_fresh = token_set.access_token and wall < token_set.expires_at - ExpiryPolicy().stale
         if is_fresh and not is_rejected and not state.events[JUMP]:
             raise Violation(
                 f"{str(token_set.refresh_token)!r} was spent, although its token is fresh"
@@ -721,10 +734,12 @@ class Explorer:
                 self._judge_later(state, runs)
 
     def _judge_later(self, state: State, runs: Runs) -> None:
-        """A process comes when all is over; and another one an hour later."""
+        """A process comes when all is over, what a 429 has asked for included; and another one an
+        hour later.
+        """
         alone = Explorer.__new__(Explorer)
         vars(alone).update(vars(self), _runs=[runs])
-        for delay in (0.0, LIFETIME):
+        for delay in (RETRY_AFTER * state.events[THROTTLE], LIFETIME):
             state = state._replace(time=state.time + delay)
             node = runs.start(Instant(state.time, state.time))
             run = state._replace(nodes=(node,), offsets=(0.0,), holder=-1)

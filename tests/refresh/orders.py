@@ -21,6 +21,7 @@ _TRIPLES = (
     ("expired", "expired", "expired"),
     ("expired", "rejected", "takes over"),
 )
+_WAITING = (_SAME, *_PAIRS[1:])
 
 #: The events that lose logins elsewhere.
 _WORST = ("crash", "pause", "lost answer", "store")
@@ -28,10 +29,14 @@ _WORST = ("crash", "pause", "lost answer", "store")
 #: Explored by `make test`: one event for all, two where a login is lost most easily.
 SMALL = [
     *(World(server, roles, 1) for server in SERVERS for roles in (*_PAIRS, *_TRIPLES)),
+    *(World(server, roles, 2, only=("429", "crash")) for server in SERVERS for roles in _WAITING),
     World("newest child only", _SAME, 2),
 ]
 #: Explored by `make slow` as well.
 LARGE = [
+    *(World(server, _SAME, 3, only=("429", "crash", "pause", "lost answer")) for server in SERVERS),
+    *(World(server, roles, 2, only=("429", "store")) for server in SERVERS for roles in _WAITING),
+    World("newest child only", _SAME, 3, only=("429", *_WORST)),
     *(World(server, _SAME, 2) for server in ("with grace", "without grace")),
     *(World(server, roles, 2) for server in SERVERS for roles in (_OTHER, *_PAIRS)),
     *(World(server, _TRIPLES[0], 3, only=_WORST) for server in SERVERS),
@@ -82,10 +87,11 @@ result is saved whatever happens to those who wait for it.
 
 ## A token grows old
 
-In its last ten minutes (or its last quarter, if it lives shorter) a token is *stale*: the request
-is sent with it at once, and the refresh goes on beside it. In its last minute it is *expired*: a
-request waits for the refresh, and so do all others that come meanwhile. There is one refresh for
-all of them.
+In its last eleven minutes (or its last quarter, if it lives shorter) a token is *stale*: the
+request is sent with it at once, and the refresh goes on beside it. For each token that begins up
+to three minutes later, so that logins that began together are not renewed together. In its last
+minute it is *expired*: a request waits for the refresh, and so do all others that come meanwhile.
+There is one refresh for all of them.
 
 ![A stale token is sent at once, while the refresh goes on](diagrams/expiry.svg)
 
@@ -159,6 +165,7 @@ difference.
 | lost request | the token request never arrives; the process cannot know |
 | lost answer | the token request arrives, its answer does not |
 | store | a load, a save or a lock fails; of a save also: it was done, and it failed |
+| 429 | the server asks to wait; the lock is free meanwhile, others go on (only where named) |
 
 Servers: *with grace*: a spent refresh token may be sent again for 10 minutes, and all its children
 stay alive; after that, sending it revokes the whole grant. *newest child only*: the same, but each

@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from atlassian_auth_adapter import (
+    AtlassianAuth,
+    ExpiryPolicy,
     FileTokenStore,
     LoginRequiredError,
+    MemoryTokenStore,
     StaleRecordError,
     TokenSet,
     TokenStoreError,
@@ -48,6 +52,32 @@ def test_a_token_of_another_process_is_adopted_without_a_request(
     landed()
     assert emulator.count("refresh_token") == 1
     assert events.names == ["adopted"]
+
+
+def test_what_a_process_knows_works_until_it_asks_again(
+    emulator: AtlassianEmulator,
+    clock: FakeClock,
+    make_client: Any,
+    another_process: Any,
+    session: requests.Session,
+    landed: Landed,
+) -> None:
+    """However early another process refreshes in the stale window: the token before, which Cloud
+    ends ten minutes later, is accepted for as long as this process sends it.
+    """
+    store = MemoryTokenStore()
+    mine = make_client(store=store, expiry=ExpiryPolicy(jitter=0))
+    other = another_process(store=store, expiry=ExpiryPolicy(jitter=0))
+    token_set = other.token_set()
+    clock.advance(token_set.lifetime - ExpiryPolicy().stale)
+    other.token_set()
+    landed()
+    assert other.token_set() != token_set
+    session.auth = AtlassianAuth(mine)
+    clock.advance(ExpiryPolicy().stale - 60.01)
+    emulator.reset_log()
+    assert session.get(f"{mine.base_url}/rest/api/3/myself").ok
+    assert [request.status for request in emulator.requests] == [200]
 
 
 def test_a_refresh_token_that_was_refused_is_looked_up_once_more(
