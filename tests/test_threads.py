@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import threading
 import weakref
 from collections import deque
@@ -35,7 +36,7 @@ from atlassian_auth_adapter.threads import (
     wait,
     wait_async,
 )
-from atlassian_auth_adapter.workers import Workers
+from atlassian_auth_adapter.workers import Workers, call_later
 
 CALLER: ContextVar[str] = ContextVar("CALLER")
 RUNNERS = {"asyncio": lambda function: asyncio.run(function()), "trio": trio.run}
@@ -144,6 +145,24 @@ def test_workers_of_a_forked_child_are_new() -> None:
     go.set()
     assert blocked.result(PATIENCE)
     assert waiting.result(PATIENCE) == "parent's"
+
+
+def test_calls_that_are_due_later_are_made_in_the_process_that_asked_for_them() -> None:
+    """A forked child has a timer of its own, and drops what was due in its parent."""
+    needs_fork()
+    called, done = list[int](), threading.Event()
+    assert call_later(0.0, lambda: called.append(os.getpid()))
+
+    def ask() -> bool:
+        done_here = threading.Event()
+        assert call_later(0.0, done_here.set)
+        assert done_here.wait(PATIENCE)
+        return os.getpid() in called
+
+    assert not in_forked_child(ask)
+    assert call_later(0.0, done.set)
+    assert done.wait(PATIENCE)
+    assert called == [os.getpid()]
 
 
 @pytest.mark.parametrize("fails", [False, True])

@@ -532,11 +532,16 @@ def test_authorization_servers_have_lanes_of_their_own() -> None:
 def test_work_that_raises_stops_no_other_work(
     error: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is shown, as that of a thread, and the next work of the lane is done; so it is with calls
-    that are due later.
+    """It is shown, as that of a thread, and the next work of the lane is done, even if the hook of
+    the program raises as well; so it is with calls that are due later.
     """
     shown: list[Any] = []
-    monkeypatch.setattr(threading, "excepthook", lambda raised: shown.append(raised.exc_type))
+
+    def hook(raised: Any) -> None:
+        shown.append(raised.exc_type)
+        raise ValueError
+
+    monkeypatch.setattr(threading, "excepthook", hook)
     workers, go, done = Workers(1), threading.Event(), threading.Event()
 
     def fail() -> None:
