@@ -256,7 +256,8 @@ class TokenEndpointUnavailableError(TokenEndpointError):
     """No usable answer from the token endpoint: try again soon.
 
     Attributes:
-        retry_after: Seconds to wait, when the server named them.
+        retry_after: Seconds to wait, when the server named them: a quarter longer at most, so that
+            not all who are told the same come back at one moment.
         outcome: "not_sent": the token endpoint has not processed the request, because it was not
             sent, or because something else has answered, such as a proxy (`status` is set then).
             "throttled": the token endpoint asks to wait. "ambiguous": it may or may not have

@@ -36,7 +36,8 @@ def _called(call: Work) -> None:
         call()
     except BaseException:  # noqa: BLE001 - it is shown
         raised = *sys.exc_info(), threading.current_thread()
-        threading.excepthook(threading.ExceptHookArgs(raised))
+        with suppress(Exception):  # of a hook of the program
+            threading.excepthook(threading.ExceptHookArgs(raised))
 
 
 class _Worker(threading.Thread):

@@ -19,11 +19,6 @@ import trio
 from atlassian_auth_adapter import LoginRequiredError, TokenSet, threads
 from atlassian_auth_adapter.atlassian.gateway import OneServer
 from atlassian_auth_adapter.sources import MOST_THREADS
-from atlassian_auth_adapter.testing.contracts.processes import (
-    in_forked_child,
-    needs_fork,
-    together,
-)
 from atlassian_auth_adapter.testing.contracts.world import PATIENCE, FixedTokenSource
 from atlassian_auth_adapter.threads import (
     NotDoneError,
@@ -35,7 +30,6 @@ from atlassian_auth_adapter.threads import (
     wait,
     wait_async,
 )
-from atlassian_auth_adapter.workers import Workers
 
 CALLER: ContextVar[str] = ContextVar("CALLER")
 RUNNERS = {"asyncio": lambda function: asyncio.run(function()), "trio": trio.run}
@@ -107,43 +101,6 @@ def test_tasks_of_a_custom_source_share_a_few_threads(run: Any) -> None:
     run(main)
     assert sorted(name for name, _ in source.seen) == sorted(names)
     assert source.all_wait.n_waiting == 0
-
-
-def test_workers_are_never_more_than_that() -> None:
-    """However many work there is; when there is none, no thread is left."""
-    workers, running, most = Workers(3), threading.Semaphore(3), []
-
-    def work() -> None:
-        most.append(running.acquire(blocking=False))
-        running.release()
-
-    for future in [workers.run(work) for _ in range(300)]:
-        future.result(PATIENCE)
-    assert all(most)
-    failing = workers.run(lambda: 1 / 0)
-    assert isinstance(failing.exception(PATIENCE), ZeroDivisionError)
-    assert workers.run(lambda: "again").result(PATIENCE) == "again"
-
-
-def test_workers_of_a_forked_child_are_new() -> None:
-    """The threads of its parent, which it does not have, take none of its places; work of threads
-    that begin at one moment there is done.
-    """
-    needs_fork()
-    workers, begun, go = Workers(1), threading.Event(), threading.Event()
-    blocked = workers.run(lambda: (begun.set(), go.wait(PATIENCE))[1])
-    assert begun.wait(PATIENCE)  # the thread of the parent has taken its work
-    waiting = workers.run(lambda: "parent's")
-
-    def ask() -> list[int]:
-        futures = together(8, lambda number: workers.run(lambda: number))
-        return [future.result(PATIENCE) for future in futures]
-
-    assert in_forked_child(ask) == list(range(8))
-    assert workers.is_busy
-    go.set()
-    assert blocked.result(PATIENCE)
-    assert waiting.result(PATIENCE) == "parent's"
 
 
 @pytest.mark.parametrize("fails", [False, True])

@@ -42,7 +42,6 @@ from atlassian_auth_adapter.stores.base import TokenStore
 from atlassian_auth_adapter.testing import FakeClock
 from atlassian_auth_adapter.testing.contracts.world import PATIENCE
 from atlassian_auth_adapter.threads import holding_exit
-from atlassian_auth_adapter.workers import Workers, call_later
 
 #: Threads that the flights to one authorization server have at most: half of all.
 LANE = 24
@@ -468,90 +467,6 @@ def test_a_flight_that_waits_for_a_thread_says_so(clock: TimerClock, server: Tok
         late.token_set()
     server.open.set()
     result()
-
-
-def test_a_lane_leaves_threads_for_others() -> None:
-    """One lane has half of all threads; with a second one each has a third."""
-    workers, go, running = Workers(12, lanes=2), threading.Event(), Counter[str]()
-    begun = threading.Semaphore(0)
-
-    def work(lane: str) -> None:
-        running[lane] += 1
-        begun.release()
-        go.wait(PATIENCE)
-
-    for name in ("one", "other"):
-        for _ in range(20):
-            assert workers.start(lambda name=name: work(name), name)  # type: ignore[misc]
-    for _ in range(9):
-        assert begun.acquire(timeout=PATIENCE)
-    assert sorted(running.values()) == [3, 6]
-    go.set()
-    for _ in range(31):
-        assert begun.acquire(timeout=PATIENCE)
-
-
-def test_what_callers_wait_for_comes_first() -> None:
-    """Renewals in the background do not delay a login whose token has ended."""
-    workers, go, done = Workers(1), threading.Event(), list[str]()
-    assert workers.start(lambda: go.wait(PATIENCE))
-    assert workers.start(lambda: done.append("background"), is_urgent=False)
-    assert workers.start(lambda: done.append("urgent"))
-    go.set()
-    workers.run(lambda: None).result(PATIENCE)
-    while len(done) < 2:
-        threading.Event().wait(0.01)
-    assert done == ["urgent", "background"]
-
-
-def test_no_lane_waits_until_others_have_nothing_to_do() -> None:
-    """More lanes with work than threads: they take turns."""
-    workers, go, done = Workers(2, lanes=3), threading.Event(), list[str]()
-    ended = threading.Semaphore(0)
-
-    def work(name: str) -> None:
-        go.wait(PATIENCE)
-        done.append(name)
-        ended.release()
-
-    for name in [*"aaaaaa", *"bbbbbb", "c"]:
-        assert workers.start(partial(work, name), name)
-    go.set()
-    for _ in range(13):
-        assert ended.acquire(timeout=PATIENCE)
-    assert done.index("c") < 5
-
-
-def test_authorization_servers_have_lanes_of_their_own() -> None:
-    """As many as there are lanes; more share them."""
-    workers = Workers(1, lanes=4)
-    assert [workers.number_of(name) for name in "abcdeab"] == [0, 1, 2, 3, 0, 0, 1]
-
-
-@pytest.mark.parametrize("error", [IndexError, MemoryError, SystemExit, KeyboardInterrupt])
-def test_work_that_raises_stops_no_other_work(
-    error: type[BaseException], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is shown, as that of a thread, and the next work of the lane is done; so it is with calls
-    that are due later.
-    """
-    shown: list[Any] = []
-    monkeypatch.setattr(threading, "excepthook", lambda raised: shown.append(raised.exc_type))
-    workers, go, done = Workers(1), threading.Event(), threading.Event()
-
-    def fail() -> None:
-        go.wait(PATIENCE)
-        raise error
-
-    assert workers.start(fail)
-    assert workers.start(done.set)
-    go.set()
-    assert done.wait(PATIENCE)
-    done.clear()
-    assert call_later(0.0, fail)
-    assert call_later(0.0, done.set)
-    assert done.wait(PATIENCE)
-    assert shown == [error, error]
 
 
 def test_one_thread_holds_the_exit_for_all() -> None:
