@@ -17,6 +17,7 @@ from urllib.parse import urljoin, urlparse, urlsplit
 from urllib.request import Request
 
 import requests
+from requests import PreparedRequest
 from requests.auth import AuthBase
 from requests.cookies import RequestsCookieJar, extract_cookies_to_jar
 from requests.structures import CaseInsensitiveDict
@@ -86,11 +87,11 @@ class AtlassianAuth(AuthObject, AuthBase):
             event "proxied" reports it.
     """
 
-    def __call__(self, request: requests.PreparedRequest, *_: object) -> requests.PreparedRequest:
+    def __call__(self, request: PreparedRequest, *_: object) -> PreparedRequest:
         """Attach the token. Called by requests."""
         server, snapshot, end, deadline, begins, sent, drops_sessions, _, header = self._latest
         if (  # as `at_once`: its call would take a tenth of all this
-            type(request) is requests.PreparedRequest
+            type(request) is PreparedRequest
             and (rest := (url := request.url or "").removeprefix(begins)) != url
             and "\\" not in rest
             and rest.isprintable()
@@ -128,9 +129,9 @@ class AtlassianAuth(AuthObject, AuthBase):
             hooks.insert(0, hook)  # first: the program's own hooks see the final response only
         return request
 
-    def _token_set(self, request: requests.PreparedRequest) -> TokenSet | None:
+    def _token_set(self, request: PreparedRequest) -> TokenSet | None:
         """The token set, or None if the request must not carry it; it has its route then."""
-        is_own = type(request) is requests.PreparedRequest
+        is_own = type(request) is PreparedRequest
         if is_own and (found := self._looked_up(request.url or "")):
             sent_to, token_set = found
             if sent_to:
@@ -226,7 +227,7 @@ class AtlassianAuth(AuthObject, AuthBase):
         began = time.perf_counter()
         _drop(response)
         original = response.request
-        request = requests.PreparedRequest.copy(original)
+        request = PreparedRequest.copy(original)
         extract_cookies_to_jar(request._cookies, original, response.raw)  # type: ignore[attr-defined,no-untyped-call] # noqa: SLF001
         request.headers.pop("Cookie", None)
         request.prepare_cookies(request._cookies)  # type: ignore[attr-defined] # noqa: SLF001
@@ -246,7 +247,7 @@ class AtlassianAuth(AuthObject, AuthBase):
         again.elapsed = timedelta(seconds=time.perf_counter() - began)
         return again
 
-    def _drop_session(self, request: requests.PreparedRequest) -> None:
+    def _drop_session(self, request: PreparedRequest) -> None:
         cookies = request.headers.pop("Cookie", None)
         if cookies and (kept := without_session(_text(cookies))):
             request.headers["Cookie"] = kept
@@ -272,7 +273,7 @@ class AtlassianAuth(AuthObject, AuthBase):
             is_same = route.location == location
             response.headers["Location"] = target if is_same else _url(target, route.location)
 
-    def admit_redirected(self, request: requests.PreparedRequest) -> None:
+    def admit_redirected(self, request: PreparedRequest) -> None:
         """Report or refuse a request that requests is about to send because of a redirect."""
         try:
             self.admit(_location(request.url))
@@ -282,7 +283,7 @@ class AtlassianAuth(AuthObject, AuthBase):
             raise_clean(_failed(error, request), error.__cause__)
 
 
-class _Redirected(requests.PreparedRequest):
+class _Redirected(PreparedRequest):
     """A request that is asked for by a redirect: it is judged when it is sent.
 
     requests also prepares it for a program that follows no redirects. Sending one begins with its
@@ -302,16 +303,16 @@ class _Redirected(requests.PreparedRequest):
         vars(self)["hooks"] = hooks
 
 
-def _redirected(auth: AtlassianAuth, request: requests.PreparedRequest) -> requests.PreparedRequest:
+def _redirected(auth: AtlassianAuth, request: PreparedRequest) -> PreparedRequest:
     """What requests makes the request of a redirect from, in place of a plain copy."""
     copy: Any = _Redirected()
-    vars(copy).update(vars(requests.PreparedRequest.copy(request)), auth=auth)
+    vars(copy).update(vars(PreparedRequest.copy(request)), auth=auth)
     if auth.drops_sessions:
         # requests makes the Cookie header of the redirected request from this jar.
         jar = RequestsCookieJar(_WithoutSessions(auth))
         jar.update(copy._cookies or {})  # noqa: SLF001
         copy._cookies = jar  # noqa: SLF001
-    return cast("requests.PreparedRequest", copy)
+    return cast("PreparedRequest", copy)
 
 
 class _WithoutSessions(DefaultCookiePolicy):
@@ -360,7 +361,7 @@ def _redirect_target(response: requests.Response) -> str:
     return urljoin(response.url, requote_uri(urlparse(target).geturl()))
 
 
-def _refuse_proxy_of_environment(request: requests.PreparedRequest) -> None:
+def _refuse_proxy_of_environment(request: PreparedRequest) -> None:
     """Refuse it for a request with the token to this machine, which is not encrypted.
 
     requests shows an auth object no other proxies before the request is sent, and does not say
@@ -378,7 +379,7 @@ def _refuse_proxy_of_environment(request: requests.PreparedRequest) -> None:
             raise_clean(_failed(error, request))
 
 
-def _failed(error: AtlassianAuthError, request: requests.PreparedRequest) -> AtlassianAuthError:
+def _failed(error: AtlassianAuthError, request: PreparedRequest) -> AtlassianAuthError:
     failure: Any = bridged(error, requests.RequestException)
     failure.response = None
     # Method and URL only: headers and body may hold secrets.
@@ -403,7 +404,7 @@ def _names(headers: Any) -> Container[str]:
     return {name.lower() for name in headers}
 
 
-def _send_to(request: requests.PreparedRequest, url: str) -> None:
+def _send_to(request: PreparedRequest, url: str) -> None:
     """Send the request to the gateway instead, without the cookies of the site."""
     request.url = url
     headers = request.headers
