@@ -43,6 +43,18 @@ def decoded(start: bytes, encoding: str) -> bytes:
     return bytes(text[:MOST_LOOKED_AT])
 
 
+def _without_frames(error: Exception) -> Exception:
+    """The error without the frames of it and of its causes, which hold the connection.
+
+    From Python 3.12 on those frames hold the error as well: what they hold would stay until the
+    garbage is collected, with the pool of the connection.
+    """
+    each: BaseException | None = error
+    while each is not None:
+        each.__traceback__, each = None, each.__cause__ or each.__context__
+    return error
+
+
 class StartOfBody:
     """What was read of a body, which comes in chunks."""
 
@@ -83,7 +95,7 @@ class PartlyReadFile(io.RawIOBase):
                 if len(start) >= MOST_LOOKED_AT or monotonic() >= end:
                     break
         except Exception as error:  # noqa: BLE001 - raised where the program reads
-            self._error = error.with_traceback(None)  # its frames hold this object
+            self._error = _without_frames(error)
         return bytes(start)
 
     def readable(self) -> bool:
@@ -136,7 +148,7 @@ class PartlyReadStream:
                 if body._start.is_enough(chunk):
                     break
         except Exception as error:  # noqa: BLE001 - raised where the program reads
-            body._error = error.with_traceback(None)
+            body._error = _without_frames(error)
         response.stream = body
         return body._decoded_for(response)
 
@@ -151,7 +163,7 @@ class PartlyReadStream:
                 if body._start.is_enough(chunk):
                     break
         except Exception as error:  # noqa: BLE001 - raised where the program reads
-            body._error = error.with_traceback(None)
+            body._error = _without_frames(error)
         response.stream = body
         return body._decoded_for(response)
 
