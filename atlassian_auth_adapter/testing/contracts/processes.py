@@ -30,7 +30,7 @@ __all__ = [
 
 T = TypeVar("T")
 
-#: Held while a thread forks: filelock (3.32 to 4.3, on Python 3.12 and later) raises RuntimeError
+#: Held while a thread forks: filelock (4.3.1, on Python 3.12 and later) raises RuntimeError
 #: in a thread that forks at the same instant, and filters of warnings belong to all threads.
 _fork_lock = threading.RLock()
 
