@@ -14,6 +14,8 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any
 
+from atlassian_auth_adapter.errors import drop_frames
+
 __all__ = ["MOST_LOOKED_AT", "PartlyReadFile", "PartlyReadStream", "StartOfBody", "decoded"]
 
 #: Bytes of a body that are looked at, as sent and once more after decoding.
@@ -41,18 +43,6 @@ def decoded(start: bytes, encoding: str) -> bytes:
             if len(text) >= MOST_LOOKED_AT:
                 break
     return bytes(text[:MOST_LOOKED_AT])
-
-
-def _without_frames(error: Exception) -> Exception:
-    """The error without the frames of it and of its causes, which hold the connection.
-
-    From Python 3.12 on those frames hold the error as well: what they hold would stay until the
-    garbage is collected, with the pool of the connection.
-    """
-    each: BaseException | None = error
-    while each is not None:
-        each.__traceback__, each = None, each.__cause__ or each.__context__
-    return error
 
 
 class StartOfBody:
@@ -95,7 +85,10 @@ class PartlyReadFile(io.RawIOBase):
                 if len(start) >= MOST_LOOKED_AT or monotonic() >= end:
                     break
         except Exception as error:  # noqa: BLE001 - raised where the program reads
-            self._error = _without_frames(error)
+            # Frames hold this object; from Python 3.12 on those of causes hold the pool as well,
+            # until the garbage is collected.
+            drop_frames(error)
+            self._error = error
         return bytes(start)
 
     def readable(self) -> bool:
@@ -148,7 +141,8 @@ class PartlyReadStream:
                 if body._start.is_enough(chunk):
                     break
         except Exception as error:  # noqa: BLE001 - raised where the program reads
-            body._error = _without_frames(error)
+            drop_frames(error)
+            body._error = error
         response.stream = body
         return body._decoded_for(response)
 
@@ -163,7 +157,8 @@ class PartlyReadStream:
                 if body._start.is_enough(chunk):
                     break
         except Exception as error:  # noqa: BLE001 - raised where the program reads
-            body._error = _without_frames(error)
+            drop_frames(error)
+            body._error = error
         response.stream = body
         return body._decoded_for(response)
 
