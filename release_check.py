@@ -4,8 +4,9 @@
 2. `twine check --strict`.
 3. The wheel alone, without extras, runs the demonstration.
 4. Without --quick: on each Python of the classifiers, with the newest and with the lowest versions
-   of what the package needs, tests run against the installed wheel. They are copied to a folder
-   that has no package. A Python that is not installed is skipped, and that is said.
+   of what the package needs, the tests of `make test` run against the installed wheel. They are
+   copied to a folder that has no package. A Python that is not installed is skipped, and that is
+   said. All failures are told; one ends the program with 1, in the end.
 
 Needs pip's options --python and --group, and what pyproject.toml has in the group `dev`.
 """
@@ -18,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import tomllib
 from pathlib import Path
 
@@ -27,72 +29,54 @@ ROOT = Path(__file__).parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 MINOR = "Programming Language :: Python :: 3."
 #: What the tests beside the wheel read, and nothing that could be imported in its place.
-BESIDE = ("tests", "docs", "examples", "README.md", "CHANGELOG.md", "pyproject.toml", "LICENSE")
-#: What runs on every Python: some of everything, in about a minute.
-CHOSEN = (
-    "tests/adapters/test_aiohttp.py",
-    "tests/adapters/test_httpx.py",
-    "tests/adapters/test_requests.py",
-    "tests/cli/test_commands.py",
-    "tests/clients",
-    "tests/oauth",
-    "tests/profiles",
-    "tests/refresh/test_one_refresh.py",
-    "tests/refresh/test_processes.py",
-    "tests/sdk",
-    "tests/stores/test_encrypted.py",
-    "tests/stores/test_file.py",
-    "tests/stores/test_keyring.py",
-    "tests/stores/test_memory.py",
-    "tests/test_examples.py",
-    "tests/test_signatures.py",
-    "tests/test_threads.py",
-    "tests/test_transport.py",
-)
+FOLDERS = ("tests", "docs", "examples", "benchmarks")
+FILES = ("README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml")
+PYTEST = ("-m", "pytest", "-q", "--numprocesses", "auto", "--dist", "worksteal", "tests")
+BEGAN = time.monotonic()
 
 
 def main() -> None:
     """The command line; ends with 1 when something is wrong."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="without the tests on every Python")
-    parser.add_argument("--all-tests", action="store_true", help="the whole suite, not a part")
     parser.add_argument("--python", action="append", help="such as 3.12; may be repeated")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="release-") as folder:
         work = Path(folder)
         wheel = built(work)
         try_alone(wheel, work)
-        if not arguments.quick:
-            tests = ("tests",) if arguments.all_tests else CHOSEN
-            try_everywhere(wheel, work, arguments.python or classified(), tests)
+        missing = [] if arguments.quick else try_everywhere(wheel, work, arguments.python)
     repository = PROJECT["tool"]["hatch"]["metadata"]["hooks"]["custom"]["repository"]
     say("Nothing is wrong.")
+    if missing:
+        say(f"Before you publish: install Python {', '.join(missing)}, or name fewer classifiers.")
     if ".example/" in repository:
         say(f"Before you publish: {repository} in pyproject.toml is a placeholder.")
     if "not published yet" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"):
         say("Before you publish: CHANGELOG.md needs the date.")
 
 
-def say(text: str) -> None:
-    """Print a line at once."""
-    print(text, flush=True)
+def say(text: object) -> None:
+    """Print it at once, after the seconds since the program has begun."""
+    print(f"{time.monotonic() - BEGAN:4.0f} s  {text}", flush=True)
 
 
-def run(*command: str | Path, cwd: Path = ROOT, **variables: str) -> None:
-    """Run a command; its output is shown when it fails, which ends the program."""
+def run(*command: str | Path, cwd: Path = ROOT, shown: bool = False, **variables: str) -> None:
+    """Run a command; if it fails, SystemExit has its output, unless that was `shown` already."""
     done = subprocess.run(
         [*map(str, command)],
         check=False,
         cwd=cwd,
         env=os.environ | variables,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stdout=None if shown else subprocess.PIPE,
+        stderr=None if shown else subprocess.STDOUT,
         text=True,
     )
     if done.returncode:
-        raise SystemExit(f"{done.stdout}\nfailed: {' '.join(map(str, command))}")
-    say("  " + (done.stdout.strip().splitlines() or ["done"])[-1])
+        raise SystemExit(f"{done.stdout or ''}\nfailed: {' '.join(map(str, command))}")
+    for line in (done.stdout or "").strip().splitlines()[-1:]:
+        say(line)
 
 
 def built(work: Path) -> Path:
@@ -107,7 +91,7 @@ def built(work: Path) -> Path:
     assert names == sorted(path.name for path in second.iterdir())
     if differing := [n for n in names if (first / n).read_bytes() != (second / n).read_bytes()]:
         raise SystemExit(f"built twice, and not the same: {differing}")
-    say(f"  the same bytes: {', '.join(names)}")
+    say(f"the same bytes: {', '.join(names)}")
     run(sys.executable, "-m", "twine", "check", "--strict", *first.iterdir())
     (wheel,) = first.glob("*.whl")
     return wheel
@@ -117,7 +101,7 @@ def environment(python: str, folder: Path, *packages: str | Path) -> Path:
     """A new virtual environment with these packages; its interpreter."""
     run(python, "-m", "venv", "--without-pip", folder)
     interpreter = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    install = ("-m", "pip", "--python", interpreter, "install", "--quiet")
+    install = ("-m", "pip", "--python", interpreter, "install", "-qq")
     run(sys.executable, *install, "--disable-pip-version-check", *packages)
     return interpreter
 
@@ -129,25 +113,35 @@ def try_alone(wheel: Path, work: Path) -> None:
     run(python, "-W", "error", "-m", "atlassian_auth_adapter.testing.demo", cwd=work)
 
 
-def try_everywhere(wheel: Path, work: Path, pythons: list[str], tests: tuple[str, ...]) -> None:
-    """The tests pass beside the wheel, on each Python, with the newest and lowest versions."""
-    for name in BESIDE:
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, work / name)
+def try_everywhere(wheel: Path, work: Path, chosen: list[str] | None) -> list[str]:
+    """The tests pass beside the wheel, on each Python, with the newest and lowest versions.
+
+    Returns the Pythons that are not installed.
+    """
+    for name in FOLDERS:
+        ignored = shutil.ignore_patterns(".*", "_build", "__pycache__")
+        shutil.copytree(ROOT / name, work / name, ignore=ignored)
+    for name in FILES:
+        shutil.copy(ROOT / name, work)
     lowest = work / "lowest.txt"
     lowest.write_text("\n".join(lowest_versions()))
     extras = ",".join(PROJECT["project"]["optional-dependencies"])
-    for minor in pythons:
-        python = interpreter_of(minor)
-        if not python:
-            say(f"Python {minor}: skipped, there is no python{minor} here")
-            continue
-        for versions, constraint in (("newest", ()), ("lowest", ("--constraint", lowest))):
+    packages = (f"{wheel}[{extras}]", "--group", f"{ROOT / 'pyproject.toml'}:test")
+    found = {minor: interpreter_of(minor) for minor in chosen or classified()}
+    failed: list[str] = []
+    for minor, python in found.items():
+        for versions in ("newest", "lowest") if python else ():
             say(f"Python {minor}, {versions} versions")
-            packages = (f"{wheel}[{extras}]", "--group", f"{ROOT / 'pyproject.toml'}:test")
-            inside = environment(python, work / f"{minor}-{versions}", *packages, *constraint)
-            pytest = ("-m", "pytest", "-q", "-n", "auto", "--dist", "worksteal")
-            run(inside, *pytest, *tests, cwd=work)
+            constraint = ("--constraint", lowest) if versions == "lowest" else ()
+            try:
+                inside = environment(python, work / f"{minor}-{versions}", *packages, *constraint)
+                run(inside, *PYTEST, cwd=work, shown=True)
+            except SystemExit as error:
+                say(error)
+                failed.append(f"Python {minor} with the {versions} versions")
+    if failed:
+        raise SystemExit(f"failed: {', '.join(failed)}")
+    return [minor for minor, python in found.items() if not python]
 
 
 def classified() -> list[str]:

@@ -19,7 +19,7 @@ local = None if "ATLASSIAN_CLIENT_ID" in os.environ else AtlassianEmulator().clo
 if local:  # only in the first process: the others inherit its environment
     os.environ |= local.environ()
 
-server = redis.Redis.from_url(os.getenv("REDIS_URL", "redis://localhost:6379/0"))
+server = redis.Redis.from_url(os.getenv("REDIS_URL", "redis://localhost"), socket_timeout=5)
 store, scopes = atlassian.RedisTokenStore(server), atlassian.scope_set("jira", "read")
 client = atlassian.atlassian_oauth_client_from_env(scopes=scopes, store=store, on_event=print)
 if local:

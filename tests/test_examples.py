@@ -179,7 +179,7 @@ def test_a_fleet_refreshes_once(
     """Four processes meet the expiry at one moment: one token request."""
     for variable, value in local.cloud.environ().items():
         monkeypatch.setenv(variable, value)
-    with redis.Redis.from_url(redis_url) as server:
+    with redis.Redis.from_url(redis_url, socket_timeout=5) as server:
         store = RedisTokenStore(server)
         client = atlassian_oauth_client_from_env(scopes=scope_set("jira", "read"), store=store)
         client.oauth_complete(local.cloud.authorize(client.oauth_start()))

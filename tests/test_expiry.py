@@ -44,6 +44,7 @@ policies = st.builds(
     jitter=st.floats(0, 600),
     expired=st.floats(0, 600),
     expired_fraction=st.floats(0, 1),
+    minimum=st.just(10.0),  # else Hypothesis chooses
 )
 
 

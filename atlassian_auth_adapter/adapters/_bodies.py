@@ -14,6 +14,8 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any
 
+from atlassian_auth_adapter.errors import drop_frames
+
 __all__ = ["MOST_LOOKED_AT", "PartlyReadFile", "PartlyReadStream", "StartOfBody", "decoded"]
 
 #: Bytes of a body that are looked at, as sent and once more after decoding.
@@ -83,7 +85,10 @@ class PartlyReadFile(io.RawIOBase):
                 if len(start) >= MOST_LOOKED_AT or monotonic() >= end:
                     break
         except Exception as error:  # noqa: BLE001 - raised where the program reads
-            self._error = error.with_traceback(None)  # its frames hold this object
+            # Frames hold this object; from Python 3.12 on those of causes hold the pool as well,
+            # until the garbage is collected.
+            drop_frames(error)
+            self._error = error
         return bytes(start)
 
     def readable(self) -> bool:
@@ -136,7 +141,8 @@ class PartlyReadStream:
                 if body._start.is_enough(chunk):
                     break
         except Exception as error:  # noqa: BLE001 - raised where the program reads
-            body._error = error.with_traceback(None)
+            drop_frames(error)
+            body._error = error
         response.stream = body
         return body._decoded_for(response)
 
@@ -151,7 +157,8 @@ class PartlyReadStream:
                 if body._start.is_enough(chunk):
                     break
         except Exception as error:  # noqa: BLE001 - raised where the program reads
-            body._error = error.with_traceback(None)
+            drop_frames(error)
+            body._error = error
         response.stream = body
         return body._decoded_for(response)
 

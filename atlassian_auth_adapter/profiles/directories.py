@@ -49,4 +49,5 @@ def _directory_of_platform(kind: Literal["config", "data"]) -> Path:
     import platformdirs
 
     directories = platformdirs.PlatformDirs(APP, False)
-    return directories.user_config_path if kind == "config" else directories.user_data_path
+    path = directories.user_config_path if kind == "config" else directories.user_data_path
+    return path.expanduser()  # before platformdirs 4.12 it may begin with ~

@@ -118,7 +118,7 @@ class KeyringTokenStore(EncryptedTokenStore):
             raise ConfigurationError("backend must be a keyring, as keyring.get_keyring() returns.")
         if directory is None:
             with home_known("give `directory`"):
-                data = platformdirs.user_data_path("atlassian_auth_adapter", False)
+                data = platformdirs.user_data_path("atlassian_auth_adapter", False).expanduser()
             directory = data / "keyring"
         self._path = directory_path(directory, "KeyringTokenStore keeps its files there.")
         self._service, self._timeout, self._passed = service, float(timeout), backend

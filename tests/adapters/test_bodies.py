@@ -29,7 +29,7 @@ from atlassian_auth_adapter import (
     AtlassianHTTPXAuth,
 )
 from atlassian_auth_adapter.adapters import _bodies
-from atlassian_auth_adapter.adapters._bodies import MOST_LOOKED_AT, decoded
+from atlassian_auth_adapter.adapters._bodies import MOST_LOOKED_AT, PartlyReadFile, decoded
 
 from .sources import Source
 
@@ -358,6 +358,22 @@ def test_a_rejection_whose_body_is_broken_is_a_rejection(server: Server, client:
         answer = got(client, server.url)
         assert (answer.status, answer.history) == (200, [401]), broken
         assert server.tokens == ["Bearer old", "Bearer new"], broken
+
+
+def test_the_error_in_a_broken_body_does_not_hold_the_connection() -> None:
+    """Nor does its cause, whose frames know the connection, and which those frames know."""
+
+    def read(_: int) -> bytes:
+        try:
+            return bytes.fromhex("no")
+        except ValueError as error:
+            raise OSError from error
+
+    body = PartlyReadFile(io.BytesIO(), read)
+    with pytest.raises(OSError, match=r"^$") as raised:
+        body.read1()
+    assert raised.value.__cause__
+    assert raised.value.__cause__.__traceback__ is None
 
 
 @pytest.mark.parametrize("client", CLIENTS)

@@ -128,7 +128,9 @@ def hosts(
         "keyring": lambda: KeyringTokenStore(backend=keychain, directory=tmp_path / "logins"),
         "SQLite": lambda: sql(f"sqlite:///{tmp_path}/logins.db"),
         "PostgreSQL": lambda: sql(postgres_url),
-        "Redis": lambda: RedisTokenStore(redis.Redis.from_url(redis_url), prefix=table),
+        "Redis": lambda: RedisTokenStore(
+            redis.Redis.from_url(redis_url, socket_timeout=5), prefix=table
+        ),
     }
     make = makers[request.param]
     if "SQL" in request.param:

@@ -146,7 +146,9 @@ def _context(_: Path) -> ContextTokenStore:
 
 
 def _sql(directory: Path) -> SQLTokenStore:
-    store = SQLTokenStore(sa.create_engine(f"sqlite:///{directory}/logins.db"))
+    store = SQLTokenStore(
+        sa.create_engine(f"sqlite:///{directory}/logins.db", poolclass=sa.NullPool)
+    )
     store.create_table()
     return store
 

@@ -97,13 +97,13 @@ def redis_user(url: str, *lost: str) -> Iterator[Place]:
     """A user of Redis that loses what these rules take."""
     name = f"test_{uuid.uuid4().hex}"
     prefix = f"{name}:"
-    with redis.Redis.from_url(url) as own:
+    with redis.Redis.from_url(url, socket_timeout=5) as own:
 
         def give() -> None:
             own.execute_command("ACL", "SETUSER", name, "on", ">secret", f"~{prefix}*", "+@all")
 
         give()
-        with redis.Redis.from_url(url, username=name, password="secret") as guest:
+        with redis.Redis.from_url(url, username=name, password="secret", socket_timeout=5) as guest:
             yield Place(
                 RedisTokenStore(own, prefix=prefix),
                 RedisTokenStore(guest, prefix=prefix),

@@ -121,7 +121,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
                 return RedisTokenStore(client, prefix=prefix, lease=2)
 
             yield World(store(there), store(url), relay.outage)
-            with redis.Redis.from_url(url) as client:
+            with redis.Redis.from_url(url, socket_timeout=5) as client:
                 for key in client.scan_iter(f"{prefix}*"):
                     client.delete(key)
         case _:

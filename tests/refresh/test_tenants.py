@@ -158,7 +158,7 @@ def schemas(url: str) -> Iterator[dict[str, sqlalchemy.Engine]]:
 @contextmanager
 def redis_at(url: str, prefix: str) -> Iterator[redis.Redis]:
     """A Redis client; afterwards the keys with that prefix are gone."""
-    with redis.Redis.from_url(url) as client:
+    with redis.Redis.from_url(url, socket_timeout=5) as client:
         try:
             yield client
         finally:
@@ -203,7 +203,9 @@ def same_place(
             with redis_at(url, prefix) as own:
                 rights = ("on", ">secret", "~other:*", "+@all")
                 own.execute_command("ACL", "SETUSER", name, *rights)
-                with redis.Redis.from_url(url, username=name, password="secret") as guest:
+                with redis.Redis.from_url(
+                    url, username=name, password="secret", socket_timeout=5
+                ) as guest:
                     yield RedisTokenStore(own, prefix=prefix), RedisTokenStore(guest, prefix=prefix)
                 own.execute_command("ACL", "DELUSER", name)
 

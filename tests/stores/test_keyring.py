@@ -117,6 +117,8 @@ class Vault(Place, WinVaultKeyring):
         name, _, password = text.partition("\n")
         return DecodingCredential(UserName=name, CredentialBlob=password.encode("utf-16"))
 
+    _get_password = _read_credential  # its name before keyring 25.7
+
     def _set_password(self, target, username, password):
         if len(password.encode("utf-16-le")) > 2560:
             raise VaultError(1783, "CredWrite", "The stub received bad data", password)

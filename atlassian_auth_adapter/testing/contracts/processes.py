@@ -30,6 +30,10 @@ __all__ = [
 
 T = TypeVar("T")
 
+#: Held while a thread forks: filelock (4.3.1, on Python 3.12 and later) raises RuntimeError
+#: in a thread that forks at the same instant, and filters of warnings belong to all threads.
+_fork_lock = threading.RLock()
+
 #: Seconds to wait for what must happen; only a failing test waits that long.
 PATIENCE = 30.0
 
@@ -101,13 +105,13 @@ def _pickled(error: BaseException) -> bytes:
 
 @contextmanager
 def forking() -> Iterator[None]:
-    """The calling thread may fork within the context.
+    """The calling thread may fork within the context, and no other.
 
     Nothing is traced meanwhile: another thread may have the tracer's lock at that instant, and the
     child would wait for it for ever in the hooks that run before its first line.
     """
     parent, tracer = os.getpid(), sys.gettrace()
-    with warnings.catch_warnings():
+    with _fork_lock, warnings.catch_warnings():
         # Python 3.12 and later warn when other threads run, which is what these tests are about.
         warnings.simplefilter("ignore", DeprecationWarning)
         sys.settrace(None)
