@@ -9,10 +9,10 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
-from functools import cache, partial
+from functools import partial
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from atlassian_auth_adapter.atlassian.gateway import Route
 from atlassian_auth_adapter.atlassian.locations import Location
@@ -20,12 +20,10 @@ from atlassian_auth_adapter.atlassian.plain_urls import PlainURLs, is_rest
 from atlassian_auth_adapter.atlassian.scopes import lacking, scopes_for, shortened, successor_of
 from atlassian_auth_adapter.atlassian.verdicts import DATA_POLICY, Verdict, judge
 from atlassian_auth_adapter.errors import (
-    AtlassianAuthError,
     ConfigurationError,
     ForeignOriginError,
     FreshTokenRejectedError,
     ResourceUnavailableError,
-    rebuilt,
 )
 from atlassian_auth_adapter.events import Event, EventName, report
 from atlassian_auth_adapter.expiry import NO_LIMITS
@@ -41,11 +39,8 @@ if TYPE_CHECKING:
 __all__ = [
     "AuthObject",
     "Rejection",
-    "bridged",
     "credential_in",
     "forget_oldest",
-    "library_of",
-    "refuse",
     "refuse_clear_text_proxy",
     "without_session",
 ]
@@ -70,19 +65,6 @@ SESSION_COOKIES = frozenset(
         *("seraph.rememberme.cookie", "seraph.confluence", "_atl_bitbucket_remember_me"),
     }
 )
-
-_CLASS_FOR = {
-    "requests": "AtlassianAuth",
-    "httpx": "AtlassianHTTPXAuth",
-    "httpx2": "AtlassianHTTPX2Auth",
-    "aiohttp": "AtlassianAiohttpAuth",
-}
-#: niquests has nearly the interface of requests, but would leak the token. Source: measured
-#: 2026-11-24 with 3.21.2, HTTP/2. While it multiplexes it follows redirects before a response hook
-#: runs, with the token, and sends a rejected request twice more, even a POST; with AsyncSession a
-#: hook cannot read the body.
-_KNOWN = frozenset({*_CLASS_FOR, "niquests"})
-
 
 #: A resource server, its plain URLs, and whether it prefers session cookies to the token: of an
 #: auth object that was asked for none.
@@ -437,21 +419,6 @@ def without_session(cookies: str) -> str:
     return "; ".join(kept)
 
 
-def library_of(thing: object) -> str:
-    """The HTTP library that a request or a stream comes from, also by inheritance."""
-    packages = [cls.__module__.partition(".")[0] for cls in type(thing).__mro__]
-    return next((package for package in packages if package in _KNOWN), packages[0])
-
-
-def refuse(auth: object, request: object) -> NoReturn:
-    """Raise a TypeError that names the auth object for the library of the request."""
-    library = library_of(request)
-    right = _CLASS_FOR.get(library)
-    supported = ", ".join(f"{name}(...) for {known}" for known, name in _CLASS_FOR.items())
-    advice = f"use {right}(...) for {library}" if right else f"it is not supported. Use {supported}"
-    raise TypeError(f"{type(auth).__name__} does not work with {library}: {advice}")
-
-
 def refuse_clear_text_proxy(location: Location) -> None:
     """Raise if a proxy would read the token: to this machine it is sent without encryption.
 
@@ -472,33 +439,3 @@ def _without_proxy(location: Location) -> str:
         f"Requests to this machine need no proxy: add {location.host} to the environment variable "
         "NO_PROXY, or take the proxy off the session or client."
     )
-
-
-def bridged(error: AtlassianAuthError, foreign: type[Exception]) -> AtlassianAuthError:
-    """The same error, which also is an error of the HTTP library.
-
-    It holds no request and no response: they carry the token.
-    """
-    return _rebuilt(type(error), foreign, error.args, dict(vars(error)))
-
-
-def _rebuilt(
-    ours: type[AtlassianAuthError],
-    foreign: type[Exception],
-    args: tuple[Any, ...],
-    fields: dict[str, Any],
-) -> AtlassianAuthError:
-    # mypy looks for the hash of an instance (python/mypy#11470).
-    return rebuilt(_bridge(ours, foreign), args, fields)  # type: ignore[arg-type]
-
-
-@cache
-def _bridge(ours: type[AtlassianAuthError], foreign: type[Exception]) -> type[AtlassianAuthError]:
-    """A class that is both errors."""
-
-    def reduce(error: AtlassianAuthError) -> tuple[Any, ...]:
-        _, (_, args, fields) = ours.__reduce__(error)
-        return _rebuilt, (ours, foreign, args, fields)
-
-    namespace = {"__module__": ours.__module__, "__doc__": ours.__doc__, "__reduce__": reduce}
-    return type(ours.__name__, (ours, foreign), namespace)

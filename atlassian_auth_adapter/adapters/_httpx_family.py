@@ -16,10 +16,7 @@ from atlassian_auth_adapter.adapters._auth import (
     SAFE_METHODS,
     AuthObject,
     Rejection,
-    bridged,
     credential_in,
-    library_of,
-    refuse,
     without_session,
 )
 from atlassian_auth_adapter.adapters._bodies import PartlyReadStream
@@ -30,6 +27,7 @@ from atlassian_auth_adapter.adapters._httpx_urls import (
     sent_elsewhere,
     text_of,
 )
+from atlassian_auth_adapter.adapters._libraries import bridged, library_of, refuse
 from atlassian_auth_adapter.adapters._trace import without_ours
 from atlassian_auth_adapter.atlassian.gateway import Route
 from atlassian_auth_adapter.atlassian.locations import Location

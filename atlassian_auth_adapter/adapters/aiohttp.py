@@ -10,12 +10,11 @@ from typing import Literal, cast
 from atlassian_auth_adapter.adapters._auth import (
     AuthObject,
     Rejection,
-    bridged,
     forget_oldest,
-    refuse,
     refuse_clear_text_proxy,
     without_session,
 )
+from atlassian_auth_adapter.adapters._libraries import bridged, refuse
 from atlassian_auth_adapter.atlassian.locations import Location
 from atlassian_auth_adapter.atlassian.verdicts import is_ordinary, told
 from atlassian_auth_adapter.errors import (

@@ -27,14 +27,12 @@ from urllib3 import HTTPResponse
 from atlassian_auth_adapter.adapters._auth import (
     SESSION_COOKIES,
     AuthObject,
-    bridged,
     credential_in,
-    library_of,
-    refuse,
     refuse_clear_text_proxy,
     without_session,
 )
 from atlassian_auth_adapter.adapters._bodies import MOST_LOOKED_AT, PartlyReadFile, decoded
+from atlassian_auth_adapter.adapters._libraries import bridged, library_of, refuse
 from atlassian_auth_adapter.adapters._rewinding import note_how_to_rewind, rewound
 from atlassian_auth_adapter.atlassian.locations import Location
 from atlassian_auth_adapter.atlassian.plain_urls import is_rest
