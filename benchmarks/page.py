@@ -43,9 +43,10 @@ ABOUT_PEERS = (
 )
 
 ABOUT_LEADS = (
-    "A peer is ahead where its median is better than ours by more than 5 % and the rounds of both "
-    "have no value in common. Each reason is confirmed by a profile of this run, which is given in "
-    "percent of our own time (cost per request), of all time, of the import, or of the memory: "
+    "A peer is ahead where its median is better than ours by more than 5 % (10 % where ours was "
+    "measured once) and the rounds of both have no value in common. Each reason is confirmed by a "
+    "profile of this run, or by another table of it. A profile is given in percent of our own "
+    "time (cost per request), of all time, of the import, or of the memory: "
     "`python -m benchmarks.profile WORK COLUMN`."
 )
 #: What other programs may use of the cores while a run waits.

@@ -185,6 +185,10 @@ def test_rounds_that_have_values_in_common_show_no_difference() -> None:
     """A median may be better by chance."""
     close = results_with({OURS: [1.0, 2.0, 3.0], "Authlib": [1.1, 1.2, 1.3]}, "seconds")
     assert cells_ahead({"stampede": close}) == []
+    once = results_with({OURS: [1.0], "Authlib": [0.92]}, "seconds")
+    assert cells_ahead({"stampede": once}) == []
+    beyond_the_floor = results_with({OURS: [96.0, 96.0], "Authlib": [110.0, 115.0]}, "of the floor")
+    assert cells_ahead({"throughput": beyond_the_floor}) == []
 
 
 def test_each_part_of_a_profile_has_files() -> None:
