@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -231,10 +232,15 @@ class TestLogin:
             "from atlassian_auth_adapter.profiles.file import load_profile\n"
             "assert stored_token_set(load_profile('work'))"
         )
+        variables = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE_")}
         for work, more in ((client, set[str]()), (token, {"dataclasses", "inspect"})):
             code = f"{work}\nimport json, sys; print(json.dumps(sorted(sys.modules)))"
             done = subprocess.run(
-                [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE
+                [sys.executable, "-c", code],
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE,
+                env=variables,  # coverage loads modules of its own
             )
             assert not (unneeded | more) & set(json.loads(done.stdout)), done.stderr
         assert len(emulator.token_requests) == 1
