@@ -9,6 +9,7 @@ import secrets
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from typing import Any, Protocol
@@ -164,7 +165,10 @@ def landed() -> Callable[[], None]:
     def wait() -> None:
         for thread in threading.enumerate():
             if thread.name in THREADS and thread is not threading.current_thread():
-                thread.join(20)
+                while not thread.is_alive() and thread in threading.enumerate():
+                    time.sleep(0)  # it is being started by another thread
+                if thread.is_alive():
+                    thread.join(20)
                 assert not thread.is_alive(), "a flight does not land"
 
     return wait

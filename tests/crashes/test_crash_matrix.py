@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
+import traceback
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -153,7 +155,10 @@ class World:
         begin_child()
         try:
             self._begin()
-            self._get(self._client(MortalStore(self.place, step)))
+            answer = self._get(self._client(MortalStore(self.place, step)))
+            print("it has got", answer, file=sys.stderr, flush=True)
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(1)
 
