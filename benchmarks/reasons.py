@@ -76,7 +76,7 @@ REASONS: tuple[Reason, ...] = (
         "throughput",
         (),
         "a whole request costs more, as the tables of the cost per request show: besides the "
-        "checks, headers of which a redirect gets no token",
+        "checks, headers whose token is not copied into a redirect",
     ),
     Reason(
         "stampede",
