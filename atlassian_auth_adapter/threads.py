@@ -60,7 +60,7 @@ GUARD_SLICE = 0.25
 #: Seconds that a new thread leaves the interpreter to the one that has started it, which may be an
 #: event loop; else that one would wait for it until the new thread waits for something itself.
 HEAD_START = 0.001
-#: Seconds that work rests for which nobody waits, so that requests beside it are seldom late.
+#: Seconds between two steps of work in the background, so that requests beside it are seldom late.
 REST = 0.01
 #: Whether the work of a context may rest at the moment.
 may_rest: ContextVar[Callable[[], bool]] = ContextVar("may_rest", default=lambda: False)

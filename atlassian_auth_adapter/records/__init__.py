@@ -232,11 +232,9 @@ def load(store: TokenStore, key: TokenKey, kind: type[R]) -> tuple[R | None, int
     return read(entry.text, key, kind, _place(store, key)), entry.version
 
 
-def save(store: TokenStore, key: TokenKey, record: Record, *, expected: int | None) -> str:
-    """Save the record, and return its text; arguments and errors are those of `TokenStore.save`."""
-    text = write(key, record)
-    ask(store, partial(store.save, key.name, text, expected=expected))
-    return text
+def save(store: TokenStore, key: TokenKey, record: Record, *, expected: int | None) -> None:
+    """Save the record; arguments and errors are those of `TokenStore.save`."""
+    ask(store, partial(store.save, key.name, write(key, record), expected=expected))
 
 
 def change(

@@ -86,7 +86,7 @@ class Flight:
     events: list[tuple[EventName, dict[str, Any]]] = field(default_factory=list)
 
     def may_rest(self) -> bool:
-        """Whether nobody waits for it, and there is nothing to save."""
+        """Whether it may pause between its steps: no caller waits, and all is saved."""
         return bool(self.request.only) and not self.waiters and not self.has_unsaved
 
     def answer(self, login: Login, token_set: TokenSet) -> None:
