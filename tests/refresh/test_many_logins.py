@@ -183,7 +183,9 @@ def flights() -> int:
 @pytest.fixture(
     params=["memory", "file", "encrypted", "context", "sqlite", "redis_url", "postgres_url"]
 )
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TokenStore]:
+def store(
+    request: pytest.FixtureRequest, tmp_path: Path, landed: Callable[[], None]
+) -> Iterator[TokenStore]:
     """Each kind of store, with a place of its own."""
     kind, table = request.param, f"t{token_hex(4)}"
     context: dict[str, Any] = {}
@@ -198,6 +200,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TokenStore
     elif kind == "redis_url":
         with redis.Redis.from_url(request.getfixturevalue(kind)) as client:
             yield RedisTokenStore(client, prefix=f"{table}:")
+            landed()
             for key in client.scan_iter(f"*{table}:*"):
                 client.delete(key)
     else:
@@ -207,6 +210,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TokenStore
         store = SQLTokenStore(engine, table=table)
         store.create_table()
         yield store
+        landed()  # no flight uses a connection any more
         sqlalchemy.Table(table, sqlalchemy.MetaData()).drop(engine, checkfirst=True)
         engine.dispose()
 

@@ -103,7 +103,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.param("mariadb", marks=pytest.mark.slow),
     ]
 )
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+def world(
+    request: pytest.FixtureRequest, tmp_path: Path, landed: Callable[[], None]
+) -> Iterator[World]:
     """Each way in which a store can break."""
     match request.param:
         case "permission":
@@ -121,6 +123,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
                 return RedisTokenStore(client, prefix=prefix, lease=2)
 
             yield World(store(there), store(url), relay.outage)
+            landed()
             with redis.Redis.from_url(url, socket_timeout=5) as client:
                 for key in client.scan_iter(f"{prefix}*"):
                     client.delete(key)
@@ -135,6 +138,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
             # SQLAlchemy does not close a connection whose very first queries fail.
             engines[0].connect().close()
             yield World(stores[0], stores[1], relay.outage)
+            landed()  # no flight uses a connection any more
             with engines[1].begin() as connection:
                 connection.execute(sqlalchemy.text(f"DROP TABLE {name}"))
             for engine in engines:
