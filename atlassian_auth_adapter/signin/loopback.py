@@ -360,6 +360,9 @@ class _Connection(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """The answer to the redirect, the page about its outcome, or a refusal."""
+        if self.request_version == "HTTP/0.9":  # without headers; no browser sends it
+            self.send_error(400)
+            return
         receiver = cast("Receiver", self.server)
         path, _, query = self.path.partition("?")
         hosts = self.headers.get_all("Host", [])

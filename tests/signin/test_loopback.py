@@ -156,6 +156,13 @@ def test_a_silent_connection_is_closed(
         assert connection.recv(1) == b""
 
 
+def test_a_request_without_version_and_headers_is_refused(receiver: Receiver, port: int) -> None:
+    """No browser sends one. Newer Pythons have a plain dict for its headers."""
+    refused = _ask(port, f"GET /callback?code=c&state={STATE}\r\nHost: localhost\r\n\r\n".encode())
+    assert refused.startswith(b"<!doctype html>")
+    assert receiver.arrived.empty()
+
+
 def test_a_connection_serves_one_request(receiver: Receiver, port: int) -> None:
     """A connection is not kept, even if the client asks for it."""
     keep = _get("/favicon.ico", port, Connection="keep-alive")
