@@ -158,11 +158,12 @@ class _Session(requests.Session):
 
 
 def session(progress: Progress) -> requests.Session:
-    """A session for one request, which reports its progress."""
+    """A session for one request, which reports its progress; after a rest."""
     made = _Session()
     adapter = _WatchedAdapter(progress)
     made.mount("http://", adapter)
     made.mount("https://", adapter)
+    rest()
     return made
 
 

@@ -423,7 +423,8 @@ class AtlassianClient(PickledByReference, TokenSource):
 def _load_libraries() -> None:
     token_endpoint.load_libraries()
     transport.load_libraries()
-    importlib.import_module("atlassian_auth_adapter.disk.kernel_locks")  # for a store in files
+    kernel_locks: Any = importlib.import_module("atlassian_auth_adapter.disk.kernel_locks")
+    kernel_locks.load_libraries()  # for a store in files
 
 
 def _report(on_event: OnEvent | None, account: str, name: EventName, **fields: Any) -> None:

@@ -7,6 +7,8 @@ and its existence means nothing: it would outlive a crash.
 from __future__ import annotations
 
 import itertools
+import sys
+import types
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,10 +18,20 @@ from filelock import FileLock, Timeout
 from atlassian_auth_adapter.disk.files import private_directory, typed
 from atlassian_auth_adapter.errors import TokenStoreTimeoutError
 
-__all__ = ["kernel_lock"]
+__all__ = ["kernel_lock", "load_libraries"]
 
 #: Seconds between two attempts to take a lock that is held. An attempt costs about 0.15 ms.
 _POLL = 0.02
+
+
+def load_libraries() -> None:
+    """Load also what filelock imports when it first uses it, as it does from Python 3.15 on."""
+    lazy = getattr(types, "LazyImportType", ())
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] == "filelock":
+            for attribute, value in list(vars(module).items()):
+                if isinstance(value, lazy):
+                    getattr(module, attribute)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ import requests
 from atlassian_auth_adapter.profiles.client import client_from_profile
 from atlassian_auth_adapter.profiles.file import profiles
 from atlassian_auth_adapter.testing import AtlassianEmulator
+from atlassian_auth_adapter.testing.contracts.processes import forking
 from atlassian_auth_adapter.testing.emulator import Hold
 from atlassian_auth_adapter.testing.emulator.__main__ import _text, describe
 from atlassian_auth_adapter.testing.emulator.browser import decide
@@ -41,10 +42,11 @@ def terminal(home: Path, signals: None) -> Iterator[Callable[..., Any]]:
         environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "60"}
         environment |= options.pop("env", {})
         width = options.pop("width", 60)
-        child = pexpect.spawn(
-            COMMAND[0], [*COMMAND[1:], *arguments], dimensions=(24, width), timeout=PATIENCE,
-            encoding="utf-8", env=environment, **options,
-        )  # fmt: skip
+        with forking():
+            child = pexpect.spawn(
+                COMMAND[0], [*COMMAND[1:], *arguments], dimensions=(24, width), timeout=PATIENCE,
+                encoding="utf-8", env=environment, **options,
+            )  # fmt: skip
         started.append(child)
         return child
 

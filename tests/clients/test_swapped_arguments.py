@@ -166,6 +166,7 @@ def test_no_place_of_a_static_token_is_quoted(make: Any) -> None:
         (FileTokenStore, True),
     ],
 )
+@pytest.mark.filterwarnings("ignore:invalid character:FutureWarning")  # base64, Python 3.15
 def test_no_argument_of_a_store_is_quoted(make: Any, may_accept: bool) -> None:
     """A secret, or a URL with a password, in the place of a store, a key, a name or a number."""
     refuse(make, may_accept=may_accept)
