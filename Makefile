@@ -91,7 +91,7 @@ NOTE ?=
 bench: $(BENCH_READY)
 	$(BENCH)/bin/python -m benchmarks --note "$(NOTE)"
 
-# Five minutes: fails when a ratio that issue 15 demands is missed in the median of its rounds
+# About ten minutes: fails when a ratio that issue 15 demands is missed in the median of three rounds
 bench-check: $(BENCH_READY)
 	$(BENCH)/bin/python -m benchmarks --check
 

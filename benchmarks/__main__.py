@@ -16,8 +16,7 @@ import time
 from collections.abc import Iterable
 
 from benchmarks import page
-from benchmarks.bounds import BOUNDS, Bound, cells_for, judged
-from benchmarks.figures import Cell
+from benchmarks.bounds import BOUNDS, cells_for, judged
 from benchmarks.kept import Kept, Record, digest
 from benchmarks.peers import OURS, PEERS
 from benchmarks.profile import profiled
@@ -26,44 +25,25 @@ from benchmarks.reasons import columns_behind
 from benchmarks.runner import Job, Results, cells_of, run
 from benchmarks.work import WORKS
 
-#: Rounds of the check, of a work that has several; and how many times as many there are for a bound
-#: that is missed, since another program may have been busy at that moment.
-CHECK_ROUNDS, TIMES_MORE = 3, 3
+CHECK_ROUNDS = 3
 
 
-def measure_for(bounds: Iterable[Bound], results: dict[str, Results], times: int = 1) -> None:
-    """Measure what the bounds need until each cell has so many times the rounds of the check.
-
-    Results are by the name of the work; those there are count.
-    """
-    jobs = []
-    for name, (work, cells) in cells_for(bounds).items():
-        known = results.setdefault(name, {})
-        rounds = times * (CHECK_ROUNDS if work.rounds > 1 else 1)
-        there = {(c.name, peer): known.setdefault((c.name, peer), Cell()) for c, peer in cells}
-        jobs.append(Job(work, cells, rounds, there))
-    progress = Progress(jobs)
-    for job in jobs:
-        run(job, progress.done)
-
-
-def check() -> int:
-    """Measure what is bounded, what is missed three times as often, and print the table."""
-    results: dict[str, Results] = {}
-    measure_for(BOUNDS, results)
-    missed = [bound for bound in BOUNDS if not judged(bound, results).is_met]
-    if missed:
-        note(f"{len(missed)} bounds are missed; {TIMES_MORE} times as many rounds will tell")
-        measure_for(missed, results, TIMES_MORE)
+def check(rounds: int) -> int:
+    """Measure what is bounded, and print the table."""
+    jobs = {
+        name: Job(work, cells, rounds or CHECK_ROUNDS)
+        for name, (work, cells) in cells_for(BOUNDS).items()
+    }
+    progress = Progress(list(jobs.values()))
+    results = {name: run(job, progress.done) for name, job in jobs.items()}
     verdicts = [judged(bound, results) for bound in BOUNDS]
-    print(f"{'bound':<72}{'at most':>9}{'measured':>10}{'rounds':>8}")
+    print(f"{'bound':<72}{'at most':>9}{'measured':>10}")
     for each in verdicts:
         measured = "" if each.measured is None else f"{each.measured:,.2f}"
-        row = f"{each.bound.text:<72}{each.bound.most:>9,.2f}{measured:>10}{each.rounds:>8}"
-        print(f"{row}  {each.word}")
-    failed = sum(not each.is_met for each in verdicts)
-    print(f"\n{len(verdicts) - failed} of {len(verdicts)} bounds hold")
-    return int(bool(failed))
+        print(f"{each.bound.text:<72}{each.bound.most:>9,.2f}{measured:>10}  {each.word}")
+    missed = [each for each in verdicts if not each.is_met]
+    print(f"\n{len(verdicts) - len(missed)} of {len(verdicts)} bounds hold")
+    return int(bool(missed))
 
 
 def measure_and_keep(works: Iterable[str], kept: Kept, anew: bool) -> None:
@@ -149,7 +129,7 @@ def main() -> int:
     parser.add_argument("--page", action="store_true", help="write the page of the last runs again")
     options = parser.parse_args()
     if options.check:
-        return check()
+        return check(options.rounds)
     works = options.works or list(WORKS)
     if options.peers or options.tiny or options.rounds:
         return only_shown(works, options)

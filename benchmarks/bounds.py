@@ -38,11 +38,10 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A bound and what was measured, in so many rounds; None: it could not be."""
+    """A bound and what was measured; None: it could not be."""
 
     bound: Bound
     measured: float | None
-    rounds: int
     why: str
 
     @property
@@ -135,9 +134,9 @@ def judged(bound: Bound, results: Mapping[str, Results]) -> Verdict:
         _numbers(each) for each in zip(*(c.values(bound.figure) for c in measured), strict=False)
     ]
     if missing or not rounds or None in rounds:
-        return Verdict(bound, None, 0, missing or "some requests were not answered")
+        return Verdict(bound, None, missing or "some requests were not answered")
     ratios = [first / math.prod(others) for first, *others in filter(None, rounds)]
-    return Verdict(bound, statistics.median(ratios), len(ratios), "")
+    return Verdict(bound, statistics.median(ratios), "")
 
 
 def _numbers(values: tuple[float | str, ...]) -> list[float] | None:

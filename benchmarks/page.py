@@ -30,8 +30,8 @@ of a peer that takes longer than 10 seconds is measured once. Ratios are to the 
 to what a table names, in the same process at the same time. Read the ratios: times are those of
 this machine.
 
-`make bench-check` demands some of these ratios. One that is missed is measured in three times as
-many rounds; if it is missed in their median, the command fails.
+`make bench-check` demands some of these ratios, and fails when one is missed in the median of
+three rounds.
 
 ![Cost per request, latency during renewals, stampede](performance.svg)
 

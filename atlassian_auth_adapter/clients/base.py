@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, cached_property, partial
@@ -423,7 +422,8 @@ class AtlassianClient(PickledByReference, TokenSource):
 def _load_libraries() -> None:
     token_endpoint.load_libraries()
     transport.load_libraries()
-    kernel_locks: Any = importlib.import_module("atlassian_auth_adapter.disk.kernel_locks")
+    from atlassian_auth_adapter.disk import kernel_locks
+
     kernel_locks.load_libraries()  # for a store in files
 
 
